@@ -1,0 +1,99 @@
+"""Where arrays live and kernels run: a small interface, implementations chosen by name."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from types import ModuleType
+from typing import Any, Protocol, TypeAlias
+
+from ..errors import InputError, unknown
+from ..kernels import Graph
+from .numpy import NumPyBackend
+
+Array: TypeAlias = Any
+"""An array of some backend."""
+
+
+class Generator(Protocol):
+    """Random numbers on the backend; ``state`` is plain data that can be stored and set."""
+
+    state: dict[str, Any]
+
+    def uniform(self, out: Array) -> None:
+        """Fill ``out`` (float32 or float64) with numbers from [0, 1)."""
+
+
+class Step(Protocol):
+    """A rule bound to its arrays: each call is one update of all of them."""
+
+    def __call__(self, scalars: tuple[float, ...]) -> None: ...
+
+
+class Backend(Protocol):
+    """What layers, optimizers and the training loop need of an array library.
+
+    ``xp`` is its NumPy-like namespace and ``special`` its :mod:`scipy.special`: both follow the array API of
+    NumPy, ``out=`` included, so that a formula is written once for every backend.
+    """
+
+    name: str
+    xp: ModuleType
+    special: ModuleType
+
+    def empty(self, shape: int | tuple[int, ...], dtype: str) -> Array: ...
+    def zeros(self, shape: int | tuple[int, ...], dtype: str) -> Array: ...
+    def asarray(self, values: Any, dtype: Any = None) -> Array:
+        """``values`` on the backend, C-contiguous; a copy only where one is needed."""
+
+    def to_numpy(self, array: Array) -> Any:
+        """A NumPy copy of ``array`` (or ``array`` itself where it is one)."""
+
+    def owns(self, value: Any) -> bool:
+        """Whether ``value`` is an array of this backend."""
+
+    def matmul(self, a: Array, b: Array, out: Array) -> Array:
+        """The matrix product ``a @ b`` written to ``out``."""
+
+    def take(self, rows: Array, indices: Array, out: Array) -> None:
+        """``out[...] = rows[indices]`` without a temporary; indices must be in range."""
+
+    def generator(self, seed: Any) -> Generator: ...
+
+    def bind(self, graph: Graph, arrays: list[dict[str, Array]]) -> Step:
+        """Make the rule runnable on ``arrays``: one dictionary of flat, contiguous arrays of equal length
+        and dtype per stretch, by the names of ``graph.inputs``."""
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """A context in which overflow and NaN pass without warnings, for callers that check for them."""
+
+
+_BACKENDS: dict[str, Backend] = {"numpy": NumPyBackend()}
+
+
+def names() -> list[str]:
+    """The backends that exist."""
+    return list(_BACKENDS)
+
+
+def get(name: str | Backend) -> Backend:
+    """The backend of that name.
+
+    >>> get("numpy").name
+    'numpy'
+    """
+    if not isinstance(name, str):
+        return name
+    if name not in _BACKENDS:
+        raise unknown("backend", name, _BACKENDS)
+    return _BACKENDS[name]
+
+
+def of(array: Array) -> Backend:
+    """The backend an array belongs to."""
+    for backend in _BACKENDS.values():
+        if backend.owns(array):
+            return backend
+    raise InputError(f"expected an array of one of {', '.join(_BACKENDS)}, got {type(array).__name__}")
+
+
+__all__ = ["Array", "Backend", "Generator", "Step", "get", "names", "of"]

@@ -1,0 +1,20 @@
+"""From a rule to something that runs: record its expression graph once, then print it for each engine."""
+
+from __future__ import annotations
+
+from .c_source import c_source, cuda_source
+from .graph import OPERATIONS, Graph, Node
+from .numpy_source import NumpySource, numpy_source
+from .trace import declaration, trace
+
+__all__ = [
+    "OPERATIONS",
+    "Graph",
+    "Node",
+    "NumpySource",
+    "c_source",
+    "cuda_source",
+    "declaration",
+    "numpy_source",
+    "trace",
+]

@@ -1,0 +1,116 @@
+"""Print a graph as NumPy calls that write into buffers they are given: no array is allocated."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .graph import Graph, Node
+
+
+class NumpySource(NamedTuple):
+    """Source of ``step(<inputs>, <slots>, <registers>, <masks>)`` and what it has to be called with."""
+
+    text: str
+    slots: int
+    registers: int
+    masks: int
+
+
+def numpy_source(graph: Graph) -> NumpySource:
+    """The graph as one line per operation, results going straight into the buffer they belong to when
+    its old value is no longer needed, into a scratch register otherwise.
+
+    Whatever the buffers' length, each element goes through the same operations in the same order, so
+    running the text on blocks equals running it on whole arrays bit for bit.
+
+    >>> from optimlab.kernels import trace
+    >>> from optimlab.rules.textbook import momentum
+    >>> print(numpy_source(trace(momentum)).text)
+    def step(w, g, m, h0, h1, r0, r1):
+        multiply(h0, m, r0)
+        multiply(h1, g, r1)
+        subtract(r0, r1, m)
+        add(w, m, w)
+    """
+    last_use: dict[Node, int] = {}
+    for i, node in enumerate(graph.nodes):
+        for arg in node.args:
+            last_use[arg] = i
+    never = len(graph.nodes)
+    for node in graph.outputs:
+        last_use[node] = never
+
+    place: dict[Node, str] = {}  # where each live value stands
+    inputs: dict[str, Node] = {}
+    for node in {arg for n in graph.nodes for arg in n.args} | set(graph.outputs):
+        if node.op == "input":
+            place[node] = node.value
+            inputs[node.value] = node
+        elif node.op == "slot":
+            place[node] = f"h{node.value}"
+
+    free: dict[str, list[str]] = {"r": [], "k": []}
+    count = {"r": 0, "k": 0}
+    target = {}  # the buffer each output node may be written to directly
+    for name, node in zip(graph.written, graph.outputs, strict=True):
+        target.setdefault(node, name)
+    lines: list[str] = []
+
+    def register(kind: str) -> str:
+        if free[kind]:
+            return free[kind].pop()
+        count[kind] += 1
+        return f"{kind}{count[kind] - 1}"
+
+    for i, node in enumerate(graph.nodes):
+        dying = [a for a in dict.fromkeys(node.args) if last_use[a] == i and place[a][0] in free and not a.is_leaf]
+        kind = "k" if node.is_mask else "r"
+        name = target.get(node)
+        old = inputs.get(name) if name else None
+        released = old is None or last_use.get(old, -1) <= i
+        # np.copyto twice is the only form of where without an allocation: its target must not be an operand
+        if name and released and not (node.op == "where" and old in node.args):
+            where = name
+        else:
+            if node.op != "where":
+                _release(dying, place, free)
+                dying = []
+            where = register(kind)
+        lines.extend(_call(node, [place[a] for a in node.args], where))
+        _release(dying, place, free)
+        place[node] = where
+
+    # an output that could not be written where it belongs, or is another output's value too
+    moves = [(n, place[o]) for n, o in zip(graph.written, graph.outputs, strict=True) if place[o] != n]
+    for name, source in moves:
+        if source in graph.inputs and any(source == other for other, _ in moves):
+            saved = register("r")
+            lines.append(f"copyto({saved}, {source})")
+            moves = [(n, saved if s == source else s) for n, s in moves]
+    lines.extend(f"copyto({name}, {source})" for name, source in moves)
+
+    parameters = [
+        *graph.inputs,
+        *(f"h{k}" for k in range(len(graph.slots))),
+        *(f"r{k}" for k in range(count["r"])),
+        *(f"k{k}" for k in range(count["k"])),
+    ]
+    body = "\n".join(f"    {line}" for line in lines or ["pass"])
+    text = f"def step({', '.join(parameters)}):\n{body}"
+    return NumpySource(text, len(graph.slots), count["r"], count["k"])
+
+
+def _release(nodes: list[Node], place: dict[Node, str], free: dict[str, list[str]]) -> None:
+    for node in nodes:
+        where = place[node]
+        if where[1:].isdigit():
+            free[where[0]].append(where)
+
+
+def _call(node: Node, operands: list[str], where: str) -> list[str]:
+    if node.op == "where":
+        mask, yes, no = operands
+        return [f"copyto({where}, {no})", f"copyto({where}, {yes}, where={mask})"]
+    if node.op in ("maximum", "minimum"):  # NumPy deprecates their third positional argument
+        return [f"{node.op}({operands[0]}, {operands[1]}, out={where})"]
+    return [f"{node.op}({', '.join([*operands, where])})"]

@@ -1,0 +1,301 @@
+"""Record a rule's expression graph by calling it once with stand-ins for arrays and scalars.
+
+What depends on hyperparameters alone (``1 - beta1**t``) is kept as a Python expression, to be computed once
+a step on the host in float64; it reaches the arrays as a slot, just as NumPy treats a Python float. What
+touches arrays is kept as a graph of elementwise operations, equal subexpressions once. Anything else, a sum, a
+branch on an array, a global array, is refused by name.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ..errors import RuleError
+from .graph import OPERATIONS, Graph, Node
+
+_ACCEPTED = f"accepted on arrays: + - * / **2 **0.5, comparisons, np.{', np.'.join(list(OPERATIONS)[5:12])}"
+_SCALAR_OPERATORS = "+ - * / **"
+_UFUNC_ALIASES = {"true_divide": "divide", "abs": "absolute", "fabs": "absolute"}
+
+
+def declaration(rule: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, float], dict[str, float]]:
+    """Read a rule's signature: ``(array inputs, initial state, hyperparameter defaults)``.
+
+    >>> from optimlab.rules.textbook import momentum
+    >>> declaration(momentum)
+    (('w', 'g', 'm'), {'m': 0.0}, {'lr': 0.01, 'beta': 0.9})
+    """
+    name = getattr(rule, "__name__", repr(rule))
+    try:
+        parameters = inspect.signature(rule).parameters.values()
+    except (TypeError, ValueError):
+        raise RuleError(f"{rule!r} is not a rule: a rule is a Python function of (w, g, *state)") from None
+    inputs: list[str] = []
+    state: dict[str, float] = {}
+    hyperparameters: dict[str, float] = {}
+    for p in parameters:
+        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            raise RuleError(f"rule {name}: its signature has *{p.name}; name every state and hyperparameter")
+        given = p.default is not p.empty
+        if given and (isinstance(p.default, bool) or not isinstance(p.default, int | float)):
+            raise RuleError(f"rule {name}: the default of {p.name} is {p.default!r}; it must be a Python float")
+        if p.kind is p.KEYWORD_ONLY:
+            if p.name == "t":
+                continue
+            if not given:
+                raise RuleError(f"rule {name}: hyperparameter {p.name} needs a default value")
+            hyperparameters[p.name] = float(p.default)
+        else:
+            inputs.append(p.name)
+            if len(inputs) > 2:
+                state[p.name] = float(p.default) if given else 0.0
+    if inputs[:2] != ["w", "g"]:
+        raise RuleError(f"rule {name}: its signature must begin with (w, g), then state, then * and hyperparameters")
+    return tuple(inputs), state, hyperparameters
+
+
+@cache
+def trace(rule: Callable[..., Any]) -> Graph:
+    """The expression graph of ``rule``.
+
+    Raises
+    ------
+    RuleError: the rule is not elementwise, or would change the arrays' dtype; the message names the
+        offending operation.
+
+    >>> def adagrad(w, g, s, *, lr=0.01, eps=1e-10):
+    ...     s = s + g * g
+    ...     return w - lr * g / np.sqrt(s + eps), s
+    >>> graph = trace(adagrad)
+    >>> graph.slots
+    ('lr', 'eps')
+    >>> [node.op for node in graph.nodes]
+    ['multiply', 'add', 'multiply', 'add', 'sqrt', 'divide', 'subtract']
+
+    >>> trace(lambda w, g, *, lr=0.1: w - lr * g / g.sum())
+    Traceback (most recent call last):
+    ...
+    optimlab.errors.RuleError: rule <lambda> is not elementwise: it uses .sum; accepted on arrays: ...
+    """
+    inputs, state, hyperparameters = declaration(rule)
+    recorder = _Recorder(getattr(rule, "__name__", "rule"))
+    arrays = [_Array(recorder, recorder.node("input", value=name)) for name in inputs]
+    scalars = {name: _Scalar(recorder, name) for name in hyperparameters}
+    if "t" in inspect.signature(rule).parameters:
+        scalars["t"] = _Scalar(recorder, "t")
+    returned = rule(*arrays, **scalars)
+    outputs = returned if isinstance(returned, tuple) else (returned,)
+    expected = 1 + len(state)
+    if len(outputs) != expected:
+        wanted = ", ".join(f"new {name}" for name in ("w", *state))
+        raise RuleError(f"rule {recorder.name} returns {len(outputs)} values; it must return ({wanted})")
+    for value in outputs:
+        if not isinstance(value, _Array) or value.node.is_mask:
+            kind = "a boolean" if isinstance(value, _Array) else type(value).__name__.lstrip("_").lower()
+            raise RuleError(f"rule {recorder.name} returns {kind} where an array of weights or state must stand")
+    return recorder.graph(inputs, state, hyperparameters, tuple(v.node for v in outputs))
+
+
+class _Recorder:
+    """Holds the nodes made so far, so that equal subexpressions are one node."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._nodes: dict[tuple[Any, ...], Node] = {}
+        self._slots: list[str] = []
+
+    def refuse(self, operation: str, advice: str = "") -> NoReturn:
+        raise RuleError(f"rule {self.name} is not elementwise: it uses {operation}; {advice or _ACCEPTED}")
+
+    def node(self, op: str, args: tuple[Node, ...] = (), value: Any = None) -> Node:
+        key = (op, *map(id, args), value)
+        return self._nodes.setdefault(key, Node(op, args, value))
+
+    def operand(self, value: Any) -> Node:
+        if isinstance(value, _Array):
+            return value.node
+        if isinstance(value, _Scalar):
+            return self.slot(ast.unparse(ast.parse(value.text)))
+        if isinstance(value, bool | np.generic | np.ndarray) or not isinstance(value, int | float):
+            kind = f"a NumPy {value.dtype} value" if hasattr(value, "dtype") else f"a {type(value).__name__}"
+            self.refuse(
+                f"{kind} from outside the rule",
+                "everything a rule needs must come through its signature; constants are Python floats",
+            )
+        if not math.isfinite(value):
+            self.refuse(f"the constant {value}", "constants must be finite")
+        return self.slot(repr(value))
+
+    def slot(self, text: str) -> Node:
+        if text not in self._slots:
+            self._slots.append(text)
+        return self.node("slot", value=self._slots.index(text))
+
+    def apply(self, op: str, *values: Any) -> _Array:
+        operands = tuple(map(self.operand, values))
+        if op != "where" and sum(o.is_mask for o in operands) > (op == "multiply"):
+            self.refuse(f"np.{op} on a comparison's result", "use np.where, or multiply by one comparison")
+        if op == "where":
+            if not operands[0].is_mask or operands[1].is_mask or operands[2].is_mask:
+                self.refuse("np.where without a comparison as its first argument", "write np.where(g > 0, a, b)")
+            if operands[1].op == operands[2].op == "slot":
+                self.refuse("np.where between two scalars", "NumPy makes that float64; let one branch be an array")
+        return _Array(self, self.node(op, operands))
+
+    def graph(
+        self,
+        inputs: tuple[str, ...],
+        state: dict[str, float],
+        hyperparameters: dict[str, float],
+        outputs: tuple[Node, ...],
+    ) -> Graph:
+        live = set(outputs)
+        ordered = list(self._nodes.values())
+        for node in reversed(ordered):
+            if node in live:
+                live.update(node.args)
+        nodes = tuple(n for n in ordered if n in live and not n.is_leaf)
+        return Graph(self.name, inputs, state, hyperparameters, tuple(self._slots), nodes, outputs)
+
+
+class _Array(np.lib.mixins.NDArrayOperatorsMixin):
+    """Stands for an array of any shape."""
+
+    def __init__(self, recorder: _Recorder, node: Node) -> None:
+        self._recorder = recorder
+        self.node = node
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> _Array:
+        name = _UFUNC_ALIASES.get(ufunc.__name__, ufunc.__name__)
+        if method != "__call__":
+            self._recorder.refuse(f"np.{ufunc.__name__}.{method}")
+        if kwargs:
+            self._recorder.refuse(
+                f"np.{name} with {', '.join(kwargs)}=",
+                "an in-place form (w -= ..., out=) would change the caller's arrays; write w = w - ...",
+            )
+        if name == "power":
+            return self._power(*inputs)
+        if name == "positive":
+            return self
+        if name not in OPERATIONS:
+            self._recorder.refuse(f"np.{ufunc.__name__}")
+        return self._recorder.apply(name, *inputs)
+
+    def _power(self, base: Any, exponent: Any) -> _Array:
+        if isinstance(base, _Array) and isinstance(exponent, int | float):
+            if exponent == 2:
+                return self._recorder.apply("square", base)
+            if exponent == 0.5:
+                return self._recorder.apply("sqrt", base)
+        self._recorder.refuse("** with an exponent other than 2 or 0.5", "its last bit differs between engines")
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> _Array:
+        if function is np.where and len(args) == 3 and not kwargs:
+            return self._recorder.apply("where", *args)
+        module = function.__module__.replace("numpy", "np", 1)
+        self._recorder.refuse(f"{module}.{function.__name__}")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self._recorder.refuse(f".{name}")
+
+    def __bool__(self) -> bool:
+        self._recorder.refuse("a branch on an array (if, and, or, not, max(), min())", "use np.where, np.maximum")
+
+    def __float__(self) -> float:
+        self._recorder.refuse("float() or a math function on an array", "use the np. function")
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        self._recorder.refuse("indexing [...]")
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        self._recorder.refuse("assignment into an array [...] = ...")
+
+    def __iter__(self) -> NoReturn:
+        self._recorder.refuse("iteration over an array")
+
+    def __len__(self) -> int:
+        self._recorder.refuse("len() of an array")
+
+    def __matmul__(self, other: Any) -> NoReturn:
+        self._recorder.refuse("the matrix product @")
+
+    __rmatmul__ = __matmul__
+
+
+class _Scalar:
+    """Stands for a hyperparameter, or ``t``, or an expression of them; holds its Python text."""
+
+    def __init__(self, recorder: _Recorder, text: str) -> None:
+        self._recorder = recorder
+        self.text = text
+
+    def _combine(self, operator: str, left: Any, right: Any) -> Any:
+        texts = []
+        for value in (left, right):
+            if isinstance(value, _Scalar):
+                texts.append(value.text)
+            elif isinstance(value, int | float) and not isinstance(value, bool | np.generic):
+                texts.append(repr(value))
+            elif isinstance(value, _Array):
+                return NotImplemented  # the array's own operator takes over
+            else:
+                self._recorder.refuse(
+                    f"a {type(value).__name__} from outside the rule",
+                    "everything a rule needs must come through its signature; constants are Python floats",
+                )
+        return _Scalar(self._recorder, f"({texts[0]} {operator} {texts[1]})")
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if any(isinstance(value, _Array) for value in inputs):
+            return NotImplemented
+        self._recorder.refuse(
+            f"np.{ufunc.__name__} on a hyperparameter",
+            "it returns a NumPy float64, which would turn float32 weights into float64; "
+            "write plain Python, such as (1 - beta2**t) ** 0.5",
+        )
+
+    def __neg__(self) -> _Scalar:
+        return _Scalar(self._recorder, f"(-{self.text})")
+
+    def __pos__(self) -> _Scalar:
+        return self
+
+    def __float__(self) -> float:
+        self._recorder.refuse(
+            "float() or a math function on a hyperparameter", f"write it with {_SCALAR_OPERATORS}, such as x ** 0.5"
+        )
+
+    def __bool__(self) -> bool:
+        self._recorder.refuse("a branch on a hyperparameter (if, and, or, not, max(), min())")
+
+    __int__ = __index__ = __float__  # type: ignore[assignment]
+
+
+def _scalar_operator(symbol: str, reflected: bool) -> Callable[[_Scalar, Any], Any]:
+    def method(self: _Scalar, other: Any) -> Any:
+        return self._combine(symbol, *((other, self) if reflected else (self, other)))
+
+    return method
+
+
+for _symbol, _name in zip(_SCALAR_OPERATORS.split(), ("add", "sub", "mul", "truediv", "pow"), strict=True):
+    setattr(_Scalar, f"__{_name}__", _scalar_operator(_symbol, reflected=False))
+    setattr(_Scalar, f"__r{_name}__", _scalar_operator(_symbol, reflected=True))
+
+
+def _refuse_comparison(self: _Scalar, other: Any) -> NoReturn:
+    self._recorder.refuse("a comparison of hyperparameters", "a rule is one formula for every step")
+
+
+for _name in ("lt", "le", "gt", "ge"):
+    setattr(_Scalar, f"__{_name}__", _refuse_comparison)

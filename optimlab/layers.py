@@ -1,0 +1,268 @@
+"""The layers, forward and backward side by side.
+
+``x`` and ``y`` have shape ``(batch, features)``. ``forward(x, training)`` returns ``y``; ``backward(dy)`` takes
+``dL/dy``, writes the gradient of each parameter into its view of the flat buffer (replacing what was there), and
+returns ``dL/dx``. Both return arrays that the layer owns and fills again at the next call: copy what you keep.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import activations, initializers
+from .activations import Activation
+from .backends import Array, Backend
+from .errors import InputError
+from .initializers import Initializer
+from .parameters import Parameter
+
+
+class Declared(NamedTuple):
+    """A parameter that a layer asks for: attribute name, kind of group, shape, initial values."""
+
+    attribute: str
+    kind: str
+    shape: tuple[int, ...]
+    initializer: Initializer
+
+
+class Layer:
+    """What the layers share: a name, a backend, and output arrays that are allocated once.
+
+    A new layer sets ``inputs`` and ``outputs`` (numbers of features), lists its parameters in ``declare``, and
+    writes ``forward`` and ``backward``.
+    """
+
+    inputs: int
+    outputs: int
+    prefix = "layer"
+    """The beginning of the layer's name in a network."""
+
+    def declare(self) -> list[Declared]:
+        """The parameters this layer needs; the network makes each an attribute of it."""
+        return []
+
+    def build(self, name: str, dtype: str, backend: Backend, seed: np.random.SeedSequence) -> None:
+        """Called once by the network, before parameters are made."""
+        self.name, self.dtype, self.backend = name, dtype, backend
+        self._buffers: dict[str, Array] = {}
+
+    def state(self) -> dict[str, Array]:
+        """Arrays that are not parameters but belong to the trained layer."""
+        return {}
+
+    def forward(self, x: Array, training: bool) -> Array:
+        raise NotImplementedError
+
+    def backward(self, dy: Array, input_gradient: bool = True) -> Array:
+        raise NotImplementedError
+
+    def _buffer(self, key: str, rows: int, features: int) -> Array:
+        """An array of this layer's own, allocated anew only when a larger batch than before comes in."""
+        full = self._buffers.get(key)
+        if full is None or full.shape[0] < rows:
+            full = self._buffers[key] = self.backend.empty((rows, features), self.dtype)
+        return full if full.shape[0] == rows else full[:rows]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy or pickle holds what the layer has learned, not the arrays it works in."""
+        kept = {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
+        return {**kept, "_buffers": {}}
+
+
+class Dense(Layer):
+    """y = x W + b;  dW = x^T dy,  db = sum over the batch of dy,  dx = dy W^T.
+
+    ``W`` has shape ``(inputs, outputs)``, ``b`` shape ``(outputs,)`` and starts at zero.
+    """
+
+    prefix = "dense"
+
+    def __init__(
+        self, inputs: int, outputs: int, *, use_bias: bool = True, initializer: str | Initializer = "glorot_uniform"
+    ) -> None:
+        self.inputs, self.outputs, self.use_bias = inputs, outputs, use_bias
+        self.initializer = initializers.get(initializer)
+        self.W: Parameter
+        self.b: Parameter
+
+    def declare(self) -> list[Declared]:
+        weights = Declared("W", "weights", (self.inputs, self.outputs), self.initializer)
+        biases = Declared("b", "biases", (self.outputs,), initializers.Constant(0.0))
+        return [weights, biases] if self.use_bias else [weights]
+
+    def forward(self, x: Array, training: bool) -> Array:
+        y = self._buffer("y", len(x), self.outputs)
+        self.backend.matmul(x, self.W.data, y)
+        if self.use_bias:
+            y += self.b.data
+        self._x = x
+        return y
+
+    def backward(self, dy: Array, input_gradient: bool = True) -> Array:
+        if not self.W.frozen:
+            self.backend.matmul(self._x.T, dy, self.W.grad)
+        if self.use_bias and not self.b.frozen:
+            dy.sum(axis=0, out=self.b.grad)
+        if not input_gradient:
+            return None
+        dx = self._buffer("dx", len(dy), self.inputs)
+        return self.backend.matmul(dy, self.W.data.T, dx)
+
+
+class Activate(Layer):
+    """y = f(x);  dx = dy f'(x), for an activation function f."""
+
+    prefix = "activation"
+
+    def __init__(self, features: int, activation: str | Activation) -> None:
+        self.inputs = self.outputs = features
+        self.activation = activations.get(activation)
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self._x, self._y = x, self._buffer("y", len(x), self.outputs)
+        self.activation.forward(self.backend, x, self._y, self._scratch(len(x)))
+        return self._y
+
+    def backward(self, dy: Array, input_gradient: bool = True) -> Array:
+        dx = self._buffer("dx", len(dy), self.inputs)
+        self.activation.backward(self.backend, self._x, self._y, dy, dx, self._scratch(len(dy)))
+        return dx
+
+    def _scratch(self, rows: int) -> list[Array]:
+        return [self._buffer(f"tmp{k}", rows, self.outputs) for k in range(self.activation.scratch)]
+
+
+class BatchNorm(Layer):
+    """z = gamma x_hat + beta with x_hat = (x - mu) / sqrt(var + eps), per feature.
+
+    In training ``mu`` and ``var`` are the batch's mean and (biased) variance, and running averages of both are kept::
+
+        running <- momentum running + (1 - momentum) batch
+
+    In evaluation the running averages are used. Backward, in training, with sums over the batch of n rows::
+
+        dbeta = sum dz        dgamma = sum dz x_hat
+        dx = gamma / sqrt(var + eps) (dz - dbeta / n - x_hat dgamma / n)
+
+    and in evaluation, where ``mu`` and ``var`` are constants, ``dx = gamma / sqrt(var + eps) dz``.
+
+    Reference: Ioffe & Szegedy (2015), Algorithm 1 (training) and 2 (evaluation).
+
+    Raises
+    ------
+    InputError: in training, on a batch of one, whose variance is zero.
+    """
+
+    prefix = "norm"
+
+    def __init__(self, features: int, *, momentum: float = 0.9, eps: float = 1e-5) -> None:
+        if not 0 <= momentum < 1:
+            raise InputError(f"batch norm's momentum must lie in [0, 1), got {momentum!r}")
+        if not (np.isfinite(eps) and eps > 0):
+            raise InputError(f"batch norm's eps must be a positive number, got {eps!r}")
+        self.inputs = self.outputs = features
+        self.momentum, self.eps = momentum, eps
+        self.gamma: Parameter
+        self.beta: Parameter
+
+    def declare(self) -> list[Declared]:
+        return [
+            Declared("gamma", "scales", (self.outputs,), initializers.Constant(1.0)),
+            Declared("beta", "biases", (self.outputs,), initializers.Constant(0.0)),
+        ]
+
+    def build(self, name: str, dtype: str, backend: Backend, seed: np.random.SeedSequence) -> None:
+        super().build(name, dtype, backend, seed)
+        self.running_mean = backend.zeros(self.outputs, dtype)
+        self.running_var = backend.zeros(self.outputs, dtype) + 1
+
+    def state(self) -> dict[str, Array]:
+        return {"running_mean": self.running_mean, "running_var": self.running_var}
+
+    def forward(self, x: Array, training: bool) -> Array:
+        n = len(x)
+        x_hat, z = self._buffer("x_hat", n, self.outputs), self._buffer("z", n, self.outputs)
+        xp = self.backend.xp
+        if training:
+            if n < 2:
+                raise InputError("batch norm cannot train on a batch of one row: its variance is zero")
+            mean = x.mean(axis=0)
+            xp.subtract(x, mean, out=x_hat)
+            xp.multiply(x_hat, x_hat, out=z)
+            var = z.mean(axis=0)
+            for running, batch in ((self.running_mean, mean), (self.running_var, var)):
+                running *= self.momentum
+                running += (1 - self.momentum) * batch
+        else:
+            var = self.running_var
+            xp.subtract(x, self.running_mean, out=x_hat)
+        inverse = 1 / xp.sqrt(var + self.eps)
+        x_hat *= inverse
+        xp.multiply(x_hat, self.gamma.data, out=z)
+        z += self.beta.data
+        self._x_hat, self._inverse, self._training = x_hat, inverse, training
+        return z
+
+    def backward(self, dy: Array, input_gradient: bool = True) -> Array:
+        n, xp, x_hat = len(dy), self.backend.xp, self._x_hat
+        dx = self._buffer("dx", n, self.inputs)
+        xp.multiply(dy, x_hat, out=dx)
+        dgamma, dbeta = dx.sum(axis=0), dy.sum(axis=0)
+        if not self.gamma.frozen:
+            self.gamma.grad[...] = dgamma
+        if not self.beta.frozen:
+            self.beta.grad[...] = dbeta
+        scale = self.gamma.data * self._inverse
+        if self._training:
+            xp.multiply(x_hat, dgamma / -n, out=dx)
+            dx += dy
+            dx -= dbeta / n
+            dx *= scale
+        else:
+            xp.multiply(dy, scale, out=dx)
+        return dx
+
+
+class Dropout(Layer):
+    """Inverted dropout: in training each entry is zero with probability ``rate``, else divided by 1 - rate.
+
+    In evaluation y = x. ``hold = True`` keeps the mask of the last training pass for the next ones of the same batch
+    size, which makes the network a fixed function: a gradient check needs it.
+
+    Reference: Srivastava et al. (2014).
+    """
+
+    prefix = "dropout"
+
+    def __init__(self, features: int, rate: float) -> None:
+        if not 0 <= rate < 1:
+            raise InputError(f"the dropout rate must lie in [0, 1), got {rate!r}")
+        self.inputs = self.outputs = features
+        self.rate, self.hold = rate, False
+
+    def build(self, name: str, dtype: str, backend: Backend, seed: np.random.SeedSequence) -> None:
+        super().build(name, dtype, backend, seed)
+        self.generator = backend.generator(seed)
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self._training = training
+        if not training:
+            return x
+        n, xp = len(x), self.backend.xp
+        held = self.hold and "mask" in self._buffers and len(self._buffers["mask"]) >= n
+        mask, y = self._buffer("mask", n, self.outputs), self._buffer("y", n, self.outputs)
+        if not held:
+            self.generator.uniform(mask)
+            xp.greater_equal(mask, self.rate, out=mask)
+            mask /= 1 - self.rate
+        return xp.multiply(x, mask, out=y)
+
+    def backward(self, dy: Array, input_gradient: bool = True) -> Array:
+        if not self._training:
+            return dy
+        n = len(dy)
+        dx = self._buffer("dx", n, self.inputs)
+        return self.backend.xp.multiply(dy, self._buffer("mask", n, self.outputs), out=dx)

@@ -1,0 +1,146 @@
+"""Loss functions with their gradients: ``loss, gradient = f(outputs, targets)``.
+
+The loss is the mean over the batch, a Python float; the gradient is that of the mean, of the outputs' shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from . import backends
+from .backends import Array, Backend
+from .errors import InputError, unknown
+
+
+def softmax_cross_entropy(logits: Array, labels: Any, out: Array = None) -> tuple[float, Array]:
+    """Cross-entropy of the softmax of ``logits`` against integer labels.
+
+    ::
+
+        L = mean_i (ln sum_j e^(z_ij) - z_i,label(i))        dL/dz = (softmax(z) - onehot(label)) / n
+
+    Parameters
+    ----------
+    logits: shape ``(batch, classes)``, float.
+    labels: shape ``(batch,)``, integers from 0 to classes - 1.
+    out: where to write the gradient; a new array by default. May be ``logits`` itself.
+
+    Raises
+    ------
+    InputError: wrong shapes or dtypes, labels out of range.
+
+    >>> import numpy as np
+    >>> loss, gradient = softmax_cross_entropy(np.array([[0.0, 0.0], [1000.0, 0.0]]), [0, 0])
+    >>> round(loss, 4), gradient
+    (0.3466, array([[-0.25,  0.25],
+           [ 0.  ,  0.  ]]))
+    """
+    backend = backends.of(logits)
+    labels = _softmax_cross_entropy.check(backend, labels, logits.shape)
+    return _softmax_cross_entropy(backend, logits, labels, backend.xp.empty_like(logits) if out is None else out)
+
+
+def mean_squared_error(outputs: Array, targets: Any, out: Array = None) -> tuple[float, Array]:
+    """Mean squared difference, over all entries.
+
+    ::
+
+        L = mean (y - target)^2        dL/dy = 2 (y - target) / (number of entries)
+
+    Parameters
+    ----------
+    outputs, targets: shape ``(batch, features)``, float.
+    out: where to write the gradient; a new array by default. May be ``outputs`` itself.
+
+    Raises
+    ------
+    InputError: shapes that differ, targets that are not finite numbers.
+
+    >>> import numpy as np
+    >>> mean_squared_error(np.array([[1.0, 3.0]]), [[1.0, 1.0]])
+    (2.0, array([[0., 2.]]))
+    """
+    backend = backends.of(outputs)
+    targets = _mean_squared_error.check(backend, targets, outputs.shape)
+    return _mean_squared_error(backend, outputs, targets, backend.xp.empty_like(outputs) if out is None else out)
+
+
+class Loss(NamedTuple):
+    """A loss as the training loop uses it: targets checked once, then batches without checks."""
+
+    name: str
+    function: Callable[[Backend, Array, Array, Array], tuple[float, Array]]
+    check: Callable[[Backend, Any, tuple[int, ...]], Array]
+    """``check(backend, targets, shape of the outputs)``: the targets as an array of the backend."""
+    classifies: bool
+    """Whether targets are class labels, so that accuracy means something."""
+
+    def __call__(self, backend: Backend, outputs: Array, targets: Array, out: Array) -> tuple[float, Array]:
+        return self.function(backend, outputs, targets, out)
+
+
+def _cross_entropy(backend: Backend, logits: Array, labels: Array, out: Array) -> tuple[float, Array]:
+    xp, n = backend.xp, len(logits)
+    rows = xp.arange(n)
+    with backend.quiet():  # the difference of two huge logits may overflow to -inf, whose e^x is 0
+        xp.subtract(logits, logits.max(axis=-1, keepdims=True), out=out)
+        picked = out[rows, labels]
+        xp.exp(out, out=out)
+        total = out.sum(axis=-1, keepdims=True)
+        loss = float((xp.log(total[:, 0]) - picked).mean())
+        total *= n
+        out /= total
+        out[rows, labels] -= 1 / n
+    return loss, out
+
+
+def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Array:
+    xp = backend.xp
+    labels = labels if backend.owns(labels) else backend.asarray(labels)
+    n, classes = shape
+    if labels.shape != (n,):
+        raise InputError(f"expected {n} labels, one a row, got shape {tuple(labels.shape)}")
+    if not xp.issubdtype(labels.dtype, xp.integer):
+        raise InputError(f"labels must be integers from 0 to {classes - 1}, got dtype {labels.dtype}")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise InputError(f"labels must lie from 0 to {classes - 1}, the network's outputs; got {low} to {high}")
+    return labels
+
+
+def _squared_error(backend: Backend, outputs: Array, targets: Array, out: Array) -> tuple[float, Array]:
+    xp = backend.xp
+    with backend.quiet():
+        xp.subtract(outputs, targets, out=out)
+        loss = float(xp.vdot(out, out)) / out.size
+        out *= 2 / out.size
+    return loss, out
+
+
+def _check_targets(backend: Backend, targets: Any, shape: tuple[int, ...]) -> Array:
+    targets = targets if backend.owns(targets) else backend.asarray(targets)
+    if targets.shape != tuple(shape):
+        raise InputError(f"expected targets of the outputs' shape {tuple(shape)}, got {tuple(targets.shape)}")
+    if targets.dtype.kind not in "fiu" or not bool(backend.xp.isfinite(targets).all()):
+        raise InputError("targets must be finite real numbers")
+    return targets
+
+
+_softmax_cross_entropy = Loss("softmax_cross_entropy", _cross_entropy, _check_labels, classifies=True)
+_mean_squared_error = Loss("mean_squared_error", _squared_error, _check_targets, classifies=False)
+
+LOSSES: dict[str, Loss] = {loss.name: loss for loss in (_softmax_cross_entropy, _mean_squared_error)}
+
+
+def get(loss: str | Loss) -> Loss:
+    """The loss of that name, or the object itself.
+
+    >>> get("mean_squared_error").classifies
+    False
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if loss not in LOSSES:
+        raise unknown("loss", loss, LOSSES)
+    return LOSSES[loss]

@@ -1,0 +1,56 @@
+"""What a training run leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class History:
+    """One entry per completed epoch in each list; empty lists where there was nothing to measure.
+
+    Attributes
+    ----------
+    train_loss, train_accuracy: means over the epoch's samples, each sample weighing the same, measured on each
+        batch before its update, as training goes on (dropout on, batch norm on the batch).
+    val_loss, val_accuracy: on the validation split at the end of the epoch.
+    lr: learning rate of the epoch's last step.
+    seconds: training time of the epoch, evaluation excluded.
+    status: ``"completed"``, ``"diverged"`` (the loss became infinite or NaN) or ``"interrupted"`` (Ctrl-C).
+    steps: updates made, over all epochs.
+    diverged_step: the step, counted from 1, whose loss was not finite; None unless diverged.
+    """
+
+    train_loss: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    val_accuracy: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    status: str = "completed"
+    steps: int = 0
+    diverged_step: int | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Epochs completed."""
+        return len(self.train_loss)
+
+    def append(self, **values: float) -> None:
+        """Add one epoch's entries."""
+        for name, value in values.items():
+            getattr(self, name).append(value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and numbers, ready for JSON."""
+        return asdict(self)
+
+    def __repr__(self) -> str:
+        last = "".join(
+            f", {name} {getattr(self, name)[-1]:.4g}"
+            for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+            if getattr(self, name)
+        )
+        where = f" at step {self.diverged_step}" if self.diverged_step else ""
+        return f"<History {self.status}{where}, {self.epochs} epochs{last}>"

@@ -1,0 +1,190 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+from .. import losses
+from ..backends import Array
+from ..datasets import Dataset
+from ..errors import InputError
+from ..layers import BatchNorm
+from ..losses import Loss
+from ..network import Network, seed_sequence
+from ..optimizers import Optimizer
+from ..progress import progress_bar
+from .history import History
+
+
+def fit(
+    network: Network,
+    optimizer: Optimizer,
+    data: Dataset,
+    *,
+    epochs: int = 20,
+    batch_size: int = 64,
+    loss: str | Loss = "softmax_cross_entropy",
+    seed: int | np.random.SeedSequence = 0,
+    progress: bool | None = None,
+) -> History:
+    """Train ``network`` on ``data.x_train`` and watch it on ``data.x_val``.
+
+    Every epoch goes once through all rows in an order drawn from ``seed``; the last batch holds what is left.
+    A loss that becomes infinite or NaN ends the run with status ``"diverged"``, Ctrl-C with ``"interrupted"``;
+    the history of the epochs before stays.
+
+    Parameters
+    ----------
+    optimizer: made for ``network.parameters``.
+    progress: True or False to show a progress bar or not; by default where standard error is a terminal.
+
+    Raises
+    ------
+    InputError: data, labels, or options that cannot be trained on, found before the first step.
+
+    >>> import optimlab as ol
+    >>> data = ol.datasets.load("digits")
+    >>> net = ol.MLP([64, 32, 10], seed=0)
+    >>> history = ol.fit(net, ol.Adam(net.parameters, lr=0.01), data, epochs=5)
+    >>> history.status, history.steps, history.val_accuracy[-1] > 0.9
+    ('completed', 85, True)
+    """
+    if optimizer.parameters is not network.parameters:
+        raise InputError("the optimizer was made for another network's parameters")
+    loss = losses.get(loss)
+    epochs = _positive("epochs", epochs)
+    batch_size = _positive("batch_size", batch_size)
+    x, y = _checked(network, data.x_train, data.y_train, loss, "training")
+    val = None if data.x_val is None else _checked(network, data.x_val, data.y_val, loss, "validation")
+    rows = len(x)
+    if batch_size > rows:
+        raise InputError(f"batch_size {batch_size} is larger than the {rows} rows of training data")
+    if 1 in (batch_size, rows % batch_size) and any(isinstance(layer, BatchNorm) for layer in network.layers):
+        raise InputError(
+            f"batch norm cannot train on a batch of one row: {rows} rows in batches of {batch_size} leave one; "
+            "choose another batch_size"
+        )
+    order = np.random.default_rng(seed_sequence(seed))
+    history = History()
+    run = _Run(network, optimizer, loss, batch_size, x, y)
+    with network.backend.quiet(), progress_bar("training", epochs, shown=progress) as advance:
+        try:
+            for _ in range(epochs):
+                start = time.perf_counter()
+                train_loss, correct = run.epoch(order.permutation(rows), history)
+                seconds = time.perf_counter() - start
+                entries = {"train_loss": train_loss, "lr": run.lr, "seconds": seconds}
+                if loss.classifies:
+                    entries["train_accuracy"] = correct / rows
+                if val:
+                    entries["val_loss"], accuracy = _evaluate(network, *val, loss)
+                    if loss.classifies:
+                        entries["val_accuracy"] = accuracy
+                if not all(map(math.isfinite, entries.values())):
+                    raise _Diverged
+                history.append(**entries)
+                advance(f"loss {train_loss:.4g}")
+        except _Diverged:
+            history.status, history.diverged_step = "diverged", history.steps
+        except KeyboardInterrupt:
+            history.status = "interrupted"
+    return history
+
+
+def evaluate(
+    network: Network, x: Any, y: Any, loss: str | Loss = "softmax_cross_entropy"
+) -> tuple[float, float | None]:
+    """``(loss, accuracy)`` in evaluation mode, means over all rows; accuracy is None for a loss without classes.
+
+    Raises
+    ------
+    InputError: ``x`` or ``y`` does not fit the network.
+
+    >>> import optimlab as ol
+    >>> net = ol.MLP([2, 3], initializer="zeros")
+    >>> loss, accuracy = evaluate(net, np.zeros((4, 2)), [0, 0, 0, 1])
+    >>> round(loss, 4), accuracy
+    (1.0986, 0.75)
+    """
+    loss = losses.get(loss)
+    x, y = _checked(network, x, y, loss, "given")
+    value, accuracy = _evaluate(network, x, y, loss)
+    return value, accuracy if loss.classifies else None
+
+
+class _Diverged(Exception):
+    pass
+
+
+class _Run:
+    """One network, optimizer and training set, and the arrays that batches are gathered into."""
+
+    def __init__(self, network: Network, optimizer: Optimizer, loss: Loss, batch_size: int, x: Array, y: Array) -> None:
+        self.network, self.optimizer, self.loss, self.batch_size = network, optimizer, loss, batch_size
+        self.x, self.y = x, y
+        self.lr = 0.0
+        backend, rows = network.backend, min(batch_size, len(x))
+        self._x = backend.empty((rows, x.shape[1]), network.dtype)
+        self._y = backend.empty((rows, *y.shape[1:]), y.dtype)
+        self._gradient = backend.empty((rows, network.outputs), network.dtype)
+
+    def epoch(self, order: Any, history: History) -> tuple[float, int]:
+        """Train once on all rows; the loss (mean over rows), and how many were classified right."""
+        network, optimizer, backend = self.network, self.optimizer, self.network.backend
+        indices = backend.asarray(order)
+        total, correct = 0.0, 0
+        for start in range(0, len(indices), self.batch_size):
+            batch = indices[start : start + self.batch_size]
+            n = len(batch)
+            x, y, gradient = self._x[:n], self._y[:n], self._gradient[:n]
+            backend.take(self.x, batch, x)
+            backend.take(self.y, batch, y)
+            for layer in network.layers:
+                x = layer.forward(x, True)
+            value, _ = self.loss(backend, x, y, gradient)
+            if not math.isfinite(value):
+                history.steps += 1
+                raise _Diverged
+            if self.loss.classifies:
+                correct += int((x.argmax(axis=-1) == y).sum())
+            total += value * n
+            network.backward(gradient)
+            optimizer.step()
+            history.steps += 1
+        return total / len(indices), correct
+
+
+def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024) -> tuple[float, float]:
+    backend = network.backend
+    total, correct = 0.0, 0
+    for start in range(0, len(x), rows):
+        targets = y[start : start + rows]
+        outputs = network.forward(x[start : start + rows])
+        if loss.classifies:
+            correct += int((outputs.argmax(axis=-1) == targets).sum())
+        value, _ = loss(backend, outputs, targets, outputs)
+        total += value * len(targets)
+    return total / len(x), correct / len(x)
+
+
+def _checked(network: Network, x: Any, y: Any, loss: Loss, split: str) -> tuple[Array, Array]:
+    """The arrays of one split on the backend, or one clear error."""
+    if x is None or y is None or not len(x):
+        raise InputError(f"the {split} data are empty")
+    if len(x) != len(y):
+        raise InputError(f"the {split} data have {len(x)} rows of inputs but {len(y)} targets")
+    x = network.check_inputs(x)
+    if not bool(network.backend.xp.isfinite(x).all()):
+        raise InputError(f"the {split} inputs hold NaN or infinite values")
+    y = loss.check(network.backend, y, (len(x), network.outputs))
+    return x, network.backend.asarray(y, None if loss.classifies else network.dtype)
+
+
+def _positive(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return int(value)
