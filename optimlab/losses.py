@@ -81,17 +81,18 @@ class Loss(NamedTuple):
 
 
 def _cross_entropy(backend: Backend, logits: Array, labels: Array, out: Array) -> tuple[float, Array]:
-    xp, n = backend.xp, len(logits)
-    rows = xp.arange(n)
+    xp, (n, classes) = backend.xp, logits.shape
+    entries = xp.arange(0, n * classes, classes) + labels  # each row's label, in the flat array
+    flat = out.reshape(-1)
     with backend.quiet():  # the difference of two huge logits may overflow to -inf, whose e^x is 0
         xp.subtract(logits, logits.max(axis=-1, keepdims=True), out=out)
-        picked = out[rows, labels]
+        picked = flat.take(entries)
         xp.exp(out, out=out)
         total = out.sum(axis=-1, keepdims=True)
-        loss = float((xp.log(total[:, 0]) - picked).mean())
+        loss = float((xp.log(total[:, 0]) - picked).sum()) / n
         total *= n
         out /= total
-        out[rows, labels] -= 1 / n
+        flat.put(entries, flat.take(entries) - 1 / n)
     return loss, out
 
 

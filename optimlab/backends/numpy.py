@@ -14,7 +14,7 @@ from ..kernels import Graph, NumpySource, numpy_source
 
 Floats = NDArray[Any]
 
-BLOCK_BYTES = 1 << 16
+BLOCK_BYTES = 1 << 17
 """Bytes of each array worked on at a time. Measured for Adam in float32: below this the cost of the calls
 shows, far above it the scratch registers fall out of the cache."""
 
