@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,18 +61,21 @@ class VarianceScaling:
         if self.distribution == "uniform":
             return generator.uniform(-(3**0.5) * sigma, 3**0.5 * sigma, shape)
         if self.distribution == "truncated":
-            return sigma * _truncated_normal(generator, shape)
+            return _truncated_normal(generator, sigma, shape)
         return generator.normal(0.0, sigma, shape)
 
 
-def _truncated_normal(generator: np.random.Generator, shape: tuple[int, ...], cut: float = 2.0) -> Any:
-    """Unit variance, by inverting the normal distribution function between -cut and cut."""
+def _truncated_normal(
+    generator: np.random.Generator, sigma: float, shape: tuple[int, int], cut: float = 2.0
+) -> NDArray[np.float64]:
+    """Standard deviation sigma, by inverting the normal distribution function between -cut and cut."""
     from scipy.special import ndtr, ndtri
 
     low, high = ndtr(-cut), ndtr(cut)
     density = np.exp(-(cut**2) / 2) / np.sqrt(2 * np.pi)
     variance = 1 - 2 * cut * density / (high - low)  # of a standard normal cut at +-cut
-    return ndtri(generator.uniform(low, high, shape)) / np.sqrt(variance)
+    values: NDArray[np.float64] = ndtri(generator.uniform(low, high, shape))
+    return values * (sigma / float(np.sqrt(variance)))
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from . import activations, backends, initializers
+from . import activations, backends
 from .activations import Activation
 from .backends import Array, Backend
 from .errors import InputError, unknown
@@ -58,7 +59,7 @@ class Network:
     ) -> None:
         if not layers:
             raise InputError("a network needs at least one layer")
-        for before, after in zip(layers, layers[1:], strict=False):
+        for before, after in itertools.pairwise(layers):
             if before.outputs != after.inputs:
                 raise InputError(
                     f"a {after.prefix} layer of {after.inputs} inputs cannot follow one of {before.outputs} outputs"
@@ -230,9 +231,9 @@ class MLP(Network):
             glorot = f in [activations.get(name) for name in _GLOROT]
             initializer = "glorot_normal" if glorot else "he_normal"
         layers: list[Layer] = []
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        for inputs, outputs in itertools.pairwise(sizes):
             if layers:
-                norm = [BatchNorm(inputs)] if batch_norm else []
+                norm: list[Layer] = [BatchNorm(inputs)] if batch_norm else []
                 act: list[Layer] = [Activate(inputs, f)]
                 layers += act + norm if batch_norm == "after" else norm + act
                 layers += [Dropout(inputs, dropout)] if dropout else []

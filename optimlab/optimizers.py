@@ -7,6 +7,7 @@ hyperparameters, with that rule's defaults. A hyperparameter is a number, or a f
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -224,10 +225,8 @@ def check_hyperparameter(name: str, value: Any, where: str = "") -> float:
     """``value`` as a Python float, if it lies where ``name`` may lie: [0, 1) for the betas, else [0, inf)."""
     number = float("nan")
     if not isinstance(value, bool | str | bytes):
-        try:
+        with contextlib.suppress(TypeError, ValueError):
             number = float(value)
-        except (TypeError, ValueError):
-            pass
     if name in _FRACTIONS:
         if not 0 <= number < 1:
             raise InputError(f"{name} must lie in [0, 1), got {value!r}{where}")

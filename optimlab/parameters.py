@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-
 from .backends import Array, Backend
 from .errors import InputError, unknown
 

@@ -36,10 +36,12 @@ class Backend(Protocol):
     NumPy, ``out=`` included, so that a formula is written once for every backend.
     """
 
-    name: str
-    xp: ModuleType
-    special: ModuleType
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def xp(self) -> ModuleType: ...
+    @property
+    def special(self) -> ModuleType: ...
     def empty(self, shape: int | tuple[int, ...], dtype: str) -> Array: ...
     def zeros(self, shape: int | tuple[int, ...], dtype: str) -> Array: ...
     def asarray(self, values: Any, dtype: Any = None) -> Array:

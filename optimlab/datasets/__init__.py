@@ -46,7 +46,8 @@ class Dataset:
         rows = [f"{len(self.x_train)} training"]
         rows += [f"{len(self.x_val)} validation"] if self.x_val is not None else []
         rows += [f"{len(self.x_test)} test"] if self.x_test is not None else []
-        return f"<Dataset{' ' + self.name if self.name else ''}: {', '.join(rows)} rows of {np.shape(self.x_train)[1]} features>"
+        name = f" {self.name}" if self.name else ""
+        return f"<Dataset{name}: {', '.join(rows)} rows of {np.shape(self.x_train)[1]} features>"
 
 
 def _digits() -> Dataset:

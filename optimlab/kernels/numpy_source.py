@@ -51,7 +51,7 @@ def numpy_source(graph: Graph) -> NumpySource:
 
     free: dict[str, list[str]] = {"r": [], "k": []}
     count = {"r": 0, "k": 0}
-    target = {}  # the buffer each output node may be written to directly
+    target: dict[Node, str] = {}  # the buffer each output node may be written to directly
     for name, node in zip(graph.written, graph.outputs, strict=True):
         target.setdefault(node, name)
     lines: list[str] = []
@@ -65,12 +65,12 @@ def numpy_source(graph: Graph) -> NumpySource:
     for i, node in enumerate(graph.nodes):
         dying = [a for a in dict.fromkeys(node.args) if last_use[a] == i and place[a][0] in free and not a.is_leaf]
         kind = "k" if node.is_mask else "r"
-        name = target.get(node)
-        old = inputs.get(name) if name else None
+        home = target.get(node)
+        old = inputs.get(home) if home else None
         released = old is None or last_use.get(old, -1) <= i
         # np.copyto twice is the only form of where without an allocation: its target must not be an operand
-        if name and released and not (node.op == "where" and old in node.args):
-            where = name
+        if home and released and not (node.op == "where" and old in node.args):
+            where = home
         else:
             if node.op != "where":
                 _release(dying, place, free)
@@ -82,7 +82,7 @@ def numpy_source(graph: Graph) -> NumpySource:
 
     # an output that could not be written where it belongs, or is another output's value too
     moves = [(n, place[o]) for n, o in zip(graph.written, graph.outputs, strict=True) if place[o] != n]
-    for name, source in moves:
+    for _, source in moves:
         if source in graph.inputs and any(source == other for other, _ in moves):
             saved = register("r")
             lines.append(f"copyto({saved}, {source})")

@@ -278,7 +278,7 @@ class _Scalar:
     def __bool__(self) -> bool:
         self._recorder.refuse("a branch on a hyperparameter (if, and, or, not, max(), min())")
 
-    __int__ = __index__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __float__
 
 
 def _scalar_operator(symbol: str, reflected: bool) -> Callable[[_Scalar, Any], Any]:

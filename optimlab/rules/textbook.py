@@ -5,13 +5,19 @@ Letters: ``w`` weights, ``g`` gradient of the loss, ``m`` and ``s`` running firs
 shape and one floating dtype; hyperparameters are Python floats.
 
 Two choices mark this convention, and libraries differ in both: **epsilon stands inside the root**, and
-**the learning rate stands inside the velocity** of momentum. Epsilon inside is the stronger one: for a vanishing
-gradient the denominator becomes ``sqrt(eps)``, so 1e-7 inside acts like 3.2e-4 outside.
+**the learning rate stands inside the velocity** of momentum.
+
+Epsilon inside is the stronger one: for a vanishing gradient the denominator becomes ``sqrt(eps)``, so the 1e-7 often
+printed acts like 3.2e-4 outside. In a trained network most gradients are smaller than that, and the rule turns into
+plain gradient descent for them: after 100 epochs on the digits, RMSProp with 1e-7 has epsilon above the second
+moment of 97% of its weights, and five times the training loss it has with a small epsilon. Below 1e-12 nothing changes
+any more (``python benchmarks/epsilon.py``). The default here is 1e-14, which acts like 1e-7 outside.
 """
 
 import numpy as np
 
-__all__ = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamax", "nadam", "adamw"]
+# from simple to involved, not from A to Z
+__all__ = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamax", "nadam", "adamw"]  # noqa: RUF022
 
 
 def sgd(w, g, *, lr=0.01):
@@ -73,7 +79,7 @@ def nesterov(w, g, m, *, lr=0.01, beta=0.9):
     return w + beta * m - lr * g, m
 
 
-def adagrad(w, g, s, *, lr=0.01, eps=1e-10):
+def adagrad(w, g, s, *, lr=0.01, eps=1e-14):
     """AdaGrad: each weight's rate falls with the root of the sum of its squared gradients.
 
     ::
@@ -93,7 +99,7 @@ def adagrad(w, g, s, *, lr=0.01, eps=1e-10):
     return w - lr * g / np.sqrt(s + eps), s
 
 
-def rmsprop(w, g, s, *, lr=1e-3, beta=0.9, eps=1e-10):
+def rmsprop(w, g, s, *, lr=1e-3, beta=0.9, eps=1e-14):
     """RMSProp: AdaGrad with a forgetting average in place of the sum.
 
     ::
@@ -114,7 +120,7 @@ def rmsprop(w, g, s, *, lr=1e-3, beta=0.9, eps=1e-10):
     return w - lr * g / np.sqrt(s + eps), s
 
 
-def adam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-7):
+def adam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-14):
     """Adam: momentum and RMSProp, both corrected for their start at zero.
 
     ::
@@ -149,7 +155,7 @@ def adamax(w, g, m, u, *, t, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-7):
         u <- max(beta2 u, |g|)
         w <- w - lr / (1 - beta1^t) m / (u + eps)
 
-    There is no root: epsilon is added to ``u`` itself. ``u`` needs no correction.
+    There is no root, and epsilon is added to ``u`` itself. ``u`` needs no correction.
 
     Reference: Kingma & Ba (2015), Algorithm 2 (which has no epsilon).
 
@@ -162,7 +168,7 @@ def adamax(w, g, m, u, *, t, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-7):
     return w - lr / (1 - beta1**t) * m / (u + eps), m, u
 
 
-def nadam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-7):
+def nadam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-14):
     """Nadam: Adam whose momentum looks one step ahead, as Nesterov's does.
 
     ::
@@ -176,7 +182,7 @@ def nadam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-7):
     Epsilon stands inside the root. The momentum coefficient is constant; libraries warm it up.
 
     Reference: Dozat (2016), "Incorporating Nesterov momentum into Adam", Algorithm 2, with a constant
-    coefficient.
+    coefficient and one correction for both terms.
 
     >>> w, m, s = nadam(*(np.array([v]) for v in (1.0, 4.0, 0.0, 0.0)), t=1, lr=0.5, eps=0.0)
     >>> w.round(12)  # 0.9 + 1.0 times the length of Adam's first step
@@ -189,7 +195,7 @@ def nadam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-7):
     return w - lr * m_hat / np.sqrt(s_hat + eps), m, s
 
 
-def adamw(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-7, weight_decay=0.01):
+def adamw(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-14, weight_decay=0.01):
     """AdamW: Adam with weight decay kept out of the moments.
 
     ::

@@ -17,7 +17,8 @@ class History:
     val_loss, val_accuracy: on the validation split at the end of the epoch.
     lr: learning rate of the epoch's last step.
     seconds: training time of the epoch, evaluation excluded.
-    status: ``"completed"``, ``"diverged"`` (the loss became infinite or NaN) or ``"interrupted"`` (Ctrl-C).
+    status: ``"completed"``, ``"stopped"`` (by a callback), ``"diverged"`` (the loss became infinite or NaN) or
+        ``"interrupted"`` (Ctrl-C).
     steps: updates made, over all epochs.
     diverged_step: the step, counted from 1, whose loss was not finite; None unless diverged.
     """

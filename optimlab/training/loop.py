@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from ..optimizers import Optimizer
 from ..progress import progress_bar
 from .history import History
 
+Callback: TypeAlias = Callable[[Network, Optimizer, History], Any]
+
 
 def fit(
     network: Network,
@@ -29,6 +32,7 @@ def fit(
     batch_size: int = 64,
     loss: str | Loss = "softmax_cross_entropy",
     seed: int | np.random.SeedSequence = 0,
+    callbacks: Sequence[Callback] = (),
     progress: bool | None = None,
 ) -> History:
     """Train ``network`` on ``data.x_train`` and watch it on ``data.x_val``.
@@ -40,6 +44,8 @@ def fit(
     Parameters
     ----------
     optimizer: made for ``network.parameters``.
+    callbacks: functions called as ``callback(network, optimizer, history)`` after each epoch; one that returns True
+        ends the training, with status ``"stopped"``.
     progress: True or False to show a progress bar or not; by default where standard error is a terminal.
 
     Raises
@@ -88,6 +94,10 @@ def fit(
                     raise _Diverged
                 history.append(**entries)
                 advance(f"loss {train_loss:.4g}")
+                answers = [callback(network, optimizer, history) for callback in callbacks]
+                if any(answer is True for answer in answers):
+                    history.status = "stopped"
+                    break
         except _Diverged:
             history.status, history.diverged_step = "diverged", history.steps
         except KeyboardInterrupt:

@@ -1,0 +1,47 @@
+# Everything a newcomer needs; each target makes the virtual environment it runs in.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PROJECT := setup.cfg pyproject.toml
+
+.PHONY: help compare test lint figures speed clean
+
+help:
+	@echo "make compare   compare the nine classic rules on digits (installs on first use)"
+	@echo "make test      run all tests (installs PyTorch and scikit-learn as references)"
+	@echo "make lint      ruff and mypy"
+	@echo "make speed     time the NumPy engine against PyTorch, scikit-learn and the floor"
+	@echo "make figures   make the figures in docs/ again"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python $(PROJECT)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python $(PROJECT)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@ $(VENV)/.installed
+
+compare: $(VENV)/.installed
+	$(BIN)/optimlab compare
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+speed: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/speed.py
+
+figures: $(VENV)/.installed
+	$(BIN)/optimlab compare --out $(VENV)/comparison
+	mkdir -p docs/figures
+	cp $(VENV)/comparison/*.png docs/figures/
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

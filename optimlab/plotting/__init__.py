@@ -1,0 +1,7 @@
+"""Figures, with Matplotlib; nothing else in the package imports it."""
+
+from __future__ import annotations
+
+from .comparison import accuracy_figure, loss_figure, sensitivity_figure
+
+__all__ = ["accuracy_figure", "loss_figure", "sensitivity_figure"]

@@ -1,0 +1,176 @@
+"""The figures of a comparison.
+
+Nine lines are more than colour can keep apart, so accuracy and sensitivity are small multiples: one panel per
+optimizer, the others in grey behind it. The loss figure labels each line at its end, in a palette safe for
+colour-blind readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from ..study.compare import Comparison, accuracy
+
+# Okabe & Ito (2008), colour universal design, with a grey and a brown for nine
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C510A", "#737373")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)))
+INK, GREY = "#0072B2", "#C8C8C8"
+
+
+def loss_figure(comparison: Comparison) -> Figure:
+    """Training loss against epochs, median over the confirmation seeds."""
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    ends = []
+    for k, name in enumerate(comparison.study.optimizers):
+        middle, _, _ = _curves(comparison, name, "train_loss")
+        if not len(middle):
+            continue
+        colour, dash = PALETTE[k % len(PALETTE)], DASHES[k % len(DASHES)]
+        axes.plot(np.arange(1, len(middle) + 1), middle, color=colour, linestyle=dash, linewidth=1.8)
+        ends.append((float(middle[-1]), name, colour))
+    axes.set_yscale("log")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("training loss (cross-entropy, nats)")
+    axes.set_title(f"Training loss at each optimizer's own learning rate\n{_conditions(comparison)}", fontsize=10)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _plain(axes)
+    _end_labels(axes, ends, comparison.study.problem.epochs)
+    return figure
+
+
+def accuracy_figure(comparison: Comparison) -> Figure:
+    """Validation accuracy against epochs: median and range over the confirmation seeds, one panel per optimizer."""
+    figure, panels = _panels(comparison)
+    curves = {name: _curves(comparison, name, "val_accuracy") for name in comparison.study.optimizers}
+    target = comparison.study.problem.target
+    for name, axes in panels.items():
+        for other, (middle, _, _) in curves.items():
+            if other != name:
+                axes.plot(np.arange(1, len(middle) + 1), middle, color=GREY, linewidth=0.8)
+        middle, low, high = curves[name]
+        epochs = np.arange(1, len(middle) + 1)
+        axes.axhline(target, color="#737373", linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.fill_between(epochs, low, high, color=INK, alpha=0.25, linewidth=0)
+        axes.plot(epochs, middle, color=INK, linewidth=1.8)
+        axes.set_title(f"{name}, lr {_chosen(comparison, name):.2g}", fontsize=10)
+    first = next(iter(panels.values()))
+    finals = np.concatenate([np.ravel(middle[-1:]) for middle, _, _ in curves.values()])
+    first.set_ylim(min(0.8, float(finals.min(initial=1.0)) - 0.05), 1.0)
+    first.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    first.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.supxlabel("epoch", fontsize=10)
+    figure.supylabel("validation accuracy", fontsize=10)
+    figure.suptitle(
+        f"Validation accuracy: median (line) and range (band) of the seeds; grey: the other optimizers; "
+        f"dashed: the {target:.0%} target\n{_conditions(comparison)}",
+        fontsize=10,
+    )
+    return figure
+
+
+def sensitivity_figure(comparison: Comparison) -> Figure:
+    """Best validation accuracy against the learning rate: seeds as dots, diverged runs as ticks on top."""
+    figure, panels = _panels(comparison)
+    grids = {
+        name: {lr: [accuracy(r) for r in runs] for lr, runs in grid.items()} for name, grid in comparison.tuning.items()
+    }
+    for name, axes in panels.items():
+        for other, grid in grids.items():
+            if other != name:
+                axes.plot(list(grid), [np.median(v) for v in grid.values()], color=GREY, linewidth=0.8)
+        grid = grids[name]
+        axes.plot(list(grid), [np.median(v) for v in grid.values()], color=INK, linewidth=1.5)
+        for lr, runs in comparison.tuning[name].items():
+            whole = [accuracy(r) for r in runs if r["status"] == "ok"]
+            axes.plot([lr] * len(whole), whole, "o", color=INK, markersize=3.5, alpha=0.8)
+            if len(whole) < len(runs):
+                axes.plot([lr], [1.06], marker="|", color="#D55E00", markersize=9, markeredgewidth=2, clip_on=False)
+        chosen = _chosen(comparison, name)
+        axes.plot([chosen], [np.median(grid[chosen])], "*", color="#D55E00", markersize=13, markeredgecolor="white")
+        axes.set_title(f"{name}: best at {chosen:.2g}", fontsize=10, pad=10)
+    first = next(iter(panels.values()))
+    first.set_xscale("log")
+    first.set_ylim(0.0, 1.03)
+    first.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    figure.supxlabel("learning rate", fontsize=10)
+    figure.supylabel("best validation accuracy", fontsize=10)
+    figure.suptitle(
+        "Sensitivity to the learning rate: seeds (dots), their median (line), the chosen rate (star),\n"
+        f"rates with diverged runs (tick on top); grey: the other optimizers. {comparison.study.problem}",
+        fontsize=10,
+    )
+    return figure
+
+
+def _panels(comparison: Comparison) -> tuple[Figure, dict[str, Axes]]:
+    """A grid of panels that share both axes, one per optimizer."""
+    names = comparison.study.optimizers
+    columns = min(3, len(names))
+    rows = ceil(len(names) / columns)
+    figure = Figure(figsize=(3.1 * columns + 0.6, 2.1 * rows + 0.9), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes in grid:
+        _plain(axes)
+    for axes in grid[len(names) :]:
+        axes.set_visible(False)
+    return figure, dict(zip(names, grid, strict=False))
+
+
+def _curves(comparison: Comparison, name: str, quantity: str) -> tuple[Any, Any, Any]:
+    """Median, minimum and maximum over the seeds, as far as every run got."""
+    curves = [r["curves"][quantity] for r in comparison.confirmation[name] if "curves" in r]
+    shortest = min(map(len, curves), default=0)
+    values = np.array([c[:shortest] for c in curves], float).reshape(len(curves), shortest)
+    if not values.size:
+        return np.array([]), np.array([]), np.array([])
+    return np.median(values, axis=0), values.min(axis=0), values.max(axis=0)
+
+
+def _chosen(comparison: Comparison, name: str) -> float:
+    return float(next(r["lr"] for r in comparison.rows if r["optimizer"] == name))
+
+
+def _conditions(comparison: Comparison) -> str:
+    return f"{comparison.study.problem}; {len(comparison.study.confirmation_seeds)} seeds"
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#E6E6E6", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _end_labels(axes: Axes, ends: Sequence[tuple[float, str, str]], x: float) -> None:
+    """Names beside the ends of the lines, moved apart where they would overlap (on the log axis)."""
+    if not ends:
+        return
+    low, high = (np.log10(v) for v in axes.get_ylim())
+    gap = 0.045 * (high - low)
+    ordered = sorted(ends)
+    heights = np.array([np.log10(value) for value, _, _ in ordered])
+    for _ in range(200):
+        overlap = gap - np.diff(heights)
+        if overlap.max(initial=0.0) <= 1e-6:
+            break
+        push = np.clip(overlap, 0, None) / 2
+        heights[:-1] -= push
+        heights[1:] += push
+    for (value, name, colour), height in zip(ordered, heights, strict=True):
+        axes.annotate(
+            name,
+            xy=(x, value),
+            xytext=(x * 1.035, 10**height),
+            color=colour,
+            fontsize=9,
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkA": 0, "shrinkB": 1, "relpos": (0, 0.5)},
+        )
