@@ -40,6 +40,7 @@ class Optimizer:
     ----------
     t: updates made so far.
     state: one flat array per state of the rule, laid out as ``parameters.data``.
+    used: the values of the hyperparameters in the last step (of the parameters in no group).
 
     Raises
     ------
@@ -73,6 +74,7 @@ class Optimizer:
         self.graph: Graph = trace(rule)
         self.parameters = parameters
         self.t = 0
+        self.used: dict[str, float] = {}
         self.hyperparameters: dict[str, Hyperparameter] = {
             **self.graph.hyperparameters,
             **self._checked(hyperparameters),
@@ -105,14 +107,18 @@ class Optimizer:
         """
         if self._version != self.parameters.version:
             self._bind()
-        scalars = [self._scalars(self.hyperparameters)]
-        scalars += [self._scalars({**self.hyperparameters, **own}) for own in self.groups.values()]
+        used = self._values(self.hyperparameters)
+        scalars = [self._scalars(used)]
+        scalars += [self._scalars(self._values({**self.hyperparameters, **own})) for own in self.groups.values()]
+        self.used = used
         self.t += 1
         for run, slots in zip(self._runs, scalars, strict=True):
             run(slots)
 
-    def _scalars(self, hyperparameters: dict[str, Hyperparameter]) -> tuple[float, ...]:
-        values = {name: self._value(name, value) for name, value in hyperparameters.items()}
+    def _values(self, hyperparameters: dict[str, Hyperparameter]) -> dict[str, float]:
+        return {name: self._value(name, value) for name, value in hyperparameters.items()}
+
+    def _scalars(self, values: dict[str, float]) -> tuple[float, ...]:
         try:
             return self.graph.scalars(t=self.t + 1, **values)
         except ArithmeticError as error:

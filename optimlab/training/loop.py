@@ -83,7 +83,9 @@ def fit(
                 start = time.perf_counter()
                 train_loss, correct = run.epoch(order.permutation(rows), history)
                 seconds = time.perf_counter() - start
-                entries = {"train_loss": train_loss, "lr": run.lr, "seconds": seconds}
+                entries = {"train_loss": train_loss, "seconds": seconds}
+                if "lr" in optimizer.used:
+                    entries["lr"] = optimizer.used["lr"]
                 if loss.classifies:
                     entries["train_accuracy"] = correct / rows
                 if val:
@@ -136,7 +138,6 @@ class _Run:
     def __init__(self, network: Network, optimizer: Optimizer, loss: Loss, batch_size: int, x: Array, y: Array) -> None:
         self.network, self.optimizer, self.loss, self.batch_size = network, optimizer, loss, batch_size
         self.x, self.y = x, y
-        self.lr = 0.0
         backend, rows = network.backend, min(batch_size, len(x))
         self._x = backend.empty((rows, x.shape[1]), network.dtype)
         self._y = backend.empty((rows, *y.shape[1:]), y.dtype)

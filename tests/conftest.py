@@ -1,0 +1,42 @@
+"""What the tests share: optional dependencies, and comparison bit for bit."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+def require(module: str) -> ModuleType:
+    """The module; where it is not installed the test module is skipped, except on CI, where that is an error."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"{module} is not installed", allow_module_level=True)
+
+
+@pytest.fixture(scope="session")
+def compiler() -> str:
+    """Path of a C++ compiler; where there is none the test is skipped, except on CI, where it fails."""
+    found = shutil.which("g++") or shutil.which("c++")
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("no C++ compiler (g++ or c++)")
+    return found
+
+
+def assert_same_bits(actual: Any, expected: Any, what: str = "") -> None:
+    """Same dtype, same shape, and in each place the same bits or a NaN on both sides (which NaN is not defined)."""
+    actual, expected = np.ascontiguousarray(actual), np.ascontiguousarray(expected)
+    assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape), what
+    bits = f"u{actual.dtype.itemsize}"
+    same = (actual.view(bits) == expected.view(bits)) | (np.isnan(actual) & np.isnan(expected))
+    if not same.all():
+        k = tuple(int(i) for i in np.argwhere(~same)[0])
+        raise AssertionError(f"{what} differs in {(~same).sum()} places, first at {k}: {actual[k]!r}, {expected[k]!r}")

@@ -1,0 +1,102 @@
+"""The house keeps its shape: imports run one way, and importing optimlab stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import optimlab as ol
+
+PACKAGE = Path(ol.__file__).parent
+
+# a module may import those named before it, and its own package
+ORDER = [
+    "errors",
+    "rules",
+    "initializers",
+    "kernels",
+    "backends",
+    "parameters",
+    "activations",
+    "losses",
+    "layers",
+    "network",
+    "optimizers",
+    "gradient_check",
+    "datasets",
+    "progress",
+    "training",
+    "study",
+    "plotting",
+    "cli",
+]
+
+
+def module_name(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def imports(path):
+    """The first-level modules of optimlab, and the other top-level packages, that a file imports."""
+    own, others = set(), set()
+    depth = len(module_name(path)) + (path.name == "__init__.py")
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            if node.level < depth:  # from within the file's own package
+                continue
+            own.update([node.module.split(".")[0]] if node.module else [alias.name for alias in node.names])
+        elif isinstance(node, ast.ImportFrom):
+            others.add(node.module.split(".")[0])
+        elif isinstance(node, ast.Import):
+            others.update(alias.name.split(".")[0] for alias in node.names)
+    return own, others
+
+
+def files():
+    return [p for p in sorted(PACKAGE.rglob("*.py")) if p != PACKAGE / "__init__.py"]
+
+
+def test_every_module_has_its_place():
+    assert {module_name(p)[0] for p in files()} == set(ORDER)
+
+
+def test_imports_run_one_way():
+    for path in files():
+        place = ORDER.index(module_name(path)[0])
+        own, _ = imports(path)
+        for name in own - {"__version__"}:
+            assert ORDER.index(name) < place, f"{path.relative_to(PACKAGE)} imports {name}"
+
+
+def test_rules_know_only_numpy():
+    for path in (PACKAGE / "rules").glob("*.py"):
+        own, others = imports(path)
+        assert own == set()
+        assert others <= {"numpy", "__future__", "collections", "types", "typing"}
+
+
+def test_only_backends_make_device_arrays():
+    """Layers, losses and optimizers reach arrays through a backend: they call no function of NumPy on them."""
+    allowed = {"random", "isfinite", "integer", "pi"}  # seeds, and checks of Python numbers
+    for name in ("layers", "losses", "optimizers", "parameters"):
+        tree = ast.parse((PACKAGE / f"{name}.py").read_text())
+        used = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and getattr(n.value, "id", "") == "np"}
+        assert used <= allowed, f"{name}.py uses np.{used - allowed}"
+
+
+def test_import_is_light():
+    code = "import sys, optimlab; print(*{m.split('.')[0] for m in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"matplotlib", "rich", "click", "joblib", "cupy", "torch", "numba", "sklearn", "threadpoolctl", "pandas"}
+    assert "optimlab" in loaded
+    assert not heavy & set(loaded)
+
+
+def test_a_silent_fit_imports_no_progress_bar():
+    code = (
+        "import sys, optimlab as ol; d = ol.datasets.load('digits'); n = ol.MLP([64, 10]);"
+        "ol.fit(n, ol.SGD(n.parameters), d, epochs=1); print(*{m.split('.')[0] for m in sys.modules})"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"rich", "matplotlib", "click"} & set(loaded)

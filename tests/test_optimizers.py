@@ -1,0 +1,192 @@
+"""Optimizers: groups, hyperparameters that change, state that can be stored, and what is refused."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import optimlab as ol
+from optimlab.kernels import trace
+from optimlab.optimizers import OPTIMIZERS
+
+ALL = list(OPTIMIZERS.values())
+
+
+def make(cls, n=6, **options):
+    net = ol.MLP([n, 3, 2], batch_norm=True, seed=0)
+    return net.parameters, cls(net.parameters, **options)
+
+
+def steps(parameters, opt, count, seed=0):
+    generator = np.random.default_rng(seed)
+    for _ in range(count):
+        parameters.grad[...] = generator.normal(size=parameters.grad.size)
+        opt.step()
+    return parameters.data.copy()
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_defaults_and_help_come_from_the_rule(cls):
+    _, opt = make(cls)
+    assert opt.hyperparameters == trace(getattr(ol.rules.textbook, cls.rule_name)).hyperparameters
+    text = str(__import__("inspect").signature(cls))
+    assert all(f"{name}:" in text for name in opt.hyperparameters)
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_a_function_of_the_step_equals_setting_the_rate_by_hand(cls):
+    rates = [0.1, 0.05, 0.2, 0.0, 0.01]
+    parameters, opt = make(cls, lr=lambda step: rates[step])
+    scheduled = steps(parameters, opt, 5)
+    parameters, opt = make(cls)
+    generator = np.random.default_rng(0)
+    for rate in rates:
+        parameters.grad[...] = generator.normal(size=parameters.grad.size)
+        opt.lr = rate
+        opt.step()
+    np.testing.assert_array_equal(parameters.data, scheduled)
+
+
+def test_lr_names_the_rate_of_the_next_step():
+    _, opt = make(ol.SGD, lr=lambda step: 1 / (1 + step))
+    assert opt.lr == 1.0
+    opt.step()
+    assert opt.lr == 0.5
+
+
+def test_a_group_has_its_own_hyperparameters():
+    """The group of biases moves as under an optimizer of those hyperparameters alone."""
+    options = {"lr": 0.1, "weight_decay": 0.3}
+    parameters, opt = make(ol.AdamW, **options, groups={"biases": {"weight_decay": 0.0, "lr": 0.5}})
+    grouped = steps(parameters, opt, 4)
+    parameters, opt = make(ol.AdamW, **options)
+    plain = steps(parameters, opt, 4)
+    parameters, opt = make(ol.AdamW, lr=0.5, weight_decay=0.0)
+    special = steps(parameters, opt, 4)
+    for p in parameters:
+        expected = special if p.kind == "biases" else plain
+        np.testing.assert_array_equal(grouped[p.start : p.stop], expected[p.start : p.stop])
+
+
+def test_one_kernel_call_a_group():
+    parameters, opt = make(ol.Adam, groups={"dense1": {"lr": 0.5}})
+    calls = []
+    opt.step()
+    opt._runs = [lambda scalars, run=run: calls.append(run) for run in opt._runs]
+    opt.step()
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_state_dict_round_trip_continues_bit_for_bit(cls):
+    parameters, opt = make(cls)
+    steps(parameters, opt, 3)
+    middle, stored = parameters.data.copy(), pickle.loads(pickle.dumps(opt.state_dict()))
+    end = steps(parameters, opt, 3, seed=1)
+    fresh, again = make(cls, lr=0.9)  # the stored rate must win
+    fresh.data[...] = middle
+    again.load_state_dict(stored)
+    assert again.t == 3
+    np.testing.assert_array_equal(steps(fresh, again, 3, seed=1), end)
+
+
+def test_state_dict_is_a_copy():
+    parameters, opt = make(ol.Adam)
+    stored = opt.state_dict()
+    steps(parameters, opt, 1)
+    assert not stored["state"]["m"].any()
+
+
+def broken_states(good):
+    yield {k: v for k, v in good.items() if k != "t"}, "lacks t"
+    yield {**good, "rule": "sgd"}, "rule 'sgd'"
+    yield {**good, "layout": [("other", (1,))]}, "other parameters"
+    yield {**good, "t": -1}, "t must be"
+    yield {**good, "state": {"m": good["state"]["m"]}}, "lacks the array 's'"
+    yield {**good, "state": {**good["state"], "s": np.zeros(3)}}, "has shape"
+    yield {**good, "hyperparameters": {"lr": -1.0}}, "lr must be"
+    yield {**good, "groups": {"biases": {}}}, "groups"
+
+
+def test_a_state_that_does_not_fit_is_refused_and_nothing_changes():
+    parameters, opt = make(ol.Adam)
+    steps(parameters, opt, 2)
+    good = opt.state_dict()
+    for bad, message in broken_states(good):
+        with pytest.raises(ol.InputError, match=message):
+            opt.load_state_dict(bad)
+        now = opt.state_dict()
+        assert now["t"] == good["t"]
+        assert now["hyperparameters"] == good["hyperparameters"]
+        assert all((now["state"][k] == good["state"][k]).all() for k in good["state"])
+
+
+def test_a_copied_pair_of_network_and_optimizer_goes_on_alone():
+    net = ol.MLP([6, 3, 2], seed=0)
+    opt = ol.Adam(net.parameters)
+    steps(net.parameters, opt, 2)
+    twin, twin_opt = copy.deepcopy((net, opt))
+    before = net.parameters.data.copy()
+    assert twin_opt.parameters is twin.parameters
+    moved = steps(twin.parameters, twin_opt, 2)
+    np.testing.assert_array_equal(net.parameters.data, before)
+    np.testing.assert_array_equal(steps(net.parameters, opt, 2), moved)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lr": -0.1}, "lr must be a finite number of at least 0, got -0.1"),
+        ({"lr": float("nan")}, "lr must be"),
+        ({"lr": float("inf")}, "lr must be"),
+        ({"lr": "fast"}, "lr must be"),
+        ({"lr": True}, "lr must be"),
+        ({"lr": None}, "lr must be"),
+        ({"lr": np.ones(2)}, "lr must be"),
+        ({"beta1": 1.0}, r"beta1 must lie in \[0, 1\), got 1.0"),
+        ({"beta2": -0.5}, r"beta2 must lie in \[0, 1\)"),
+        ({"eps": -1e-8}, "eps must be"),
+        ({"beta": 0.9}, "unknown hyperparameter of adam 'beta'; did you mean 'beta2', 'beta1'"),
+        ({"learning_rate": 0.1}, "unknown hyperparameter of adam 'learning_rate'"),
+        ({"groups": {"bias": {"lr": 0.1}}}, "unknown parameter group 'bias'; did you mean 'biases'"),
+        ({"groups": {"biases": {"lr": -1.0}}}, "lr must be"),
+        ({"groups": {"biases": {"rate": 1.0}}}, "unknown hyperparameter"),
+        ({"groups": {"biases": {}, "dense1": {}}}, "dense1.b is in two groups, 'biases' and 'dense1'"),
+        ({"convention": "txtbook"}, "unknown convention 'txtbook'; did you mean 'textbook'"),
+    ],
+)
+def test_bad_options_are_refused_with_what_is_accepted(options, message):
+    with pytest.raises(ol.InputError, match=message):
+        make(ol.Adam, **options)
+
+
+def test_a_rate_that_turns_bad_stops_before_anything_is_changed():
+    parameters, opt = make(ol.Adam, lr=lambda step: 0.1 if step < 2 else float("nan"))
+    steps(parameters, opt, 2)
+    before, state = parameters.data.copy(), opt.state_dict()
+    with pytest.raises(ol.InputError, match="lr must be a finite number of at least 0, got nan at step 2"):
+        opt.step()
+    np.testing.assert_array_equal(parameters.data, before)
+    assert opt.t == 2
+    np.testing.assert_array_equal(opt.state["m"], state["state"]["m"])
+
+
+def test_other_things_than_parameters_are_refused():
+    with pytest.raises(ol.InputError, match=r"expected net\.parameters, got MLP"):
+        ol.SGD(ol.MLP([2, 2]))
+
+
+def test_an_unknown_optimizer_names_the_nearest():
+    with pytest.raises(ol.InputError, match="did you mean 'adamw', 'adam'"):
+        ol.optimizers.get("adamm_w")
+
+
+def test_scalars_that_cannot_be_computed_are_one_clear_error():
+    def inverse(w, g, *, lr=0.1):
+        return w - (1 / lr) * g
+
+    parameters, opt = make(lambda p, **k: ol.Optimizer(p, inverse, **k), lr=0.0)
+    with pytest.raises(ol.InputError, match="inverse cannot be computed at step 0"):
+        opt.step()
+    assert opt.t == 0
