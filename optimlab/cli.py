@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,20 +15,29 @@ from . import __version__
 from .errors import InputError, RuleError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Group(click.Group):
+    """Bad input is one line on standard error and exit code 2; Ctrl-C is exit code 130."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().main(*args, **{**options, "standalone_mode": False})
+        except (InputError, RuleError) as error:
+            message, code = str(error), 2
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+            sys.exit(2)
+        except click.ClickException as error:
+            message, code = error.format_message(), error.exit_code
+        except click.Abort:
+            message, code = "interrupted", 130
+        click.echo(f"optimlab: {message}", err=True)
+        sys.exit(code)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="optimlab")
 def main() -> None:
     """A laboratory for neural-network optimizers."""
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Bad input is one line on standard error and exit code 2; Ctrl-C is exit code 130."""
-    try:
-        yield
-    except (InputError, RuleError) as error:
-        click.echo(f"optimlab: {error}", err=True)
-        sys.exit(2)
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
@@ -80,27 +87,26 @@ def compare(
     from .study import Study
     from .study import compare as run_study
 
-    with _errors():
-        if epochs < 1:
-            raise InputError(f"--epochs must be at least 1, got {epochs}")
-        if seeds < 2:
-            raise InputError(f"--seeds must be at least 2 for an interval, got {seeds}")
-        study = Study(confirmation_seeds=tuple(range(100, 100 + seeds))).with_epochs(epochs)
-        if optimizers is not None:
-            study = replace(study, optimizers=tuple(name.strip() for name in optimizers.split(",") if name.strip()))
-        if rates is not None:
-            study = replace(study, rates=rates)
-        start = time.perf_counter()
-        try:
-            comparison = run_study(study, out)
-        except KeyboardInterrupt:
-            click.echo(f"\noptimlab: interrupted; finished runs are kept in {out}, the same command goes on", err=True)
-            sys.exit(130)
-        figures = _save_figures(comparison, out)
-        if as_json:
-            click.echo(json.dumps({"optimizers": comparison.rows}, indent=2))
-            return
-        _print(comparison, out, figures, time.perf_counter() - start)
+    if epochs < 1:
+        raise InputError(f"--epochs must be at least 1, got {epochs}")
+    if seeds < 2:
+        raise InputError(f"--seeds must be at least 2 for an interval, got {seeds}")
+    study = Study(confirmation_seeds=tuple(range(100, 100 + seeds))).with_epochs(epochs)
+    if optimizers is not None:
+        study = replace(study, optimizers=tuple(name.strip() for name in optimizers.split(",") if name.strip()))
+    if rates is not None:
+        study = replace(study, rates=rates)
+    start = time.perf_counter()
+    try:
+        comparison = run_study(study, out)
+    except KeyboardInterrupt:
+        click.echo(f"\noptimlab: interrupted; finished runs are kept in {out}, the same command goes on", err=True)
+        sys.exit(130)
+    figures = _save_figures(comparison, out)
+    if as_json:
+        click.echo(json.dumps({"optimizers": comparison.rows}, indent=2))
+        return
+    _print(comparison, out, figures, time.perf_counter() - start)
 
 
 def _save_figures(comparison: Any, folder: Path) -> list[str]:

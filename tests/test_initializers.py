@@ -202,7 +202,9 @@ def test_an_unknown_mode_or_distribution_is_answered_with_the_known(arguments, m
         VarianceScaling(**arguments)
 
 
-@pytest.mark.parametrize(("name", "nearest"), [("he_norml", "he_normal"), ("Orthogonal", "orthogonal"), ("0nes", "ones")])
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("he_norml", "he_normal"), ("Orthogonal", "orthogonal"), ("0nes", "ones")]
+)
 def test_an_unknown_name_is_answered_with_the_nearest(name, nearest):
     with pytest.raises(InputError, match=f"unknown initializer '{name}'; did you mean .*'{nearest}'"):
         initializers.get(name)

@@ -70,7 +70,7 @@ def test_a_group_has_its_own_hyperparameters():
 
 
 def test_one_kernel_call_a_group():
-    parameters, opt = make(ol.Adam, groups={"dense1": {"lr": 0.5}})
+    _, opt = make(ol.Adam, groups={"dense1": {"lr": 0.5}})
     calls = []
     opt.step()
     opt._runs = [lambda scalars, run=run: calls.append(run) for run in opt._runs]
@@ -186,7 +186,7 @@ def test_scalars_that_cannot_be_computed_are_one_clear_error():
     def inverse(w, g, *, lr=0.1):
         return w - (1 / lr) * g
 
-    parameters, opt = make(lambda p, **k: ol.Optimizer(p, inverse, **k), lr=0.0)
+    _, opt = make(lambda p, **k: ol.Optimizer(p, inverse, **k), lr=0.0)
     with pytest.raises(ol.InputError, match="inverse cannot be computed at step 0"):
         opt.step()
     assert opt.t == 0

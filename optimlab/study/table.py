@@ -16,9 +16,10 @@ def table(comparison: Comparison) -> Table:
     target, runs = study.problem.target, len(study.confirmation_seeds)
     made = Table(
         title=str(study.problem),
-        caption=f"mean ±95% confidence interval over {runs} fresh seeds, at each optimizer's own best rate",
+        caption=f"mean ±95% confidence interval, {runs} fresh seeds, each at its best rate",
         box=box.SIMPLE_HEAD,
         padding=(0, 0),
+        pad_edge=False,
     )
     made.add_column("optimizer", no_wrap=True)
     for name in (
@@ -29,7 +30,7 @@ def table(comparison: Comparison) -> Table:
         "against\nthe best",
         f"rates\n≥{target:.0%}",
         "µs a\nstep",
-        "state B\na weight",
+        "B per\nweight",
     ):
         made.add_column(name, justify="right", no_wrap=True)
     for row in ranked(comparison):

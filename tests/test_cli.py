@@ -1,0 +1,140 @@
+"""The command line: what it prints, what it leaves, and how it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from optimlab.cli import main
+
+FAST = ["--optimizers", "sgd,adam", "--epochs", "2", "--seeds", "3"]
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compare")
+    return folder, run("compare", *FAST, "--out", folder)
+
+
+def test_compare_prints_a_table_that_fits_80_columns(finished):
+    _, result = finished
+    assert result.exit_code == 0, result.output
+    assert "sgd" in result.stdout
+    assert "±" in result.stdout
+    rows = [line for line in result.stdout.splitlines() if "±" in line]
+    assert max(map(len, rows)) <= 80
+    assert result.stderr == ""
+
+
+def test_compare_leaves_runs_summary_and_figures(finished):
+    folder, _ = finished
+    assert {p.name for p in folder.iterdir()} == {
+        "runs.jsonl",
+        "summary.json",
+        *(f"{name}.{kind}" for name in ("loss", "accuracy", "sensitivity") for kind in ("png", "svg")),
+    }
+    for path in folder.glob("*.png"):
+        assert path.read_bytes().startswith(b"\x89PNG")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert {row["optimizer"] for row in summary["optimizers"]} == {"sgd", "adam"}
+
+
+def test_json_is_json_and_equals_the_summary(finished):
+    folder, _ = finished
+    result = run("compare", *FAST, "--out", folder, "--json")
+    assert json.loads(result.stdout)["optimizers"] == json.loads((folder / "summary.json").read_text())["optimizers"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--optimizers", "sgd,adamm"], "unknown optimizer 'adamm'; did you mean 'adam', 'nadam', 'adamw'?"),
+        (["--optimizers", ""], "name at least one optimizer"),
+        (["--optimizers", "sgd,sgd"], "named twice"),
+        (["--epochs", "0"], "--epochs must be at least 1, got 0"),
+        (["--seeds", "1"], "--seeds must be at least 2"),
+        (["--rates", "0.1,1"], "at least three positive learning rates"),
+        (["--rates", "0.1,-1,1"], "positive learning rates"),
+        (["--rates", "0.1,fast"], "expected numbers separated by commas"),
+        (["--epochs", "many"], "'many' is not a valid integer"),
+        (["--color", "red"], "No such option"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(arguments, message, tmp_path):
+    result = run("compare", "--out", tmp_path / "out", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        result = run("compare", *FAST, "--out", out)
+        assert result.exit_code == 2
+        assert result.stderr.startswith("optimlab: cannot write to the output folder")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder(tmp_path):
+    tmp_path.chmod(0o500)
+    result = run("compare", *FAST, "--out", tmp_path / "out")
+    tmp_path.chmod(0o700)
+    assert result.exit_code == 2
+
+
+def test_help_has_an_example():
+    assert "Example:" in run("compare", "--help").stdout
+    assert "compare" in run("--help").stdout
+    assert run("--version").stdout.startswith("optimlab, version ")
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    """A real process and a real SIGINT, once the first run is finished."""
+    command = [sys.executable, "-m", "optimlab.cli", "compare", "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    path, deadline = tmp_path / "runs.jsonl", time.monotonic() + 60
+    while not (path.exists() and path.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in error
+    assert "Traceback" not in error
+    assert all(json.loads(line)["key"] for line in path.read_text().splitlines())
+
+
+def test_figures_show_every_optimizer_and_survive_divergence(finished, tmp_path):
+    """A study in which one optimizer never trains still gives figures, without a warning."""
+    from optimlab import plotting
+    from optimlab.study import Problem, Study, compare
+
+    study = Study(
+        problem=Problem(hidden=(8,), epochs=2),
+        optimizers=("sgd", "momentum", "adam", "nadam"),
+        rates=(1e-3, 1e-1, 1e29, 1e30),
+        tuning_seeds=(0,),
+        confirmation_seeds=(1, 2),
+    )
+    result = compare(study, tmp_path)
+    assert any(row["diverged_share"] for row in result.rows)
+    for name in ("loss", "accuracy", "sensitivity"):
+        figure = getattr(plotting, f"{name}_figure")(result)
+        figure.savefig(tmp_path / f"{name}.png")
+        texts = " ".join([t.get_text() for a in figure.axes for t in a.texts] + [a.get_title() for a in figure.axes])
+        assert all(optimizer in texts for optimizer in study.optimizers)
+        for axes in figure.axes:
+            for line in axes.lines:
+                assert np.isfinite(np.asarray(line.get_ydata(), float)).all()
