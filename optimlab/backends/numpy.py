@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -109,8 +110,10 @@ class NumPyStep:
             step(*arguments)
 
 
+@cache
 def _compiled(source: NumpySource) -> Callable[..., None]:
     scope: dict[str, Any] = dict(vars(np))
-    exec(source.text, scope)
+    # exec of a string would make Python end by SIGINT after a Ctrl-C that hits it, handled or not
+    exec(compile(source.text, "<rule as NumPy calls>", "exec"), scope)
     step: Callable[..., None] = scope["step"]
     return step

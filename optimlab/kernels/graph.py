@@ -86,7 +86,8 @@ class Graph:
         parameters = ", ".join(["t", *self.hyperparameters])
         values = "".join(f"{slot}, " for slot in self.slots)
         scope: dict[str, Any] = {}
-        exec(f"def scalars(*, {parameters}):\n    return ({values})", scope)
+        text = f"def scalars(*, {parameters}):\n    return ({values})"
+        exec(compile(text, "<scalars of a rule>", "exec"), scope)
         function: Callable[..., tuple[float, ...]] = scope["scalars"]
         return function
 

@@ -89,7 +89,9 @@ def _percent(interval: dict[str, float]) -> str:
 
 def _epochs(row: dict[str, Any]) -> str:
     """The median, and how many runs got there if not all did."""
-    text = "-" if row["epochs_to_target"] is None else f"{row['epochs_to_target']:g}"
+    if row["epochs_to_target"] is None:
+        return "missed"
+    text = f"{row['epochs_to_target']:g}"
     return text if row["hits"] == row["runs"] else f"{text} ({row['hits']}/{row['runs']})"
 
 
