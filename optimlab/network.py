@@ -83,6 +83,7 @@ class Network:
                 setattr(layer, attribute, parameter)
                 made.append((parameter, initializer(generator, shape)))  # type: ignore[arg-type]
         self.parameters = Parameters([p for p, _ in made], self.dtype, self.backend)
+        self._lowest = (-1, 0)
         for parameter, values in made:
             parameter.data[...] = self.backend.asarray(values, self.dtype)
 
@@ -122,8 +123,12 @@ class Network:
         return gradient if input_gradient else None
 
     def _lowest_trained(self) -> int:
-        trained = {p.layer for p in self.parameters if not p.frozen}
-        return next((k for k, layer in enumerate(self.layers) if layer.name in trained), len(self.layers))
+        """Index of the lowest layer with a parameter to train: no gradient is needed below it."""
+        if self._lowest[0] != self.parameters.version:
+            trained = {p.layer for p in self.parameters if not p.frozen}
+            lowest = next((k for k, layer in enumerate(self.layers) if layer.name in trained), len(self.layers))
+            self._lowest = (self.parameters.version, lowest)
+        return self._lowest[1]
 
     def check_inputs(self, x: Any) -> Array:
         """``x`` as an array of the network's backend and dtype, or one clear error."""

@@ -1,7 +1,6 @@
 """The command line: what it prints, what it leaves, and how it refuses."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -85,14 +84,6 @@ def test_an_output_folder_that_cannot_be_written(tmp_path):
         assert result.exit_code == 2
         assert result.stderr.startswith("optimlab: cannot write to the output folder")
     assert (tmp_path / "file").read_text() == "kept"
-
-
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder(tmp_path):
-    tmp_path.chmod(0o500)
-    result = run("compare", *FAST, "--out", tmp_path / "out")
-    tmp_path.chmod(0o700)
-    assert result.exit_code == 2
 
 
 def test_help_has_an_example():

@@ -35,11 +35,11 @@ def loss_figure(comparison: Comparison) -> Figure:
             continue
         colour, dash = PALETTE[k % len(PALETTE)], DASHES[k % len(DASHES)]
         axes.plot(np.arange(1, len(middle) + 1), middle, color=colour, linestyle=dash, linewidth=1.8)
-        ends.append((float(middle[-1]), name, colour))
+        ends.append((float(middle[-1]), f"{name} {_chosen(comparison, name):.2g}", colour))
     axes.set_yscale("log")
     axes.set_xlabel("epoch")
     axes.set_ylabel("training loss (cross-entropy, nats)")
-    axes.set_title(f"Training loss at each optimizer's own learning rate\n{_conditions(comparison)}", fontsize=10)
+    axes.set_title(f"Training loss, each optimizer at the learning rate chosen for it\n{_conditions(comparison)}", fontsize=10)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _plain(axes)
     _end_labels(axes, ends, comparison.study.problem.epochs)
