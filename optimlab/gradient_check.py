@@ -145,9 +145,12 @@ class _Check:
         self.x = twin.check_inputs(x).copy()
         targets = loss.check(backend, y, (len(self.x), twin.outputs))
         buffer = backend.empty((len(self.x), twin.outputs), "float64")
-        self._loss: Callable[[], tuple[float, Any]] = lambda: loss(
-            backend, twin.forward(self.x, training), targets, buffer
-        )
+
+        def value_and_gradient() -> tuple[float, Any]:
+            with backend.quiet():
+                return loss(backend, twin.forward(self.x, training), targets, buffer)
+
+        self._loss = value_and_gradient
         self._move_off_kinks()
         self.value, gradient = self._loss()
         if not math.isfinite(self.value):

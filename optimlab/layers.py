@@ -105,7 +105,7 @@ class Dense(Layer):
         if not self.W.frozen:
             self.backend.matmul(self._x.T, dy, self.W.grad)
         if self.use_bias and not self.b.frozen:
-            dy.sum(axis=0, out=self.b.grad)
+            self.backend.xp.add.reduce(dy, axis=0, out=self.b.grad)
         if not input_gradient:
             return None
         dx = self._buffer("dx", len(dy), self.inputs)

@@ -36,9 +36,7 @@ def softmax_cross_entropy(logits: Array, labels: Any, out: Array = None) -> tupl
     (0.3466, array([[-0.25,  0.25],
            [ 0.  ,  0.  ]]))
     """
-    backend = backends.of(logits)
-    labels = _softmax_cross_entropy.check(backend, labels, logits.shape)
-    return _softmax_cross_entropy(backend, logits, labels, backend.xp.empty_like(logits) if out is None else out)
+    return _checked(_softmax_cross_entropy, logits, labels, out)
 
 
 def mean_squared_error(outputs: Array, targets: Any, out: Array = None) -> tuple[float, Array]:
@@ -61,13 +59,14 @@ def mean_squared_error(outputs: Array, targets: Any, out: Array = None) -> tuple
     >>> mean_squared_error(np.array([[1.0, 3.0]]), [[1.0, 1.0]])
     (2.0, array([[0., 2.]]))
     """
-    backend = backends.of(outputs)
-    targets = _mean_squared_error.check(backend, targets, outputs.shape)
-    return _mean_squared_error(backend, outputs, targets, backend.xp.empty_like(outputs) if out is None else out)
+    return _checked(_mean_squared_error, outputs, targets, out)
 
 
 class Loss(NamedTuple):
-    """A loss as the training loop uses it: targets checked once, then batches without checks."""
+    """A loss as the training loop uses it: targets checked once, then batches without checks.
+
+    To be called within ``backend.quiet()``: huge outputs overflow, harmlessly or to a loss that is not finite.
+    """
 
     name: str
     function: Callable[[Backend, Array, Array, Array], tuple[float, Array]]
@@ -80,19 +79,33 @@ class Loss(NamedTuple):
         return self.function(backend, outputs, targets, out)
 
 
+def _checked(loss: Loss, outputs: Array, targets: Any, out: Array) -> tuple[float, Array]:
+    """The loss of arrays that come from outside."""
+    backend = backends.of(outputs)
+    if outputs.ndim != 2 or not len(outputs):
+        raise InputError(f"expected outputs of shape (batch, features), got {tuple(outputs.shape)}")
+    targets = loss.check(backend, targets, outputs.shape)
+    if out is None:
+        out = backend.xp.empty_like(outputs)
+    elif out.shape != outputs.shape or out.dtype != outputs.dtype or not out.flags.c_contiguous:
+        raise InputError(f"out must be a C-contiguous array of shape {tuple(outputs.shape)}, {outputs.dtype}")
+    with backend.quiet():
+        return loss(backend, outputs, targets, out)
+
+
 def _cross_entropy(backend: Backend, logits: Array, labels: Array, out: Array) -> tuple[float, Array]:
     xp, (n, classes) = backend.xp, logits.shape
     entries = xp.arange(0, n * classes, classes) + labels  # each row's label, in the flat array
     flat = out.reshape(-1)
-    with backend.quiet():  # the difference of two huge logits may overflow to -inf, whose e^x is 0
-        xp.subtract(logits, logits.max(axis=-1, keepdims=True), out=out)
-        picked = flat.take(entries)
-        xp.exp(out, out=out)
-        total = out.sum(axis=-1, keepdims=True)
-        loss = float((xp.log(total[:, 0]) - picked).sum()) / n
-        total *= n
-        out /= total
-        flat.put(entries, flat.take(entries) - 1 / n)
+    # the difference of two huge logits may overflow to -inf, whose e^x is 0
+    xp.subtract(logits, logits.max(axis=-1, keepdims=True), out=out)
+    picked = flat.take(entries)
+    xp.exp(out, out=out)
+    total = out.sum(axis=-1, keepdims=True)
+    loss = float((xp.log(total[:, 0]) - picked).sum()) / n
+    total *= n
+    out /= total
+    flat.put(entries, flat.take(entries) - 1 / n)
     return loss, out
 
 
@@ -112,10 +125,9 @@ def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Arra
 
 def _squared_error(backend: Backend, outputs: Array, targets: Array, out: Array) -> tuple[float, Array]:
     xp = backend.xp
-    with backend.quiet():
-        xp.subtract(outputs, targets, out=out)
-        loss = float(xp.vdot(out, out)) / out.size
-        out *= 2 / out.size
+    xp.subtract(outputs, targets, out=out)
+    loss = float(xp.vdot(out, out)) / out.size
+    out *= 2 / out.size
     return loss, out
 
 

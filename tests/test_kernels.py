@@ -40,10 +40,23 @@ def counted_by_a_comparison(w, g, c, *, lr=0.1):
     return w - lr * ((g * c > 0) * g), (w != g) * c
 
 
-def every_function(w, g, a, b, *, lr=0.1, cap=2.0):
-    a = np.minimum(np.maximum(a, -cap), np.abs(g)) + np.minimum(a, w)
-    b = np.square(np.sign(b)) - (-g) ** 2 + (+w) ** 0.5 + np.maximum(np.sign(g), b)
-    return w - lr * np.sqrt(np.fabs(a)) / (np.power(g, 2) + abs(b)), a, b
+def every_function(w, g, a, b, *, lr=0.1):
+    a = np.square(np.sign(b)) - (-g) ** 2 + (+w) ** 0.5 + np.sign(g) * a
+    return w - lr * np.sqrt(np.fabs(a)) / (np.power(g, 2) + abs(b)), a, np.sign(b)
+
+
+def largest_and_smallest(w, g, a, b, *, cap=2.0):
+    a = np.minimum(np.maximum(a, -cap), np.abs(g))
+    return np.maximum(w, g), a, np.minimum(b, w)
+
+
+def both_orders(w, g, m, *, lr=0.1):
+    return (w - g) * (g - w) / (lr * (w / g) + g / w), np.where(w < g, m, -m) - np.where(g < w, m, -m)
+
+
+def a_choice_of_temporaries(w, g, m, *, lr=0.1):
+    w = w - lr * np.where(g > 0, w * m, m)
+    return w - lr * np.where(g > m, m, w * g), m + np.where(w == m, m * g, w / g)
 
 
 def reflected_operators(w, g, *, lr=0.1):
@@ -106,6 +119,9 @@ RULES |= {
         every_comparison,
         counted_by_a_comparison,
         every_function,
+        largest_and_smallest,
+        both_orders,
+        a_choice_of_temporaries,
         reflected_operators,
         swapped_states,
         rotated_states,
@@ -300,6 +316,8 @@ def test_what_depends_on_scalars_alone_is_one_slot():
 def test_equal_subexpressions_are_computed_once():
     graph = kernels.trace(textbook.nesterov)
     assert Counter(node.op for node in graph.nodes) == {"multiply": 3, "subtract": 2, "add": 1}  # beta m, lr g, beta m'
+    for rule in RULES.values():
+        assert len(set(kernels.trace(rule).slots)) == len(kernels.trace(rule).slots)
 
 
 def test_what_no_output_needs_is_not_computed():
@@ -452,7 +470,7 @@ REFUSED = {
     branching_on_an_array: "a branch on an array",
     branching_on_the_step: "hyperparameter",
     branching_on_inequality: "hyperparameter",
-    branching_on_less: "a comparison of hyperparameters",
+    branching_on_less: "hyperparameter",
     looping: "iteration",
     assigning: "assignment into an array",
     variadic: "*args",
@@ -538,7 +556,7 @@ REFUSED_EXPRESSIONS = {
     "int(g) * w": "int()",
     "np.sqrt(1 - lr**t) * w": "np.sqrt on a hyperparameter",
     "np.maximum(lr, 0.5) * w": "np.maximum on a hyperparameter",
-    "max(lr, 0.5) * w": "a comparison of hyperparameters",
+    "max(lr, 0.5) * w": "hyperparameter",
     "(lr or 1.0) * w": "a branch on a hyperparameter",
     "range(t) and w": "hyperparameter",
     "t % 2 * w": "%",

@@ -136,7 +136,7 @@ def keywords(rule, **values):
     return {k: v for k, v in values.items() if k in inspect.signature(rule).parameters}
 
 
-def zero_state(rule, like):
+def initial_state(rule, like):
     return [np.full_like(like, value) for value in ol.kernels.declaration(rule)[1].values()]
 
 
@@ -183,7 +183,7 @@ class TestEveryRuleIsItsPaper:
         rule = rule_of(convention, name)
         chosen, told = self.given(rule, others)
         w, gradients = problem
-        state = zero_state(rule, w)
+        state = initial_state(rule, w)
         path = []
         for step in range(STEPS):
             given = keywords(rule, t=step + 1, lr=RATES[step], **chosen)
@@ -318,7 +318,7 @@ def test_permuting_the_weights_permutes_the_update(convention, name, case):
 def test_without_gradients_no_weight_moves(name):
     rule = getattr(textbook, name)
     w, zero = np.array([1.0, -2.0, 1e-30]), np.zeros(3)
-    assert_same_bits(as_tuple(rule(w, zero, *zero_state(rule, w), **keywords(rule, t=1, lr=0.5)))[0], w)
+    assert_same_bits(as_tuple(rule(w, zero, *initial_state(rule, w), **keywords(rule, t=1, lr=0.5)))[0], w)
 
 
 def test_without_gradients_adamw_shrinks_every_weight_by_the_same_share():
@@ -354,7 +354,7 @@ def test_momentum_and_nesterov_without_memory_are_sgd_bit_for_bit(drawn):
 def test_the_first_step_has_length_lr_whatever_the_gradient(name):
     rule = getattr(textbook, name)
     g = np.array([1e-8, -1e-3, 1.0, -1e7])
-    w = as_tuple(rule(np.zeros(4), g, *zero_state(rule, g), **keywords(rule, t=1, lr=0.25, eps=0.0)))[0]
+    w = as_tuple(rule(np.zeros(4), g, *initial_state(rule, g), **keywords(rule, t=1, lr=0.25, eps=0.0)))[0]
     np.testing.assert_allclose(w, -0.25 * np.sign(g), rtol=1e-14)
 
 
@@ -365,7 +365,7 @@ def test_without_epsilon_an_adaptive_rule_does_not_see_the_gradients_scale(name)
     ends = []
     for scale in (1.0, 2.0**40):  # a power of two: no rounding, so the same bits
         w = np.ones(50)
-        state = zero_state(rule, w)
+        state = initial_state(rule, w)
         for t, g in enumerate(scale * gradients, 1):
             w, *state = rule(w, g, *state, **keywords(rule, t=t, eps=0.0))
         ends.append(w)
@@ -377,7 +377,7 @@ def test_epsilon_stands_inside_the_root(name):
     # for a gradient far below sqrt(eps) the first step is lr g / sqrt(eps); outside the root it would be lr g / eps
     rule = getattr(textbook, name)
     g = np.array([1e-9])
-    w = rule(np.zeros(1), g, *zero_state(rule, g), **keywords(rule, t=1, lr=1.0, eps=1e-4))[0]
+    w = rule(np.zeros(1), g, *initial_state(rule, g), **keywords(rule, t=1, lr=1.0, eps=1e-4))[0]
     ahead = 1.9 if name == "nadam" else 1.0
     np.testing.assert_allclose(w, -ahead * g / 1e-2, rtol=1e-6)
 

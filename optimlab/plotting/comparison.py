@@ -39,7 +39,9 @@ def loss_figure(comparison: Comparison) -> Figure:
     axes.set_yscale("log")
     axes.set_xlabel("epoch")
     axes.set_ylabel("training loss (cross-entropy, nats)")
-    axes.set_title(f"Training loss, each optimizer at the learning rate chosen for it\n{_conditions(comparison)}", fontsize=10)
+    axes.set_title(
+        f"Training loss, each optimizer at the learning rate chosen for it\n{_conditions(comparison)}", fontsize=10
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _plain(axes)
     _end_labels(axes, ends, comparison.study.problem.epochs)

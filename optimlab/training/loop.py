@@ -124,7 +124,8 @@ def evaluate(
     """
     loss = losses.get(loss)
     x, y = _checked(network, x, y, loss, "given")
-    value, accuracy = _evaluate(network, x, y, loss)
+    with network.backend.quiet():
+        value, accuracy = _evaluate(network, x, y, loss)
     return value, accuracy if loss.classifies else None
 
 
@@ -140,20 +141,23 @@ class _Run:
         self.x, self.y = x, y
         backend, rows = network.backend, min(batch_size, len(x))
         self._x = backend.empty((rows, x.shape[1]), network.dtype)
-        self._y = backend.empty((rows, *y.shape[1:]), y.dtype)
+        self._y = backend.empty(y.shape, y.dtype)  # all targets of the epoch, in its order
         self._gradient = backend.empty((rows, network.outputs), network.dtype)
 
     def epoch(self, order: Any, history: History) -> tuple[float, int]:
         """Train once on all rows; the loss (mean over rows), and how many were classified right."""
         network, optimizer, backend = self.network, self.optimizer, self.network.backend
-        indices = backend.asarray(order)
+        rows, indices = len(order), backend.asarray(order)
+        backend.take(self.y, indices, self._y)
+        x_batch, gradient = self._x, self._gradient
         total, correct = 0.0, 0
-        for start in range(0, len(indices), self.batch_size):
-            batch = indices[start : start + self.batch_size]
-            n = len(batch)
-            x, y, gradient = self._x[:n], self._y[:n], self._gradient[:n]
-            backend.take(self.x, batch, x)
-            backend.take(self.y, batch, y)
+        for start in range(0, rows, self.batch_size):
+            y = self._y[start : start + self.batch_size]
+            n = len(y)
+            if n < self.batch_size:
+                x_batch, gradient = x_batch[:n], gradient[:n]
+            x = x_batch
+            backend.take(self.x, indices[start : start + n], x)
             for layer in network.layers:
                 x = layer.forward(x, True)
             value, _ = self.loss(backend, x, y, gradient)
@@ -161,12 +165,12 @@ class _Run:
                 history.steps += 1
                 raise _Diverged
             if self.loss.classifies:
-                correct += int((x.argmax(axis=-1) == y).sum())
+                correct += int(backend.xp.count_nonzero(x.argmax(axis=-1) == y))
             total += value * n
             network.backward(gradient)
             optimizer.step()
             history.steps += 1
-        return total / len(indices), correct
+        return total / rows, correct
 
 
 def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024) -> tuple[float, float]:
@@ -176,7 +180,7 @@ def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024
         targets = y[start : start + rows]
         outputs = network.forward(x[start : start + rows])
         if loss.classifies:
-            correct += int((outputs.argmax(axis=-1) == targets).sum())
+            correct += int(backend.xp.count_nonzero(outputs.argmax(axis=-1) == targets))
         value, _ = loss(backend, outputs, targets, outputs)
         total += value * len(targets)
     return total / len(x), correct / len(x)
