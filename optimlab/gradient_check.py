@@ -198,7 +198,7 @@ class _Check:
             data[i] = origin + h
 
         p = next(p for p in self.twin.parameters if p.start <= i < p.stop)
-        index = ", ".join(str(int(k)) for k in np.unravel_index(i - p.start, p.shape))
+        index = ", ".join(str(int(k)) for k in np.argwhere(p.view(np.arange(data.size)) == i)[0])
         result = self._compare(f"{p.name}[{index}]", float(self.gradient[i]), move)
         data[i] = origin
         return result

@@ -82,21 +82,25 @@ class Loss(NamedTuple):
 def _checked(loss: Loss, outputs: Array, targets: Any, out: Array) -> tuple[float, Array]:
     """The loss of arrays that come from outside."""
     backend = backends.of(outputs)
-    if outputs.ndim != 2 or not len(outputs):
-        raise InputError(f"expected outputs of shape (batch, features), got {tuple(outputs.shape)}")
+    if outputs.ndim != 2 or not outputs.size or outputs.dtype.kind != "f":
+        shape = tuple(outputs.shape)
+        raise InputError(f"expected floating-point outputs of shape (batch, features), got {shape}, {outputs.dtype}")
     targets = loss.check(backend, targets, outputs.shape)
     if out is None:
         out = backend.xp.empty_like(outputs)
-    elif out.shape != outputs.shape or out.dtype != outputs.dtype or not out.flags.c_contiguous:
-        raise InputError(f"out must be a C-contiguous array of shape {tuple(outputs.shape)}, {outputs.dtype}")
+    elif out.shape != outputs.shape or out.dtype != outputs.dtype or not out.flags.forc:
+        raise InputError(f"out must be a contiguous array of shape {tuple(outputs.shape)}, {outputs.dtype}")
     with backend.quiet():
         return loss(backend, outputs, targets, out)
 
 
 def _cross_entropy(backend: Backend, logits: Array, labels: Array, out: Array) -> tuple[float, Array]:
     xp, (n, classes) = backend.xp, logits.shape
-    entries = xp.arange(0, n * classes, classes) + labels  # each row's label, in the flat array
-    flat = out.reshape(-1)
+    # where each row's label stands in the flat memory of out, which lies class by class in training
+    if out.flags.f_contiguous:
+        flat, entries = out.T.reshape(-1), labels * n + xp.arange(n)
+    else:
+        flat, entries = out.reshape(-1), labels + xp.arange(0, n * classes, classes)
     # the difference of two huge logits may overflow to -inf, whose e^x is 0
     xp.subtract(logits, logits.max(axis=-1, keepdims=True), out=out)
     picked = flat.take(entries)
@@ -120,7 +124,7 @@ def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Arra
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise InputError(f"labels must lie from 0 to {classes - 1}, the network's outputs; got {low} to {high}")
-    return labels
+    return backend.asarray(labels, "int64")
 
 
 def _squared_error(backend: Backend, outputs: Array, targets: Array, out: Array) -> tuple[float, Array]:

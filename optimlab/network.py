@@ -227,8 +227,12 @@ class MLP(Network):
         dtype: str = "float32",
         backend: str | Backend = "numpy",
     ) -> None:
-        if len(sizes) < 2 or any(isinstance(n, bool) or int(n) != n or n < 1 for n in sizes):
-            raise InputError(f"sizes must be two or more positive integers, such as [64, 100, 10]; got {list(sizes)}")
+        whole = isinstance(sizes, Sequence | np.ndarray) and all(
+            isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1 for n in sizes
+        )
+        if not whole or len(sizes) < 2:
+            raise InputError(f"sizes must be two or more positive integers, such as [64, 100, 10]; got {sizes!r}")
+        sizes = [int(n) for n in sizes]
         if batch_norm not in (False, True, "before", "after"):
             raise InputError(f"batch_norm must be False, True, 'before' or 'after', got {batch_norm!r}")
         f = activations.get(activation)

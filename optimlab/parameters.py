@@ -2,6 +2,9 @@
 
 The buffer holds every weight matrix first, then every bias, then every batch-norm scale, each in the order of the
 layers. So "weights", "biases" and "scales" are one slice each, and one layer is one slice of each kind.
+
+A weight matrix of shape ``(inputs, outputs)`` lies in its slice column by column: BLAS is faster that way on the small
+batches of training (see :meth:`optimlab.layers.Layer._buffer`).
 """
 
 from __future__ import annotations
@@ -48,6 +51,10 @@ class Parameter:
     def size(self) -> int:
         return self.stop - self.start
 
+    def view(self, flat: Array) -> Array:
+        """This parameter's part of a flat array, in its shape; for arrays laid out as ``parameters.data``."""
+        return flat[self.start : self.stop].reshape(self.shape[::-1]).T
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_data": None, "_grad": None}
 
@@ -87,8 +94,7 @@ class Parameters:
         """Make every parameter a view of ``data`` and ``grad`` again, after these were replaced."""
         self.version += 1
         for p in self._items:
-            p._data = self.data[p.start : p.stop].reshape(p.shape)
-            p._grad = self.grad[p.start : p.stop].reshape(p.shape)
+            p._data, p._grad = p.view(self.data), p.view(self.grad)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # copies and pickles of views are arrays of their own: make them views again

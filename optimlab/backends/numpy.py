@@ -52,7 +52,7 @@ class NumPyBackend:
 
     def take(self, rows: Floats, indices: Floats, out: Floats) -> None:
         # the default mode="raise" would go through a buffer of the whole result
-        np.take(rows, indices, axis=0, out=out, mode="clip")
+        rows.take(indices, axis=0, out=out, mode="clip")
 
     def generator(self, seed: Any) -> NumPyGenerator:
         return NumPyGenerator(seed)
@@ -87,27 +87,39 @@ class NumPyStep:
     registers stay in the cache. The result is the same, bit for bit."""
 
     def __init__(self, graph: Graph, arrays: list[dict[str, Floats]], block_bytes: int = BLOCK_BYTES) -> None:
-        source = numpy_source(graph)
-        self._step = _compiled(source)
+        self._graph = graph
         dtype = arrays[0]["w"].dtype if arrays else np.dtype("float32")
-        block = max(1, block_bytes // dtype.itemsize)
-        block = min(block, max((len(a["w"]) for a in arrays), default=0))
+        longest = max((len(a["w"]) for a in arrays), default=0)
+        block = max(1, min(longest, block_bytes // dtype.itemsize))
+        self._blocks = [
+            [group[name][start : start + block] for name in graph.inputs]
+            for group in arrays
+            for start in range(0, len(group["w"]), block)
+        ]
+        source = numpy_source(graph)
         self._slots = np.empty(source.slots, dtype)
-        slots = [self._slots[k : k + 1].reshape(()) for k in range(source.slots)]
-        scratch = [np.empty(block, dtype) for _ in range(source.registers)]
-        scratch += [np.empty(block, bool) for _ in range(source.masks)]
-        self._calls = []
-        for group in arrays:
-            ordered = [group[name] for name in graph.inputs]
-            for start in range(0, len(ordered[0]), block or 1):
-                views = [a[start : start + block] for a in ordered]
-                self._calls.append((*views, *slots, *(r[: len(views[0])] for r in scratch)))
+        self._scratch = [np.empty(block, dtype) for _ in range(source.registers)]
+        self._masks = [np.empty(block, bool) for _ in range(source.masks)]
+        self._programs: dict[bytes, tuple[Callable[..., None], list[tuple[Any, ...]]]] = {}
 
     def __call__(self, scalars: tuple[float, ...]) -> None:
         self._slots[:] = scalars
-        step = self._step
-        for arguments in self._calls:
+        # on a single block, looking for ones costs as much as it can save
+        ones = (self._slots == 1).tobytes() if len(self._blocks) > 1 else b""
+        program = self._programs.get(ones)
+        if program is None:
+            program = self._programs[ones] = self._program(ones)
+        step, calls = program
+        for arguments in calls:
             step(*arguments)
+
+    def _program(self, ones: bytes) -> tuple[Callable[..., None], list[tuple[Any, ...]]]:
+        """The compiled step, without what is multiplied or divided by slots that are 1, and its arguments."""
+        source = numpy_source(self._graph.without_ones([k for k, one in enumerate(ones) if one]))
+        slots = [self._slots[k : k + 1].reshape(()) for k in range(len(self._slots))]
+        scratch = [*self._scratch[: source.registers], *self._masks[: source.masks]]
+        calls = [(*views, *slots, *(r[: len(views[0])] for r in scratch)) for views in self._blocks]
+        return _compiled(source), calls
 
 
 @cache

@@ -1,8 +1,8 @@
 """Print a graph as one C loop, or as one CUDA kernel. Both share each element's text.
 
 Compiled without fused multiply-adds (``-ffp-contract=off``, ``--fmad=false``), either is bitwise equal to NumPy:
-every operation is correctly rounded, in the same order. (Which of several NaNs comes out is not defined by IEEE 754
-and may differ; that one is a NaN does not.)
+every operation is correctly rounded, in the same order. (Which of several NaNs comes out, and which of 0 and -0 is the
+larger, is not defined by IEEE 754; NumPy itself differs there between processors.)
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ _INFIX = {
 
 
 def c_source(graph: Graph, dtype: str) -> str:
-    """A C function ``void <rule>(long long n, T *w, const T *g, T *<state>..., const T *hp)``.
+    """A C function ``void <rule>_step(long long __n, T *w_, const T *g_, T *<state>_..., const T *__hp)``.
 
-    ``hp`` holds the host scalars, ``graph.scalars(...)``, cast to ``T``.
+    ``__hp`` holds the host scalars, ``graph.scalars(...)``, cast to ``T``.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import sgd
     >>> print(c_source(trace(sgd), "float32"))
     #include <math.h>
     <BLANKLINE>
-    void sgd(long long n, float *w, const float *g, const float *hp)
+    void sgd_step(long long __n, float *w_, const float *g_, const float *__hp)
     {
-        /* hp[0] = lr */
-        for (long long i = 0; i < n; ++i) {
-            const float w_ = w[i];
-            const float g_ = g[i];
-            const float v0 = hp[0] * g_;
-            const float v1 = w_ - v0;
-            w[i] = v1;
+        /* __hp[0] = lr */
+        for (long long __i = 0; __i < __n; ++__i) {
+            const float _w = w_[__i];
+            const float _g = g_[__i];
+            const float __v0 = __hp[0] * _g;
+            const float __v1 = _w - __v0;
+            w_[__i] = __v1;
         }
     }
     """
     return (
         f"#include <math.h>\n\nvoid {_name(graph)}({_parameters(graph, C_TYPES[dtype])})\n{{\n"
         f"{_legend(graph)}"
-        "    for (long long i = 0; i < n; ++i) {\n"
+        "    for (long long __i = 0; __i < __n; ++__i) {\n"
         f"{_element(graph, C_TYPES[dtype])}"
         "    }\n}"
     )
@@ -62,29 +62,29 @@ def cuda_source(graph: Graph, dtype: str) -> str:
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import sgd
     >>> print(cuda_source(trace(sgd), "float64").splitlines()[0])
-    extern "C" __global__ void sgd(long long n, double *w, const double *g, const double *hp)
+    extern "C" __global__ void sgd_step(long long __n, double *w_, const double *g_, const double *__hp)
     """
     return (
         f'extern "C" __global__ void {_name(graph)}({_parameters(graph, C_TYPES[dtype])})\n{{\n'
         f"{_legend(graph)}"
-        "    const long long stride = (long long)gridDim.x * blockDim.x;\n"
-        "    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) {\n"
+        "    const long long __stride = (long long)gridDim.x * blockDim.x;\n"
+        "    for (long long __i = (long long)blockIdx.x * blockDim.x + threadIdx.x; __i < __n; __i += __stride) {\n"
         f"{_element(graph, C_TYPES[dtype])}"
         "    }\n}"
     )
 
 
 def _name(graph: Graph) -> str:
-    return graph.name if graph.name.isidentifier() else "rule"
+    return f"{graph.name}_step" if graph.name.isidentifier() else "rule_step"
 
 
 def _parameters(graph: Graph, ctype: str) -> str:
-    pointers = (f"{'' if name in graph.written else 'const '}{ctype} *{name}" for name in graph.inputs)
-    return ", ".join(["long long n", *pointers, f"const {ctype} *hp"])
+    pointers = (f"{'' if name in graph.written else 'const '}{ctype} *{name}_" for name in graph.inputs)
+    return ", ".join(["long long __n", *pointers, f"const {ctype} *__hp"])
 
 
 def _legend(graph: Graph) -> str:
-    return "".join(f"    /* hp[{k}] = {slot} */\n" for k, slot in enumerate(graph.slots))
+    return "".join(f"    /* __hp[{k}] = {slot} */\n" for k, slot in enumerate(graph.slots))
 
 
 def _element(graph: Graph, ctype: str) -> str:
@@ -92,17 +92,17 @@ def _element(graph: Graph, ctype: str) -> str:
 
     def text(node: Node) -> str:
         if node.op == "input":
-            return f"{node.value}_"
+            return f"_{node.value}"
         if node.op == "slot":
-            return f"hp[{node.value}]"
+            return f"__hp[{node.value}]"
         return names[node]
 
-    lines = [f"const {ctype} {name}_ = {name}[i];" for name in graph.inputs]
+    lines = [f"const {ctype} _{name} = {name}_[__i];" for name in graph.inputs]
     for k, node in enumerate(graph.nodes):
         kind = "int" if node.is_mask else ctype
-        lines.append(f"const {kind} v{k} = {_expression(node, [text(a) for a in node.args], ctype)};")
-        names[node] = f"v{k}"
-    lines.extend(f"{name}[i] = {text(node)};" for name, node in zip(graph.written, graph.outputs, strict=True))
+        lines.append(f"const {kind} __v{k} = {_expression(node, [text(a) for a in node.args], ctype)};")
+        names[node] = f"__v{k}"
+    lines.extend(f"{name}_[__i] = {text(node)};" for name, node in zip(graph.written, graph.outputs, strict=True))
     return "".join(f"        {line}\n" for line in lines)
 
 
@@ -120,9 +120,9 @@ def _expression(node: Node, a: list[str], ctype: str) -> str:
         case "sign":  # zero for either zero, NaN for NaN
             return f"{a[0]} > 0 ? ({ctype})1 : {a[0]} < 0 ? ({ctype})-1 : {a[0]} == 0 ? ({ctype})0 : {a[0]}"
         case "maximum":  # a NaN on either side comes out, as in NumPy
-            return f"{a[0]} >= {a[1]} || {a[0]} != {a[0]} ? {a[0]} : {a[1]}"
+            return f"{a[0]} > {a[1]} || {a[0]} != {a[0]} ? {a[0]} : {a[1]}"
         case "minimum":
-            return f"{a[0]} <= {a[1]} || {a[0]} != {a[0]} ? {a[0]} : {a[1]}"
+            return f"{a[0]} < {a[1]} || {a[0]} != {a[0]} ? {a[0]} : {a[1]}"
         case "where":
             return f"{a[0]} ? {a[1]} : {a[2]}"
         case op:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -70,6 +70,7 @@ class Graph:
         the arrays' dtype.
     nodes: the operations each element goes through, in the order the rule states them.
     outputs: the new ``w`` and the new state.
+    functions: functions of scalars that the slots call, by name.
     """
 
     name: str
@@ -79,17 +80,54 @@ class Graph:
     slots: tuple[str, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[Node, ...]
+    functions: dict[str, Callable[..., float]] = field(default_factory=dict)
 
     @cached_property
     def scalars(self) -> Callable[..., tuple[float, ...]]:
         """``scalars(t=..., lr=..., ...)``: every slot, in Python's float64."""
         parameters = ", ".join(["t", *self.hyperparameters])
         values = "".join(f"{slot}, " for slot in self.slots)
-        scope: dict[str, Any] = {}
+        scope: dict[str, Any] = dict(self.functions)
         text = f"def scalars(*, {parameters}):\n    return ({values})"
         exec(compile(text, "<scalars of a rule>", "exec"), scope)
         function: Callable[..., tuple[float, ...]] = scope["scalars"]
         return function
+
+    def without_ones(self, ones: Iterable[int]) -> Graph:
+        """The same rule where these slots are 1: multiplying and dividing by them is left out.
+
+        Exact for every value, infinite and NaN included. It happens often: a weight decay of 0 makes the factor
+        1 - lr 0, and in float32 Adam's 1 - 0.9^t is 1 from step 159 on.
+
+        >>> from optimlab.kernels import trace
+        >>> from optimlab.rules.textbook import adam
+        >>> graph = trace(adam)
+        >>> graph.slots[4]
+        '1 - beta1 ** t'
+        >>> len(graph.nodes), len(graph.without_ones([4]).nodes)
+        (14, 13)
+        """
+        units = set(ones)
+        if not units:
+            return self
+        new: dict[Node, Node] = {}
+
+        def is_one(node: Node) -> bool:
+            return node.op == "slot" and node.value in units
+
+        for node in self.nodes:
+            args = tuple(new.get(a, a) for a in node.args)
+            if node.op in ("multiply", "divide") and is_one(args[1]) and not args[0].is_mask:
+                new[node] = args[0]
+            elif node.op == "multiply" and is_one(args[0]) and not args[1].is_mask:
+                new[node] = args[1]
+            else:
+                new[node] = node if args == node.args else Node(node.op, args)
+        nodes = tuple(dict.fromkeys(n for n in new.values() if not n.is_leaf))
+        return replace(self, nodes=nodes, outputs=tuple(new.get(n, n) for n in self.outputs))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "scalars"}
 
     @property
     def written(self) -> tuple[str, ...]:

@@ -26,10 +26,10 @@ def numpy_source(graph: Graph) -> NumpySource:
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import momentum
     >>> print(numpy_source(trace(momentum)).text)
-    def step(w, g, m, h0, h1, r0, r1):
-        multiply(h0, m, r0)
-        multiply(h1, g, r1)
-        subtract(r0, r1, m)
+    def step(w, g, m, _h0, _h1, _r0, _r1):
+        multiply(_h0, m, _r0)
+        multiply(_h1, g, _r1)
+        subtract(_r0, _r1, m)
         add(w, m, w)
     """
     last_use: dict[Node, int] = {}
@@ -47,10 +47,10 @@ def numpy_source(graph: Graph) -> NumpySource:
             place[node] = node.value
             inputs[node.value] = node
         elif node.op == "slot":
-            place[node] = f"h{node.value}"
+            place[node] = f"_h{node.value}"
 
-    free: dict[str, list[str]] = {"r": [], "k": []}
-    count = {"r": 0, "k": 0}
+    free: dict[str, list[str]] = {"_r": [], "_k": []}
+    count = {"_r": 0, "_k": 0}
     target: dict[Node, str] = {}  # the buffer each output node may be written to directly
     for name, node in zip(graph.written, graph.outputs, strict=True):
         target.setdefault(node, name)
@@ -63,8 +63,8 @@ def numpy_source(graph: Graph) -> NumpySource:
         return f"{kind}{count[kind] - 1}"
 
     for i, node in enumerate(graph.nodes):
-        dying = [a for a in dict.fromkeys(node.args) if last_use[a] == i and place[a][0] in free and not a.is_leaf]
-        kind = "k" if node.is_mask else "r"
+        dying = [a for a in dict.fromkeys(node.args) if last_use[a] == i and place[a][:2] in free and not a.is_leaf]
+        kind = "_k" if node.is_mask else "_r"
         home = target.get(node)
         old = inputs.get(home) if home else None
         released = old is None or last_use.get(old, -1) <= i
@@ -84,27 +84,27 @@ def numpy_source(graph: Graph) -> NumpySource:
     moves = [(n, place[o]) for n, o in zip(graph.written, graph.outputs, strict=True) if place[o] != n]
     for _, source in moves:
         if source in graph.inputs and any(source == other for other, _ in moves):
-            saved = register("r")
+            saved = register("_r")
             lines.append(f"copyto({saved}, {source})")
             moves = [(n, saved if s == source else s) for n, s in moves]
     lines.extend(f"copyto({name}, {source})" for name, source in moves)
 
     parameters = [
         *graph.inputs,
-        *(f"h{k}" for k in range(len(graph.slots))),
-        *(f"r{k}" for k in range(count["r"])),
-        *(f"k{k}" for k in range(count["k"])),
+        *(f"_h{k}" for k in range(len(graph.slots))),
+        *(f"_r{k}" for k in range(count["_r"])),
+        *(f"_k{k}" for k in range(count["_k"])),
     ]
     body = "\n".join(f"    {line}" for line in lines or ["pass"])
     text = f"def step({', '.join(parameters)}):\n{body}"
-    return NumpySource(text, len(graph.slots), count["r"], count["k"])
+    return NumpySource(text, len(graph.slots), count["_r"], count["_k"])
 
 
 def _release(nodes: list[Node], place: dict[Node, str], free: dict[str, list[str]]) -> None:
     for node in nodes:
         where = place[node]
-        if where[1:].isdigit():
-            free[where[0]].append(where)
+        if where[:2] in free:
+            free[where[:2]].append(where)
 
 
 def _call(node: Node, operands: list[str], where: str) -> list[str]:

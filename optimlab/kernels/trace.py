@@ -21,7 +21,24 @@ from ..errors import RuleError
 from .graph import OPERATIONS, Graph, Node
 
 _ACCEPTED = f"accepted on arrays: + - * / **2 **0.5, comparisons, np.{', np.'.join(list(OPERATIONS)[5:12])}"
-_SCALAR_OPERATORS = "+ - * / **"
+_SCALAR_OPERATORS = {
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "truediv": "/",
+    "floordiv": "//",
+    "mod": "%",
+    "pow": "**",
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
+    "eq": "==",
+    "ne": "!=",
+}
+_TAKEN = {*OPERATIONS, "copyto"}
+"""Names that a printed step needs for itself, beside those with a leading underscore."""
+
 _UFUNC_ALIASES = {"true_divide": "divide", "abs": "absolute", "fabs": "absolute"}
 
 
@@ -54,6 +71,10 @@ def declaration(rule: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, fl
             hyperparameters[p.name] = float(p.default)
         else:
             inputs.append(p.name)
+            if p.name in _TAKEN or p.name.startswith("_"):
+                raise RuleError(
+                    f"rule {name}: {p.name!r} cannot name an array, it is the name of an operation or begins with _"
+                )
             if len(inputs) > 2:
                 state[p.name] = float(p.default) if given else 0.0
     if inputs[:2] != ["w", "g"]:
@@ -61,7 +82,6 @@ def declaration(rule: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, fl
     return tuple(inputs), state, hyperparameters
 
 
-@cache
 def trace(rule: Callable[..., Any]) -> Graph:
     """The expression graph of ``rule``.
 
@@ -84,6 +104,13 @@ def trace(rule: Callable[..., Any]) -> Graph:
     ...
     optimlab.errors.RuleError: rule <lambda> is not elementwise: it uses .sum; accepted on arrays: ...
     """
+    if not callable(rule):
+        raise RuleError(f"{rule!r} is not a rule: a rule is a Python function of (w, g, *state)")
+    return _trace(rule)
+
+
+@cache
+def _trace(rule: Callable[..., Any]) -> Graph:
     inputs, state, hyperparameters = declaration(rule)
     recorder = _Recorder(getattr(rule, "__name__", "rule"))
     arrays = [_Array(recorder, recorder.node("input", value=name)) for name in inputs]
@@ -110,6 +137,7 @@ class _Recorder:
         self.name = name
         self._nodes: dict[tuple[Any, ...], Node] = {}
         self._slots: list[str] = []
+        self.functions: dict[str, Callable[..., float]] = {}
 
     def refuse(self, operation: str, advice: str = "") -> NoReturn:
         raise RuleError(f"rule {self.name} is not elementwise: it uses {operation}; {advice or _ACCEPTED}")
@@ -129,9 +157,16 @@ class _Recorder:
                 f"{kind} from outside the rule",
                 "everything a rule needs must come through its signature; constants are Python floats",
             )
-        if not math.isfinite(value):
-            self.refuse(f"the constant {value}", "constants must be finite")
-        return self.slot(repr(value))
+        return self.slot(self.constant(value))
+
+    def constant(self, value: float) -> str:
+        try:
+            if math.isfinite(value):
+                return repr(value)
+        except OverflowError:  # an integer too large for a float
+            pass
+        name = repr(value) if isinstance(value, float) else "an integer too large for a float"
+        self.refuse(f"the constant {name}", "constants must be finite")
 
     def slot(self, text: str) -> Node:
         if text not in self._slots:
@@ -140,8 +175,13 @@ class _Recorder:
 
     def apply(self, op: str, *values: Any) -> _Array:
         operands = tuple(map(self.operand, values))
-        if op != "where" and sum(o.is_mask for o in operands) > (op == "multiply"):
-            self.refuse(f"np.{op} on a comparison's result", "use np.where, or multiply by one comparison")
+        if op != "where" and any(o.is_mask for o in operands):
+            kinds = sorted("mask" if o.is_mask else "scalar" if o.op == "slot" else "array" for o in operands)
+            if op != "multiply" or kinds != ["array", "mask"]:
+                self.refuse(
+                    f"np.{op} on a comparison's result",
+                    "use np.where, or multiply an array by one comparison (NumPy gives other types to the rest)",
+                )
         if op == "where":
             if not operands[0].is_mask or operands[1].is_mask or operands[2].is_mask:
                 self.refuse("np.where without a comparison as its first argument", "write np.where(g > 0, a, b)")
@@ -162,7 +202,8 @@ class _Recorder:
             if node in live:
                 live.update(node.args)
         nodes = tuple(n for n in ordered if n in live and not n.is_leaf)
-        return Graph(self.name, inputs, state, hyperparameters, tuple(self._slots), nodes, outputs)
+        slots = tuple(self._slots)
+        return Graph(self.name, inputs, state, hyperparameters, slots, nodes, outputs, self.functions)
 
 
 class _Array(np.lib.mixins.NDArrayOperatorsMixin):
@@ -190,6 +231,8 @@ class _Array(np.lib.mixins.NDArrayOperatorsMixin):
         return self._recorder.apply(name, *inputs)
 
     def _power(self, base: Any, exponent: Any) -> _Array:
+        if isinstance(exponent, np.generic):
+            self._recorder.operand(exponent)
         if isinstance(base, _Array) and isinstance(exponent, int | float):
             if exponent == 2:
                 return self._recorder.apply("square", base)
@@ -213,6 +256,15 @@ class _Array(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __float__(self) -> float:
         self._recorder.refuse("float() or a math function on an array", "use the np. function")
+
+    def __int__(self) -> int:
+        self._recorder.refuse("int() or an index made of an array")
+
+    __index__ = __int__
+    __complex__ = __float__
+
+    def __contains__(self, value: Any) -> bool:
+        self._recorder.refuse("a search in an array (in)")
 
     def __getitem__(self, index: Any) -> NoReturn:
         self._recorder.refuse("indexing [...]")
@@ -245,7 +297,7 @@ class _Scalar:
             if isinstance(value, _Scalar):
                 texts.append(value.text)
             elif isinstance(value, int | float) and not isinstance(value, bool | np.generic):
-                texts.append(repr(value))
+                texts.append(f"({self._recorder.constant(value)})")
             elif isinstance(value, _Array):
                 return NotImplemented  # the array's own operator takes over
             else:
@@ -264,21 +316,39 @@ class _Scalar:
             "write plain Python, such as (1 - beta2**t) ** 0.5",
         )
 
+    def record_call(self, function: Callable[..., float], arguments: tuple[Any, ...]) -> _Scalar:
+        """A call of a function marked with :func:`optimlab.rules.host`, to be made once a step."""
+        texts = [value.text if isinstance(value, _Scalar) else repr(value) for value in arguments]
+        self._recorder.functions[function.__name__] = function
+        return _Scalar(self._recorder, f"{function.__name__}({', '.join(texts)})")
+
     def __neg__(self) -> _Scalar:
         return _Scalar(self._recorder, f"(-{self.text})")
 
     def __pos__(self) -> _Scalar:
         return self
 
+    def __abs__(self) -> _Scalar:
+        return _Scalar(self._recorder, f"abs({self.text})")
+
     def __float__(self) -> float:
         self._recorder.refuse(
-            "float() or a math function on a hyperparameter", f"write it with {_SCALAR_OPERATORS}, such as x ** 0.5"
+            "float(), round() or a math function on a hyperparameter",
+            "write it with operators, such as x ** 0.5, or mark your function with optimlab.rules.host",
         )
 
     def __bool__(self) -> bool:
-        self._recorder.refuse("a branch on a hyperparameter (if, and, or, not, max(), min())")
+        self._recorder.refuse(
+            "a branch on a hyperparameter (if, and, or, not, max(), min())",
+            "a comparison is a number, 0 or 1: write (1 - dampening * (t > 1))",
+        )
 
-    __int__ = __index__ = __float__
+    def __round__(self, digits: int = 0) -> NoReturn:
+        self.__float__()
+        raise AssertionError
+
+    __int__ = __index__ = __trunc__ = __floor__ = __ceil__ = __float__
+    __hash__ = None  # type: ignore[assignment]
 
 
 def _scalar_operator(symbol: str, reflected: bool) -> Callable[[_Scalar, Any], Any]:
@@ -288,14 +358,6 @@ def _scalar_operator(symbol: str, reflected: bool) -> Callable[[_Scalar, Any], A
     return method
 
 
-for _symbol, _name in zip(_SCALAR_OPERATORS.split(), ("add", "sub", "mul", "truediv", "pow"), strict=True):
+for _name, _symbol in _SCALAR_OPERATORS.items():
     setattr(_Scalar, f"__{_name}__", _scalar_operator(_symbol, reflected=False))
     setattr(_Scalar, f"__r{_name}__", _scalar_operator(_symbol, reflected=True))
-
-
-def _refuse_comparison(self: _Scalar, other: Any) -> NoReturn:
-    self._recorder.refuse("a comparison of hyperparameters", "a rule is one formula for every step")
-
-
-for _name in ("lt", "le", "gt", "ge"):
-    setattr(_Scalar, f"__{_name}__", _refuse_comparison)

@@ -142,7 +142,7 @@ class _Run:
         backend, rows = network.backend, min(batch_size, len(x))
         self._x = backend.empty((rows, x.shape[1]), network.dtype)
         self._y = backend.empty(y.shape, y.dtype)  # all targets of the epoch, in its order
-        self._gradient = backend.empty((rows, network.outputs), network.dtype)
+        self._gradient = backend.empty((network.outputs, rows), network.dtype).T
 
     def epoch(self, order: Any, history: History) -> tuple[float, int]:
         """Train once on all rows; the loss (mean over rows), and how many were classified right."""
@@ -155,7 +155,7 @@ class _Run:
             y = self._y[start : start + self.batch_size]
             n = len(y)
             if n < self.batch_size:
-                x_batch, gradient = x_batch[:n], gradient[:n]
+                x_batch, gradient = x_batch[:n], backend.xp.empty_like(gradient[:n])
             x = x_batch
             backend.take(self.x, indices[start : start + n], x)
             for layer in network.layers:
