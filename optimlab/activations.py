@@ -2,7 +2,7 @@
 
 ``forward`` writes ``f(x)`` to ``out``; ``backward`` writes ``dL/dx = dL/dy f'(x)`` to ``out``, given ``x``,
 ``y = f(x)`` and ``dy = dL/dy``. ``tmp`` holds ``scratch`` arrays of the same shape to work in. All are elementwise,
-except softmax, and shaped ``(..., features)``. None overflows, or loses its value, for any finite x.
+except softmax, and shaped ``(..., features)``. None overflows for any finite x.
 
 An activation is also a function of its own, for lessons and plots::
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from . import backends
 from .backends import Array, Backend
-from .errors import InputError, unknown
+from .errors import InputError, lookup, number
 
 
 class Activation:
@@ -45,6 +45,8 @@ class Activation:
     def __call__(self, x: Array) -> Array:
         """``f(x)`` for a floating array of any backend."""
         b = backends.of(x)
+        if x.dtype.kind != "f":
+            raise InputError(f"an activation takes floating-point numbers, got {x.dtype}")
         out = b.xp.empty_like(x)
         self.forward(b, x, out, [b.xp.empty_like(x) for _ in range(self.scratch)])
         return out
@@ -58,9 +60,9 @@ class Activation:
         """
         if not self.elementwise:
             raise InputError(f"{type(self).__name__} has no elementwise derivative; use backward")
-        b = backends.of(x)
+        b, y = backends.of(x), self(x)
         out = b.xp.empty_like(x)
-        self.backward(b, x, self(x), b.xp.ones_like(x), out, [b.xp.empty_like(x) for _ in range(self.scratch)])
+        self.backward(b, x, y, b.xp.ones_like(x), out, [b.xp.empty_like(x) for _ in range(self.scratch)])
         return out
 
 
@@ -131,8 +133,7 @@ class LeakyReLU(Activation):
         return True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.slope < 1:
-            raise InputError(f"slope must lie in [0, 1), got {self.slope!r}")
+        number("slope", self.slope, low=0, below=1)
 
     def forward(self, b: Backend, x: Array, out: Array, tmp: list[Array]) -> None:
         b.xp.multiply(x, self.slope, out=out)
@@ -156,8 +157,7 @@ class ELU(Activation):
     scratch = 1
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.alpha) and self.alpha > 0):
-            raise InputError(f"alpha must be a positive number, got {self.alpha!r}")
+        number("alpha", self.alpha, positive=True)
 
     @property
     def has_kink(self) -> bool:
@@ -355,6 +355,4 @@ def get(activation: str | Activation) -> Activation:
     """
     if isinstance(activation, Activation):
         return activation
-    if activation not in ACTIVATIONS:
-        raise unknown("activation", activation, ACTIVATIONS)
-    return ACTIVATIONS[activation]
+    return lookup("activation", activation, ACTIVATIONS)

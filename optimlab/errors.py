@@ -1,9 +1,14 @@
-"""The two errors a user of optimlab can meet, and the one way an unknown name is reported."""
+"""The two errors a user of optimlab can meet, and the one way names and numbers are checked."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class InputError(ValueError):
@@ -27,3 +32,60 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     near = [lower[n] for n in difflib.get_close_matches(str(name).lower(), list(lower))]
     hint = f"; did you mean {', '.join(map(repr, near))}?" if near else "."
     return InputError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}")
+
+
+def lookup(kind: str, name: object, table: Mapping[str, T]) -> T:
+    """``table[name]``, or the error that names the nearest.
+
+    >>> lookup("letter", "b", {"a": 1, "b": 2})
+    2
+    """
+    if isinstance(name, str) and name in table:
+        return table[name]
+    raise unknown(kind, name, table)
+
+
+def number(
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    below: float = math.inf,
+    *,
+    positive: bool = False,
+    where: str = "",
+) -> float:
+    """``value`` as a finite Python float of at least ``low`` and less than ``below``, or as a positive one.
+
+    >>> number("rate", 0.5, low=0, below=1)
+    0.5
+    >>> number("rate", 1.0, low=0, below=1)
+    Traceback (most recent call last):
+    ...
+    optimlab.errors.InputError: rate must lie in [0, 1), got 1.0
+    """
+    checked = math.nan
+    if not isinstance(value, bool | str | bytes):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            checked = float(value)
+    if math.isfinite(checked) and low <= checked < below and (checked > 0 or not positive):
+        return checked
+    if positive:
+        accepted = "be a positive number"
+    elif below < math.inf:
+        accepted = f"lie in [{low:g}, {below:g})"
+    else:
+        accepted = "be a finite number" + (f" of at least {low:g}" if low > -math.inf else "")
+    raise InputError(f"{name} must {accepted}, got {value!r}{where}")
+
+
+def count(name: str, value: Any) -> int:
+    """``value`` as a Python integer of at least 1.
+
+    >>> count("epochs", 0)
+    Traceback (most recent call last):
+    ...
+    optimlab.errors.InputError: epochs must be a whole number of at least 1, got 0
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return int(value)

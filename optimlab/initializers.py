@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError, unknown
+from .errors import lookup, number, unknown
 
 Initializer: TypeAlias = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]
 
@@ -45,8 +45,7 @@ class VarianceScaling:
     distribution: str = "normal"
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.scale) and self.scale > 0):
-            raise InputError(f"scale must be a positive number, got {self.scale!r}")
+        number("scale", self.scale, positive=True)
         for kind, value, known in (
             ("mode", self.mode, ("fan_in", "fan_out", "fan_avg")),
             ("distribution", self.distribution, ("normal", "truncated", "uniform")),
@@ -91,6 +90,9 @@ class Orthogonal:
 
     gain: float = 1.0
 
+    def __post_init__(self) -> None:
+        number("gain", self.gain)
+
     def __call__(self, generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
         rows, columns = shape
         q, r = np.linalg.qr(generator.normal(size=(max(shape), min(shape))))
@@ -107,6 +109,9 @@ class Constant:
     """
 
     value: float = 0.0
+
+    def __post_init__(self) -> None:
+        number("value", self.value)
 
     def __call__(self, generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
         return np.full(shape, float(self.value))
@@ -128,6 +133,4 @@ def get(initializer: str | Initializer) -> Initializer:
     """
     if callable(initializer):
         return initializer
-    if initializer not in INITIALIZERS:
-        raise unknown("initializer", initializer, INITIALIZERS)
-    return INITIALIZERS[initializer]
+    return lookup("initializer", initializer, INITIALIZERS)

@@ -14,7 +14,7 @@ import numpy as np
 from . import activations, initializers
 from .activations import Activation
 from .backends import Array, Backend
-from .errors import InputError
+from .errors import InputError, count, number
 from .initializers import Initializer
 from .parameters import Parameter
 
@@ -94,7 +94,8 @@ class Dense(Layer):
     def __init__(
         self, inputs: int, outputs: int, *, use_bias: bool = True, initializer: str | Initializer = "glorot_uniform"
     ) -> None:
-        self.inputs, self.outputs, self.use_bias = inputs, outputs, use_bias
+        self.inputs, self.outputs = count("the number of inputs", inputs), count("the number of outputs", outputs)
+        self.use_bias = use_bias
         self.initializer = initializers.get(initializer)
         self.W: Parameter
         self.b: Parameter
@@ -129,7 +130,7 @@ class Activate(Layer):
     prefix = "activation"
 
     def __init__(self, features: int, activation: str | Activation) -> None:
-        self.inputs = self.outputs = features
+        self.inputs = self.outputs = count("the number of features", features)
         self.activation = activations.get(activation)
 
     def forward(self, x: Array, training: bool) -> Array:
@@ -170,12 +171,9 @@ class BatchNorm(Layer):
     prefix = "norm"
 
     def __init__(self, features: int, *, momentum: float = 0.9, eps: float = 1e-5) -> None:
-        if not 0 <= momentum < 1:
-            raise InputError(f"batch norm's momentum must lie in [0, 1), got {momentum!r}")
-        if not (np.isfinite(eps) and eps > 0):
-            raise InputError(f"batch norm's eps must be a positive number, got {eps!r}")
-        self.inputs = self.outputs = features
-        self.momentum, self.eps = momentum, eps
+        self.inputs = self.outputs = count("the number of features", features)
+        self.momentum = number("batch norm's momentum", momentum, low=0, below=1)
+        self.eps = number("batch norm's eps", eps, positive=True)
         self.gamma: Parameter
         self.beta: Parameter
 
@@ -249,10 +247,8 @@ class Dropout(Layer):
     prefix = "dropout"
 
     def __init__(self, features: int, rate: float) -> None:
-        if not 0 <= rate < 1:
-            raise InputError(f"the dropout rate must lie in [0, 1), got {rate!r}")
-        self.inputs = self.outputs = features
-        self.rate, self.hold = rate, False
+        self.inputs = self.outputs = count("the number of features", features)
+        self.rate, self.hold = number("the dropout rate", rate, low=0, below=1), False
         self._mask: Array = ()
 
     def build(self, name: str, dtype: str, backend: Backend, seed: np.random.SeedSequence) -> None:

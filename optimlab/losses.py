@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from . import backends
 from .backends import Array, Backend
-from .errors import InputError, unknown
+from .errors import InputError, lookup
 
 
 def softmax_cross_entropy(logits: Array, labels: Any, out: Array = None) -> tuple[float, Array]:
@@ -158,6 +158,4 @@ def get(loss: str | Loss) -> Loss:
     """
     if isinstance(loss, Loss):
         return loss
-    if loss not in LOSSES:
-        raise unknown("loss", loss, LOSSES)
-    return LOSSES[loss]
+    return lookup("loss", loss, LOSSES)

@@ -12,7 +12,7 @@ import numpy as np
 from . import activations, backends
 from .activations import Activation
 from .backends import Array, Backend
-from .errors import InputError, unknown
+from .errors import InputError, number, unknown
 from .initializers import Initializer
 from .layers import Activate, BatchNorm, Dense, Dropout, Layer
 from .parameters import Parameter, Parameters, assign
@@ -22,6 +22,9 @@ DTYPES = ("float32", "float64")
 _GLOROT = ("identity", "sigmoid", "tanh", "softmax")
 """Activations that ``initializer="auto"`` pairs with Glorot's variance, made for a slope of one at zero; the
 others, zero or small on one side, are paired with He's."""
+
+
+_NO_PASS = "backward needs a forward pass before it"
 
 
 class Network:
@@ -59,6 +62,11 @@ class Network:
     ) -> None:
         if not layers:
             raise InputError("a network needs at least one layer")
+        for k, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                raise InputError(f"expected a list of layers, got {layer!r} in it")
+            if hasattr(layer, "name") or any(layer is other for other in layers[:k]):
+                raise InputError(f"a {layer.prefix} layer belongs to a network already; make a new one, or copy it")
         for before, after in itertools.pairwise(layers):
             if before.outputs != after.inputs:
                 raise InputError(
@@ -81,9 +89,13 @@ class Network:
             for attribute, kind, shape, initializer in layer.declare():
                 parameter = Parameter(f"{name}.{attribute}", kind, name, shape)
                 setattr(layer, attribute, parameter)
-                made.append((parameter, initializer(generator, shape)))  # type: ignore[arg-type]
+                values = np.asarray(initializer(generator, shape))  # type: ignore[arg-type]
+                if values.shape != shape:
+                    raise InputError(f"the initializer of {parameter.name} gave shape {values.shape}, expected {shape}")
+                made.append((parameter, values))
         self.parameters = Parameters([p for p, _ in made], self.dtype, self.backend)
         self._lowest = (-1, 0)
+        self._rows = 0
         for parameter, values in made:
             parameter.data[...] = self.backend.asarray(values, self.dtype)
 
@@ -107,7 +119,11 @@ class Network:
         ------
         InputError: ``x`` is not a real array of that shape with at least one row.
         """
-        x = self.check_inputs(x)
+        return self.forward_unchecked(self.check_inputs(x), training)
+
+    def forward_unchecked(self, x: Array, training: bool) -> Array:
+        """:meth:`forward` for an array that :meth:`check_inputs` has seen."""
+        self._rows = len(x)
         for layer in self.layers:
             x = layer.forward(x, training)
         return x
@@ -116,7 +132,16 @@ class Network:
         """Fill ``parameters.grad`` from ``gradient = dL/d(outputs)`` of the last :meth:`forward`.
 
         Returns ``dL/dx`` if ``input_gradient``, which costs one more matrix product, else None.
+
+        Raises
+        ------
+        InputError: there was no forward pass, or one of another batch size.
         """
+        if gradient.shape != (self._rows, self.outputs):
+            came = f"the last forward pass gave outputs of shape {(self._rows, self.outputs)}"
+            raise InputError(
+                f"expected their gradient: {came}, got {tuple(gradient.shape)}" if self._rows else _NO_PASS
+            )
         lowest = 0 if input_gradient else self._lowest_trained()
         for k in range(len(self.layers) - 1, lowest - 1, -1):
             gradient = self.layers[k].backward(gradient, input_gradient or k > lowest)
@@ -167,6 +192,7 @@ class Network:
         (True, dtype('float64'))
         """
         twin = copy.deepcopy(self)
+        twin._rows = 0
         if dtype is not None and dtype != self.dtype:
             if dtype not in DTYPES:
                 raise unknown("dtype", dtype, DTYPES)
@@ -236,6 +262,7 @@ class MLP(Network):
         if batch_norm not in (False, True, "before", "after"):
             raise InputError(f"batch_norm must be False, True, 'before' or 'after', got {batch_norm!r}")
         f = activations.get(activation)
+        rate = number("the dropout rate", dropout, low=0, below=1)
         if initializer == "auto":
             glorot = f in [activations.get(name) for name in _GLOROT]
             initializer = "glorot_normal" if glorot else "he_normal"
@@ -245,7 +272,7 @@ class MLP(Network):
                 norm: list[Layer] = [BatchNorm(inputs)] if batch_norm else []
                 act: list[Layer] = [Activate(inputs, f)]
                 layers += act + norm if batch_norm == "after" else norm + act
-                layers += [Dropout(inputs, dropout)] if dropout else []
+                layers += [Dropout(inputs, dropout)] if rate else []
             layers.append(Dense(inputs, outputs, use_bias=use_bias, initializer=initializer))
         super().__init__(layers, seed=seed, dtype=dtype, backend=backend)
 

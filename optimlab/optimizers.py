@@ -7,7 +7,6 @@ hyperparameters, with that rule's defaults. A hyperparameter is a number, or a f
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from . import rules
 from .backends import Array
-from .errors import InputError, unknown
+from .errors import InputError, lookup, number, unknown
 from .kernels import Graph, trace
 from .parameters import Parameter, Parameters, stretches
 
@@ -92,7 +91,7 @@ class Optimizer:
     @property
     def lr(self) -> float:
         """The learning rate of the next step (of the parameters in no group); may be set."""
-        return self._value("lr", self.hyperparameters["lr"])
+        return self._value("lr", lookup(f"hyperparameter of {self.graph.name}", "lr", self.hyperparameters))
 
     @lr.setter
     def lr(self, value: Hyperparameter) -> None:
@@ -127,8 +126,7 @@ class Optimizer:
     def _value(self, name: str, value: Hyperparameter) -> float:
         if not callable(value):
             return value
-        number = value(self.t)
-        return check_hyperparameter(name, number, f" at step {self.t}")
+        return check_hyperparameter(name, value(self.t), f" at step {self.t}")
 
     def _bind(self) -> None:
         """Look up the slices of each group, again after a change of what is frozen."""
@@ -229,16 +227,7 @@ class Optimizer:
 
 def check_hyperparameter(name: str, value: Any, where: str = "") -> float:
     """``value`` as a Python float, if it lies where ``name`` may lie: [0, 1) for the betas, else [0, inf)."""
-    number = float("nan")
-    if not isinstance(value, bool | str | bytes):
-        with contextlib.suppress(TypeError, ValueError):
-            number = float(value)
-    if name in _FRACTIONS:
-        if not 0 <= number < 1:
-            raise InputError(f"{name} must lie in [0, 1), got {value!r}{where}")
-    elif not (math.isfinite(number) and number >= 0):
-        raise InputError(f"{name} must be a finite number of at least 0, got {value!r}{where}")
-    return number
+    return number(name, value, low=0, below=1 if name in _FRACTIONS else math.inf, where=where)
 
 
 class _Named(Optimizer):
@@ -262,9 +251,7 @@ class _Named(Optimizer):
         groups: Mapping[str, Mapping[str, Hyperparameter]] | None = None,
         **hyperparameters: Hyperparameter,
     ) -> None:
-        if convention not in rules.CONVENTIONS:
-            raise unknown("convention", convention, rules.CONVENTIONS)
-        rule = getattr(rules.CONVENTIONS[convention], self.rule_name)
+        rule = getattr(lookup("convention", convention, rules.CONVENTIONS), self.rule_name)
         self.convention = convention
         super().__init__(parameters, rule, groups=groups, **hyperparameters)
 
@@ -335,6 +322,4 @@ def get(name: str) -> type[_Named]:
     >>> get("adam")
     <class 'optimlab.optimizers.Adam'>
     """
-    if name not in OPTIMIZERS:
-        raise unknown("optimizer", name, OPTIMIZERS)
-    return OPTIMIZERS[name]
+    return lookup("optimizer", name, OPTIMIZERS)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from conftest import assert_same_bits, require
+from test_activations import TORCH as TORCH_ACTIVATIONS
 
 import optimlab as ol
 from optimlab import InputError, losses
@@ -20,21 +21,6 @@ DTYPES = ["float32", "float64"]
 SIZES = [6, 9, 7, 4]
 STEPS = 50
 BATCH = 16
-
-TORCH_ACTIVATIONS = {
-    "identity": lambda x: x,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": F.relu,
-    "leaky_relu": lambda x: F.leaky_relu(x, 0.01),
-    "elu": F.elu,
-    "gelu": F.gelu,
-    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "swish": F.silu,
-    "softplus": lambda x: F.softplus(x, threshold=1e9),
-    "mish": F.mish,
-    "softmax": lambda x: F.softmax(x, dim=-1),
-}
 
 # ---- the same network in PyTorch: the same weights under the same names, autograd, updates written out ----
 
@@ -412,19 +398,25 @@ def test_a_network_with_dropout_has_torchs_gradient_under_the_same_masks():
 # ---- what backward leaves alone ----
 
 
-def test_a_frozen_layer_keeps_its_gradient_and_the_others_have_theirs():
+def test_frozen_parameters_keep_their_gradients_until_they_are_trained_again():
     net = ol.MLP(SIZES, activation="tanh", batch_norm=True, seed=1, dtype="float64")
     x, dy = np.random.default_rng(3).normal(size=(10, 6)), np.random.default_rng(4).normal(size=(10, 4))
     net.forward(x, training=True)
     net.backward(dy)
-    full = net.parameters.grad.copy()
+    full = {p.name: p.grad.copy() for p in net.parameters}
     for group in ("dense1", "norm1", "dense2.b"):
         net.parameters.freeze(group)
     net.parameters.grad[...] = 7.0
     net.forward(x, training=True)
     net.backward(dy)
     for p in net.parameters:
-        assert_same_bits(p.grad, np.full(p.shape, 7.0) if p.frozen else full[p.start : p.stop].reshape(p.shape), p.name)
+        assert_same_bits(p.grad, np.full(p.shape, 7.0) if p.frozen else full[p.name], p.name)
+    for group in ("dense1", "norm1", "dense2.b"):
+        net.parameters.unfreeze(group)
+    net.forward(x, training=True)
+    net.backward(dy)
+    for p in net.parameters:
+        assert_same_bits(p.grad, full[p.name], p.name)
 
 
 def test_a_dense_layer_is_torchs_linear():

@@ -274,3 +274,14 @@ def test_progress_is_silent_off_a_terminal_and_there_when_asked_for(capfd):
     assert capfd.readouterr() == ("", "")
     ol.fit(net, ol.SGD(net.parameters), small(), epochs=2, batch_size=10, progress=True)
     assert capfd.readouterr().out == ""  # standard output stays free for results
+
+
+def test_backward_needs_its_forward_pass():
+    net = ol.MLP([4, 3], seed=0)
+    with pytest.raises(ol.InputError, match="needs a forward pass"):
+        net.backward(np.zeros((5, 3), "float32"))
+    net.forward(np.zeros((5, 4)), training=True)
+    with pytest.raises(ol.InputError, match=r"of shape \(5, 3\), got \(4, 3\)"):
+        net.backward(np.zeros((4, 3), "float32"))
+    with pytest.raises(ol.InputError, match="needs a forward pass"):
+        net.copy().backward(np.zeros((5, 3), "float32"))

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 
-from ..errors import InputError, unknown
+from ..errors import InputError, lookup
 from ..kernels import Graph
 from .numpy import NumPyBackend
 
@@ -77,17 +77,13 @@ def names() -> list[str]:
     return list(_BACKENDS)
 
 
-def get(name: str | Backend) -> Backend:
-    """The backend of that name.
+def get(name: Any) -> Backend:
+    """The backend of that name, or the backend itself.
 
     >>> get("numpy").name
     'numpy'
     """
-    if not isinstance(name, str):
-        return name
-    if name not in _BACKENDS:
-        raise unknown("backend", name, _BACKENDS)
-    return _BACKENDS[name]
+    return name if name in _BACKENDS.values() else lookup("backend", name, _BACKENDS)
 
 
 def of(array: Array) -> Backend:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, unknown
+from ..errors import InputError, lookup
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,4 @@ def load(name: str) -> Dataset:
     >>> load("digits")
     <Dataset digits: 1077 training, 360 validation, 360 test rows of 64 features>
     """
-    if name not in DATASETS:
-        raise unknown("data set", name, DATASETS)
-    return DATASETS[name]()
+    return lookup("data set", name, DATASETS)()

@@ -117,9 +117,9 @@ class Graph:
 
         for node in self.nodes:
             args = tuple(new.get(a, a) for a in node.args)
-            if node.op in ("multiply", "divide") and is_one(args[1]) and not args[0].is_mask:
+            if node.op in ("multiply", "divide") and is_one(args[1]):
                 new[node] = args[0]
-            elif node.op == "multiply" and is_one(args[0]) and not args[1].is_mask:
+            elif node.op == "multiply" and is_one(args[0]):
                 new[node] = args[1]
             else:
                 new[node] = node if args == node.args else Node(node.op, args)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, NoReturn
 
@@ -112,7 +112,7 @@ def trace(rule: Callable[..., Any]) -> Graph:
 @cache
 def _trace(rule: Callable[..., Any]) -> Graph:
     inputs, state, hyperparameters = declaration(rule)
-    recorder = _Recorder(getattr(rule, "__name__", "rule"))
+    recorder = _Recorder(getattr(rule, "__name__", "rule"), hyperparameters)
     arrays = [_Array(recorder, recorder.node("input", value=name)) for name in inputs]
     scalars = {name: _Scalar(recorder, name) for name in hyperparameters}
     if "t" in inspect.signature(rule).parameters:
@@ -133,8 +133,9 @@ def _trace(rule: Callable[..., Any]) -> Graph:
 class _Recorder:
     """Holds the nodes made so far, so that equal subexpressions are one node."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, hyperparameters: Iterable[str]) -> None:
         self.name = name
+        self.hyperparameters = {*hyperparameters, "t"}
         self._nodes: dict[tuple[Any, ...], Node] = {}
         self._slots: list[str] = []
         self.functions: dict[str, Callable[..., float]] = {}
@@ -176,12 +177,7 @@ class _Recorder:
     def apply(self, op: str, *values: Any) -> _Array:
         operands = tuple(map(self.operand, values))
         if op != "where" and any(o.is_mask for o in operands):
-            kinds = sorted("mask" if o.is_mask else "scalar" if o.op == "slot" else "array" for o in operands)
-            if op != "multiply" or kinds != ["array", "mask"]:
-                self.refuse(
-                    f"np.{op} on a comparison's result",
-                    "use np.where, or multiply an array by one comparison (NumPy gives other types to the rest)",
-                )
+            self.refuse(f"np.{op} on a comparison's result", "write np.where(g > 0, a, b)")
         if op == "where":
             if not operands[0].is_mask or operands[1].is_mask or operands[2].is_mask:
                 self.refuse("np.where without a comparison as its first argument", "write np.where(g > 0, a, b)")
@@ -318,9 +314,13 @@ class _Scalar:
 
     def record_call(self, function: Callable[..., float], arguments: tuple[Any, ...]) -> _Scalar:
         """A call of a function marked with :func:`optimlab.rules.host`, to be made once a step."""
-        texts = [value.text if isinstance(value, _Scalar) else repr(value) for value in arguments]
-        self._recorder.functions[function.__name__] = function
-        return _Scalar(self._recorder, f"{function.__name__}({', '.join(texts)})")
+        name, known = function.__name__, self._recorder.functions
+        if not all(isinstance(value, _Scalar | int | float) for value in arguments):
+            self._recorder.refuse(f"{name}() on an array", "a function marked with host takes scalars alone")
+        if known.setdefault(name, function) is not function or name in self._recorder.hyperparameters:
+            self._recorder.refuse(f"two things called {name}", "rename the function")
+        texts = [value.text if isinstance(value, _Scalar) else self._recorder.constant(value) for value in arguments]
+        return _Scalar(self._recorder, f"{name}({', '.join(texts)})")
 
     def __neg__(self) -> _Scalar:
         return _Scalar(self._recorder, f"(-{self.text})")

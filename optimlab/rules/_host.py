@@ -24,7 +24,7 @@ def host(function: Callable[..., float]) -> Callable[..., float]:
             if hasattr(value, "record_call"):
                 recorded: float = value.record_call(call, arguments)
                 return recorded
-        return function(*arguments)
+        return float(function(*arguments))
 
     return call
 

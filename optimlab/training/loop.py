@@ -12,7 +12,7 @@ import numpy as np
 from .. import losses
 from ..backends import Array
 from ..datasets import Dataset
-from ..errors import InputError
+from ..errors import InputError, count
 from ..layers import BatchNorm
 from ..losses import Loss
 from ..network import Network, seed_sequence
@@ -62,8 +62,8 @@ def fit(
     if optimizer.parameters is not network.parameters:
         raise InputError("the optimizer was made for another network's parameters")
     loss = losses.get(loss)
-    epochs = _positive("epochs", epochs)
-    batch_size = _positive("batch_size", batch_size)
+    epochs = count("epochs", epochs)
+    batch_size = count("batch_size", batch_size)
     x, y = _checked(network, data.x_train, data.y_train, loss, "training")
     val = None if data.x_val is None else _checked(network, data.x_val, data.y_val, loss, "validation")
     rows = len(x)
@@ -158,8 +158,7 @@ class _Run:
                 x_batch, gradient = x_batch[:n], backend.xp.empty_like(gradient[:n])
             x = x_batch
             backend.take(self.x, indices[start : start + n], x)
-            for layer in network.layers:
-                x = layer.forward(x, True)
+            x = network.forward_unchecked(x, training=True)
             value, _ = self.loss(backend, x, y, gradient)
             if not math.isfinite(value):
                 history.steps += 1
@@ -178,7 +177,7 @@ def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024
     total, correct = 0.0, 0
     for start in range(0, len(x), rows):
         targets = y[start : start + rows]
-        outputs = network.forward(x[start : start + rows])
+        outputs = network.forward_unchecked(x[start : start + rows], training=False)
         if loss.classifies:
             correct += int(backend.xp.count_nonzero(outputs.argmax(axis=-1) == targets))
         value, _ = loss(backend, outputs, targets, outputs)
@@ -197,9 +196,3 @@ def _checked(network: Network, x: Any, y: Any, loss: Loss, split: str) -> tuple[
         raise InputError(f"the {split} inputs hold NaN or infinite values")
     y = loss.check(network.backend, y, (len(x), network.outputs))
     return x, network.backend.asarray(y, None if loss.classifies else network.dtype)
-
-
-def _positive(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
-    return int(value)
