@@ -24,9 +24,6 @@ _GLOROT = ("identity", "sigmoid", "tanh", "softmax")
 others, zero or small on one side, are paired with He's."""
 
 
-_NO_PASS = "backward needs a forward pass before it"
-
-
 class Network:
     """Layers applied one after the other.
 
@@ -138,10 +135,10 @@ class Network:
         InputError: there was no forward pass, or one of another batch size.
         """
         if gradient.shape != (self._rows, self.outputs):
-            came = f"the last forward pass gave outputs of shape {(self._rows, self.outputs)}"
-            raise InputError(
-                f"expected their gradient: {came}, got {tuple(gradient.shape)}" if self._rows else _NO_PASS
-            )
+            if not self._rows:
+                raise InputError("backward needs a forward pass before it")
+            expected = (self._rows, self.outputs)
+            raise InputError(f"expected the gradient of outputs of shape {expected}, got {tuple(gradient.shape)}")
         lowest = 0 if input_gradient else self._lowest_trained()
         for k in range(len(self.layers) - 1, lowest - 1, -1):
             gradient = self.layers[k].backward(gradient, input_gradient or k > lowest)
@@ -192,7 +189,6 @@ class Network:
         (True, dtype('float64'))
         """
         twin = copy.deepcopy(self)
-        twin._rows = 0
         if dtype is not None and dtype != self.dtype:
             if dtype not in DTYPES:
                 raise unknown("dtype", dtype, DTYPES)
@@ -209,6 +205,10 @@ class Network:
     def load(self, values: Any) -> None:
         """Set all weights from one flat array laid out as ``parameters.data``."""
         assign(self.parameters, values)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has not been through the forward pass: its layers hold no activations."""
+        return {**self.__dict__, "_rows": 0}
 
     def __repr__(self) -> str:
         sizes = "-".join(str(n) for n in (self.inputs, *(d.outputs for d in self.layers if isinstance(d, Dense))))
