@@ -4,14 +4,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PROJECT := setup.cfg pyproject.toml
 
-.PHONY: help compare test lint figures speed clean
+.PHONY: help compare test lint docs mutants speed clean
 
 help:
 	@echo "make compare   compare the nine classic rules on digits (installs on first use)"
 	@echo "make test      run all tests (installs PyTorch and scikit-learn as references)"
 	@echo "make lint      ruff and mypy"
 	@echo "make speed     time the NumPy engine against PyTorch, scikit-learn and the floor"
-	@echo "make figures   make the figures in docs/ again"
+	@echo "make docs      make the pages and figures in docs/ again"
+	@echo "make mutants   count the wrong rules that the tests would miss"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -38,10 +39,14 @@ lint: $(VENV)/.installed-dev
 speed: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/speed.py
 
-figures: $(VENV)/.installed
+docs: $(VENV)/.installed-dev
 	$(BIN)/optimlab compare --out $(VENV)/comparison
-	mkdir -p docs/figures
 	cp $(VENV)/comparison/*.png docs/figures/
+	$(BIN)/python docs/make_errata.py
+	$(BIN)/python docs/make_conventions.py
+
+mutants: $(VENV)/.installed-dev
+	$(BIN)/python tests/mutation.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,35 +15,72 @@ from __future__ import annotations
 from . import activations, backends, datasets, initializers, kernels, layers, losses, optimizers, rules
 from .datasets import Dataset
 from .errors import InputError, RuleError
+from .explanation import explain, first_parting
 from .gradient_check import GradientError, gradcheck
 from .network import MLP, Network
-from .optimizers import SGD, AdaGrad, Adam, AdaMax, AdamW, Momentum, Nadam, Nesterov, Optimizer, RMSProp
+from .optimizers import (
+    LAMB,
+    LARS,
+    SGD,
+    AdaBelief,
+    Adadelta,
+    AdaGrad,
+    Adam,
+    AdaMax,
+    AdamW,
+    Adan,
+    AMSGrad,
+    Lion,
+    Momentum,
+    Muon,
+    Nadam,
+    Nesterov,
+    Optimizer,
+    RAdam,
+    RMSProp,
+    ScheduleFreeAdamW,
+)
+from .rule_check import assert_rule_matches
 from .training import History, evaluate, fit
+from .translation import translate
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "LAMB",
+    "LARS",
     "MLP",
     "SGD",
+    "AMSGrad",
+    "AdaBelief",
     "AdaGrad",
     "AdaMax",
+    "Adadelta",
     "Adam",
     "AdamW",
+    "Adan",
     "Dataset",
     "GradientError",
     "History",
     "InputError",
+    "Lion",
     "Momentum",
+    "Muon",
     "Nadam",
     "Nesterov",
     "Network",
     "Optimizer",
+    "RAdam",
     "RMSProp",
     "RuleError",
+    "ScheduleFreeAdamW",
     "activations",
+    "assert_rule_matches",
     "backends",
     "datasets",
     "evaluate",
+    "explain",
+    "first_parting",
     "fit",
     "gradcheck",
     "initializers",
@@ -52,4 +89,5 @@ __all__ = [
     "losses",
     "optimizers",
     "rules",
+    "translate",
 ]

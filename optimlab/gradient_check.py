@@ -1,7 +1,8 @@
-"""Finite differences against the hand-written backward pass, in float64."""
+"""Finite differences against hand-written derivatives, in float64."""
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import losses
+from .activations import Activation
+from .backends import Array, Backend
 from .errors import InputError
-from .layers import Activate, Dropout
+from .layers import Activate, Dropout, Layer
 from .losses import Loss
 from .network import Network, seed_sequence
 
@@ -21,11 +24,11 @@ STEP = 1e-5
 """Length of a finite difference. With the two step lengths below, its error is of order STEP^4 plus rounding / STEP."""
 
 SMALL = 2000
-"""Networks of at most this many numbers have every one checked by itself."""
+"""Arrays of at most this many numbers have every one checked by itself."""
 
 
 class GradientError(AssertionError):
-    """The backward pass disagrees with finite differences; the message names the worst entry."""
+    """A gradient disagrees with finite differences; the message names the worst entry."""
 
 
 class GradientReport(NamedTuple):
@@ -42,9 +45,9 @@ class GradientReport(NamedTuple):
 
 
 def gradcheck(
-    network: Network,
+    checked: Network | Layer | Activation | Loss | Callable[[Array, Any], tuple[float, Array]],
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     loss: str | Loss = "softmax_cross_entropy",
     training: bool = True,
@@ -53,12 +56,24 @@ def gradcheck(
     tolerance: float = 1e-6,
     seed: int = 0,
 ) -> GradientReport:
-    """Compare ``network.backward`` with central differences of the loss.
+    """Compare hand-written derivatives with central differences.
 
-    Works on a float64 copy; the network stays as it is. Checked are random directions in the space of all
-    parameters and of the inputs, and each parameter by itself where there are at most 2,000 (or
-    ``every_entry=True``). Dropout masks are drawn once and kept. Where an activation has a kink (ReLU), a difference
-    that would cross it is shortened, and a point that sits on one is moved a little.
+    ::
+
+        gradcheck(net, x, y)                 backward of a network, from the loss of its outputs and y
+        gradcheck(layer, x)                  backward of a layer: gradients of its parameters and inputs
+        gradcheck(activation, x)             backward of an activation
+        gradcheck(loss, outputs, targets)    gradient of a loss: a Loss, or f(outputs, targets) -> (loss, gradient)
+
+    Works on a float64 copy; what is passed in stays as it is. Without ``y`` the loss is a random linear function of
+    the outputs. A layer of a network is checked at its weights there, a new one near its initial weights, off the
+    zeros and ones that would hide a missing term.
+
+    Checked are random directions in the space of all parameters and of the inputs, and each parameter by itself
+    where there are at most 2,000 (or ``every_entry=True``); each input too, unless a whole network is checked.
+    Dropout masks are drawn once and kept. Where an activation has a kink (ReLU), a difference that would cross it is
+    shortened, and a point that sits on one is moved a little; kinks of a layer or loss of your own are for you to
+    keep away from.
 
     The relative error of a derivative ``g`` against a difference ``d`` is
     ``|d - g| / (max(|d|, |g|) + 1e-3 (1 + |loss|))``, where the last term keeps rounding from counting when both are
@@ -66,39 +81,66 @@ def gradcheck(
 
     Parameters
     ----------
+    x: inputs, shape ``(batch, features)``; for a loss the outputs it is given; for an activation also ``(features,)``.
+    y: targets, as the loss takes them.
     training: True for dropout on and batch norm on the batch; False for evaluation mode.
 
     Raises
     ------
     GradientError: naming the entry that is furthest off, such as ``dense1.W[3, 7]``.
-    InputError: ``x`` or ``y`` does not fit the network.
+    InputError: ``x`` or ``y`` does not fit; or what is checked is no fixed function, since it draws random numbers.
 
     >>> import optimlab as ol
     >>> net = ol.MLP([4, 5, 3], activation="tanh", batch_norm=True, dropout=0.2, seed=0)
-    >>> report = ol.gradcheck(net, np.random.default_rng(0).normal(size=(8, 4)), [0, 1, 2, 0, 1, 2, 0, 1])
+    >>> x = np.random.default_rng(0).normal(size=(8, 4))
+    >>> report = ol.gradcheck(net, x, [0, 1, 2, 0, 1, 2, 0, 1])
     >>> report.relative_error < 1e-6, report.entries, report.skipped
     (True, 53, 0)
+
+    >>> def halved(outputs, targets):
+    ...     error = outputs - targets
+    ...     return (error**2).mean(), error / error.size
+    >>> ol.gradcheck(halved, [[1.0, 3.0]], np.zeros((1, 2)))
+    Traceback (most recent call last):
+    ...
+    optimlab.gradient_check.GradientError: entry [0, 1] of the outputs: halved gives 1.5, finite differences 3 ...
     """
+    __tracebackhide__ = True  # pytest shows the line that called
     if directions < 1:
         raise InputError(f"directions must be at least 1, got {directions!r}")
-    check = _Check(network, x, y, losses.get(loss), training, np.random.default_rng(seed_sequence(seed)))
-    parameters = check.twin.parameters
-    if every_entry is None:
-        every_entry = parameters.data.size <= SMALL
+    generator = np.random.default_rng(seed_sequence(seed))
+    given, source = "inputs", "backward"
+    if isinstance(checked, Network):
+        network = checked
+    elif isinstance(checked, Layer):
+        network = _alone(checked, generator)
+    elif isinstance(checked, Activation):
+        x = np.atleast_2d(x)
+        network = Network([Activate(x.shape[-1], checked)])
+    elif callable(checked) and not isinstance(checked, type):
+        # what depends on the outputs alone is a network that does nothing, under that loss
+        network = Network([Activate(np.atleast_2d(x).shape[-1], "identity")])
+        loss = checked if isinstance(checked, Loss) else _as_loss(checked)
+        given, source = "outputs", loss.name
+        if y is None:
+            raise InputError(f"{source} needs targets: gradcheck({source}, outputs, targets)")
+    else:
+        raise InputError(f"expected a network, a layer, an activation, or a loss, got {checked!r}")
+    chosen = _linear(generator) if y is None else losses.get(loss)
+    check = _Check(network, x, y, chosen, training, generator)
+    parameters = _Variable(check.twin.parameters.data, check.gradient, "the parameters", check.parameter_name)
+    inputs = _Variable(check.x, check.input_gradient, f"the {given}", lambda at: f"entry {list(at)} of the {given}")
 
     results = []
     for k in range(directions):
-        results.append(check.direction(f"random direction {k + 1} of the parameters", parameters.data, check.gradient))
-        results.append(check.direction(f"random direction {k + 1} of the inputs", check.x, check.input_gradient))
+        for variable in (parameters, inputs):
+            if variable.values.size:
+                results.append(check.direction(f"random direction {k + 1} of {variable.name}", variable))
     failed = any(r.error > tolerance for r in results)
-    entries = []
-    if every_entry or failed:
-        # name the culprit: in a large network, look where the gradient is largest and at random
-        indices: Any = range(parameters.data.size)
-        if not every_entry and len(indices) > SMALL:
-            largest = np.argsort(-abs(check.gradient))[: SMALL // 2]
-            indices = np.union1d(largest, check.generator.choice(parameters.data.size, SMALL // 2, replace=False))
-        entries = [check.entry(int(i)) for i in indices]
+    entries = check.entries(parameters, every_entry, failed)
+    # the gradient by a network's inputs hangs on every layer: it is searched only for what no parameter shows
+    if network is not checked or (failed and not any(r.error > tolerance for r in entries)):
+        entries += check.entries(inputs, every_entry, failed)
     done = [r for r in results + entries if not r.skipped]
     if not done:
         raise GradientError("every finite difference crosses a kink of the activations; use other inputs")
@@ -106,12 +148,59 @@ def gradcheck(
     worst = max(wrong or done, key=lambda r: r.error)
     if worst.error > tolerance:
         raise GradientError(
-            f"{worst.name}: backward gives {worst.derivative:.9g}, finite differences {worst.difference:.9g} "
+            f"{worst.name}: {source} gives {worst.derivative:.9g}, finite differences {worst.difference:.9g} "
             f"(relative error {worst.error:.2g})"
             + (f"; {len(wrong)} of the {len(entries)} entries checked are wrong" if wrong else "")
         )
     skipped = len(results) + len(entries) - len(done)
     return GradientReport(worst.name, worst.error, len(results), len(entries), skipped)
+
+
+def _alone(layer: Layer, generator: np.random.Generator) -> Network:
+    """A network of a copy of ``layer`` and nothing else."""
+    twin = copy.deepcopy(layer)
+    twin.__dict__.pop("name", None)  # which it has from the network it belongs to
+    backend = getattr(layer, "backend", "numpy")
+    network = Network([twin], seed=int(generator.integers(2**32)), dtype="float64", backend=backend)
+    if hasattr(layer, "name"):
+        for p in network.parameters:
+            own = getattr(layer, p.name.rpartition(".")[2])
+            p.name, p.data[...] = own.name, own.data
+        for name, values in layer.state().items():
+            setattr(twin, name, values.astype("float64"))
+    else:
+        network.parameters.data += 0.1 * generator.standard_normal(network.parameters.data.size)
+    return network
+
+
+def _as_loss(function: Callable[[Array, Any], tuple[float, Array]]) -> Loss:
+    def call(backend: Backend, outputs: Array, targets: Any, out: Array) -> tuple[float, Array]:
+        value, gradient = function(outputs, targets)
+        return float(value), backend.asarray(gradient, "float64")
+
+    return Loss(getattr(function, "__name__", "loss"), call, lambda backend, targets, shape: targets, classifies=False)
+
+
+def _linear(generator: np.random.Generator) -> Loss:
+    """L = sum c y with random c: a backward pass that is right for it is right for any loss."""
+
+    def call(backend: Backend, y: Array, c: Array, out: Array) -> tuple[float, Array]:
+        out[...] = c
+        return float((c * y).sum()), out
+
+    def draw(backend: Backend, targets: Any, shape: tuple[int, ...]) -> Array:
+        return backend.asarray(generator.standard_normal(shape))
+
+    return Loss("linear", call, draw, classifies=False)
+
+
+class _Variable(NamedTuple):
+    """An array that the loss depends on."""
+
+    values: Floats
+    gradient: Floats
+    name: str
+    entry_name: Callable[[tuple[int, ...]], str]
 
 
 class _Result(NamedTuple):
@@ -123,7 +212,7 @@ class _Result(NamedTuple):
 
 
 class _Check:
-    """A float64 copy of the network at one point, its loss as a function, and its gradient there."""
+    """A float64 copy of the network at one point, its loss as a function, and its gradients there."""
 
     def __init__(
         self,
@@ -143,21 +232,36 @@ class _Check:
             if isinstance(layer, Dropout):
                 layer.hold = True
         self.x = twin.check_inputs(x).copy()
-        targets = loss.check(backend, y, (len(self.x), twin.outputs))
-        buffer = backend.empty((len(self.x), twin.outputs), "float64")
+        shape = (len(self.x), twin.outputs)
+        targets = loss.check(backend, y, shape)
+        buffer = backend.empty(shape, "float64")
 
         def value_and_gradient() -> tuple[float, Any]:
             with backend.quiet():
-                return loss(backend, twin.forward(self.x, training), targets, buffer)
+                outputs = twin.forward(self.x, training)
+                if outputs.shape != shape:
+                    raise InputError(f"forward gives outputs of shape {outputs.shape}, expected {shape}")
+                return loss(backend, outputs, targets, buffer)
 
         self._loss = value_and_gradient
         self._move_off_kinks()
-        self.value, gradient = self._loss()
+        # twice: a gradient that is added to the one before, instead of replacing it, must show
+        values = [self._forward_and_backward() for _ in range(2)]
+        self.value = values[0]
         if not math.isfinite(self.value):
             raise InputError("the loss is not finite for these inputs and weights")
-        self.input_gradient: Floats = twin.backward(gradient, input_gradient=True).copy()
+        if abs(values[0] - values[1]) > 1e-9 * (1 + abs(values[0])):
+            raise InputError(f"no fixed function: a second pass turns the loss {values[0]:.9g} into {values[1]:.9g}")
         self.gradient: Floats = twin.parameters.grad.copy()
         self.pattern = self._pattern()
+
+    def _forward_and_backward(self) -> float:
+        value, gradient = self._loss()
+        dx = self.twin.backward(gradient, input_gradient=True)
+        if np.shape(dx) != self.x.shape:
+            raise InputError(f"backward gives an input gradient of shape {np.shape(dx)}, expected {self.x.shape}")
+        self.input_gradient: Floats = dx.copy()
+        return value
 
     def _kinked(self) -> list[Activate]:
         return [layer for layer in self.twin.layers if isinstance(layer, Activate) and layer.activation.has_kink]
@@ -174,34 +278,52 @@ class _Check:
             for values in (self.x, self.twin.parameters.data):
                 values += 1e-2 * self.generator.standard_normal(values.shape)
 
-    def direction(self, name: str, values: Any, gradient: Floats) -> _Result:
-        """The derivative along a random direction of ``values``, an array the loss depends on."""
-        origin = values.copy()
+    def direction(self, name: str, variable: _Variable) -> _Result:
+        """The derivative along a random direction of an array."""
+        values, origin = variable.values, variable.values.copy()
         for _ in range(5):
             signs = self.generator.choice([-1.0, 1.0], values.shape)
 
             def move(h: float, signs: Floats = signs) -> None:
                 values[...] = origin + h * signs
 
-            result = self._compare(name, float((gradient * signs).sum()), move)
+            result = self._compare(name, float((variable.gradient * signs).sum()), move)
             if not result.skipped:
                 break
         values[...] = origin
         return result
 
-    def entry(self, i: int) -> _Result:
-        """The derivative by one parameter."""
-        data = self.twin.parameters.data
-        origin = float(data[i])
+    def entries(self, variable: _Variable, every_entry: bool | None, failed: bool) -> list[_Result]:
+        """The derivatives by each number of an array, where they are asked for or needed."""
+        size = variable.values.size
+        if not failed and not (size <= SMALL if every_entry is None else every_entry):
+            return []
+        indices: Any = range(size)
+        if size > SMALL and not every_entry:
+            # name the culprit: in a large array, look where the gradient is largest and at random
+            largest = np.argsort(-abs(variable.gradient), axis=None)[: SMALL // 2]
+            indices = np.union1d(largest, self.generator.choice(size, SMALL // 2, replace=False))
+        return [self.entry(variable, int(i)) for i in indices]
+
+    def entry(self, variable: _Variable, i: int) -> _Result:
+        """The derivative by one number of an array."""
+        values = variable.values
+        at = tuple(int(k) for k in np.unravel_index(i, values.shape))
+        origin = float(values[at])
 
         def move(h: float) -> None:
-            data[i] = origin + h
+            values[at] = origin + h
 
-        p = next(p for p in self.twin.parameters if p.start <= i < p.stop)
-        index = ", ".join(str(int(k)) for k in np.argwhere(p.view(np.arange(data.size)) == i)[0])
-        result = self._compare(f"{p.name}[{index}]", float(self.gradient[i]), move)
-        data[i] = origin
+        result = self._compare(variable.entry_name(at), float(variable.gradient[at]), move)
+        values[at] = origin
         return result
+
+    def parameter_name(self, at: tuple[int, ...]) -> str:
+        """What the number at this place of the flat buffer is called, such as ``dense1.W[3, 7]``."""
+        flat, (i,) = self.twin.parameters, at
+        p = next(p for p in flat if p.start <= i < p.stop)
+        index = ", ".join(str(int(k)) for k in np.argwhere(p.view(np.arange(flat.data.size)) == i)[0])
+        return f"{p.name}[{index}]"
 
     def _compare(self, name: str, derivative: float, move: Callable[[float], None]) -> _Result:
         for h in (STEP, STEP / 10, STEP / 100):

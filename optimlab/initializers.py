@@ -101,6 +101,23 @@ class Orthogonal:
 
 
 @dataclass(frozen=True)
+class Uniform:
+    """Independent numbers between -limit and limit.
+
+    >>> bool(abs(Uniform(0.5)(np.random.default_rng(0), (100, 10))).max() <= 0.5)
+    True
+    """
+
+    limit: float
+
+    def __post_init__(self) -> None:
+        number("limit", self.limit, low=0)
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
+        return generator.uniform(-self.limit, self.limit, shape)
+
+
+@dataclass(frozen=True)
 class Constant:
     """Every weight equal to ``value``.
 

@@ -14,9 +14,12 @@ import numpy as np
 from . import activations, initializers
 from .activations import Activation
 from .backends import Array, Backend
-from .errors import InputError, count, number
-from .initializers import Initializer
+from .errors import InputError, count, lookup, number
+from .initializers import Constant, Initializer, Uniform
 from .parameters import Parameter
+
+BATCH_NORM = {"textbook": (0.9, 1e-5), "torch": (0.1, 1e-5), "keras": (0.99, 1e-3)}
+"""Batch norm's default momentum and epsilon in each convention."""
 
 
 class Declared(NamedTuple):
@@ -32,7 +35,8 @@ class Layer:
     """What the layers share: a name, a backend, and output arrays that are allocated once.
 
     A new layer sets ``inputs`` and ``outputs`` (numbers of features), lists its parameters in ``declare``, and
-    writes ``forward`` and ``backward``.
+    writes ``forward`` and ``backward``. Attributes that begin with an underscore are for arrays it works with between
+    the two; a copy or pickle does not have them.
     """
 
     inputs: int
@@ -86,23 +90,34 @@ class Layer:
 class Dense(Layer):
     """y = x W + b;  dW = x^T dy,  db = sum over the batch of dy,  dx = dy W^T.
 
-    ``W`` has shape ``(inputs, outputs)``, ``b`` shape ``(outputs,)`` and starts at zero.
+    ``W`` has shape ``(inputs, outputs)``, ``b`` shape ``(outputs,)``. Initial values are Glorot's uniform ones and
+    zero, as in Keras; ``convention="torch"`` draws both from +-1 / sqrt(inputs), as ``torch.nn.Linear`` does.
+    ``initializer`` is for ``W`` alone.
     """
 
     prefix = "dense"
 
     def __init__(
-        self, inputs: int, outputs: int, *, use_bias: bool = True, initializer: str | Initializer = "glorot_uniform"
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        use_bias: bool = True,
+        initializer: str | Initializer | None = None,
+        convention: str = "textbook",
     ) -> None:
         self.inputs, self.outputs = count("the number of inputs", inputs), count("the number of outputs", outputs)
         self.use_bias = use_bias
-        self.initializer = initializers.get(initializer)
+        lookup("convention", convention, BATCH_NORM)
+        start = Uniform(self.inputs**-0.5) if convention == "torch" else None
+        self.initializer = initializers.get(initializer or start or "glorot_uniform")
+        self.bias_initializer = start or Constant(0.0)
         self.W: Parameter
         self.b: Parameter
 
     def declare(self) -> list[Declared]:
         weights = Declared("W", "weights", (self.inputs, self.outputs), self.initializer)
-        biases = Declared("b", "biases", (self.outputs,), initializers.Constant(0.0))
+        biases = Declared("b", "biases", (self.outputs,), self.bias_initializer)
         return [weights, biases] if self.use_bias else [weights]
 
     def forward(self, x: Array, training: bool) -> Array:
@@ -161,6 +176,15 @@ class BatchNorm(Layer):
 
     and in evaluation, where ``mu`` and ``var`` are constants, ``dx = gamma / sqrt(var + eps) dz``.
 
+    ==========  =================  =====  =====================================================
+    convention  default momentum   eps    what differs
+    ==========  =================  =====  =====================================================
+    textbook    0.9                1e-5
+    torch       0.1                1e-5   momentum is the share of the *batch*; the running
+                                          variance is the unbiased one, n / (n - 1) larger
+    keras       0.99               1e-3
+    ==========  =================  =====  =====================================================
+
     Reference: Ioffe & Szegedy (2015), Algorithm 1 (training) and 2 (evaluation).
 
     Raises
@@ -170,17 +194,28 @@ class BatchNorm(Layer):
 
     prefix = "norm"
 
-    def __init__(self, features: int, *, momentum: float = 0.9, eps: float = 1e-5) -> None:
+    def __init__(
+        self,
+        features: int,
+        *,
+        momentum: float | None = None,
+        eps: float | None = None,
+        convention: str = "textbook",
+    ) -> None:
         self.inputs = self.outputs = count("the number of features", features)
-        self.momentum = number("batch norm's momentum", momentum, low=0, below=1)
-        self.eps = number("batch norm's eps", eps, positive=True)
+        self.convention = convention
+        default_momentum, default_eps = lookup("convention", convention, BATCH_NORM)
+        self.momentum = number(
+            "batch norm's momentum", default_momentum if momentum is None else momentum, low=0, below=1
+        )
+        self.eps = number("batch norm's eps", default_eps if eps is None else eps, positive=True)
         self.gamma: Parameter
         self.beta: Parameter
 
     def declare(self) -> list[Declared]:
         return [
-            Declared("gamma", "scales", (self.outputs,), initializers.Constant(1.0)),
-            Declared("beta", "biases", (self.outputs,), initializers.Constant(0.0)),
+            Declared("gamma", "scales", (self.outputs,), Constant(1.0)),
+            Declared("beta", "biases", (self.outputs,), Constant(0.0)),
         ]
 
     def build(self, name: str, dtype: str, backend: Backend, seed: np.random.SeedSequence) -> None:
@@ -202,9 +237,14 @@ class BatchNorm(Layer):
             xp.subtract(x, mean, out=x_hat)
             xp.multiply(x_hat, x_hat, out=z)
             var = z.mean(axis=0)
-            for running, batch in ((self.running_mean, mean), (self.running_var, var)):
-                running *= self.momentum
-                running += (1 - self.momentum) * batch
+            torch = self.convention == "torch"
+            new = self.momentum if torch else 1 - self.momentum
+            for running, batch in (
+                (self.running_mean, mean),
+                (self.running_var, var * (n / (n - 1)) if torch else var),
+            ):
+                running *= 1 - new
+                running += new * batch
         else:
             var = self.running_var
             xp.subtract(x, self.running_mean, out=x_hat)

@@ -227,6 +227,9 @@ class MLP(Network):
     initializer: a name of :data:`optimlab.initializers.INITIALIZERS`, a function ``(generator, shape)``, or
         ``"auto"``: ``he_normal`` for ReLU and its relatives, ``glorot_normal`` for sigmoid, tanh, softmax, identity.
     use_bias: whether the Dense layers have one.
+    convention: ``"textbook"``, ``"torch"`` or ``"keras"``: decides what batch norm means by its defaults, see
+        :class:`optimlab.layers.BatchNorm`, and what ``"auto"`` initial weights (and biases) are, see
+        :class:`optimlab.layers.Dense`.
     seed, dtype, backend: see :class:`Network`.
 
     Raises
@@ -249,6 +252,7 @@ class MLP(Network):
         dropout: float = 0.0,
         initializer: str | Initializer = "auto",
         use_bias: bool = True,
+        convention: str = "textbook",
         seed: int | np.random.SeedSequence = 0,
         dtype: str = "float32",
         backend: str | Backend = "numpy",
@@ -263,17 +267,18 @@ class MLP(Network):
             raise InputError(f"batch_norm must be False, True, 'before' or 'after', got {batch_norm!r}")
         f = activations.get(activation)
         rate = number("the dropout rate", dropout, low=0, below=1)
-        if initializer == "auto":
+        chosen: str | Initializer | None = initializer
+        if isinstance(initializer, str) and initializer == "auto":
             glorot = f in [activations.get(name) for name in _GLOROT]
-            initializer = "glorot_normal" if glorot else "he_normal"
+            chosen = None if convention != "textbook" else "glorot_normal" if glorot else "he_normal"
         layers: list[Layer] = []
         for inputs, outputs in itertools.pairwise(sizes):
             if layers:
-                norm: list[Layer] = [BatchNorm(inputs)] if batch_norm else []
+                norm: list[Layer] = [BatchNorm(inputs, convention=convention)] if batch_norm else []
                 act: list[Layer] = [Activate(inputs, f)]
                 layers += act + norm if batch_norm == "after" else norm + act
                 layers += [Dropout(inputs, dropout)] if rate else []
-            layers.append(Dense(inputs, outputs, use_bias=use_bias, initializer=initializer))
+            layers.append(Dense(inputs, outputs, use_bias=use_bias, initializer=chosen, convention=convention))
         super().__init__(layers, seed=seed, dtype=dtype, backend=backend)
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeAlias
+from functools import cache
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from . import rules
 from .backends import Array
 from .errors import InputError, lookup, number, unknown
-from .kernels import Graph, trace
+from .kernels import declaration, trace
 from .parameters import Parameter, Parameters, stretches
 
 Hyperparameter: TypeAlias = float | Callable[[int], float]
@@ -70,28 +71,29 @@ class Optimizer:
         if not isinstance(parameters, Parameters):
             raise InputError(f"expected net.parameters, got {type(parameters).__name__}")
         self.rule = rule
-        self.graph: Graph = trace(rule)
+        self.name: str = getattr(rule, "__name__", "rule")
+        self._kernel: Kernel = _LayerKernel(rule) if isinstance(rule, rules.LayerRule) else _ElementKernel(rule)
         self.parameters = parameters
         self.t = 0
         self.used: dict[str, float] = {}
         self.hyperparameters: dict[str, Hyperparameter] = {
-            **self.graph.hyperparameters,
+            **self._kernel.hyperparameters,
             **self._checked(hyperparameters),
         }
         self.groups = {name: self._checked(values) for name, values in (groups or {}).items()}
         self._members = self._make_groups()
         backend = parameters.backend
         self.state: dict[str, Array] = {
-            name: backend.zeros(parameters.data.size, parameters.dtype) for name in self.graph.state
+            name: backend.zeros(parameters.data.size, parameters.dtype) for name in self._kernel.state
         }
-        for name, value in self.graph.state.items():
+        for name, value in self._kernel.state.items():
             self.state[name] += value
         self._version = -1
 
     @property
     def lr(self) -> float:
         """The learning rate of the next step (of the parameters in no group); may be set."""
-        return self._value("lr", lookup(f"hyperparameter of {self.graph.name}", "lr", self.hyperparameters))
+        return self._value("lr", lookup(f"hyperparameter of {self.name}", "lr", self.hyperparameters))
 
     @lr.setter
     def lr(self, value: Hyperparameter) -> None:
@@ -106,22 +108,19 @@ class Optimizer:
         """
         if self._version != self.parameters.version:
             self._bind()
-        used = self._values(self.hyperparameters)
-        scalars = [self._scalars(used)]
-        scalars += [self._scalars(self._values({**self.hyperparameters, **own})) for own in self.groups.values()]
-        self.used = used
+        values = [self._values(self.hyperparameters)]
+        values += [self._values({**self.hyperparameters, **own}) for own in self.groups.values()]
+        try:
+            scalars = [self._kernel.scalars(t=self.t + 1, **v) for v in values]
+        except ArithmeticError as error:
+            raise InputError(f"{self.name} cannot be computed at step {self.t} with {values[0]}: {error}") from None
+        self.used = values[0]
         self.t += 1
         for run, slots in zip(self._runs, scalars, strict=True):
             run(slots)
 
     def _values(self, hyperparameters: dict[str, Hyperparameter]) -> dict[str, float]:
         return {name: self._value(name, value) for name, value in hyperparameters.items()}
-
-    def _scalars(self, values: dict[str, float]) -> tuple[float, ...]:
-        try:
-            return self.graph.scalars(t=self.t + 1, **values)
-        except ArithmeticError as error:
-            raise InputError(f"{self.graph.name} cannot be computed at step {self.t} with {values}: {error}") from None
 
     def _value(self, name: str, value: Hyperparameter) -> float:
         if not callable(value):
@@ -131,12 +130,7 @@ class Optimizer:
     def _bind(self) -> None:
         """Look up the slices of each group, again after a change of what is frozen."""
         arrays = {"w": self.parameters.data, "g": self.parameters.grad, **self.state}
-        self._runs = [
-            self.parameters.backend.bind(
-                self.graph, [{name: a[part] for name, a in arrays.items()} for part in stretches(members)]
-            )
-            for members in self._members
-        ]
+        self._runs = [self._kernel.bind(self.parameters, members, arrays) for members in self._members]
         self._version = self.parameters.version
 
     def _make_groups(self) -> list[list[Parameter]]:
@@ -154,8 +148,8 @@ class Optimizer:
 
     def _checked(self, values: Mapping[str, Hyperparameter]) -> dict[str, Hyperparameter]:
         for name in values:
-            if name not in self.graph.hyperparameters:
-                raise unknown(f"hyperparameter of {self.graph.name}", name, self.graph.hyperparameters)
+            if name not in self._kernel.hyperparameters:
+                raise unknown(f"hyperparameter of {self.name}", name, self._kernel.hyperparameters)
         return {k: v if callable(v) else check_hyperparameter(k, v) for k, v in values.items()}
 
     def state_dict(self) -> dict[str, Any]:
@@ -173,7 +167,7 @@ class Optimizer:
             return {k: v for k, v in values.items() if not callable(v)}
 
         return {
-            "rule": self.graph.name,
+            "rule": self.name,
             "t": self.t,
             "hyperparameters": numbers(self.hyperparameters),
             "groups": {name: numbers(own) for name, own in self.groups.items()},
@@ -191,8 +185,8 @@ class Optimizer:
         missing = {"rule", "t", "hyperparameters", "groups", "layout", "state"} - set(stored)
         if missing:
             raise InputError(f"not an optimizer's state: it lacks {', '.join(sorted(missing))}")
-        if stored["rule"] != self.graph.name:
-            raise InputError(f"this state is of the rule {stored['rule']!r}, the optimizer's is {self.graph.name!r}")
+        if stored["rule"] != self.name:
+            raise InputError(f"this state is of the rule {stored['rule']!r}, the optimizer's is {self.name!r}")
         layout = [(p.name, tuple(p.shape)) for p in self.parameters]
         if [(name, tuple(shape)) for name, shape in stored["layout"]] != layout:
             raise InputError("this state is of a network with other parameters")
@@ -230,18 +224,75 @@ def check_hyperparameter(name: str, value: Any, where: str = "") -> float:
     return number(name, value, low=0, below=1 if name in _FRACTIONS else math.inf, where=where)
 
 
+class Kernel(Protocol):
+    """A rule as the optimizer runs it."""
+
+    state: dict[str, float]
+    hyperparameters: dict[str, float]
+
+    def scalars(self, **values: float) -> Any:
+        """What a step needs of ``t`` and the hyperparameters."""
+
+    def bind(self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]) -> Callable[[Any], None]:
+        """One update of ``members``, as a function of the scalars."""
+
+
+class _ElementKernel:
+    """An elementwise rule: traced, and run by the backend on stretches of the flat buffers."""
+
+    def __init__(self, rule: rules.Rule) -> None:
+        self._graph = trace(rule)
+        self.state, self.hyperparameters = self._graph.state, self._graph.hyperparameters
+
+    def scalars(self, **values: float) -> tuple[float, ...]:
+        return self._graph.scalars(**values)
+
+    def bind(self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]) -> Callable[[Any], None]:
+        parts = [{name: a[part] for name, a in arrays.items()} for part in stretches(members)]
+        return parameters.backend.bind(self._graph, parts)
+
+
+class _LayerKernel:
+    """A rule of whole tensors: called as it is, once per parameter."""
+
+    def __init__(self, rule: rules.LayerRule) -> None:
+        self._rule = rule
+        inputs, self.state, self.hyperparameters = declaration(rule)
+        self._counts = "t" in inspect.signature(rule).parameters
+        self._written = ("w", *inputs[2:])
+
+    def scalars(self, **values: float) -> dict[str, float]:
+        return {name: value for name, value in values.items() if name != "t" or self._counts}
+
+    def bind(self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]) -> Callable[[Any], None]:
+        views = [{name: p.view(a) for name, a in arrays.items()} for p in members if not p.frozen]
+
+        def run(scalars: dict[str, float]) -> None:
+            for view in views:
+                new = self._rule(*view.values(), **scalars)
+                for name, values in zip(self._written, new, strict=True):
+                    view[name][...] = values
+
+        return run
+
+
+def _show_hyperparameters(cls: type[Optimizer], rule: rules.Rule) -> None:
+    """Make the rule's hyperparameters part of the class's signature, where help and editors look."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own = [p for p in inspect.signature(cls.__init__).parameters.values() if p.name != "hyperparameters"][1:]
+    hyper = declaration(rule)[2].items()
+    own += [inspect.Parameter(name, keyword, default=value, annotation=Hyperparameter) for name, value in hyper]
+    cls.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+
+
 class _Named(Optimizer):
     """An optimizer whose rule is known by name, in each convention that has it."""
 
     rule_name: ClassVar[str]
 
     def __init_subclass__(cls) -> None:
-        """Show the rule's hyperparameters where Python shows a signature."""
-        keyword = inspect.Parameter.KEYWORD_ONLY
-        own = [p for p in inspect.signature(_Named.__init__).parameters.values() if p.name != "hyperparameters"][1:]
-        hyper = trace(getattr(rules.textbook, cls.rule_name)).hyperparameters.items()
-        own += [inspect.Parameter(name, keyword, default=value, annotation=Hyperparameter) for name, value in hyper]
-        cls.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+        first = next(c for c in rules.CONVENTIONS if rules.find(cls.rule_name, c))
+        _show_hyperparameters(cls, cls._find(first))
 
     def __init__(
         self,
@@ -251,9 +302,18 @@ class _Named(Optimizer):
         groups: Mapping[str, Mapping[str, Hyperparameter]] | None = None,
         **hyperparameters: Hyperparameter,
     ) -> None:
-        rule = getattr(lookup("convention", convention, rules.CONVENTIONS), self.rule_name)
         self.convention = convention
-        super().__init__(parameters, rule, groups=groups, **hyperparameters)
+        super().__init__(parameters, self._find(convention), groups=groups, **hyperparameters)
+
+    @classmethod
+    def _find(cls, convention: str, name: str = "") -> rules.Rule:
+        lookup("convention", convention, rules.CONVENTIONS)
+        name = name or cls.rule_name
+        rule = rules.find(name, convention)
+        if rule is None:
+            having = [c for c in rules.CONVENTIONS if rules.find(name, c)]
+            raise InputError(f"the convention {convention!r} has no rule {name!r}; these have: {', '.join(having)}")
+        return rule
 
 
 class SGD(_Named):
@@ -281,15 +341,49 @@ class AdaGrad(_Named):
 
 
 class RMSProp(_Named):
-    """RMSProp, :func:`optimlab.rules.textbook.rmsprop`."""
+    """RMSProp, :func:`optimlab.rules.textbook.rmsprop`; ``centered`` and ``momentum`` choose a variant of it, such as
+    :func:`optimlab.rules.torch.rmsprop_centered_momentum`, in the conventions that have one.
+
+    >>> import optimlab as ol
+    >>> ol.RMSProp(ol.MLP([1, 1]).parameters, convention="torch", centered=True, momentum=0.5).name
+    'rmsprop_centered_momentum'
+    """
 
     rule_name = "rmsprop"
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        *,
+        convention: str = "textbook",
+        centered: bool = False,
+        momentum: Hyperparameter | None = None,
+        groups: Mapping[str, Mapping[str, Hyperparameter]] | None = None,
+        **hyperparameters: Hyperparameter,
+    ) -> None:
+        name = self.rule_name + "_centered" * bool(centered)
+        if momentum is not None:
+            name, hyperparameters = f"{name}_momentum", {**hyperparameters, "momentum": momentum}
+        self.convention = convention
+        Optimizer.__init__(self, parameters, self._find(convention, name), groups=groups, **hyperparameters)
+
+
+class Adadelta(_Named):
+    """Adadelta, :func:`optimlab.rules.modern.adadelta`."""
+
+    rule_name = "adadelta"
 
 
 class Adam(_Named):
     """Adam, :func:`optimlab.rules.textbook.adam`."""
 
     rule_name = "adam"
+
+
+class AMSGrad(_Named):
+    """AMSGrad, :func:`optimlab.rules.modern.amsgrad`."""
+
+    rule_name = "amsgrad"
 
 
 class AdaMax(_Named):
@@ -310,16 +404,94 @@ class AdamW(_Named):
     rule_name = "adamw"
 
 
-OPTIMIZERS: dict[str, type[_Named]] = {
-    cls.rule_name: cls for cls in (SGD, Momentum, Nesterov, AdaGrad, RMSProp, Adam, AdaMax, Nadam, AdamW)
-}
-"""Optimizer classes by the name of their rule, from simple to involved."""
+class RAdam(_Named):
+    """RAdam, :func:`optimlab.rules.modern.radam`."""
+
+    rule_name = "radam"
 
 
-def get(name: str) -> type[_Named]:
-    """The optimizer class for a rule's name.
+class AdaBelief(_Named):
+    """AdaBelief, :func:`optimlab.rules.modern.adabelief`."""
+
+    rule_name = "adabelief"
+
+
+class Adan(_Named):
+    """Adan, :func:`optimlab.rules.modern.adan`."""
+
+    rule_name = "adan"
+
+
+class Lion(_Named):
+    """Lion, :func:`optimlab.rules.modern.lion`."""
+
+    rule_name = "lion"
+
+
+class ScheduleFreeAdamW(_Named):
+    """Schedule-Free AdamW, :func:`optimlab.rules.modern.schedule_free_adamw`."""
+
+    rule_name = "schedule_free_adamw"
+
+
+class _NamedLayerwise(Optimizer):
+    """An optimizer whose rule looks at whole tensors."""
+
+    layer_rule: ClassVar[rules.LayerRule]
+
+    def __init_subclass__(cls) -> None:
+        _show_hyperparameters(cls, cls.layer_rule)
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        *,
+        groups: Mapping[str, Mapping[str, Hyperparameter]] | None = None,
+        **hyperparameters: Hyperparameter,
+    ) -> None:
+        super().__init__(parameters, self.layer_rule, groups=groups, **hyperparameters)
+
+
+class LARS(_NamedLayerwise):
+    """LARS, :func:`optimlab.rules.layerwise.lars`."""
+
+    layer_rule = rules.layerwise.lars
+
+
+class LAMB(_NamedLayerwise):
+    """LAMB, :func:`optimlab.rules.layerwise.lamb`."""
+
+    layer_rule = rules.layerwise.lamb
+
+
+class Muon(_NamedLayerwise):
+    """Muon for weight matrices and AdamW for the rest, :func:`optimlab.rules.layerwise.muon`."""
+
+    layer_rule = rules.layerwise.muon
+
+
+CLASSIC = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamax", "nadam", "adamw")
+"""The nine rules of the source documents, from simple to involved."""
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {cls.rule_name: cls for cls in _Named.__subclasses__()}
+OPTIMIZERS |= {cls.layer_rule.__name__: cls for cls in _NamedLayerwise.__subclasses__()}
+"""Optimizer classes by the name of their rule."""
+
+
+def get(name: str) -> type[Optimizer]:
+    """The optimizer class for a rule's name; a rule that has none of its own gets one.
 
     >>> get("adam")
     <class 'optimlab.optimizers.Adam'>
+    >>> get("rmsprop_centered").rule_name
+    'rmsprop_centered'
     """
-    return lookup("optimizer", name, OPTIMIZERS)
+    known = [*OPTIMIZERS, *(n for c in rules.CONVENTIONS for n in rules.names(c))]
+    found = lookup("optimizer", name, {n: n for n in known})
+    return OPTIMIZERS[found] if found in OPTIMIZERS else _class_for(found)
+
+
+@cache
+def _class_for(name: str) -> type[Optimizer]:
+    doc = f"The optimizer of the rule {name}, see :mod:`optimlab.rules`."
+    return type(name, (_Named,), {"rule_name": name, "__doc__": doc, "__module__": __name__})

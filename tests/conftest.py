@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest_plugins = ["pytester"]
+
 
 def require(module: str) -> ModuleType:
     """The module; where it is not installed the test module is skipped, except on CI, where that is an error."""

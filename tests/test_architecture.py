@@ -22,13 +22,17 @@ ORDER = [
     "layers",
     "network",
     "optimizers",
+    "explanation",
+    "translation",
     "gradient_check",
+    "rule_check",
     "datasets",
     "progress",
     "training",
     "study",
     "plotting",
     "cli",
+    "pytest_plugin",
 ]
 
 

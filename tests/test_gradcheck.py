@@ -5,7 +5,8 @@ import pytest
 
 import optimlab as ol
 from optimlab.activations import ACTIVATIONS, ReLU, Sigmoid
-from optimlab.layers import Activate, BatchNorm, Dense, Dropout
+from optimlab.layers import Activate, BatchNorm, Declared, Dense, Dropout, Layer
+from optimlab.losses import LOSSES
 
 
 def data(rows=7, features=5, classes=3, seed=0):
@@ -160,3 +161,218 @@ def test_bad_input(arguments, message):
         ol.gradcheck(ol.MLP([5, 3]), *arguments)
     with pytest.raises(ol.InputError, match="directions"):
         ol.gradcheck(ol.MLP([5, 3]), *data(), directions=0)
+
+
+# --- a layer, an activation or a loss by itself
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("layer", "parameters"),
+    [(Dense(5, 4), 24), (Dense(5, 4, use_bias=False), 20), (BatchNorm(5), 10), (Dropout(5, 0.5), 0)],
+)
+def test_a_new_layer(layer, parameters, training):
+    before = dict(vars(layer))
+    report = ol.gradcheck(layer, data()[0], training=training)
+    assert report.relative_error < 1e-6
+    assert report.entries == parameters + 7 * 5
+    assert vars(layer) == before
+    assert not hasattr(layer, "name")  # it can still go into a network
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_layers_of_a_network_stay_as_they_are(dtype):
+    net = ol.MLP([5, 6, 3], activation="gelu", batch_norm=True, dropout=0.5, seed=0, dtype=dtype)
+    x, _ = data()
+    outputs = net.forward(x, training=True)
+    expected, twin = outputs.copy(), net.copy()
+    for layer in net.layers:
+        report = ol.gradcheck(layer, np.random.default_rng(1).normal(size=(9, layer.inputs)))
+        assert report.relative_error < 1e-6
+    np.testing.assert_array_equal(outputs, expected)  # no layer has gone through another forward pass
+    for training in (False, True):  # same weights, running averages and random streams
+        np.testing.assert_array_equal(net.forward(x, training), twin.forward(x, training))
+
+
+class SlopeOfEvaluation(BatchNorm):
+    """Right for the initial statistics, of variance 1."""
+
+    def backward(self, dy, input_gradient=True):
+        dx = super().backward(dy, input_gradient)
+        return dx if self._training else dy * self.gamma.data / (1 + self.eps) ** 0.5
+
+
+def test_a_layer_of_a_network_is_checked_in_its_state_there():
+    x, _ = data()
+    ol.gradcheck(SlopeOfEvaluation(5), x, training=False)
+    net = ol.Network([Dense(5, 4), Dense(4, 5), SlopeOfEvaluation(5)], seed=0)
+    net.forward(10 * x, training=True)
+    with pytest.raises(ol.GradientError, match="of the inputs: backward gives"):
+        ol.gradcheck(net.layers[2], x, training=False)
+    # at the weights it has there, and under its own name
+    net.layers[1].W.data[...] = np.arange(20).reshape(4, 5)
+    spoiled = WrongWeight(4, 5)
+    ol.Network([Dense(5, 4), spoiled], seed=0).parameters["dense2.W"].data[...] = np.arange(20).reshape(4, 5)
+    with pytest.raises(ol.GradientError, match=r"^dense2\.W\[2, 0\]: "):
+        ol.gradcheck(spoiled, x[:, :4])
+
+
+class ForgetsGamma(BatchNorm):
+    def backward(self, dy, input_gradient=True):
+        self.gamma.data[...], gamma = 1, self.gamma.data.copy()
+        dx = super().backward(dy, input_gradient)
+        self.gamma.data[...] = gamma
+        return dx
+
+
+class AddsUp(Dense):
+    def backward(self, dy, input_gradient=True):
+        before = self.b.grad.copy()
+        dx = super().backward(dy, input_gradient)
+        self.b.grad[...] += before
+        return dx
+
+
+class ForgetsToWrite(Dense):
+    def backward(self, dy, input_gradient=True):
+        self.b.frozen = True
+        return super().backward(dy, input_gradient)
+
+
+class Cube(Layer):
+    """y = c x^3, written as a user would, without the buffers."""
+
+    power = 3
+
+    def __init__(self, features):
+        self.inputs = self.outputs = features
+
+    def declare(self):
+        return [Declared("c", "scales", (self.outputs,), lambda generator, shape: np.ones(shape))]
+
+    def forward(self, x, training):
+        self._x = x
+        return self.c.data * x**3
+
+    def backward(self, dy, input_gradient=True):
+        self.c.grad[...] = (dy * self._x**3).sum(axis=0)
+        return dy * self.power * self.c.data * self._x**2
+
+
+class WrongPower(Cube):
+    power = 2
+
+
+@pytest.mark.parametrize(
+    ("layer", "culprit"),
+    [
+        (WrongBias(5, 3), r"^dense1\.b\[1\]: backward gives .*; 1 of the 53 entries checked are wrong"),
+        (WrongWeight(5, 3), r"^dense1\.W\[2, 0\]: .*; 1 of the 53"),
+        (NaNGradient(5, 3), r"^dense1\.W\[0, 1\]: backward gives nan"),
+        (WrongInput(5, 3), r"^entry \[\d, \d\] of the inputs: .*; 35 of the 53"),
+        (ForgetsGamma(5), r"^entry \[\d, \d\] of the inputs: .*; 35 of the 45"),
+        (ForgetsTheMean(5), r"^norm1\.gamma\[\d\]: |^entry \[\d, \d\] of the inputs: "),
+        (AddsUp(5, 3), r"^dense1\.b\[\d\]: .*\(relative error 0\.\d+\); 3 of the 53"),
+        (ForgetsToWrite(5, 3), r"^dense1\.b\[\d\]: backward gives 0, .*; 3 of the 53"),
+        (WrongPower(5), r"^entry \[\d, \d\] of the inputs: .*; 35 of the 40"),
+    ],
+)
+def test_a_wrong_layer_is_found_and_named(layer, culprit):
+    with pytest.raises(ol.GradientError, match=culprit):
+        ol.gradcheck(layer, data()[0])
+
+
+def test_a_layer_under_a_loss():
+    x, y = data()
+    assert ol.gradcheck(Cube(5), x, y).relative_error < 1e-6
+    assert ol.gradcheck(Cube(5), x, x, loss="mean_squared_error").relative_error < 1e-6
+
+
+def test_a_network_without_targets():
+    report = ol.gradcheck(ol.MLP([5, 4, 3], seed=0), data()[0])
+    assert (report.relative_error < 1e-6, report.entries) == (True, 39)
+
+
+@pytest.mark.parametrize("x", [data()[0], np.linspace(-3, 3, 7), [0.5]], ids=["batch", "row", "list"])
+@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
+def test_an_activation(activation, x):
+    report = ol.gradcheck(activation, x)
+    assert report.relative_error < 1e-6
+    assert report.entries == np.size(x)
+
+
+@pytest.mark.parametrize("activation", [WrongSlope(), Absolute()])
+def test_a_wrong_activation_is_found_and_named(activation):
+    with pytest.raises(ol.GradientError, match=r"^entry \[0, \d\] of the inputs: backward gives"):
+        ol.gradcheck(activation, np.linspace(-3, 3, 8))
+
+
+def targets_for(loss):
+    return data()[1] if loss.classifies else np.random.default_rng(1).normal(size=(7, 3))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss(name):
+    outputs = np.random.default_rng(0).normal(size=(7, 3))
+    for loss in (LOSSES[name], getattr(ol.losses, name)):
+        report = ol.gradcheck(loss, outputs, targets_for(LOSSES[name]))
+        assert report.relative_error < 1e-6
+        assert report.entries == 21
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("change", [lambda g: -g, lambda g: len(g) * g, lambda g: g - g.mean(axis=0)])
+def test_a_wrong_loss_is_found_and_named(name, change):
+    def spoiled(outputs, targets):
+        value, gradient = getattr(ol.losses, name)(outputs, targets)
+        return value, change(gradient)
+
+    with pytest.raises(
+        ol.GradientError, match=r"^entry \[\d, \d\] of the outputs: spoiled gives .*; \d+ of the 21 entries"
+    ):
+        ol.gradcheck(spoiled, np.random.default_rng(0).normal(size=(7, 3)), targets_for(LOSSES[name]))
+
+
+def test_a_wrong_entry_of_a_large_loss_is_named_too():
+    def spoiled(outputs, targets):
+        value, gradient = ol.losses.mean_squared_error(outputs, targets)
+        gradient[17, 5] *= -1
+        return value, gradient
+
+    outputs = np.random.default_rng(0).normal(size=(50, 60))
+    outputs[17, 5] = 10.0
+    with pytest.raises(ol.GradientError, match=r"^entry \[17, 5\] of the outputs"):
+        ol.gradcheck(spoiled, outputs, np.zeros_like(outputs))
+
+
+class Noise(Cube):
+    def forward(self, x, training):
+        return super().forward(x, training) + np.random.default_rng().normal(size=x.shape)
+
+
+class WrongShape(Cube):
+    def forward(self, x, training):
+        return super().forward(x, training)[:, :-1]
+
+
+class NoInputGradient(Cube):
+    def backward(self, dy, input_gradient=True):
+        super().backward(dy)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((Noise(5), data()[0]), "no fixed function: a second pass turns the loss"),
+        ((WrongShape(5), data()[0]), r"forward gives outputs of shape \(7, 4\), expected \(7, 5\)"),
+        ((NoInputGradient(5), data()[0]), r"backward gives an input gradient of shape \(\), expected \(7, 5\)"),
+        ((Cube(4), data()[0]), "expected inputs of shape"),
+        ((LOSSES["mean_squared_error"], data()[0]), "mean_squared_error needs targets"),
+        ((lambda outputs, targets: (0.0, outputs[0]), data()[0], 0), "expected the gradient of outputs of shape"),
+        ((Cube, data()[0]), "expected a network, a layer, an activation, or a loss, got <class"),
+        (("relu", data()[0]), "expected a network, a layer, an activation, or a loss, got 'relu'"),
+    ],
+)
+def test_what_cannot_be_checked(arguments, message):
+    with pytest.raises(ol.InputError, match=message):
+        ol.gradcheck(*arguments)

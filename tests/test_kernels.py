@@ -118,7 +118,7 @@ def scalar_comparisons(w, g, *, t, lr=0.1, rho=0.9):
     return w - late * g - lr * (t == 7) * w + (t != 7) * (rho <= lr) * g
 
 
-RULES = {f"{c}.{name}": getattr(module, name) for c, module in rules.CONVENTIONS.items() for name in module.__all__}
+RULES = {f"{c}.{name}": rules.find(name, c) for c in rules.CONVENTIONS for name in rules.names(c)}
 RULES |= {
     f"made_up.{rule.__name__}": rule
     for rule in (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import optimlab as ol
-from optimlab.kernels import trace
+from optimlab.kernels import declaration
 from optimlab.optimizers import OPTIMIZERS
 
 ALL = list(OPTIMIZERS.values())
@@ -29,7 +29,7 @@ def steps(parameters, opt, count, seed=0):
 @pytest.mark.parametrize("cls", ALL)
 def test_defaults_and_help_come_from_the_rule(cls):
     _, opt = make(cls)
-    assert opt.hyperparameters == trace(getattr(ol.rules.textbook, cls.rule_name)).hyperparameters
+    assert opt.hyperparameters == declaration(opt.rule)[2]
     text = str(__import__("inspect").signature(cls))
     assert all(f"{name}:" in text for name in opt.hyperparameters)
 

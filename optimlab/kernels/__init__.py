@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from .c_source import c_source, cuda_source
+from .formula import Equation, equations, latex, mentions, text_of, unicode
 from .graph import OPERATIONS, Graph, Node
 from .numpy_source import NumpySource, numpy_source
 from .trace import declaration, trace
 
 __all__ = [
     "OPERATIONS",
+    "Equation",
     "Graph",
     "Node",
     "NumpySource",
     "c_source",
     "cuda_source",
     "declaration",
+    "equations",
+    "latex",
+    "mentions",
     "numpy_source",
+    "text_of",
     "trace",
+    "unicode",
 ]

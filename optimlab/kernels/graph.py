@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 OPERATIONS: dict[str, int] = {
     "add": 2,
@@ -71,6 +73,8 @@ class Graph:
     nodes: the operations each element goes through, in the order the rule states them.
     outputs: the new ``w`` and the new state.
     functions: functions of scalars that the slots call, by name.
+    names: the local variables of the rule that are arrays, by the node that each ends up as.
+    scalar_names: those that are scalars, by their expression.
     """
 
     name: str
@@ -81,6 +85,8 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[Node, ...]
     functions: dict[str, Callable[..., float]] = field(default_factory=dict)
+    names: dict[Node, str] = field(default_factory=dict)
+    scalar_names: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def scalars(self) -> Callable[..., tuple[float, ...]]:
@@ -128,6 +134,32 @@ class Graph:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "scalars"}
+
+    def values(self, arrays: Mapping[str, Any], scalars: tuple[float, ...]) -> dict[Node, Any]:
+        """The value of every node, from arrays (or numbers) by input name: the rule worked out term by term.
+
+        >>> from optimlab.kernels import trace
+        >>> from optimlab.rules.textbook import sgd
+        >>> graph = trace(sgd)
+        >>> values = graph.values({"w": 1.0, "g": 3.0}, graph.scalars(t=1, lr=0.5))
+        >>> [(node.op, float(values[node])) for node in graph.nodes]
+        [('multiply', 1.5), ('subtract', -0.5)]
+        """
+        found: dict[Node, Any] = {}
+
+        def value(node: Node) -> Any:
+            if node not in found:
+                if node.op == "input":
+                    found[node] = arrays[node.value]
+                elif node.op == "slot":
+                    found[node] = scalars[node.value]
+                else:
+                    found[node] = getattr(np, node.op)(*map(value, node.args))
+            return found[node]
+
+        for node in (*self.nodes, *self.outputs):
+            value(node)
+        return found
 
     @property
     def written(self) -> tuple[str, ...]:

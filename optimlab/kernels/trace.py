@@ -11,13 +11,18 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
+from types import FrameType
 from typing import Any, NoReturn
 
 import numpy as np
 
 from ..errors import RuleError
+from ..rules import LayerRule
 from .graph import OPERATIONS, Graph, Node
 
 _ACCEPTED = f"accepted on arrays: + - * / **2 **0.5, comparisons, np.{', np.'.join(list(OPERATIONS)[5:12])}"
@@ -104,6 +109,8 @@ def trace(rule: Callable[..., Any]) -> Graph:
     ...
     optimlab.errors.RuleError: rule <lambda> is not elementwise: it uses .sum; accepted on arrays: ...
     """
+    if isinstance(rule, LayerRule):
+        raise RuleError(f"{rule.__name__} looks at whole tensors: it is called per parameter, never elementwise")
     if not callable(rule):
         raise RuleError(f"{rule!r} is not a rule: a rule is a Python function of (w, g, *state)")
     return _trace(rule)
@@ -117,7 +124,8 @@ def _trace(rule: Callable[..., Any]) -> Graph:
     scalars = {name: _Scalar(recorder, name) for name in hyperparameters}
     if "t" in inspect.signature(rule).parameters:
         scalars["t"] = _Scalar(recorder, "t")
-    returned = rule(*arrays, **scalars)
+    with _locals_of(rule) as (names, scalar_names):
+        returned = rule(*arrays, **scalars)
     outputs = returned if isinstance(returned, tuple) else (returned,)
     expected = 1 + len(state)
     if len(outputs) != expected:
@@ -127,7 +135,31 @@ def _trace(rule: Callable[..., Any]) -> Graph:
         if not isinstance(value, _Array) or value.node.is_mask:
             kind = "a boolean" if isinstance(value, _Array) else type(value).__name__.lstrip("_").lower()
             raise RuleError(f"rule {recorder.name} returns {kind} where an array of weights or state must stand")
-    return recorder.graph(inputs, state, hyperparameters, tuple(v.node for v in outputs))
+    graph = recorder.graph(inputs, state, hyperparameters, tuple(v.node for v in outputs))
+    return replace(graph, names=names, scalar_names=scalar_names)
+
+
+@contextmanager
+def _locals_of(rule: Callable[..., Any]) -> Iterator[tuple[dict[Node, str], dict[str, str]]]:
+    """Note what each local variable of the rule (or of a rule it calls) holds when it returns: arrays by their
+    node, scalars by their text."""
+    names: dict[Node, str] = {}
+    scalar_names: dict[str, str] = {}
+    before = sys.getprofile()
+
+    def watch(frame: FrameType, event: str, _: Any) -> None:
+        if event == "return" and frame.f_globals.get("__name__") == getattr(rule, "__module__", None):
+            for name, value in frame.f_locals.items():
+                if isinstance(value, _Array) and not value.node.is_leaf:
+                    names[value.node] = name
+                elif isinstance(value, _Scalar) and not value.text.isidentifier():
+                    scalar_names[ast.unparse(ast.parse(value.text))] = name
+
+    sys.setprofile(watch)
+    try:
+        yield names, scalar_names
+    finally:
+        sys.setprofile(before)
 
 
 class _Recorder:

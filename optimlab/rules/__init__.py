@@ -2,8 +2,8 @@
 
 A rule's signature is its declaration::
 
-    def adam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-7): ...
-             ----  ----     -  ------------------------------------------
+    def adam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-14): ...
+             ----  ----     -  -------------------------------------------
              |     |        |  hyperparameters and their defaults
              |     |        number of this step, counted from 1 (optional)
              |     state, one array each, zero before the first step (or its default value)
@@ -11,6 +11,10 @@ A rule's signature is its declaration::
 
 It returns the new weights, followed by the new state in the same order. Everything that runs a rule
 (blocked NumPy, compiled C, CUDA) is made from this one function by :mod:`optimlab.kernels`.
+
+The same name stands for different arithmetic in different libraries. A *convention* is one of these readings:
+``"textbook"`` (:mod:`~optimlab.rules.textbook`, and :mod:`~optimlab.rules.modern` for what no textbook has yet),
+``"torch"`` (equal to ``torch.optim``) and ``"keras"`` (equal to ``keras.optimizers``).
 """
 
 from __future__ import annotations
@@ -19,21 +23,52 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from . import textbook
+from . import keras, layerwise, modern, textbook, torch
+from ._host import host
+from .layerwise import LayerRule
 
 Rule = Callable[..., Any]
 
-CONVENTIONS: dict[str, ModuleType] = {"textbook": textbook}
-"""Name of a convention to the module that holds its rules."""
+CONVENTIONS: dict[str, tuple[ModuleType, ...]] = {
+    "textbook": (textbook, modern),
+    "torch": (torch,),
+    "keras": (keras,),
+}
+"""Name of a convention to the modules that hold its elementwise rules."""
+
+
+def find(name: str, convention: str = "textbook") -> Rule | None:
+    """The rule of that name in a convention, or None.
+
+    >>> find("adam", "torch").__module__
+    'optimlab.rules.torch'
+    """
+    for module in CONVENTIONS[convention]:
+        if name in module.__all__:
+            rule: Rule = getattr(module, name)
+            return rule
+    return None
 
 
 def names(convention: str = "textbook") -> list[str]:
     """The rules of a convention, from simple to involved.
 
-    >>> names()[:3]
+    >>> names("keras")[:3]
     ['sgd', 'momentum', 'nesterov']
     """
-    return list(CONVENTIONS[convention].__all__)
+    return [name for module in CONVENTIONS[convention] for name in module.__all__]
 
 
-__all__ = ["CONVENTIONS", "Rule", "names", "textbook"]
+__all__ = [
+    "CONVENTIONS",
+    "LayerRule",
+    "Rule",
+    "find",
+    "host",
+    "keras",
+    "layerwise",
+    "modern",
+    "names",
+    "textbook",
+    "torch",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 
-__all__ = ["decaying_beta", "decaying_beta_product", "host"]
+__all__ = ["decaying_beta", "decaying_beta_product", "host", "rectification"]
 
 
 def host(function: Callable[..., float]) -> Callable[..., float]:
@@ -41,17 +41,47 @@ def decaying_beta(t: int, beta1: float, momentum_decay: float) -> float:
     return float(beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay)))
 
 
-_products: dict[tuple[float, float], list[float]] = {}
+_products: dict[float, list[float]] = {}
 
 
 @host
 def decaying_beta_product(t: int, beta1: float, momentum_decay: float) -> float:
-    """``mu_1 mu_2 ... mu_t``; every product is computed once and kept.
+    """``mu_1 mu_2 ... mu_t``, as ``beta1^t`` times a product of ``momentum_decay`` alone, which is kept as it grows.
 
-    >>> decaying_beta_product(2, 0.9, 1.0) == decaying_beta(1, 0.9, 1.0) * decaying_beta(2, 0.9, 1.0)
+    With a ``beta1`` that changes from step to step this is the product as if today's had been there from the start;
+    libraries multiply those that were.
+
+    >>> both = decaying_beta(1, 0.9, 1.0) * decaying_beta(2, 0.9, 1.0)
+    >>> abs(decaying_beta_product(2, 0.9, 1.0) - both) < 1e-15
     True
     """
-    known = _products.setdefault((beta1, momentum_decay), [1.0])
+    power = float(beta1**t)
+    if power == 0:  # and the product with it: after thousands of steps nothing more need be kept
+        return 0.0
+    if momentum_decay not in _products and len(_products) >= 16:  # a decay that changes with every step
+        _products.clear()
+    known = _products.setdefault(momentum_decay, [1.0])
     while len(known) <= t:
-        known.append(known[-1] * decaying_beta(len(known), beta1, momentum_decay))
-    return known[t]
+        known.append(known[-1] * decaying_beta(len(known), 1.0, momentum_decay))
+    return power * known[t]
+
+
+@host
+def rectification(t: int, beta2: float) -> float:
+    """RAdam's correction of the adaptive rate's variance at step t; 0 where it cannot be computed yet.
+
+    ::
+
+        rho_inf = 2 / (1 - beta2) - 1        rho = rho_inf - 2 t beta2^t / (1 - beta2^t)
+        r = sqrt((rho - 4) (rho - 2) rho_inf / ((rho_inf - 4) (rho_inf - 2) rho)) where rho > 5
+
+    Reference: Liu et al. (2020), Algorithm 2 (which tests for rho > 4; implementations test for 5).
+
+    >>> [round(rectification(t, 0.999), 4) for t in (5, 6, 1000)]
+    [0.0, 0.0258, 0.6453]
+    """
+    rho_inf = 2 / (1 - beta2) - 1
+    rho = rho_inf - 2 * t * beta2**t / (1 - beta2**t)
+    if rho <= 5:
+        return 0.0
+    return float(((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho)) ** 0.5)

@@ -86,7 +86,7 @@ class Study:
     """
 
     problem: Problem = field(default_factory=Problem)
-    optimizers: tuple[str, ...] = tuple(optimizers.OPTIMIZERS)
+    optimizers: tuple[str, ...] = optimizers.CLASSIC
     rates: tuple[float, ...] = tuple(10.0 ** (k / 2) for k in range(-6, 3))
     """Two a decade, 0.001 to 10."""
     tuning_seeds: tuple[int, ...] = (0, 1, 2)

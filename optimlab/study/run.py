@@ -49,7 +49,7 @@ def _train(run: Run) -> dict[str, Any]:
         dtype=problem.dtype,
         backend=problem.backend,
     )
-    opt = optimizers.get(run.optimizer)(net.parameters, lr=run.lr, convention=run.convention)
+    opt = make_optimizer(run, net)
     best: dict[str, Any] = {"best_epoch": None, "val_accuracy": -1.0, "val_loss": None}
 
     def watch(network: Network, optimizer: Optimizer, history: History) -> None:
@@ -86,6 +86,12 @@ def _train(run: Run) -> dict[str, Any]:
             name: getattr(history, name) for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
         },
     }
+
+
+def make_optimizer(run: Run, net: Network) -> Optimizer:
+    """The run's optimizer; rules of whole tensors have no conventions."""
+    options: dict[str, Any] = {} if run.convention == "textbook" else {"convention": run.convention}
+    return optimizers.get(run.optimizer)(net.parameters, lr=run.lr, **options)
 
 
 def _version() -> str:

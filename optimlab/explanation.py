@@ -1,0 +1,456 @@
+"""Explain a rule: its formula, made from its own code, and every term with its numbers for one weight."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import rules
+from .errors import InputError, RuleError, count, lookup, number, unknown
+from .kernels import (
+    Graph,
+    Node,
+    c_source,
+    cuda_source,
+    equations,
+    latex,
+    mentions,
+    numpy_source,
+    text_of,
+    trace,
+    unicode,
+)
+from .optimizers import check_hyperparameter
+
+SOURCES = ("python", "numpy", "c", "cuda")
+
+PARTED = 1e-9
+"""Two conventions have parted at a step whose moves differ by more than this, relatively."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of one weight.
+
+    Attributes
+    ----------
+    t: number of the step, from 1.
+    gradient: of the loss at the old weight.
+    terms: value of each variable of the formula, by the name it is printed with.
+    weight: the new weight.
+    move: new weight minus old.
+    eps_share: how much of the denominators is epsilon's doing, 0 to 1: one minus the denominator without epsilon
+        over the denominator (the largest where there are several); None for a rule without epsilon in a denominator.
+    """
+
+    t: int
+    gradient: float
+    terms: dict[str, float]
+    weight: float
+    move: float
+    eps_share: float | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What :func:`explain` found; prints itself in a terminal and renders in a notebook."""
+
+    rule: str
+    convention: str
+    graph: Graph
+    hyperparameters: dict[str, float]
+    reference: str
+    steps: list[Step]
+
+    @property
+    def formula(self) -> str:
+        """The formula in Unicode, one line per variable."""
+        return "\n".join(f"{unicode(ast.Name(e.name))} = {unicode(e.value)}" for e in equations(self.graph))
+
+    @property
+    def latex(self) -> str:
+        """The formula as a LaTeX ``aligned`` block."""
+        lines = (rf"{latex(ast.Name(e.name))} &= {latex(e.value)}" for e in equations(self.graph))
+        return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """State arrays, bytes of state and bytes moved per parameter (float32), operations per parameter."""
+        operations: dict[str, int] = {}
+        for node in self.graph.nodes:
+            operations[node.op] = operations.get(node.op, 0) + 1
+        return {
+            "state arrays": len(self.graph.state),
+            "state bytes": 4 * len(self.graph.state),
+            "bytes moved": 4 * self.graph.arrays_moved,
+            "operations": len(self.graph.nodes),
+            "by kind": operations,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return {
+            "rule": self.rule,
+            "convention": self.convention,
+            "hyperparameters": self.hyperparameters,
+            "reference": self.reference,
+            "formula": self.formula.splitlines(),
+            "latex": self.latex,
+            "cost": self.cost,
+            "steps": [
+                {"t": s.t, "gradient": s.gradient, "terms": s.terms, "move": s.move, "eps_share": s.eps_share}
+                for s in self.steps
+            ],
+        }
+
+    def __str__(self) -> str:
+        rows = _table(self)
+        widths = [max(len(_bare(row[k])) for row in rows) for k in range(len(rows[0]))]
+        lines = [
+            "  ".join(cell + " " * (width - len(_bare(cell))) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        cost = self.cost
+        kinds = ", ".join(f"{n} {op}" for op, n in cost["by kind"].items())
+        return "\n".join(
+            [
+                f"{self.rule} ({self.convention}), " + ", ".join(f"{k}={v:g}" for k, v in self.hyperparameters.items()),
+                "",
+                *(f"  {line}" for line in self.formula.splitlines()),
+                "",
+                *(f"  {line}" for line in lines),
+                "",
+                f"  State: {_plural(cost['state arrays'], 'array')}, {cost['state bytes']} bytes a weight in float32.",
+                f"  A step moves {cost['bytes moved']} bytes a weight and makes {cost['operations']} operations:"
+                f" {kinds}.",
+                *([f"  {self.reference}"] if self.reference else []),
+            ]
+        )
+
+    def _repr_markdown_(self) -> str:
+        header, *body = _table(self)
+        rows = [f"| {' | '.join(row)} |" for row in ([*header], ["---"] * len(header), *body)]
+        return f"**{self.rule}** ({self.convention})\n\n$$\n{self.latex}\n$$\n\n" + "\n".join(rows)
+
+
+def explain(
+    rule: str | rules.Rule,
+    *,
+    convention: str = "textbook",
+    steps: int = 3,
+    gradients: Sequence[float] | float = 0.1,
+    weight: float = 1.0,
+    **hyperparameters: float,
+) -> Explanation:
+    """Work a rule out term by term for one weight, in float64.
+
+    Parameters
+    ----------
+    rule: a name (see :func:`optimlab.rules.names`) or an elementwise rule of your own.
+    gradients: one number for every step, or a sequence whose last number is repeated.
+    weight: where the weight starts.
+    hyperparameters: the rule's own defaults where not given.
+
+    Raises
+    ------
+    InputError: unknown rule, convention or hyperparameter, or numbers that are not finite.
+    RuleError: ``rule`` is not elementwise.
+
+    >>> e = explain("momentum", steps=2, lr=0.5, beta=0.5, gradients=[1.0, 0.0])
+    >>> print(e.formula)
+    mₜ = β mₜ₋₁ − η gₜ
+    wₜ = wₜ₋₁ + mₜ
+    >>> [(s.terms["mₜ"], s.terms["wₜ"], s.move) for s in e.steps]
+    [(-0.5, 0.5, -0.5), (-0.25, 0.25, -0.25)]
+    """
+    function = _find(rule, convention)
+    graph = trace(function)
+    values = _hyperparameters(graph, hyperparameters)
+    sequence = _gradients(gradients, count("steps", steps))
+    made = _run(graph, values, sequence, number("weight", weight))
+    given = convention if isinstance(rule, str) else "your own"
+    return Explanation(graph.name, given, graph, values, _reference(function), made)
+
+
+def source(
+    rule: str | rules.Rule, kind: str = "python", *, convention: str = "textbook", dtype: str = "float32"
+) -> str:
+    """A rule as ``"python"``, or as the engine runs it: ``"numpy"``, ``"c"``, ``"cuda"``.
+
+    >>> print(source("sgd", "numpy"))
+    def step(w, g, _h0, _r0):
+        multiply(_h0, g, _r0)
+        subtract(w, _r0, w)
+    """
+    function = _find(rule, convention)
+    if kind not in SOURCES:
+        raise unknown("source", kind, SOURCES)
+    if kind == "python":
+        return inspect.getsource(getattr(function, "function", function))
+    graph = trace(function)
+    return numpy_source(graph).text if kind == "numpy" else {"c": c_source, "cuda": cuda_source}[kind](graph, dtype)
+
+
+@dataclass(frozen=True)
+class Parting:
+    """Where two conventions part.
+
+    Attributes
+    ----------
+    step: the first step whose weights differ, or None.
+    cause: what makes them part, in words.
+    terms: per convention, the smallest term of the formula that shows it.
+    weights: per convention, the weight after that step.
+    difference: of that step's moves, relative to the larger.
+    """
+
+    rule: str
+    conventions: tuple[str, str]
+    hyperparameters: dict[str, float]
+    step: int | None
+    cause: str
+    terms: tuple[str, str]
+    weights: tuple[float, float]
+    difference: float
+
+    def __str__(self) -> str:
+        a, b = self.conventions
+        values = ", ".join(f"{k}={v:g}" for k, v in self.hyperparameters.items())
+        if self.step is None:
+            return (
+                f"{self.rule}: the moves of {a} and {b} do not part by more than {PARTED:g} of their size ({values})."
+            )
+        width = max(len(a), len(b))
+        lines = [
+            f"{self.rule}: {a} and {b} part at step {self.step}: {self.cause}.",
+            *(
+                f"  {name:<{width}}  {term}   w = {w:.12g}"
+                for name, term, w in zip(self.conventions, self.terms, self.weights, strict=True)
+            ),
+            f"  The moves differ by {self.difference:.2g} of their size. Both ran with {values}.",
+        ]
+        return "\n".join(lines)
+
+
+def first_parting(
+    rule: str,
+    convention: str,
+    against: str,
+    *,
+    steps: int = 100,
+    gradients: Sequence[float] | float | None = None,
+    **hyperparameters: float,
+) -> Parting:
+    """Run a rule of two conventions in lockstep, with the same hyperparameters, and say where and why they part.
+
+    The hyperparameters are the first convention's defaults, as far as the second knows them. If the two agree under
+    a constant learning rate, it is lowered half-way: where the rate stands in a formula shows only then. The causes
+    are found by taking candidates away (epsilon, weight decay, the start of the state): one counts if the two part
+    with it alone, and agree up to that step without any.
+
+    Parameters
+    ----------
+    gradients: one number for every step, or a sequence whose last number is repeated; by default six sizes from
+        1e-6 to 0.1 in turn, and again with the other sign.
+
+    >>> print(first_parting("adam", "torch", "keras"))
+    adam: torch and keras part at step 1: epsilon stands in another place.
+      torch  √sₜ / √(1 − β₂ᵗ) + ε   w = 0.99900990099
+      keras  √sₜ + ε   w = 0.999240253073
+      The moves differ by 0.23 of their size. Both ran with lr=0.001, beta1=0.9, beta2=0.999, eps=1e-08, \
+weight_decay=0.
+    """
+    graphs = (trace(_find(rule, convention)), trace(_find(rule, against)))
+    for name in hyperparameters:
+        if not any(name in g.hyperparameters for g in graphs):
+            raise unknown(f"hyperparameter of {rule}", name, graphs[0].hyperparameters)
+    values = {**graphs[0].hyperparameters, **hyperparameters}
+    both = [_hyperparameters(g, {k: v for k, v in values.items() if k in g.hyperparameters}) for g in graphs]
+    rising = [10.0 ** (k % 6 - 6) * (-1) ** (k // 6) for k in range(count("steps", steps))]
+    sequence = _gradients(rising if gradients is None else gradients, steps)
+
+    def paths(keep: Collection[str] = tuple(_CAUSES), lowered: bool = False) -> list[list[Step]]:
+        made = []
+        for graph, own in zip(graphs, both, strict=True):
+            zeroed = {k: 0.0 if k in _CAUSES and k not in keep else v for k, v in own.items()}
+            start = graph.state if "start" in keep else {k: graphs[0].state.get(k, v) for k, v in graph.state.items()}
+            rates = [zeroed["lr"] * (0.1 if lowered and 2 * t > steps else 1.0) for t in range(1, steps + 1)]
+            made.append(_run(graph, zeroed, sequence, 1.0, rates, start))
+        return made
+
+    lowered = False
+    runs = paths()
+    at = _parted(runs, steps)
+    if at is None:
+        lowered = True
+        runs = paths(lowered=True)
+        at = _parted(runs, steps)
+    shared = {k: v for k, v in both[0].items() if k in both[1]}
+    names = (convention, against)
+    if at is None:
+        return Parting(rule, names, shared, None, "", ("", ""), (runs[0][-1].weight, runs[1][-1].weight), 0.0)
+    causes: list[str] = []
+    if lowered:
+        causes = ["lr"]
+    elif _parted(paths(keep=()), at) is None:
+        alone = {c: _difference(paths(keep=(c,)), at) for c in _CAUSES}
+        causes = sorted((c for c in _CAUSES if _parted(paths(keep=(c,)), at)), key=lambda c: -alone[c])
+    told = " and ".join(_TOLD[c] for c in causes) if causes else "one formula is not the other"
+    terms = [_term(g, causes[0]) if causes else _first_other(g, runs, k, at) for k, g in enumerate(graphs)]
+    weights = (runs[0][at - 1].weight, runs[1][at - 1].weight)
+    return Parting(rule, names, shared, at, told, (terms[0], terms[1]), weights, _difference(runs, at))
+
+
+_TOLD = {
+    "eps": "epsilon stands in another place",
+    "weight_decay": "weight decay acts in another place",
+    "start": "the state starts at another value",
+    "lr": "the learning rate stands in another place, which shows when it changes",
+}
+_CAUSES = ("eps", "weight_decay", "start")
+
+
+def _difference(runs: list[list[Step]], t: int) -> float:
+    """By how much the moves of step t differ, relative to the larger."""
+    a, b = (run[t - 1].move for run in runs)
+    return abs(a - b) / max(abs(a), abs(b), 1e-300)
+
+
+def _parted(runs: list[list[Step]], until: int) -> int | None:
+    """The first step, up to ``until``, whose moves differ by more than rounding."""
+    for t in range(1, until + 1):
+        rounding = 1e-15 * max(abs(run[t - 1].weight) for run in runs)
+        a, b = (run[t - 1].move for run in runs)
+        if not abs(a - b) <= PARTED * max(abs(a), abs(b)) + rounding:
+            return t
+    return None
+
+
+def _term(graph: Graph, cause: str) -> str:
+    """The smallest part of the formula in which the cause meets an array."""
+    if cause == "start":
+        return ", ".join(f"{name} starts at {value:g}" for name, value in graph.state.items())
+    for node in graph.nodes:
+        slots = [a for a in node.args if a.op == "slot" and mentions(graph, a, cause)]
+        if slots and not (cause == "lr" and mentions(graph, slots[0], "weight_decay")):
+            return text_of(graph, node)
+    return f"no {cause}"
+
+
+def _first_other(graph: Graph, runs: list[list[Step]], k: int, at: int) -> str:
+    """The first variable that both formulas name and that differs, as this one defines it."""
+    ours, theirs = runs[k][at - 1].terms, runs[1 - k][at - 1].terms
+    for e in equations(graph):
+        name = unicode(ast.Name(e.name))
+        if name in theirs and not math.isclose(ours[name], theirs[name], rel_tol=PARTED):
+            return f"{name} = {unicode(e.value)} = {ours[name]:.6g}"
+    return "no variable of the same name differs"
+
+
+def _find(rule: str | rules.Rule, convention: str) -> rules.Rule:
+    lookup("convention", convention, rules.CONVENTIONS)
+    if not isinstance(rule, str):
+        return rule
+    found = rules.find(rule, convention)
+    if found is not None:
+        return found
+    if rule in rules.layerwise.__all__:
+        raise RuleError(f"{rule} looks at whole tensors: there is no formula for one weight")
+    elsewhere = [c for c in rules.CONVENTIONS if rules.find(rule, c)]
+    if elsewhere:
+        raise InputError(f"the convention {convention!r} has no rule {rule!r}; these have: {', '.join(elsewhere)}")
+    raise unknown("rule", rule, rules.names(convention))
+
+
+def _hyperparameters(graph: Graph, given: dict[str, float]) -> dict[str, float]:
+    for name in given:
+        if name not in graph.hyperparameters:
+            raise unknown(f"hyperparameter of {graph.name}", name, graph.hyperparameters)
+    return {**graph.hyperparameters, **{k: check_hyperparameter(k, v) for k, v in given.items()}}
+
+
+def _gradients(given: Sequence[float] | float, steps: int) -> list[float]:
+    numbers = [given] if isinstance(given, int | float) else list(given)
+    if not numbers:
+        raise InputError("give at least one gradient")
+    checked = [number("a gradient", g) for g in numbers]
+    return [checked[min(k, len(checked) - 1)] for k in range(steps)]
+
+
+def _run(
+    graph: Graph,
+    hyperparameters: dict[str, float],
+    gradients: list[float],
+    weight: float,
+    rates: list[float] | None = None,
+    start: dict[str, float] | None = None,
+) -> list[Step]:
+    arrays: dict[str, Any] = {"w": np.float64(weight), **{k: np.float64(v) for k, v in (start or graph.state).items()}}
+    steps = []
+    with np.errstate(all="ignore"):
+        for t, g in enumerate(gradients, 1):
+            arrays["g"] = np.float64(g)
+            own = {**hyperparameters, "lr": rates[t - 1]} if rates else hyperparameters
+            try:
+                scalars = graph.scalars(t=t, **own)
+                without = graph.scalars(t=t, **{**own, "eps": 0.0}) if "eps" in own else None
+            except ArithmeticError as error:
+                raise InputError(f"{graph.name} cannot be computed with {own}: {error}") from None
+            values = graph.values(arrays, scalars)
+            share = None if without is None else _eps_share(graph, values, graph.values(arrays, without))
+            named: dict[str, float] = {}
+            scope = {**graph.functions, **own, "t": t}
+            for e in equations(graph):
+                # the text is the rule's own code, traced from it
+                value = eval(ast.unparse(e.value), {**scope}) if e.node is None else values[e.node]
+                named[unicode(ast.Name(e.name))] = float(value)
+            new = dict(zip(graph.written, (values[n] for n in graph.outputs), strict=True))
+            weight_now = float(new["w"])
+            steps.append(Step(t, g, named, weight_now, weight_now - float(arrays["w"]), share))
+            arrays |= new
+    return steps
+
+
+def _eps_share(graph: Graph, values: dict[Node, Any], without: dict[Node, Any]) -> float | None:
+    shares = []
+    for node in graph.nodes:
+        if node.op == "divide" and mentions(graph, node.args[1], "eps"):
+            whole, rest = float(values[node.args[1]]), float(without[node.args[1]])
+            shares.append(1 - rest / whole if whole else math.nan)
+    return max(shares) if shares else None
+
+
+def _reference(rule: rules.Rule) -> str:
+    text = inspect.getdoc(rule) or ""
+    match = re.search(r"Reference: .*?(?=\n\n|\Z)", text, re.DOTALL)
+    return " ".join(match[0].split()) if match else text.split("\n")[0].replace("``", "")
+
+
+def _table(e: Explanation) -> list[list[str]]:
+    """A header, then one row per term and one column per step."""
+    rows = [["t", *(str(s.t) for s in e.steps)], ["gₜ", *(_short(s.gradient) for s in e.steps)]]
+    rows += [[name, *(_short(s.terms[name]) for s in e.steps)] for name in e.steps[0].terms]
+    rows.append(["move", *(_short(s.move) for s in e.steps)])
+    if e.steps[0].eps_share is not None:
+        rows.append(["ε's share", *(f"{s.eps_share:.2%}" for s in e.steps)])
+    return rows
+
+
+def _plural(n: int, noun: str) -> str:
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _bare(text: str) -> str:
+    """Without combining marks, which take no room."""
+    return text.replace("\u0302", "")

@@ -1,0 +1,304 @@
+"""Print a graph as formulas: in Unicode for a terminal, in LaTeX for a page. Both from the rule's own code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+from unicodedata import normalize
+
+from .graph import Graph, Node
+
+
+class Equation(NamedTuple):
+    """``name`` is set to ``value``.
+
+    Names of arrays carry their time: ``m@old`` from the step before, ``m@new`` of this step, ``g@mid`` where the
+    rule changes an input on the way. Names without a mark are scalars.
+    """
+
+    name: str
+    value: ast.expr
+    node: Node | None
+    """None for a scalar."""
+
+
+def equations(graph: Graph) -> list[Equation]:
+    """The steps of a rule: one for each variable it names, and one for each new array.
+
+    >>> from optimlab.kernels import trace
+    >>> from optimlab.rules.textbook import momentum
+    >>> [f"{e.name} = {ast.unparse(e.value)}" for e in equations(trace(momentum))]
+    ['m@new = beta * m@old - lr * g@new', 'w@new = w@old + m@new']
+    """
+    names = _names(graph)
+    made = [Equation(name, ast.parse(text, mode="eval").body, None) for text, name in graph.scalar_names.items()]
+    made += [Equation(names[n], _expression(graph, n, names, top=True), n) for n in graph.nodes if n in names]
+    made += [
+        Equation(f"{name}@new", _expression(graph, node, names), node)
+        for name, node in zip(graph.written, graph.outputs, strict=True)
+        if names.get(node) != f"{name}@new" and not (node.op == "input" and node.value == name)
+    ]
+    return made
+
+
+def _names(graph: Graph) -> dict[Node, str]:
+    """What each node that has a name is called. A state's new value has the state's name, whatever local variable
+    held it last."""
+    names = {n: f"{name}@{'mid' if name in graph.inputs else 'new'}" for n, name in graph.names.items()}
+    for name, node in reversed(list(zip(graph.written, graph.outputs, strict=True))):
+        names[node] = f"{name}@new"
+    return {n: name for n, name in names.items() if not n.is_leaf}
+
+
+def mentions(graph: Graph, node: Node, scalar: str) -> bool:
+    """Whether the value of ``node`` depends on a scalar other than through old arrays.
+
+    >>> from optimlab.kernels import trace
+    >>> from optimlab.rules.textbook import adam
+    >>> graph = trace(adam)
+    >>> [n.op for n in graph.nodes if mentions(graph, n, "eps")]
+    ['add', 'sqrt', 'divide', 'subtract']
+    """
+    if node.op == "slot":
+        return scalar in {n.id for n in ast.walk(ast.parse(graph.slots[node.value])) if isinstance(n, ast.Name)}
+    return any(mentions(graph, a, scalar) for a in node.args)
+
+
+def text_of(graph: Graph, node: Node) -> str:
+    """One node as Unicode, down to the variables the rule names."""
+    return unicode(_expression(graph, node, _names(graph), top=True))
+
+
+_BINARY = {"add": ast.Add, "subtract": ast.Sub, "multiply": ast.Mult, "divide": ast.Div}
+_COMPARE = {
+    "greater": ast.Gt,
+    "greater_equal": ast.GtE,
+    "less": ast.Lt,
+    "less_equal": ast.LtE,
+    "equal": ast.Eq,
+    "not_equal": ast.NotEq,
+}
+
+
+def _expression(graph: Graph, node: Node, names: dict[Node, str], top: bool = False) -> ast.expr:
+    """A node as a Python expression; ``top`` writes it out although it has a name."""
+    if node in names and not top:
+        return ast.Name(names[node])
+    if node.op == "input":
+        return ast.Name(f"{node.value}@{'new' if node.value == 'g' else 'old'}")
+    if node.op == "slot":
+        return _scalar(ast.parse(graph.slots[node.value], mode="eval").body, graph.scalar_names)
+    args = [_expression(graph, a, names) for a in node.args]
+    if node.op in _BINARY:
+        return ast.BinOp(args[0], _BINARY[node.op](), args[1])
+    if node.op in _COMPARE:
+        return ast.Compare(args[0], [_COMPARE[node.op]()], [args[1]])
+    if node.op == "negative":
+        return ast.UnaryOp(ast.USub(), args[0])
+    if node.op == "square":
+        return ast.BinOp(args[0], ast.Pow(), ast.Constant(2))
+    return ast.Call(ast.Name(node.op), args, [])
+
+
+def _scalar(e: ast.expr, names: dict[str, str]) -> ast.expr:
+    """An expression of scalars, with the names the rule has for its parts."""
+
+    class Rename(ast.NodeTransformer):
+        def visit(self, node: ast.AST) -> ast.AST:
+            name = names.get(ast.unparse(node)) if isinstance(node, ast.expr) else None
+            return ast.Name(name) if name else self.generic_visit(node)
+
+    renamed = Rename().visit(e)
+    assert isinstance(renamed, ast.expr)
+    return renamed
+
+
+# --- printing: one walk over the expression, two styles
+
+
+class _Style(NamedTuple):
+    name: Callable[[str], str]
+    power: Callable[[str, str], str]
+    quotient: Callable[[str, str], str]
+    times: str
+    """Between two factors; a space is enough where letters stand side by side."""
+    parentheses: tuple[str, str]
+    functions: dict[str, str]
+    compare: dict[type[ast.cmpop], str]
+    quotient_binds: int
+    """How tightly the printed quotient binds: a LaTeX fraction is its own pair of parentheses."""
+
+
+_SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(1, 6)
+
+
+def unicode(expression: ast.expr) -> str:
+    """An expression of :func:`equations` for a terminal.
+
+    >>> unicode(ast.parse("(1 - beta1) / (1 - beta1**t)", mode="eval").body)
+    '(1 − β₁) / (1 − β₁ᵗ)'
+    """
+    return _print(expression, _UNICODE)[0]
+
+
+def latex(expression: ast.expr) -> str:
+    r"""An expression of :func:`equations` in LaTeX.
+
+    >>> latex(ast.parse("lr * m_hat / sqrt(s_hat + eps)", mode="eval").body)
+    '\\frac{\\eta \\, \\hat{m}}{\\sqrt{\\hat{s} + \\varepsilon}}'
+    """
+    return _print(expression, _LATEX)[0]
+
+
+def _print(e: ast.expr, style: _Style) -> tuple[str, int]:
+    """The text of an expression and how tightly it binds."""
+
+    def inside(part: ast.expr, least: int) -> str:
+        text, binds = _print(part, style)
+        return text if binds >= least else f"{style.parentheses[0]}{text}{style.parentheses[1]}"
+
+    match e:
+        case ast.Name(name):
+            return style.name(name), _ATOM
+        case ast.Constant(value):
+            return f"{value:g}" if isinstance(value, float) else str(value), _ATOM
+        case ast.BinOp(left, ast.Add(), right):
+            return f"{inside(left, _SUM)} + {inside(right, _SUM)}", _SUM
+        case ast.BinOp(left, ast.Sub(), right):
+            return f"{inside(left, _SUM)} {style.functions['-']} {inside(right, _PRODUCT)}", _SUM
+        case ast.BinOp(left, ast.Mult(), right):
+            both = inside(left, _PRODUCT), inside(right, _SIGN)
+            digits = both[1][:1].isdigit()
+            return (style.functions["*"] if digits else style.times).join(both), _PRODUCT
+        case ast.BinOp(left, ast.Div(), right):
+            if style.quotient_binds == _ATOM:
+                return style.quotient(_print(left, style)[0], _print(right, style)[0]), _ATOM
+            return style.quotient(inside(left, _PRODUCT), inside(right, _POWER)), _PRODUCT
+        case ast.BinOp(left, ast.Pow(), ast.Constant(0.5)):
+            return _print(ast.Call(ast.Name("sqrt"), [left], []), style)
+        case ast.BinOp(left, ast.Pow(), right):
+            return style.power(inside(left, _ATOM), _print(right, style)[0]), _POWER
+        case ast.UnaryOp(ast.USub(), operand):
+            return f"{style.functions['-']}{inside(operand, _PRODUCT)}", _SIGN
+        case ast.Compare(left, [operator], [right]):
+            return f"{inside(left, _SUM)} {style.compare[type(operator)]} {inside(right, _SUM)}", 0
+        case ast.Call(ast.Name("sqrt"), [argument]) if "√" in style.functions:
+            return f"√{inside(argument, _ATOM)}", _ATOM
+        case ast.Call(ast.Name(name), args):
+            texts = [_print(a, style)[0] for a in args]
+            if name in style.functions:
+                return style.functions[name].format(*texts), _ATOM
+            return f"{style.name(name)}{style.parentheses[0]}{', '.join(texts)}{style.parentheses[1]}", _ATOM
+    raise TypeError(f"cannot print {ast.unparse(e)}")
+
+
+_GREEK = {
+    "beta": "β",
+    "eps": "ε",
+    "lr": "η",
+    "rho": "ρ",
+    "weight_decay": "λ",
+    "momentum": "μ",
+    "delta": "δ",
+    "mu": "μ",
+    "momentum_decay": "ψ",
+}
+_TEX = {
+    "β": r"\beta",
+    "ε": r"\varepsilon",
+    "η": r"\eta",
+    "ρ": r"\rho",
+    "λ": r"\lambda",
+    "μ": r"\mu",
+    "δ": r"\delta",
+    "ψ": r"\psi",
+}
+_SUBSCRIPT = str.maketrans("0123456789t+-", "₀₁₂₃₄₅₆₇₈₉ₜ₊₋")
+_SUPERSCRIPT = {**{str(d): c for d, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}, "t": "ᵗ", "+": "⁺", " ": ""}
+_TIMES = {"old": "t-1", "new": "t", "mid": "t", "": ""}
+
+
+class _Parts(NamedTuple):
+    letter: str
+    hat: bool
+    prime: bool
+    below: str
+    time: str
+
+
+def _parts(name: str) -> _Parts:
+    """``s_hat@new`` is the letter s, hatted, at time t; ``beta1`` the letter beta with index 1."""
+    base, _, when = name.partition("@")
+    hat = base.endswith("_hat")
+    base = base.removesuffix("_hat")
+    letter, index = _GREEK.get(base, base), ""
+    match = re.fullmatch(r"([a-z]+?)_?(\d+|max|next)", base)
+    if match and (match[1] in _GREEK or len(match[1]) == 1):
+        letter, index = _GREEK.get(match[1], match[1]), match[2]
+    return _Parts(letter, hat, when == "mid", index, _TIMES[when])
+
+
+def _unicode_name(name: str) -> str:
+    p = _parts(name)
+    mark = f"_{p.below}" if p.below.isalpha() else p.below.translate(_SUBSCRIPT)
+    time = ("," if mark and p.time else "") + p.time.translate(_SUBSCRIPT)
+    return normalize("NFC", p.letter + "\u0302" * p.hat) + "′" * p.prime + mark + time
+
+
+def _latex_name(name: str) -> str:
+    p = _parts(name)
+    text = _TEX.get(p.letter, p.letter if len(p.letter) == 1 else rf"\mathrm{{{p.letter}}}".replace("_", r"\_"))
+    text = (rf"\hat{{{text}}}" if p.hat else text) + "'" * p.prime
+    index = rf"\mathrm{{{p.below}}}" if p.below.isalpha() else p.below
+    below = ",".join(part for part in (index, p.time) if part)
+    return f"{text}_{{{below}}}" if below else text
+
+
+def _unicode_power(base: str, exponent: str) -> str:
+    if all(c in _SUPERSCRIPT for c in exponent):
+        return base + "".join(_SUPERSCRIPT[c] for c in exponent)
+    return f"{base}^({exponent})"
+
+
+_UNICODE = _Style(
+    name=_unicode_name,
+    power=_unicode_power,
+    quotient=lambda a, b: f"{a} / {b}",
+    times=" ",
+    parentheses=("(", ")"),
+    functions={
+        "-": "−",
+        "*": " · ",
+        "√": "√",
+        "absolute": "|{0}|",
+        "abs": "|{0}|",
+        "maximum": "max({0}, {1})",
+        "minimum": "min({0}, {1})",
+        "where": "({1} where {0}, else {2})",
+    },
+    compare={ast.Gt: ">", ast.GtE: "≥", ast.Lt: "<", ast.LtE: "≤", ast.Eq: "=", ast.NotEq: "≠"},
+    quotient_binds=_PRODUCT,
+)
+
+_LATEX = _Style(
+    name=_latex_name,
+    power=lambda a, b: f"{a}^{{{b}}}",
+    quotient=lambda a, b: rf"\frac{{{a}}}{{{b}}}",
+    times=r" \, ",
+    parentheses=(r"\left(", r"\right)"),
+    functions={
+        "-": "-",
+        "*": r" \cdot ",
+        "sqrt": r"\sqrt{{{0}}}",
+        "absolute": r"\left|{0}\right|",
+        "abs": r"\left|{0}\right|",
+        "maximum": r"\max\left({0}, {1}\right)",
+        "minimum": r"\min\left({0}, {1}\right)",
+        "sign": r"\operatorname{{sign}}\left({0}\right)",
+        "where": r"\begin{{cases}} {1} & {0} \\ {2} & \text{{else}} \end{{cases}}",
+    },
+    compare={ast.Gt: ">", ast.GtE: r"\ge", ast.Lt: "<", ast.LtE: r"\le", ast.Eq: "=", ast.NotEq: r"\ne"},
+    quotient_binds=_ATOM,
+)

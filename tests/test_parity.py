@@ -1,0 +1,266 @@
+"""Every rule of every convention against the library it claims to equal, for 200 steps; see parity.py."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import itertools
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import parity
+import pytest
+from conftest import assert_same_bits, require
+from parity import DTYPES, ROWS, Row, measure
+
+import optimlab as ol
+from optimlab import rules
+from optimlab.kernels import declaration
+from optimlab.rules import _host
+
+torch = require("torch")
+DOCS = Path(__file__).parents[1] / "docs"
+
+every_row = pytest.mark.parametrize("row", ROWS, ids=str)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+# ---- the proof ----
+
+
+@every_row
+def test_float64(row):
+    assert measure(row, "float64").relative < parity.FLOAT64
+
+
+@every_row
+def test_float32(row):
+    assert measure(row, "float32").ulps < parity.most_ulps(row)
+
+
+@every_dtype
+@pytest.mark.parametrize("row", [row for row in ROWS if row.elementwise], ids=str)
+def test_the_optimizer_is_the_rule_bit_for_bit(row, dtype):
+    for variant in row.variants:
+        assert_same_bits(parity.by_optimizer(row, variant, dtype), parity.by_rule(row, variant, dtype), variant)
+
+
+def test_every_rule_of_every_convention_has_a_row():
+    layerwise = {name for name, value in vars(rules.layerwise).items() if isinstance(value, rules.LayerRule)}
+    wanted = {(c, name) for c in rules.CONVENTIONS for name in rules.names(c)} | {("layer-wise", n) for n in layerwise}
+    assert {(row.convention, row.rule) for row in ROWS} == wanted
+
+
+# ---- the proof could fail ----
+
+
+def test_the_gradients_span_ten_orders_of_magnitude_and_are_exact_in_both_dtypes():
+    values = parity.GRADIENTS
+    sizes = abs(values).max(axis=0)
+    assert sizes.max() / sizes[sizes > 0].min() > 1e9
+    assert 0.05 < (values == 0).mean() < 0.2
+    assert (sizes == 0).sum() == 2
+    assert_same_bits(values.astype("float32").astype("float64"), values)
+    assert (parity.START == 0).any()
+    assert_same_bits(parity.START.astype("float32").astype("float64"), parity.START)
+
+
+@every_row
+def test_a_hyperparameter_a_millionth_off_would_be_seen(row):
+    """So would a wrong default, and one read as another."""
+    path = parity.by_rule(row, "others", "float64")
+    everywhere = tuple(range(1, parity.STEPS + 1))
+    for name, value in {**row.defaults, **row.variants["others"]}.items():
+        # a sign hides small differences, until one turns
+        off = 0.05 if row.rule == "lion" and name.startswith("beta") else 1e-6
+        other = parity.run_rule(row, {**row.variants["others"], name: value * (1 + off)}, "float64")
+        assert parity.apart(other, path, everywhere, "float64").relative > 10 * parity.FLOAT64, name
+
+
+def test_the_measure_sees_one_wrong_bit_and_what_is_not_finite():
+    path = parity.GRADIENTS.astype("float32") + 1
+    everywhere = tuple(range(1, parity.STEPS + 1))
+    assert parity.apart(path, path, everywhere, "float32") == parity.Apart(0, 0, 0)
+    other = path.copy()
+    other[9, 3] = np.nextafter(other[9, 3], np.float32(np.inf))
+    seen = parity.apart(other, path, everywhere, "float32")
+    assert 0 < seen.ulps <= 0.1
+    assert 0 < seen.relative < 1.2e-7
+    assert seen.relative_at_the_end == 0
+    other[9, 3] = np.nan
+    assert parity.apart(other, path, everywhere, "float32").relative == np.inf
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.library in ("keras", "optax")], ids=str)
+def test_the_golden_traces_go_somewhere_and_the_variants_differ(row):
+    paths = [parity.golden(row.library)[f"{row.rule}/{variant}/float64"] for variant in row.variants]
+    for path in paths:
+        assert path.shape == (len(parity.RECORDED), parity.SIZE)
+        assert np.isfinite(path).all()
+        assert (path[-1] != path[0]).mean() > 0.9
+    for a, b in itertools.pairwise(paths):
+        assert abs(a - b).max() > 1e-4
+
+
+@pytest.mark.parametrize("library", ["keras", "optax"])
+def test_the_golden_files_hold_what_the_rows_need_and_are_small(library):
+    needed = {
+        f"{row.rule}/{variant}/{dtype}"
+        for row in ROWS
+        if row.library == library
+        for variant in row.variants
+        for dtype in DTYPES
+    }
+    stored = parity.golden(library)
+    assert {key for key in stored if not key.startswith(("about", "evaluation"))} == needed
+    assert tuple(stored["about"]["steps"]) == parity.RECORDED
+    assert {library, "jax", "numpy"} <= set(stored["about"]["versions"])
+    assert (parity.GOLDEN / f"{library}.npz").stat().st_size < 200_000
+
+
+# ---- what belongs to the proof of particular rules ----
+
+
+@every_dtype
+@pytest.mark.parametrize("variant", ["defaults", "others"])
+def test_schedule_free_evaluation_weights(variant, dtype):
+    row = Row("textbook", "schedule_free_adamw", "optax")
+    expected = parity.golden("optax")[f"evaluation/{row.rule}/{variant}/{dtype}"]
+    for path in parity.evaluation_paths(row, variant, dtype):
+        seen = parity.apart(path, expected, parity.RECORDED, dtype)
+        assert seen.relative < parity.FLOAT64 if dtype == "float64" else seen.ulps < parity.most_ulps(row)
+    # and they are not the weights trained with
+    assert abs(expected - parity.golden("optax")[f"{row.rule}/{variant}/{dtype}"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["adam", "amsgrad", "adamw"])
+def test_what_parts_keras_in_float32_is_its_powers(name):
+    """With beta^t in float32, as Keras has it, the hundred units in the last place become a few."""
+    left = parity.with_float32_powers(name)
+    assert left.ulps < 5
+    assert measure(Row("keras", name, "keras"), "float32").ulps > 10 * left.ulps
+
+
+def test_centred_rmsprop_is_not_lost_more_often_than_pytorchs():
+    """Where gradients never change, s - m m tends to zero and may round to less: how often is a matter of form."""
+    lost = parity.lost_to_nan()
+    assert lost["rmsprop_centered here"] <= 1.5 * lost["PyTorch"] + 5
+    assert lost["with m = beta m + (1 - beta) g"] > 2 * lost["rmsprop_centered here"]
+
+
+def test_nadams_product_keeps_little_however_beta1_changes():
+    """A schedule of beta1 must not keep a list of products for every value that it has had."""
+    parameters = parity.make_parameters("float64")
+    optimizer = ol.Nadam(parameters, convention="torch", beta1=lambda step: 0.9 - 1e-4 * step)
+    before = sum(map(len, _host._products.values()))
+    for _ in range(300):
+        optimizer.step()
+    assert sum(map(len, _host._products.values())) <= before + 301
+    product = 1.0
+    for t in range(1, 301):
+        product *= _host.decaying_beta(t, 0.8, 0.004)
+    assert abs(_host.decaying_beta_product(300, 0.8, 0.004) / product - 1) < 1e-12
+
+
+# ---- defaults ----
+
+
+def defaults_there(row):
+    """The library's defaults, by our names; those it does not have are left out."""
+    name = parity.CALLS[row.library][row.rule][0]
+    if row.library == "torch":
+        signature = inspect.signature(getattr(torch.optim, name)).parameters
+        there = {k: p.default for k, p in signature.items()}
+        there["beta1"], there["beta2"] = there.pop("betas", (None, None))
+    else:
+        there = dict(parity.golden(row.library)["about"]["defaults"][name])
+    if there.get("weight_decay", 0) is None:
+        there["weight_decay"] = 0.0
+    names = parity.names_there(row)
+    return {ours: there[theirs] for ours, theirs in names.items() if there.get(theirs) is not None}
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.library != "paper"], ids=str)
+def test_defaults_are_the_librarys_but_for_those_listed(row):
+    there = defaults_there(row)
+    no_default = {"lr"} if row.library == "optax" and row.rule != "schedule_free_adamw" else set()
+    for_vectors = {"adam_lr", "beta1", "beta2"} if row.rule == "muon" else set()
+    if row.rule == "muon":
+        del there["eps"]  # the library's is of the orthogonalization, ours of AdamW
+        for_vectors.add("eps")
+    assert set(row.defaults) - set(there) == no_default | for_vectors
+    assert {name for name, value in there.items() if value != row.defaults[name]} == parity.exceptions(row)
+
+
+def test_adagrads_accumulators_start_where_the_libraries_start_them():
+    assert declaration(rules.keras.adagrad)[1] == {"s": 0.1}
+    assert parity.golden("keras")["about"]["defaults"]["Adagrad"]["initial_accumulator_value"] == 0.1
+    start = inspect.signature(torch.optim.Adagrad).parameters["initial_accumulator_value"].default
+    assert declaration(rules.torch.adagrad)[1] == {"s": start}
+
+
+# ---- Keras itself, where it is installed (it is in no extra of this package) ----
+
+
+@every_dtype
+@pytest.mark.parametrize("row", [row for row in ROWS if row.library == "keras"], ids=str)
+def test_keras_live(row, dtype):
+    if importlib.util.find_spec("keras") is None:
+        pytest.skip("keras is not installed")
+    if importlib.util.find_spec("jax") is None and dtype == "float64":
+        pytest.skip("without jax, Keras has no backend that runs its own optimizers in float64")
+    os.environ.setdefault("KERAS_BACKEND", "jax" if importlib.util.find_spec("jax") else "numpy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # importing Keras is not what is tested
+        path = parity.keras_path(row, "others", dtype)
+    everywhere = tuple(range(1, parity.STEPS + 1))
+    seen = parity.apart(parity.by_rule(row, "others", dtype), path, everywhere, dtype)
+    assert seen.relative < parity.FLOAT64 if dtype == "float64" else seen.ulps < parity.most_ulps(row)
+
+
+# ---- the page ----
+
+
+@pytest.fixture(scope="module")
+def generator():
+    spec = importlib.util.spec_from_file_location("make_conventions", DOCS / "make_conventions.py")
+    module = importlib.util.module_from_spec(spec)
+    before = list(sys.path)
+    spec.loader.exec_module(module)
+    sys.path[:] = before
+    return module
+
+
+def test_the_page_is_current_but_for_its_numbers(generator):
+    page = (DOCS / "conventions.md").read_text(encoding="utf-8")
+    assert generator.without_numbers(page) == generator.without_numbers(generator.page())
+
+
+@every_row
+def test_the_page_prints_what_is_measured(row, generator):
+    """Within a factor of ten; below what rounding alone may do, anything goes."""
+    printed = generator.printed((DOCS / "conventions.md").read_text(encoding="utf-8"))[
+        (row.rule, row.convention, row.against)
+    ]
+    in64, in32 = measure(row, "float64"), measure(row, "float32")
+    today = (in64.relative, in32.ulps, in32.relative_at_the_end)
+    for number, before, noise in zip(today, printed, (1e-14, 3.0, 3e-6), strict=True):
+        assert max(number, before) < noise or 0.1 < number / before < 10
+
+
+def test_muon_moves_matrices_with_more_outputs_than_inputs_further(monkeypatch):
+    """The tensors of the proof have no more outputs than inputs; here are 2 inputs and 5 outputs."""
+    monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.double)
+    w, g = np.random.default_rng(0).normal(size=(2, 2, 5))
+    theirs = torch.from_numpy(w.T.copy()).requires_grad_()
+    optimizer = torch.optim.Muon([theirs], lr=0.1, weight_decay=0.2)
+    m = s = np.zeros_like(w)
+    for t in (1, 2):
+        theirs.grad = torch.from_numpy(g.T.copy())
+        optimizer.step()
+        w, m, s = rules.layerwise.muon(w, g, m, s, t=t, lr=0.1, weight_decay=0.2)
+    np.testing.assert_allclose(w, theirs.detach().numpy().T, rtol=1e-10)
+    assert not s.any()

@@ -1,0 +1,193 @@
+"""translate: what comes out trains as what went in, exactly where it says so."""
+
+import warnings
+
+import numpy as np
+import pytest
+from conftest import require
+
+import optimlab as ol
+from optimlab import rules
+from optimlab.translation import Translation, translate
+
+torch = require("torch")
+
+PAIRS = [
+    (name, source, to)
+    for source in rules.CONVENTIONS
+    for to in rules.CONVENTIONS
+    for name in rules.names(source)
+    if source != to and rules.find(name, to)
+]
+
+
+def quietly(*arguments, **options):
+    with warnings.catch_warnings(action="ignore"):
+        return translate(*arguments, **options)
+
+
+def path(name, convention, hyperparameters, steps=60, change=False, small=False):
+    """Weights of a small network under fixed gradients, in float64."""
+    net = ol.MLP([3, 2], seed=0, dtype="float64")
+    opt = ol.Optimizer(net.parameters, rules.find(name, convention), **hyperparameters)
+    g = np.random.default_rng(1)
+    for t in range(steps):
+        net.parameters.grad[...] = g.normal(size=net.parameters.grad.size) * (1e-4 if small else 1.0)
+        if change and t == steps // 2:
+            opt.lr = hyperparameters["lr"] / 10
+        opt.step()
+    return net.parameters.data
+
+
+@pytest.mark.parametrize(("name", "source", "to"), PAIRS)
+def test_a_translation_without_a_warning_is_exact(name, source, to):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = translate(
+            {"rule": name, "eps": 0.0} if takes(name, source, "eps") else {"rule": name}, to=to, convention=source
+        )
+    assert [str(w.message) for w in caught] == list(made.inexact)
+    given = dict(ol.kernels.declaration(rules.find(name, source))[2])
+    given |= {"eps": 0.0} if "eps" in given else {}
+    ours, theirs = path(name, source, given, change=True), path(name, to, made.hyperparameters, change=True)
+    agree = np.allclose(ours, theirs, rtol=1e-10, atol=0)
+    assert agree or made.inexact, f"{name}: {source} to {to} differ without a word"
+
+
+def takes(name, convention, hyperparameter):
+    return hyperparameter in ol.kernels.declaration(rules.find(name, convention))[2]
+
+
+@pytest.mark.parametrize("name", ["momentum", "nesterov", "rmsprop_momentum"])
+def test_velocities_are_equal_until_the_rate_changes(name):
+    made = quietly(
+        {"rule": name, "lr": 0.05} | ({"eps": 0.0} if name.startswith("rms") else {}), to="keras", convention="torch"
+    )
+    assert any("learning rate" in sentence for sentence in made.inexact)
+    given = {**ol.kernels.declaration(rules.find(name, "torch"))[2], "lr": 0.05}
+    given |= {"eps": 0.0} if "eps" in given else {}
+    np.testing.assert_allclose(path(name, "torch", given), path(name, "keras", made.hyperparameters), rtol=1e-12)
+    parted = np.abs(path(name, "torch", given, change=True) - path(name, "keras", made.hyperparameters, change=True))
+    assert parted.max() > 1e-3
+
+
+def test_the_translated_epsilon_comes_closer_than_the_plain_one():
+    """Gradients of 1e-4, where an epsilon of 1e-7 inside the root matters."""
+    given = {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-7}
+    made = quietly({"rule": "adam", **given}, to="torch")
+    assert made.hyperparameters["eps"] == pytest.approx(1e-7**0.5)
+    target = path("adam", "textbook", given, small=True)
+    plain = path("adam", "torch", {**made.hyperparameters, "eps": 1e-7}, small=True)
+    close = path("adam", "torch", made.hyperparameters, small=True)
+    assert np.abs(close - target).max() < np.abs(plain - target).max() / 3
+
+
+def test_there_and_back_again():
+    start = {"rule": "adam", "lr": 0.01, "beta1": 0.8, "beta2": 0.99, "eps": 1e-12}
+    there = quietly(start, to="torch")
+    back = quietly({"rule": "adam", **there.hyperparameters}, to="textbook", convention="torch")
+    assert {"rule": "adam", **back.hyperparameters} == pytest.approx(start)
+
+
+def test_an_optimizer_can_be_translated():
+    net = ol.MLP([2, 2])
+    made = translate(ol.Nadam(net.parameters, convention="keras", lr=0.5), to="torch")
+    assert made.hyperparameters["momentum_decay"] == 1.0
+    assert made.inexact == ()
+
+
+@pytest.mark.parametrize("name", rules.names("torch"))
+def test_the_torch_code_makes_an_optimizer_that_takes_the_same_steps(name):
+    values = {
+        k: v * 0.9 if k.startswith("beta") else v
+        for k, v in ol.kernels.declaration(rules.find(name, "torch"))[2].items()
+    }
+    code = Translation(name, "torch", values, ()).code
+    weights = torch.linspace(-1, 1, 8, dtype=torch.float64).requires_grad_()
+    theirs = eval(code, {"torch": torch, "parameters": [weights]})
+    net = ol.MLP([3, 2], seed=0, dtype="float64")
+    net.parameters.data[...] = weights.detach().numpy()
+    ours = ol.Optimizer(net.parameters, rules.find(name, "torch"), **values)
+    g = np.random.default_rng(0)
+    for _ in range(20):
+        gradient = g.normal(size=8)
+        weights.grad, net.parameters.grad[...] = torch.from_numpy(gradient), gradient
+        theirs.step()
+        ours.step()
+    np.testing.assert_allclose(net.parameters.data, weights.detach().numpy(), rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: translate({"lr": 0.1}, to="torch"), "needs a 'rule'"),
+        (lambda: translate({"rule": "adamm"}, to="torch"), "unknown rule 'adamm'"),
+        (lambda: translate({"rule": "adam"}, to="jax"), "unknown convention 'jax'"),
+        (lambda: translate({"rule": "adam", "rate": 1}, to="torch"), "unknown hyperparameter of adam 'rate'"),
+        (lambda: translate({"rule": "adam", "lr": -1}, to="torch"), "lr must be"),
+        (lambda: translate({"rule": "lion"}, to="torch"), "the convention 'torch' has no rule 'lion'; these have"),
+        (lambda: translate(ol.LAMB(ol.MLP([2, 2]).parameters), to="torch"), "belongs to no convention"),
+        (
+            lambda: translate(ol.SGD(ol.MLP([2, 2]).parameters, lr=lambda step: 0.1), to="torch"),
+            "lr is a function of the step",
+        ),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ol.InputError, match=message):
+        call()
+
+
+# --- conventions of layers
+
+
+def test_batch_norm_means_what_pytorch_means():
+    net = ol.Network([ol.layers.BatchNorm(3, convention="torch")], dtype="float64")
+    reference = torch.nn.BatchNorm1d(3, dtype=torch.float64)
+    g = np.random.default_rng(0)
+    for _ in range(5):
+        x = g.normal(2.0, 3.0, (7, 3))
+        ours, theirs = net.forward(x, training=True), reference(torch.from_numpy(x))
+        np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-12)
+    layer = net.layers[0]
+    np.testing.assert_allclose(layer.running_mean, reference.running_mean.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(layer.running_var, reference.running_var.numpy(), rtol=1e-12)
+    reference.eval()
+    np.testing.assert_allclose(net.forward(x), reference(torch.from_numpy(x)).detach().numpy(), rtol=1e-12)
+
+
+def test_batch_norm_means_what_keras_means():
+    """running <- 0.99 running + 0.01 batch, biased variance, epsilon 1e-3: worked out by hand."""
+    net = ol.Network([ol.layers.BatchNorm(1, convention="keras")], dtype="float64")
+    x = np.array([[1.0], [3.0]])
+    z = net.forward(x, training=True)
+    np.testing.assert_allclose(z[:, 0], [-1 / 1.001**0.5, 1 / 1.001**0.5], rtol=1e-12)
+    assert float(net.layers[0].running_mean[0]) == pytest.approx(0.01 * 2)
+    assert float(net.layers[0].running_var[0]) == pytest.approx(0.99 + 0.01 * 1)
+
+
+def test_initial_weights_are_distributed_as_the_libraries_do():
+    reference = torch.nn.Linear(300, 200)
+    layer = ol.MLP([300, 200], convention="torch", seed=0).parameters
+    for ours, theirs in (("dense1.W", reference.weight), ("dense1.b", reference.bias)):
+        values = layer[ours].data
+        assert np.abs(values).max() <= 300**-0.5
+        assert np.abs(values).max() == pytest.approx(theirs.abs().max().item(), rel=0.05)
+        assert values.std() == pytest.approx(theirs.std().item(), rel=0.15)
+    keras = ol.MLP([300, 200], convention="keras", seed=0).parameters
+    assert np.abs(keras["dense1.W"].data).max() == pytest.approx((6 / 500) ** 0.5, rel=0.01)
+    assert not keras["dense1.b"].data.any()
+
+
+def test_an_initializer_that_is_named_wins_over_the_convention():
+    named = ol.MLP([4, 3], convention="torch", initializer="zeros").parameters
+    assert not named["dense1.W"].data.any()
+    assert named["dense1.b"].data.any()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: ol.MLP([4, 3], convention="x"), lambda: ol.layers.BatchNorm(3, convention="x")]
+)
+def test_unknown_conventions_of_layers(make):
+    with pytest.raises(ol.InputError, match="unknown convention 'x'"):
+        make()
