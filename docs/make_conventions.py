@@ -81,9 +81,9 @@ INTRODUCTION = """\
 The same name stands for different arithmetic in different libraries. `convention=` chooses one:
 
 ```python
-ol.Adam(net.parameters, lr=1e-3)                        # as the textbook prints it
-ol.Adam(net.parameters, lr=1e-3, convention="torch")    # what torch.optim.Adam computes
-ol.Adam(net.parameters, lr=1e-3, convention="keras")    # what keras.optimizers.Adam computes
+ol.Adam(net.parameters, lr=1e-3)  # as the textbook prints it
+ol.Adam(net.parameters, lr=1e-3, convention="torch")  # what torch.optim.Adam computes
+ol.Adam(net.parameters, lr=1e-3, convention="keras")  # what keras.optimizers.Adam computes
 ```
 
 Each convention brings its own defaults. Four questions tell conventions apart; the textbook's column is of its nine
