@@ -120,6 +120,7 @@ def compare(
     callback=_numbers,
     help="The weight's gradients, separated by commas; the last is repeated.  [default: 0.1]",
 )
+@click.option("--term", metavar="NAME", help="Print one variable alone, such as m_hat, a line a step.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=NUMBER", help="A hyperparameter; may be repeated.")
 @click.option("--source", metavar="KIND", help="Print the rule's code instead: python, numpy, c or cuda.")
 @click.option("--latex", "as_latex", is_flag=True, help="Print the formula in LaTeX instead.")
@@ -130,6 +131,7 @@ def explain(
     against: str | None,
     steps: int,
     gradients: tuple[float, ...] | None,
+    term: str | None,
     settings: tuple[str, ...],
     source: str | None,
     as_latex: bool,
@@ -157,7 +159,9 @@ def explain(
         explained = explanation.explain(
             rule, convention=convention, steps=steps, gradients=gradients or 0.1, **hyperparameters
         )
-        if as_json:
+        if term is not None:
+            click.echo("\n".join(map(repr, explained.term(term))))
+        elif as_json:
             click.echo(json.dumps(explained.to_dict(), indent=2, ensure_ascii=False))
         else:
             click.echo(explained.latex if as_latex else str(explained))

@@ -94,6 +94,19 @@ class Explanation:
             "by kind": operations,
         }
 
+    def term(self, name: str) -> list[float]:
+        """One variable's value at each step, by its name in the rule's code.
+
+        Raises
+        ------
+        InputError: the rule has no variable of that name; the message lists those it has.
+
+        >>> explain("adam", steps=2, gradients=0.5).term("m_hat")
+        [0.5, 0.5]
+        """
+        printed = {e.name.partition("@")[0]: unicode(ast.Name(e.name)) for e in equations(self.graph)}
+        return [step.terms[lookup(f"term of {self.rule}", name, printed)] for step in self.steps]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
         return {

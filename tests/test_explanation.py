@@ -241,6 +241,7 @@ def test_the_command_prints_formula_numbers_and_cost():
     assert "lr=0.5" in result.stdout
     assert "28 bytes" in result.stdout
     assert json.loads(run("adam", "--json").stdout)["rule"] == "adam"
+    assert run("adam", "--term", "m_hat", "--gradients", "0.5").stdout == "0.5\n0.5\n0.5\n"
     assert run("adam", "--latex").stdout.startswith(r"\begin{aligned}")
     assert run("adam", "--source", "cuda").stdout.startswith('extern "C"')
 
@@ -254,6 +255,7 @@ def test_the_command_prints_formula_numbers_and_cost():
         (["adam", "--set", "lr"], "--set takes NAME=NUMBER"),
         (["adam", "--set", "lr=fast"], "--set takes NAME=NUMBER"),
         (["adam", "--source", "x"], "unknown source"),
+        (["adam", "--term", "m_hatt"], "unknown term of adam 'm_hatt'; did you mean 'm_hat'"),
         (["lamb"], "looks at whole tensors"),
         ([], "Missing argument 'RULE'"),
     ],
