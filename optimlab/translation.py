@@ -9,63 +9,40 @@ from typing import Any
 
 from . import rules
 from .errors import InputError, lookup, unknown
-from .kernels import declaration
+from .kernels import declaration, mentions, trace
 from .optimizers import Optimizer, check_hyperparameter
-
-_INSIDE = {  # where epsilon meets the second moment
-    "textbook": {"adagrad", "rmsprop", "adam", "nadam", "adamw", "adadelta"},
-    "torch": {"adadelta"},
-    "keras": {
-        "adagrad", "rmsprop", "rmsprop_momentum", "rmsprop_centered", "rmsprop_centered_momentum", "adadelta",
-    },
-}  # fmt: skip
 
 _ADAMS = ("adam", "amsgrad", "adamw")
 _VELOCITIES = ("momentum", "nesterov", "rmsprop_momentum", "rmsprop_centered_momentum")
 
+_CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
+    "sgd": ("SGD", {}),
+    "momentum": ("SGD", {}),
+    "nesterov": ("SGD", {"nesterov": True}),
+    "adagrad": ("Adagrad", {}),
+    "rmsprop": ("RMSprop", {}),
+    "rmsprop_momentum": ("RMSprop", {}),
+    "rmsprop_centered": ("RMSprop", {"centered": True}),
+    "rmsprop_centered_momentum": ("RMSprop", {"centered": True}),
+    "adadelta": ("Adadelta", {}),
+    "adam": ("Adam", {}),
+    "amsgrad": ("Adam", {"amsgrad": True}),
+    "adamax": ("Adamax", {}),
+    "nadam": ("Nadam", {}),
+    "adamw": ("AdamW", {}),
+    "lion": ("Lion", {}),
+}
+"""The libraries' class of each rule, and the arguments that make it that rule."""
+
 _LIBRARIES: dict[str, tuple[str, dict[str, tuple[str, dict[str, Any]]], dict[str, str]]] = {
-    "torch": (
-        "torch.optim",
-        {
-            "sgd": ("SGD", {}),
-            "momentum": ("SGD", {}),
-            "nesterov": ("SGD", {"nesterov": True}),
-            "adagrad": ("Adagrad", {}),
-            "rmsprop": ("RMSprop", {}),
-            "rmsprop_momentum": ("RMSprop", {}),
-            "rmsprop_centered": ("RMSprop", {"centered": True}),
-            "rmsprop_centered_momentum": ("RMSprop", {"centered": True}),
-            "adadelta": ("Adadelta", {}),
-            "adam": ("Adam", {}),
-            "amsgrad": ("Adam", {"amsgrad": True}),
-            "adamax": ("Adamax", {}),
-            "nadam": ("NAdam", {}),
-            "adamw": ("AdamW", {}),
-        },
-        {},
-    ),
+    "torch": ("torch.optim", _CLASSES | {"nadam": ("NAdam", {})}, {}),
     "keras": (
         "keras.optimizers",
-        {
-            "sgd": ("SGD", {}),
-            "momentum": ("SGD", {}),
-            "nesterov": ("SGD", {"nesterov": True}),
-            "adagrad": ("Adagrad", {}),
-            "rmsprop": ("RMSprop", {}),
-            "rmsprop_momentum": ("RMSprop", {}),
-            "rmsprop_centered": ("RMSprop", {"centered": True}),
-            "rmsprop_centered_momentum": ("RMSprop", {"centered": True}),
-            "adadelta": ("Adadelta", {}),
-            "adam": ("Adam", {}),
-            "amsgrad": ("Adam", {"amsgrad": True}),
-            "adamax": ("Adamax", {}),
-            "nadam": ("Nadam", {}),
-            "adamw": ("AdamW", {}),
-            "lion": ("Lion", {}),
-        },
+        _CLASSES,
         {"lr": "learning_rate", "eps": "epsilon", "beta1": "beta_1", "beta2": "beta_2"},
     ),
 }
+"""Module, classes, and names of the hyperparameters where they differ from ours."""
 
 
 @dataclass(frozen=True)
@@ -182,12 +159,20 @@ def _read(optimizer: Optimizer | Mapping[str, Any], convention: str | None) -> t
     return optimizer["rule"], source, values
 
 
+def _epsilon_is_inside(rule: str, convention: str) -> bool:
+    """Whether a root is taken of a sum that holds epsilon: read off the rule's own graph."""
+    function = rules.find(rule, convention)
+    assert function is not None
+    graph = trace(function)
+    return any(node.op == "sqrt" and mentions(graph, node, "eps") for node in graph.nodes)
+
+
 def _translate_epsilon(
     rule: str, source: str, to: str, values: dict[str, float], made: dict[str, float], inexact: list[str]
 ) -> None:
     if "eps" not in values or "eps" not in made or not values["eps"]:
         return
-    was_inside, will_be_inside = rule in _INSIDE[source], rule in _INSIDE[to]
+    was_inside, will_be_inside = _epsilon_is_inside(rule, source), _epsilon_is_inside(rule, to)
     if was_inside != will_be_inside:
         made["eps"] = values["eps"] ** (0.5 if was_inside else 2)
         here, there = ("inside", "outside") if was_inside else ("outside", "inside")
