@@ -282,7 +282,7 @@ def step_turns(job: Job, repeats: int) -> dict[tuple[str, str], Turn | None]:
     """Every competitor of the second table by rule and engine; None for one that is not installed."""
     torch = optional("torch")
     turns: dict[tuple[str, str], Turn | None] = {}
-    for rule in ol.rules.names():
+    for rule in ol.optimizers.CLASSIC:
         graph = ol.kernels.trace(getattr(ol.rules.textbook, rule))
         for engine in engines():
             turns[rule, engine] = optimlab_step(job, rule, engine, repeats)

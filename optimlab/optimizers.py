@@ -45,7 +45,7 @@ class Optimizer:
     Raises
     ------
     InputError: unknown hyperparameter or group, a value out of range, a parameter in two groups.
-    RuleError: ``rule`` is not an elementwise rule.
+    RuleError: ``rule`` is neither elementwise nor a :class:`optimlab.rules.LayerRule`.
 
     >>> import numpy as np
     >>> import optimlab as ol

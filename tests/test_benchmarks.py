@@ -1,0 +1,28 @@
+"""The benchmark scripts run; what they measure is never asserted."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+def test_speed_runs_and_names_every_competitor():
+    command = [sys.executable, str(FOLDER / "speed.py"), "--quick", "--threads", "1"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    for name in ("optimlab", "PyTorch fused", "PyTorch default", "scikit-learn", "floor: matrix products", "adamw"):
+        assert name in result.stdout
+
+
+def test_epsilon_runs(monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("epsilon", FOLDER / "epsilon.py")
+    epsilon = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(epsilon)
+    monkeypatch.setattr(epsilon, "EPOCHS", 2)
+    monkeypatch.setattr(epsilon, "SEEDS", 1)
+    monkeypatch.setattr(epsilon, "EPSILONS", (1e-7, 1e-14))
+    epsilon.main()
+    printed = capsys.readouterr().out
+    assert all(rule in printed for rule in epsilon.RULES)
