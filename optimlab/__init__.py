@@ -12,12 +12,14 @@ from that one function. Around it stands a network with hand-written forward and
 
 from __future__ import annotations
 
-from . import activations, backends, datasets, initializers, kernels, layers, losses, optimizers, rules
+from . import activations, backends, datasets, initializers, kernels, layers, losses, optimizers, rules, schedules
 from .datasets import Dataset
 from .errors import InputError, RuleError
 from .explanation import explain, first_parting
 from .gradient_check import GradientError, gradcheck
+from .mc_dropout import mc_predict
 from .network import MLP, Network
+from .normalization import Standardize
 from .optimizers import (
     LAMB,
     LARS,
@@ -40,13 +42,28 @@ from .optimizers import (
     RMSProp,
     ScheduleFreeAdamW,
 )
+from .regularization import L1, L2, ClipGlobalNorm, ClipNorm, ClipValue, MaxNorm
 from .rule_check import assert_rule_matches
-from .training import History, evaluate, fit
+from .schedule_preview import preview
+from .training import (
+    BestCheckpoint,
+    CSVLogger,
+    EarlyStopping,
+    History,
+    JSONLogger,
+    LearningRateScheduler,
+    evaluate,
+    fit,
+    load_checkpoint,
+    save_checkpoint,
+)
 from .translation import translate
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "L1",
+    "L2",
     "LAMB",
     "LARS",
     "MLP",
@@ -59,11 +76,20 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adan",
+    "BestCheckpoint",
+    "CSVLogger",
+    "ClipGlobalNorm",
+    "ClipNorm",
+    "ClipValue",
     "Dataset",
+    "EarlyStopping",
     "GradientError",
     "History",
     "InputError",
+    "JSONLogger",
+    "LearningRateScheduler",
     "Lion",
+    "MaxNorm",
     "Momentum",
     "Muon",
     "Nadam",
@@ -74,6 +100,7 @@ __all__ = [
     "RMSProp",
     "RuleError",
     "ScheduleFreeAdamW",
+    "Standardize",
     "activations",
     "assert_rule_matches",
     "backends",
@@ -86,8 +113,13 @@ __all__ = [
     "initializers",
     "kernels",
     "layers",
+    "load_checkpoint",
     "losses",
+    "mc_predict",
     "optimizers",
+    "preview",
     "rules",
+    "save_checkpoint",
+    "schedules",
     "translate",
 ]

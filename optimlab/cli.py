@@ -179,7 +179,7 @@ def _save_figures(comparison: Any, folder: Path) -> list[str]:
     import io
 
     from . import plotting
-    from .study.store import write_atomically
+    from .files import write_atomically
 
     written = []
     for name in ("loss", "accuracy", "sensitivity"):

@@ -12,7 +12,9 @@ PACKAGE = Path(ol.__file__).parent
 # a module may import those named before it, and its own package
 ORDER = [
     "errors",
+    "files",
     "rules",
+    "schedules",
     "initializers",
     "kernels",
     "backends",
@@ -21,16 +23,20 @@ ORDER = [
     "losses",
     "layers",
     "network",
+    "regularization",
+    "mc_dropout",
     "optimizers",
     "explanation",
     "translation",
     "gradient_check",
     "rule_check",
     "datasets",
+    "normalization",
     "progress",
     "training",
     "study",
     "plotting",
+    "schedule_preview",
     "cli",
     "pytest_plugin",
 ]
@@ -83,7 +89,7 @@ def test_rules_know_only_numpy():
 def test_only_backends_make_device_arrays():
     """Layers, losses and optimizers reach arrays through a backend: they call no function of NumPy on them."""
     allowed = {"random", "isfinite", "integer", "pi"}  # seeds, and checks of Python numbers
-    for name in ("layers", "losses", "optimizers", "parameters"):
+    for name in ("layers", "losses", "optimizers", "parameters", "regularization", "mc_dropout"):
         tree = ast.parse((PACKAGE / f"{name}.py").read_text())
         used = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and getattr(n.value, "id", "") == "np"}
         assert used <= allowed, f"{name}.py uses np.{used - allowed}"

@@ -12,11 +12,12 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from ..files import write_atomically
 from ..progress import progress_bar
 from .plan import Run, Study
 from .run import execute
 from .statistics import paired_difference, t_interval
-from .store import Store, write_atomically
+from .store import Store
 
 Record = dict[str, Any]
 

@@ -77,25 +77,6 @@ class Store:
         return key in self.records and self.records[key]["status"] in ("ok", "diverged")
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name, flush it to the disk, and rename it.
-
-    Raises
-    ------
-    InputError: it cannot be written; a file of that name is left as it was.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
-
-
 def _plain(value: Any) -> Any:
     """JSON has no NaN: those become null."""
     if isinstance(value, dict):

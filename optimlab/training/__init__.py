@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from .callbacks import BestCheckpoint, CSVLogger, EarlyStopping, JSONLogger, LearningRateScheduler
+from .checkpoint import load_checkpoint, save_checkpoint
 from .history import History
 from .loop import evaluate, fit
 
-__all__ = ["History", "evaluate", "fit"]
+__all__ = [
+    "BestCheckpoint",
+    "CSVLogger",
+    "EarlyStopping",
+    "History",
+    "JSONLogger",
+    "LearningRateScheduler",
+    "evaluate",
+    "fit",
+    "load_checkpoint",
+    "save_checkpoint",
+]

@@ -16,6 +16,7 @@ class History:
         batch before its update, as training goes on (dropout on, batch norm on the batch).
     val_loss, val_accuracy: on the validation split at the end of the epoch.
     lr: learning rate of the epoch's last step.
+    penalty: sum of the penalties, averaged as ``train_loss``, which does not hold them; None where there are none.
     seconds: training time of the epoch, evaluation excluded.
     status: ``"completed"``, ``"stopped"`` (by a callback), ``"diverged"`` (the loss became infinite or NaN) or
         ``"interrupted"`` (Ctrl-C).
@@ -32,6 +33,7 @@ class History:
     status: str = "completed"
     steps: int = 0
     diverged_step: int | None = None
+    penalty: list[float] | None = None
 
     @property
     def epochs(self) -> int:

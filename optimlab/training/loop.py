@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .. import losses
+from .. import losses, regularization
 from ..backends import Array
 from ..datasets import Dataset
 from ..errors import InputError, count
@@ -18,6 +18,7 @@ from ..losses import Loss
 from ..network import Network, seed_sequence
 from ..optimizers import Optimizer
 from ..progress import progress_bar
+from ..regularization import Clip, Constraint, Penalty
 from .history import History
 
 Callback: TypeAlias = Callable[[Network, Optimizer, History], Any]
@@ -31,6 +32,9 @@ def fit(
     epochs: int = 20,
     batch_size: int = 64,
     loss: str | Loss = "softmax_cross_entropy",
+    penalties: Sequence[Penalty] = (),
+    clip: Clip | None = None,
+    constraints: Sequence[Constraint] = (),
     seed: int | np.random.SeedSequence = 0,
     callbacks: Sequence[Callback] = (),
     progress: bool | None = None,
@@ -44,8 +48,13 @@ def fit(
     Parameters
     ----------
     optimizer: made for ``network.parameters``.
-    callbacks: functions called as ``callback(network, optimizer, history)`` after each epoch; one that returns True
-        ends the training, with status ``"stopped"``.
+    penalties: such as ``[ol.L2(1e-4)]``, whose gradients are added to the loss's; the losses of the history stay those
+        of the data alone, the penalties have a list of their own there.
+    clip: such as ``ol.ClipGlobalNorm(1.0)``, called on the gradients, those of the penalties included.
+    constraints: such as ``[ol.MaxNorm(3.0)]``, called on the weights after each update. See
+        :mod:`optimlab.regularization` for all three.
+    callbacks: called as ``callback(network, optimizer, history)`` after each epoch; one that returns True ends the
+        training, with status ``"stopped"``. See :mod:`optimlab.training.callbacks`.
     progress: True or False to show a progress bar or not; by default where standard error is a terminal.
 
     Raises
@@ -74,16 +83,22 @@ def fit(
             f"batch norm cannot train on a batch of one row: {rows} rows in batches of {batch_size} leave one; "
             "choose another batch_size"
         )
+    penalties = regularization.checked("penalties", penalties, network.parameters)
+    constraints = regularization.checked("constraints", constraints, network.parameters)
+    if clip is not None:
+        regularization.checked("clip", [clip], network.parameters)
     order = np.random.default_rng(seed_sequence(seed))
-    history = History()
-    run = _Run(network, optimizer, loss, batch_size, x, y)
+    history = History(penalty=[] if penalties else None)
+    run = _Run(network, optimizer, loss, batch_size, x, y, penalties, clip, constraints)
     with network.backend.quiet(), progress_bar("training", epochs, shown=progress) as advance:
         try:
             for _ in range(epochs):
                 start = time.perf_counter()
-                train_loss, correct = run.epoch(order.permutation(rows), history)
+                train_loss, correct, penalty = run.epoch(order.permutation(rows), history)
                 seconds = time.perf_counter() - start
                 entries = {"train_loss": train_loss, "seconds": seconds}
+                if penalties:
+                    entries["penalty"] = penalty
                 if "lr" in optimizer.used:
                     entries["lr"] = optimizer.used["lr"]
                 if loss.classifies:
@@ -104,6 +119,9 @@ def fit(
             history.status, history.diverged_step = "diverged", history.steps
         except KeyboardInterrupt:
             history.status = "interrupted"
+        for callback in callbacks:
+            if hasattr(callback, "on_end"):
+                callback.on_end(network, optimizer, history)
     return history
 
 
@@ -136,21 +154,34 @@ class _Diverged(Exception):
 class _Run:
     """One network, optimizer and training set, and the arrays that batches are gathered into."""
 
-    def __init__(self, network: Network, optimizer: Optimizer, loss: Loss, batch_size: int, x: Array, y: Array) -> None:
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        loss: Loss,
+        batch_size: int,
+        x: Array,
+        y: Array,
+        penalties: Sequence[Penalty],
+        clip: Clip | None,
+        constraints: Sequence[Constraint],
+    ) -> None:
         self.network, self.optimizer, self.loss, self.batch_size = network, optimizer, loss, batch_size
+        self.penalties, self.clip, self.constraints = penalties, clip, constraints
         self.x, self.y = x, y
         backend, rows = network.backend, min(batch_size, len(x))
         self._x = backend.empty((rows, x.shape[1]), network.dtype)
         self._y = backend.empty(y.shape, y.dtype)  # all targets of the epoch, in its order
         self._gradient = backend.empty((network.outputs, rows), network.dtype).T
 
-    def epoch(self, order: Any, history: History) -> tuple[float, int]:
-        """Train once on all rows; the loss (mean over rows), and how many were classified right."""
+    def epoch(self, order: Any, history: History) -> tuple[float, int, float]:
+        """Train once on all rows; the loss (mean over rows), how many were classified right, and the penalties."""
         network, optimizer, backend = self.network, self.optimizer, self.network.backend
+        penalties, clip, constraints = self.penalties, self.clip, self.constraints
         rows, indices = len(order), backend.asarray(order)
         backend.take(self.y, indices, self._y)
         x_batch, gradient = self._x, self._gradient
-        total, correct = 0.0, 0
+        total, correct, penalised = 0.0, 0, 0.0
         for start in range(0, rows, self.batch_size):
             y = self._y[start : start + self.batch_size]
             n = len(y)
@@ -167,9 +198,15 @@ class _Run:
                 correct += int(backend.xp.count_nonzero(x.argmax(axis=-1) == y))
             total += value * n
             network.backward(gradient)
+            for penalty in penalties:
+                penalised += penalty(network.parameters) * n
+            if clip is not None:
+                clip(network.parameters)
             optimizer.step()
+            for constraint in constraints:
+                constraint(network.parameters)
             history.steps += 1
-        return total / rows, correct
+        return total / rows, correct, penalised / rows
 
 
 def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024) -> tuple[float, float]:

@@ -1,0 +1,180 @@
+"""Checkpoints: what a network and its optimizer have learned, in one file that is whole or not there.
+
+The file is a NumPy ``.npz`` archive of plain arrays. One of them holds a JSON header, one a SHA-256 of everything else.
+Nothing in it is ever unpickled or executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..files import write_atomically
+from ..layers import Dropout
+from ..network import Network
+from ..optimizers import Optimizer
+from .snapshot import learned
+
+FORMAT = 1
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def save_checkpoint(
+    path: str | Path, network: Network, optimizer: Optimizer | None = None, *, extra: Mapping[str, Any] | None = None
+) -> None:
+    """Write weights, batch-norm statistics, dropout streams, the optimizer's state, and ``extra`` plain data.
+
+    Written under a temporary name, flushed and renamed: a checkpoint of that name stays whole until the new one is.
+
+    Raises
+    ------
+    InputError: ``extra`` is not plain data (JSON), or the file cannot be written; an older one is left as it was.
+
+    >>> import tempfile, optimlab as ol
+    >>> net = ol.MLP([4, 3], seed=0)
+    >>> path = Path(tempfile.mkdtemp()) / "net.npz"
+    >>> save_checkpoint(path, net, extra={"epoch": 3})
+    >>> twin = ol.MLP([4, 3], seed=1)
+    >>> load_checkpoint(path, twin)
+    {'epoch': 3}
+    >>> bool((twin.parameters.data == net.parameters.data).all())
+    True
+    """
+    from .. import __version__
+
+    to_numpy = network.backend.to_numpy
+    arrays: Arrays = {name: to_numpy(values) for name, values in learned(network).items()}
+    header: dict[str, Any] = {
+        "format": FORMAT,
+        "versions": {"optimlab": __version__, "numpy": np.__version__},
+        "network": _describe(network),
+        "generators": {layer.name: layer.generator.state for layer in _random_layers(network)},
+        "extra": dict(extra or {}),
+        "optimizer": None,
+    }
+    if optimizer is not None:
+        stored = optimizer.state_dict()
+        arrays |= {f"optimizer/{name}": values for name, values in stored.pop("state").items()}
+        header["optimizer"] = stored
+    try:
+        text = json.dumps(header, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"extra must be plain data that JSON can hold: {error}") from None
+    arrays["header"] = np.frombuffer(text.encode(), np.uint8)
+    arrays["checksum"] = np.frombuffer(_digest(arrays), np.uint8)
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    write_atomically(Path(path), content.getvalue())
+
+
+def load_checkpoint(path: str | Path, network: Network, optimizer: Optimizer | None = None) -> dict[str, Any]:
+    """Put a checkpoint into a network, and an optimizer, of the same make; returns its ``extra``.
+
+    Everything is checked before anything is changed.
+
+    Raises
+    ------
+    InputError: no such file; damaged, of another format, or not a checkpoint at all; of another architecture, rule
+        or dtype; or without an optimizer's state where one is asked for.
+    """
+    arrays, header = read_checkpoint(path)
+    here = _describe(network)
+    if header.get("network") != here:
+        differing = [key for key in here if header.get("network", {}).get(key) != here[key]]
+        raise InputError(f"{path} is of another network: it differs in {', '.join(differing)}")
+    if optimizer is not None:
+        if header["optimizer"] is None:
+            raise InputError(f"{path} holds no optimizer's state")
+        if optimizer.parameters is not network.parameters:
+            raise InputError("the optimizer was made for another network's parameters")
+    wanted = learned(network)
+    for name, values in wanted.items():
+        if name not in arrays or arrays[name].shape != tuple(values.shape):
+            raise InputError(f"{path} lacks the array {name!r} in the shape {tuple(values.shape)}")
+    streams = [(layer.generator, header["generators"].get(layer.name)) for layer in _random_layers(network)]
+    for generator, state in streams:
+        if type(state) is not type(generator.state):
+            raise InputError(f"{path} lacks the state of a dropout layer's random numbers")
+    if optimizer is not None:  # the last thing that can refuse
+        state = {name.partition("/")[2]: a for name, a in arrays.items() if name.startswith("optimizer/")}
+        optimizer.load_state_dict({**header["optimizer"], "state": state})
+    for name, values in wanted.items():
+        values[...] = network.backend.asarray(arrays[name], network.dtype)
+    for generator, state in streams:
+        generator.state = state
+    extra: dict[str, Any] = header["extra"]
+    return extra
+
+
+def read_checkpoint(path: str | Path) -> tuple[Arrays, dict[str, Any]]:
+    """The arrays and the header of a checkpoint, whose checksum has been verified.
+
+    Raises
+    ------
+    InputError: no such file; damaged, of another format, or not a checkpoint at all.
+    """
+    try:
+        arrays = _read_arrays(Path(path))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    except (zipfile.BadZipFile, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{path} is damaged, or no checkpoint: {error}") from None
+    checksum = arrays.pop("checksum", None)
+    if checksum is None or "header" not in arrays or checksum.tobytes() != _digest(arrays):
+        raise InputError(f"{path} is damaged, or no checkpoint: its checksum does not fit")
+    header: dict[str, Any] = json.loads(arrays.pop("header").tobytes())
+    if header.get("format") != FORMAT:
+        raise InputError(f"{path} has format {header.get('format')}, this version reads format {FORMAT}")
+    return arrays, header
+
+
+def _read_arrays(path: Path) -> Arrays:
+    """Every array of the archive, refusing what :func:`numpy.load` would unpickle or allocate unseen."""
+    arrays: Arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            content = io.BytesIO(archive.read(entry))  # verifies the entry's CRC
+            version = np.lib.format.read_magic(content)
+            if version != (1, 0):
+                raise ValueError(f"array format {version}")
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(content)
+            if dtype.hasobject:
+                raise ValueError("it holds Python objects, which are never loaded")
+            rest = content.read()
+            if len(rest) != dtype.itemsize * int(np.prod(shape, dtype=object)):
+                raise ValueError(f"the array {entry.filename} has another size than it says")
+            array = np.frombuffer(rest, dtype)
+            arrays[entry.filename.removesuffix(".npy")] = array.reshape(shape, order="F" if fortran else "C")
+    return arrays
+
+
+def _digest(arrays: Arrays) -> bytes:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        values = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        digest.update(values.tobytes())
+    return digest.digest()
+
+
+def _describe(network: Network) -> dict[str, Any]:
+    """What has to be equal for a checkpoint to fit."""
+    return {
+        "layers": [[type(layer).__name__, layer.name, layer.inputs, layer.outputs] for layer in network.layers],
+        "parameters": [[p.name, list(p.shape)] for p in network.parameters],
+        "dtype": network.dtype,
+    }
+
+
+def _random_layers(network: Network) -> list[Dropout]:
+    return [layer for layer in network.layers if isinstance(layer, Dropout)]

@@ -1,0 +1,220 @@
+"""Checkpoints: they hold everything, and a damaged or strange file changes nothing."""
+
+import io
+import json
+import os
+import pickle
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+
+import optimlab as ol
+from optimlab.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
+
+DATA = ol.datasets.load("digits")
+
+
+def make(seed=0, rule="adam", **options):
+    net = ol.MLP([64, 12, 10], batch_norm=True, dropout=0.3, seed=seed, **options)
+    return net, ol.optimizers.get(rule)(net.parameters)
+
+
+def train(net, opt, epochs=1, seed=0):
+    ol.fit(net, opt, DATA, epochs=epochs, batch_size=100, seed=seed)
+    return net.parameters.data.copy()
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam", "adagrad", "lion", "schedule_free_adamw", "lamb", "muon"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_training_goes_on_bit_for_bit(tmp_path, rule, dtype):
+    """Weights, moments, running statistics and dropout masks: the next epochs are those of the original."""
+    net, opt = make(rule=rule, dtype=dtype)
+    train(net, opt)
+    save_checkpoint(tmp_path / "c.npz", net, opt)
+    end = train(net, opt, epochs=2, seed=1)
+    fresh, fresh_opt = make(seed=9, rule=rule, dtype=dtype)
+    load_checkpoint(tmp_path / "c.npz", fresh, fresh_opt)
+    np.testing.assert_array_equal(train(fresh, fresh_opt, epochs=2, seed=1), end)
+    np.testing.assert_array_equal(fresh.logits(DATA.x_val), net.logits(DATA.x_val))
+
+
+def test_extra_is_plain_data_and_comes_back(tmp_path):
+    net, _ = make()
+    extra = {"epoch": 3, "best": {"loss": 0.25}, "names": ["a", "b"], "nothing": None}
+    save_checkpoint(tmp_path / "c.npz", net, extra=extra)
+    assert load_checkpoint(tmp_path / "c.npz", net) == extra
+    for bad in ({"f": print}, {"nan": float("nan")}):
+        with pytest.raises(ol.InputError, match="plain data"):
+            save_checkpoint(tmp_path / "c.npz", net, extra=bad)
+    assert load_checkpoint(tmp_path / "c.npz", net) == extra
+
+
+def unchanged(path, message, net=None, opt=None):
+    """The file is refused, and the network and optimizer stay as they were."""
+    net, opt = (net, opt) if net else make(seed=5)
+    if opt:
+        train(net, opt)
+    weights, t = net.parameters.data.copy(), opt.t if opt else None
+    states = [{k: v.copy() for k, v in layer.state().items()} for layer in net.layers]
+    with pytest.raises(ol.InputError, match=message):
+        load_checkpoint(path, net, opt)
+    np.testing.assert_array_equal(net.parameters.data, weights)
+    assert (opt.t if opt else None) == t
+    for layer, state in zip(net.layers, states, strict=True):
+        for name, values in layer.state().items():
+            np.testing.assert_array_equal(values, state[name])
+
+
+@pytest.fixture
+def saved(tmp_path):
+    net, opt = make()
+    train(net, opt)
+    save_checkpoint(tmp_path / "c.npz", net, opt)
+    return tmp_path / "c.npz"
+
+
+def test_a_flipped_byte_anywhere_is_noticed(saved):
+    """One byte in each of a hundred places over the whole file: headers, arrays, directory."""
+    content = saved.read_bytes()
+    whole = read_checkpoint(saved)
+    for at in np.linspace(0, len(content) - 1, 100).astype(int):
+        damaged = bytearray(content)
+        damaged[at] ^= 0x10
+        saved.write_bytes(bytes(damaged))
+        try:
+            arrays, header = read_checkpoint(saved)
+        except ol.InputError:
+            continue
+        # a byte that carries nothing (a date, padding): then what is read must be what was written
+        assert header == whole[1]
+        assert all((arrays[k] == whole[0][k]).all() for k in whole[0])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.99, 0.9999])
+def test_a_truncated_file_is_refused(saved, share):
+    content = saved.read_bytes()
+    saved.write_bytes(content[: int(share * len(content))])
+    unchanged(saved, "damaged, or no checkpoint")
+
+
+def rewritten(path, **changes):
+    """The archive with some entries replaced, so that every CRC fits."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {e.filename: archive.read(e) for e in archive.infolist()}
+    entries |= changes
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+
+
+def npy(array, **options):
+    content = io.BytesIO()
+    np.lib.format.write_array(content, np.asarray(array), **options)
+    return content.getvalue()
+
+
+def test_changed_weights_with_a_fitting_crc_are_refused(saved):
+    arrays, _ = read_checkpoint(saved)
+    rewritten(saved, **{"weights.npy": npy(arrays["weights"] + 1)})
+    unchanged(saved, "checksum does not fit")
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.system, ("touch exploded",)
+
+
+def test_pickled_objects_are_never_loaded(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rewritten(saved, **{"weights.npy": npy(np.array([Bomb()], dtype=object), allow_pickle=True)})
+    unchanged(saved, "Python objects, which are never loaded")
+    saved.write_bytes(pickle.dumps(Bomb()))
+    unchanged(saved, "damaged, or no checkpoint")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_header_that_lies_about_its_size_allocates_nothing(saved):
+    header = npy(np.zeros(1, np.float32))
+    rewritten(saved, **{"weights.npy": header.replace(b"(1,)", b"(999999999999,)")[: len(header)]})
+    unchanged(saved, "damaged, or no checkpoint")
+
+
+def test_another_format_is_refused(saved, monkeypatch):
+    net, opt = make()
+    monkeypatch.setattr("optimlab.training.checkpoint.FORMAT", 2)
+    save_checkpoint(saved, net, opt)
+    monkeypatch.undo()
+    unchanged(saved, "has format 2, this version reads format 1")
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (lambda: make(dtype="float64"), "another network: it differs in dtype"),
+        (lambda: make(activation="tanh", use_bias=False), "it differs in parameters"),
+        (lambda: (ol.MLP([64, 13, 10], batch_norm=True, dropout=0.3), None), "it differs in layers, parameters"),
+        (lambda: (ol.MLP([64, 12, 10]), None), "it differs in layers"),
+        (lambda: make(rule="sgd"), "rule 'adam', the optimizer's is 'sgd'"),
+    ],
+)
+def test_another_network_or_rule_is_refused(saved, other, message):
+    unchanged(saved, message, *other())
+
+
+def test_an_optimizer_that_is_not_there_is_missed(tmp_path):
+    save_checkpoint(tmp_path / "c.npz", make()[0])
+    unchanged(tmp_path / "c.npz", "holds no optimizer's state")
+
+
+def test_files_that_are_not_there_or_something_else(tmp_path):
+    unchanged(tmp_path / "none.npz", "cannot read .*No such file")
+    unchanged(tmp_path, "cannot read")
+    (tmp_path / "text.npz").write_text("not a checkpoint")
+    unchanged(tmp_path / "text.npz", "damaged, or no checkpoint")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    unchanged(tmp_path / "other.npz", "damaged, or no checkpoint")
+
+
+def test_a_write_that_fails_leaves_the_old_checkpoint_and_nothing_else(saved, monkeypatch):
+    content = saved.read_bytes()
+    net, opt = make(seed=3)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ol.InputError, match="No space left on device"):
+        save_checkpoint(saved, net, opt)
+    assert saved.read_bytes() == content
+    assert [p.name for p in saved.parent.iterdir()] == [saved.name]
+    with pytest.raises(ol.InputError, match="cannot write"):
+        save_checkpoint(saved.parent / "missing" / "c.npz", net, opt)
+
+
+def test_a_disk_that_is_really_full(tmp_path):
+    """A file system of 64 kB, where the machine allows one to be mounted."""
+    if os.getuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("needs root to mount a small file system")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if os.system(f"mount -t tmpfs -o size=64k tmpfs {folder} 2>/dev/null"):
+        pytest.skip("this machine does not allow mounting")
+    try:
+        small = ol.MLP([64, 4, 10], seed=0)
+        save_checkpoint(folder / "c.npz", small)
+        content = (folder / "c.npz").read_bytes()
+        with pytest.raises(ol.InputError, match="No space left on device"):
+            save_checkpoint(folder / "c.npz", ol.MLP([64, 400, 10], seed=0))
+        assert (folder / "c.npz").read_bytes() == content
+        assert [p.name for p in folder.iterdir()] == ["c.npz"]
+    finally:
+        os.system(f"umount {folder}")
+
+
+def test_the_header_is_readable_json(saved):
+    with zipfile.ZipFile(saved) as archive, archive.open("header.npy") as file:
+        header = json.loads(np.lib.format.read_array(file).tobytes())
+    assert header["optimizer"]["rule"] == "adam"
+    assert header["versions"]["optimlab"] == ol.__version__
