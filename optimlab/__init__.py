@@ -55,6 +55,7 @@ from .training import (
     evaluate,
     fit,
     load_checkpoint,
+    load_layers,
     save_checkpoint,
 )
 from .translation import translate
@@ -114,6 +115,7 @@ __all__ = [
     "kernels",
     "layers",
     "load_checkpoint",
+    "load_layers",
     "losses",
     "mc_predict",
     "optimizers",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import optimlab as ol
-from optimlab.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
+from optimlab.training.checkpoint import load_checkpoint, load_layers, read_checkpoint, save_checkpoint
 
 DATA = ol.datasets.load("digits")
 
@@ -218,3 +218,55 @@ def test_the_header_is_readable_json(saved):
         header = json.loads(np.lib.format.read_array(file).tobytes())
     assert header["optimizer"]["rule"] == "adam"
     assert header["versions"]["optimlab"] == ol.__version__
+
+
+# --- transfer
+
+
+def test_named_layers_move_to_another_network(tmp_path):
+    """Trained on ten classes, the first layers serve a network for two; frozen, they stay as they came."""
+    source = ol.MLP([64, 12, 10], batch_norm=True, seed=0)
+    train(source, ol.Adam(source.parameters, lr=0.01), epochs=3)
+    save_checkpoint(tmp_path / "c.npz", source)
+    net = ol.MLP([64, 12, 2], batch_norm=True, seed=1)
+    load_layers(tmp_path / "c.npz", net, ["dense1", "norm1"])
+    for name in ("dense1.W", "dense1.b", "norm1.gamma", "norm1.beta"):
+        np.testing.assert_array_equal(net.parameters[name].data, source.parameters[name].data)
+    np.testing.assert_array_equal(net.layers[1].running_mean, source.layers[1].running_mean)
+    np.testing.assert_array_equal(net.layers[1].running_var, source.layers[1].running_var)
+    fresh = ol.MLP([64, 12, 2], batch_norm=True, seed=1)
+    np.testing.assert_array_equal(net.parameters["dense2.W"].data, fresh.parameters["dense2.W"].data)
+    for group in ("dense1", "norm1"):
+        net.parameters.freeze(group)
+    before = net.parameters["dense1.W"].data.copy()
+    odd = ol.Dataset(DATA.x_train[:200], DATA.y_train[:200] % 2, DATA.x_val, DATA.y_val % 2)
+    history = ol.fit(net, ol.Adam(net.parameters, lr=0.02), odd, epochs=20, batch_size=50)
+    np.testing.assert_array_equal(net.parameters["dense1.W"].data, before)
+    assert history.val_accuracy[-1] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("make_net", "layers", "message"),
+    [
+        (
+            lambda: ol.MLP([64, 12, 10], batch_norm=True),
+            ["dense9"],
+            "unknown layer of the network 'dense9'",
+        ),
+        (lambda: ol.MLP([64, 12, 12, 10]), ["dense1", "dense3"], "unknown layer of the checkpoint 'dense3'"),
+        (
+            lambda: ol.MLP([64, 13, 10]),
+            ["dense1"],
+            r"other arrays in the checkpoint: dense1.W \(64, 12\)",
+        ),
+        (lambda: ol.MLP([64, 12, 10], use_bias=False), ["dense1"], "has other arrays"),
+        (lambda: ol.MLP([64, 12, 10], dtype="float64"), ["dense1"], "is of dtype float32, the network of float64"),
+        (lambda: ol.MLP([64, 12, 10]), "dense1", "layers is a list of names"),
+    ],
+)
+def test_layers_that_do_not_fit_are_refused_and_nothing_changes(saved, make_net, layers, message):
+    net = make_net()
+    before = net.parameters.data.copy()
+    with pytest.raises(ol.InputError, match=message):
+        load_layers(saved, net, layers)
+    np.testing.assert_array_equal(net.parameters.data, before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .callbacks import BestCheckpoint, CSVLogger, EarlyStopping, JSONLogger, LearningRateScheduler
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import load_checkpoint, load_layers, save_checkpoint
 from .history import History
 from .loop import evaluate, fit
 
@@ -17,5 +17,6 @@ __all__ = [
     "evaluate",
     "fit",
     "load_checkpoint",
+    "load_layers",
     "save_checkpoint",
 ]

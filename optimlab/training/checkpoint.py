@@ -10,14 +10,14 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, lookup
 from ..files import write_atomically
 from ..layers import Dropout
 from ..network import Network
@@ -178,3 +178,55 @@ def _describe(network: Network) -> dict[str, Any]:
 
 def _random_layers(network: Network) -> list[Dropout]:
     return [layer for layer in network.layers if isinstance(layer, Dropout)]
+
+
+def load_layers(path: str | Path, network: Network, layers: Sequence[str]) -> None:
+    """Take the named layers' weights and states from a checkpoint of another network: transfer learning.
+
+    A layer must have the same name and shapes in both. Freeze what shall stay, or give it a smaller learning rate::
+
+        load_layers("large.npz", net, ["dense1", "norm1"])
+        net.parameters.freeze("dense1")
+        opt = ol.Adam(net.parameters, lr=1e-3, groups={"norm1": {"lr": 1e-4}})
+
+    Raises
+    ------
+    InputError: as :func:`read_checkpoint`; or a layer that one of the two does not have, or has in another shape.
+        Nothing is changed.
+
+    >>> import tempfile, optimlab as ol
+    >>> path = Path(tempfile.mkdtemp()) / "net.npz"
+    >>> save_checkpoint(path, ol.MLP([4, 3, 2], seed=0))
+    >>> net = ol.MLP([4, 3, 5], seed=1)
+    >>> load_layers(path, net, ["dense1"])
+    >>> bool((net.parameters["dense1.W"].data == ol.MLP([4, 3, 2], seed=0).parameters["dense1.W"].data).all())
+    True
+    """
+    arrays, header = read_checkpoint(path)
+    if isinstance(layers, str):
+        raise InputError(f"layers is a list of names, such as [{layers!r}]")
+    if header["network"]["dtype"] != network.dtype:
+        raise InputError(f"{path} is of dtype {header['network']['dtype']}, the network of {network.dtype}")
+    stored = {entry[1]: entry[0] for entry in header["network"]["layers"]}
+    parameters: dict[str, Any] = {}
+    position = 0
+    for name, shape in header["network"]["parameters"]:
+        size = int(np.prod(shape))
+        # laid out as in parameters.data, see Parameter.view
+        parameters[name] = arrays["weights"][position : position + size].reshape(shape[::-1]).T
+        position += size
+    changes: list[tuple[Any, Any]] = []
+    here = {layer.name: layer for layer in network.layers}
+    for name in layers:
+        lookup("layer of the network", name, here)
+        lookup("layer of the checkpoint", name, stored)
+        ours = {p.name: p.data for p in network.parameters if p.layer == name}
+        ours |= {f"layers/{name}/{key}": values for key, values in here[name].state().items()}
+        theirs = {p: values for p, values in parameters.items() if p.startswith(f"{name}.")}
+        theirs |= {key: values for key, values in arrays.items() if key.startswith(f"layers/{name}/")}
+        if {k: v.shape for k, v in theirs.items()} != {k: tuple(v.shape) for k, v in ours.items()}:
+            shapes = ", ".join(f"{k} {v.shape}" for k, v in theirs.items())
+            raise InputError(f"layer {name} has other arrays in the checkpoint: {shapes or 'none'}")
+        changes += [(ours[key], theirs[key]) for key in ours]
+    for array, values in changes:
+        array[...] = network.backend.asarray(values, network.dtype)
