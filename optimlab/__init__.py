@@ -13,7 +13,9 @@ from that one function. Around it stands a network with hand-written forward and
 from __future__ import annotations
 
 from . import activations, backends, datasets, initializers, kernels, layers, losses, optimizers, rules, schedules
+from .averages import AverageWeights, Ensemble, Snapshots, recompute_statistics
 from .datasets import Dataset
+from .diagnostics import Diagnostics
 from .errors import InputError, RuleError
 from .explanation import explain, first_parting
 from .gradient_check import GradientError, gradcheck
@@ -47,6 +49,7 @@ from .rule_check import assert_rule_matches
 from .schedule_preview import preview
 from .training import (
     BestCheckpoint,
+    Checkpoint,
     CSVLogger,
     EarlyStopping,
     History,
@@ -77,13 +80,17 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adan",
+    "AverageWeights",
     "BestCheckpoint",
     "CSVLogger",
+    "Checkpoint",
     "ClipGlobalNorm",
     "ClipNorm",
     "ClipValue",
     "Dataset",
+    "Diagnostics",
     "EarlyStopping",
+    "Ensemble",
     "GradientError",
     "History",
     "InputError",
@@ -101,6 +108,7 @@ __all__ = [
     "RMSProp",
     "RuleError",
     "ScheduleFreeAdamW",
+    "Snapshots",
     "Standardize",
     "activations",
     "assert_rule_matches",
@@ -120,6 +128,7 @@ __all__ = [
     "mc_predict",
     "optimizers",
     "preview",
+    "recompute_statistics",
     "rules",
     "save_checkpoint",
     "schedules",

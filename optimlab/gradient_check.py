@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import losses
+from . import losses, regularization
 from .activations import Activation
 from .backends import Array, Backend
 from .errors import InputError
 from .layers import Activate, Dropout, Layer
 from .losses import Loss
 from .network import Network, seed_sequence
+from .parameters import stretches
+from .regularization import Penalty
 
 Floats = NDArray[np.float64]
 
@@ -50,6 +52,7 @@ def gradcheck(
     y: Any = None,
     *,
     loss: str | Loss = "softmax_cross_entropy",
+    penalties: Sequence[Penalty] = (),
     training: bool = True,
     directions: int = 10,
     every_entry: bool | None = None,
@@ -83,6 +86,7 @@ def gradcheck(
     ----------
     x: inputs, shape ``(batch, features)``; for a loss the outputs it is given; for an activation also ``(features,)``.
     y: targets, as the loss takes them.
+    penalties: such as ``[ol.L1(1e-3)]``; their values and gradients are added to the loss's.
     training: True for dropout on and batch norm on the batch; False for evaluation mode.
 
     Raises
@@ -127,7 +131,7 @@ def gradcheck(
     else:
         raise InputError(f"expected a network, a layer, an activation, or a loss, got {checked!r}")
     chosen = _linear(generator) if y is None else losses.get(loss)
-    check = _Check(network, x, y, chosen, training, generator)
+    check = _Check(network, x, y, chosen, penalties, training, generator)
     parameters = _Variable(check.twin.parameters.data, check.gradient, "the parameters", check.parameter_name)
     inputs = _Variable(check.x, check.input_gradient, f"the {given}", lambda at: f"entry {list(at)} of the {given}")
 
@@ -220,6 +224,7 @@ class _Check:
         x: Any,
         y: Any,
         loss: Loss,
+        penalties: Sequence[Penalty],
         training: bool,
         generator: np.random.Generator,
     ) -> None:
@@ -231,6 +236,11 @@ class _Check:
         for layer in twin.layers:
             if isinstance(layer, Dropout):
                 layer.hold = True
+        # copies, which do not hold on to the twin's arrays when all is done
+        self.penalties = [copy.copy(p) for p in regularization.checked("penalties", penalties, twin.parameters)]
+        bent = [p for p in self.penalties if getattr(p, "has_kink", False)]
+        groups = [twin.parameters.select(getattr(p, "group", "weights")) for p in bent]
+        self.bent = [twin.parameters.data[part] for members in groups for part in stretches(members)]
         self.x = twin.check_inputs(x).copy()
         shape = (len(self.x), twin.outputs)
         targets = loss.check(backend, y, shape)
@@ -241,7 +251,8 @@ class _Check:
                 outputs = twin.forward(self.x, training)
                 if outputs.shape != shape:
                     raise InputError(f"forward gives outputs of shape {outputs.shape}, expected {shape}")
-                return loss(backend, outputs, targets, buffer)
+                value, gradient = loss(backend, outputs, targets, buffer)
+                return value + self._penalise(add_gradient=False), gradient
 
         self._loss = value_and_gradient
         self._move_off_kinks()
@@ -261,19 +272,33 @@ class _Check:
         if np.shape(dx) != self.x.shape:
             raise InputError(f"backward gives an input gradient of shape {np.shape(dx)}, expected {self.x.shape}")
         self.input_gradient: Floats = dx.copy()
+        self._penalise(add_gradient=True)
         return value
 
-    def _kinked(self) -> list[Activate]:
-        return [layer for layer in self.twin.layers if isinstance(layer, Activate) and layer.activation.has_kink]
+    def _penalise(self, add_gradient: bool) -> float:
+        """The sum of the penalties; their gradients are added to the twin's, or left out."""
+        if not self.penalties:
+            return 0.0
+        parameters = self.twin.parameters
+        before = parameters.grad.copy()
+        value = sum(float(penalty(parameters)) for penalty in self.penalties)
+        if not add_gradient:
+            parameters.grad[...] = before
+        return value
+
+    def _at_kinks(self) -> list[Array]:
+        """The arrays whose zeros are kinks."""
+        layers = [k for k in self.twin.layers if isinstance(k, Activate) and k.activation.has_kink]
+        return [*(layer._x for layer in layers), *self.bent]
 
     def _pattern(self) -> list[Any]:
-        """On which side of its kink each unit is."""
-        return [layer._x > 0 for layer in self._kinked()]
+        """On which side of its kink each unit is, and each weight under a penalty that has one."""
+        return [values > 0 for values in self._at_kinks()]
 
     def _move_off_kinks(self) -> None:
         for _ in range(10):
             self._loss()
-            if not any(bool((abs(layer._x) < STEP / 1000).any()) for layer in self._kinked()):
+            if not any(bool((abs(values) < STEP / 1000).any()) for values in self._at_kinks()):
                 return
             for values in (self.x, self.twin.parameters.data):
                 values += 1e-2 * self.generator.standard_normal(values.shape)

@@ -223,6 +223,15 @@ class BatchNorm(Layer):
         self.running_mean = backend.zeros(self.outputs, dtype)
         self.running_var = backend.zeros(self.outputs, dtype) + 1
 
+    @property
+    def share(self) -> float:
+        """The batch's share in a running average, whatever the convention calls momentum; may be set."""
+        return self.momentum if self.convention == "torch" else 1 - self.momentum
+
+    @share.setter
+    def share(self, value: float) -> None:
+        self.momentum = value if self.convention == "torch" else 1 - value
+
     def state(self) -> dict[str, Array]:
         return {"running_mean": self.running_mean, "running_var": self.running_var}
 
@@ -237,8 +246,7 @@ class BatchNorm(Layer):
             xp.subtract(x, mean, out=x_hat)
             xp.multiply(x_hat, x_hat, out=z)
             var = z.mean(axis=0)
-            torch = self.convention == "torch"
-            new = self.momentum if torch else 1 - self.momentum
+            torch, new = self.convention == "torch", self.share
             for running, batch in (
                 (self.running_mean, mean),
                 (self.running_var, var * (n / (n - 1)) if torch else var),

@@ -202,6 +202,16 @@ class Network:
                     setattr(layer, name, values.astype(dtype))
         return twin
 
+    def learned(self) -> dict[str, Array]:
+        """What training changes, by name: all weights as one array, and each layer's state, such as running
+        statistics. The arrays themselves, not copies.
+
+        >>> list(MLP([4, 3, 2], batch_norm=True).learned())
+        ['weights', 'layers/norm1/running_mean', 'layers/norm1/running_var']
+        """
+        states = {f"layers/{layer.name}/{name}": a for layer in self.layers for name, a in layer.state().items()}
+        return {"weights": self.parameters.data, **states}
+
     def load(self, values: Any) -> None:
         """Set all weights from one flat array laid out as ``parameters.data``."""
         assign(self.parameters, values)

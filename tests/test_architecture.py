@@ -26,6 +26,8 @@ ORDER = [
     "regularization",
     "mc_dropout",
     "optimizers",
+    "averages",
+    "diagnostics",
     "explanation",
     "translation",
     "gradient_check",

@@ -6,10 +6,12 @@ from .callbacks import BestCheckpoint, CSVLogger, EarlyStopping, JSONLogger, Lea
 from .checkpoint import load_checkpoint, load_layers, save_checkpoint
 from .history import History
 from .loop import evaluate, fit
+from .resume import Checkpoint
 
 __all__ = [
     "BestCheckpoint",
     "CSVLogger",
+    "Checkpoint",
     "EarlyStopping",
     "History",
     "JSONLogger",

@@ -1,7 +1,9 @@
 """Callbacks: what is done after each epoch of :func:`optimlab.fit`.
 
 A callback is anything that can be called as ``callback(network, optimizer, history)``; if it returns True, training
-ends. One that also has a method ``on_end(network, optimizer, history)`` is called so once, however training ended.
+ends. One that also has a method ``on_step(network, optimizer)`` is called so after every update; one with
+``on_end(network, optimizer, history)`` once, however training ended. One that remembers things from epoch to epoch has
+``state()``, plain data and arrays by name, and ``load(state, network)``, for :class:`Checkpoint` to keep.
 Names and meanings follow Keras where it has the thing.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +61,13 @@ class Best:
         self.value, self.epoch = values[-1], history.epochs
         return True
 
+    def state(self) -> dict[str, Any]:
+        return {"best": None if not self.epoch else self.value, "best_epoch": self.epoch}
+
+    def load(self, state: dict[str, Any]) -> None:
+        if state["best_epoch"]:
+            self.value, self.epoch = state["best"], state["best_epoch"]
+
 
 class EarlyStopping:
     """Ends training once a measure has not improved for ``patience`` epochs.
@@ -96,6 +106,14 @@ class EarlyStopping:
             restore(network, self._kept)
         return True
 
+    def state(self) -> dict[str, Any]:
+        return {**self.best.state(), "waited": self.waited, **self._kept}
+
+    def load(self, state: dict[str, Any], network: Network) -> None:
+        self.best.load(state)
+        self.waited = state["waited"]
+        self._kept = {name: state[name].copy() for name in network.learned() if name in state}
+
 
 class BestCheckpoint:
     """Keeps the network of the best epoch, and puts it back when training ends, however it ends.
@@ -126,6 +144,13 @@ class BestCheckpoint:
     def on_end(self, network: Network, optimizer: Optimizer, history: History) -> None:
         if self._kept:
             restore(network, self._kept)
+
+    def state(self) -> dict[str, Any]:
+        return {**self.best.state(), **self._kept}
+
+    def load(self, state: dict[str, Any], network: Network) -> None:
+        self.best.load(state)
+        self._kept = {name: state[name].copy() for name in network.learned() if name in state}
 
 
 class LearningRateScheduler:
@@ -171,6 +196,13 @@ class CSVLogger:
                 writer.writeheader()
             writer.writerow(row)
 
+    def state(self) -> dict[str, Any]:
+        return {"header": self._header, "size": _size(self.path) if self._header else 0}
+
+    def load(self, state: dict[str, Any], network: Network) -> None:
+        self._header = state["header"]
+        _cut(self.path, state["size"])
+
 
 class JSONLogger:
     """Appends one line of JSON an epoch to a file.
@@ -187,10 +219,26 @@ class JSONLogger:
         with _opened(self.path, "a") as file:
             file.write(json.dumps(_last_epoch(history), allow_nan=False) + "\n")
 
+    def state(self) -> dict[str, Any]:
+        return {"size": _size(self.path)}
+
+    def load(self, state: dict[str, Any], network: Network) -> None:
+        _cut(self.path, state["size"])
+
 
 def _last_epoch(history: History) -> dict[str, Any]:
     measured = {name: values[-1] for name, values in history.to_dict().items() if isinstance(values, list) and values}
     return {"epoch": history.epochs, **measured}
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _cut(path: Path, size: int) -> None:
+    """Drop the epochs logged after the checkpoint: they are trained and logged again."""
+    if _size(path) > size:
+        os.truncate(path, size)
 
 
 def _opened(path: Path, mode: str) -> Any:

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends import Array
 from ..errors import InputError, lookup
 from ..files import write_atomically
 from ..layers import Dropout
 from ..network import Network
 from ..optimizers import Optimizer
-from .snapshot import learned
 
 FORMAT = 1
 
@@ -30,9 +30,15 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def save_checkpoint(
-    path: str | Path, network: Network, optimizer: Optimizer | None = None, *, extra: Mapping[str, Any] | None = None
+    path: str | Path,
+    network: Network,
+    optimizer: Optimizer | None = None,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    arrays: Mapping[str, Array] | None = None,
 ) -> None:
-    """Write weights, batch-norm statistics, dropout streams, the optimizer's state, and ``extra`` plain data.
+    """Write weights, batch-norm statistics, dropout streams, the optimizer's state, and whatever else is given:
+    ``extra`` plain data, and ``arrays`` by name, which :func:`read_checkpoint` gives back as ``"extra/<name>"``.
 
     Written under a temporary name, flushed and renamed: a checkpoint of that name stays whole until the new one is.
 
@@ -53,7 +59,8 @@ def save_checkpoint(
     from .. import __version__
 
     to_numpy = network.backend.to_numpy
-    arrays: Arrays = {name: to_numpy(values) for name, values in learned(network).items()}
+    stored: Arrays = {name: to_numpy(values) for name, values in network.learned().items()}
+    stored |= {f"extra/{name}": to_numpy(values) for name, values in (arrays or {}).items()}
     header: dict[str, Any] = {
         "format": FORMAT,
         "versions": {"optimlab": __version__, "numpy": np.__version__},
@@ -63,17 +70,17 @@ def save_checkpoint(
         "optimizer": None,
     }
     if optimizer is not None:
-        stored = optimizer.state_dict()
-        arrays |= {f"optimizer/{name}": values for name, values in stored.pop("state").items()}
-        header["optimizer"] = stored
+        state = optimizer.state_dict()
+        stored |= {f"optimizer/{name}": values for name, values in state.pop("state").items()}
+        header["optimizer"] = state
     try:
         text = json.dumps(header, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"extra must be plain data that JSON can hold: {error}") from None
-    arrays["header"] = np.frombuffer(text.encode(), np.uint8)
-    arrays["checksum"] = np.frombuffer(_digest(arrays), np.uint8)
+    stored["header"] = np.frombuffer(text.encode(), np.uint8)
+    stored["checksum"] = np.frombuffer(_digest(stored), np.uint8)
     content = io.BytesIO()
-    np.savez(content, **arrays)  # type: ignore[arg-type]
+    np.savez(content, **stored)  # type: ignore[arg-type]
     write_atomically(Path(path), content.getvalue())
 
 
@@ -97,7 +104,7 @@ def load_checkpoint(path: str | Path, network: Network, optimizer: Optimizer | N
             raise InputError(f"{path} holds no optimizer's state")
         if optimizer.parameters is not network.parameters:
             raise InputError("the optimizer was made for another network's parameters")
-    wanted = learned(network)
+    wanted = network.learned()
     for name, values in wanted.items():
         if name not in arrays or arrays[name].shape != tuple(values.shape):
             raise InputError(f"{path} lacks the array {name!r} in the shape {tuple(values.shape)}")

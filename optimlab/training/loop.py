@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..optimizers import Optimizer
 from ..progress import progress_bar
 from ..regularization import Clip, Constraint, Penalty
 from .history import History
+from .resume import load_run
 
 Callback: TypeAlias = Callable[[Network, Optimizer, History], Any]
 
@@ -37,6 +39,7 @@ def fit(
     constraints: Sequence[Constraint] = (),
     seed: int | np.random.SeedSequence = 0,
     callbacks: Sequence[Callback] = (),
+    resume: str | Path | None = None,
     progress: bool | None = None,
 ) -> History:
     """Train ``network`` on ``data.x_train`` and watch it on ``data.x_val``.
@@ -55,6 +58,8 @@ def fit(
         :mod:`optimlab.regularization` for all three.
     callbacks: called as ``callback(network, optimizer, history)`` after each epoch; one that returns True ends the
         training, with status ``"stopped"``. See :mod:`optimlab.training.callbacks`.
+    resume: a file that :class:`optimlab.Checkpoint` left: the run goes on from there, bit for bit. Network, optimizer,
+        data and options have to be made as they were; ``epochs`` may be more.
     progress: True or False to show a progress bar or not; by default where standard error is a terminal.
 
     Raises
@@ -88,13 +93,15 @@ def fit(
     if clip is not None:
         regularization.checked("clip", [clip], network.parameters)
     order = np.random.default_rng(seed_sequence(seed))
-    history = History(penalty=[] if penalties else None)
-    run = _Run(network, optimizer, loss, batch_size, x, y, penalties, clip, constraints)
+    run = Run(network, optimizer, loss, batch_size, x, y, penalties, clip, constraints, order, callbacks)
+    history = run.history
+    if resume is not None:
+        load_run(resume, run)
     with network.backend.quiet(), progress_bar("training", epochs, shown=progress) as advance:
         try:
-            for _ in range(epochs):
+            for _ in range(history.epochs, epochs):
                 start = time.perf_counter()
-                train_loss, correct, penalty = run.epoch(order.permutation(rows), history)
+                train_loss, correct, penalty = run.epoch()
                 seconds = time.perf_counter() - start
                 entries = {"train_loss": train_loss, "seconds": seconds}
                 if penalties:
@@ -151,8 +158,16 @@ class _Diverged(Exception):
     pass
 
 
-class _Run:
-    """One network, optimizer and training set, and the arrays that batches are gathered into."""
+class Run:
+    """One network, optimizer and training set, the arrays that batches are gathered into, and where training is.
+
+    Attributes
+    ----------
+    history: of the epochs so far.
+    order: draws the order of the rows; ``order_state`` is what its state was when the present epoch began.
+    position: rows of the present epoch that have been trained on.
+    sums: loss, right answers and penalties over those rows.
+    """
 
     def __init__(
         self,
@@ -165,24 +180,38 @@ class _Run:
         penalties: Sequence[Penalty],
         clip: Clip | None,
         constraints: Sequence[Constraint],
+        order: np.random.Generator,
+        callbacks: Sequence[Callback],
     ) -> None:
         self.network, self.optimizer, self.loss, self.batch_size = network, optimizer, loss, batch_size
         self.penalties, self.clip, self.constraints = penalties, clip, constraints
         self.x, self.y = x, y
+        self.history = History(penalty=[] if penalties else None)
+        self.order, self.order_state = order, order.bit_generator.state
+        self.position = 0
+        self.sums: tuple[float, int, float] = (0.0, 0, 0.0)
+        self.callbacks = list(callbacks)
+        self.hooks = [callback.on_step for callback in callbacks if hasattr(callback, "on_step")]
+        for callback in callbacks:
+            if hasattr(callback, "attach"):
+                callback.attach(self)
         backend, rows = network.backend, min(batch_size, len(x))
         self._x = backend.empty((rows, x.shape[1]), network.dtype)
         self._y = backend.empty(y.shape, y.dtype)  # all targets of the epoch, in its order
         self._gradient = backend.empty((network.outputs, rows), network.dtype).T
 
-    def epoch(self, order: Any, history: History) -> tuple[float, int, float]:
-        """Train once on all rows; the loss (mean over rows), how many were classified right, and the penalties."""
-        network, optimizer, backend = self.network, self.optimizer, self.network.backend
+    def epoch(self) -> tuple[float, int, float]:
+        """Train on the rows left of this epoch; its loss (mean over all rows), how many were classified right, and the
+        penalties."""
+        network, optimizer, backend, history = self.network, self.optimizer, self.network.backend, self.history
         penalties, clip, constraints = self.penalties, self.clip, self.constraints
-        rows, indices = len(order), backend.asarray(order)
+        rows = len(self.x)
+        self.order_state = self.order.bit_generator.state
+        indices = backend.asarray(self.order.permutation(rows))
         backend.take(self.y, indices, self._y)
         x_batch, gradient = self._x, self._gradient
-        total, correct, penalised = 0.0, 0, 0.0
-        for start in range(0, rows, self.batch_size):
+        total, correct, penalised = self.sums
+        for start in range(self.position, rows, self.batch_size):
             y = self._y[start : start + self.batch_size]
             n = len(y)
             if n < self.batch_size:
@@ -206,6 +235,11 @@ class _Run:
             for constraint in constraints:
                 constraint(network.parameters)
             history.steps += 1
+            if self.hooks:
+                self.position, self.sums = start + n, (total, correct, penalised)
+                for hook in self.hooks:
+                    hook(network, optimizer)
+        self.position, self.sums = 0, (0.0, 0, 0.0)
         return total / rows, correct, penalised / rows
 
 

@@ -1,4 +1,4 @@
-"""What a network has learned, as named arrays: to keep in memory, or in a file."""
+"""Keep what a network has learned in memory, and put it back."""
 
 from __future__ import annotations
 
@@ -6,20 +6,9 @@ from ..backends import Array
 from ..network import Network
 
 
-def learned(network: Network) -> dict[str, Array]:
-    """The arrays themselves, by name: all weights as one, and each layer's state, such as running statistics.
-
-    >>> import optimlab as ol
-    >>> list(learned(ol.MLP([4, 3, 2], batch_norm=True)))
-    ['weights', 'layers/norm1/running_mean', 'layers/norm1/running_var']
-    """
-    states = {f"layers/{layer.name}/{name}": a for layer in network.layers for name, a in layer.state().items()}
-    return {"weights": network.parameters.data, **states}
-
-
 def snapshot(network: Network) -> dict[str, Array]:
-    """Copies of :func:`learned`."""
-    return {name: array.copy() for name, array in learned(network).items()}
+    """Copies of :meth:`Network.learned`."""
+    return {name: array.copy() for name, array in network.learned().items()}
 
 
 def restore(network: Network, arrays: dict[str, Array]) -> None:
@@ -33,5 +22,5 @@ def restore(network: Network, arrays: dict[str, Array]) -> None:
     >>> bool((net.parameters.data == before["weights"]).all())
     True
     """
-    for name, array in learned(network).items():
+    for name, array in network.learned().items():
         array[...] = arrays[name]

@@ -1,0 +1,211 @@
+"""Is this training healthy? Measured on a few steps of each epoch, and said in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from .errors import count
+from .kernels import mentions, trace
+from .layers import Activate
+from .network import Network
+from .optimizers import Optimizer
+from .rules import LayerRule
+
+HEALTHY = 1e-3
+"""A usual ratio of a step's length to the weights' norm."""
+
+TOO_FAST, TOO_SLOW = 0.05, 1e-6
+DEAD, GAP, RULED = 0.5, 0.1, 0.5
+
+SAMPLE = 1000
+"""How many weights are looked at to tell epsilon's share."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One step looked at closely.
+
+    Attributes
+    ----------
+    step: number of the update, from 1.
+    update_ratio: per weight matrix, ``||w_new - w_old|| / ||w_old||``.
+    gradient_norm: per parameter.
+    dead: per activation layer with a flat side, share of units that gave 0 for every row of the batch.
+    activation: per activation layer, mean and standard deviation of its outputs.
+    eps_ruled: share of (a sample of) the weights whose denominator is more epsilon than second moment; None for a rule
+        without epsilon in a denominator.
+    """
+
+    step: int
+    update_ratio: dict[str, float]
+    gradient_norm: dict[str, float]
+    dead: dict[str, float]
+    activation: dict[str, tuple[float, float]]
+    eps_ruled: float | None
+
+
+@dataclass
+class Diagnostics:
+    """A callback of ``fit`` that looks closely at one step in ``every``.
+
+    The first look is at step ``every``: the step before it leaves a copy of the weights, to see how far they go.
+
+    Attributes
+    ----------
+    measurements: one per step looked at.
+    gap: training minus validation accuracy of the last epoch; None before it, or without accuracies.
+
+    Raises
+    ------
+    InputError: ``every`` is not a whole number of at least 2.
+
+    >>> import optimlab as ol
+    >>> data = ol.datasets.load("digits")
+    >>> net = ol.MLP([64, 32, 10], seed=0)
+    >>> watch = Diagnostics(every=10)
+    >>> history = ol.fit(net, ol.SGD(net.parameters, lr=3.0), data, epochs=2, callbacks=[watch])
+    >>> [m.step for m in watch.measurements]
+    [10, 20, 30]
+    >>> print(watch.verdict())
+    9...% of the units of activation1 are dead: no row of a batch makes them give anything but zero
+    """
+
+    every: int = 50
+    measurements: list[Measurement] = field(default_factory=list)
+    gap: float | None = None
+    _steps: int = 0
+    _before: Any = None
+
+    def __post_init__(self) -> None:
+        count("every", self.every - 1)
+
+    def on_step(self, network: Network, optimizer: Optimizer) -> None:
+        """Called by ``fit`` after each update."""
+        self._steps += 1
+        if (self._steps + 1) % self.every == 0:
+            if self._before is None:
+                self._before = network.parameters.data.copy()
+            else:
+                self._before[...] = network.parameters.data
+        elif self._steps % self.every == 0:
+            self.measurements.append(measure(network, optimizer, self._before, self._steps))
+
+    def state(self) -> dict[str, Any]:
+        """For :class:`optimlab.Checkpoint`."""
+        measured = [asdict(m) for m in self.measurements]
+        before = {} if self._before is None else {"before": self._before}
+        return {"steps": self._steps, "gap": self.gap, "measurements": measured, **before}
+
+    def load(self, state: dict[str, Any], network: Network) -> None:
+        """Go on from :meth:`state`."""
+        self._steps, self.gap = state["steps"], state["gap"]
+        self.measurements = [
+            Measurement(**{**m, "activation": {k: tuple(v) for k, v in m["activation"].items()}})
+            for m in state["measurements"]
+        ]
+        self._before = state["before"].copy() if "before" in state else None
+
+    def __call__(self, network: Network, optimizer: Optimizer, history: Any) -> None:
+        if history.train_accuracy and history.val_accuracy:
+            self.gap = history.train_accuracy[-1] - history.val_accuracy[-1]
+
+    def verdict(self) -> str:
+        """What stands out in the later half of what was measured, a line each; "nothing stands out" otherwise."""
+        recent = self.measurements[len(self.measurements) // 2 :]
+        lines = [line for finding in _FINDINGS for line in finding(recent)]
+        if self.gap is not None and self.gap > GAP:
+            lines.append(
+                f"training accuracy is {100 * self.gap:.0f} points above validation: "
+                "the network overfits; more data, dropout or weight decay would help"
+            )
+        return "\n".join(lines) or ("nothing stands out" if recent else "nothing was measured")
+
+
+def measure(network: Network, optimizer: Optimizer, before: Any, step: int) -> Measurement:
+    """Look at the step just made: ``before`` is the flat array of weights as they were."""
+    xp = network.backend.xp
+    ratio, gradient = {}, {}
+    for p in network.parameters:
+        if p.frozen:
+            continue
+        gradient[p.name] = _norm(xp, p.grad)
+        if p.kind == "weights":
+            old = p.view(before)
+            norm = _norm(xp, old)
+            if norm > 0:
+                ratio[p.name] = _norm(xp, p.data - old) / norm
+    dead, activation = {}, {}
+    for layer in network.layers:
+        if isinstance(layer, Activate):
+            y = layer._y
+            activation[layer.name] = (float(y.mean()), float(y.std()))
+            if layer.activation.has_kink:
+                dead[layer.name] = float((y.max(axis=0) <= 0).mean())
+    return Measurement(step, ratio, gradient, dead, activation, _eps_ruled(network, optimizer, before))
+
+
+def _norm(xp: Any, array: Any) -> float:
+    flat = array.reshape(-1)
+    return float(xp.sqrt(xp.vdot(flat, flat)))
+
+
+def _eps_ruled(network: Network, optimizer: Optimizer, before: Any) -> float | None:
+    """From the rule's own graph, worked out on a sample with epsilon and without.
+
+    The state is that after the step, one step newer than what the step used: for a share of weights that is the same.
+    """
+    if isinstance(optimizer.rule, LayerRule) or "eps" not in optimizer.used:
+        return None
+    graph = trace(optimizer.rule)
+    divisions = [n for n in graph.nodes if n.op == "divide" and mentions(graph, n.args[1], "eps")]
+    if not divisions:
+        return None
+    size = network.parameters.data.size
+    some = slice(None, None, max(1, size // SAMPLE))
+    to_numpy = network.backend.to_numpy
+    arrays = {"w": before, "g": network.parameters.grad, **optimizer.state}
+    arrays = {name: to_numpy(a[some]).astype("float64") for name, a in arrays.items()}
+    with np.errstate(all="ignore"):
+        whole = graph.values(arrays, graph.scalars(t=optimizer.t, **optimizer.used))
+        rest = graph.values(arrays, graph.scalars(t=optimizer.t, **{**optimizer.used, "eps": 0.0}))
+        return max(float((rest[n.args[1]] < 0.5 * whole[n.args[1]]).mean()) for n in divisions)
+
+
+def _speed(recent: list[Measurement]) -> list[str]:
+    lines = []
+    for name in recent[-1].update_ratio if recent else []:
+        ratio = median(m.update_ratio[name] for m in recent if name in m.update_ratio)
+        layer = name.partition(".")[0]
+        if ratio > TOO_FAST:
+            told = "the learning rate is too high"
+        elif ratio < TOO_SLOW:
+            told = "the learning rate is too low, or the gradient does not reach it"
+        else:
+            continue
+        lines.append(f"{layer} moves {100 * ratio:.2g}% of its norm a step: {told}; {100 * HEALTHY:g}% is healthy")
+    return lines
+
+
+def _deaths(recent: list[Measurement]) -> list[str]:
+    shares = {name: median(m.dead[name] for m in recent) for name in (recent[-1].dead if recent else {})}
+    return [
+        f"{100 * share:.0f}% of the units of {name} are dead: no row of a batch makes them give anything but zero"
+        for name, share in shares.items()
+        if share > DEAD
+    ]
+
+
+def _epsilon(recent: list[Measurement]) -> list[str]:
+    shares = [m.eps_ruled for m in recent if m.eps_ruled is not None]
+    if not shares or median(shares) <= RULED:
+        return []
+    return [f"epsilon rules the steps of {100 * median(shares):.0f}% of the weights: it is larger than their gradients"]
+
+
+_FINDINGS = (_speed, _deaths, _epsilon)
+
+__all__ = ["Diagnostics", "Measurement", "measure"]

@@ -1,0 +1,118 @@
+"""Diagnostics: the numbers are those of the step, and the verdict names what was planted."""
+
+import numpy as np
+import pytest
+
+import optimlab as ol
+from optimlab.diagnostics import Diagnostics, measure
+
+DATA = ol.datasets.load("digits")
+
+
+def run(optimizer=ol.Adam, epochs=6, every=10, net=None, data=DATA, **options):
+    net = net or ol.MLP([64, 32, 10], seed=0)
+    watch = Diagnostics(every=every)
+    history = ol.fit(net, optimizer(net.parameters, **options), data, epochs=epochs, callbacks=[watch])
+    return watch, history
+
+
+def test_the_ratio_is_that_of_the_step_itself():
+    """SGD moves by lr times the gradient: the ratio follows from the gradient alone."""
+    seen = []
+
+    def note(network, optimizer, history):
+        pass
+
+    def on_step(network, optimizer):
+        old = network.parameters["dense1.W"].data + 0.1 * network.parameters["dense1.W"].grad
+        moved = 0.1 * np.linalg.norm(network.parameters["dense1.W"].grad)
+        seen.append((moved / np.linalg.norm(old), np.linalg.norm(network.parameters["dense1.b"].grad)))
+
+    note.on_step = on_step
+    net = ol.MLP([64, 16, 10], seed=0)
+    watch = Diagnostics(every=5)
+    ol.fit(net, ol.SGD(net.parameters, lr=0.1), DATA, epochs=2, callbacks=[watch, note])
+    assert [m.step for m in watch.measurements] == [5, 10, 15, 20, 25, 30]
+    for m in watch.measurements:
+        ratio, gradient = seen[m.step - 1]
+        assert m.update_ratio["dense1.W"] == pytest.approx(ratio, rel=1e-4)
+        assert m.gradient_norm["dense1.b"] == pytest.approx(gradient, rel=1e-4)
+
+
+def test_dead_units_and_activation_statistics_are_counted():
+    net = ol.MLP([64, 8, 10], seed=0, dtype="float64")
+    net.parameters["dense1.b"].data[:3] = -1e3  # three of eight units never fire
+    opt = ol.SGD(net.parameters, lr=0.0)
+    x = DATA.x_train[:50]
+    _, gradient = ol.losses.softmax_cross_entropy(net.forward(x, training=True), DATA.y_train[:50])
+    net.backward(gradient)
+    before = net.parameters.data.copy()
+    opt.step()
+    m = measure(net, opt, before, 1)
+    y = np.maximum(x @ net.parameters["dense1.W"].data + net.parameters["dense1.b"].data, 0)
+    assert m.dead["activation1"] == (y.max(axis=0) == 0).mean() >= 3 / 8
+    assert m.activation["activation1"] == pytest.approx((y.mean(), y.std()))
+    assert m.update_ratio == {"dense1.W": 0.0, "dense2.W": 0.0}
+
+
+def test_the_share_that_epsilon_rules():
+    """Adam in the textbook's form: epsilon rules where s_hat < eps / 3 (half the root is a quarter of the sum)."""
+    net = ol.MLP([2000, 1], use_bias=False, dtype="float64")
+    opt = ol.Adam(net.parameters, eps=1e-6)
+    net.parameters.grad[:500], net.parameters.grad[500:] = 1e-9, 1.0
+    before = net.parameters.data.copy()
+    opt.step()
+    net.layers[0].forward(np.zeros((1, 2000)), True)
+    assert measure(net, opt, before, 1).eps_ruled == pytest.approx(0.25)
+    plain = ol.SGD(net.parameters)
+    plain.step()
+    assert measure(net, plain, before, 1).eps_ruled is None
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"lr": 0.003}, "nothing stands out"),
+        ({"lr": 1e-8}, "the learning rate is too low"),
+        ({"lr": 0.1, "epochs": 1, "every": 5}, "of its norm a step: the learning rate is too high; 0.1% is healthy"),
+        ({"lr": 0.001, "eps": 1e-2}, "epsilon rules the steps of"),
+        ({"optimizer": ol.SGD, "lr": 5.0}, "of the units of activation1 are dead"),
+    ],
+)
+def test_the_verdict_names_what_was_planted(options, sentence):
+    watch, _ = run(**options)
+    assert sentence in watch.verdict()
+
+
+def test_overfitting_is_named():
+    few = ol.Dataset(DATA.x_train[:64], DATA.y_train[:64], DATA.x_val, DATA.y_val)
+    watch, history = run(data=few, epochs=100, lr=0.01)
+    assert watch.gap == history.train_accuracy[-1] - history.val_accuracy[-1] > 0.1
+    assert f"training accuracy is {100 * watch.gap:.0f} points above validation" in watch.verdict()
+
+
+def test_nothing_measured_says_so():
+    assert Diagnostics().verdict() == "nothing was measured"
+
+
+def test_training_is_not_disturbed():
+    def train(callbacks):
+        net = ol.MLP([64, 16, 10], seed=0)
+        ol.fit(net, ol.Adam(net.parameters), DATA, epochs=2, callbacks=callbacks)
+        return net.parameters.data
+
+    np.testing.assert_array_equal(train([]), train([Diagnostics(every=3)]))
+
+
+def test_rules_of_whole_tensors_and_frozen_layers_are_measured_too():
+    net = ol.MLP([64, 16, 10], seed=0)
+    net.parameters.freeze("dense1")
+    watch, _ = run(ol.LAMB, net=net)
+    assert set(watch.measurements[-1].update_ratio) == {"dense2.W"}
+    assert watch.measurements[-1].eps_ruled is None
+
+
+@pytest.mark.parametrize("every", [0, 1, 2.5])
+def test_bad_sampling(every):
+    with pytest.raises((ol.InputError, TypeError)):
+        Diagnostics(every=every)

@@ -1,0 +1,186 @@
+"""Stop at any step, go on in a new process: the weights are bit-equal to those of a run that was never stopped."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import optimlab as ol
+from optimlab import rules
+
+DATA = ol.datasets.load("digits")
+RULES = sorted(
+    {name for convention in rules.CONVENTIONS for name in rules.names(convention)} | {"lars", "lamb", "muon"}
+)
+EPOCHS, BATCH = 3, 200  # 6 steps an epoch, the last a short one
+
+
+def cyclic(step):
+    """A triangle between 0.001 and 0.01 with a period of 8 steps."""
+    return 0.001 + 0.009 * (1 - abs(step % 8 / 4 - 1))
+
+
+def make(rule, rich, lr=0.003):
+    net = ol.MLP([64, 12, 10], batch_norm=rich, dropout=0.3 if rich else 0.0, seed=0)
+    conventions = [c for c in rules.CONVENTIONS if rules.find(rule, c)]
+    options = {"convention": conventions[0]} if conventions else {}
+    opt = ol.optimizers.get(rule)(net.parameters, lr=lr, **options)
+    callbacks = [ol.EarlyStopping(patience=50), ol.AverageWeights(net, decay=0.9)] if rich else []
+    return net, opt, callbacks
+
+
+class StopAt:
+    """Ctrl-C after so many steps."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def __call__(self, network, optimizer, history):
+        pass
+
+    def on_step(self, network, optimizer):
+        self.step -= 1
+        if self.step == 0:
+            raise KeyboardInterrupt
+
+
+def fit(made, path, stop=None, **options):
+    net, opt, callbacks = made
+    # the same callbacks in both runs: the one that stops must be there, and do nothing, when the run goes on
+    callbacks = [*callbacks, ol.Checkpoint(path, every=1), StopAt(stop or -1)]
+    return ol.fit(net, opt, DATA, epochs=EPOCHS, batch_size=BATCH, callbacks=callbacks, seed=3, **options)
+
+
+@pytest.mark.parametrize("lr", [0.003, cyclic], ids=["constant", "cyclic"])
+@pytest.mark.parametrize("rich", [False, True], ids=["plain", "batch norm, dropout, average"])
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_goes_on_bit_for_bit_from_a_random_step(rule, rich, lr, tmp_path):
+    whole = make(rule, rich, lr)
+    history = fit(whole, tmp_path / "whole.npz")
+    stop = int(np.random.default_rng(RULES.index(rule)).integers(1, 18))
+    stopped = fit(make(rule, rich, lr), tmp_path / "run.npz", stop)
+    assert stopped.status == "interrupted"
+    again = make(rule, rich, lr)
+    resumed = fit(again, tmp_path / "run.npz", resume=tmp_path / "run.npz")
+    for name, values in whole[0].learned().items():
+        np.testing.assert_array_equal(again[0].learned()[name], values)
+    for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "steps"):
+        assert getattr(resumed, name) == getattr(history, name), name
+    if rich:
+        with whole[2][1].applied(), again[2][1].applied():
+            np.testing.assert_array_equal(again[0].parameters.data, whole[0].parameters.data)
+        assert again[2][0].best.value == whole[2][0].best.value
+
+
+@pytest.mark.parametrize("stop", range(1, 19))
+def test_every_step_can_be_the_last(stop, tmp_path):
+    """The steps of a short last batch and of an epoch's end among them."""
+    whole = make("adam", True)
+    fit(whole, tmp_path / "whole.npz")
+    fit(make("adam", True), tmp_path / "run.npz", stop)
+    again = make("adam", True)
+    fit(again, tmp_path / "run.npz", resume=tmp_path / "run.npz")
+    np.testing.assert_array_equal(again[0].parameters.data, whole[0].parameters.data)
+
+
+SCRIPT = textwrap.dedent("""
+    import os, signal, sys
+    import numpy as np
+    import optimlab as ol
+
+    path, out, kill = sys.argv[1], sys.argv[2], int(sys.argv[3])
+
+    class Kill:
+        def __call__(self, network, optimizer, history): pass
+        def on_step(self, network, optimizer):
+            if optimizer.t == kill:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    net = ol.MLP([64, 12, 10], batch_norm=True, dropout=0.3, seed=0)
+    opt = ol.Nadam(net.parameters, lr=0.01)
+    average = ol.AverageWeights(net, decay=0.9)
+    callbacks = [average, ol.CSVLogger(out + ".csv"), ol.Diagnostics(every=4), ol.Checkpoint(path, every=3), Kill()]
+    resume = path if os.path.exists(path) else None
+    ol.fit(net, opt, ol.datasets.load("digits"), epochs=4, batch_size=100, callbacks=callbacks, resume=resume)
+    average.swap()
+    np.save(out, net.parameters.data)
+""")
+
+
+def test_killed_and_resumed_in_new_processes(tmp_path):
+    """SIGKILL three times, wherever it strikes; each start goes on from the last checkpoint."""
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+
+    def run(name, kill=0):
+        paths = [str(tmp_path / f"{name}.npz"), str(tmp_path / f"{name}.npy"), str(kill)]
+        return subprocess.run([sys.executable, str(script), *paths], capture_output=True, text=True, check=False)
+
+    assert run("whole").returncode == 0
+    for kill in (7, 20, 33):
+        assert run("killed", kill).returncode == -9
+    last = run("killed")
+    assert last.returncode == 0, last.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "killed.npy"), np.load(tmp_path / "whole.npy"))
+    logs = [(tmp_path / f"{name}.npy.csv").read_text().splitlines() for name in ("whole", "killed")]
+    without_seconds = [[line.split(",")[:6] for line in log] for log in logs]
+    assert without_seconds[0] == without_seconds[1]
+
+
+def test_more_epochs_may_follow(tmp_path):
+    whole = make("adam", False)
+    fit(whole, tmp_path / "a.npz")
+    again = make("adam", False)
+    net, opt, _ = again
+    callbacks = [ol.Checkpoint(tmp_path / "b.npz", every=1), StopAt(-1)]
+    ol.fit(net, opt, DATA, epochs=1, batch_size=BATCH, callbacks=callbacks, seed=3)
+    fit(make_and_keep := make("adam", False), tmp_path / "b.npz", resume=tmp_path / "b.npz")
+    np.testing.assert_array_equal(make_and_keep[0].parameters.data, whole[0].parameters.data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 100}, "of another run: batch_size 200, now 100"),
+        ({"penalties": [ol.L2(1e-4)]}, "of another run: penalties"),
+        ({"callbacks": []}, "with other callbacks: Checkpoint, StopAt"),
+    ],
+)
+def test_another_run_is_refused_and_nothing_changes(change, message, tmp_path):
+    fit(make("adam", False), tmp_path / "run.npz", stop=4)
+    net, opt, _ = make("adam", False)
+    before = net.parameters.data.copy()
+    callbacks = [ol.Checkpoint(tmp_path / "new.npz"), StopAt(-1)]
+    options = {"epochs": EPOCHS, "batch_size": BATCH, "callbacks": callbacks, **change}
+    with pytest.raises(ol.InputError, match=message):
+        ol.fit(net, opt, DATA, resume=tmp_path / "run.npz", **options)
+    np.testing.assert_array_equal(net.parameters.data, before)
+    assert opt.t == 0
+
+
+def test_other_files_are_refused(tmp_path):
+    made = make("adam", False)
+    with pytest.raises(ol.InputError, match="cannot read"):
+        fit(made, tmp_path / "x.npz", resume=tmp_path / "none.npz")
+    ol.save_checkpoint(tmp_path / "net.npz", made[0], made[1])
+    with pytest.raises(ol.InputError, match="of a network, not of a run"):
+        fit(made, tmp_path / "x.npz", resume=tmp_path / "net.npz")
+    fit(make("adam", False), tmp_path / "run.npz", stop=4)
+    with pytest.raises(ol.InputError, match="rule 'adam', the optimizer's is 'sgd'"):
+        fit(make("sgd", False), tmp_path / "x.npz", resume=tmp_path / "run.npz")
+    content = (tmp_path / "run.npz").read_bytes()
+    (tmp_path / "run.npz").write_bytes(content[:-100])
+    with pytest.raises(ol.InputError, match="damaged"):
+        fit(make("adam", False), tmp_path / "x.npz", resume=tmp_path / "run.npz")
+
+
+def test_what_a_run_keeps_is_plain_json(tmp_path):
+    from optimlab.training.checkpoint import read_checkpoint
+
+    fit(make("adam", True), tmp_path / "run.npz", stop=8)
+    _, header = read_checkpoint(tmp_path / "run.npz")
+    assert json.loads(json.dumps(header))["extra"]["position"] == 400
+    assert header["extra"]["history"]["steps"] == 8
