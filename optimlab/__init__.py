@@ -55,11 +55,13 @@ from .training import (
     History,
     JSONLogger,
     LearningRateScheduler,
+    ReduceLROnPlateau,
     evaluate,
     fit,
     load_checkpoint,
     load_layers,
     save_checkpoint,
+    verify_resume,
 )
 from .translation import translate
 
@@ -106,6 +108,7 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSProp",
+    "ReduceLROnPlateau",
     "RuleError",
     "ScheduleFreeAdamW",
     "Snapshots",
@@ -133,4 +136,5 @@ __all__ = [
     "save_checkpoint",
     "schedules",
     "translate",
+    "verify_resume",
 ]

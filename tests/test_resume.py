@@ -18,17 +18,22 @@ RULES = sorted(
 EPOCHS, BATCH = 3, 200  # 6 steps an epoch, the last a short one
 
 
-def cyclic(step):
-    """A triangle between 0.001 and 0.01 with a period of 8 steps."""
-    return 0.001 + 0.009 * (1 - abs(step % 8 / 4 - 1))
+RATES = {
+    "constant": 0.003,
+    "cyclic": ol.schedules.CyclicLR(0.001, 0.01, up=4),
+    "plateau": 0.003,
+    "one-cycle": ol.schedules.OneCycle(0.01, total=18),
+}
 
 
-def make(rule, rich, lr=0.003):
+def make(rule, rich, schedule="constant"):
     net = ol.MLP([64, 12, 10], batch_norm=rich, dropout=0.3 if rich else 0.0, seed=0)
     conventions = [c for c in rules.CONVENTIONS if rules.find(rule, c)]
     options = {"convention": conventions[0]} if conventions else {}
-    opt = ol.optimizers.get(rule)(net.parameters, lr=lr, **options)
+    opt = ol.optimizers.get(rule)(net.parameters, lr=RATES[schedule], **options)
     callbacks = [ol.EarlyStopping(patience=50), ol.AverageWeights(net, decay=0.9)] if rich else []
+    if schedule == "plateau":  # so touchy that it cuts in these few epochs
+        callbacks.append(ol.ReduceLROnPlateau("val_loss", factor=0.5, patience=0, threshold=0.5))
     return net, opt, callbacks
 
 
@@ -54,16 +59,16 @@ def fit(made, path, stop=None, **options):
     return ol.fit(net, opt, DATA, epochs=EPOCHS, batch_size=BATCH, callbacks=callbacks, seed=3, **options)
 
 
-@pytest.mark.parametrize("lr", [0.003, cyclic], ids=["constant", "cyclic"])
+@pytest.mark.parametrize("schedule", RATES)
 @pytest.mark.parametrize("rich", [False, True], ids=["plain", "batch norm, dropout, average"])
 @pytest.mark.parametrize("rule", RULES)
-def test_every_rule_goes_on_bit_for_bit_from_a_random_step(rule, rich, lr, tmp_path):
-    whole = make(rule, rich, lr)
+def test_every_rule_goes_on_bit_for_bit_from_a_random_step(rule, rich, schedule, tmp_path):
+    whole = make(rule, rich, schedule)
     history = fit(whole, tmp_path / "whole.npz")
-    stop = int(np.random.default_rng(RULES.index(rule)).integers(1, 18))
-    stopped = fit(make(rule, rich, lr), tmp_path / "run.npz", stop)
+    stop = int(np.random.default_rng([RULES.index(rule), list(RATES).index(schedule)]).integers(1, 19))
+    stopped = fit(make(rule, rich, schedule), tmp_path / "run.npz", stop)
     assert stopped.status == "interrupted"
-    again = make(rule, rich, lr)
+    again = make(rule, rich, schedule)
     resumed = fit(again, tmp_path / "run.npz", resume=tmp_path / "run.npz")
     for name, values in whole[0].learned().items():
         np.testing.assert_array_equal(again[0].learned()[name], values)
@@ -184,3 +189,24 @@ def test_what_a_run_keeps_is_plain_json(tmp_path):
     _, header = read_checkpoint(tmp_path / "run.npz")
     assert json.loads(json.dumps(header))["extra"]["position"] == 400
     assert header["extra"]["history"]["steps"] == 8
+
+
+def test_the_plateau_of_the_matrix_does_cut(tmp_path):
+    history = fit(make("adam", False, "plateau"), tmp_path / "run.npz")
+    assert history.lr[-1] < history.lr[0]
+
+
+def test_verify_resume_passes_what_resumes_and_fails_what_does_not():
+    stops = ol.verify_resume(lambda: make("nadam", True, "one-cycle"), DATA, batch_size=BATCH, stops=4, seed=1)
+    assert len(stops) == 4
+    made = []
+
+    def forgetful():
+        """A rate that remembers how often it was asked, and of which nothing is kept."""
+        net = ol.MLP([64, 8, 10], seed=0)
+        asked = iter(range(10**6))
+        made.append(net)
+        return net, ol.SGD(net.parameters, lr=lambda step: 0.1 / (1 + next(asked))), []
+
+    with pytest.raises(AssertionError, match=r"stopped at step \d+ of 18 and resumed, weights differs"):
+        ol.verify_resume(forgetful, DATA, batch_size=BATCH, seed=1)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from .callbacks import BestCheckpoint, CSVLogger, EarlyStopping, JSONLogger, LearningRateScheduler
+from .callbacks import (
+    BestCheckpoint,
+    CSVLogger,
+    EarlyStopping,
+    JSONLogger,
+    LearningRateScheduler,
+    ReduceLROnPlateau,
+)
 from .checkpoint import load_checkpoint, load_layers, save_checkpoint
 from .history import History
 from .loop import evaluate, fit
-from .resume import Checkpoint
+from .resume import Checkpoint, verify_resume
 
 __all__ = [
     "BestCheckpoint",
@@ -16,9 +23,11 @@ __all__ = [
     "History",
     "JSONLogger",
     "LearningRateScheduler",
+    "ReduceLROnPlateau",
     "evaluate",
     "fit",
     "load_checkpoint",
     "load_layers",
     "save_checkpoint",
+    "verify_resume",
 ]

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .. import schedules
 from ..backends import Array
 from ..errors import InputError, count, lookup, number
 from ..network import Network
@@ -172,6 +173,44 @@ class LearningRateScheduler:
 
     def __call__(self, network: Network, optimizer: Optimizer, history: History) -> None:
         optimizer.lr = self.schedule(history.epochs)
+
+
+class ReduceLROnPlateau:
+    """Cuts the learning rate when a measure no longer improves.
+
+    Keyword arguments and meanings as in :class:`optimlab.schedules.ReduceLROnPlateau`: ``factor``, ``patience``,
+    ``threshold``, ``cooldown``, ``min_lr``, ``convention``; the mode follows from the measure.
+
+    >>> import optimlab as ol
+    >>> net = ol.MLP([64, 10], seed=0)
+    >>> cut = ReduceLROnPlateau("val_loss", factor=0.5, patience=1)
+    >>> history = ol.fit(
+    ...     net, ol.SGD(net.parameters, lr=8.0), ol.datasets.load("digits"), epochs=10, callbacks=[cut]
+    ... )
+    >>> history.lr[0], history.lr[-1] < 8.0
+    (8.0, True)
+    """
+
+    def __init__(self, monitor: str = "val_loss", **options: Any) -> None:
+        self.best = Best(monitor)
+        self.options = {"mode": "max" if self.best.rises else "min", **options}
+        schedules.ReduceLROnPlateau(1.0, **self.options)  # bad options are refused now, not after an epoch
+        self.plateau: schedules.ReduceLROnPlateau | None = None
+
+    def __call__(self, network: Network, optimizer: Optimizer, history: History) -> None:
+        self.best.improves(history)
+        if self.plateau is None:
+            self.plateau = schedules.ReduceLROnPlateau(optimizer.lr, **self.options)
+        optimizer.lr = self.plateau(getattr(history, self.best.monitor)[-1])
+
+    def state(self) -> dict[str, Any]:
+        return {"plateau": None if self.plateau is None else self.plateau.state(), **self.best.state()}
+
+    def load(self, state: dict[str, Any], network: Network) -> None:
+        self.best.load(state)
+        if state["plateau"] is not None:
+            self.plateau = schedules.ReduceLROnPlateau(1.0, **self.options)
+            self.plateau.load(state["plateau"])
 
 
 class CSVLogger:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ..datasets import Dataset
 from ..errors import InputError, count
 from ..network import Network
 from ..optimizers import Optimizer
@@ -64,7 +70,7 @@ def save_run(path: str | Path, run: Run) -> None:
         state = callback.state() if hasattr(callback, "state") else {}
         own = {name: value for name, value in state.items() if run.network.backend.owns(value)}
         arrays |= {f"{k}/{name}": value for name, value in own.items()}
-        plain.append([_kind(callback), {name: value for name, value in state.items() if name not in own}])
+        plain.append([_kind(callback), {n: _finite(value) for n, value in state.items() if n not in own}])
     extra = {
         "config": _config(run),
         "history": run.history.to_dict(),
@@ -108,6 +114,76 @@ def load_run(path: str | Path, run: Run) -> None:
     run.history.status, run.history.diverged_step = "completed", None
     run.order.bit_generator.state = extra["order"]
     run.position, run.sums, run.optimizer.used = extra["position"], tuple(extra["sums"]), extra["used"]
+
+
+def verify_resume(
+    make: Callable[[], tuple[Network, Optimizer, Sequence[Any]]],
+    data: Dataset,
+    *,
+    epochs: int = 3,
+    stops: int = 3,
+    seed: int = 0,
+    **options: Any,
+) -> list[int]:
+    """Prove that a run of yours resumes bit for bit: stop it at random steps, go on, and compare.
+
+    ``make()`` gives a new network, optimizer and list of callbacks, the same each time. Returns the steps it was
+    stopped at. ``options`` are those of ``fit``.
+
+    Raises
+    ------
+    AssertionError: naming the step and the array that differs.
+
+    >>> import optimlab as ol
+    >>> def make():
+    ...     net = ol.MLP([64, 8, 10], batch_norm=True, dropout=0.2, seed=0)
+    ...     return net, ol.Adam(net.parameters, lr=ol.schedules.OneCycle(0.01, total=51)), [ol.AverageWeights(net)]
+    >>> len(verify_resume(make, ol.datasets.load("digits"), stops=2))
+    2
+    """
+    from .loop import fit
+
+    class Stop:
+        def __init__(self, step: int) -> None:
+            self.step = step
+
+        def __call__(self, network: Network, optimizer: Optimizer, history: Any) -> None:
+            pass
+
+        def on_step(self, network: Network, optimizer: Optimizer) -> None:
+            self.step -= 1
+            if not self.step:
+                raise KeyboardInterrupt
+
+    def run(path: Path, stop: int = 0, resume: Path | None = None) -> tuple[Network, Optimizer, int]:
+        network, optimizer, callbacks = make()
+        extra = [*callbacks, Checkpoint(path, every=1), Stop(stop)]
+        history = fit(network, optimizer, data, epochs=epochs, callbacks=extra, resume=resume, **options)
+        return network, optimizer, history.steps
+
+    generator = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.npz"
+        whole, first, steps = run(path)
+        chosen = [int(k) for k in generator.integers(1, steps + 1, stops)]
+        for stop in chosen:
+            path.unlink()
+            run(path, stop)
+            again, second, _ = run(path, resume=path)
+            ours, theirs = {**again.learned(), **second.state}, {**whole.learned(), **first.state}
+            for name in theirs:
+                if not bool((ours[name] == theirs[name]).all()):
+                    raise AssertionError(f"stopped at step {stop} of {steps} and resumed, {name} differs")
+    return chosen
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: a measurement that is one becomes None."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _config(run: Run) -> dict[str, Any]:
