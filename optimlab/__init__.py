@@ -44,6 +44,7 @@ from .optimizers import (
     RMSProp,
     ScheduleFreeAdamW,
 )
+from .range_finder import find_lr
 from .regularization import L1, L2, ClipGlobalNorm, ClipNorm, ClipValue, MaxNorm
 from .rule_check import assert_rule_matches
 from .schedule_preview import preview
@@ -60,6 +61,7 @@ from .training import (
     fit,
     load_checkpoint,
     load_layers,
+    resume,
     save_checkpoint,
     verify_resume,
 )
@@ -119,6 +121,7 @@ __all__ = [
     "datasets",
     "evaluate",
     "explain",
+    "find_lr",
     "first_parting",
     "fit",
     "gradcheck",
@@ -132,6 +135,7 @@ __all__ = [
     "optimizers",
     "preview",
     "recompute_statistics",
+    "resume",
     "rules",
     "save_checkpoint",
     "schedules",

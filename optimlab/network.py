@@ -38,6 +38,7 @@ class Network:
     ----------
     layers: the list of layers, each with a unique ``name`` such as ``dense1``.
     parameters: all weights and gradients, see :class:`optimlab.parameters.Parameters`.
+    recipe: arguments of :class:`MLP` that make a network like this one, as plain data; None where there are none.
 
     Raises
     ------
@@ -93,6 +94,7 @@ class Network:
         self.parameters = Parameters([p for p, _ in made], self.dtype, self.backend)
         self._lowest = (-1, 0)
         self._rows = 0
+        self.recipe: dict[str, Any] | None = None
         for parameter, values in made:
             parameter.data[...] = self.backend.asarray(values, self.dtype)
 
@@ -193,6 +195,7 @@ class Network:
             if dtype not in DTYPES:
                 raise unknown("dtype", dtype, DTYPES)
             twin.dtype = twin.parameters.dtype = dtype
+            twin.recipe = twin.recipe and {**twin.recipe, "dtype": dtype}
             flat = twin.parameters
             flat.data, flat.grad = flat.data.astype(dtype), flat.grad.astype(dtype)
             flat.rebind()
@@ -290,6 +293,18 @@ class MLP(Network):
                 layers += [Dropout(inputs, dropout)] if rate else []
             layers.append(Dense(inputs, outputs, use_bias=use_bias, initializer=chosen, convention=convention))
         super().__init__(layers, seed=seed, dtype=dtype, backend=backend)
+        named = [name for name, known in activations.ACTIVATIONS.items() if known == f]
+        if named:
+            self.recipe = {
+                "sizes": sizes,
+                "activation": named[0],
+                "batch_norm": batch_norm,
+                "dropout": rate,
+                "use_bias": use_bias,
+                "convention": convention,
+                "dtype": self.dtype,
+                "backend": self.backend.name,
+            }
 
 
 def seed_sequence(seed: int | np.random.SeedSequence) -> np.random.SeedSequence:

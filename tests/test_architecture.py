@@ -38,6 +38,7 @@ ORDER = [
     "training",
     "study",
     "plotting",
+    "range_finder",
     "schedule_preview",
     "cli",
     "pytest_plugin",

@@ -210,3 +210,67 @@ def test_verify_resume_passes_what_resumes_and_fails_what_does_not():
 
     with pytest.raises(AssertionError, match=r"stopped at step \d+ of 18 and resumed, weights differs"):
         ol.verify_resume(forgetful, DATA, batch_size=BATCH, seed=1)
+
+
+# --- from the file alone
+
+
+def schedule_of_everything():
+    s = ol.schedules
+    return s.Chain([s.Warmup(s.StepLR(0.01, step_size=3), steps=4), s.CosineAnnealing(0.005, total=8)], [8])
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options"),
+    [
+        ("adam", {"lr": 0.01}),
+        ("nadam", {"convention": "keras", "lr": ol.schedules.OneCycle(0.02, total=18)}),
+        ("adamw", {"lr": schedule_of_everything(), "groups": {"biases": {"weight_decay": 0.0}}}),
+        ("lamb", {"lr": 0.01}),
+        ("momentum", {"convention": "torch", "dampening": 0.5}),
+    ],
+)
+@pytest.mark.parametrize("activation", ["relu", "gelu_tanh"])
+def test_a_run_goes_on_from_its_file_alone(optimizer, options, activation, tmp_path):
+    def train(path, **more):
+        net = ol.MLP([64, 12, 10], activation=activation, batch_norm="after", dropout=0.2, seed=0)
+        net.parameters.freeze("dense1.b")
+        opt = ol.optimizers.get(optimizer)(net.parameters, **options)
+        ol.fit(net, opt, DATA, epochs=EPOCHS, batch_size=BATCH, callbacks=[ol.Checkpoint(path, every=7)], **more)
+        return net
+
+    whole = train(tmp_path / "run.npz")  # the last checkpoint is of step 14 of 18
+    again = ol.resume(tmp_path / "run.npz")
+    for name, values in whole.learned().items():
+        np.testing.assert_array_equal(again.network.learned()[name], values)
+    assert again.history.steps == 18
+
+
+def test_what_a_file_cannot_say_is_asked_for(tmp_path):
+    def saved(net, opt, data=DATA, callbacks=()):
+        path = tmp_path / "run.npz"
+        ol.fit(net, opt, data, epochs=1, batch_size=BATCH, callbacks=[*callbacks, ol.Checkpoint(path, every=1)])
+        return path
+
+    def sign_descent(w, g, *, lr=0.01):
+        return w - lr * np.sign(g)
+
+    net = ol.MLP([64, 10])
+    for opt, message in (
+        (ol.Optimizer(net.parameters, sign_descent), "how its optimizer was made"),
+        (ol.SGD(net.parameters, lr=lambda step: 0.1), "how its optimizer was made"),
+        (ol.SGD(net.parameters, lr=ol.schedules.Warmup(lambda k: 0.1, steps=2)), "how its optimizer was made"),
+    ):
+        with pytest.raises(ol.InputError, match=message):
+            ol.resume(saved(net, opt))
+    other = ol.MLP([64, 8, 10], activation=ol.activations.LeakyReLU(0.2))
+    with pytest.raises(ol.InputError, match="how its network was made"):
+        ol.resume(saved(other, ol.SGD(other.parameters)))
+    mine = ol.Dataset(DATA.x_train, DATA.y_train)
+    with pytest.raises(ol.InputError, match="give the run's own as data="):
+        ol.resume(saved(net, ol.SGD(net.parameters), mine))
+    with pytest.raises(ol.InputError, match="give the run's callbacks, made as they were: AverageWeights, Checkpoint"):
+        ol.resume(saved(net, ol.SGD(net.parameters), callbacks=[ol.AverageWeights(net)]))
+    ol.save_checkpoint(tmp_path / "net.npz", net)
+    with pytest.raises(ol.InputError, match="not of a run"):
+        ol.resume(tmp_path / "net.npz")

@@ -13,7 +13,7 @@ from .callbacks import (
 from .checkpoint import load_checkpoint, load_layers, save_checkpoint
 from .history import History
 from .loop import evaluate, fit
-from .resume import Checkpoint, verify_resume
+from .resume import Checkpoint, resume, verify_resume
 
 __all__ = [
     "BestCheckpoint",
@@ -28,6 +28,7 @@ __all__ = [
     "fit",
     "load_checkpoint",
     "load_layers",
+    "resume",
     "save_checkpoint",
     "verify_resume",
 ]

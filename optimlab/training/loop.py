@@ -94,6 +94,7 @@ def fit(
         regularization.checked("clip", [clip], network.parameters)
     order = np.random.default_rng(seed_sequence(seed))
     run = Run(network, optimizer, loss, batch_size, x, y, penalties, clip, constraints, order, callbacks)
+    run.epochs, run.data = epochs, data.name
     history = run.history
     if resume is not None:
         load_run(resume, run)
@@ -164,6 +165,7 @@ class Run:
     Attributes
     ----------
     history: of the epochs so far.
+    epochs, data: how many there are to be, and the name of the data set.
     order: draws the order of the rows; ``order_state`` is what its state was when the present epoch began.
     position: rows of the present epoch that have been trained on.
     sums: loss, right answers and penalties over those rows.
@@ -188,6 +190,7 @@ class Run:
         self.x, self.y = x, y
         self.history = History(penalty=[] if penalties else None)
         self.order, self.order_state = order, order.bit_generator.state
+        self.epochs, self.data = 0, ""
         self.position = 0
         self.sums: tuple[float, int, float] = (0.0, 0, 0.0)
         self.callbacks = list(callbacks)

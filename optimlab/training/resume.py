@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .. import datasets, optimizers, rules, schedules
 from ..datasets import Dataset
-from ..errors import InputError, count
-from ..network import Network
+from ..errors import InputError, count, lookup
+from ..network import MLP, Network
 from ..optimizers import Optimizer
 from .checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
+from .history import History
 
 if TYPE_CHECKING:
     from .loop import Run
@@ -78,6 +81,7 @@ def save_run(path: str | Path, run: Run) -> None:
         "position": run.position,
         "sums": list(run.sums),
         "used": run.optimizer.used,
+        "recipe": _recipe(run),
         "callbacks": plain,
     }
     save_checkpoint(path, run.network, run.optimizer, extra=extra, arrays=arrays)
@@ -114,6 +118,130 @@ def load_run(path: str | Path, run: Run) -> None:
     run.history.status, run.history.diverged_step = "completed", None
     run.order.bit_generator.state = extra["order"]
     run.position, run.sums, run.optimizer.used = extra["position"], tuple(extra["sums"]), extra["used"]
+
+
+class Resumed(NamedTuple):
+    """What :func:`resume` gives back."""
+
+    network: Network
+    optimizer: Optimizer
+    history: History
+
+
+def resume(
+    path: str | Path,
+    *,
+    data: Dataset | None = None,
+    epochs: int | None = None,
+    callbacks: Sequence[Any] | None = None,
+    **options: Any,
+) -> Resumed:
+    """Go on with a run from its file alone: network, optimizer and data set are made anew as the file says.
+
+    For what a file can say in plain data: an MLP with a named activation, an optimizer known by name with numbers or
+    schedules of :mod:`optimlab.schedules`, a data set known by name. Otherwise give ``data``, ``callbacks`` (those of
+    the run, in their order) and options such as ``penalties`` as they were, or make everything yourself and call
+    ``fit(..., resume=path)``.
+
+    Raises
+    ------
+    InputError: no such file, damaged, not of a run; or something of the run cannot be made from the file.
+
+    >>> import tempfile, optimlab as ol
+    >>> path = Path(tempfile.mkdtemp()) / "run.npz"
+    >>> net = ol.MLP([64, 16, 10], batch_norm=True, seed=0)
+    >>> opt = ol.Adam(net.parameters, lr=ol.schedules.StepLR(0.01, step_size=20))
+    >>> history = ol.fit(net, opt, ol.datasets.load("digits"), epochs=3, callbacks=[Checkpoint(path, every=17)])
+    >>> again = resume(path, epochs=5)
+    >>> again.history.epochs, again.history.train_loss[:3] == history.train_loss
+    (5, True)
+    """
+    from .loop import fit
+
+    _, header = read_checkpoint(path)
+    recipe = header["extra"].get("recipe")
+    if recipe is None:
+        raise InputError(f"{path} is a checkpoint of a network, not of a run")
+    for part, advice in (("network", "an MLP with a named activation"), ("optimizer", "an optimizer known by name")):
+        if recipe[part] is None:
+            raise InputError(f"{path} cannot say how its {part} was made, since it is not {advice}; use fit(resume=)")
+    if data is None:
+        data = datasets.load(recipe["data"]) if recipe["data"] in datasets.DATASETS else None
+        if data is None:
+            raise InputError(f"{path} does not name a known data set; give the run's own as data=")
+    if callbacks is None:
+        kinds = [kind for kind, _ in header["extra"]["callbacks"]]
+        if kinds != ["Checkpoint"]:
+            raise InputError(f"give the run's callbacks, made as they were: {', '.join(kinds)}")
+        callbacks = [Checkpoint(path, recipe["every"])]
+    network = MLP(**recipe["network"])
+    made = recipe["optimizer"]
+    own = {name: {k: _schedule(v) for k, v in values.items()} for name, values in made["groups"].items()}
+    values = {name: _schedule(value) for name, value in made["hyperparameters"].items()}
+    for frozen in recipe["frozen"]:
+        network.parameters.freeze(frozen)
+    optimizer = optimizers.get(made["rule"])(network.parameters, groups=own, **made["options"], **values)
+    config = header["extra"]["config"]
+    history = fit(
+        network,
+        optimizer,
+        data,
+        epochs=epochs or recipe["epochs"],
+        batch_size=config["batch_size"],
+        loss=config["loss"],
+        callbacks=callbacks,
+        resume=path,
+        **options,
+    )
+    return Resumed(network, optimizer, history)
+
+
+def _recipe(run: Run) -> dict[str, Any]:
+    """How to make the run's parts, as plain data; None for a part that cannot be told so."""
+    every = next((callback.every for callback in run.callbacks if isinstance(callback, Checkpoint)), 1)
+    return {
+        "network": run.network.recipe,
+        "optimizer": _optimizer_recipe(run.optimizer),
+        "data": run.data,
+        "epochs": run.epochs,
+        "every": every,
+        "frozen": [p.name for p in run.network.parameters if p.frozen],
+    }
+
+
+def _optimizer_recipe(optimizer: Optimizer) -> dict[str, Any] | None:
+    convention = getattr(optimizer, "convention", None)
+    known = rules.find(optimizer.name, convention) if convention else getattr(rules.layerwise, optimizer.name, None)
+    if known is not optimizer.rule:
+        return None
+    try:
+        return {
+            "rule": optimizer.name,
+            "options": {"convention": convention} if convention else {},
+            "hyperparameters": {name: _told(value) for name, value in optimizer.hyperparameters.items()},
+            "groups": {n: {k: _told(v) for k, v in own.items()} for n, own in optimizer.groups.items()},
+        }
+    except TypeError:  # a function that nobody else can know
+        return None
+
+
+def _told(value: Any) -> Any:
+    """A number as it is, a schedule as its name and fields; a TypeError for anything else."""
+    if isinstance(value, schedules.Schedule):
+        told = {f.name: _told(getattr(value, f.name)) for f in fields(value)}  # type: ignore[arg-type]
+        return {"schedule": type(value).__name__, "fields": told}
+    if isinstance(value, list | tuple):
+        return [_told(v) for v in value]
+    if value is None or isinstance(value, int | float | str):
+        return value
+    raise TypeError(f"{value!r} is no plain data")
+
+
+def _schedule(told: Any) -> Any:
+    if isinstance(told, dict):
+        made = lookup("schedule", told["schedule"], {k: v for k, v in vars(schedules).items() if isinstance(v, type)})
+        return made(**{name: _schedule(value) for name, value in told["fields"].items()})
+    return tuple(map(_schedule, told)) if isinstance(told, list) else told
 
 
 def verify_resume(
