@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -274,3 +275,34 @@ def test_what_a_file_cannot_say_is_asked_for(tmp_path):
     ol.save_checkpoint(tmp_path / "net.npz", net)
     with pytest.raises(ol.InputError, match="not of a run"):
         ol.resume(tmp_path / "net.npz")
+
+
+def every_case():
+    return [(rule, rich, schedule) for rule in RULES for rich in (False, True) for schedule in RATES]
+
+
+def resume_all(folder):
+    """Called in a process of its own: go on with every run that was stopped, and keep where it ends."""
+    ends = {}
+    for k, case in enumerate(every_case()):
+        made = make(*case)
+        fit(made, folder / "again.npz", resume=folder / f"{k}.npz")
+        ends |= {f"{k}/{name}": values for name, values in made[0].learned().items()}
+    np.savez(folder / "ends.npz", **ends)
+
+
+def test_the_whole_matrix_goes_on_in_a_new_process(tmp_path):
+    wholes = []
+    for k, case in enumerate(every_case()):
+        made = make(*case)
+        fit(made, tmp_path / "whole.npz")
+        wholes.append(made[0].learned())
+        fit(make(*case), tmp_path / f"{k}.npz", stop=int(np.random.default_rng([k, 1]).integers(1, 19)))
+    code = f"import sys, pathlib; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_resume; "
+    code += f"test_resume.resume_all(pathlib.Path({str(tmp_path)!r}))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    with np.load(tmp_path / "ends.npz") as ends:
+        for k, whole in enumerate(wholes):
+            for name, values in whole.items():
+                np.testing.assert_array_equal(ends[f"{k}/{name}"], values, err_msg=str(every_case()[k]))
