@@ -44,6 +44,7 @@ docs: $(VENV)/.installed-dev
 	cp $(VENV)/comparison/*.png docs/figures/
 	$(BIN)/python docs/make_errata.py
 	$(BIN)/python docs/make_conventions.py
+	for example in average_weights mc_dropout ensembles; do $(BIN)/python examples/$$example.py; done
 
 mutants: $(VENV)/.installed-dev
 	$(BIN)/python tests/mutation.py

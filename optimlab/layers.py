@@ -7,6 +7,7 @@ returns ``dL/dx``. Both return arrays that the layer owns and fills again at the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -281,6 +282,48 @@ class BatchNorm(Layer):
         else:
             xp.multiply(dy, scale, out=dx)
         return dx
+
+
+class Standardized(Layer):
+    """y = (x - mean) / std per feature, with fixed numbers: input normalisation that is kept with the network.
+
+    Where ``std`` is 0, y is 0. The numbers are the layer's state: a checkpoint holds them, training leaves them.
+
+    Parameters
+    ----------
+    mean, std: of the training inputs, shape ``(features,)``; see :class:`optimlab.Standardize`.
+
+    Raises
+    ------
+    InputError: shapes that differ, numbers that are not finite, a negative ``std``.
+    """
+
+    prefix = "standardized"
+
+    def __init__(self, mean: Iterable[float], std: Iterable[float]) -> None:
+        # plain numbers until the network says where arrays live
+        self.mean: Array = [number("mean", v) for v in mean]
+        spread = [number("std", v, low=0) for v in std]
+        if len(self.mean) != len(spread):
+            raise InputError(f"mean and std must be of one number a feature, got {len(self.mean)} and {len(spread)}")
+        self.factor: Array = [1 / v if v else 0.0 for v in spread]
+        self.inputs = self.outputs = count("the number of features", len(spread))
+
+    def build(self, name: str, dtype: str, backend: Backend, seed: np.random.SeedSequence) -> None:
+        super().build(name, dtype, backend, seed)
+        self.mean, self.factor = backend.asarray(self.mean, dtype), backend.asarray(self.factor, dtype)
+
+    def state(self) -> dict[str, Array]:
+        return {"mean": self.mean, "factor": self.factor}
+
+    def forward(self, x: Array, training: bool) -> Array:
+        y = self._buffer("y", len(x), self.outputs)
+        self.backend.xp.subtract(x, self.mean, out=y)
+        y *= self.factor
+        return y
+
+    def backward(self, dy: Array, input_gradient: bool = True) -> Array:
+        return self.backend.xp.multiply(dy, self.factor, out=self._buffer("dx", len(dy), self.inputs))
 
 
 class Dropout(Layer):

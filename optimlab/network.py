@@ -14,7 +14,7 @@ from .activations import Activation
 from .backends import Array, Backend
 from .errors import InputError, number, unknown
 from .initializers import Initializer
-from .layers import Activate, BatchNorm, Dense, Dropout, Layer
+from .layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized
 from .parameters import Parameter, Parameters, assign
 
 DTYPES = ("float32", "float64")
@@ -240,6 +240,8 @@ class MLP(Network):
     initializer: a name of :data:`optimlab.initializers.INITIALIZERS`, a function ``(generator, shape)``, or
         ``"auto"``: ``he_normal`` for ReLU and its relatives, ``glorot_normal`` for sigmoid, tanh, softmax, identity.
     use_bias: whether the Dense layers have one.
+    standardize: an :class:`optimlab.Standardize` fitted on the training inputs: raw inputs then go in, and the numbers
+        are kept with the network, see :class:`optimlab.layers.Standardized`. True leaves them to a checkpoint.
     convention: ``"textbook"``, ``"torch"`` or ``"keras"``: decides what batch norm means by its defaults, see
         :class:`optimlab.layers.BatchNorm`, and what ``"auto"`` initial weights (and biases) are, see
         :class:`optimlab.layers.Dense`.
@@ -265,6 +267,7 @@ class MLP(Network):
         dropout: float = 0.0,
         initializer: str | Initializer = "auto",
         use_bias: bool = True,
+        standardize: Any = None,
         convention: str = "textbook",
         seed: int | np.random.SeedSequence = 0,
         dtype: str = "float32",
@@ -292,6 +295,8 @@ class MLP(Network):
                 layers += act + norm if batch_norm == "after" else norm + act
                 layers += [Dropout(inputs, dropout)] if rate else []
             layers.append(Dense(inputs, outputs, use_bias=use_bias, initializer=chosen, convention=convention))
+        if standardize is not None and standardize is not False:
+            layers.insert(0, _standardized(standardize, sizes[0]))
         super().__init__(layers, seed=seed, dtype=dtype, backend=backend)
         named = [name for name, known in activations.ACTIVATIONS.items() if known == f]
         if named:
@@ -301,10 +306,24 @@ class MLP(Network):
                 "batch_norm": batch_norm,
                 "dropout": rate,
                 "use_bias": use_bias,
+                "standardize": standardize is not None and standardize is not False,
                 "convention": convention,
                 "dtype": self.dtype,
                 "backend": self.backend.name,
             }
+
+
+def _standardized(scale: Any, features: int) -> Standardized:
+    if scale is True:
+        return Standardized(np.zeros(features), np.ones(features))
+    if not (hasattr(scale, "mean") and hasattr(scale, "std")):
+        raise InputError(f"standardize takes an ol.Standardize, got {scale!r}")
+    if features % len(scale.mean) or (scale.channels is None and features != len(scale.mean)):
+        raise InputError(
+            f"standardize was fitted on {len(scale.mean)} features or channels, the network has {features}"
+        )
+    pixels = features // len(scale.mean)
+    return Standardized(np.tile(scale.mean, pixels), np.tile(scale.std, pixels))
 
 
 def seed_sequence(seed: int | np.random.SeedSequence) -> np.random.SeedSequence:

@@ -22,8 +22,8 @@ from .optimizers import Optimizer
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SMOOTHING = 0.9
-"""Decay of the exponential average of the loss."""
+SMOOTHING = 0.8
+"""Decay of the exponential average of the loss: it lags four steps behind, and forgets most within ten."""
 
 BURST = 4.0
 """The loss has diverged once its average is more than this many times the lowest."""
@@ -72,13 +72,14 @@ def find_lr(
     ::
 
         rate_k     = low (high / low)^(k / (steps - 1))            k = 0, ..., steps - 1
-        average_k  = 0.9 average_(k-1) + 0.1 loss_k                average_(-1) = 0
-        smoothed_k = average_k / (1 - 0.9^(k + 1))
+        average_k  = 0.8 average_(k-1) + 0.2 loss_k                average_(-1) = 0
+        smoothed_k = average_k / (1 - 0.8^(k + 1))
         suggestion = rate_k of the lowest (smoothed_(k+1) - smoothed_(k-1)) / 2
 
     The suggestion is thus where the smoothed loss falls fastest against the logarithm of the rate, looked for from
-    the tenth step on (an average of fewer losses is noise) to the lowest smoothed loss. It is a place to start from,
-    not the best rate: Smith reads off the range in which the loss falls at all.
+    the fifth step on (an average of fewer losses is noise) to the lowest smoothed loss. It is a place to start from,
+    not the best rate, and errs on the high side, since the average lags: a third of it is the cautious choice. (Smith
+    reads off the range in which the loss falls at all.)
 
     The run ends early when a loss is not finite, which is left out, or ``smoothed`` is more than 4 times its lowest.
     The network and the optimizer given stay as they were. A group with a rate of its own keeps it.

@@ -147,3 +147,50 @@ def test_pixels():
 def test_bad_input(call, message):
     with pytest.raises(ol.InputError, match=message):
         call()
+
+
+# ---- kept with the network ----
+
+
+def test_a_network_keeps_its_standardization(tmp_path):
+    """Raw inputs in, the same answers as from standardized ones; a checkpoint brings the numbers along."""
+    data = ol.datasets.load("digits")
+    raw = ol.Dataset(data.x_train * 16, data.y_train, data.x_val * 16, data.y_val)
+    scale = ol.Standardize.fit(raw.x_train)
+    inside = ol.MLP([64, 16, 10], standardize=scale, seed=0)
+    outside = ol.Network([type(layer)(*arguments(layer)) for layer in inside.layers[1:]], seed=1)
+    outside.parameters.data[...] = inside.parameters.data
+    np.testing.assert_allclose(inside.logits(raw.x_val), outside.logits(scale(raw.x_val)), rtol=1e-4, atol=1e-5)
+    ol.fit(inside, ol.Adam(inside.parameters, lr=0.01), raw, epochs=5)
+    np.testing.assert_allclose(inside.layers[0].mean, scale.mean, rtol=1e-6)
+    ol.save_checkpoint(tmp_path / "c.npz", inside)
+    again = ol.MLP([64, 16, 10], standardize=True, seed=3)
+    ol.load_checkpoint(tmp_path / "c.npz", again)
+    np.testing.assert_array_equal(again.logits(raw.x_val), inside.logits(raw.x_val))
+    assert ol.evaluate(again, raw.x_val, raw.y_val)[1] > 0.9
+
+
+def arguments(layer):
+    return (layer.inputs, layer.outputs) if hasattr(layer, "W") else (layer.outputs, layer.activation)
+
+
+def test_its_gradients_are_right_and_channels_are_repeated():
+    g = np.random.default_rng(0)
+    x = g.normal(5.0, 3.0, (9, 6))
+    net = ol.MLP([6, 4, 3], activation="tanh", standardize=ol.Standardize.fit(x, channels=3), seed=0)
+    assert ol.gradcheck(net, x, g.integers(0, 3, 9)).relative_error < 1e-6
+    np.testing.assert_allclose(net.layers[0].mean[:3], net.layers[0].mean[3:])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ol.MLP([5, 2], standardize=ol.Standardize.fit(np.ones((4, 6)))), "fitted on 6 features"),
+        (lambda: ol.MLP([5, 2], standardize="yes"), "standardize takes an ol.Standardize"),
+        (lambda: ol.layers.Standardized([0.0], [-1.0]), "std must be a finite number of at least 0"),
+        (lambda: ol.layers.Standardized([0.0, 1.0], [1.0]), "one number a feature"),
+    ],
+)
+def test_a_standardization_that_does_not_fit(make, message):
+    with pytest.raises(ol.InputError, match=message):
+        make()

@@ -27,7 +27,8 @@ def range_figure(
     axes.set(xlabel="learning rate, raised each step", ylabel="training loss of the step's batch")
     if smoothed:  # one batch of a burst loss would flatten all the rest
         low, high = min(*smoothed, *losses), max(smoothed)
-        axes.set_ylim(low - 0.08 * (high - low), high + 0.12 * (high - low))
+        margin = 0.1 * (high - low) or 1.0
+        axes.set_ylim(low - margin, high + margin)
     if suggestion is not None:
         k = int(np.argmin(np.abs(np.subtract(rates, suggestion))))
         axes.axvline(suggestion, color=PALETTE[1], linewidth=1, linestyle=(0, (4, 3)), zorder=1)
@@ -46,12 +47,12 @@ def range_figure(
         axes.axvline(diverged_at, color="#737373", linewidth=1, linestyle=(0, (1.5, 1)), zorder=1)
         axes.text(
             diverged_at,
-            0.5,
+            0.03,
             f"diverged at {diverged_at:.2g} ",
             color="#737373",
             fontsize=9,
             ha="right",
-            va="center",
+            va="bottom",
             rotation=90,
             transform=axes.get_xaxis_transform(),
         )
