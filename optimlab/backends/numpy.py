@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import cache
+from functools import cache, cached_property
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from ..kernels import Graph, NumpySource, numpy_source
 
@@ -25,7 +26,10 @@ class NumPyBackend:
 
     name = "numpy"
     xp = np
-    special = special
+
+    @cached_property
+    def special(self) -> ModuleType:
+        return import_module("scipy.special")  # when first used: it takes as long as all of optimlab
 
     def __reduce__(self) -> tuple[Any, ...]:
         from . import get
