@@ -163,42 +163,35 @@ OTHERS = {
 }
 """Far from every default; epsilon amid the gradients' scales."""
 
-_VARIANTS = {
-    "rmsprop": {},
-    "rmsprop_momentum": {},
-    "rmsprop_centered": {"centered": True},
-    "rmsprop_centered_momentum": {"centered": True},
+_COMMON: dict[str, tuple[str, dict[str, Any]]] = {
+    "sgd": ("SGD", {}),
+    "momentum": ("SGD", {}),
+    "nesterov": ("SGD", {"nesterov": True}),
+    "adagrad": ("Adagrad", {}),
+    "rmsprop": ("RMSprop", {}),
+    "rmsprop_momentum": ("RMSprop", {}),
+    "rmsprop_centered": ("RMSprop", {"centered": True}),
+    "rmsprop_centered_momentum": ("RMSprop", {"centered": True}),
+    "adadelta": ("Adadelta", {}),
+    "adam": ("Adam", {}),
+    "amsgrad": ("Adam", {"amsgrad": True}),
+    "adamax": ("Adamax", {}),
+    "adamw": ("AdamW", {}),
 }
+"""What PyTorch and Keras name alike."""
+
 PREFIX = {"torch": "torch.optim.", "keras": "keras.optimizers.", "optax": "optax.", "paper": ""}
 
 CALLS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "torch": {
-        "sgd": ("SGD", {}),
-        "momentum": ("SGD", {}),
-        "nesterov": ("SGD", {"nesterov": True}),
-        "adagrad": ("Adagrad", {}),
-        **{name: ("RMSprop", options) for name, options in _VARIANTS.items()},
-        "adadelta": ("Adadelta", {}),
-        "adam": ("Adam", {}),
-        "amsgrad": ("Adam", {"amsgrad": True}),
-        "adamax": ("Adamax", {}),
+        **_COMMON,
         "nadam": ("NAdam", {}),
-        "adamw": ("AdamW", {}),
         "radam": ("RAdam", {}),
         "muon": ("Muon", {}),
     },
     "keras": {
-        "sgd": ("SGD", {}),
-        "momentum": ("SGD", {}),
-        "nesterov": ("SGD", {"nesterov": True}),
-        "adagrad": ("Adagrad", {}),
-        **{name: ("RMSprop", options) for name, options in _VARIANTS.items()},
-        "adadelta": ("Adadelta", {}),
-        "adam": ("Adam", {}),
-        "amsgrad": ("Adam", {"amsgrad": True}),
-        "adamax": ("Adamax", {}),
+        **_COMMON,
         "nadam": ("Nadam", {}),
-        "adamw": ("AdamW", {}),
         "lion": ("Lion", {}),
     },
     "optax": {

@@ -43,7 +43,7 @@ def loss_figure(comparison: Comparison) -> Figure:
         f"Training loss, each optimizer at the learning rate chosen for it\n{_conditions(comparison)}", fontsize=10
     )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _plain(axes)
+    plain_axes(axes)
     _end_labels(axes, ends, comparison.study.problem.epochs)
     return figure
 
@@ -120,7 +120,7 @@ def _panels(comparison: Comparison) -> tuple[Figure, dict[str, Axes]]:
     figure = Figure(figsize=(3.1 * columns + 0.6, 2.1 * rows + 0.9), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes in grid:
-        _plain(axes)
+        plain_axes(axes)
     for axes in grid[len(names) :]:
         axes.set_visible(False)
     return figure, dict(zip(names, grid, strict=False))
@@ -144,7 +144,7 @@ def _conditions(comparison: Comparison) -> str:
     return f"{comparison.study.problem}; {len(comparison.study.confirmation_seeds)} seeds"
 
 
-def _plain(axes: Axes) -> None:
+def plain_axes(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#E6E6E6", linewidth=0.6)
     axes.set_axisbelow(True)

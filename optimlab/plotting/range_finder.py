@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from .comparison import GREY, INK, PALETTE, _plain
+from .comparison import GREY, INK, PALETTE, plain_axes
 
 
 def range_figure(
@@ -20,7 +20,7 @@ def range_figure(
     """Loss against rate: each batch a grey dot, their average a line, the suggestion and the divergence marked."""
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.subplots()
-    _plain(axes)
+    plain_axes(axes)
     axes.plot(rates, losses, "o", color=GREY, markersize=3.5)
     axes.plot(rates, smoothed, color=INK, linewidth=2)
     axes.set_xscale("log")

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .comparison import GREY, INK, PALETTE, _plain
+from .comparison import GREY, INK, PALETTE, plain_axes
 
 DRAWN, NAMED = 60, 12
 """So many marks are drawn, and so many labelled with their step; more would hide the curve, or overlap."""
@@ -25,7 +25,7 @@ def schedule_figure(
     figure = Figure(figsize=(8, 1.4 + 2.3 * len(curves)), layout="constrained")
     panels = figure.subplots(len(curves), sharex=True, squeeze=False).ravel()
     for axes, (name, values, colour) in zip(panels, curves, strict=True):
-        _plain(axes)
+        plain_axes(axes)
         for k in boundaries if len(boundaries) <= DRAWN else ():
             axes.axvline(k, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         shown = np.array(values, float)  # None becomes NaN, a gap

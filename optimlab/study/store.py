@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import warnings
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import json_ready
 
 FILE = "runs.jsonl"
 
@@ -61,7 +61,7 @@ class Store:
         ------
         InputError: the disk is full or the file can no longer be written; earlier records are whole.
         """
-        record = _plain(record)
+        record = json_ready(record)
         line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         try:
             with self.path.open("ab") as file:
@@ -75,12 +75,3 @@ class Store:
     def finished(self, key: str) -> bool:
         """Whether the run need not be run again; one that ended in an error is tried anew."""
         return key in self.records and self.records[key]["status"] in ("ok", "diverged")
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN: those become null."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

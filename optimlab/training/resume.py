@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -14,6 +13,7 @@ import numpy as np
 from .. import datasets, optimizers, rules, schedules
 from ..datasets import Dataset
 from ..errors import InputError, count, lookup
+from ..files import json_ready
 from ..network import MLP, Network
 from ..optimizers import Optimizer
 from .checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
@@ -73,7 +73,7 @@ def save_run(path: str | Path, run: Run) -> None:
         state = callback.state() if hasattr(callback, "state") else {}
         own = {name: value for name, value in state.items() if run.network.backend.owns(value)}
         arrays |= {f"{k}/{name}": value for name, value in own.items()}
-        plain.append([_kind(callback), {n: _finite(value) for n, value in state.items() if n not in own}])
+        plain.append([_kind(callback), {n: json_ready(value) for n, value in state.items() if n not in own}])
     extra = {
         "config": _config(run),
         "history": run.history.to_dict(),
@@ -303,15 +303,6 @@ def verify_resume(
                 if not bool((ours[name] == theirs[name]).all()):
                     raise AssertionError(f"stopped at step {stop} of {steps} and resumed, {name} differs")
     return chosen
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: a measurement that is one becomes None."""
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _config(run: Run) -> dict[str, Any]:
