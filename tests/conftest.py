@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -31,6 +32,21 @@ def compiler() -> str:
     if found is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("no C++ compiler (g++ or c++)")
     return found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, driven by Playwright: the one on this machine, never a download. Where there is none the
+    test is skipped, except on CI, where it fails."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    quiet += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with require("playwright.sync_api").sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=quiet)
+        yield started
+        started.close()
 
 
 def assert_same_bits(actual: Any, expected: Any, what: str = "") -> None:

@@ -1,0 +1,42 @@
+"""The command line: one module a command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from .. import __version__
+from ..errors import InputError, RuleError
+from .compare import compare
+from .explain import explain
+
+
+class _Group(click.Group):
+    """Bad input is one line on standard error and exit code 2; Ctrl-C is exit code 130."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().main(*args, **{**options, "standalone_mode": False})
+        except (InputError, RuleError) as error:
+            message, code = str(error), 2
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+            sys.exit(2)
+        except click.ClickException as error:
+            message, code = error.format_message(), error.exit_code
+        except click.Abort:
+            message, code = "interrupted", 130
+        click.echo(f"optimlab: {message}", err=True)
+        sys.exit(code)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="optimlab")
+def main() -> None:
+    """A laboratory for neural-network optimizers."""
+
+
+for command in (compare, explain):
+    main.add_command(command)

@@ -1,0 +1,77 @@
+"""optimlab explain."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from ..errors import InputError
+from .options import numbers
+
+
+@click.command()
+@click.argument("rule")
+@click.option("--convention", default="textbook", show_default=True, help="textbook, torch or keras.")
+@click.option("--against", metavar="CONVENTION", help="Say at which step and term this convention parts from it.")
+@click.option("--step", "steps", type=int, default=3, show_default=True, help="How many steps to work out.")
+@click.option(
+    "--gradients",
+    metavar="NUMBERS",
+    callback=numbers,
+    help="The weight's gradients, separated by commas; the last is repeated.  [default: 0.1]",
+)
+@click.option("--term", metavar="NAME", help="Print one variable alone, such as m_hat, a line a step.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=NUMBER", help="A hyperparameter; may be repeated.")
+@click.option("--source", metavar="KIND", help="Print the rule's code instead: python, numpy, c or cuda.")
+@click.option("--latex", "as_latex", is_flag=True, help="Print the formula in LaTeX instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
+def explain(
+    rule: str,
+    convention: str,
+    against: str | None,
+    steps: int,
+    gradients: tuple[float, ...] | None,
+    term: str | None,
+    settings: tuple[str, ...],
+    source: str | None,
+    as_latex: bool,
+    as_json: bool,
+) -> None:
+    """Explain RULE: its formula, and each term with its numbers for one weight.
+
+    \b
+    Examples:
+      optimlab explain adam --step 5 --gradients 0.1,0.01,0.001
+      optimlab explain adam --convention torch --against keras
+      optimlab explain nadam --convention keras --source cuda
+    """
+    from .. import explanation
+
+    hyperparameters = dict(_setting(text) for text in settings)
+    if source is not None:
+        click.echo(explanation.source(rule, source, convention=convention).rstrip())
+    elif against is not None:
+        parting = explanation.first_parting(
+            rule, convention, against, gradients=gradients, steps=max(steps, 100), **hyperparameters
+        )
+        click.echo(json.dumps(asdict(parting), indent=2) if as_json else str(parting))
+    else:
+        explained = explanation.explain(
+            rule, convention=convention, steps=steps, gradients=gradients or 0.1, **hyperparameters
+        )
+        if term is not None:
+            click.echo("\n".join(map(repr, explained.term(term))))
+        elif as_json:
+            click.echo(json.dumps(explained.to_dict(), indent=2, ensure_ascii=False))
+        else:
+            click.echo(explained.latex if as_latex else str(explained))
+
+
+def _setting(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise InputError(f"--set takes NAME=NUMBER, such as eps=1e-8; got {text!r}") from None
