@@ -371,7 +371,6 @@ def _digest(text: str) -> str:
 @cache
 def _load(name: str) -> Dataset:
     data = datasets.load(name)
-    datasets.check_for_study(data)
     return data
 
 
