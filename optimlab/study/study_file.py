@@ -132,7 +132,7 @@ class _Reader:
                 'names such as ["adam"]',
             )
             self.expect(isinstance(own, list), "contenders", "[[contenders]], one table each")
-            entries = [self.make("optimizers", partial(Contender.parse, n), [n]) for n in named]
+            entries = [self.make("optimizers", partial(Contender.parse, n), ()) for n in named]
             values["optimizers"] = (*entries, *map(self.contender, own))
         return self.make("optimizers", lambda: Study(problem=problem, **values), values)
 
