@@ -32,7 +32,7 @@ class Problem:
     epochs: int = 20
     target: float = 0.95
     dtype: str = "float32"
-    backend: str = "numpy"
+    backend: str = "auto"
 
     def data(self) -> Dataset:
         """The data set; read once."""

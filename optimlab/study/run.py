@@ -82,6 +82,7 @@ def _train(run: Run) -> dict[str, Any]:
         "diverged_step": history.diverged_step,
         "seconds": sum(history.seconds),
         "state_arrays": len(opt.state),
+        "engine": net.backend.name,
         "curves": {
             name: getattr(history, name) for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
         },
