@@ -83,6 +83,7 @@ def _train(run: Run) -> dict[str, Any]:
         "diverged_step": history.diverged_step,
         "seconds": sum(history.seconds),
         "state_arrays": len(opt.state),
+        "engine": net.backend.name,
         "curves": curves,
     }
 
