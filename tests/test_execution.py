@@ -1,0 +1,378 @@
+"""Where runs are executed, what happens when a worker dies, and what is left of it."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import require
+
+import optimlab as ol
+from optimlab.study import Problem, Run, Store, execution
+from optimlab.study.execution import run_all, workers
+from optimlab.study.run import execute
+
+distributed = require("distributed")
+
+PROBLEM = Problem(hidden=(16,), epochs=2)
+RUNS = [Run(PROBLEM, name, lr, seed) for name in ("sgd", "adam") for lr in (0.01, 0.3, 1e30) for seed in (0, 1)]
+
+
+def seeds(number):
+    return [Run(PROBLEM, "sgd", 0.1, seed) for seed in range(number)]
+
+
+def sketch(run):
+    """execute, replaced by something quick."""
+    return {"key": run.key, "run": run.config(), "status": "ok", "pid": os.getpid()}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two workers, each a process; a worker that dies takes what it ran with it at once."""
+    import dask
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def two_processes():
+    with workers(jobs=2) as pool:
+        yield pool
+
+
+# --- results
+
+
+def test_curves_are_the_same_wherever_they_are_computed(tmp_path, two_processes, cluster):
+    """One process, two, a Dask cluster, and in reverse: the same bits, in the order asked."""
+
+    def curves(name, runs=RUNS, **options):
+        records = run_all(runs, Store(tmp_path / name), execute=execute, **options)
+        assert [record["key"] for record in records] == [run.key for run in runs]
+        return [{k: v for k, v in record.items() if k not in ("seconds", "versions")} for record in records]
+
+    alone = curves("alone")
+    assert {record["status"] for record in alone} == {"ok", "diverged"}
+    assert curves("reversed", RUNS[::-1])[::-1] == alone
+    assert curves("two", pool=two_processes) == alone
+    with workers(dask=cluster.scheduler_address) as pool:
+        assert curves("dask", pool=pool) == alone
+
+
+@pytest.mark.parametrize("kind", ["here", "processes", "dask"])
+def test_each_run_is_executed_once_and_kept_when_it_is_finished(kind, tmp_path, two_processes, request):
+    runs, notes, stored = seeds(30), [], []
+    with contextlib.ExitStack() as stack:
+        if kind == "dask":
+            pool = stack.enter_context(workers(dask=request.getfixturevalue("cluster").scheduler_address))
+        else:
+            pool = two_processes if kind == "processes" else execution.here
+        store = stack.enter_context(Store(tmp_path))
+        for run in runs[:5]:
+            store.append({**sketch(run), "pid": "from before"})
+
+        def advance(note):
+            notes.append(note)
+            stored.append(len((tmp_path / "runs.jsonl").read_bytes().splitlines()))
+
+        records = run_all([*runs, runs[7]], store, execute=sketch, pool=pool, advance=advance)
+    assert [record["key"] for record in records] == [run.key for run in [*runs, runs[7]]]
+    assert [record["pid"] for record in records[:5]] == ["from before"] * 5
+    assert (os.getpid() in {record["pid"] for record in records}) == (kind == "here")
+    assert len(notes) == 30
+    assert stored == [5] * 5 + list(range(6, 31))
+    lines = (tmp_path / "runs.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["key"] for line in lines) == sorted(run.key for run in runs)
+
+
+def blas_threads(run):
+    from threadpoolctl import threadpool_info
+
+    return {**sketch(run), "threads": [pool["num_threads"] for pool in threadpool_info()]}
+
+
+def test_blas_has_one_thread_in_every_worker(tmp_path, two_processes, cluster):
+    with workers(dask=cluster.scheduler_address) as on_dask:
+        for name, pool in (("here", execution.here), ("processes", two_processes), ("dask", on_dask)):
+            records = run_all(seeds(3), Store(tmp_path / name), execute=blas_threads, pool=pool)
+            assert all(record["threads"] and set(record["threads"]) == {1} for record in records)
+
+
+# --- failures
+
+
+def failing(run):
+    if run.seed == 3:
+        raise ZeroDivisionError("bad luck")
+    return sketch(run)
+
+
+def test_an_exception_is_a_record_and_the_other_runs_go_on(tmp_path, two_processes, cluster):
+    with workers(dask=cluster.scheduler_address) as on_dask:
+        for name, pool in (("here", execution.here), ("processes", two_processes), ("dask", on_dask)):
+            records = run_all(seeds(8), Store(tmp_path / name), execute=failing, pool=pool)
+            assert [record["status"] for record in records] == ["ok"] * 3 + ["error"] + ["ok"] * 4
+            assert records[3]["error"] == "ZeroDivisionError: bad luck"
+            assert records[3]["run"] == seeds(4)[3].config()
+
+
+def test_a_worker_with_other_data_is_found_out(tmp_path):
+    def elsewhere(run):
+        return {**sketch(run), "key": "computed from other data"}
+
+    (record,) = run_all(seeds(1), Store(tmp_path), execute=elsewhere)
+    assert (record["key"], record["status"]) == (seeds(1)[0].key, "error")
+    assert "other data" in record["error"]
+
+
+def killing(marker, *, always=False):
+    """execute, replaced: the run of seed 5 kills its own process, the first time or each time."""
+
+    def execute(run):
+        time.sleep(0.01)
+        if run.seed == 5 and (always or not Path(marker).exists()):
+            with Path(marker).open("a") as file:
+                file.write("killed\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return sketch(run)
+
+    return execute
+
+
+@pytest.mark.parametrize("kind", ["processes", "dask"])
+def test_a_killed_worker_loses_nothing(kind, tmp_path, two_processes, request):
+    """A real SIGKILL in the middle; the user is told, the runs are made again, and none is missing or twice there."""
+    runs, marker = seeds(40), tmp_path / "marker"
+    with contextlib.ExitStack() as stack:
+        pool = two_processes
+        if kind == "dask":
+            pool = stack.enter_context(workers(dask=request.getfixturevalue("cluster").scheduler_address))
+        store = stack.enter_context(Store(tmp_path))
+        with pytest.warns(UserWarning, match=r"died.* during .*run again, one at a time") as caught:
+            records = run_all(runs, store, execute=killing(marker), pool=pool)
+    assert sum("one at a time" in str(w.message) for w in caught) == 1
+    assert kind == "dask" or "SIGKILL" in str(caught[0].message)
+    assert marker.read_text() == "killed\n"
+    assert [record["status"] for record in records] == ["ok"] * 40
+    lines = (tmp_path / "runs.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["key"] for line in lines) == sorted(run.key for run in runs)
+
+
+def test_a_run_that_always_kills_its_worker_is_an_error_that_names_it(tmp_path, two_processes):
+    runs, marker = seeds(12), tmp_path / "marker"
+    with pytest.warns(UserWarning, match="run again, one at a time"):
+        records = run_all(runs, Store(tmp_path), execute=killing(marker, always=True), pool=two_processes)
+    assert [record["status"] for record in records] == ["ok"] * 5 + ["error"] + ["ok"] * 6
+    assert "SIGKILL" in records[5]["error"]
+    assert "each time it ran this" in records[5]["error"]
+    assert len(marker.read_text().splitlines()) == 1 + execution.ALONE
+    assert not Store(tmp_path).finished(runs[5].key)
+
+
+def test_a_dask_worker_killed_from_outside_is_named_and_its_runs_are_made_again(tmp_path, cluster):
+    def slow(run):
+        time.sleep(0.1)
+        return sketch(run)
+
+    runs = seeds(30)
+    with workers(dask=cluster.scheduler_address) as pool, Store(tmp_path) as store:
+        pids = []
+
+        def kill_one(note):
+            pids.append(note)
+            if len(pids) == 4:
+                os.kill(store.records[runs[0].key]["pid"], signal.SIGKILL)
+
+        with pytest.warns(UserWarning, match=r"Dask lost the worker tcp://127.0.0.1:\d+: what it was running is run"):
+            records = run_all(runs, store, execute=slow, pool=pool, advance=kill_one)
+    assert [record["status"] for record in records] == ["ok"] * 30
+    assert len({record["pid"] for record in records}) >= 2
+    assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 30
+
+
+def test_the_crash_of_joblib_1788_costs_nothing(tmp_path, monkeypatch):
+    """Its error can no longer be provoked in current versions: here it is raised after three results, twice."""
+    import joblib
+
+    crashes = []
+
+    class Crashing(joblib.Parallel):
+        def __call__(self, tasks):
+            for number, result in enumerate(super().__call__(tasks)):
+                if number == 3 and len(crashes) < 2:
+                    crashes.append(1)
+                    raise RuntimeError("Set changed size during iteration")
+                yield result
+
+    monkeypatch.setattr(joblib, "Parallel", Crashing)
+    with workers(jobs=2) as pool, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*You could benefit from adjusting the input task iterator")
+        records = run_all(seeds(20), Store(tmp_path), execute=sketch, pool=pool)
+    assert len(crashes) == 2
+    assert len({record["key"] for record in records}) == 20
+    assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 20
+
+
+def alive(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+PROGRAM = """
+import os, sys, time
+from optimlab.study import Problem, Run, Store
+from optimlab.study.execution import run_all, workers
+
+def slow(run):
+    time.sleep(0.05)
+    return {"key": run.key, "run": run.config(), "status": "ok", "pid": os.getpid()}
+
+runs = [Run(Problem(), "sgd", 0.1, seed) for seed in range(500)]
+try:
+    with Store(sys.argv[1]) as store, workers(jobs=2) as pool:
+        run_all(runs, store, execute=slow, pool=pool)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_when_the_study_is_interrupted_or_killed(number, tmp_path):
+    """Ctrl-C goes to the whole group of processes, as a terminal sends it; SIGKILL to the study alone."""
+    path = tmp_path / "runs.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") >= 6)
+    pids = {json.loads(line)["pid"] for line in path.read_text().splitlines()}
+    start = time.monotonic()
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+        output, error = process.communicate(timeout=20)
+        assert (output, error) == ("interrupted\n", "")
+    else:
+        process.kill()
+        process.wait()
+    wait_until(lambda: not any(map(alive, pids)))
+    assert time.monotonic() - start < 5
+    with Store(tmp_path) as store:
+        assert 6 <= len(store.records) < 500
+
+
+# --- what cannot be used
+
+
+def test_a_cluster_that_does_not_answer_is_one_clear_error_soon(monkeypatch):
+    monkeypatch.setattr(execution, "PATIENCE", 0.3)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        for address in ("tcp://127.0.0.1:1", f"127.0.0.1:{silent.getsockname()[1]}", "nonsense", "http://x:1", ""):
+            start = time.monotonic()
+            with pytest.raises(ol.InputError, match="no Dask scheduler at"), workers(dask=address):
+                pass
+            assert time.monotonic() - start < 3
+
+
+def test_a_scheduler_without_workers_is_one_clear_error(monkeypatch):
+    monkeypatch.setattr(execution, "PATIENCE", 1.0)
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=None) as empty,
+        pytest.raises(ol.InputError, match="has no worker; `dask worker tcp:"),
+        workers(dask=empty.scheduler_address),
+    ):
+        pass
+
+
+def test_jobs_and_dask_that_make_no_sense_are_refused():
+    for options, message in (
+        ({"jobs": 0}, "jobs must be a whole number of at least 1, got 0"),
+        ({"jobs": 1.5}, "jobs must be a whole number"),
+        ({"jobs": 2, "dask": "tcp://127.0.0.1:8786"}, "give jobs or dask, not both"),
+    ):
+        with pytest.raises(ol.InputError, match=message), workers(**options):
+            pass
+
+
+# --- one writer at a time
+
+
+HOLDER = """
+import sys, time
+from optimlab.study import Store
+with Store(sys.argv[1]) as store:
+    store.append({"key": "a", "status": "ok"})
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_writer_is_refused_until_the_first_ends_even_by_a_kill(tmp_path, monkeypatch):
+    monkeypatch.setattr("optimlab.study.store.GRACE", 0.1)
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        before = (tmp_path / "runs.jsonl").read_bytes()
+        reader = Store(tmp_path)
+        assert list(reader.records) == ["a"]
+        for write in (reader.__enter__, lambda: reader.append({"key": "b", "status": "ok"})):
+            with pytest.raises(ol.InputError, match=f"another process is writing to {tmp_path}"):
+                write()
+        assert (tmp_path / "runs.jsonl").read_bytes() == before
+        holder.kill()
+    with reader as store:
+        store.append({"key": "b", "status": "ok"})
+    assert list(Store(tmp_path).records) == ["a", "b"]
+
+
+def test_a_writer_takes_in_what_was_written_since_it_read(tmp_path):
+    early = Store(tmp_path)
+    Store(tmp_path).append({"key": "a", "status": "ok"})
+    with early:
+        assert early.finished("a")
+
+
+def test_a_line_in_the_middle_of_being_written_is_left_to_its_writer(tmp_path):
+    with Store(tmp_path) as writer:
+        writer.append({"key": "a", "status": "ok"})
+        with writer.path.open("ab") as file:
+            file.write(b'{"key": "b", "sta')
+        with pytest.warns(UserWarning, match="cut off"):
+            assert list(Store(tmp_path).records) == ["a"]
+        with writer.path.open("ab") as file:
+            file.write(b'tus": "ok"}\n')
+    assert list(Store(tmp_path).records) == ["a", "b"]
+
+
+def test_the_last_record_of_a_key_counts(tmp_path):
+    with Store(tmp_path) as store:
+        store.append({"key": "a", "status": "error", "error": "bad luck"})
+        store.append({"key": "a", "status": "ok"})
+    assert Store(tmp_path).records == {"a": {"key": "a", "status": "ok"}}
