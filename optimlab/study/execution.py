@@ -56,17 +56,17 @@ def run_all(
     *,
     execute: Execute,
     pool: Pool = here,
-    advance: Callable[[str], None] = lambda note: None,
+    done: Callable[[Run, Record], None] = lambda run, record: None,
 ) -> list[Record]:
     """The record of each run, in the order asked: from ``store``, or executed by ``pool`` now and stored.
 
     ``execute`` turns a run into its record; an exception that leaves it becomes a record of status ``"error"``. A run
     whose worker died is run again by itself, so that one which always takes its worker with it is found and recorded
-    as an error. ``advance`` is called with a note once for each run. Ctrl-C stops at once; what is finished is stored.
+    as an error. ``done`` is called once for each run. Ctrl-C stops at once; what is finished is stored.
 
     >>> import tempfile
-    >>> from optimlab.study import Problem, Run, Store
-    >>> runs = [Run(Problem(epochs=1), "sgd", 0.1, seed) for seed in (0, 1)]
+    >>> from optimlab.study import Contender, Problem, Run, Store
+    >>> runs = [Run(Problem(epochs=1), Contender("sgd"), 0.1, seed) for seed in (0, 1)]
     >>> from optimlab.study.run import execute
     >>> records = run_all(runs, Store(tempfile.mkdtemp()), execute=execute)
     >>> [record["run"]["seed"] for record in records]
@@ -83,11 +83,11 @@ def run_all(
         if record["key"] != key:
             record = _failed(key, missing[key], "the worker has other data, or another version of optimlab")
         store.append(record)
-        advance(str(missing[key]))
+        done(missing[key], store.records[key])
 
     for key, run in planned:
         if key not in missing:
-            advance(str(run))
+            done(run, store.records[key])
     lost: dict[str, WorkerLost] = {}
     with closing(pool(execute, missing)) as outcomes:
         for key, outcome in outcomes:
@@ -168,12 +168,12 @@ def _on_cores(jobs: int, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
     from joblib import Parallel, parallel_config
     from joblib.externals.loky import BrokenProcessPool
 
-    # several short runs go to a worker at a time: joblib measures how many
-    with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
-        parallel = Parallel(return_as="generator_unordered")
     waiting = dict(runs)
     while waiting:
         started: list[str] = []
+        # several short runs go to a worker at a time: joblib measures how many
+        with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
+            parallel = Parallel(return_as="generator_unordered")
         try:
             with _closing_quietly(parallel(_tasks(execute, dict(waiting), started))) as outcomes:
                 for key, record in outcomes:
@@ -309,7 +309,9 @@ def _outcome(future: Any, key: str, run: Run) -> Record | WorkerLost:
     try:
         return future.result()[1]  # type: ignore[no-any-return]
     except KilledWorker as error:
-        return WorkerLost(f"{error.allowed_failures + 1} Dask workers died, the last {error.last_worker.address},")
+        return WorkerLost(
+            f"{error.allowed_failures + 1} Dask worker(s) died (the last was {error.last_worker.address})"
+        )
     except CancelledError:
         raise _disconnected() from None
     except Exception as error:  # the run could not be sent, or its record not returned
