@@ -9,6 +9,7 @@ calling process alone.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -256,7 +257,7 @@ def _connected(dask: Any) -> Iterator[Any]:
         except Exception as error:
             why = f"none answered within {PATIENCE:g} s" if isinstance(error, TimeoutError) else str(error)
             raise InputError(f"no Dask scheduler at {dask!r}: {why}") from None
-    with Client(dask, timeout=PATIENCE, set_as_default=False) as client:
+    with _one_line_only(), Client(dask, timeout=PATIENCE, set_as_default=False) as client:
         try:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError:
@@ -268,6 +269,18 @@ def _connected(dask: Any) -> Iterator[Any]:
         if versions != {_version()}:
             raise InputError(f"the workers of {dask!r} have optimlab {', '.join(versions)}, not {_version()} as here")
         yield client
+
+
+@contextmanager
+def _one_line_only() -> Iterator[None]:
+    """A connection that breaks is told by an InputError; Dask's client would log a traceback besides."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 async def _ask(address: str) -> None:
