@@ -97,7 +97,7 @@ def test_curves_are_the_same_wherever_they_are_computed(runs, tmp_path, two_proc
     assert {record["status"] for record in alone} == {"ok", "diverged"}
     assert curves("reversed", runs[::-1])[::-1] == alone
     assert curves("two", pool=two_processes) == alone
-    with workers(dask=cluster.scheduler_address) as pool:
+    with distributed.Client(cluster, set_as_default=False) as client, workers(dask=client) as pool:
         assert curves("dask", pool=pool) == alone
 
 
@@ -380,6 +380,27 @@ def test_a_cluster_that_is_killed_is_one_clear_error_and_finished_runs_are_kept(
             run_all(seeds(50), store, execute=slow, pool=pool, done=lambda run, record: cluster.kill())
     assert 1 <= len(Store(tmp_path).records) < 50
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_dask_workers_with_another_optimlab_are_refused(cluster, monkeypatch):
+    monkeypatch.setattr(ol, "__version__", "0.0.0")
+    refused = pytest.raises(ol.InputError, match=r"the workers of tcp://.* have optimlab \S+, not 0\.0\.0 as here")
+    with refused, workers(dask=cluster.scheduler_address):
+        pass
+
+
+def test_inside_a_worker_the_runs_are_made_in_it(tmp_path):
+    """Where joblib starts no processes of its own; the calling process must survive it."""
+    import joblib
+
+    def nested():
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Loky-backed parallel loops cannot be nested below threads")
+            with workers(jobs=2) as pool:
+                return run_all(seeds(3), Store(tmp_path), execute=sketch, pool=pool)
+
+    (records, _) = joblib.Parallel(2, backend="threading")([joblib.delayed(nested)(), joblib.delayed(int)()])
+    assert {record["pid"] for record in records} == {os.getpid()}
 
 
 # --- one writer at a time

@@ -104,7 +104,7 @@ class Cluster:
 
 
 def interrupted(
-    folder: Path, kills: int, number: int, span: float, dice: random.Random, options: list[str], cluster: Cluster | None
+    folder: Path, kills: int, number: int, dice: random.Random, options: list[str], cluster: Cluster | None
 ) -> tuple[int, int]:
     """Run the study to its end under kills; how many it took, and how many of them came once it was computing."""
     taken, computing = 0, 0
@@ -112,11 +112,14 @@ def interrupted(
         before = len(lines(folder))
         process = start(folder, *options)
         if taken < kills:
+            if dice.random() < 0.7:  # most kills come once it computes, the others while it starts
+                while process.poll() is None and len(lines(folder)) == before:
+                    time.sleep(0.01)
             if cluster is not None and taken % 3 == 1:
-                time.sleep(dice.uniform(0, span))
+                time.sleep(dice.uniform(0, 0.3))
                 cluster.kill_one()
             try:
-                process.wait(dice.uniform(0, span))
+                process.wait(dice.uniform(0, 0.7))
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, number) if number == signal.SIGINT else process.kill()
         error = process.communicate()[1]
@@ -144,27 +147,16 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             began = time.monotonic()
             whole = start(Path(folder, "whole"))
-            while not lines(Path(folder, "whole")) and whole.poll() is None:
-                time.sleep(0.01)
-            starting = time.monotonic() - began
-            if whole.wait():
-                raise SystemExit(f"the undisturbed study failed:\n{whole.communicate()[1]}")
+            error = whole.communicate()[1]
+            if whole.returncode:
+                raise SystemExit(f"the undisturbed study failed:\n{error}")
             records, count, summary = outcome(Path(folder, "whole"))
-            print(f"undisturbed: {count} runs in {time.monotonic() - began:.1f} s, the first after {starting:.1f} s")
-            # a third of the kills, about, come before the first run
-            span, total, studies = 1.5 * starting, 0, 0
+            print(f"undisturbed: {count} runs in {time.monotonic() - began:.1f} s", flush=True)
+            number, total, studies = getattr(signal, f"SIG{arguments.signal}"), 0, 0
             while total < arguments.kills:
                 studies += 1
                 path = Path(folder, f"killed{studies}")
-                kills, computing = interrupted(
-                    path,
-                    arguments.kills - total,
-                    getattr(signal, f"SIG{arguments.signal}"),
-                    span,
-                    dice,
-                    options,
-                    cluster,
-                )
+                kills, computing = interrupted(path, arguments.kills - total, number, dice, options, cluster)
                 total += kills
                 ended, written, said = outcome(path)
                 assert written == len(ended), f"{written - len(ended)} runs are there twice"
