@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -173,7 +173,8 @@ def _on_cores(jobs: int, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
     while waiting:
         started: list[str] = []
         # several short runs go to a worker at a time: joblib measures how many
-        with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
+        options = {"inner_max_num_threads": 1, "initializer": _end_with, "initargs": (os.getpid(),)}
+        with parallel_config(backend="loky", n_jobs=jobs, **options):
             parallel = Parallel(return_as="generator_unordered")
         try:
             with _closing_quietly(parallel(_tasks(execute, dict(waiting), started))) as outcomes:
@@ -195,25 +196,18 @@ def _tasks(execute: Execute, runs: Mapping[str, Run], started: list[str]) -> Ite
 
     for key, run in runs.items():
         started.append(key)
-        yield delayed(_work_below)(os.getpid(), execute, key, run)
+        yield delayed(_work)(execute, key, run)
 
 
-def _work_below(parent: int, execute: Execute, key: str, run: Run) -> tuple[str, Record]:
-    _end_with(parent)
-    return _work(execute, key, run)
-
-
-@cache
 def _end_with(parent: int) -> None:
-    """End this worker when its parent is killed: left to itself it would idle for five minutes."""
+    """In a worker: end it when its parent is killed; left to itself it would idle for five minutes."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)
 
-    if os.getppid() == parent:  # not so where joblib makes no processes, such as inside of one of its own
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
