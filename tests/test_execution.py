@@ -461,6 +461,23 @@ def test_a_line_in_the_middle_of_being_written_is_left_to_its_writer(tmp_path):
     assert list(Store(tmp_path).records) == ["a", "b"]
 
 
+def test_a_line_that_did_not_fit_is_taken_back(tmp_path):
+    """The system lets ten bytes of it through, as a disk does that fills up."""
+    resource = require("resource")
+    with Store(tmp_path) as store:
+        store.append({"key": "a", "status": "ok"})
+        whole, limits = store.path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, limits[1]))
+        try:
+            with pytest.raises(ol.InputError, match="cannot write .*: File too large"):
+                store.append({"key": "b", "status": "ok"})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert store.path.read_bytes() == whole
+        store.append({"key": "c", "status": "ok"})
+    assert list(Store(tmp_path).records) == ["a", "c"]
+
+
 def test_the_last_record_of_a_key_counts(tmp_path):
     with Store(tmp_path) as store:
         store.append({"key": "a", "status": "error", "error": "bad luck"})
