@@ -469,7 +469,7 @@ def test_a_line_that_did_not_fit_is_taken_back(tmp_path):
         whole, limits = store.path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, limits[1]))
         try:
-            with pytest.raises(ol.InputError, match="cannot write .*: File too large"):
+            with pytest.raises(ol.InputError, match=r"cannot write .*: File too large"):
                 store.append({"key": "b", "status": "ok"})
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
