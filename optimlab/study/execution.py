@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
@@ -199,7 +199,8 @@ def _on_cores(jobs: int, execute: ExecuteGroup, groups: Mapping[str, Group]) -> 
     while waiting:
         started: list[str] = []
         # several short runs go to a worker at a time: joblib measures how many
-        with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
+        options = {"inner_max_num_threads": 1, "initializer": _end_with, "initargs": (os.getpid(),)}
+        with parallel_config(backend="loky", n_jobs=jobs, **options):
             parallel = Parallel(return_as="generator_unordered")
         try:
             with _closing_quietly(parallel(_tasks(execute, dict(waiting), started))) as outcomes:
@@ -221,25 +222,18 @@ def _tasks(execute: ExecuteGroup, groups: Mapping[str, Group], started: list[str
 
     for key, group in groups.items():
         started.append(key)
-        yield delayed(_work_below)(os.getpid(), execute, key, group)
+        yield delayed(_work)(execute, key, group)
 
 
-def _work_below(parent: int, execute: ExecuteGroup, key: str, group: Group) -> tuple[str, list[Record]]:
-    _end_with(parent)
-    return _work(execute, key, group)
-
-
-@cache
 def _end_with(parent: int) -> None:
-    """End this worker when its parent is killed: left to itself it would idle for five minutes."""
+    """In a worker: end it when its parent is killed; left to itself it would idle for five minutes."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)
 
-    if os.getppid() == parent:  # not so where joblib makes no processes, such as inside of one of its own
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
