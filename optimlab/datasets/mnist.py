@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from .dataset import Dataset
-from .idx import Idx, read_images, read_labels
+from .idx import Idx, check_idx, read_images, read_labels
 from .sources import File, Source
 
 VALIDATION = 10_000
@@ -37,7 +38,10 @@ def source(
         data = Dataset(x_train=x, y_train=y, x_test=x_test, y_test=y_test, classes=classes, name=name)
         return data.with_validation(validation)
 
-    files = tuple(File(f"{stem}.gz", (stem, f"{stem}.gz"), i.size) for stem, i in zip(stems, idx, strict=True))
+    files = tuple(
+        File(f"{stem}.gz", (stem, f"{stem}.gz"), i.limit, partial(check_idx, idx=i))
+        for stem, i in zip(stems, idx, strict=True)
+    )
     return Source(name, files, mirrors, read)
 
 
