@@ -10,6 +10,7 @@ import click
 from .. import __version__
 from ..errors import InputError, RuleError
 from .compare import compare
+from .datasets import datasets
 from .explain import explain
 
 
@@ -38,5 +39,5 @@ def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-for command in (compare, explain):
+for command in (compare, datasets, explain):
     main.add_command(command)

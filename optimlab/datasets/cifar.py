@@ -71,7 +71,8 @@ def source(
         return data.with_validation(validation)
 
     file = File(ARCHIVE, (FOLDER, ARCHIVE), size, partial(_check_archive, size=size, md5=md5))
-    return Source("cifar10", (file,), mirrors, read)
+    split = (5 * rows - validation, validation, rows)
+    return Source("cifar10", (file,), mirrors, split, 3 * _PIXELS, CLASSES, read)
 
 
 def _limit(rows: int) -> int:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,10 +18,29 @@ TIMEOUT = 30
 """Seconds to wait for a connection, and for each part of a file."""
 _PARTS = 5
 """How often a download that was cut off is taken up again."""
+_HOUR = 3600
 
 
-def download(path: Path, addresses: Sequence[str], limit: int, check: Callable[[Path], None]) -> None:
-    """Fetch the file ``path`` of at most ``limit`` bytes; it appears when it is whole and has passed ``check``.
+@dataclass(frozen=True)
+class File:
+    """One file of a data set.
+
+    Attributes
+    ----------
+    name: its name at the mirrors.
+    names: the names it may have on this machine, the preferred first.
+    limit: its greatest size in bytes.
+    check: raises InputError if a file is not the published one.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    limit: int
+    check: Callable[[Path], None]
+
+
+def download(path: Path, addresses: Sequence[str], file: File) -> Path:
+    """Fetch ``file`` as ``path``, which appears when it is whole and has passed the file's check.
 
     What is cut off is gone on with where it was cut, if the server can, else begun again.
 
@@ -25,24 +48,44 @@ def download(path: Path, addresses: Sequence[str], limit: int, check: Callable[[
     ------
     InputError: no address gives the file, with the reason of each; or it cannot be written. Nothing is left behind.
     """
+    made = not path.parent.exists()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        return _first(path, addresses, file)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        if made and not path.exists():
+            with contextlib.suppress(OSError):  # it is no longer empty
+                path.parent.rmdir()
+
+
+def _first(path: Path, addresses: Sequence[str], file: File) -> Path:
     from requests import RequestException
 
     reasons = []
     for address in addresses:
         try:
-            with whole_or_absent(path) as file:
-                with download_bar(path.name, limit) as show:
-                    _receive(address, _Limited(file, limit, show))
-                file.flush()
-                check(Path(file.name))
-            return
+            with whole_or_absent(path) as out:
+                with download_bar(path.name, file.limit) as show:
+                    _receive(address, _Limited(out, file.limit, show))
+                out.flush()
+                file.check(Path(out.name))
+            return path
         except InputError as error:
-            reasons.append(f"{address}: {str(error).replace(f'{file.name}: ', '')}")
+            reasons.append(f"{address}: {str(error).removeprefix(f'{out.name}: ')}")
         except RequestException as error:
             reasons.append(f"{address}: {_reason(error)}")
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}") from None
     raise InputError("; ".join(reasons))
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a process that was killed left of the file an hour ago or earlier."""
+    for left in path.parent.glob(f".{path.name}.*"):
+        with contextlib.suppress(OSError):  # another process was quicker
+            if time.time() - left.stat().st_mtime > _HOUR:
+                left.unlink()
 
 
 class _Limited:
@@ -72,25 +115,25 @@ def _receive(address: str, out: _Limited) -> None:
 
     for part in range(_PARTS):
         done = out.file.tell()
-
-        def begin(response: Any, *_: Any, done: int = done, **__: Any) -> None:
-            goes_on = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
-                f"bytes {done}-"
-            )
-            if response.ok and not response.is_redirect and not goes_on:
-                if response.status_code != 200:
-                    raise InputError(f"answers {response.status_code} where a file was asked for")
-                out.restart()
-
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
+        hooks = {"response": partial(_begin, out, done)}
         try:
-            HTTPDownloader(chunk_size=1 << 16, headers=headers, hooks={"response": begin}, timeout=TIMEOUT)(
-                address, out, None
-            )
+            HTTPDownloader(chunk_size=1 << 16, headers=headers, hooks=hooks, timeout=TIMEOUT)(address, out, None)
             return
         except (ChunkedEncodingError, ConnectionError):
             if part == _PARTS - 1 or out.file.tell() == done:
                 raise
+
+
+def _begin(out: _Limited, done: int, response: Any, **_: Any) -> None:
+    """Look at an answer before its content is written: does it go on where the last was cut off?"""
+    if response.status_code == 200:
+        out.restart()
+    elif response.status_code == 206:
+        if not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
+            raise InputError("answers with another part than was asked for")
+    elif response.ok and not response.is_redirect:
+        raise InputError(f"answers {response.status_code} where a file was asked for")
 
 
 def _reason(error: Exception) -> str:
@@ -109,4 +152,4 @@ def _reason(error: Exception) -> str:
     return one_line(error)
 
 
-__all__ = ["download"]
+__all__ = ["File", "download"]

@@ -42,7 +42,7 @@ def source(
         File(f"{stem}.gz", (stem, f"{stem}.gz"), i.limit, partial(check_idx, idx=i))
         for stem, i in zip(stems, idx, strict=True)
     )
-    return Source(name, files, mirrors, read)
+    return Source(name, files, mirrors, (train - validation, validation, test), 784, classes, read)
 
 
 MNIST = source(
