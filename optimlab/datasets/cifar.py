@@ -114,7 +114,7 @@ def _from_archive(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
             with tarfile.open(fileobj=cast(BinaryIO, bounded), mode="r:") as archive:
                 found = set()
                 for count, member in enumerate(archive, 1):
-                    _check_member(member, count, path)
+                    _check_member(member, count, limit, path)
                     folder, _, name = member.name.partition("/")
                     if folder == FOLDER and name in BATCHES:
                         if name in found or not member.isfile():
@@ -129,7 +129,7 @@ def _from_archive(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
         raise InputError(f"{path}: cannot be read as a .tar.gz: {one_line(error)}") from None
 
 
-def _check_member(member: tarfile.TarInfo, count: int, path: Path) -> None:
+def _check_member(member: tarfile.TarInfo, count: int, limit: int, path: Path) -> None:
     name = one_line(member.name)
     if count > _MEMBERS:
         raise InputError(f"{path}: more than {_MEMBERS} files, which CIFAR-10 has not")
@@ -137,6 +137,8 @@ def _check_member(member: tarfile.TarInfo, count: int, path: Path) -> None:
         raise InputError(f"{path}: {name} is a link, a device or the like, which CIFAR-10 has not")
     if member.name.startswith(("/", "\\")) or ".." in member.name.replace("\\", "/").split("/"):
         raise InputError(f"{path}: {name} points out of its folder")
+    if not 0 <= member.size <= limit:
+        raise InputError(f"{path}: {name} says that it has {member.size} bytes, which no file of CIFAR-10 has")
 
 
 class _Bounded:
@@ -158,7 +160,7 @@ class _Bounded:
 
     def _check(self, size: int) -> None:
         if not 0 <= size <= self.limit:
-            raise InputError(f"{self.path}: says that a file in it has {size} bytes, which none of CIFAR-10's has")
+            raise InputError(f"{self.path}: goes back, or on by {size} bytes at once, as no file of CIFAR-10 asks for")
 
 
 def _whole(stream: BinaryIO, limit: int, path: Path) -> bytes:

@@ -18,6 +18,8 @@ TIMEOUT = 30
 """Seconds to wait for a connection, and for each part of a file."""
 _PARTS = 5
 """How often a download that was cut off is taken up again."""
+_CHUNK = 8192
+"""Bytes written at a time: as many may be lost where a download is cut off."""
 _HOUR = 3600
 
 
@@ -118,10 +120,11 @@ def _receive(address: str, out: _Limited) -> None:
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
         hooks = {"response": partial(_begin, out, done)}
         try:
-            HTTPDownloader(chunk_size=1 << 16, headers=headers, hooks=hooks, timeout=TIMEOUT)(address, out, None)
+            HTTPDownloader(chunk_size=_CHUNK, headers=headers, hooks=hooks, timeout=TIMEOUT)(address, out, None)
             return
-        except (ChunkedEncodingError, ConnectionError):
-            if part == _PARTS - 1 or out.file.tell() == done:
+        except (ChunkedEncodingError, ConnectionError) as error:
+            begun = isinstance(error, ChunkedEncodingError) or out.file.tell() > done
+            if not begun or part == _PARTS - 1:
                 raise
 
 
