@@ -248,7 +248,7 @@ def test_a_folder_other_than_the_published_is_used_with_a_warning(tmp_path):
     made.write(tmp_path / cifar.FOLDER, batches)
     digests = {name: hashlib.md5(content).hexdigest() for name, content in batches.items()}
     check_cifar(cifar.source((), None, batches=digests, rows=20, validation=20).load(tmp_path))
-    with pytest.warns(UserWarning, match="not as published: data_batch_3$"):
+    with pytest.warns(UserWarning, match="used, though not as published: data_batch_3$"):
         cifar.source((), None, batches=digests | {"data_batch_3": ""}, rows=20, validation=20).load(tmp_path)
 
 
@@ -345,6 +345,7 @@ BAD_PICKLES = {
         + b"u.",
         "made to exhaust the reader",
     ),
+    "a million of nothing": (b"\x80\2" + b"N" * 1_000_000 + b".", "made to exhaust the reader"),
     "an unhashable key": (b"\x80\2}]Ns.", "unhashable type"),
     "two values at once": (b"\x80\2K\1a.", "not a pickle"),
 }

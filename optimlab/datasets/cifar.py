@@ -47,23 +47,25 @@ def source(
     """CIFAR-10 of that many rows a batch; ``batches``, if given, are the MD5s that those of a folder should have."""
 
     def read(paths: tuple[Path, ...]) -> Dataset:
+        (path,) = paths
+        if path.is_dir():
+            given = _from_folder(path, _limit(rows))
+        else:
+            _check_archive(path, size, md5)
+            given = _from_archive(path, _limit(rows))
         x = np.empty((len(BATCHES) * rows, 3 * _PIXELS), "float32")
         y = np.empty(len(x), "int64")
-        limit = _limit(rows)
-        is_folder = paths[0].is_dir()
-        if not is_folder:
-            _check_archive(paths[0], size, md5)
-        found, other = set(), set()
-        for name, content in (_from_folder if is_folder else _from_archive)(paths[0], limit):
+        found, other = set(), []
+        for name, content in given:
             start = list(BATCHES).index(name) * rows
-            _convert(f"{paths[0] / name}", content, x[start : start + rows], y[start : start + rows])
+            _convert(f"{path / name}", content, x[start : start + rows], y[start : start + rows])
             found.add(name)
-            if is_folder and batches and hashlib.md5(content, usedforsecurity=False).hexdigest() != batches[name]:
-                other.add(name)
+            if path.is_dir() and batches and hashlib.md5(content, usedforsecurity=False).hexdigest() != batches[name]:
+                other.append(name)
         if missing := [name for name in BATCHES if name not in found]:
-            raise InputError(f"{paths[0]}: holds no {', '.join(missing)}")
+            raise InputError(f"{path}: holds no {', '.join(missing)}")
         if other:
-            warnings.warn(f"{paths[0]}: not as published: {', '.join(sorted(other))}", stacklevel=2)
+            warnings.warn(f"{path}: used, though not as published: {', '.join(other)}", stacklevel=2)
         train = len(x) - rows
         data = Dataset(
             x_train=x[:train], y_train=y[:train], x_test=x[train:], y_test=y[train:], classes=CLASSES, name="cifar10"

@@ -70,7 +70,7 @@ def _first(path: Path, addresses: Sequence[str], file: File) -> Path:
     for address in addresses:
         try:
             with whole_or_absent(path) as out:
-                with download_bar(path.name, file.limit) as show:
+                with download_bar(path.name) as show:
                     _receive(address, _Limited(out, file.limit, show))
                 out.flush()
                 file.check(Path(out.name))
@@ -91,16 +91,17 @@ def _sweep(path: Path) -> None:
 
 
 class _Limited:
-    """A file that takes at most ``limit`` bytes."""
+    """A file that takes at most ``limit`` bytes, and shows how many of ``total`` it has."""
 
-    def __init__(self, file: BinaryIO, limit: int, show: Callable[[int], None]) -> None:
+    def __init__(self, file: BinaryIO, limit: int, show: Callable[[int, int | None], None]) -> None:
         self.file, self.limit, self.show = file, limit, show
+        self.total: int | None = None
 
     def write(self, chunk: bytes) -> None:
         if self.file.tell() + len(chunk) > self.limit:
             raise InputError(f"sends more than the {self.limit} bytes this file can have")
         self.file.write(chunk)
-        self.show(self.file.tell())
+        self.show(self.file.tell(), self.total)
 
     def flush(self) -> None:
         """Not after each chunk."""
@@ -137,6 +138,8 @@ def _begin(out: _Limited, done: int, response: Any, **_: Any) -> None:
             raise InputError("answers with another part than was asked for")
     elif response.ok and not response.is_redirect:
         raise InputError(f"answers {response.status_code} where a file was asked for")
+    length = response.headers.get("Content-Length", "")
+    out.total = out.file.tell() + int(length) if length.isdecimal() else None
 
 
 def _reason(error: Exception) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import math
 import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,12 +102,14 @@ def _read(path: Path, idx: Idx, convert: Callable[[int, NDArray[np.uint8]], None
             if path.stat().st_size > idx.limit:
                 raise InputError(f"{path}: {path.stat().st_size} bytes, too long for an IDX file of {_text(idx.shape)}")
             raw.seek(0)
-            _read_stream(path, idx, convert, cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw)
+            _read_stream(path, idx, convert, gzip.GzipFile(fileobj=raw) if packed else raw)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {one_line(getattr(error, 'strerror', None) or error)}") from None
 
 
-def _read_stream(path: Path, idx: Idx, convert: Callable[[int, NDArray[np.uint8]], None], stream: BinaryIO) -> None:
+def _read_stream(
+    path: Path, idx: Idx, convert: Callable[[int, NDArray[np.uint8]], None], stream: io.BufferedIOBase
+) -> None:
     header = stream.read(len(idx.header))
     if header[:4] != idx.header[:4]:
         raise InputError(f"{path}: not an IDX file of bytes with {len(idx.shape)} axes: it begins with {header[:4]!r}")
@@ -120,7 +123,7 @@ def _read_stream(path: Path, idx: Idx, convert: Callable[[int, NDArray[np.uint8]
     total = idx.size - len(header)
     done = 0
     while done < total:
-        read = stream.readinto(memoryview(block)[: min(_BLOCK, total - done)])  # type: ignore[attr-defined]
+        read = stream.readinto(memoryview(block)[: min(_BLOCK, total - done)])
         if not read:
             raise InputError(f"{path}: cut off after {done} of {total} values")
         digest.update(memoryview(block)[:read])

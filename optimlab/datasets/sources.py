@@ -50,7 +50,7 @@ class Source:
         """The file in the first place that has it, in a subfolder named after the data set or directly."""
         folders = (folder for place in places(root) for folder in (place / self.name, place))
         paths = (folder / name for folder in folders for name in file.names)
-        return next((path for path in paths if path.exists()), None)
+        return next((path for path in paths if path.is_file() or path.is_dir()), None)
 
     def _fetch(self, file: File, root: str | Path | None, allowed: bool) -> Path:
         folder = places(root)[0 if root else -1] / self.name
