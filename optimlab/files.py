@@ -45,10 +45,10 @@ def whole_or_absent(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _flush_folder(path.parent)
+    flush_folder(path.parent)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make the new name itself outlive a power cut, where the system allows folders to be flushed."""
     try:
         handle = os.open(folder, os.O_RDONLY)

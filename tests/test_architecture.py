@@ -36,6 +36,7 @@ ORDER = [
     "datasets",
     "normalization",
     "training",
+    "replicas",
     "study",
     "tuning",
     "race",

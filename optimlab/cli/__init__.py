@@ -12,6 +12,7 @@ from ..errors import InputError, RuleError
 from .compare import compare
 from .datasets import datasets
 from .explain import explain
+from .export import export
 
 
 class _Group(click.Group):
@@ -39,5 +40,5 @@ def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-for command in (compare, datasets, explain):
+for command in (compare, datasets, explain, export):
     main.add_command(command)
