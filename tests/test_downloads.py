@@ -5,6 +5,7 @@ import json
 import os
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import dataset_files as made
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 import optimlab as ol
 from optimlab.cli import main
 from optimlab.datasets import downloads
+from optimlab.study.plan import Problem
 
 FILES = made.mnist_files()
 IMAGES = "train-images-idx3-ubyte.gz"
@@ -292,3 +294,10 @@ def test_the_command_checks_files_of_ones_own(tmp_path):
     result = run("mnits")
     assert result.exit_code == 2
     assert result.stderr.startswith("optimlab: unknown data set 'mnits'; did you mean 'mnist'")
+
+
+def test_a_comparison_on_data_without_validation_says_so(tmp_path):
+    path = made.write(tmp_path, {"mine.npz": made.npz_bytes(**made.npz_arrays())}) / "mine.npz"
+    problem = replace(Problem(), dataset=str(path))
+    with pytest.raises(ol.InputError, match=r"mine.npz: a study needs a validation split to choose by; Dataset.with_"):
+        problem.data()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, one_line
-from .dataset import Dataset
+from .dataset import Dataset, scaled
 from .pickles import read_pickle
 from .sources import File, Source
 
@@ -187,8 +187,7 @@ def _convert(where: str, content: bytes, x: NDArray[np.float32], y: NDArray[np.i
     y[...] = _labels(where, labels, len(y))
     pixels = x.reshape(len(x), _PIXELS, 3)
     for colour in range(3):
-        plane = data[:, colour * _PIXELS : (colour + 1) * _PIXELS]
-        np.divide(plane, 255, out=pixels[:, :, colour], dtype="float32")
+        scaled(data[:, colour * _PIXELS : (colour + 1) * _PIXELS], pixels[:, :, colour])
 
 
 def _labels(where: str, labels: Any, rows: int) -> Any:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, one_line
+from .dataset import scaled
 
 _BLOCK = 1 << 20
 """Bytes decompressed at a time."""
@@ -60,7 +61,7 @@ def read_images(path: Path, idx: Idx) -> NDArray[np.float32]:
     flat = out.reshape(-1)
 
     def convert(start: int, values: NDArray[np.uint8]) -> None:
-        np.divide(values, 255, out=flat[start : start + len(values)], dtype="float32")
+        scaled(values, flat[start : start + len(values)])
 
     _read(path, idx, convert)
     return out

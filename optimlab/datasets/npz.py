@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, one_line
 from .checks import check
-from .dataset import Dataset
+from .dataset import Dataset, scaled
 
 _SPLITS = ("train", "val", "test")
 _RATIO = 1100
@@ -62,10 +62,10 @@ def _features(name: str, x: NDArray[Any]) -> NDArray[np.float32]:
     if x.ndim < 2 or not x.size or x.dtype.kind not in "fiub":
         raise InputError(f"{name} must be real numbers of shape (rows, ...), got {x.dtype} of shape {x.shape}")
     flat = x.reshape(len(x), -1)
+    if flat.dtype == np.uint8:
+        return scaled(flat)
     with np.errstate(over="ignore"):  # becomes infinite, and is refused for it
-        made: NDArray[np.float32] = (
-            np.divide(flat, 255, dtype="float32") if x.dtype == np.uint8 else flat.astype("float32", copy=False)
-        )
+        made: NDArray[np.float32] = flat.astype("float32", copy=False)
     return made
 
 
