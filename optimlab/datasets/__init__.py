@@ -35,11 +35,11 @@ def load(name: str | Path, root: str | Path | None = None, *, download: bool = T
 
     Files are looked for in ``root``, in the folder that the environment variable OPTIMLAB_DATA names, and in the
     user's cache folder; in each of them in a subfolder named after the data set, then directly. They have the
-    published names: MNIST's four files, as ``.gz`` or unpacked; Fashion-MNIST's are called the same, so give each its
-    subfolder; ``cifar-10-python.tar.gz``, or unpacked as the folder
-    ``cifar-10-batches-py``. What is in none of them is downloaded, to ``root`` if given, else to the cache folder,
-    unless ``download`` is False. Contents are compared with the published digests; only an unpacked CIFAR-10, which
-    other programs may have written anew, is used with a warning if it differs.
+    published names: MNIST's four files, as ``.gz`` or unpacked (Fashion-MNIST's are called the same, so give each its
+    subfolder); ``cifar-10-python.tar.gz``, or unpacked as the folder ``cifar-10-batches-py``. What is in none of them
+    is downloaded, to ``root`` if given, else to the cache folder, unless ``download`` is False. Contents are compared
+    with the published digests; only an unpacked CIFAR-10, which other programs may have written anew, is used with a
+    warning if it differs.
 
     An ``.npz`` file holds ``x_train``, ``y_train``, ``x_test``, ``y_test``, perhaps ``x_val``, ``y_val``, and perhaps
     the names of the ``classes``. Labels are integers from 0. Inputs of more than two axes, as images are, become rows;
