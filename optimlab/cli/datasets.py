@@ -33,7 +33,7 @@ def datasets(name: str | None, root: Path | None, offline: bool, as_json: bool) 
     """
     if name is None:
         listed = [_bundled(), *_sources(root)]
-        click.echo(json.dumps({"datasets": listed}, indent=2)) if as_json else _print(listed)
+        click.echo(json.dumps({"datasets": listed}, indent=2)) if as_json else _print(listed, root)
         return
     described = _described(name, root, offline)
     if as_json:
@@ -69,7 +69,7 @@ def _sources(root: Path | None) -> list[dict[str, Any]]:
     return listed
 
 
-def _print(listed: list[dict[str, Any]]) -> None:
+def _print(listed: list[dict[str, Any]], root: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -84,7 +84,7 @@ def _print(listed: list[dict[str, Any]]) -> None:
         table.add_row(row["name"], rows, str(row["features"]), size, row["found"] or "-")
     console = Console() if sys.stdout.isatty() else Console(width=100)
     console.print(table)
-    console.print(f"\nLooked in {', '.join(map(str, places()))}.", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"\nLooked in {', '.join(map(str, places(root)))}.", highlight=False, markup=False, soft_wrap=True)
     console.print("`optimlab datasets NAME` gets and checks one.", highlight=False, markup=False)
 
 
