@@ -43,6 +43,10 @@ class Problem:
         data = self.data()
         return [data.x_train.shape[1], *self.hidden, len(data.classes)]
 
+    def fingerprint(self) -> str:
+        """A digest of the data, so that results of changed data are never taken for those of the old."""
+        return _fingerprint(self.dataset)
+
     def __str__(self) -> str:
         sizes = "-".join(map(str, self.sizes()))
         return f"{self.dataset}, MLP {sizes}, batch {self.batch_size}, {self.epochs} epochs"
