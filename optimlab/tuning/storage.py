@@ -105,9 +105,10 @@ def _opened(folder: Path, search: Search) -> tuple[Any, list[Record]]:
             names = [study.study_name for study in optuna.get_all_study_summaries(storage)]
             if whole and names not in ([], [STUDY]):
                 raise InputError(f"{path} holds other studies of Optuna: {', '.join(names)}; choose another folder")
-            study = optuna.create_study(
-                storage=storage, study_name=STUDY, direction=direction(search), load_if_exists=True
-            )
+            if names:  # create_study(load_if_exists=True) would write to a journal that may be refused below
+                study = optuna.load_study(storage=storage, study_name=STUDY)
+            else:
+                study = optuna.create_study(storage=storage, study_name=STUDY, direction=direction(search))
             if "search" not in study.user_attrs and not study.trials:  # new, or killed before this line
                 study.set_user_attr("search", config)
             there = study.user_attrs["search"]
