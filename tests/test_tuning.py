@@ -37,7 +37,7 @@ def run(*arguments):
 def without_times(value):
     """What has to be the same in two searches of one seed."""
     if isinstance(value, dict):
-        return {k: without_times(v) for k, v in value.items() if k not in ("seconds", "made")}
+        return {k: without_times(v) for k, v in value.items() if k not in ("seconds", "made", "host")}
     return [without_times(v) for v in value] if isinstance(value, list) else value
 
 
@@ -250,7 +250,7 @@ def test_optunas_journal_and_our_trials_say_the_same(finished):
 def test_the_networks_kept_are_those_measured(finished):
     folder, tuned = finished
     data, summary = ol.datasets.load("digits"), tuned.summary
-    best, again = (TINY.make_network(0) for _ in range(2))
+    best, again = (TINY.problem.network(0) for _ in range(2))
     assert ol.load_checkpoint(folder / "best.npz", best)["number"] == tuned.best["number"]
     ol.load_checkpoint(folder / "retrained.npz", again)
     assert ol.evaluate(best, data.x_val, data.y_val)[1] == tuned.best["val_accuracy"]
@@ -284,7 +284,7 @@ def test_the_second_network_is_trained_on_all_but_the_test_data_at_the_rates_fou
     history = ol.fit(net, opt, both, epochs=len(rates), batch_size=64, callbacks=[follow])
     assert history.lr == rates
     assert len(set(rates)) > 1, "the plateau has cut before the best epoch"
-    kept = search.make_network(0)
+    kept = search.problem.network(0)
     ol.load_checkpoint(tmp_path / "retrained.npz", kept)
     assert_same_bits(kept.parameters.data, net.parameters.data)
     assert (tuned.summary["retrained"]["rows"], tuned.summary["retrained"]["epochs"]) == (1437, len(rates))
@@ -395,7 +395,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     assert "Traceback" not in error
     # while it ran, nobody else could write there
     assert second.exit_code == 2
-    assert second.stderr == f"optimlab: {tmp_path} is in use: another search is writing there\n"
+    assert second.stderr == f"optimlab: another process is writing to {tmp_path}: wait, or name a new folder\n"
     assert finished_trials(tmp_path) < 500
 
 
@@ -564,7 +564,7 @@ def test_a_dry_run_says_what_would_be_tried_and_writes_nothing(tmp_path):
         (["--activation", "rellu"], "unknown activation 'rellu'; did you mean 'relu'"),
         (["--initializer", "he"], "unknown initializer 'he'"),
         (["--hidden", "64,many"], "--hidden takes whole numbers"),
-        (["--hidden", "0"], "sizes must be two or more positive integers"),
+        (["--hidden", "0"], "each hidden layer's size must be a whole number of at least 1, got 0"),
         (["--trials", "0"], "trials must be a whole number of at least 1, got 0"),
         (["--epochs", "0"], "epochs must be a whole number of at least 1, got 0"),
         (["--seeds", "0,0"], "a seed is named twice"),

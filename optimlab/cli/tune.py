@@ -5,19 +5,31 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..errors import InputError
+from ..errors import InputError, lookup
+from .options import save_figure
 
 
 @click.command()
-@click.option("--dataset", default="digits", show_default=True, help="What to train on, see ol.datasets.load.")
-@click.option("--optimizer", default="adam", show_default=True, help="Name of the rule.")
-@click.option("--convention", default="textbook", show_default=True, help="textbook, torch or keras.")
-@click.option("--hidden", default="64", show_default=True, metavar="SIZES", help="Hidden layers, separated by commas.")
+@click.option(
+    "--dataset",
+    default="digits",
+    show_default=True,
+    metavar="NAME",
+    help="digits, mnist, fashion_mnist, cifar10 or an .npz file.",
+)
+@click.option("--optimizer", default="adam", show_default=True, help="Name of the rule; adam:torch is PyTorch's Adam.")
+@click.option(
+    "--convention", default="textbook", show_default=True, help="textbook, torch or keras, for one named without."
+)
+@click.option(
+    "--hidden", metavar="SIZES", help="Hidden layers, separated by commas.  [default: 64; mnist: 800; cifar10: 100,100]"
+)
 @click.option("--activation", default="relu", show_default=True, help="Of the hidden layers.")
 @click.option("--initializer", default="he_normal", show_default=True, help="Of the weights.")
 @click.option(
@@ -61,7 +73,7 @@ from ..errors import InputError
 def tune(
     searched: tuple[str, ...],
     settings: tuple[str, ...],
-    hidden: str,
+    hidden: str | None,
     seeds: str,
     out: Path,
     dry_run: bool,
@@ -83,11 +95,14 @@ def tune(
       optimlab tune --optimizer adam --search lr=1e-4:0.1:log --search beta1=0.8:0.99
       optimlab tune --set lr=0.002 --search factor=0.1:0.5 --search patience=2,5,10
     """
-    from ..tuning import Problem, Search, tune
+    from ..tuning import PROBLEMS, Problem, Search, tune
     from ..tuning.sampler import require
 
-    names = ("dataset", "activation", "initializer", "epochs")
-    problem = Problem(hidden=_whole("--hidden", hidden), **{name: options.pop(name) for name in names})
+    dataset = options.pop("dataset")
+    problem = Problem(dataset) if dataset.endswith(".npz") else lookup("data set", dataset, PROBLEMS)
+    problem = replace(problem, **{name: options.pop(name) for name in ("activation", "initializer", "epochs")})
+    if hidden is not None:
+        problem = replace(problem, hidden=_whole("--hidden", hidden))
     search = Search(
         problem=problem,
         spaces=_by_name("--search", searched, "such as lr=1e-4:1:log") or None,
@@ -139,20 +154,9 @@ def _number(name: str, text: str) -> float:
 
 
 def _save_figures(tuned: Any, folder: Path) -> list[str]:
-    import io
-
-    from ..files import write_atomically
     from ..plotting.tuning import slices_figure, trials_figure
 
-    written = []
-    for name, make in (("trials", trials_figure), ("slices", slices_figure)):
-        figure = make(tuned)
-        for kind in ("png", "svg"):
-            content = io.BytesIO()
-            figure.savefig(content, format=kind, dpi=150)
-            write_atomically(folder / f"{name}.{kind}", content.getvalue())
-            written.append(f"{name}.{kind}")
-    return written
+    return save_figure(trials_figure(tuned), folder / "trials") + save_figure(slices_figure(tuned), folder / "slices")
 
 
 def _console() -> Any:

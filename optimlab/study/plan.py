@@ -86,10 +86,6 @@ class Problem:
         """The data set's name; of a file, its own without the folder."""
         return Path(self.dataset).stem if self.dataset.endswith(".npz") else self.dataset
 
-    def fingerprint(self) -> str:
-        """A digest of the data, so that results of changed data are never taken for those of the old."""
-        return _fingerprint(self.dataset)
-
     def __str__(self) -> str:
         data = self.data()
         sizes = "-".join(map(str, [data.x_train.shape[1], *self.hidden, len(data.classes)]))

@@ -16,9 +16,21 @@ Needs Optuna: ``pip install 'optimlab[tune]'``.
 
 from __future__ import annotations
 
-from ..study.plan import Problem
+from ..study.plan import PROBLEMS, Contender, Problem
 from .plan import DEFAULT_SPACES, SAMPLERS, Search
 from .search import Tuned, tune
 from .spaces import Choice, Range, parse
 
-__all__ = ["DEFAULT_SPACES", "SAMPLERS", "Choice", "Problem", "Range", "Search", "Tuned", "parse", "tune"]
+__all__ = [
+    "DEFAULT_SPACES",
+    "PROBLEMS",
+    "SAMPLERS",
+    "Choice",
+    "Contender",
+    "Problem",
+    "Range",
+    "Search",
+    "Tuned",
+    "parse",
+    "tune",
+]

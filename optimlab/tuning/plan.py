@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from .. import optimizers
 from ..errors import InputError, count, lookup, number, unknown
-from ..network import MLP
-from ..study.plan import Problem
+from ..study.plan import Contender, Problem
 from .spaces import Space, parse
 
 DEFAULT_SPACES = {
@@ -34,8 +33,9 @@ class Search:
     ----------
     problem: data, network, and the most epochs a trial may take. Its batch size is that of a search that neither
         searches nor fixes one.
-    optimizer, convention: of the rule, by name; the convention also decides what the plateau's patience and
-        threshold mean, see :class:`optimlab.schedules.ReduceLROnPlateau`.
+    optimizer: its name, such as ``"adam"`` or ``"adam:torch"``, or an :class:`optimlab.study.Contender`.
+    convention: of an optimizer named without one. It also decides what the plateau's patience and threshold mean, see
+        :class:`optimlab.schedules.ReduceLROnPlateau`.
     spaces: by hyperparameter, as :func:`optimlab.tuning.parse` reads it. A hyperparameter is ``lr`` or any other of
         the rule's, ``batch_size``, or the plateau's ``factor`` or ``patience``. None: :data:`DEFAULT_SPACES` without
         what is fixed.
@@ -65,7 +65,7 @@ class Search:
     """
 
     problem: Problem = field(default_factory=lambda: Problem(epochs=100))
-    optimizer: str = "adam"
+    optimizer: str | Contender = "adam"
     convention: str = "textbook"
     spaces: Mapping[str, Space] | Mapping[str, str | Sequence[float] | Space] | None = None
     fixed: Mapping[str, float] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class Search:
                 raise InputError(f"seeds are whole numbers of at least 0, got {seed!r}")
         if len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"a seed is named twice: {', '.join(map(str, self.seeds))}")
-        known = [*self.rule_hyperparameters(), "batch_size", "factor", "patience"]
+        known = [*self.contender.defaults(), "batch_size", "factor", "patience"]
         default = {name: text for name, text in DEFAULT_SPACES.items() if name not in self.fixed and name in known}
         given = default if self.spaces is None else self.spaces
         for name in [*given, *self.fixed]:
@@ -114,34 +114,13 @@ class Search:
                 check(name, value)
         self._check_problem()
 
-    def rule_hyperparameters(self) -> dict[str, float]:
-        """The rule's hyperparameters and their defaults.
-
-        Raises
-        ------
-        InputError: unknown optimizer or convention.
-        """
-        made = self.make_optimizer(MLP([1, 1]))
-        return {name: value for name, value in made.hyperparameters.items() if not callable(value)}
-
-    def make_optimizer(self, network: Any, **hyperparameters: float) -> optimizers.Optimizer:
-        """The optimizer for a network; rules of whole tensors have no conventions."""
-        options: dict[str, Any] = {} if self.convention == "textbook" else {"convention": self.convention}
-        return optimizers.get(self.optimizer)(network.parameters, **{**hyperparameters, **options})
-
-    def make_network(self, seed: int) -> MLP:
-        """The network of a trial."""
-        p = self.problem
-        return MLP(
-            p.sizes(),
-            activation=p.activation,
-            initializer=p.initializer,
-            batch_norm=p.batch_norm,
-            dropout=p.dropout,
-            convention=self.convention,
-            seed=seed,
-            dtype=p.dtype,
-            backend=p.backend,
+    @property
+    def contender(self) -> Contender:
+        """The optimizer as it takes part, without what is searched or fixed here."""
+        return (
+            self.optimizer
+            if isinstance(self.optimizer, Contender)
+            else Contender.parse(self.optimizer, self.convention)
         )
 
     @property
@@ -157,22 +136,23 @@ class Search:
     def config(self) -> dict[str, Any]:
         """What two searches must share for one to go on where the other stopped: all but how many trials; plain
         data."""
-        problem, mine = asdict(self.problem), {**vars(self), "seeds": list(self.seeds), "fixed": dict(self.fixed)}
-        del problem["target"], mine["problem"], mine["trials"]
-        spaces = {name: asdict(space) for name, space in self.searched.items()}
+        problem, contender = self.problem.config(), self.contender
+        del problem["target"]
+        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("problem", "optimizer", "trials")}
         return {
             **problem,
-            "hidden": list(self.problem.hidden),
-            "data": self.problem.fingerprint(),
-            **mine,
-            "spaces": spaces,
+            **rest,
+            **contender.config(),
+            "seeds": list(self.seeds),
+            "spaces": {name: asdict(space) for name, space in self.searched.items()},
+            "fixed": {**dict(contender.hyperparameters), **self.fixed},
         }
 
     def _check_problem(self) -> None:
         data = self.problem.data()
         if data.x_val is None:
             raise InputError(f"the data set {self.problem.dataset!r} has no validation split to choose by")
-        self.make_network(self.seeds[0])
+        self.problem.network(self.seeds[0])
         rows = len(data.x_train)
         space = self.searched.get("batch_size")
         sizes = space.values() if space else [self.fixed.get("batch_size", self.problem.batch_size)]
@@ -183,9 +163,7 @@ class Search:
                 raise InputError(f"batch norm cannot train on a batch of one row, which batches of {size} leave")
 
     def __str__(self) -> str:
-        sizes = "-".join(map(str, self.problem.sizes()))
-        convention = "" if self.convention == "textbook" else f" ({self.convention})"
-        return f"{self.problem.dataset}, MLP {sizes}, {self.optimizer}{convention}"
+        return f"{str(self.problem).split(', batch')[0]}, {self.contender.label}"
 
 
 def _whole(name: str, value: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from ..errors import InputError
 from ..files import json_ready, write_atomically
 from ..network import Network
 from ..progress import progress_bar
+from ..study.run import host, versions
 from ..training import load_checkpoint, save_checkpoint
 from . import evidence, sampler
 from .plan import Search
@@ -111,7 +111,7 @@ def _label(search: Search, record: Record) -> dict[str, Any]:
 
 def _kept(path: Path, search: Search, best: Record, make: Callable[[], Network]) -> Network:
     """The network in the file; where it is missing, damaged or another, it is made again, which gives the same."""
-    network: Network = search.make_network(best["best_seed"])
+    network: Network = search.problem.network(best["best_seed"])
     try:
         if load_checkpoint(path, network) == _label(search, best):
             return network
@@ -123,13 +123,16 @@ def _kept(path: Path, search: Search, best: Record, make: Callable[[], Network])
 
 
 def _summary(search: Search, journal: Journal, best: Record) -> dict[str, Any]:
+    import optuna
+
     data = search.problem.data()
     parts = len(data.x_train), len(data.x_val), 0 if data.x_test is None else len(data.x_test)
     summary: dict[str, Any] = {
         "search": {**search.config(), "trials": len(journal.records)},
         "title": str(search),
         "rows": dict(zip(("train", "val", "test"), parts, strict=True)),
-        "versions": _versions(),
+        "versions": {**versions(), "optuna": optuna.__version__},
+        "host": host(),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "diverged": sum(record["status"] == "diverged" for record in journal.records),
         "seconds": sum(record["seconds"] for record in journal.records),
@@ -160,16 +163,3 @@ def _again(search: Search, best: Record) -> Network:
     network, _ = run_trial(search, best["number"], best["hyperparameters"])
     assert network is not None  # it has not diverged the first time
     return network
-
-
-def _versions() -> dict[str, str]:
-    import optuna
-
-    from .. import __version__
-
-    return {
-        "optimlab": __version__,
-        "numpy": np.__version__,
-        "optuna": optuna.__version__,
-        "python": platform.python_version(),
-    }

@@ -38,10 +38,10 @@ def locked(folder: Path) -> Iterator[None]:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / "lock", timeout=0)
+        lock = filelock.FileLock(folder / ".lock", timeout=0)
         lock.acquire()
     except filelock.Timeout:
-        raise InputError(f"{folder} is in use: another search is writing there") from None
+        raise InputError(f"another process is writing to {folder}: wait, or name a new folder") from None
     except OSError as error:
         raise InputError(f"cannot write to the output folder {folder}: {error.strerror}") from None
     try:

@@ -49,7 +49,7 @@ def best_of(search: Search, records: list[Record]) -> Record | None:
 
 
 def _train(search: Search, values: dict[str, float], seed: int) -> tuple[Network, Record]:
-    network = search.make_network(seed)
+    network = search.problem.network(seed)
     keep = BestCheckpoint(search.objective)
     callbacks: list[Any] = [keep]
     patience = search.early_patience
@@ -60,7 +60,7 @@ def _train(search: Search, values: dict[str, float], seed: int) -> tuple[Network
             search.objective,
             threshold=search.min_delta,
             min_lr=search.min_lr,
-            convention=search.convention,
+            convention=search.contender.convention,
             **options,
         )
         patience = 2 * int(options.get("patience", PLATEAU_PATIENCE))
@@ -103,7 +103,7 @@ def retrain(search: Search, record: Record) -> tuple[Network, History]:
         y_val=None,
     )
     follow = LearningRateScheduler(lambda epoch: rates[min(epoch, epochs - 1)])  # once more after the last
-    network = search.make_network(run["seed"])
+    network = search.problem.network(run["seed"])
     chosen = {**search.fixed, **record["hyperparameters"]}
     return network, _fit(search, network, both, chosen, epochs, run["seed"], [follow] if search.plateau else [])
 
@@ -117,10 +117,12 @@ def _fit(
     seed: int,
     callbacks: list[Any],
 ) -> History:
-    rule = {name: value for name, value in chosen.items() if name not in ("batch_size", "factor", "patience")}
+    contender = search.contender
+    rule = {name: value for name, value in chosen.items() if name not in ("lr", "batch_size", "factor", "patience")}
+    lr = chosen.get("lr", contender.defaults()["lr"])
     history = fit(
         network,
-        search.make_optimizer(network, **rule),
+        contender.make(network, lr, {**dict(contender.hyperparameters), **rule}),
         data,
         epochs=epochs,
         batch_size=int(chosen.get("batch_size", search.problem.batch_size)),
