@@ -163,7 +163,7 @@ class Search:
                 raise InputError(f"batch norm cannot train on a batch of one row, which batches of {size} leave")
 
     def __str__(self) -> str:
-        return f"{str(self.problem).split(', batch')[0]}, {self.contender.label}"
+        return f"{str(self.problem).rsplit(', batch', 1)[0]}, {self.contender.label}"
 
 
 def _whole(name: str, value: float) -> float:
