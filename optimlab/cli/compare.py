@@ -189,7 +189,7 @@ def _run(study: Study, folder: Path, jobs: int, dask: str | None) -> Comparison:
     from .live import watching
 
     with watching(study) as on_run:
-        return run_study(study, folder, on_run=on_run)
+        return run_study(study, folder, jobs=jobs, dask=dask, on_run=on_run)
 
 
 def _say_plan(study: Study, folder: Path, jobs: int, as_json: bool) -> None:

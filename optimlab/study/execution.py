@@ -56,17 +56,17 @@ def run_all(
     *,
     execute: Execute,
     pool: Pool = here,
-    advance: Callable[[str], None] = lambda note: None,
+    done: Callable[[Run, Record], None] = lambda run, record: None,
 ) -> list[Record]:
     """The record of each run, in the order asked: from ``store``, or executed by ``pool`` now and stored.
 
     ``execute`` turns a run into its record; an exception that leaves it becomes a record of status ``"error"``. A run
     whose worker died is run again by itself, so that one which always takes its worker with it is found and recorded
-    as an error. ``advance`` is called with a note once for each run. Ctrl-C stops at once; what is finished is stored.
+    as an error. ``done`` is called once for each run. Ctrl-C stops at once; what is finished is stored.
 
     >>> import tempfile
-    >>> from optimlab.study import Problem, Run, Store
-    >>> runs = [Run(Problem(epochs=1), "sgd", 0.1, seed) for seed in (0, 1)]
+    >>> from optimlab.study import Contender, Problem, Run, Store
+    >>> runs = [Run(Problem(epochs=1), Contender("sgd"), 0.1, seed) for seed in (0, 1)]
     >>> from optimlab.study.run import execute
     >>> records = run_all(runs, Store(tempfile.mkdtemp()), execute=execute)
     >>> [record["run"]["seed"] for record in records]
@@ -83,11 +83,11 @@ def run_all(
         if record["key"] != key:
             record = _failed(key, missing[key], "the worker has other data, or another version of optimlab")
         store.append(record)
-        advance(str(missing[key]))
+        done(missing[key], store.records[key])
 
     for key, run in planned:
         if key not in missing:
-            advance(str(run))
+            done(run, store.records[key])
     lost: dict[str, WorkerLost] = {}
     with closing(pool(execute, missing)) as outcomes:
         for key, outcome in outcomes:
