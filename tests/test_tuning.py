@@ -15,7 +15,7 @@ from conftest import assert_same_bits, require
 
 import optimlab as ol
 from optimlab.cli import main
-from optimlab.tuning import Choice, Problem, Range, Search, parse, sampler, storage, tune
+from optimlab.tuning import Choice, Contender, Problem, Range, Search, parse, sampler, storage, tune
 from optimlab.tuning.evidence import effects, mcnemar, right
 from optimlab.tuning.trial import best_of, run_trial
 
@@ -191,6 +191,20 @@ def test_hyperparameters_of_any_rule_and_convention_reach_the_optimizer(monkeypa
     ((opt, options),) = seen
     assert opt.hyperparameters.items() >= {"lr": 0.003, "beta": 0.85, "eps": 1e-6}.items()
     assert (opt.convention, options["batch_size"]) == ("torch", 100)
+
+
+def test_a_rule_of_ones_own_with_what_it_fixes_is_searched(tmp_path):
+    def signed(w, g, m, *, lr=0.001, beta=0.9, share=0.5):
+        m = beta * m + (1 - beta) * g
+        return w - lr * np.sign(share * m + (1 - share) * g), m
+
+    mine = Contender("signed", rule=signed, hyperparameters={"beta": 0.8})
+    search = Search(TINY.problem, mine, spaces={"lr": "1e-3:0.1:log", "share": "0.1:0.9"}, trials=2)
+    tuned = tune(search, tmp_path)
+    assert set(tuned.best["hyperparameters"]) == {"lr", "share"}
+    assert search.fixed == {"beta": 0.8}
+    with pytest.raises(ol.InputError, match="beta is both searched and fixed"):
+        replace(search, spaces={"beta": "0.5:0.9"})
 
 
 def test_several_seeds_are_scored_by_their_mean():
