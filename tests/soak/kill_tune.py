@@ -41,7 +41,10 @@ def main() -> None:
             )
             process.stdout.readline()
             if kills < options.kills:
-                time.sleep(dice.uniform(0.2, 2.0))
+                before, anywhere = finished_trials(killed), dice.random() < 0.2
+                while not anywhere and process.poll() is None and finished_trials(killed) == before:
+                    time.sleep(0.002)
+                time.sleep(dice.uniform(0, 0.5))
                 process.kill()
             _, error = process.communicate()
             if process.returncode == 0:
