@@ -13,6 +13,7 @@ from .compare import compare
 from .datasets import datasets
 from .explain import explain
 from .export import export
+from .tune import tune
 
 
 class _Group(click.Group):
@@ -40,5 +41,5 @@ def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-for command in (compare, datasets, explain, export):
+for command in (compare, datasets, explain, export, tune):
     main.add_command(command)
