@@ -1,0 +1,7 @@
+"""Optimizers side by side on functions of two variables, where every step can be seen."""
+
+from __future__ import annotations
+
+from .functions import FUNCTIONS, Landscape, get
+
+__all__ = ["FUNCTIONS", "Landscape", "get"]
