@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .functions import FUNCTIONS, Landscape, get
+from .run import Race, Racer, race, trajectories
 
-__all__ = ["FUNCTIONS", "Landscape", "get"]
+__all__ = ["FUNCTIONS", "Landscape", "Race", "Racer", "get", "race", "trajectories"]

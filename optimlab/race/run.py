@@ -1,0 +1,414 @@
+"""The race itself: every optimizer on one function of two variables, from one start, with one budget of tuning.
+
+The two coordinates are weights like any others: the points of all learning rates and seeds lie in one
+:class:`~optimlab.parameters.Parameters` buffer in float64, and the :class:`~optimlab.optimizers.Optimizer` that trains
+networks steps them, each rate a parameter group of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import backends, optimizers, rules
+from ..errors import InputError, count, number, unknown
+from ..files import json_ready
+from ..optimizers import Optimizer
+from ..parameters import Parameter, Parameters
+from ..progress import progress_bar
+from .functions import Landscape, get
+
+Floats = NDArray[np.float64]
+
+RATES: tuple[float, ...] = tuple(10.0 ** (k / 4) for k in range(-20, 9))
+"""The grid every optimizer is tuned on: four rates a decade, 0.00001 to 100."""
+
+TRIALS, RUNS = 9, 9
+"""Runs each rate is judged by; and runs of the race, with fresh noise (one, where there is no noise)."""
+
+JITTER = 0.02
+"""The trials start within this share of the bounds' width and height of the start."""
+
+MOST_STEPS = 20_000
+
+FLOOR = 1e-10
+"""Shares of the start's gap below this count as this: no optimizer gains by rounding."""
+
+BURST = 1e3
+"""A run has diverged once its gap is this many times the start's."""
+
+STRIDE = 0.05
+"""Where there is no minimum, no step may be longer than this share of the diagonal of the bounds."""
+
+
+@dataclass(frozen=True)
+class Racer:
+    """One optimizer's outcome.
+
+    Attributes
+    ----------
+    lr: the rate it raced with, chosen from the grid if ``tuned``, else given.
+    scores: its score at each rate of the grid (none if not tuned), the median over the tuning seeds; see :func:`score`.
+    usable: at how many of these rates the median tuning run reached the tolerance.
+    paths: the points after 0, 1, ..., steps updates, per seed, shape ``(seeds, steps + 1, 2)``, float64.
+    gaps: the gap at each of these points, shape ``(seeds, steps + 1)``; see :func:`gaps_along`.
+    reached: per seed, the first step within the tolerance; infinite where there is none.
+    shown: the seed with the median score: the one to draw.
+    """
+
+    name: str
+    lr: float
+    tuned: bool
+    scores: tuple[float, ...]
+    usable: int
+    paths: Floats
+    gaps: Floats
+    reached: tuple[float, ...]
+    shown: int
+
+    @property
+    def path(self) -> Floats:
+        """The path of the seed to draw, to where it left the landscape or the last point before it diverged; shape
+        ``(steps made + 1, 2)``."""
+        gap = self.gaps[self.shown]
+        made = int(np.isfinite(gap).sum())
+        arrived = np.flatnonzero(gap == 0)
+        return (
+            self.paths[self.shown, : min(made, *(arrived[:1] + 1))] if len(arrived) else self.paths[self.shown, :made]
+        )
+
+
+@dataclass(frozen=True)
+class Race:
+    """A race that was run; ``racers`` in the order they were named."""
+
+    landscape: Landscape
+    convention: str
+    start: tuple[float, float]
+    steps: int
+    seed: int
+    tolerance: float
+    rates: tuple[float, ...]
+    racers: tuple[Racer, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary per optimizer: the first within the tolerance first, then the smaller final gap.
+
+        Numbers are medians over the seeds, a run that missed or diverged counting as infinity; None is infinity.
+        """
+        made = [self._row(racer) for racer in self.racers]
+        made.sort(key=lambda row: row["score"])
+        ready: list[dict[str, Any]] = json_ready(made)
+        return ready
+
+    def _row(self, racer: Racer) -> dict[str, Any]:
+        gap = float(np.median(racer.gaps[:, -1]))
+        return {
+            "optimizer": racer.name,
+            "lr": racer.lr,
+            "tuned": racer.tuned,
+            "at_edge": racer.tuned and racer.lr in (self.rates[0], self.rates[-1]),
+            "trials": len(racer.scores) * TRIALS,
+            "usable_rates": racer.usable if racer.tuned else None,
+            "steps_to_tolerance": float(np.median(racer.reached)),
+            "hits": int(np.isfinite(racer.reached).sum()),
+            "runs": len(racer.reached),
+            "diverged": int(np.isinf(racer.gaps[:, -1]).sum()),
+            "final_gap": gap,
+            "final_value": lowest(self.landscape) + gap,
+            "final_point": racer.path[-1].tolist(),
+            "score": float(np.median(score(racer.gaps))),
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the paths, as plain data for JSON."""
+        return {
+            "function": self.landscape.name,
+            "convention": self.convention,
+            "start": list(self.start),
+            "steps": self.steps,
+            "seed": self.seed,
+            "tolerance": self.tolerance,
+            "rates": list(self.rates),
+            "optimizers": self.rows(),
+        }
+
+    def record(self) -> dict[str, Any]:
+        """The summary, and per optimizer the scores of the tuning, the path that is drawn and its gaps."""
+        details = {
+            racer.name: {
+                "scores": list(racer.scores),
+                "path": racer.path.tolist(),
+                "gaps": racer.gaps[racer.shown][: len(racer.path)].tolist(),
+            }
+            for racer in self.racers
+        }
+        ready: dict[str, Any] = json_ready({**self.summary(), "runs": details})
+        return ready
+
+
+def race(
+    function: str | Landscape = "rosenbrock",
+    names: Sequence[str | rules.Rule] = optimizers.CLASSIC,
+    *,
+    convention: str = "textbook",
+    steps: int = 200,
+    start: Sequence[float] | None = None,
+    lr: Mapping[str, float] | None = None,
+    rates: Sequence[float] = RATES,
+    tolerance: float = 1e-3,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Race:
+    """Race optimizers on a function of two variables, from the same start, each at its best rate of the same grid.
+
+    Every optimizer is tried once at every rate of ``rates`` (with noise: with the same five noise sequences), and
+    races at the rate of the lowest median :func:`score`; of equal scores, the lower rate. A diverged run has the worst
+    score, infinity. Where gradients are noisy, the race is run with nine fresh noise sequences, the same for every
+    optimizer. Without noise nothing is random, and the race repeats the best trial: what it shows is the best that
+    rate can do from this start.
+
+    What is followed is the point at which the gradient is taken: for Nesterov's rule the look-ahead point, for
+    Schedule-Free AdamW the point between its two sequences.
+
+    Parameters
+    ----------
+    names: of optimizers (see :func:`optimlab.optimizers.get`), or rules of your own that have a rate ``lr``.
+    start: within the bounds of the function; its own by default.
+    lr: rates for optimizers, by name, that shall not be tuned.
+    tolerance: the share of the start's gap that counts as having arrived.
+    seed: of the noise.
+
+    Raises
+    ------
+    InputError: an unknown name, a start outside the bounds or on a minimum, a number that cannot be used.
+
+    >>> outcome = race("quadratic", ["sgd", "momentum"], steps=100)
+    >>> [(row["optimizer"], row["steps_to_tolerance"]) for row in outcome.rows()]
+    [('momentum', 31.0), ('sgd', 100.0)]
+    """
+    landscape = get(function) if isinstance(function, str) else function
+    if count("steps", steps) > MOST_STEPS:
+        raise InputError(f"steps must be at most {MOST_STEPS:,}, to be looked at one by one; got {steps:,}")
+    tolerance, seed = number("tolerance", tolerance, low=1e-12, below=1), int(number("seed", seed, low=0))
+    origin = _checked_start(landscape, landscape.start if start is None else start)
+    grid = _checked_rates(rates)
+    named = _checked_names(names)
+    given = {name: number(f"the learning rate of {name}", value, positive=True) for name, value in (lr or {}).items()}
+    for name in given:
+        if name not in named:
+            raise unknown("optimizer in the race", name, named)
+    for rule in named.values():
+        _optimizer(rule, convention, _points(1, 1), {})
+    nearby, tried_noise = _nearby(landscape, origin, seed), _noise(landscape, seed, 0, TRIALS, steps)
+    fresh_noise = _noise(landscape, seed, 1, RUNS if landscape.noise else 1, steps)
+    racers = []
+    with progress_bar("racing", len(named), shown=progress) as advance:
+        for name, rule in named.items():
+            scores, usable = [], 0
+            if name not in given:
+                tried = trajectories(landscape, rule, grid, nearby, tried_noise, convention=convention)
+                gaps = gaps_along(landscape, tried)
+                kept = on_course(landscape, tried, gaps)
+                scores = np.where(kept, score(gaps), math.inf).mean(axis=-1).tolist()
+                arrived = np.where(kept, first_within(gaps, tolerance), math.inf)
+                usable = int(np.isfinite(np.median(arrived, axis=-1)).sum())
+            rate = given[name] if name in given else grid[int(np.argmin(scores))]
+            paths = trajectories(landscape, rule, [rate], origin, fresh_noise, convention=convention)[0]
+            gaps = gaps_along(landscape, paths)
+            order = np.argsort(score(gaps), kind="stable")
+            reached = first_within(gaps, tolerance).tolist()
+            racers.append(
+                Racer(
+                    name,
+                    rate,
+                    name not in given,
+                    tuple(scores),
+                    usable,
+                    paths,
+                    gaps,
+                    tuple(reached),
+                    int(order[len(order) // 2]),
+                )
+            )
+            advance(name)
+    return Race(landscape, convention, origin, steps, seed, tolerance, tuple(grid), tuple(racers))
+
+
+def trajectories(
+    landscape: Landscape,
+    optimizer: str | rules.Rule,
+    rates: Sequence[float],
+    start: Sequence[float] | Floats,
+    noise: Floats,
+    *,
+    convention: str = "textbook",
+) -> Floats:
+    """Where an optimizer goes at each of ``rates``, with each noise sequence; shape ``(rates, seeds, steps + 1, 2)``.
+
+    ``noise`` is added to the gradients, shape ``(seeds, steps, 2)``. What overflows becomes infinite or NaN.
+
+    >>> from optimlab.race import get
+    >>> trajectories(get("quadratic"), "sgd", [0.01, 0.02], (1.0, 1.0), np.zeros((1, 1, 2)))[:, 0, 1]
+    array([[0.99, 0.5 ],
+           [0.98, 0.  ]])
+    """
+    seeds, steps, _ = noise.shape
+    points = _points(len(rates), seeds)
+    opt = _optimizer(optimizer, convention, points, {f"rate{k}": {"lr": lr} for k, lr in enumerate(rates)})
+    w, g = (flat.reshape(len(rates), seeds, 2) for flat in (points.data, points.grad))
+    w[...] = start
+    paths = np.empty((len(rates), seeds, steps + 1, 2))
+    paths[:, :, 0] = w
+    with points.backend.quiet():
+        for k in range(steps):
+            g[..., 0], g[..., 1] = landscape.gradient(w[..., 0], w[..., 1])
+            g += noise[:, k]
+            opt.step()
+            paths[:, :, k + 1] = w
+    return paths
+
+
+def lowest(landscape: Landscape) -> float:
+    """The height that gaps are measured from: that of the minima, or, where there are none, the lowest within the
+    bounds."""
+    if landscape.minima:
+        return min(float(landscape.value(x, y)) for x, y in landscape.minima)
+    x, y = (np.linspace(*side, 401) for side in landscape.bounds)
+    return float(landscape.value(*np.meshgrid(x, y)).min())
+
+
+def gaps_along(landscape: Landscape, paths: Floats) -> Floats:
+    """How far above :func:`lowest` each point of ``paths`` lies (shape without the last axis).
+
+    A run has diverged, and its gap is infinite from there on, once it is not finite or more than 1000 times the gap
+    of the start. Where there is no minimum, a run has arrived, with gap 0 from there on, once it leaves the bounds
+    below the height of the start; one that leaves them above has diverged.
+    """
+    x, y = paths[..., 0], paths[..., 1]
+    with np.errstate(all="ignore"):
+        gaps = landscape.value(x, y) - lowest(landscape)
+        first = gaps[..., :1]
+        over = ~(gaps <= BURST * first)
+        if not landscape.minima:
+            outside = ~_inside(landscape, paths)
+            arrived = np.logical_or.accumulate(outside & (gaps < first), axis=-1)
+            over = (over | outside) & ~arrived
+            gaps[arrived] = 0.0
+    gaps[np.logical_or.accumulate(over, axis=-1)] = math.inf
+    return np.maximum(gaps, 0.0)
+
+
+def score(gaps: Floats) -> Floats:
+    """The mean over all steps of log10 of the share of the start's gap that is left: lower is better.
+
+    ::
+
+        score = mean_k log10 max(gap_k / gap_0, 1e-10)        infinite for a run that diverged
+
+    It rewards coming down early and coming down far, where the last gap alone would reward luck in the last step.
+
+    >>> score(np.array([[5.0, 0.5, 0.05], [5.0, 5.0, np.inf]]))
+    array([-1., inf])
+    """
+    with np.errstate(all="ignore"):
+        return np.asarray(np.log10(np.maximum(gaps / gaps[..., :1], FLOOR)).mean(axis=-1))
+
+
+def on_course(landscape: Landscape, paths: Floats, gaps: Floats) -> NDArray[np.bool_]:
+    """Which runs kept to the course: they never left the bounds, so that no leap across the landscape wins by luck.
+
+    Where there is no minimum to stop at, leaving is the aim, and the largest rate would win by leaving in one leap.
+    There the course forbids steps longer than 5% of the bounds' diagonal: what differs is the way, not the speed.
+    """
+    if landscape.minima:
+        return np.asarray(_inside(landscape, paths).all(axis=-1))
+    (x0, x1), (y0, y1) = landscape.bounds
+    with np.errstate(all="ignore"):
+        strides = np.hypot(*np.moveaxis(np.diff(paths, axis=-2), -1, 0))
+    short = strides <= STRIDE * math.hypot(x1 - x0, y1 - y0)
+    return np.asarray((short | (gaps[..., :-1] == 0)).all(axis=-1))
+
+
+def _inside(landscape: Landscape, points: Floats) -> NDArray[np.bool_]:
+    low, high = np.transpose(landscape.bounds)
+    inside: NDArray[np.bool_] = ((low <= points) & (points <= high)).all(axis=-1)
+    return inside
+
+
+def first_within(gaps: Floats, tolerance: float) -> Floats:
+    """The first step at which the gap is at most ``tolerance`` times the first; infinite where there is none.
+
+    >>> first_within(np.array([[8.0, 2.0, 4.0, 1.0], [8.0, 7.0, 6.0, 5.0]]), 0.25)
+    array([ 1., inf])
+    """
+    within = gaps <= tolerance * gaps[..., :1]
+    return np.where(within.any(axis=-1), within.argmax(axis=-1), math.inf)
+
+
+def _points(rates: int, seeds: int) -> Parameters:
+    """A buffer of points, one parameter of two numbers each; those of one rate are a layer, so that it is a group."""
+    made = [Parameter(f"rate{k}.{s}", "weights", f"rate{k}", (2,)) for k in range(rates) for s in range(seeds)]
+    return Parameters(made, "float64", backends.get("numpy"))
+
+
+def _optimizer(
+    rule: str | rules.Rule, convention: str, points: Parameters, groups: dict[str, dict[str, float]]
+) -> Optimizer:
+    if not isinstance(rule, str):
+        return Optimizer(points, rule, groups=groups)
+    options: dict[str, Any] = {} if convention == "textbook" else {"convention": convention}
+    return optimizers.get(rule)(points, groups=groups, **options)
+
+
+def _noise(landscape: Landscape, seed: int, kind: int, runs: int, steps: int) -> Floats:
+    """What is added to the gradients of each run, shape ``(runs, steps, 2)``; of another kind, other numbers."""
+    if not landscape.noise:
+        return np.zeros((runs, steps, 2))
+    each = [np.random.default_rng([seed, kind, run]).standard_normal((steps, 2)) for run in range(runs)]
+    return landscape.noise * np.array(each)
+
+
+def _nearby(landscape: Landscape, start: tuple[float, float], seed: int) -> Floats:
+    """Starts of the trials, shape ``(TRIALS, 2)``."""
+    low, high = np.transpose(landscape.bounds)
+    shifts = np.random.default_rng([seed, 2]).uniform(-JITTER, JITTER, (TRIALS, 2)) * (high - low)
+    return np.asarray(np.clip(start + shifts, low, high))
+
+
+def _checked_start(landscape: Landscape, start: Sequence[float]) -> tuple[float, float]:
+    if len(start) != 2:
+        raise InputError(f"a start has two coordinates, got {len(start)}")
+    x, y = (number(f"the start's {axis}", value) for axis, value in zip("xy", start, strict=True))
+    (x0, x1), (y0, y1) = landscape.bounds
+    if not (x0 <= x <= x1 and y0 <= y <= y1):
+        raise InputError(
+            f"the start ({x:g}, {y:g}) lies outside the bounds of {landscape.name}: "
+            f"x from {x0:g} to {x1:g}, y from {y0:g} to {y1:g}"
+        )
+    if float(landscape.value(x, y)) <= lowest(landscape):
+        raise InputError(
+            f"the start ({x:g}, {y:g}) is a lowest point of {landscape.name}: there is nothing to race for"
+        )
+    return x, y
+
+
+def _checked_rates(rates: Sequence[float]) -> list[float]:
+    grid = [number("a learning rate of the grid", lr, positive=True) for lr in rates]
+    if not grid or grid != sorted(set(grid)):
+        raise InputError("the learning rates of the grid must rise, and there must be at least one")
+    return grid
+
+
+def _checked_names(names: Sequence[str | rules.Rule]) -> dict[str, str | rules.Rule]:
+    named = {rule if isinstance(rule, str) else getattr(rule, "__name__", "rule"): rule for rule in names}
+    if not named:
+        raise InputError("name at least one optimizer")
+    if len(named) < len(names):
+        raise InputError(f"an optimizer is named twice: {', '.join(map(str, names))}")
+    return named
