@@ -167,11 +167,12 @@ def race(
 ) -> Race:
     """Race optimizers on a function of two variables, from the same start, each at its best rate of the same grid.
 
-    Every optimizer is tried once at every rate of ``rates`` (with noise: with the same five noise sequences), and
-    races at the rate of the lowest median :func:`score`; of equal scores, the lower rate. A diverged run has the worst
-    score, infinity. Where gradients are noisy, the race is run with nine fresh noise sequences, the same for every
-    optimizer. Without noise nothing is random, and the race repeats the best trial: what it shows is the best that
-    rate can do from this start.
+    1. Tuning: nine trials at every rate of ``rates``, from starts near the one of the race (within 2% of the bounds'
+       width and height, the same for all), so that the choice does not hang on one lucky leap. The chosen rate has the
+       lowest mean :func:`score`; a trial that diverges or is not :func:`on_course` counts as infinity. Of equal scores
+       the lower rate is taken.
+    2. The race, at the chosen rate, from the start itself, at which nothing was tuned. Where gradients are noisy, nine
+       runs with fresh noise, the same for all; else one.
 
     What is followed is the point at which the gradient is taken: for Nesterov's rule the look-ahead point, for
     Schedule-Free AdamW the point between its two sequences.
@@ -182,7 +183,7 @@ def race(
     start: within the bounds of the function; its own by default.
     lr: rates for optimizers, by name, that shall not be tuned.
     tolerance: the share of the start's gap that counts as having arrived.
-    seed: of the noise.
+    seed: of the starts of the trials, and of the noise.
 
     Raises
     ------
@@ -204,7 +205,7 @@ def race(
         if name not in named:
             raise unknown("optimizer in the race", name, named)
     for rule in named.values():
-        _optimizer(rule, convention, _points(1, 1), {})
+        _optimizer(rule, convention, _points(1, 1), {"rate0": {"lr": 1.0}})
     nearby, tried_noise = _nearby(landscape, origin, seed), _noise(landscape, seed, 0, TRIALS, steps)
     fresh_noise = _noise(landscape, seed, 1, RUNS if landscape.noise else 1, steps)
     racers = []
@@ -317,7 +318,8 @@ def score(gaps: Floats) -> Floats:
     array([-1., inf])
     """
     with np.errstate(all="ignore"):
-        return np.asarray(np.log10(np.maximum(gaps / gaps[..., :1], FLOOR)).mean(axis=-1))
+        made = np.log10(np.maximum(gaps / gaps[..., :1], FLOOR)).mean(axis=-1)
+    return np.where(np.isfinite(made), made, math.inf)
 
 
 def on_course(landscape: Landscape, paths: Floats, gaps: Floats) -> NDArray[np.bool_]:
@@ -337,8 +339,7 @@ def on_course(landscape: Landscape, paths: Floats, gaps: Floats) -> NDArray[np.b
 
 def _inside(landscape: Landscape, points: Floats) -> NDArray[np.bool_]:
     low, high = np.transpose(landscape.bounds)
-    inside: NDArray[np.bool_] = ((low <= points) & (points <= high)).all(axis=-1)
-    return inside
+    return np.asarray(((low <= points) & (points <= high)).all(axis=-1))
 
 
 def first_within(gaps: Floats, tolerance: float) -> Floats:

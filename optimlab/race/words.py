@@ -46,12 +46,13 @@ def listed(names: list[str]) -> str:
 def conditions(race: Race) -> str:
     """How the race was run."""
     landscape, rates = race.landscape, race.rates
+    above = "to the minimum" if landscape.minima else "to the lowest point of the map"
     parts = [f"All from ({race.start[0]:g}, {race.start[1]:g}), {race.convention} convention."]
     if any(racer.tuned for racer in race.racers):
         parts.append(
             f"Learning rate (lr): the best of the same {len(rates)}, {rates[0]:g} to {rates[-1]:g}, by the mean score "
             f"of {TRIALS} trials each from within {JITTER:.0%} of the start. Score: log10 of the share of the start's "
-            f"gap that is left, mean over {race.steps} steps."
+            f"gap {above} that is left, mean over {race.steps} steps."
         )
         parts.append(
             "A trial that diverges or leaves the map is the worst."
