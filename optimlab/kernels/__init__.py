@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .c_source import c_source, cuda_source
-from .formula import Equation, equations, latex, mentions, text_of, unicode
+from .formula import Equation, equations, latex, mathml, mentions, text_of, unicode
 from .graph import OPERATIONS, TRANSCENDENTAL, Graph, Node
-from .javascript_source import javascript_function, javascript_scalars, javascript_source, with_terms
+from .javascript_source import javascript_function, javascript_scalars, javascript_source, javascript_step, with_terms
 from .numpy_source import NumpySource, numpy_source
 from .trace import declaration, trace, trace_function
 
@@ -23,7 +23,9 @@ __all__ = [
     "javascript_function",
     "javascript_scalars",
     "javascript_source",
+    "javascript_step",
     "latex",
+    "mathml",
     "mentions",
     "numpy_source",
     "text_of",

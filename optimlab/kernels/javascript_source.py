@@ -19,10 +19,10 @@ from .graph import Graph, Node
 
 _CALLS = {"sqrt": "Math.sqrt", "absolute": "Math.abs", "sin": "Math.sin", "cos": "Math.cos", "exp": "Math.exp"}
 
-_RESERVED = frozenset(  # of JavaScript's words, those that Python leaves free
+_RESERVED = (  # of JavaScript's words, those that Python leaves free
     "arguments await break case catch class const continue debugger default delete do else enum eval export extends "
     "false finally for function if implements import in instanceof interface let new null package private protected "
-    "public return static super switch this throw true try typeof var void while with yield Math".split()  # noqa: SIM905
+    "public return static super switch this throw true try typeof var void while with yield Math"
 )
 
 
@@ -56,6 +56,11 @@ def javascript_source(graph: Graph) -> str:
         }
     }
     """
+    return f"{javascript_scalars(graph)}\n\n{javascript_step(graph)}"
+
+
+def javascript_step(graph: Graph) -> str:
+    """``<rule>_step`` alone."""
     made, outputs = element(graph, _CALLS, _slots(graph))
     lines = [f"const _{name} = {name}_[i];" for name in graph.inputs]
     lines += [f"const {name} = {text};" for name, text, _ in made]
@@ -63,8 +68,7 @@ def javascript_source(graph: Graph) -> str:
     body = "".join(f"        {line}\n" for line in lines)
     parameters = ", ".join([*(f"{name}_" for name in graph.inputs), "hp"])
     return (
-        f"{javascript_scalars(graph)}\n\nfunction {_name(graph)}_step({parameters}) {{\n"
-        f"    for (let i = 0; i < w_.length; i++) {{\n{body}    }}\n}}"
+        f"function {_name(graph)}_step({parameters}) {{\n    for (let i = 0; i < w_.length; i++) {{\n{body}    }}\n}}"
     )
 
 
@@ -131,7 +135,7 @@ def _slots(graph: Graph) -> dict[int, str]:
 
 
 def _identifier(name: str) -> str:
-    return f"{name}_" if name in _RESERVED else name
+    return f"{name}_" if name in _RESERVED.split() else name
 
 
 # --- host scalars: Python's arithmetic of numbers
