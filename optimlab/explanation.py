@@ -20,6 +20,7 @@ from .kernels import (
     c_source,
     cuda_source,
     equations,
+    javascript_source,
     latex,
     mentions,
     numpy_source,
@@ -29,7 +30,7 @@ from .kernels import (
 )
 from .optimizers import check_hyperparameter
 
-SOURCES = ("python", "numpy", "c", "cuda")
+SOURCES = ("python", "numpy", "c", "cuda", "javascript")
 
 PARTED = 1e-9
 """Two conventions have parted at a step whose moves differ by more than this, relatively."""
@@ -195,7 +196,9 @@ def explain(
 def source(
     rule: str | rules.Rule, kind: str = "python", *, convention: str = "textbook", dtype: str = "float32"
 ) -> str:
-    """A rule as ``"python"``, or as the engine runs it: ``"numpy"``, ``"c"``, ``"cuda"``.
+    """A rule as ``"python"``, or as the engine runs it: ``"numpy"``, ``"c"``, ``"cuda"``, ``"javascript"``.
+
+    ``dtype`` is that of the C and CUDA kernels; JavaScript has float64 alone.
 
     >>> print(source("sgd", "numpy"))
     def step(w, g, _h0, _r0):
@@ -208,7 +211,9 @@ def source(
     if kind == "python":
         return inspect.getsource(getattr(function, "function", function))
     graph = trace(function)
-    return numpy_source(graph).text if kind == "numpy" else {"c": c_source, "cuda": cuda_source}[kind](graph, dtype)
+    if kind in ("c", "cuda"):
+        return {"c": c_source, "cuda": cuda_source}[kind](graph, dtype)
+    return numpy_source(graph).text if kind == "numpy" else javascript_source(graph)
 
 
 @dataclass(frozen=True)

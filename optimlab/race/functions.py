@@ -220,7 +220,7 @@ FUNCTIONS: dict[str, Landscape] = {
             start=(-3.5, -1.0),
             minima=((0.0, 0.0),),
             noise=2.0,
-            reference="Bottou, Curtis & Nocedal (2018), Optimization methods for large-scale learning, section 4",
+            reference="Bottou, Curtis & Nocedal (2018), Optimization methods for large-scale machine learning",
         ),
     )
 }
