@@ -197,7 +197,13 @@ def test_divergence_is_a_result(tmp_path):
         assert not rows[name]["tuned"]
     assert made.rows()[0]["optimizer"] == "adam"
     json.dumps(made.record(), allow_nan=False)
-    race_figure(made).savefig(tmp_path / "race.png")
+    figure = race_figure(made)
+    figure.savefig(tmp_path / "race.png")
+    assert [panel.get_title() for panel in figure.axes[::2]] == ["sgd: diverged", "momentum: diverged"]
+    assert [text.get_text() for text in figure.axes[-1].texts if "diverged" in text.get_text()] == [
+        "sgd  lr 10 diverged",
+        "momentum  lr 1e+300 diverged",
+    ]
     assert len(frames(made)) == len(shown_steps(made))
 
 
@@ -281,8 +287,14 @@ def test_a_figure_of_every_function(function):
         assert panel.get_title().startswith(f"{name}: ")
         drawn = [line.get_xydata() for line in panel.lines]
         assert any(points.shape == racer.path.shape and (points == racer.path).all() for points in drawn)
-        (x0, x1), (y0, y1) = made.landscape.bounds
-        assert (panel.get_xlim(), panel.get_ylim()) == ((x0, x1), (y0, y1))
+        (x0, x1), (y0, y1) = panel.get_xlim(), panel.get_ylim()
+        (low_x, high_x), (low_y, high_y) = made.landscape.bounds
+        assert low_x <= x0 < x1 <= high_x
+        assert low_y <= y0 < y1 <= high_y
+        assert (x1 - x0) / (high_x - low_x) == pytest.approx((y1 - y0) / (high_y - low_y))
+        for x, y in (made.start, *made.landscape.minima):
+            assert x0 <= x <= x1
+            assert y0 <= y <= y1
         stars = [line for line in panel.lines if line.get_marker() == "*"]
         assert len(stars) == len(made.landscape.minima)
     assert [sum(t.get_text().startswith(f"{name}  lr") for t in beside.texts) for name in names] == [1, 1, 1]
@@ -291,8 +303,9 @@ def test_a_figure_of_every_function(function):
     assert "the best of the same 29" in written
 
 
-def test_labels_of_nine_curves_do_not_overlap(outcome):
-    figure = race_figure(outcome)
+def test_labels_of_nine_curves_do_not_overlap_and_fit():
+    names = ("sgd", "schedule_free_adamw", "nesterov", "adagrad", "rmsprop", "adam", "adamax", "nadam", "amsgrad")
+    figure = race_figure(race("rosenbrock", names, steps=40))
     figure.savefig(io.BytesIO(), dpi=72)
     boxes = [text.get_window_extent() for text in figure.axes[-1].texts]
     heights = sorted((box.y0 + box.y1) / 2 for box in boxes)

@@ -28,9 +28,10 @@ from .comparison import DASHES, PALETTE, plain_axes, spread
 Floats = NDArray[np.float64]
 
 INK, QUIET, BEHIND = "#333333", "#666666", "#8E9AA3"
-BANDS, WIDTH = 9, 135
+BANDS, WIDTH = 9, 122
 # light throughout, so that every path stands out; the lowest ground is the darkest
 GROUND = ListedColormap([(1 - 0.36 * d, 1 - 0.27 * d, 1 - 0.20 * d) for d in np.linspace(1, 0.1, BANDS)])
+LEADER = {"arrowstyle": "-", "lw": 0.6, "shrinkA": 0, "shrinkB": 1, "relpos": (0, 0.5)}
 HALO = [Stroke(linewidth=3.4, foreground="white"), Normal()]
 
 
@@ -54,13 +55,13 @@ def headline(figure: Figure) -> Text:
 
 def drawing(race: Race) -> tuple[Figure, list[Axes], Callable[[int], list[Artist]]]:
     """The figure, its maps, and a function that shows the race up to a step and returns what it changed."""
-    figure, panels, axes = layout(len(race.racers))
+    figure, panels, axes = layout(len(race.racers), max(len(label(race, racer)) for racer in race.racers))
     draw_descent_axes(axes, race)
     curves = [descent(race, racer) for racer in race.racers]
     bold = [smooth(race, curve) for curve in curves]
     label_ends(axes, race, bold)
     figure.text(
-        0.012, 0.01, fill(f"{conditions(race)} {key(race)}", 205), fontsize=8, va="bottom", color=QUIET, linespacing=1.4
+        0.012, 0.01, fill(f"{conditions(race)} {key(race)}", 190), fontsize=8, va="bottom", color=QUIET, linespacing=1.4
     )
     growing: list[tuple[Line2D, Floats]] = []
     heads = []
@@ -90,14 +91,14 @@ def drawing(race: Race) -> tuple[Figure, list[Axes], Callable[[int], list[Artist
     return figure, panels, show
 
 
-def layout(maps: int) -> tuple[Figure, list[Axes], Axes]:
-    """Panels for so many maps, and one beside them. Placed by hand: nothing here changes its size with its content,
-    and an automatic layout takes longer than all the rest."""
+def layout(maps: int, letters: int) -> tuple[Figure, list[Axes], Axes]:
+    """Panels for so many maps, and one beside them with room for labels of so many letters. Placed by hand: an
+    automatic layout takes longer than all the rest."""
     columns = min(3, ceil(maps**0.5))
     rows = ceil(maps / columns)
-    height = max(6.5, 1.95 * rows + 1.6)
+    height = max(6.8, 2.2 * rows + 1.7)
     figure = Figure(figsize=(12.5, height))
-    margins = {"bottom": 1.15 / height, "top": 1 - 0.9 / height}
+    margins = {"bottom": 1.25 / height, "top": 1 - 0.9 / height}
     grid = figure.add_gridspec(rows, columns, left=0.04, right=0.565, wspace=0.12, hspace=0.22, **margins)
     panels: list[Axes] = []
     for k in range(maps):
@@ -108,7 +109,8 @@ def layout(maps: int) -> tuple[Figure, list[Axes], Axes]:
     for panel in panels[max(0, maps - columns) :]:
         panel.xaxis.set_tick_params(labelbottom=True)
         panel.set_xlabel("x", fontsize=8, labelpad=1)
-    return figure, panels, figure.add_subplot(figure.add_gridspec(1, 1, left=0.63, right=0.865, **margins)[0])
+    right = 0.985 - 0.0063 * letters
+    return figure, panels, figure.add_subplot(figure.add_gridspec(1, 1, left=0.63, right=right, **margins)[0])
 
 
 def style_of(k: int) -> dict[str, Any]:
@@ -119,7 +121,7 @@ def style_of(k: int) -> dict[str, Any]:
 def draw_map(axes: Axes, race: Race) -> None:
     """The function's contours, the start and the minima."""
     landscape = race.landscape
-    (x0, x1), (y0, y1) = landscape.bounds
+    (x0, x1), (y0, y1) = view(race)
     x, y = np.meshgrid(np.linspace(x0, x1, 401), np.linspace(y0, y1, 401))
     height = landscape.value(x, y)
     # a picture, not shapes: nine maps of those make an SVG of megabytes
@@ -129,6 +131,20 @@ def draw_map(axes: Axes, race: Race) -> None:
         axes.plot(*point, "*", color=INK, markersize=9, markeredgecolor="white", markeredgewidth=0.7, zorder=4)
     axes.plot(*race.start, "s", color=INK, markersize=5.5, markeredgecolor="white", zorder=5)
     axes.set(xlim=(x0, x1), ylim=(y0, y1), aspect="equal")
+
+
+def view(race: Race) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The part of the bounds that holds every path, the start and the minima, in the bounds' proportions; all of it
+    where there is no minimum."""
+    if not race.landscape.minima:
+        return race.landscape.bounds
+    low, high = np.transpose(race.landscape.bounds)
+    seen = np.concatenate([*(racer.path for racer in race.racers), race.landscape.minima]).clip(low, high)
+    first, last = seen.min(axis=0), seen.max(axis=0)
+    half = min(1.0, 1.2 * float(((last - first) / (high - low)).max())) * (high - low) / 2
+    centre = ((first + last) / 2).clip(low + half, high - half)
+    (x0, y0), (x1, y1) = (centre - half).tolist(), (centre + half).tolist()
+    return (x0, x1), (y0, y1)
 
 
 def contour_levels(height: Floats) -> Floats:
@@ -141,7 +157,7 @@ def draw_descent_axes(axes: Axes, race: Race) -> None:
     """Axes for what :func:`descent` gives, the tolerance marked."""
     plain_axes(axes)
     axes.set(xlabel="step", xlim=(0, last_step(race)))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     curves = np.concatenate([descent(race, racer) for racer in race.racers])
     if not race.landscape.minima:
         axes.set(ylabel="height", ylim=(lowest(race.landscape), np.nanmax(curves)))
@@ -196,9 +212,12 @@ def label_ends(axes: Axes, race: Race, curves: list[Floats]) -> None:
     heights = spread(np.array([to_axes((-step, value))[1] for value, step, _ in ends]), 0.042)
     heights += max(0.0, -float(heights.min()))
     for (value, step, k), height in zip(ends, heights, strict=True):
-        racer, colour = race.racers[k], style_of(k)["color"]
+        colour = style_of(k)["color"]
+        burst = outcome(race, race.racers[k]) == "diverged"
+        if burst:
+            axes.plot(-step, value, "x", color=colour)
         axes.annotate(
-            f"{racer.name}  lr {racer.lr:.2g}",
+            label(race, race.racers[k]),
             xy=(-step, value),
             xytext=(1.03, height),
             textcoords="axes fraction",
@@ -206,8 +225,12 @@ def label_ends(axes: Axes, race: Race, curves: list[Floats]) -> None:
             fontsize=9,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkA": 0, "shrinkB": 1, "relpos": (0, 0.5)},
+            arrowprops=None if burst else {**LEADER, "color": colour},
         )
+
+
+def label(race: Race, racer: Racer) -> str:
+    return f"{racer.name}  lr {racer.lr:.2g}" + " diverged" * (outcome(race, racer) == "diverged")
 
 
 def key(race: Race) -> str:

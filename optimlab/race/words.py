@@ -12,7 +12,7 @@ def outcome(race: Race, racer: Racer) -> str:
     steps, gap = float(np.median(racer.reached)), float(np.median(racer.gaps[:, -1]))
     if np.isfinite(steps):
         left = bool(gap > race.tolerance * racer.gaps[0, 0]) and not race.landscape.noise
-        return f"{steps:.0f} steps" + ", then away again" * left
+        return _steps(steps) + ", then away again" * left
     return f"gap {gap:.2g} left" if np.isfinite(gap) else "diverged"
 
 
@@ -25,18 +25,22 @@ def sentence(race: Race) -> str:
         best = race.rows()[0]
         aim = f"within {share}" if race.landscape.minima else "away from the saddle"
         left = "diverged" if best["final_gap"] is None else f"ended {best['final_gap']:.2g} above the lowest point"
-        return f"{title}: in {race.steps} steps none came {aim}. {best['optimizer']}, best by score, {left}"
+        return f"{title}: in {_steps(race.steps)} none came {aim}. {best['optimizer']}, best by score, {left}"
     fastest, slowest = min(arrived.values()), max(arrived.values())
     first = listed([name for name, n in arrived.items() if n == fastest])
     last = listed([name for name, n in arrived.items() if n == slowest])
     missed = [name for name in steps if name not in arrived]
     goal = f"to come within {share}" if race.landscape.minima else "to leave"
-    told = f"{title}: {first} took {fastest:.0f} steps {goal}"
+    told = f"{title}: {first} took {_steps(fastest)} {goal}"
     if slowest > fastest:
         told += f", {last} {slowest:.0f}"
     if missed:
         told += f"; {listed(missed)} did not in {race.steps}"
     return told
+
+
+def _steps(n: float) -> str:
+    return f"{n:.0f} step{'s' * (n != 1)}"
 
 
 def listed(names: list[str]) -> str:
@@ -52,13 +56,12 @@ def conditions(race: Race) -> str:
         parts.append(
             f"Learning rate (lr): the best of the same {len(rates)}, {rates[0]:g} to {rates[-1]:g}, by the mean score "
             f"of {TRIALS} trials each from within {JITTER:.0%} of the start. Score: log10 of the share of the start's "
-            f"gap {above} that is left, mean over {race.steps} steps."
+            f"gap {above} that is left, mean over {_steps(race.steps)}."
         )
-        parts.append(
-            "A trial that diverges or leaves the map is the worst."
-            if landscape.minima
-            else f"A trial that diverges or makes a step longer than {STRIDE:.0%} of the map's diagonal is the worst."
-        )
+        fault = f"makes a step longer than {STRIDE:.0%} of the map's diagonal"
+        if landscape.minima:
+            fault = "leaves x from {:g} to {:g}, y from {:g} to {:g}".format(*landscape.bounds[0], *landscape.bounds[1])
+        parts.append(f"A trial that diverges or {fault} is the worst.")
     given = [racer.name for racer in race.racers if not racer.tuned]
     if given:
         parts.append(f"Given, not tuned: {listed(given)}.")
