@@ -20,9 +20,9 @@ from PIL import Image
 from ..errors import InputError
 from ..files import write_atomically
 from ..race.run import Race
-from ..race.words import sentence
+from ..race.words import conditions, sentence
 from .comparison import PALETTE
-from .race import GROUND, WIDTH, drawing, headline, last_step
+from .race import GROUND, WIDTH, drawing, footnote, headline, key, last_step
 
 FRAMES, DPI, HOLD = 80, 80, 3.0
 """At most so many frames, so many dots per inch, and seconds the last frame stays."""
@@ -43,6 +43,7 @@ def frames(race: Race, advance: Callable[[str], None] = lambda note: None) -> li
     figure, panels, show = drawing(race)
     figure.set_dpi(DPI)
     title = headline(figure)
+    footnote(figure, f"{conditions(race)} {key(race)}")
     canvas: Any = FigureCanvasAgg(figure)
     marks = [line for panel in panels for line in panel.lines if line.get_zorder() > 3]  # stay above the paths
     changing = sorted([*show(0), *marks, title], key=lambda artist: artist.get_zorder())

@@ -45,12 +45,17 @@ def race_figure(race: Race) -> Figure:
             if other is not racer:
                 panel.plot(*other.path.T, color=BEHIND, linewidth=0.6, alpha=0.6, zorder=1.5)
     headline(figure).set_text(fill(sentence(race), WIDTH))
+    footnote(figure, f"{conditions(race)} {key(race)} Grey: the paths of the others.")
     return figure
 
 
 def headline(figure: Figure) -> Text:
     """The text on top, empty; wrap what is written there at ``WIDTH`` letters."""
     return figure.text(0.012, 0.985, "", fontsize=12.5, va="top", color=INK)
+
+
+def footnote(figure: Figure, text: str) -> None:
+    figure.text(0.012, 0.01, fill(text, 190), fontsize=8, va="bottom", color=QUIET, linespacing=1.4)
 
 
 def drawing(race: Race) -> tuple[Figure, list[Axes], Callable[[int], list[Artist]]]:
@@ -60,9 +65,6 @@ def drawing(race: Race) -> tuple[Figure, list[Axes], Callable[[int], list[Artist
     curves = [descent(race, racer) for racer in race.racers]
     bold = [smooth(race, curve) for curve in curves]
     label_ends(axes, race, bold)
-    figure.text(
-        0.012, 0.01, fill(f"{conditions(race)} {key(race)}", 190), fontsize=8, va="bottom", color=QUIET, linespacing=1.4
-    )
     growing: list[tuple[Line2D, Floats]] = []
     heads = []
     for k, (racer, panel) in enumerate(zip(race.racers, panels, strict=True)):
@@ -236,8 +238,8 @@ def label(race: Race, racer: Racer) -> str:
 def key(race: Race) -> str:
     """How to read the figure."""
     if not race.landscape.minima:
-        return "Square: start; dot: where it is last seen; grey: the others."
+        return "Square: start; dot: where it is last seen."
     return (
-        "Square: start; star: lowest point; dot: end; grey: the others. Right: the gap (faint), its geometric mean "
+        "Square: start; star: lowest point; dot: end. Right: the gap (faint), its geometric mean "
         f"over {window(race)} steps (bold), {100 * race.tolerance:g}% of the start's (dashed)."
     )
