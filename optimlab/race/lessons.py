@@ -46,7 +46,7 @@ LESSONS = (
         "This valley is fifty times steeper across than along. Plain gradient descent (sgd) must keep its rate below "
         "2/50 or diverge across, and so crawls along, zigzagging. Momentum averages the zigzag away; RMSProp and Adam "
         "give each direction a rate of its own. Each has the best rate of one grid. Click anywhere to start there.",
-        "on=quadratic&t=24&play=1",
+        "on=quadratic&t=24&look=5&play=1",
     ),
     Lesson(
         "too-fast",

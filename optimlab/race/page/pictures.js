@@ -10,8 +10,8 @@ const MARKERS = ["disc", "square", "diamond", "up", "down"];
 const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 
 // Seven colours and five markers: no two rules share both. The dash says the convention.
-function styleOf(runner) {
-    const k = EVERY_RULE.indexOf(runner.rule);
+function styleOf(scene, runner) {
+    const k = EVERY_RULE.indexOf(runner.rule) + 4 * occurrence(scene, runner)[0];
     const colour = INK[isDark() ? "dark" : "light"][k % 7];
     return {colour, marker: MARKERS[k % 5], dash: DASHES[runner.convention]};
 }
@@ -189,12 +189,12 @@ function drawContour(canvas, scene, paths) {
         context.lineTo(x - 6, y + 6);
         context.stroke();
         context.textAlign = "center";
-        label(context, "minimum", x, y + 17, colours.text, colours.ground);
+        if (scene.t === 0) label(context, "minimum", x, y + 17, colours.text, colours.ground);
     }
 
     const labels = [];
     for (const {runner, path} of paths) {
-        const {colour, marker, dash} = styleOf(runner);
+        const {colour, marker, dash} = styleOf(scene, runner);
         const chosen = runner === scene.runners[scene.look];
         const t = placeAt(path, scene.t);
         const clamp = v => Math.min(Math.max(v, -1e5), 1e5);
@@ -228,7 +228,7 @@ function drawContour(canvas, scene, paths) {
         const gone = path.diverged !== null && scene.t >= path.diverged;
         const note = gone ? ` ${farWord(landscape)} at step ${path.diverged}` : outside ? " outside" : "";
         const at = {x: Math.min(Math.max(x, 9), width - 9), y: Math.min(Math.max(y, 9), height - 9)};
-        labels.push({text: keyOf(runner) + note, colour, marker, chosen, outside: outside || gone, at, x: at.x, y: at.y});
+        labels.push({text: nameOf(scene, runner) + note, colour, marker, chosen, outside: outside || gone, at, x: at.x, y: at.y});
     }
 
     const [sx, sy] = [view.px(scene.start[0]), view.py(scene.start[1])];
@@ -241,6 +241,7 @@ function drawContour(canvas, scene, paths) {
         context.textAlign = sx > width / 2 ? "right" : "left";
         label(context, "start", sx + (sx > width / 2 ? -14 : 14), sy, colours.text, colours.ground);
     }
+    view.labels = labels;
     if (scene.t > 0) drawLabels(context, labels, width, height, colours);
     if (!paths.length) {
         context.textAlign = "center";
@@ -265,8 +266,8 @@ function drawLabels(context, labels, width, height, colours) {
     }
     for (const one of labels) {
         context.font = `${one.chosen ? "700" : "600"} 12.5px system-ui, sans-serif`;
-        const wide = context.measureText(one.text).width;
-        one.left = one.at.x + 14 + wide > width - 4;
+        one.wide = context.measureText(one.text).width;
+        one.left = one.at.x + 14 + one.wide > width - 4;
         one.x = one.left ? one.at.x - 14 : one.at.x + 14;
     }
     for (const side of [true, false]) spread(labels.filter(l => l.left === side), 15, 10, height - 10);
@@ -349,7 +350,7 @@ function drawLoss(canvas, scene, paths) {
     context.stroke();
     const labels = [];
     for (const {runner, path} of paths) {
-        const {colour, dash, marker} = styleOf(runner);
+        const {colour, dash, marker} = styleOf(scene, runner);
         const chosen = runner === scene.runners[scene.look];
         const t = placeAt(path, scene.t);
         context.strokeStyle = colour;
@@ -361,7 +362,7 @@ function drawLoss(canvas, scene, paths) {
         context.stroke();
         const y = Math.min(Math.max(py(heightOf(path.loss[t])), box.top), box.bottom);
         const gone = path.diverged !== null && scene.t >= path.diverged;
-        labels.push({text: keyOf(runner), colour, marker, chosen, gone, at: {x: px(t), y}, y});
+        labels.push({text: nameOf(scene, runner), colour, marker, chosen, gone, at: {x: px(t), y}, y});
     }
     context.setLineDash([]);
     context.restore();
