@@ -63,8 +63,8 @@ function showNumbers() {
     const scope = numbersOf(scene.axis);
     const t = placeAt(track.path, scene.t);
     $("which").textContent = !track.runner.on
-        ? "Off: switch it on to see its numbers."
-        : scope ? `Numbers of step ${t}, coordinate` : "Take a step to see its numbers, coordinate";
+        ? "Off: switch it on to see its numbers, of"
+        : scope ? `Step ${t} in numbers, of` : "Take a step to see its numbers, of";
     track.path.rule.equations.forEach((equation, k) => {
         const row = $("equations").children[k];
         if (!row) return;
@@ -95,8 +95,8 @@ function showRule() {
     $("equations").replaceChildren(...equations.map(({symbol, formula}) => {
         const row = document.createElement("div");
         row.className = "equation";
-        row.innerHTML = `<math display="inline"><mrow>${symbol}<mo>=</mo>${formula}</mrow></math>`
-            + `<div class="worked"><math display="inline"><mrow><mo>=</mo>${formula}</mrow></math><span class="result"></span></div>`;
+        row.innerHTML = `<math displaystyle="true"><mrow>${symbol}<mo>=</mo>${formula}</mrow></math>`
+            + `<div class="worked"><math><mrow><mo>=</mo>${formula}</mrow></math><span class="result"></span></div>`;
         const worked = row.querySelector(".worked math");
         for (const named of worked.querySelectorAll("[data-name]")) {
             if (!known.has(named.dataset.name)) continue;
@@ -117,7 +117,7 @@ const callout = {place: 0, wide: 0, high: 0};
 function makeCallout({runner}) {
     const rows = [{name: "g@new", symbol: GRADIENT}, ...ruleOf(runner).equations];
     $("callout").innerHTML = `<table><thead><tr><th></th><th>x</th><th>y</th></tr></thead><tbody>${rows
-        .map(({symbol}) => `<tr><th><math><mrow>${symbol}</mrow></math></th><td>−0.0000</td><td>−0.0000</td></tr>`).join("")}</tbody></table>`;
+        .map(({symbol}) => `<tr><th><math><mrow>${symbol}</mrow></math></th><td>−0.000e−00</td><td>−0.000e−00</td></tr>`).join("")}</tbody></table>`;
     $("callout").hidden = false;
     [callout.wide, callout.high] = [$("callout").offsetWidth, $("callout").offsetHeight];
 }

@@ -116,7 +116,7 @@ function placeAt(path, t) {
 const RATES = [-4, -3, -2, -1, 0].flatMap(e => [1, 1.8, 3.2, 5.6].map(d => Number(`${d}e${e}`)));
 
 // The rate of the grid with the lowest loss, on the mean of its logarithm over the steps, among those whose path stays
-// in sight. Where there is no minimum: the one that leaves the picture soonest without leaps.
+// in sight and comes to rest enough to be followed by eye. Where there is no minimum: the one that leaves the picture soonest without leaps.
 function bestRate(scene, runner) {
     const landscape = landscapeOf(scene);
     const steps = Math.min(scene.steps, 300);
@@ -135,7 +135,7 @@ function bestRate(scene, runner) {
                 if (leap > 0.04) score = Infinity;
                 if (out) break;
                 score += 1 / steps;
-            } else if (leap > 0.75 || out) {
+            } else if (out || leap > (t > 10 ? 0.2 : 0.75)) {
                 score = Infinity;
                 break;
             } else {

@@ -401,6 +401,6 @@ const decade = z => (z >= 0 && z <= 3 ? String(10 ** z) : `10${[...String(Math.r
 function shortNumber(value) {
     if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
     const size = Math.abs(value);
-    const text = value === 0 ? "0" : size >= 1e5 || size < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+    const text = value === 0 ? "0" : size >= 1e5 || size < 1e-3 ? value.toExponential(2).replace(/\.?0+e/, "e") : String(Number(value.toPrecision(4)));
     return text.replaceAll("-", "−");
 }
