@@ -96,7 +96,7 @@ function showRule() {
         const row = document.createElement("div");
         row.className = "equation";
         row.innerHTML = `<math displaystyle="true"><mrow>${symbol}<mo>=</mo>${formula}</mrow></math>`
-            + `<div class="worked"><math><mrow><mo>=</mo>${formula}</mrow></math><span class="result"></span></div>`;
+            + `<div class="worked"><math displaystyle="true"><mrow><mo>=</mo>${formula}</mrow></math><span class="result"></span></div>`;
         const worked = row.querySelector(".worked math");
         for (const named of worked.querySelectorAll("[data-name]")) {
             if (!known.has(named.dataset.name)) continue;
