@@ -84,7 +84,7 @@ function showRule() {
     $("rule").hidden = !track;
     if (!track) return;
     const {runner} = track;
-    $("rule-title").textContent = runner.rule.replaceAll("_", " ");
+    $("look").replaceChildren(...scene.runners.map((r, k) => new Option(nameOf(scene, r), k, false, k === scene.look)));
     const conventions = Object.keys(RULES).filter(convention => runner.rule in RULES[convention]);
     $("convention").replaceChildren(...conventions.map(c => new Option(c, c, false, c === runner.convention)));
     $("hyper").replaceChildren(...Object.entries(hyperOf(runner)).map(([name, value]) => slider(name, value)));
@@ -382,7 +382,7 @@ function showAll() {
 
 function showSpeed() {
     $("speed").value = (Math.log(scene.speed) / Math.log(600)) * 100;
-    $("pace").value = `${Math.round(scene.speed)} a second`;
+    $("pace").value = `${Math.round(scene.speed)}/s`;
 }
 
 function showNoise() {
@@ -457,6 +457,12 @@ function listen() {
         scene.runners.push(tuned(scene, {rule, convention, on: true, given: {}}));
         scene.look = scene.runners.length - 1;
         showAll();
+        changed([]);
+    });
+    $("look").addEventListener("change", () => {
+        scene.look = Number($("look").value);
+        showList();
+        showRule();
         changed([]);
     });
     $("convention").addEventListener("change", () => setConvention(scene.look, $("convention").value));

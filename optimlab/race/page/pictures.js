@@ -73,6 +73,7 @@ function viewOf(landscape, width, height) {
 }
 
 const LEVELS = 14;
+const TONES = {light: [[253, 254, 255], [184, 202, 224]], dark: [[17, 22, 29], [46, 57, 76]]}; // floor, heights
 const grounds = new Map(); // the drawn contour, by what it depends on
 
 function groundOf(landscape, name, view, width, height, ratio) {
@@ -94,54 +95,58 @@ function drawGround(landscape, view, width, height, ratio) {
         }
     }
     // levels at shares of the area, denser towards the floor
-    const sorted = heights.slice().sort();
-    const levels = Array.from({length: LEVELS}, (_, k) => sorted[Math.floor((sorted.length - 1) * ((k + 1) / (LEVELS + 1)) ** 1.7)]);
+    const sorted = heights.filter((_, k) => k % 7 === 0).sort();
+    const levels = Array.from(
+        {length: LEVELS},
+        (_, k) => sorted[Math.floor((sorted.length - 1) * ((k + 1) / (LEVELS + 1)) ** 1.7)],
+    );
+    const bands = Uint8Array.from(heights, z => {
+        let k = 0;
+        while (k < LEVELS && z > levels[k]) k++;
+        return k;
+    });
+
+    const small = document.createElement("canvas");
+    Object.assign(small, {width: columns, height: rows});
+    const image = new ImageData(columns, rows);
+    const [floor, top] = TONES[isDark() ? "dark" : "light"];
+    bands.forEach((band, k) => {
+        for (let c = 0; c < 3; c++) image.data[4 * k + c] = floor[c] + ((top[c] - floor[c]) * band) / LEVELS;
+        image.data[4 * k + 3] = 255;
+    });
+    small.getContext("2d").putImageData(image, 0, 0);
 
     const canvas = document.createElement("canvas");
     Object.assign(canvas, {width: Math.round(width * ratio), height: Math.round(height * ratio)});
     const context = canvas.getContext("2d");
-    const tone = share => (isDark() ? `hsl(216 24% ${9 + 15 * share}%)` : `hsl(212 38% ${99 - 19 * share}%)`);
-    const small = document.createElement("canvas");
-    Object.assign(small, {width: columns, height: rows});
-    const pixels = small.getContext("2d");
-    for (let j = 0; j < rows; j++) {
-        for (let i = 0; i < columns; i++) {
-            const z = heights[j * columns + i];
-            let k = 0;
-            while (k < LEVELS && z > levels[k]) k++;
-            pixels.fillStyle = tone(k / LEVELS);
-            pixels.fillRect(i, j, 1, 1);
-        }
-    }
     context.scale(ratio, ratio);
-    context.imageSmoothingEnabled = true;
     context.drawImage(small, -cell / 2, -cell / 2, columns * cell, rows * cell);
     context.strokeStyle = isDark() ? "hsl(214 22% 38% / .75)" : "hsl(212 28% 62% / .8)";
     context.lineWidth = 0.8;
     context.beginPath();
-    for (const level of levels) trace(context, heights, columns, rows, cell, level);
+    for (let j = 0; j + 1 < rows; j++) {
+        for (let i = 0; i + 1 < columns; i++) {
+            const k = j * columns + i;
+            const corners = [k, k + 1, k + columns + 1, k + columns];
+            const low = Math.min(bands[corners[0]], bands[corners[1]], bands[corners[2]], bands[corners[3]]);
+            const high = Math.max(bands[corners[0]], bands[corners[1]], bands[corners[2]], bands[corners[3]]);
+            for (let n = low; n < high; n++) crossCell(context, corners.map(c => heights[c]), i, j, cell, levels[n]);
+        }
+    }
     context.stroke();
     return canvas;
 }
 
-// Marching squares: where the level crosses the edges of each cell.
-function trace(context, heights, columns, rows, cell, level) {
-    for (let j = 0; j + 1 < rows; j++) {
-        for (let i = 0; i + 1 < columns; i++) {
-            const k = j * columns + i;
-            const [a, b, c, d] = [heights[k], heights[k + 1], heights[k + columns + 1], heights[k + columns]];
-            const over = (a > level) + (b > level) + (c > level) + (d > level);
-            if (over === 0 || over === 4) continue;
-            const ends = [];
-            if (a > level !== b > level) ends.push([i + (level - a) / (b - a), j]);
-            if (b > level !== c > level) ends.push([i + 1, j + (level - b) / (c - b)]);
-            if (d > level !== c > level) ends.push([i + (level - d) / (c - d), j + 1]);
-            if (a > level !== d > level) ends.push([i, j + (level - a) / (d - a)]);
-            for (let e = 0; e + 1 < ends.length; e += 2) {
-                context.moveTo(ends[e][0] * cell, ends[e][1] * cell);
-                context.lineTo(ends[e + 1][0] * cell, ends[e + 1][1] * cell);
-            }
-        }
+// Marching squares: a line between the edges of a cell that the level crosses.
+function crossCell(context, [a, b, c, d], i, j, cell, level) {
+    const ends = [];
+    if (a > level !== b > level) ends.push([i + (level - a) / (b - a), j]);
+    if (b > level !== c > level) ends.push([i + 1, j + (level - b) / (c - b)]);
+    if (d > level !== c > level) ends.push([i + (level - d) / (c - d), j + 1]);
+    if (a > level !== d > level) ends.push([i, j + (level - a) / (d - a)]);
+    for (let e = 0; e + 1 < ends.length; e += 2) {
+        context.moveTo(ends[e][0] * cell, ends[e][1] * cell);
+        context.lineTo(ends[e + 1][0] * cell, ends[e + 1][1] * cell);
     }
 }
 
