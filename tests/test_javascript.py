@@ -86,7 +86,7 @@ def test_every_rule_equals_numpy(page, convention, name):
 
 def test_a_function_of_numbers(page):
     def f(x, y):
-        return np.where(x > y, np.sin(x) * np.exp(-y), np.cos(y) / 3), np.maximum(x, y) ** 2 - abs(x), x
+        return np.where(x > y, np.sin(x) * np.exp(-y), np.cos(y) / 3), -2 * np.maximum(x, y) ** 2 - abs(x), x
 
     text = kernels.javascript_function(kernels.trace_function(f), "f")
     for x, y in [(0.3, -1.5), (-2.0, 0.25), (1.0, 1.0)]:

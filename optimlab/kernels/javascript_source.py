@@ -128,7 +128,7 @@ def _slots(graph: Graph) -> dict[int, str]:
     """Constants are written where they stand; the rest is reached by its place in ``hp``."""
 
     def text(k: int, slot: str) -> str:
-        constant = isinstance(ast.parse(slot, mode="eval").body, ast.Constant)
+        constant = not any(isinstance(part, ast.Name | ast.BinOp) for part in ast.walk(ast.parse(slot)))
         return slot if constant else f"hp[{k}]"
 
     return {k: text(k, slot) for k, slot in enumerate(graph.slots)}

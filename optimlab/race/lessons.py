@@ -43,17 +43,74 @@ LESSONS = (
     Lesson(
         "zigzag",
         "Why not plain gradient descent?",
-        "This valley is fifty times steeper across than along. Plain gradient descent (sgd) must keep its rate below "
-        "2/50 or diverge across, and so crawls along, zigzagging. Momentum averages the zigzag away; RMSProp and Adam "
-        "give each direction a rate of its own. Each has the best rate of one grid. Click anywhere to start there.",
-        "on=quadratic&t=24&play=1",
+        "The valley is fifty times steeper across than along. Gradient descent (sgd) must keep its rate below 2/50 or "
+        "diverge across: it shakes first, then crawls along the floor. Momentum swings wider, but gathers speed along "
+        "the floor. RMSProp and Adam scale each direction by its own gradients and set out diagonally, as if the "
+        "valley were round. Each has the best rate of one grid. Click anywhere to start there.",
+        "on=quadratic&t=24&look=5&play=1",
     ),
     Lesson(
         "too-fast",
         "A rate too large",
-        "Gradient descent on this valley is stable up to a rate of 2/50 = 0.04. Here it has 0.041: every step "
-        "overshoots by a little more than the last. Move the learning rate slider just below 0.04 and watch.",
-        "on=quadratic&start=-3.5,0.4&steps=150&t=90&play=0&run=sgd,textbook,on,lr:0.041",
+        "On this valley gradient descent is stable up to a rate of 2/50 = 0.04. At 0.041 every step overshoots by a "
+        "little more than the last; at 0.039 by a little less. The small difference decides. Move the slider of the "
+        "learning rate across 0.04 and watch.",
+        "on=quadratic&start=-3.5,0.3&steps=120&t=60&look=1&axis=y&play=0"
+        "&run=sgd,textbook,on,lr:0.02&run=sgd,textbook,on,lr:0.041",
+    ),
+    Lesson(
+        "bend",
+        "Round the bend",
+        "Every path drops into the valley at once; following its bent, nearly flat floor to the minimum is what takes "
+        "the time. Look at the loss: a cliff, then a long slope. Momentum remembers the direction of the floor, and "
+        "is there first.",
+        "on=rosenbrock&steps=400&t=400&look=1&speed=60&play=0&run=sgd,textbook,on,lr:0.0018"
+        "&run=momentum,textbook,on,lr:0.0018&run=rmsprop,textbook,on,lr:0.018&run=adam,textbook,on,lr:0.1",
+    ),
+    Lesson(
+        "conventions",
+        "One name, three conventions",
+        "The same Adam with the same settings, epsilon = 0.1: as the textbook here prints it (epsilon inside the "
+        "root), as PyTorch has it (outside), as Keras has it (outside, beside the uncorrected moment). Where gradients "
+        "are small, epsilon decides the step, and the three part. Compare the last line of the three formulas.",
+        "on=quadratic&steps=200&t=30&look=2&speed=30&play=0&run=adam,textbook,on,lr:0.2,eps:0.1"
+        "&run=adam,torch,on,lr:0.2,eps:0.1&run=adam,keras,on,lr:0.2,eps:0.1",
+    ),
+    Lesson(
+        "diagonal",
+        "A valley that lies askew",
+        "The valley of lesson 1, turned by 45 degrees, and only twenty times steeper across. A rate for each "
+        "coordinate cannot follow it: both coordinates see the same mixture of steep and flat. Adam and RMSProp lose "
+        "what they had gained; sgd and momentum do not care how the axes lie.",
+        "on=noisy-valley&noise=0&steps=150&t=30&look=4&play=0",
+    ),
+    Lesson(
+        "noise",
+        "Noise, and the size of a step",
+        "Each gradient carries noise, as that of a small batch does; all three paths meet the same. A large rate is "
+        "quickly near the minimum and then hovers around it. A small one arrives late and stays nearer. That is why "
+        "rates are lowered in training.",
+        "on=noisy-valley&start=-3.5,-1&noise=8&steps=600&t=600&look=0&speed=60&play=0"
+        "&run=sgd,textbook,on,lr:0.05&run=sgd,textbook,on,lr:0.015&run=sgd,textbook,on,lr:0.005",
+    ),
+    Lesson(
+        "saddle",
+        "Leaving a saddle",
+        "All start almost on the ridge that leads into the saddle, 0.01 beside it, and slow down where the gradient "
+        "vanishes. Plain gradient descent must wait until the tiny slope sideways has grown; momentum grows it faster; "
+        "adaptive rules divide by its size, and leave at once. There is no minimum: all run off, as they should.",
+        "on=saddle&steps=150&t=28&look=5&play=0&run=sgd,textbook,on,lr:0.05&run=momentum,textbook,on,lr:0.05"
+        "&run=nesterov,textbook,off,lr:0.05&run=adagrad,textbook,off,lr:0.05&run=rmsprop,textbook,on,lr:0.05"
+        "&run=adam,textbook,on,lr:0.05",
+    ),
+    Lesson(
+        "luck",
+        "Local minima",
+        "Everywhere a minimum, and only the middle one is the deepest. With small steps each rule ends in the hollow "
+        "it starts in. Momentum with a larger rate is carried over the rims, and lands where its speed runs out. Drag "
+        "the start and see how little of it is merit.",
+        "on=rastrigin&steps=200&t=200&look=1&speed=40&play=0&run=sgd,textbook,on,lr:0.001"
+        "&run=momentum,textbook,on,lr:0.01&run=rmsprop,textbook,on,lr:0.02&run=adam,textbook,on,lr:0.2",
     ),
 )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +88,9 @@ def _rule(name: str, convention: str) -> str:
     explained, made = with_terms(graph)
     lines = [{"name": e.name, "symbol": mathml(ast.Name(e.name)), "formula": mathml(e.value)} for e in made]
     functions = [javascript_scalars(explained), javascript_step(graph), javascript_function(explained, "terms")]
-    return (
-        "(() => {\n"
-        + "\n".join(functions)
-        + f"\nreturn {{scalars: {graph.name}_scalars, step: {graph.name}_step, terms, "
-        f"state: {_json(graph.state)}, hyperparameters: {_json(graph.hyperparameters)}, equations: {_json(lines)}}};\n}})()"
-    )
+    facts = {"state": graph.state, "hyperparameters": graph.hyperparameters, "equations": lines}
+    made_of = f"scalars: {graph.name}_scalars, step: {graph.name}_step, terms"
+    return "(() => {\n" + "\n".join(functions) + f"\nreturn {{{made_of}, ...{_json(facts)}}};\n}})()"
 
 
 def _landscape(f: Landscape) -> str:

@@ -42,8 +42,8 @@ function showStates() {
     const items = $("runners").children;
     tracks.forEach(({runner, path}, k) => {
         const gone = runner.on && path.diverged !== null && scene.t >= path.diverged;
-        const loss = runner.on ? `loss ${shortNumber(path.loss[placeAt(path, scene.t)])}` : "off";
-        const word = gone ? `${farWord(landscapeOf(scene))} at step ${path.diverged}` : loss;
+        const rate = runner.on ? `η ${hyperOf(runner).lr}` : "off";
+        const word = gone ? `${farWord(landscapeOf(scene))} at step ${path.diverged}` : rate;
         const small = items[k].querySelector("small");
         if (small.textContent !== word) small.textContent = word;
         items[k].classList.toggle("gone", gone);
@@ -63,8 +63,8 @@ function showNumbers() {
     const scope = numbersOf(scene.axis);
     const t = placeAt(track.path, scene.t);
     $("which").textContent = !track.runner.on
-        ? "Off: switch it on to see its numbers."
-        : scope ? `Numbers of step ${t}, coordinate` : "Take a step to see its numbers, coordinate";
+        ? "Off: switch it on to see its numbers, of"
+        : scope ? `Step ${t} in numbers, of` : "Take a step to see its numbers, of";
     track.path.rule.equations.forEach((equation, k) => {
         const row = $("equations").children[k];
         if (!row) return;
@@ -84,7 +84,7 @@ function showRule() {
     $("rule").hidden = !track;
     if (!track) return;
     const {runner} = track;
-    $("rule-title").textContent = runner.rule.replaceAll("_", " ");
+    $("look").replaceChildren(...scene.runners.map((r, k) => new Option(nameOf(scene, r), k, false, k === scene.look)));
     const conventions = Object.keys(RULES).filter(convention => runner.rule in RULES[convention]);
     $("convention").replaceChildren(...conventions.map(c => new Option(c, c, false, c === runner.convention)));
     $("hyper").replaceChildren(...Object.entries(hyperOf(runner)).map(([name, value]) => slider(name, value)));
@@ -95,8 +95,8 @@ function showRule() {
     $("equations").replaceChildren(...equations.map(({symbol, formula}) => {
         const row = document.createElement("div");
         row.className = "equation";
-        row.innerHTML = `<math display="inline"><mrow>${symbol}<mo>=</mo>${formula}</mrow></math>`
-            + `<div class="worked"><math display="inline"><mrow><mo>=</mo>${formula}</mrow></math><span class="result"></span></div>`;
+        row.innerHTML = `<math displaystyle="true"><mrow>${symbol}<mo>=</mo>${formula}</mrow></math>`
+            + `<div class="worked"><math displaystyle="true"><mrow><mo>=</mo>${formula}</mrow></math><span class="result"></span></div>`;
         const worked = row.querySelector(".worked math");
         for (const named of worked.querySelectorAll("[data-name]")) {
             if (!known.has(named.dataset.name)) continue;
@@ -112,13 +112,17 @@ function showRule() {
     makeCallout(track);
 }
 
+const callout = {place: 0, wide: 0, high: 0};
+
 function makeCallout({runner}) {
     const rows = [{name: "g@new", symbol: GRADIENT}, ...ruleOf(runner).equations];
     $("callout").innerHTML = `<table><thead><tr><th></th><th>x</th><th>y</th></tr></thead><tbody>${rows
-        .map(({symbol}) => `<tr><th><math><mrow>${symbol}</mrow></math></th><td></td><td></td></tr>`).join("")}</tbody></table>`;
+        .map(({symbol}) => `<tr><th><math><mrow>${symbol}</mrow></math></th><td>−0.000e−00</td><td>−0.000e−00</td></tr>`).join("")}</tbody></table>`;
+    $("callout").hidden = false;
+    [callout.wide, callout.high] = [$("callout").offsetWidth, $("callout").offsetHeight];
 }
 
-// The numbers beside the point: to its right if there is room, else to its left, never over it.
+// The numbers beside the point: of the four places around it that which covers least of the others.
 function showCallout() {
     const box = $("callout");
     const both = scene.callout && view ? [numbersOf(0), numbersOf(1)] : [null];
@@ -126,17 +130,25 @@ function showCallout() {
     if (!both[0]) return;
     const {runner, path} = looked();
     const names = ["g@new", ...ruleOf(runner).equations.map(e => e.name)];
-    names.forEach((name, k) => {
-        const cells = box.querySelectorAll("tbody tr")[k].querySelectorAll("td");
-        both.forEach((scope, axis) => (cells[axis].textContent = shortNumber(scope[name])));
-    });
-    box.style.borderColor = styleOf(runner).colour;
+    const cells = box.querySelectorAll("td");
+    names.forEach((name, k) => both.forEach((scope, axis) => (cells[2 * k + axis].textContent = shortNumber(scope[name]))));
+    box.style.borderColor = styleOf(scene, runner).colour;
     const t = placeAt(path, scene.t);
-    const [wide, high] = [box.offsetWidth, box.offsetHeight];
+    const [wide, high] = [callout.wide, callout.high];
     const {clientWidth: width, clientHeight: height} = $("contour");
-    const [x, y] = [Math.min(Math.max(view.px(path.x[t]), 0), width), Math.min(Math.max(view.py(path.y[t]), 0), height)];
-    const left = x < width / 2 ? Math.min(x + 130, width - wide - 6) : Math.max(x - wide - 130, 6);
-    const top = y < height / 2 ? Math.min(y + 26, height - high - 6) : Math.max(y - high - 26, 6);
+    const within = (value, most) => Math.min(Math.max(value, 6), Math.max(most - 6, 6));
+    const [x, y] = [within(view.px(path.x[t]), width), within(view.py(path.y[t]), height)];
+    const gap = width < 500 ? 22 : 46;
+    const places = [[x + gap, y + gap], [x + gap, y - gap - high], [x - gap - wide, y + gap], [x - gap - wide, y - gap - high]]
+        .map(([left, top]) => [within(left, width - wide), within(top, height - high)]);
+    const covered = ([left, top]) => view.labels.filter(one => {
+        const from = one.left ? one.x - one.wide : one.at.x - 10;
+        const to = one.left ? one.at.x + 10 : one.x + one.wide;
+        return to > left && from < left + wide && Math.max(one.y, one.at.y) + 9 > top && Math.min(one.y, one.at.y) - 9 < top + high;
+    }).length;
+    const costs = places.map((place, k) => covered(place) - (k === callout.place ? 0.5 : 0));
+    callout.place = costs.indexOf(Math.min(...costs));
+    const [left, top] = places[callout.place];
     box.style.transform = `translate(${Math.round(left)}px, ${Math.round(top)}px)`;
 }
 
@@ -194,7 +206,7 @@ function slider(name, value) {
 function showList() {
     $("runners").replaceChildren(...scene.runners.map((runner, k) => {
         const item = document.createElement("li");
-        const {colour, marker, dash} = styleOf(runner);
+        const {colour, marker, dash} = styleOf(scene, runner);
         item.className = `${k === scene.look ? "looked" : ""} ${runner.on ? "" : "off"}`;
         item.innerHTML = '<input type="checkbox" role="switch"><canvas width="68" height="36" style="width:34px;height:18px"></canvas>'
             + '<button type="button" class="name"><span></span><small></small></button><select></select>'
@@ -212,7 +224,7 @@ function showList() {
         drawMarker(pen, marker, 17, 9, 4.6);
         pen.fill();
         onoff.checked = runner.on;
-        onoff.setAttribute("aria-label", `${keyOf(runner)} on`);
+        onoff.setAttribute("aria-label", `${nameOf(scene, runner)} on`);
         onoff.addEventListener("change", () => {
             runner.on = onoff.checked;
             if (runner.on) scene.look = k;
@@ -235,7 +247,7 @@ function showList() {
         convention.replaceChildren(...conventions.map(c => new Option(c, c, false, c === runner.convention)));
         convention.setAttribute("aria-label", `convention of ${runner.rule}`);
         convention.addEventListener("change", () => setConvention(k, convention.value));
-        remove.setAttribute("aria-label", `remove ${keyOf(runner)}`);
+        remove.setAttribute("aria-label", `remove ${nameOf(scene, runner)}`);
         remove.addEventListener("click", () => {
             scene.runners.splice(k, 1);
             scene.look = Math.max(0, Math.min(scene.look - (k < scene.look), scene.runners.length - 1));
@@ -316,8 +328,8 @@ function pauseAt(t) {
 
 function announce() {
     const text = shown().map(({runner, path}) => {
-        if (path.diverged !== null && scene.t >= path.diverged) return `${keyOf(runner)} ${farWord(landscapeOf(scene))} at step ${path.diverged}`;
-        return `${keyOf(runner)}: loss ${shortNumber(path.loss[placeAt(path, scene.t)])}`;
+        if (path.diverged !== null && scene.t >= path.diverged) return `${nameOf(scene, runner)} ${farWord(landscapeOf(scene))} at step ${path.diverged}`;
+        return `${nameOf(scene, runner)}: loss ${shortNumber(path.loss[placeAt(path, scene.t)])}`;
     });
     $("status").textContent = `Step ${scene.t}. ${text.join(", ") || "All optimizers are off"}.`;
     $("contour").setAttribute("aria-label", `Contour of ${landscapeOf(scene).title}; start ${scene.start.map(shortNumber).join(", ")}. ${$("status").textContent}`);
@@ -353,15 +365,11 @@ function restore(address) {
 function showAll() {
     const landscape = landscapeOf(scene);
     const lesson = LESSONS.find(l => l.name === scene.lesson);
+    $("lessons").value = scene.lesson;
     $("landscape").value = scene.landscape;
     $("formula").textContent = `f(x, y) = ${landscape.formula}`;
-    $("lesson").innerHTML = "";
-    if (lesson) {
-        const title = document.createElement("strong");
-        title.textContent = `${lesson.title}. `;
-        $("lesson").append(title);
-    }
-    $("lesson").append(lesson ? lesson.text : landscape.text);
+    $("sight-title").textContent = lesson ? lesson.title : landscape.title;
+    $("lesson").textContent = lesson ? lesson.text : landscape.text;
     $("steps").value = $("t").max = scene.steps;
     $("loop").setAttribute("aria-pressed", scene.loop);
     $("numbers").checked = scene.callout;
@@ -427,6 +435,10 @@ function listen() {
         showAll();
         changed();
     });
+    $("lessons").addEventListener("change", () => {
+        const lesson = LESSONS.find(l => l.name === $("lessons").value);
+        if (lesson) location.hash = `${lesson.address}&lesson=${lesson.name}`;
+    });
     $("tune").addEventListener("click", () => {
         scene.runners = scene.runners.map(runner => tuned(scene, runner));
         showAll();
@@ -442,11 +454,15 @@ function listen() {
         const [rule, convention] = $("add").value.split(",");
         $("add").value = "";
         if (!rule || scene.runners.length >= 24) return;
-        const same = scene.runners.findIndex(r => r.rule === rule && r.convention === convention);
-        if (same >= 0) scene.runners[same].on = true;
-        else scene.runners.push(tuned(scene, {rule, convention, on: true, given: {}}));
-        scene.look = same >= 0 ? same : scene.runners.length - 1;
+        scene.runners.push(tuned(scene, {rule, convention, on: true, given: {}}));
+        scene.look = scene.runners.length - 1;
         showAll();
+        changed([]);
+    });
+    $("look").addEventListener("change", () => {
+        scene.look = Number($("look").value);
+        showList();
+        showRule();
         changed([]);
     });
     $("convention").addEventListener("change", () => setConvention(scene.look, $("convention").value));

@@ -17,8 +17,16 @@ function hyperOf(runner) {
     return {...ruleOf(runner).hyperparameters, ...runner.given};
 }
 
-function keyOf(runner) {
-    return runner.convention === "textbook" ? runner.rule : `${runner.rule} (${runner.convention})`;
+// Which of those with the same rule and convention it is, from 0.
+function occurrence(scene, runner) {
+    const same = scene.runners.filter(r => r.rule === runner.rule && r.convention === runner.convention);
+    return [same.indexOf(runner), same.length];
+}
+
+// What it is called in the pictures: with its rate, where another has all else in common.
+function nameOf(scene, runner) {
+    const name = runner.rule.replaceAll("_", " ") + (runner.convention === "textbook" ? "" : ` (${runner.convention})`);
+    return occurrence(scene, runner)[1] > 1 ? `${name} η=${hyperOf(runner).lr}` : name;
 }
 
 function widthOf(landscape) {
@@ -105,10 +113,10 @@ function placeAt(path, t) {
 
 // --- rates: the same grid for every optimizer
 
-const RATES = [1, 2, 5].flatMap(d => [-4, -3, -2, -1, 0].map(e => Number(`${d}e${e}`))).sort((a, b) => a - b);
+const RATES = [-4, -3, -2, -1, 0].flatMap(e => [1, 1.8, 3.2, 5.6].map(d => Number(`${d}e${e}`)));
 
 // The rate of the grid with the lowest loss, on the mean of its logarithm over the steps, among those whose path stays
-// in sight. Where there is no minimum: the one that leaves the picture soonest without leaps.
+// in sight and comes to rest enough to be followed by eye. Where there is no minimum: the one that leaves the picture soonest without leaps.
 function bestRate(scene, runner) {
     const landscape = landscapeOf(scene);
     const steps = Math.min(scene.steps, 300);
@@ -127,7 +135,7 @@ function bestRate(scene, runner) {
                 if (leap > 0.04) score = Infinity;
                 if (out) break;
                 score += 1 / steps;
-            } else if (leap > 0.75 || out) {
+            } else if (out || leap > (t > 10 ? 0.2 : 0.75)) {
                 score = Infinity;
                 break;
             } else {

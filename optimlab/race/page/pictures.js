@@ -10,8 +10,8 @@ const MARKERS = ["disc", "square", "diamond", "up", "down"];
 const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 
 // Seven colours and five markers: no two rules share both. The dash says the convention.
-function styleOf(runner) {
-    const k = EVERY_RULE.indexOf(runner.rule);
+function styleOf(scene, runner) {
+    const k = EVERY_RULE.indexOf(runner.rule) + 4 * occurrence(scene, runner)[0];
     const colour = INK[isDark() ? "dark" : "light"][k % 7];
     return {colour, marker: MARKERS[k % 5], dash: DASHES[runner.convention]};
 }
@@ -73,6 +73,7 @@ function viewOf(landscape, width, height) {
 }
 
 const LEVELS = 14;
+const TONES = {light: [[253, 254, 255], [184, 202, 224]], dark: [[17, 22, 29], [46, 57, 76]]}; // floor, heights
 const grounds = new Map(); // the drawn contour, by what it depends on
 
 function groundOf(landscape, name, view, width, height, ratio) {
@@ -94,54 +95,58 @@ function drawGround(landscape, view, width, height, ratio) {
         }
     }
     // levels at shares of the area, denser towards the floor
-    const sorted = heights.slice().sort();
-    const levels = Array.from({length: LEVELS}, (_, k) => sorted[Math.floor((sorted.length - 1) * ((k + 1) / (LEVELS + 1)) ** 1.7)]);
+    const sorted = heights.filter((_, k) => k % 7 === 0).sort();
+    const levels = Array.from(
+        {length: LEVELS},
+        (_, k) => sorted[Math.floor((sorted.length - 1) * ((k + 1) / (LEVELS + 1)) ** 1.7)],
+    );
+    const bands = Uint8Array.from(heights, z => {
+        let k = 0;
+        while (k < LEVELS && z > levels[k]) k++;
+        return k;
+    });
+
+    const small = document.createElement("canvas");
+    Object.assign(small, {width: columns, height: rows});
+    const image = new ImageData(columns, rows);
+    const [floor, top] = TONES[isDark() ? "dark" : "light"];
+    bands.forEach((band, k) => {
+        for (let c = 0; c < 3; c++) image.data[4 * k + c] = floor[c] + ((top[c] - floor[c]) * band) / LEVELS;
+        image.data[4 * k + 3] = 255;
+    });
+    small.getContext("2d").putImageData(image, 0, 0);
 
     const canvas = document.createElement("canvas");
     Object.assign(canvas, {width: Math.round(width * ratio), height: Math.round(height * ratio)});
     const context = canvas.getContext("2d");
-    const tone = share => (isDark() ? `hsl(216 24% ${9 + 15 * share}%)` : `hsl(212 38% ${99 - 19 * share}%)`);
-    const small = document.createElement("canvas");
-    Object.assign(small, {width: columns, height: rows});
-    const pixels = small.getContext("2d");
-    for (let j = 0; j < rows; j++) {
-        for (let i = 0; i < columns; i++) {
-            const z = heights[j * columns + i];
-            let k = 0;
-            while (k < LEVELS && z > levels[k]) k++;
-            pixels.fillStyle = tone(k / LEVELS);
-            pixels.fillRect(i, j, 1, 1);
-        }
-    }
     context.scale(ratio, ratio);
-    context.imageSmoothingEnabled = true;
     context.drawImage(small, -cell / 2, -cell / 2, columns * cell, rows * cell);
     context.strokeStyle = isDark() ? "hsl(214 22% 38% / .75)" : "hsl(212 28% 62% / .8)";
     context.lineWidth = 0.8;
     context.beginPath();
-    for (const level of levels) trace(context, heights, columns, rows, cell, level);
+    for (let j = 0; j + 1 < rows; j++) {
+        for (let i = 0; i + 1 < columns; i++) {
+            const k = j * columns + i;
+            const corners = [k, k + 1, k + columns + 1, k + columns];
+            const low = Math.min(bands[corners[0]], bands[corners[1]], bands[corners[2]], bands[corners[3]]);
+            const high = Math.max(bands[corners[0]], bands[corners[1]], bands[corners[2]], bands[corners[3]]);
+            for (let n = low; n < high; n++) crossCell(context, corners.map(c => heights[c]), i, j, cell, levels[n]);
+        }
+    }
     context.stroke();
     return canvas;
 }
 
-// Marching squares: where the level crosses the edges of each cell.
-function trace(context, heights, columns, rows, cell, level) {
-    for (let j = 0; j + 1 < rows; j++) {
-        for (let i = 0; i + 1 < columns; i++) {
-            const k = j * columns + i;
-            const [a, b, c, d] = [heights[k], heights[k + 1], heights[k + columns + 1], heights[k + columns]];
-            const over = (a > level) + (b > level) + (c > level) + (d > level);
-            if (over === 0 || over === 4) continue;
-            const ends = [];
-            if (a > level !== b > level) ends.push([i + (level - a) / (b - a), j]);
-            if (b > level !== c > level) ends.push([i + 1, j + (level - b) / (c - b)]);
-            if (d > level !== c > level) ends.push([i + (level - d) / (c - d), j + 1]);
-            if (a > level !== d > level) ends.push([i, j + (level - a) / (d - a)]);
-            for (let e = 0; e + 1 < ends.length; e += 2) {
-                context.moveTo(ends[e][0] * cell, ends[e][1] * cell);
-                context.lineTo(ends[e + 1][0] * cell, ends[e + 1][1] * cell);
-            }
-        }
+// Marching squares: a line between the edges of a cell that the level crosses.
+function crossCell(context, [a, b, c, d], i, j, cell, level) {
+    const ends = [];
+    if (a > level !== b > level) ends.push([i + (level - a) / (b - a), j]);
+    if (b > level !== c > level) ends.push([i + 1, j + (level - b) / (c - b)]);
+    if (d > level !== c > level) ends.push([i + (level - d) / (c - d), j + 1]);
+    if (a > level !== d > level) ends.push([i, j + (level - a) / (d - a)]);
+    for (let e = 0; e + 1 < ends.length; e += 2) {
+        context.moveTo(ends[e][0] * cell, ends[e][1] * cell);
+        context.lineTo(ends[e + 1][0] * cell, ends[e + 1][1] * cell);
     }
 }
 
@@ -189,12 +194,12 @@ function drawContour(canvas, scene, paths) {
         context.lineTo(x - 6, y + 6);
         context.stroke();
         context.textAlign = "center";
-        label(context, "minimum", x, y + 17, colours.text, colours.ground);
+        if (scene.t === 0) label(context, "minimum", x, y + 17, colours.text, colours.ground);
     }
 
     const labels = [];
     for (const {runner, path} of paths) {
-        const {colour, marker, dash} = styleOf(runner);
+        const {colour, marker, dash} = styleOf(scene, runner);
         const chosen = runner === scene.runners[scene.look];
         const t = placeAt(path, scene.t);
         const clamp = v => Math.min(Math.max(v, -1e5), 1e5);
@@ -228,7 +233,7 @@ function drawContour(canvas, scene, paths) {
         const gone = path.diverged !== null && scene.t >= path.diverged;
         const note = gone ? ` ${farWord(landscape)} at step ${path.diverged}` : outside ? " outside" : "";
         const at = {x: Math.min(Math.max(x, 9), width - 9), y: Math.min(Math.max(y, 9), height - 9)};
-        labels.push({text: keyOf(runner) + note, colour, marker, chosen, outside: outside || gone, at, x: at.x, y: at.y});
+        labels.push({text: nameOf(scene, runner) + note, colour, marker, chosen, outside: outside || gone, at, x: at.x, y: at.y});
     }
 
     const [sx, sy] = [view.px(scene.start[0]), view.py(scene.start[1])];
@@ -241,6 +246,7 @@ function drawContour(canvas, scene, paths) {
         context.textAlign = sx > width / 2 ? "right" : "left";
         label(context, "start", sx + (sx > width / 2 ? -14 : 14), sy, colours.text, colours.ground);
     }
+    view.labels = labels;
     if (scene.t > 0) drawLabels(context, labels, width, height, colours);
     if (!paths.length) {
         context.textAlign = "center";
@@ -265,8 +271,8 @@ function drawLabels(context, labels, width, height, colours) {
     }
     for (const one of labels) {
         context.font = `${one.chosen ? "700" : "600"} 12.5px system-ui, sans-serif`;
-        const wide = context.measureText(one.text).width;
-        one.left = one.at.x + 14 + wide > width - 4;
+        one.wide = context.measureText(one.text).width;
+        one.left = one.at.x + 14 + one.wide > width - 4;
         one.x = one.left ? one.at.x - 14 : one.at.x + 14;
     }
     for (const side of [true, false]) spread(labels.filter(l => l.left === side), 15, 10, height - 10);
@@ -349,7 +355,7 @@ function drawLoss(canvas, scene, paths) {
     context.stroke();
     const labels = [];
     for (const {runner, path} of paths) {
-        const {colour, dash, marker} = styleOf(runner);
+        const {colour, dash, marker} = styleOf(scene, runner);
         const chosen = runner === scene.runners[scene.look];
         const t = placeAt(path, scene.t);
         context.strokeStyle = colour;
@@ -361,7 +367,7 @@ function drawLoss(canvas, scene, paths) {
         context.stroke();
         const y = Math.min(Math.max(py(heightOf(path.loss[t])), box.top), box.bottom);
         const gone = path.diverged !== null && scene.t >= path.diverged;
-        labels.push({text: keyOf(runner), colour, marker, chosen, gone, at: {x: px(t), y}, y});
+        labels.push({text: nameOf(scene, runner), colour, marker, chosen, gone, at: {x: px(t), y}, y});
     }
     context.setLineDash([]);
     context.restore();
@@ -400,6 +406,6 @@ const decade = z => (z >= 0 && z <= 3 ? String(10 ** z) : `10${[...String(Math.r
 function shortNumber(value) {
     if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
     const size = Math.abs(value);
-    const text = value === 0 ? "0" : size >= 1e5 || size < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+    const text = value === 0 ? "0" : size >= 1e5 || size < 1e-3 ? value.toExponential(2).replace(/\.?0+e/, "e") : String(Number(value.toPrecision(4)));
     return text.replaceAll("-", "−");
 }
