@@ -55,6 +55,7 @@ def headline(figure: Figure) -> Text:
 
 
 def footnote(figure: Figure, text: str) -> None:
+    """How the race was run and the figure is read, at the bottom."""
     figure.text(0.012, 0.01, fill(text, 190), fontsize=8, va="bottom", color=QUIET, linespacing=1.4)
 
 
@@ -209,18 +210,18 @@ def label_ends(axes: Axes, race: Race, curves: list[Floats]) -> None:
     ends = []
     for k, curve in enumerate(curves):
         last = int(np.isfinite(curve).sum()) - 1
-        ends.append((float(curve[last]), -last, k))
-    ends.sort()
-    heights = spread(np.array([to_axes((-step, value))[1] for value, step, _ in ends]), 0.042)
+        ends.append((last, float(curve[last]), k))
+    ends.sort(key=lambda end: (end[1], -end[0]))
+    heights = spread(np.array([to_axes((step, value))[1] for step, value, _ in ends]), 0.042)
     heights += max(0.0, -float(heights.min()))
-    for (value, step, k), height in zip(ends, heights, strict=True):
+    for (step, value, k), height in zip(ends, heights, strict=True):
         colour = style_of(k)["color"]
         burst = outcome(race, race.racers[k]) == "diverged"
         if burst:
-            axes.plot(-step, value, "x", color=colour)
+            axes.plot(step, value, "x", color=colour)
         axes.annotate(
             label(race, race.racers[k]),
-            xy=(-step, value),
+            xy=(step, value),
             xytext=(1.03, height),
             textcoords="axes fraction",
             color=colour,
