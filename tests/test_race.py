@@ -255,6 +255,7 @@ def test_the_rows_say_what_the_paths_do(outcome):
         ({"names": []}, "name at least one optimizer"),
         ({"names": ["sgd", "sgd"]}, "named twice"),
         ({"names": ["adan"], "convention": "torch"}, "has no rule 'adan'"),
+        ({"names": ["lamb"], "convention": "keras"}, "lamb looks at whole tensors: there is no keras convention"),
         ({"names": [lambda w, g: w - g]}, "unknown hyperparameter of <lambda> 'lr'"),
         ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
         ({"steps": 10**9}, "steps must be at most 20,000"),
@@ -435,3 +436,13 @@ def test_a_rule_of_your_own_races():
     made = race("himmelblau", [lazy, "sgd"], steps=20)
     assert [row["optimizer"] for row in made.rows()] == ["sgd", "lazy"]
     assert ol.optimizers.CLASSIC[0] == "sgd"
+
+
+def test_muon_walks_along_the_gradient_of_a_point():
+    """A point is a matrix of one column, whose orthogonal factor is its direction."""
+    at = np.array([3.0, 0.06])  # the gradient is (3, 3)
+    for lr in (0.1, 0.2):
+        ended = trajectories(get("quadratic"), "muon", [lr], at, np.zeros((1, 1, 2)))[0, 0, 1]
+        along, across = (at - ended) / lr
+        assert along == pytest.approx(across)
+        assert 0.65 < np.hypot(along, across) < 1.25  # Newton and Schulz stop short of one

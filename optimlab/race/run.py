@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import backends, optimizers, rules
-from ..errors import InputError, count, number, unknown
+from ..errors import InputError, count, lookup, number, unknown
 from ..files import json_ready
 from ..optimizers import Optimizer
 from ..parameters import Parameter, Parameters
@@ -353,8 +353,9 @@ def first_within(gaps: Floats, tolerance: float) -> Floats:
 
 
 def _points(rates: int, seeds: int) -> Parameters:
-    """A buffer of points, one parameter of two numbers each; those of one rate are a layer, so that it is a group."""
-    made = [Parameter(f"rate{k}.{s}", "weights", f"rate{k}", (2,)) for k in range(rates) for s in range(seeds)]
+    """A buffer of points, those of one rate a layer, so that it is a group. Each is a matrix of one column: rules of
+    whole tensors know vectors only as biases."""
+    made = [Parameter(f"rate{k}.{s}", "weights", f"rate{k}", (2, 1)) for k in range(rates) for s in range(seeds)]
     return Parameters(made, "float64", backends.get("numpy"))
 
 
@@ -363,6 +364,9 @@ def _optimizer(
 ) -> Optimizer:
     if not isinstance(rule, str):
         return Optimizer(points, rule, groups=groups)
+    lookup("convention", convention, rules.CONVENTIONS)
+    if rule in rules.layerwise.__all__ and convention != "textbook":
+        raise InputError(f"{rule} looks at whole tensors: there is no {convention} convention of it")
     options: dict[str, Any] = {} if convention == "textbook" else {"convention": convention}
     return optimizers.get(rule)(points, groups=groups, **options)
 
