@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .functions import FUNCTIONS, Landscape, get
+from .playground import playground_page, write_playground
 
-__all__ = ["FUNCTIONS", "Landscape", "get"]
+__all__ = ["FUNCTIONS", "Landscape", "get", "playground_page", "write_playground"]
