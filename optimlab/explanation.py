@@ -23,6 +23,7 @@ from .kernels import (
     javascript_source,
     latex,
     mentions,
+    numba_source,
     numpy_source,
     text_of,
     trace,
@@ -30,7 +31,7 @@ from .kernels import (
 )
 from .optimizers import check_hyperparameter
 
-SOURCES = ("python", "numpy", "c", "cuda", "javascript")
+SOURCES = ("python", "numpy", "numba", "c", "cuda", "javascript")
 
 PARTED = 1e-9
 """Two conventions have parted at a step whose moves differ by more than this, relatively."""
@@ -196,9 +197,9 @@ def explain(
 def source(
     rule: str | rules.Rule, kind: str = "python", *, convention: str = "textbook", dtype: str = "float32"
 ) -> str:
-    """A rule as ``"python"``, or as the engine runs it: ``"numpy"``, ``"c"``, ``"cuda"``, ``"javascript"``.
+    """A rule as ``"python"``, or as an engine runs it: ``"numpy"``, ``"numba"``, ``"c"``, ``"cuda"``, ``"javascript"``.
 
-    ``dtype`` is that of the C and CUDA kernels; JavaScript has float64 alone.
+    ``dtype`` is that of the compiled kernels; JavaScript has float64 alone.
 
     >>> print(source("sgd", "numpy"))
     def step(w, g, _h0, _r0):
@@ -211,9 +212,11 @@ def source(
     if kind == "python":
         return inspect.getsource(getattr(function, "function", function))
     graph = trace(function)
-    if kind in ("c", "cuda"):
-        return {"c": c_source, "cuda": cuda_source}[kind](graph, dtype)
-    return numpy_source(graph).text if kind == "numpy" else javascript_source(graph)
+    if kind == "numpy":
+        return numpy_source(graph).text
+    if kind == "javascript":
+        return javascript_source(graph)
+    return {"numba": numba_source, "c": c_source, "cuda": cuda_source}[kind](graph, dtype)
 
 
 @dataclass(frozen=True)

@@ -259,7 +259,9 @@ def test_keys(visit):
     for _ in range(60):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id"))
-    ids = "landscape lessons link contour play back step reset loop t steps speed add tune same noise set-lr look numbers"
+    ids = (
+        "landscape lessons link contour play back step reset loop t steps speed add tune same noise set-lr look numbers"
+    )
     assert set(ids.split()) <= reached
 
 

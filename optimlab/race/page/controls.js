@@ -122,7 +122,7 @@ function makeCallout({runner}) {
     [callout.wide, callout.high] = [$("callout").offsetWidth, $("callout").offsetHeight];
 }
 
-// The numbers beside the point: of the four places around it that which covers least of the others.
+// The numbers beside the point: of four places around it, and the corners, that which covers least.
 function showCallout() {
     const box = $("callout");
     const both = scene.callout && view ? [numbersOf(0), numbersOf(1)] : [null];
@@ -141,12 +141,18 @@ function showCallout() {
     const gap = width < 500 ? 22 : 46;
     const places = [[x + gap, y + gap], [x + gap, y - gap - high], [x - gap - wide, y + gap], [x - gap - wide, y - gap - high]]
         .map(([left, top]) => [within(left, width - wide), within(top, height - high)]);
+    for (const left of [6, width - wide - 6]) for (const top of [6, height - high - 6]) places.push([left, top]);
+    const inside = (a, b, left, top) => a > left && a < left + wide && b > top && b < top + high;
+    const hidden = shown().flatMap(({path: other}) => {
+        const until = placeAt(other, scene.t);
+        return Array.from({length: 25}, (_, k) => Math.round((k / 24) * until)).map(k => [view.px(other.x[k]), view.py(other.y[k])]);
+    });
     const covered = ([left, top]) => view.labels.filter(one => {
         const from = one.left ? one.x - one.wide : one.at.x - 10;
         const to = one.left ? one.at.x + 10 : one.x + one.wide;
         return to > left && from < left + wide && Math.max(one.y, one.at.y) + 9 > top && Math.min(one.y, one.at.y) - 9 < top + high;
-    }).length;
-    const costs = places.map((place, k) => covered(place) - (k === callout.place ? 0.5 : 0));
+    }).length + 0.15 * hidden.filter(([a, b]) => inside(a, b, left, top)).length;
+    const costs = places.map((place, k) => covered(place) + (k > 3 ? 1 : 0) - (k === callout.place ? 0.6 : 0));
     callout.place = costs.indexOf(Math.min(...costs));
     const [left, top] = places[callout.place];
     box.style.transform = `translate(${Math.round(left)}px, ${Math.round(top)}px)`;
@@ -501,7 +507,7 @@ function listen() {
         history.replaceState(null, "", written);
         const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
         $("link").textContent = copied ? "Copied" : "The address bar has it";
-        setTimeout(() => ($("link").textContent = "Copy link to this state"), 2000);
+        setTimeout(() => ($("link").textContent = "Copy link"), 2000);
     });
     addEventListener("hashchange", () => {
         if (location.hash !== written) restore(location.hash);

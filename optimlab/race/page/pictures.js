@@ -160,16 +160,16 @@ function label(context, text, x, y, colour, ground) {
     context.fillText(text, x, y);
 }
 
-// Move labels that would overlap, as little as needed, keeping their order and the room they have.
+// Move labels that would overlap, down if there is room, else up. Each covers `from` to `to` across.
 function spread(labels, gap, low, high) {
-    labels.sort((a, b) => a.y - b.y);
-    for (let k = 1; k < labels.length; k++) labels[k].y = Math.max(labels[k].y, labels[k - 1].y + gap);
-    let room = high;
-    for (let k = labels.length - 1; k >= 0; k--) {
-        labels[k].y = Math.min(labels[k].y, room);
-        room = labels[k].y - gap;
+    const placed = [];
+    for (const one of labels.sort((a, b) => a.y - b.y)) {
+        const free = y => placed.every(o => Math.abs(o.y - y) >= gap || o.to < one.from || o.from > one.to);
+        const first = Math.min(Math.max(one.y, low), high);
+        const room = Array.from({length: 2 * placed.length + 2}, (_, k) => first + k * (gap / 2));
+        one.y = room.find(y => y <= high && free(y)) ?? room.map(y => 2 * first - y).find(y => y >= low && free(y)) ?? first;
+        placed.push(one);
     }
-    if (labels.length && labels[0].y < low) labels.forEach((l, k) => (l.y = Math.max(l.y, low + k * gap)));
 }
 
 function drawContour(canvas, scene, paths) {
@@ -274,8 +274,9 @@ function drawLabels(context, labels, width, height, colours) {
         one.wide = context.measureText(one.text).width;
         one.left = one.at.x + 14 + one.wide > width - 4;
         one.x = one.left ? one.at.x - 14 : one.at.x + 14;
+        [one.from, one.to] = one.left ? [one.x - one.wide, one.x] : [one.x, one.x + one.wide];
     }
-    for (const side of [true, false]) spread(labels.filter(l => l.left === side), 15, 10, height - 10);
+    spread(labels, 15, 10, height - 10);
     for (const one of labels) {
         if (Math.abs(one.y - one.at.y) > 8) {
             context.strokeStyle = one.colour;
@@ -367,7 +368,7 @@ function drawLoss(canvas, scene, paths) {
         context.stroke();
         const y = Math.min(Math.max(py(heightOf(path.loss[t])), box.top), box.bottom);
         const gone = path.diverged !== null && scene.t >= path.diverged;
-        labels.push({text: nameOf(scene, runner), colour, marker, chosen, gone, at: {x: px(t), y}, y});
+        labels.push({text: nameOf(scene, runner), colour, marker, chosen, gone, at: {x: px(t), y}, y, from: px(t), to: px(t) + 90});
     }
     context.setLineDash([]);
     context.restore();
