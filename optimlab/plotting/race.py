@@ -21,7 +21,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from ..race.run import FLOOR, Race, Racer, lowest
+from ..race.run import Race, Racer
+from ..race.score import FLOOR, lowest
 from ..race.words import conditions, outcome, sentence
 from .comparison import DASHES, PALETTE, plain_axes, spread
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import backends, optimizers, rules
 from ..errors import InputError, count, lookup, number, unknown
@@ -22,28 +21,16 @@ from ..optimizers import Optimizer
 from ..parameters import Parameter, Parameters
 from ..progress import progress_bar
 from .functions import Landscape, get
-
-Floats = NDArray[np.float64]
+from .score import Floats, first_within, gaps_along, lowest, on_course, score
 
 RATES: tuple[float, ...] = tuple(10.0 ** (k / 4) for k in range(-20, 9))
 """The grid every optimizer is tuned on: four rates a decade, 0.00001 to 100."""
 
-TRIALS, RUNS = 9, 9
-"""Runs each rate is judged by; and runs of the race, with fresh noise (one, where there is no noise)."""
+TRIALS, RUNS, MOST_STEPS = 9, 9, 20_000
+"""Runs each rate is judged by; runs of the race, with fresh noise (one, where there is no noise); steps of a run."""
 
 JITTER = 0.02
 """The trials start within this share of the bounds' width and height of the start."""
-
-MOST_STEPS = 20_000
-
-FLOOR = 1e-10
-"""Shares of the start's gap below this count as this: no optimizer gains by rounding."""
-
-BURST = 1e3
-"""A run has diverged once its gap is this many times the start's."""
-
-STRIDE = 0.05
-"""Where there is no minimum, no step may be longer than this share of the diagonal of the bounds."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +40,11 @@ class Racer:
     Attributes
     ----------
     lr: the rate it raced with, chosen from the grid if ``tuned``, else given.
-    scores: its score at each rate of the grid (none if not tuned), the median over the tuning seeds; see :func:`score`.
-    usable: at how many of these rates the median tuning run reached the tolerance.
+    scores: its score at each rate of the grid, the mean over the trials; empty if not tuned.
+    usable: at how many of these rates the median trial reached the tolerance.
     paths: the points after 0, 1, ..., steps updates, per seed, shape ``(seeds, steps + 1, 2)``, float64.
-    gaps: the gap at each of these points, shape ``(seeds, steps + 1)``; see :func:`gaps_along`.
+    gaps: the gap at each of these points, shape ``(seeds, steps + 1)``; see :func:`~optimlab.race.score.gaps_along`.
     reached: per seed, the first step within the tolerance; infinite where there is none.
-    shown: the seed with the median score: the one to draw.
     """
 
     name: str
@@ -69,7 +55,11 @@ class Racer:
     paths: Floats
     gaps: Floats
     reached: tuple[float, ...]
-    shown: int
+
+    @property
+    def shown(self) -> int:
+        """The seed with the median score: the one to draw."""
+        return int(np.argsort(score(self.gaps), kind="stable")[len(self.gaps) // 2])
 
     @property
     def path(self) -> Floats:
@@ -169,8 +159,8 @@ def race(
 
     1. Tuning: nine trials at every rate of ``rates``, from starts near the one of the race (within 2% of the bounds'
        width and height, the same for all), so that the choice does not hang on one lucky leap. The chosen rate has the
-       lowest mean :func:`score`; a trial that diverges or is not :func:`on_course` counts as infinity. Of equal scores
-       the lower rate is taken.
+       lowest mean score; a trial that diverges or leaves the course counts as infinity (:mod:`optimlab.race.score`
+       defines all three). Of equal scores the lower rate is taken.
     2. The race, at the chosen rate, from the start itself, at which nothing was tuned. Where gradients are noisy, nine
        runs with fresh noise, the same for all; else one.
 
@@ -211,34 +201,27 @@ def race(
     racers = []
     with progress_bar("racing", len(named), shown=progress) as advance:
         for name, rule in named.items():
-            scores, usable = [], 0
+            scores: list[float] = []
+            usable = 0
             if name not in given:
                 tried = trajectories(landscape, rule, grid, nearby, tried_noise, convention=convention)
-                gaps = gaps_along(landscape, tried)
-                kept = on_course(landscape, tried, gaps)
-                scores = np.where(kept, score(gaps), math.inf).mean(axis=-1).tolist()
-                arrived = np.where(kept, first_within(gaps, tolerance), math.inf)
-                usable = int(np.isfinite(np.median(arrived, axis=-1)).sum())
+                scores, usable = _judged(landscape, tried, tolerance)
             rate = given[name] if name in given else grid[int(np.argmin(scores))]
             paths = trajectories(landscape, rule, [rate], origin, fresh_noise, convention=convention)[0]
             gaps = gaps_along(landscape, paths)
-            order = np.argsort(score(gaps), kind="stable")
-            reached = first_within(gaps, tolerance).tolist()
-            racers.append(
-                Racer(
-                    name,
-                    rate,
-                    name not in given,
-                    tuple(scores),
-                    usable,
-                    paths,
-                    gaps,
-                    tuple(reached),
-                    int(order[len(order) // 2]),
-                )
-            )
+            reached = tuple(first_within(gaps, tolerance).tolist())
+            racers.append(Racer(name, rate, name not in given, tuple(scores), usable, paths, gaps, reached))
             advance(name)
     return Race(landscape, convention, origin, steps, seed, tolerance, tuple(grid), tuple(racers))
+
+
+def _judged(landscape: Landscape, tried: Floats, tolerance: float) -> tuple[list[float], int]:
+    """The score of each rate from the paths of its trials, and how many rates are usable."""
+    gaps = gaps_along(landscape, tried)
+    kept = on_course(landscape, tried, gaps)
+    scores = np.where(kept, score(gaps), math.inf).mean(axis=-1)
+    arrived = np.median(np.where(kept, first_within(gaps, tolerance), math.inf), axis=-1)
+    return scores.tolist(), int(np.isfinite(arrived).sum())
 
 
 def trajectories(
@@ -273,83 +256,6 @@ def trajectories(
             opt.step()
             paths[:, :, k + 1] = w
     return paths
-
-
-def lowest(landscape: Landscape) -> float:
-    """The height that gaps are measured from: that of the minima, or, where there are none, the lowest within the
-    bounds."""
-    if landscape.minima:
-        return min(float(landscape.value(x, y)) for x, y in landscape.minima)
-    x, y = (np.linspace(*side, 401) for side in landscape.bounds)
-    return float(landscape.value(*np.meshgrid(x, y)).min())
-
-
-def gaps_along(landscape: Landscape, paths: Floats) -> Floats:
-    """How far above :func:`lowest` each point of ``paths`` lies (shape without the last axis).
-
-    A run has diverged, and its gap is infinite from there on, once it is not finite or more than 1000 times the gap
-    of the start. Where there is no minimum, a run has arrived, with gap 0 from there on, once it leaves the bounds
-    below the height of the start; one that leaves them above has diverged.
-    """
-    x, y = paths[..., 0], paths[..., 1]
-    with np.errstate(all="ignore"):
-        gaps = landscape.value(x, y) - lowest(landscape)
-        first = gaps[..., :1]
-        over = ~(gaps <= BURST * first)
-        if not landscape.minima:
-            outside = ~_inside(landscape, paths)
-            arrived = np.logical_or.accumulate(outside & (gaps < first), axis=-1)
-            over = (over | outside) & ~arrived
-            gaps[arrived] = 0.0
-    gaps[np.logical_or.accumulate(over, axis=-1)] = math.inf
-    return np.asarray(np.maximum(gaps, 0.0))
-
-
-def score(gaps: Floats) -> Floats:
-    """The mean over all steps of log10 of the share of the start's gap that is left: lower is better.
-
-    ::
-
-        score = mean_k log10 max(gap_k / gap_0, 1e-10)        infinite for a run that diverged
-
-    It rewards coming down early and coming down far, where the last gap alone would reward luck in the last step.
-
-    >>> score(np.array([[5.0, 0.5, 0.05], [5.0, 5.0, np.inf]]))
-    array([-1., inf])
-    """
-    with np.errstate(all="ignore"):
-        made = np.log10(np.maximum(gaps / gaps[..., :1], FLOOR)).mean(axis=-1)
-    return np.where(np.isfinite(made), made, math.inf)
-
-
-def on_course(landscape: Landscape, paths: Floats, gaps: Floats) -> NDArray[np.bool_]:
-    """Which runs kept to the course: they never left the bounds, so that no leap across the landscape wins by luck.
-
-    Where there is no minimum to stop at, leaving is the aim, and the largest rate would win by leaving in one leap.
-    There the course forbids steps longer than 5% of the bounds' diagonal: what differs is the way, not the speed.
-    """
-    if landscape.minima:
-        return np.asarray(_inside(landscape, paths).all(axis=-1))
-    (x0, x1), (y0, y1) = landscape.bounds
-    with np.errstate(all="ignore"):
-        strides = np.hypot(*np.moveaxis(np.diff(paths, axis=-2), -1, 0))
-    short = strides <= STRIDE * math.hypot(x1 - x0, y1 - y0)
-    return np.asarray((short | (gaps[..., :-1] == 0)).all(axis=-1))
-
-
-def _inside(landscape: Landscape, points: Floats) -> NDArray[np.bool_]:
-    low, high = np.transpose(landscape.bounds)
-    return np.asarray(((low <= points) & (points <= high)).all(axis=-1))
-
-
-def first_within(gaps: Floats, tolerance: float) -> Floats:
-    """The first step at which the gap is at most ``tolerance`` times the first; infinite where there is none.
-
-    >>> first_within(np.array([[8.0, 2.0, 4.0, 1.0], [8.0, 7.0, 6.0, 5.0]]), 0.25)
-    array([ 1., inf])
-    """
-    within = gaps <= tolerance * gaps[..., :1]
-    return np.where(within.any(axis=-1), within.argmax(axis=-1), math.inf)
 
 
 def _points(rates: int, seeds: int) -> Parameters:

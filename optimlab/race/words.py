@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .run import JITTER, STRIDE, TRIALS, Race, Racer
+from .run import JITTER, TRIALS, Race, Racer
+from .score import STRIDE
 
 
 def outcome(race: Race, racer: Racer) -> str:
