@@ -10,7 +10,7 @@ from dataclasses import dataclass
 TEXTS = {
     "quadratic": "The slope across the valley is fifty times the slope along it. One learning rate must serve both: "
     "small enough not to overshoot across, it is too small along. Momentum and adaptive rates are two answers.",
-    "rosenbrock": "The floor of this valley is bent and nearly flat. All find the valley within a few steps; "
+    "rosenbrock": "The floor of this valley is bent and nearly flat. Most paths find the valley within a few steps; "
     "following it to the minimum is what takes the time.",
     "beale": "A wide plateau between steep corners: far from the minimum gradients are huge, near it tiny. "
     "No single rate suits both.",
