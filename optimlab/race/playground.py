@@ -126,7 +126,7 @@ def _formula(f: Landscape) -> str:
     text = (f.value.__doc__ or "").split("``")[1]
     for digit, raised in zip("234", "²³⁴", strict=True):
         text = text.replace(f"^{digit}", raised)
-    return text.replace("-", "−").replace("pi", "π").replace("sqrt ", "√")
+    return text.replace("-", "−").replace("pi", "π")
 
 
 def _json(value: Any) -> str:

@@ -152,7 +152,7 @@ function showCallout() {
         const from = one.left ? one.x - one.wide : one.at.x - 10;
         const to = one.left ? one.at.x + 10 : one.x + one.wide;
         return to > left && from < left + wide && Math.max(one.y, one.at.y) + 9 > top && Math.min(one.y, one.at.y) - 9 < top + high;
-    }).length + 0.15 * hidden.filter(([a, b]) => inside(a, b, left, top)).length;
+    }).length * 2 + 0.15 * hidden.filter(([a, b]) => inside(a, b, left, top)).length;
     const costs = places.map((place, k) => covered(place) + (k > 3 ? 1 : 0) - (k === callout.place ? 0.6 : 0));
     callout.place = costs.indexOf(Math.min(...costs));
     const [left, top] = places[callout.place];

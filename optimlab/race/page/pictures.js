@@ -9,11 +9,20 @@ const MARKERS = ["disc", "square", "diamond", "up", "down"];
 
 const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 
-// Seven colours and five markers: no two rules share both. The dash says the convention.
+// A rule has its own colour of the seven, unless one before it in the list has that and another is free; its own
+// marker of the five; and its convention's dash.
 function styleOf(scene, runner) {
-    const k = EVERY_RULE.indexOf(runner.rule) + 4 * occurrence(scene, runner)[0];
-    const colour = INK[isDark() ? "dark" : "light"][k % 7];
-    return {colour, marker: MARKERS[k % 5], dash: DASHES[runner.convention]};
+    const inks = INK[isDark() ? "dark" : "light"];
+    const taken = new Set();
+    for (const other of scene.runners) {
+        const own = EVERY_RULE.indexOf(other.rule);
+        const free = inks.map((_, k) => (own + k) % inks.length).find(k => !taken.has(k)) ?? own % inks.length;
+        if (other === runner) {
+            const marker = MARKERS[(own + occurrence(scene, runner)[0]) % MARKERS.length];
+            return {colour: inks[free], marker, dash: DASHES[runner.convention]};
+        }
+        taken.add(free);
+    }
 }
 
 function theme() {
