@@ -161,6 +161,9 @@ def test_every_rule_and_convention_can_be_added(visit):
     for _ in range(3):
         page.locator("#runners .remove").first.click()
     assert state(page)["runners"] == []
+    empty = visit(state(page)["address"])
+    assert state(empty)["runners"] == []
+    empty.close()
     page.select_option("#add", "adan,textbook")
     assert page.locator("#equations .equation").count() == 10
 
@@ -339,6 +342,8 @@ def test_a_broken_address_is_answered(visit, fragment):
     assert len(found["runners"]) <= 24
     if len(fragment) < 1000:
         assert page.locator("#notice").text_content().startswith("Not understood in the address")
+        page.locator("#dismiss").click()
+        assert page.locator("#notice").is_hidden()
     page.locator("#step").click()
     assert state(page)["t"] == found["t"] + 1
 

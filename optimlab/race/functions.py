@@ -124,7 +124,10 @@ def saddle_gradient(x, y):
 
 
 def noisy_valley(x, y):
-    """``(u^2 + 20 v^2) / 2`` with ``u = (x + y) / sqrt 2``, ``v = (x - y) / sqrt 2``: a valley along the diagonal."""
+    """``(21 x^2 - 38 x y + 21 y^2) / 4``: a valley along the diagonal, twenty times steeper across than along.
+
+    It is ``(u^2 + 20 v^2) / 2`` with ``u = (x + y) / sqrt 2``, ``v = (x - y) / sqrt 2``.
+    """
     return (21 * x * x + 21 * y * y - 38 * x * y) / 4
 
 

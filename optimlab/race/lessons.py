@@ -10,7 +10,7 @@ from dataclasses import dataclass
 TEXTS = {
     "quadratic": "The slope across the valley is fifty times the slope along it. One learning rate must serve both: "
     "small enough not to overshoot across, it is too small along. Momentum and adaptive rates are two answers.",
-    "rosenbrock": "The floor of this valley is bent and nearly flat. All find the valley within a few steps; "
+    "rosenbrock": "The floor of this valley is bent and nearly flat. Most paths find the valley within a few steps; "
     "following it to the minimum is what takes the time.",
     "beale": "A wide plateau between steep corners: far from the minimum gradients are huge, near it tiny. "
     "No single rate suits both.",
@@ -70,11 +70,12 @@ LESSONS = (
     Lesson(
         "conventions",
         "One name, three conventions",
-        "The same Adam with the same settings, epsilon = 0.1: as the textbook here prints it (epsilon inside the "
-        "root), as PyTorch has it (outside), as Keras has it (outside, beside the uncorrected moment). Where gradients "
-        "are small, epsilon decides the step, and the three part. Compare the last line of the three formulas.",
-        "on=quadratic&steps=200&t=30&look=2&speed=30&play=0&run=adam,textbook,on,lr:0.2,eps:0.1"
-        "&run=adam,torch,on,lr:0.2,eps:0.1&run=adam,keras,on,lr:0.2,eps:0.1",
+        "The same Adam with the same settings, epsilon = 0.5: as the textbook here prints it (epsilon inside the "
+        "root), as PyTorch has it (outside), as Keras has it (outside, beside the uncorrected moment, which is small "
+        "at first). Epsilon shortens the steps along, where gradients are small: least in the textbook's, most in "
+        "Keras's. Compare the last lines of the three formulas.",
+        "on=quadratic&steps=200&t=30&look=2&speed=30&play=0&run=adam,textbook,on,lr:0.2,eps:0.5"
+        "&run=adam,torch,on,lr:0.2,eps:0.5&run=adam,keras,on,lr:0.2,eps:0.5",
     ),
     Lesson(
         "diagonal",
@@ -96,9 +97,9 @@ LESSONS = (
     Lesson(
         "saddle",
         "Leaving a saddle",
-        "All start almost on the ridge that leads into the saddle, 0.01 beside it, and slow down where the gradient "
-        "vanishes. Plain gradient descent must wait until the tiny slope sideways has grown; momentum grows it faster; "
-        "adaptive rules divide by its size, and leave at once. There is no minimum: all run off, as they should.",
+        "All start almost on the ridge that leads into the saddle, 0.01 beside it, where the slope sideways is tiny. "
+        "Plain gradient descent slows down and must wait until it has grown; momentum grows it faster; adaptive rules "
+        "divide by its size and leave at once. There is no minimum: all run off, as they should.",
         "on=saddle&steps=150&t=28&look=5&play=0&run=sgd,textbook,on,lr:0.05&run=momentum,textbook,on,lr:0.05"
         "&run=nesterov,textbook,off,lr:0.05&run=adagrad,textbook,off,lr:0.05&run=rmsprop,textbook,on,lr:0.05"
         "&run=adam,textbook,on,lr:0.05",

@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import rules
 from ..files import write_atomically
 from ..kernels import (
@@ -105,10 +107,18 @@ def _landscape(f: Landscape) -> str:
         "bounds": f.bounds,
         "start": f.start,
         "minima": f.minima,
+        "lowest": _lowest(f),
         "floor": float(f.value(*f.minima[0])) if f.minima else None,
         "noise": f.noise,
     }
     return "(() => {\n" + "\n".join(functions) + f"\nreturn {{value, gradient, ...{_json(facts)}}};\n}})()"
+
+
+def _lowest(f: Landscape) -> float:
+    """The least height in the picture."""
+    (x0, x1), (y0, y1) = f.bounds
+    x, y = np.meshgrid(np.linspace(x0, x1, 101), np.linspace(y0, y1, 101))
+    return float(f.value(x, y).min())
 
 
 def _formula(f: Landscape) -> str:
@@ -116,7 +126,7 @@ def _formula(f: Landscape) -> str:
     text = (f.value.__doc__ or "").split("``")[1]
     for digit, raised in zip("234", "²³⁴", strict=True):
         text = text.replace(f"^{digit}", raised)
-    return text.replace("-", "−").replace("pi", "π").replace("sqrt ", "√")
+    return text.replace("-", "−").replace("pi", "π")
 
 
 def _json(value: Any) -> str:

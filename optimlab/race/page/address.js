@@ -38,6 +38,7 @@ function addressOf(scene) {
         const given = Object.entries(runner.given).map(([name, value]) => `${name}:${short(value)}`);
         parts.push(`run=${[runner.rule, runner.convention, runner.on ? "on" : "off", ...given]}`);
     }
+    if (!scene.runners.length) parts.push("run=none");
     return `#${parts.join("&")}`;
 }
 
@@ -50,7 +51,7 @@ function sceneOf(address) {
         return {scene: defaultScene(), complaints: ["the address"]};
     }
     const complaints = [];
-    const given = Object.fromEntries(fields.filter(([name]) => name !== "run"));
+    const given = Object.fromEntries(fields);
     const known = Object.hasOwn(LANDSCAPES, given.on ?? "quadratic");
     const scene = defaultScene(known ? given.on : "quadratic");
     if (!known) complaints.push(`on=${given.on}`);
@@ -72,9 +73,9 @@ function sceneOf(address) {
         else if (name === "numbers") scene.callout = text === "1";
         else if (name === "axis") scene.axis = text === "y" ? 1 : 0;
         else if (name === "lesson") scene.lesson = LESSONS.some(l => l.name === text) ? text : "";
-        else if (!["on", "t", "look"].includes(name)) wrong(name);
+        else if (!["on", "t", "look", "run"].includes(name)) wrong(name);
     }
-    for (const [, text] of fields.filter(([name]) => name === "run")) {
+    for (const [, text] of fields.filter(([name, value]) => name === "run" && value !== "none")) {
         const [rule, convention, on, ...settings] = (text ?? "").split(",");
         if (!Object.hasOwn(RULES, convention ?? "") || !Object.hasOwn(RULES[convention], rule)) {
             complaints.push(`run=${text}`);
@@ -90,7 +91,7 @@ function sceneOf(address) {
         }
         if (scene.runners.length < 24) scene.runners.push("lr" in runner.given ? runner : tuned(scene, runner));
     }
-    if (!fields.some(([name]) => name === "run")) {
+    if (!scene.runners.length && given.run !== "none") {
         scene.runners = classicRunners(scene, ["sgd", "momentum", "rmsprop", "adam"]);
     }
     for (const [name, high] of [["t", scene.steps], ["look", Math.max(scene.runners.length - 1, 0)]]) {

@@ -5,6 +5,7 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 let scene; // what the address says
 let tracks = []; // {runner, path} of every optimizer, in the list's order
 let view = null; // of the contour as last drawn
+let axes = null; // of the loss
 let spent = []; // milliseconds of script in the last frames
 
 // --- paths
@@ -28,7 +29,7 @@ function draw() {
     const began = performance.now();
     for (const {path} of shown()) extend(path, scene.t);
     view = drawContour($("contour"), scene, shown());
-    drawLoss($("loss"), scene, shown());
+    axes = drawLoss($("loss"), scene, shown());
     $("t").value = scene.t;
     $("now").value = scene.t;
     showStates();
@@ -63,8 +64,8 @@ function showNumbers() {
     const scope = numbersOf(scene.axis);
     const t = placeAt(track.path, scene.t);
     $("which").textContent = !track.runner.on
-        ? "Off: switch it on to see its numbers, of"
-        : scope ? `Step ${t} in numbers, of` : "Take a step to see its numbers, of";
+        ? "Switched off, along"
+        : scope ? `Step ${t}, along` : "No step yet, along";
     track.path.rule.equations.forEach((equation, k) => {
         const row = $("equations").children[k];
         if (!row) return;
@@ -151,7 +152,7 @@ function showCallout() {
         const from = one.left ? one.x - one.wide : one.at.x - 10;
         const to = one.left ? one.at.x + 10 : one.x + one.wide;
         return to > left && from < left + wide && Math.max(one.y, one.at.y) + 9 > top && Math.min(one.y, one.at.y) - 9 < top + high;
-    }).length + 0.15 * hidden.filter(([a, b]) => inside(a, b, left, top)).length;
+    }).length * 2 + 0.15 * hidden.filter(([a, b]) => inside(a, b, left, top)).length;
     const costs = places.map((place, k) => covered(place) + (k > 3 ? 1 : 0) - (k === callout.place ? 0.6 : 0));
     callout.place = costs.indexOf(Math.min(...costs));
     const [left, top] = places[callout.place];
@@ -360,7 +361,7 @@ function restore(address) {
     if (still.matches) scene.playing = false;
     $("notice").hidden = !complaints.length;
     if (complaints.length) {
-        $("notice").textContent = `Not understood in the address, and left out: ${complaints.slice(0, 4).join("; ").slice(0, 200)}`;
+        $("complaint").textContent = `Not understood in the address, and left out: ${complaints.slice(0, 4).join("; ").slice(0, 200)}`;
     }
     showAll();
     const playing = scene.playing;
@@ -373,6 +374,7 @@ function showAll() {
     const lesson = LESSONS.find(l => l.name === scene.lesson);
     $("lessons").value = scene.lesson;
     $("landscape").value = scene.landscape;
+    $("loss-title").textContent = landscape.floor === null ? "Loss against step" : "Loss above the minimum, against step";
     $("formula").textContent = `f(x, y) = ${landscape.formula}`;
     $("sight-title").textContent = lesson ? lesson.title : landscape.title;
     $("lesson").textContent = lesson ? lesson.text : landscape.text;
@@ -502,6 +504,7 @@ function listen() {
             remember();
         });
     }
+    $("dismiss").addEventListener("click", () => ($("notice").hidden = true));
     $("link").addEventListener("click", async () => {
         written = addressOf(scene);
         history.replaceState(null, "", written);
@@ -561,7 +564,7 @@ function listenToPointers() {
     const loss = $("loss");
     const scrub = event => {
         const box = loss.getBoundingClientRect();
-        pauseAt(Math.round(((event.clientX - box.left - 50) / (box.width - 142)) * scene.steps));
+        if (axes) pauseAt(Math.round(((event.clientX - box.left - axes.left) / (axes.right - axes.left)) * scene.steps));
     };
     loss.addEventListener("pointerdown", event => {
         loss.setPointerCapture(event.pointerId);

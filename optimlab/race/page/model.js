@@ -133,7 +133,7 @@ function bestRate(scene, runner) {
             const out = Math.hypot(path.x[t] - scene.start[0], path.y[t] - scene.start[1]) > 1.5 * width;
             if (floor === null) {
                 if (leap > 0.04) score = Infinity;
-                if (out) break;
+                if (path.loss[t] < landscape.lowest) break;
                 score += 1 / steps;
             } else if (out || leap > (t > 10 ? 0.2 : 0.75)) {
                 score = Infinity;

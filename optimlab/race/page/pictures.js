@@ -9,11 +9,20 @@ const MARKERS = ["disc", "square", "diamond", "up", "down"];
 
 const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 
-// Seven colours and five markers: no two rules share both. The dash says the convention.
+// A rule has its own colour of the seven, unless one before it in the list has that and another is free; its own
+// marker of the five; and its convention's dash.
 function styleOf(scene, runner) {
-    const k = EVERY_RULE.indexOf(runner.rule) + 4 * occurrence(scene, runner)[0];
-    const colour = INK[isDark() ? "dark" : "light"][k % 7];
-    return {colour, marker: MARKERS[k % 5], dash: DASHES[runner.convention]};
+    const inks = INK[isDark() ? "dark" : "light"];
+    const taken = new Set();
+    for (const other of scene.runners) {
+        const own = EVERY_RULE.indexOf(other.rule);
+        const free = inks.map((_, k) => (own + k) % inks.length).find(k => !taken.has(k)) ?? own % inks.length;
+        if (other === runner) {
+            const marker = MARKERS[(own + occurrence(scene, runner)[0]) % MARKERS.length];
+            return {colour: inks[free], marker, dash: DASHES[runner.convention]};
+        }
+        taken.add(free);
+    }
 }
 
 function theme() {
@@ -294,14 +303,17 @@ function drawLabels(context, labels, width, height, colours) {
 
 // --- loss against step
 
+// Returns where the axes stand.
 function drawLoss(canvas, scene, paths) {
     const page = fit(canvas);
-    if (!page) return;
+    if (!page) return null;
     const {context, width, height} = page;
     const landscape = landscapeOf(scene);
     const colours = theme();
     const logarithmic = landscape.floor !== null;
-    const box = {left: 50, right: width - 92, top: 14, bottom: height - 30};
+    context.font = "700 11.5px system-ui, sans-serif";
+    const wide = Math.max(40, ...paths.map(({runner}) => context.measureText(nameOf(scene, runner)).width));
+    const box = {left: 50, right: Math.max(width - wide - 20, 90), top: 14, bottom: height - 30};
     const heightOf = loss => (logarithmic ? Math.log10(Math.max(loss - landscape.floor, 1e-12)) : loss);
     context.clearRect(0, 0, width, height);
 
@@ -368,11 +380,11 @@ function drawLoss(canvas, scene, paths) {
         context.stroke();
         const y = Math.min(Math.max(py(heightOf(path.loss[t])), box.top), box.bottom);
         const gone = path.diverged !== null && scene.t >= path.diverged;
-        labels.push({text: nameOf(scene, runner), colour, marker, chosen, gone, at: {x: px(t), y}, y, from: px(t), to: px(t) + 90});
+        labels.push({text: nameOf(scene, runner), colour, marker, chosen, gone, at: {x: px(t), y}, y, from: px(t), to: px(t) + wide + 15});
     }
     context.setLineDash([]);
     context.restore();
-    if (scene.t === 0) return;
+    if (scene.t === 0) return box;
     spread(labels, 13, box.top, box.bottom);
     for (const one of labels) {
         context.fillStyle = context.strokeStyle = one.colour;
@@ -393,6 +405,7 @@ function drawLoss(canvas, scene, paths) {
         context.textAlign = "left";
         label(context, one.text, one.at.x + 15, one.y, one.colour, colours.ground);
     }
+    return box;
 }
 
 function niceStep(rough) {
