@@ -13,7 +13,7 @@ from .compare import compare
 from .datasets import datasets
 from .explain import explain
 from .export import export
-from .tune import tune
+for command in (compare, datasets, explain, export, race, tune):
 
 
 class _Group(click.Group):
@@ -41,5 +41,5 @@ def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-for command in (compare, datasets, explain, export, tune):
+for command in (compare, datasets, explain, export, race, tune):
     main.add_command(command)
