@@ -13,7 +13,8 @@ from .compare import compare
 from .datasets import datasets
 from .explain import explain
 from .export import export
-for command in (compare, datasets, explain, export, race, tune):
+from .race import race
+from .tune import tune
 
 
 class _Group(click.Group):
