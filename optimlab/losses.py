@@ -65,7 +65,8 @@ def mean_squared_error(outputs: Array, targets: Any, out: Array = None) -> tuple
 class Loss(NamedTuple):
     """A loss as the training loop uses it: targets checked once, then batches without checks.
 
-    To be called within ``backend.quiet()``: huge outputs overflow, harmlessly or to a loss that is not finite.
+    To be called within ``backend.quiet()``: huge outputs overflow, harmlessly or to a loss that is not finite. The
+    loss is a number of the backend, see :meth:`optimlab.backends.Backend.number`.
     """
 
     name: str
@@ -92,7 +93,8 @@ def _checked(loss: Loss, outputs: Array, targets: Any, out: Array) -> tuple[floa
     elif out.shape != outputs.shape or out.dtype != outputs.dtype:
         raise InputError(f"out must be an array of shape {tuple(outputs.shape)}, {outputs.dtype}")
     with backend.quiet():
-        return loss(backend, outputs, targets, out)
+        value, gradient = loss(backend, outputs, targets, out)
+    return float(value), gradient
 
 
 def _cross_entropy(backend: Backend, logits: Array, labels: Array, out: Array) -> tuple[Any, Array]:
@@ -109,7 +111,7 @@ def _cross_entropy(backend: Backend, logits: Array, labels: Array, out: Array) -
     total *= n
     out /= total
     out[entries] -= 1 / n
-    return (loss.astype("float64") if replicas else float(loss)) / n, out
+    return (loss.astype("float64") if replicas else backend.number(loss)) / n, out
 
 
 def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Array:
@@ -129,7 +131,7 @@ def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Arra
 def _squared_error(backend: Backend, outputs: Array, targets: Array, out: Array) -> tuple[float, Array]:
     xp = backend.xp
     xp.subtract(outputs, targets, out=out)
-    loss = float(xp.vdot(out, out)) / out.size
+    loss = backend.number(xp.vdot(out, out)) / out.size
     out *= 2 / out.size
     return loss, out
 

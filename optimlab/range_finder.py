@@ -167,7 +167,7 @@ def _step(network: Network, optimizer: Optimizer, loss: Loss, x: Any, y: Any) ->
     if math.isfinite(value):
         network.backward(gradient)
         optimizer.step()
-    return value
+    return float(value)
 
 
 def _steepest(rates: Sequence[float], smoothed: Sequence[float]) -> float | None:

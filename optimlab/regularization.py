@@ -118,10 +118,10 @@ class L2(_Penalty):
 
     def __call__(self, parameters: Parameters) -> float:
         """Add the gradient to ``parameters.grad``; the value of the penalty."""
-        xp, total = parameters.backend.xp, 0.0
+        backend, total = parameters.backend, 0.0
         for w, g, tmp in self._found(parameters):
-            total += float(xp.vdot(w, w))
-            xp.multiply(w, self.rate, out=tmp)
+            total += backend.number(backend.xp.vdot(w, w))
+            backend.xp.multiply(w, self.rate, out=tmp)
             g += tmp
         return self.rate / 2 * total
 
@@ -153,10 +153,10 @@ class L1(_Penalty):
 
     def __call__(self, parameters: Parameters) -> float:
         """Add the gradient to ``parameters.grad``; the value of the penalty."""
-        xp, total = parameters.backend.xp, 0.0
+        backend, total = parameters.backend, 0.0
         for w, g, tmp in self._found(parameters):
-            xp.sign(w, out=tmp)
-            total += float(xp.vdot(w, tmp))
+            backend.xp.sign(w, out=tmp)
+            total += backend.number(backend.xp.vdot(w, tmp))
             tmp *= self.rate
             g += tmp
         return self.rate * total

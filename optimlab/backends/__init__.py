@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from ..errors import InputError, lookup, unknown
 from ..kernels import Graph
-from . import numba
+from . import cupy, numba
 from .numpy import NumPyBackend
 
 Array: TypeAlias = Any
@@ -41,6 +41,10 @@ class Backend(Protocol):
     @property
     def name(self) -> str: ...
     @property
+    def asynchronous(self) -> bool:
+        """Whether work is queued on a device, so that to look at a result is to wait for all of it."""
+
+    @property
     def xp(self) -> ModuleType: ...
     @property
     def special(self) -> ModuleType: ...
@@ -60,6 +64,10 @@ class Backend(Protocol):
     def owns(self, value: Any) -> bool:
         """Whether ``value`` is an array of this backend."""
 
+    def number(self, value: Array) -> Any:
+        """One number, an array of no dimensions, to reckon with in float64: a Python float, or where the backend is
+        asynchronous an array still, on which ``float`` would wait."""
+
     def matmul(self, a: Array, b: Array, out: Array) -> Array:
         """The matrix product ``a @ b`` written to ``out``."""
 
@@ -73,10 +81,11 @@ class Backend(Protocol):
         and dtype per stretch, by the names of ``graph.inputs``."""
 
     def quiet(self) -> AbstractContextManager[Any]:
-        """A context in which overflow and NaN pass without warnings, for callers that check for them."""
+        """A context in which overflow and NaN pass without warnings, for callers that check for them; and in which a
+        device that runs out of memory is an :class:`~optimlab.errors.InputError`."""
 
 
-_BACKENDS: dict[str, Backend] = {"numpy": NumPyBackend(), "numba": numba.NumbaBackend()}
+_BACKENDS: dict[str, Backend] = {"numpy": NumPyBackend(), "numba": numba.NumbaBackend(), "cupy": cupy.CuPyBackend()}
 
 PAYS_FROM = 100_000
 """Parameters from which ``"auto"`` is Numba. Measured: importing it takes as long as some thousand steps of a network
@@ -84,23 +93,24 @@ of this size save."""
 
 
 def names() -> list[str]:
-    """The backends that exist here: Numba's where it is installed.
+    """The backends that can be used here: Numba's where it is installed, CuPy's where there is a GPU, too.
 
     >>> "numpy" in names()
     True
     """
-    return [name for name in _BACKENDS if name != "numba" or numba.installed()]
+    here = {"numba": numba.installed(), "cupy": not cupy.missing()}
+    return [name for name in _BACKENDS if here.get(name, True)]
 
 
 def get(name: Any, parameters: int = 0) -> Backend:
     """The backend of that name, or the backend itself.
 
     ``"auto"`` is Numba's for a network of at least :data:`PAYS_FROM` parameters where Numba is installed, otherwise
-    NumPy's. Both give the same bits.
+    NumPy's. Both give the same bits. ``"cupy"`` runs everything on an NVIDIA GPU.
 
     Raises
     ------
-    InputError: an unknown name, or ``"numba"`` where Numba is not installed.
+    InputError: an unknown name; ``"numba"`` where Numba is not installed; ``"cupy"`` where CuPy or a GPU is missing.
 
     >>> get("numpy").name, get("auto").name
     ('numpy', 'numpy')
@@ -109,6 +119,8 @@ def get(name: Any, parameters: int = 0) -> Backend:
         name = "numba" if parameters >= PAYS_FROM and numba.installed() else "numpy"
     if name == "numba" and not numba.installed():
         raise InputError("the backend 'numba' needs Numba: pip install optimlab[fast]")
+    if name == "cupy" and (lack := cupy.missing()):
+        raise InputError(f"the backend 'cupy' {lack}")
     if isinstance(name, str):
         if name not in _BACKENDS:
             raise unknown("backend", name, ["auto", *names()])

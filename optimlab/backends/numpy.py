@@ -29,6 +29,7 @@ class NumPyBackend:
     """Arrays of NumPy, matrix products of its BLAS."""
 
     name = "numpy"
+    asynchronous = False
     xp = np
 
     @property
@@ -58,6 +59,9 @@ class NumPyBackend:
 
     def owns(self, value: Any) -> bool:
         return isinstance(value, np.ndarray)
+
+    def number(self, value: Any) -> float:
+        return float(value)
 
     def matmul(self, a: Floats, b: Floats, out: Floats) -> Floats:
         return np.matmul(a, b, out=out)

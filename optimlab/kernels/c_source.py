@@ -50,7 +50,7 @@ def c_source(graph: Graph, dtype: str) -> str:
     }
     """
     return (
-        f"#include <math.h>\n\nvoid {_name(graph)}({_parameters(graph, C_TYPES[dtype])})\n{{\n"
+        f"#include <math.h>\n\nvoid {function_name(graph)}({_parameters(graph, C_TYPES[dtype])})\n{{\n"
         f"{_legend(graph)}"
         "    for (long long __i = 0; __i < __n; ++__i) {\n"
         f"{_element(graph, C_TYPES[dtype])}"
@@ -67,7 +67,7 @@ def cuda_source(graph: Graph, dtype: str) -> str:
     extern "C" __global__ void sgd_step(long long __n, double *w_, const double *g_, const double *__hp)
     """
     return (
-        f'extern "C" __global__ void {_name(graph)}({_parameters(graph, C_TYPES[dtype])})\n{{\n'
+        f'extern "C" __global__ void {function_name(graph)}({_parameters(graph, C_TYPES[dtype])})\n{{\n'
         f"{_legend(graph)}"
         "    const long long __stride = (long long)gridDim.x * blockDim.x;\n"
         "    for (long long __i = (long long)blockIdx.x * blockDim.x + threadIdx.x; __i < __n; __i += __stride) {\n"
@@ -76,7 +76,8 @@ def cuda_source(graph: Graph, dtype: str) -> str:
     )
 
 
-def _name(graph: Graph) -> str:
+def function_name(graph: Graph) -> str:
+    """What the C function or CUDA kernel of a rule is called."""
     return f"{graph.name}_step" if graph.name.isidentifier() else "rule_step"
 
 

@@ -112,6 +112,11 @@ def load_checkpoint(path: str | Path, network: Network, optimizer: Optimizer | N
     for generator, state in streams:
         if type(state) is not type(generator.state):
             raise InputError(f"{path} lacks the state of a dropout layer's random numbers")
+        if state.get("bit_generator") != (kind := generator.state["bit_generator"]):
+            raise InputError(
+                f"{path} holds dropout's random numbers of {state.get('bit_generator')}, this backend draws from {kind}: "
+                "go on with the backend that the run began with"
+            )
     if optimizer is not None:  # the last thing that can refuse
         state = {name.partition("/")[2]: a for name, a in arrays.items() if name.startswith("optimizer/")}
         optimizer.load_state_dict({**header["optimizer"], "state": state})

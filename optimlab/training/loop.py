@@ -22,6 +22,7 @@ from ..progress import progress_bar
 from ..regularization import Clip, Constraint, Penalty
 from .history import History
 from .resume import load_run
+from .tally import DeviceTally, Diverged, Sums, Tally
 
 Callback: TypeAlias = Callable[[Network, Optimizer, History], Any]
 
@@ -46,7 +47,8 @@ def fit(
 
     Every epoch goes once through all rows in an order drawn from ``seed``; the last batch holds what is left.
     A loss that becomes infinite or NaN ends the run with status ``"diverged"``, Ctrl-C with ``"interrupted"``;
-    the history of the epochs before stays.
+    the history of the epochs before stays. On a GPU nothing is read back before the end of an epoch: divergence is
+    found there, its step named all the same, the weights being those of the epoch's last step.
 
     Parameters
     ----------
@@ -116,14 +118,15 @@ def fit(
                     if loss.classifies:
                         entries["val_accuracy"] = accuracy
                 if not all(map(math.isfinite, entries.values())):
-                    raise _Diverged
+                    raise Diverged(late=0)
                 history.append(**entries)
                 advance(f"loss {train_loss:.4g}")
                 answers = [callback(network, optimizer, history) for callback in callbacks]
                 if any(answer is True for answer in answers):
                     history.status = "stopped"
                     break
-        except _Diverged:
+        except Diverged as end:
+            history.steps -= end.late
             history.status, history.diverged_step = "diverged", history.steps
         except KeyboardInterrupt:
             history.status = "interrupted"
@@ -155,10 +158,6 @@ def evaluate(
     return value, accuracy if loss.classifies else None
 
 
-class _Diverged(Exception):
-    pass
-
-
 class Run:
     """One network, optimizer and training set, the arrays that batches are gathered into, and where training is.
 
@@ -168,7 +167,6 @@ class Run:
     epochs, data: how many there are to be, and the name of the data set.
     order: draws the order of the rows; ``order_state`` is what its state was when the present epoch began.
     position: rows of the present epoch that have been trained on.
-    sums: loss, right answers and penalties over those rows.
     """
 
     def __init__(
@@ -192,7 +190,7 @@ class Run:
         self.order, self.order_state = order, order.bit_generator.state
         self.epochs, self.data = 0, ""
         self.position = 0
-        self.sums: tuple[float, int, float] = (0.0, 0, 0.0)
+        self.sums = (0.0, 0, 0.0)
         self.callbacks = list(callbacks)
         self.hooks = [callback.on_step for callback in callbacks if hasattr(callback, "on_step")]
         for callback in callbacks:
@@ -203,7 +201,23 @@ class Run:
         self._y = backend.empty(y.shape, y.dtype)  # all targets of the epoch, in its order
         self._gradient = backend.empty((rows, network.outputs), network.dtype)
 
-    def epoch(self) -> tuple[float, int, float]:
+    @property
+    def sums(self) -> Sums:
+        """Loss, right answers and penalties over the rows of the present epoch; on a device, waits for it.
+
+        Raises
+        ------
+        Diverged: one of the losses is not finite.
+        """
+        return self._tally.sums()
+
+    @sums.setter
+    def sums(self, value: Sums) -> None:
+        backend = self.network.backend
+        steps = -(-len(self.x) // self.batch_size)
+        self._tally = DeviceTally(value, backend, steps) if backend.asynchronous else Tally(value)
+
+    def epoch(self) -> Sums:
         """Train on the rows left of this epoch; its loss (mean over all rows), how many were classified right, and the
         penalties."""
         network, optimizer, backend, history = self.network, self.optimizer, self.network.backend, self.history
@@ -213,7 +227,7 @@ class Run:
         indices = backend.asarray(self.order.permutation(rows))
         backend.take(self.y, indices, self._y)
         x_batch, gradient = self._x, self._gradient
-        total, correct, penalised = self.sums
+        tally, classifies, correct = self._tally, self.loss.classifies, 0
         for start in range(self.position, rows, self.batch_size):
             y = self._y[start : start + self.batch_size]
             n = len(y)
@@ -223,15 +237,12 @@ class Run:
             backend.take(self.x, indices[start : start + n], x)
             x = network.forward_unchecked(x, training=True)
             value, _ = self.loss(backend, x, y, gradient)
-            if not math.isfinite(value):
-                history.steps += 1
-                raise _Diverged
-            if self.loss.classifies:
-                correct += int(backend.xp.count_nonzero(x.argmax(axis=-1) == y))
-            total += value * n
+            if classifies:
+                correct = backend.xp.count_nonzero(x.argmax(axis=-1) == y)
+            tally.add(n, value, correct)
             network.backward(gradient)
             for penalty in penalties:
-                penalised += penalty(network.parameters) * n
+                tally.penalise(n, penalty(network.parameters))
             if clip is not None:
                 clip(network.parameters)
             optimizer.step()
@@ -239,24 +250,26 @@ class Run:
                 constraint(network.parameters)
             history.steps += 1
             if self.hooks:
-                self.position, self.sums = start + n, (total, correct, penalised)
+                self.position = start + n
                 for hook in self.hooks:
                     hook(network, optimizer)
+        total, correct, penalised = tally.sums()
         self.position, self.sums = 0, (0.0, 0, 0.0)
         return total / rows, correct, penalised / rows
 
 
 def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024) -> tuple[float, float]:
     backend = network.backend
-    total, correct = 0.0, 0
+    total: Any = 0.0  # on a device, both stay there until the end
+    correct: Any = 0
     for start in range(0, len(x), rows):
         targets = y[start : start + rows]
         outputs = network.forward_unchecked(x[start : start + rows], training=False)
         if loss.classifies:
-            correct += int(backend.xp.count_nonzero(outputs.argmax(axis=-1) == targets))
+            correct += backend.xp.count_nonzero(outputs.argmax(axis=-1) == targets)
         value, _ = loss(backend, outputs, targets, outputs)
         total += value * len(targets)
-    return total / len(x), correct / len(x)
+    return float(total) / len(x), int(correct) / len(x)
 
 
 def checked_data(network: Network, x: Any, y: Any, loss: Loss, split: str) -> tuple[Array, Array]:

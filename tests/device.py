@@ -1,0 +1,337 @@
+"""A device without a GPU: enough of CuPy, on NumPy's arithmetic, to run :mod:`optimlab.backends.cupy` itself.
+
+It is stricter than NumPy where CuPy is: an array of the device mixes with none of the host, is converted to one by
+``asnumpy`` or ``get`` alone, and has no function or method that CuPy does not have (checked where CuPy is installed).
+Every wait for the device is counted. A ``RawKernel`` is its own CUDA text, compiled with g++ and run thread by thread.
+During a capture every call is noted, and waiting is refused; ``Graph.launch`` makes the calls again, into the same
+memory.
+
+What this cannot show is whatever only a GPU does: that kernels and copies run in order on a stream, their speed, what
+CuPy's own kernels round differently, and cuBLAS.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import re
+import subprocess
+import types
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+SHIM = """#include <math.h>
+#define __global__
+#define __umul64hi(a, b) ((unsigned long long)(((unsigned __int128)(a) * (b)) >> 64))
+struct Index { unsigned x, y, z; };
+extern "C" { Index blockIdx, threadIdx, blockDim, gridDim; }
+"""
+
+
+class Index(ctypes.Structure):
+    _fields_ = [("x", ctypes.c_uint), ("y", ctypes.c_uint), ("z", ctypes.c_uint)]
+
+
+def host_library(text, compiler, folder):
+    """CUDA text as a shared library for the CPU, without fused multiply-adds."""
+    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    source, library = Path(folder) / f"{name}.cu.txt", Path(folder) / f"{name}.so"
+    source.write_text(SHIM + text)
+    flags = ["-O2", "-ffp-contract=off", "-shared", "-fPIC"]
+    command = [compiler, "-x", "c++", *flags, str(source), "-o", str(library), "-lm"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return ctypes.CDLL(str(library))
+
+
+def run_grid(library, name, blocks, threads, arguments):
+    """Every thread of a launch, one after the other."""
+    block_index, thread_index, block_size, grid_size = (
+        Index.in_dll(library, which) for which in ("blockIdx", "threadIdx", "blockDim", "gridDim")
+    )
+    grid_size.x, block_size.x = blocks, threads
+    for block_index.x in range(blocks):
+        for thread_index.x in range(threads):
+            library[name](*arguments)
+
+
+# ---- NVRTC, which needs neither GPU nor driver ----
+
+
+def nvrtc():
+    """NVIDIA's run-time compiler, or None where it is not installed."""
+    if find_spec("nvidia") is None:
+        return None
+    roots = [Path(root) for root in import_module("nvidia").__path__]
+    found = [path for root in roots for path in sorted(root.glob("*/lib/libnvrtc.so.1*"))]
+    return ctypes.CDLL(str(found[-1])) if found else None
+
+
+def compile_cuda(compiler, text, architecture, options=("--fmad=false",)):
+    """The machine code of a CUDA text for ``sm_90`` and the like; an AssertionError with the compiler's words."""
+    program, size = ctypes.c_void_p(), ctypes.c_size_t()
+    assert not compiler.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernel.cu", 0, None, None)
+    given = [f"--gpu-architecture={architecture}".encode(), *(option.encode() for option in options)]
+    failed = compiler.nvrtcCompileProgram(program, len(given), (ctypes.c_char_p * len(given))(*given))
+    which = "ProgramLog" if failed else "CUBIN"
+    getattr(compiler, f"nvrtcGet{which}Size")(program, ctypes.byref(size))
+    content = ctypes.create_string_buffer(size.value)
+    getattr(compiler, f"nvrtcGet{which}")(program, content)
+    compiler.nvrtcDestroyProgram(ctypes.byref(program))
+    assert not failed, content.value.decode()
+    return content.raw
+
+
+# ---- CuPy ----
+
+
+class Machine:
+    """What the device did."""
+
+    def __init__(self, compiler, folder):
+        self.compiler, self.folder = compiler, folder
+        self.waits, self.launches = 0, []
+        self.capture = None  # the calls of a capture under way
+        self.names, self.methods = set(), set()
+        self.full = False  # whether memory is exhausted
+
+    def wait(self):
+        assert self.capture is None, "waiting for the device during a capture"
+        self.waits += 1
+
+    def call(self, function, args, kwargs):
+        """Run on the bare arrays, and note it where a capture is under way."""
+        if self.full:
+            raise OutOfMemory("Out of memory allocating 4,096 bytes (allocated so far: 1,024 bytes).")
+        bare = [unwrapped(a) for a in args], {k: unwrapped(v) for k, v in kwargs.items()}
+        # indices out of range wrap on a device, where NumPy would raise
+        result = function(*bare[0], **bare[1])
+        if result is None or isinstance(result, (tuple, list)):
+            if self.capture is not None:
+                self.capture.append((function, *bare, None))
+            return result
+        made = np.asarray(result)
+        if self.capture is not None:
+            self.capture.append((function, *bare, made))
+        out = kwargs.get("out")
+        out = out[0] if isinstance(out, tuple) else out
+        return out if out is not None else Array(self, made)
+
+
+class OutOfMemory(MemoryError):
+    pass
+
+
+def unwrapped(value):
+    if isinstance(value, np.ndarray) and value.ndim:
+        raise TypeError("Unsupported type <class 'numpy.ndarray'>")
+    if isinstance(value, tuple | list):
+        return type(value)(map(unwrapped, value))
+    return value._array if isinstance(value, Array) else value
+
+
+PLAIN = ("shape", "dtype", "ndim", "size", "itemsize", "nbytes", "flags", "strides")
+
+
+class Array(np.lib.mixins.NDArrayOperatorsMixin):
+    __array_priority__ = 100
+
+    def __init__(self, machine, array):
+        self._machine, self._array = machine, array
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        return self._machine.call(getattr(ufunc, method), inputs, kwargs)
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in PLAIN:
+            return getattr(self._array, name)
+        self._machine.methods.add(name)
+        if name == "T":
+            return Array(self._machine, self._array.T)
+        method = getattr(np.ndarray, name)
+        return lambda *args, **kwargs: self._machine.call(method, (self, *args), kwargs)
+
+    def __getitem__(self, key):
+        return self._machine.call(np.ndarray.__getitem__, (self, key), {})
+
+    def __setitem__(self, key, value):
+        self._machine.call(np.ndarray.__setitem__, (self, key, value), {})
+
+    def __len__(self):
+        return len(self._array)
+
+    def __iter__(self):
+        return (self[k] for k in range(len(self)))
+
+    def __deepcopy__(self, memo):
+        return Array(self._machine, self._array.copy())
+
+    def get(self):
+        self._machine.wait()
+        return self._array.copy()
+
+    def set(self, values, stream=None):
+        assert self._machine.capture is None, "a copy from the host would be recorded with the host's address"
+        assert isinstance(values, np.ndarray) and (values.dtype, values.shape) == (self.dtype, self.shape)
+        self._array[...] = values
+
+    def tolist(self):
+        return self.get().tolist()
+
+    def __float__(self):
+        return float(self.get())
+
+    def __int__(self):
+        return int(self.get())
+
+    def __bool__(self):
+        return bool(self.get())
+
+    def __index__(self):
+        return self.get().__index__()
+
+
+class Ufunc:
+    def __init__(self, machine, ufunc):
+        self._machine, self._ufunc = machine, ufunc
+
+    def __call__(self, *args, **kwargs):
+        return self._machine.call(self._ufunc, args, kwargs)
+
+    def reduce(self, *args, **kwargs):
+        return self._machine.call(self._ufunc.reduce, args, kwargs)
+
+
+class Namespace(types.ModuleType):
+    """``cupy`` or ``cupyx.scipy.special``: the functions of the same name of NumPy, or SciPy, on the device's arrays."""
+
+    def __init__(self, name, machine, model):
+        super().__init__(name)
+        self._machine, self._model = machine, model
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self._machine.names.add((self.__name__, name))
+        found = getattr(self._model, name)
+        if isinstance(found, np.ufunc):
+            return Ufunc(self._machine, found)
+        if isinstance(found, type) or not callable(found) or name == "issubdtype":
+            return found
+        return lambda *args, **kwargs: self._machine.call(found, args, kwargs)
+
+
+class RawKernel:
+    def __init__(self, machine, text, name, options):
+        assert options == ("--fmad=false",)
+        self._machine, self._name = machine, name
+        self._library = host_library(text, machine.compiler, machine.folder)
+        self._const = [part.strip().startswith("const") for part in re.search(r"\((.*?)\)", text, re.S)[1].split(",")]
+
+    def __call__(self, grid, block, arguments):
+        self._machine.call(self._launch, (grid, block, [Scalar(a) for a in arguments]), {})
+
+    def _launch(self, grid, block, arguments):
+        self._machine.launches.append(self._name)
+        given = []
+        for value in arguments:
+            value = value.value if isinstance(value, Scalar) else value
+            if isinstance(value, Array):
+                assert value.flags.c_contiguous
+                given.append(value._array.ctypes.data_as(ctypes.c_void_p))
+            else:
+                given.append({"int64": ctypes.c_longlong, "uint64": ctypes.c_ulonglong}[value.dtype.name](int(value)))
+        run_grid(self._library, self._name, grid[0], block[0], given)
+
+
+class Scalar:
+    """An argument of a kernel, handed through as it is."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+class Graph:
+    def __init__(self, calls):
+        self._calls = calls
+
+    def launch(self, stream=None):
+        for function, args, kwargs, made in self._calls:
+            result = function(*args, **kwargs)
+            if made is not None:
+                made[...] = result
+
+
+class Stream:
+    def __init__(self, machine):
+        self._machine = machine
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def begin_capture(self, mode=None):
+        self._machine.capture = []
+
+    def end_capture(self):
+        calls, self._machine.capture = self._machine.capture, None
+        return Graph(calls)
+
+    def synchronize(self):
+        self._machine.wait()
+
+
+def stand_in(compiler, folder):
+    """``{name: module}`` for ``sys.modules``, and the :class:`Machine` behind them."""
+    import scipy.special
+
+    machine = Machine(compiler, folder)
+    cupy = Namespace("cupy", machine, np)
+    upload = lambda values, dtype: Array(machine, np.array(unwrapped_or_host(values), dtype=dtype, order="C", ndmin=1))
+    cupy.ndarray = Array
+    cupy.asnumpy = lambda array: array.get() if isinstance(array, Array) else np.asarray(array)
+    cupy.ascontiguousarray = lambda values, dtype=None: (
+        machine.call(np.ascontiguousarray, (values,), {"dtype": dtype})
+        if isinstance(values, Array)
+        else machine.call(lambda: upload(values, dtype)._array, (), {})
+    )
+    cupy.asarray = cupy.array = lambda values, dtype=None: cupy.ascontiguousarray(values, dtype)
+    cupy.RawKernel = cache(lambda text, name, options=(): RawKernel(machine, text, name, options))
+    stream = Stream(machine)
+    cupy.cuda = types.SimpleNamespace(
+        is_available=lambda: True,
+        get_current_stream=lambda: stream,
+        Stream=lambda non_blocking=False: stream,
+    )
+    special = Namespace("cupyx.scipy.special", machine, scipy.special)
+    scipy_like, cupyx = types.ModuleType("cupyx.scipy"), types.ModuleType("cupyx")
+    scipy_like.special, cupyx.scipy = special, scipy_like
+    modules = {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": scipy_like, "cupyx.scipy.special": special}
+    return modules, machine
+
+
+def unwrapped_or_host(values):
+    return values._array if isinstance(values, Array) else values
+
+
+def lacking_in_cupy(machine):
+    """What was used of the stand-in and is not in the real CuPy."""
+    import cupy
+    import cupyx.scipy.special
+
+    real = {"cupy": cupy, "cupyx.scipy.special": cupyx.scipy.special}
+    lacking = [f"{module}.{name}" for module, name in sorted(machine.names) if not hasattr(real[module], name)]
+    return lacking + [f"cupy.ndarray.{name}" for name in sorted(machine.methods) if not hasattr(cupy.ndarray, name)]
+
+
