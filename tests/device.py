@@ -40,6 +40,8 @@ def host_library(text, compiler, folder):
     """CUDA text as a shared library for the CPU, without fused multiply-adds."""
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
     source, library = Path(folder) / f"{name}.cu.txt", Path(folder) / f"{name}.so"
+    if library.exists():
+        return ctypes.CDLL(str(library))
     source.write_text(SHIM + text)
     flags = ["-O2", "-ffp-contract=off", "-shared", "-fPIC"]
     command = [compiler, "-x", "c++", *flags, str(source), "-o", str(library), "-lm"]
@@ -108,7 +110,6 @@ class Machine:
         if self.full:
             raise OutOfMemory("Out of memory allocating 4,096 bytes (allocated so far: 1,024 bytes).")
         bare = [unwrapped(a) for a in args], {k: unwrapped(v) for k, v in kwargs.items()}
-        # indices out of range wrap on a device, where NumPy would raise
         result = function(*bare[0], **bare[1])
         if result is None or isinstance(result, (tuple, list)):
             if self.capture is not None:
@@ -145,6 +146,10 @@ class Array(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         return self._machine.call(getattr(ufunc, method), inputs, kwargs)
+
+    def __array_function__(self, function, types, args, kwargs):
+        self._machine.names.add((function.__module__.replace("numpy", "cupy"), function.__name__))
+        return self._machine.call(function, args, kwargs)
 
     def __array__(self, *args, **kwargs):
         raise TypeError("Implicit conversion to a NumPy array is not allowed.")
@@ -298,15 +303,14 @@ def stand_in(compiler, folder):
 
     machine = Machine(compiler, folder)
     cupy = Namespace("cupy", machine, np)
-    upload = lambda values, dtype: Array(machine, np.array(unwrapped_or_host(values), dtype=dtype, order="C", ndmin=1))
-    cupy.ndarray = Array
+
+    def ascontiguousarray(values, dtype=None):
+        if isinstance(values, Array):
+            return machine.call(np.ascontiguousarray, (values,), {"dtype": dtype})
+        return machine.call(lambda: np.array(values, dtype=dtype, order="C", ndmin=1), (), {})  # an upload is a copy
+
+    cupy.ndarray, cupy.ascontiguousarray = Array, ascontiguousarray
     cupy.asnumpy = lambda array: array.get() if isinstance(array, Array) else np.asarray(array)
-    cupy.ascontiguousarray = lambda values, dtype=None: (
-        machine.call(np.ascontiguousarray, (values,), {"dtype": dtype})
-        if isinstance(values, Array)
-        else machine.call(lambda: upload(values, dtype)._array, (), {})
-    )
-    cupy.asarray = cupy.array = lambda values, dtype=None: cupy.ascontiguousarray(values, dtype)
     cupy.RawKernel = cache(lambda text, name, options=(): RawKernel(machine, text, name, options))
     stream = Stream(machine)
     cupy.cuda = types.SimpleNamespace(
@@ -321,16 +325,12 @@ def stand_in(compiler, folder):
     return modules, machine
 
 
-def unwrapped_or_host(values):
-    return values._array if isinstance(values, Array) else values
-
-
 def lacking_in_cupy(machine):
     """What was used of the stand-in and is not in the real CuPy."""
     import cupy
     import cupyx.scipy.special
 
-    real = {"cupy": cupy, "cupyx.scipy.special": cupyx.scipy.special}
+    real = {"cupy": cupy, "cupy.linalg": cupy.linalg, "cupyx.scipy.special": cupyx.scipy.special}
     lacking = [f"{module}.{name}" for module, name in sorted(machine.names) if not hasattr(real[module], name)]
     return lacking + [f"cupy.ndarray.{name}" for name in sorted(machine.methods) if not hasattr(cupy.ndarray, name)]
 

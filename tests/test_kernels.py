@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import assert_same_bits
+from device import SHIM, run_grid
 
 from optimlab import RuleError, kernels, rules
 from optimlab.backends.numpy import NumPyStep
@@ -242,17 +243,6 @@ def test_no_stretch_at_all_is_no_work():
 
 # ---- the C and CUDA texts, compiled ----
 
-CUDA_SHIM = """#include <math.h>
-#define __global__
-struct Index { unsigned x, y, z; };
-extern "C" { Index blockIdx, threadIdx, blockDim, gridDim; }
-"""
-
-
-class Index(ctypes.Structure):
-    _fields_ = [("x", ctypes.c_uint), ("y", ctypes.c_uint), ("z", ctypes.c_uint)]
-
-
 @pytest.fixture(scope="module", params=DTYPES)
 def libraries(request, compiler, tmp_path_factory):
     """All rules in one shared library from the C text, and one from the CUDA text, of one dtype."""
@@ -261,7 +251,7 @@ def libraries(request, compiler, tmp_path_factory):
     graphs = [replace(kernels.trace(rule), name=name.replace(".", "_")) for name, rule in RULES.items()]
     texts = {
         "c": "\n".join(kernels.c_source(graph, dtype) for graph in graphs),
-        "c++": CUDA_SHIM + "\n".join(kernels.cuda_source(graph, dtype) for graph in graphs),
+        "c++": SHIM + "\n".join(kernels.cuda_source(graph, dtype) for graph in graphs),
     }
     loaded = {}
     for language, text in texts.items():
@@ -301,17 +291,11 @@ def test_the_c_text_equals_the_rule(name, libraries):
 def test_the_cuda_text_equals_the_rule_on_any_grid(name, libraries):
     rule, (dtype, loaded) = RULES[name], libraries
     library, functions = loaded["c++"]
-    block_index, thread_index, block_size, grid_size = (
-        Index.in_dll(library, which) for which in ("blockIdx", "threadIdx", "blockDim", "gridDim")
-    )
     for n, blocks, threads in [(1, 1, 1), (5, 4, 3), (1000, 1, 1), (1000, 3, 7), (1000, 2, 600)]:
         arrays = specimens(rule, dtype, n, seed=n + blocks)
         expected = called(rule, arrays)
         _hp, given = arguments(rule, dtype, arrays)
-        grid_size.x, block_size.x = blocks, threads
-        for block_index.x in range(blocks):
-            for thread_index.x in range(threads):
-                library[functions[name]](*given)
+        run_grid(library, functions[name], blocks, threads, given)
         assert_same_as_numpy(rule, arrays, expected, f"{n} elements on {blocks} x {threads}")
 
 

@@ -1,0 +1,314 @@
+"""The CuPy backend as far as it goes without a GPU: its own code on a stand-in for the device (see device.py), its
+kernels' texts compiled for the CPU and, by NVIDIA's compiler, for GPUs. What needs a GPU is in test_gpu.py."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import os
+import pickle
+import sys
+from dataclasses import replace
+
+import device
+import numpy as np
+import pytest
+from conftest import assert_same_bits
+from test_kernels import RULES
+
+import optimlab as ol
+from optimlab import backends, kernels
+from optimlab.backends import cupy as engine
+
+DTYPES = ["float32", "float64"]
+ARCHITECTURES = ["sm_80", "sm_90", "sm_100"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cuda")
+
+
+@pytest.fixture
+def machine(compiler, folder, monkeypatch):
+    """The stand-in in place of CuPy; gives the :class:`device.Machine`."""
+    modules, machine = device.stand_in(compiler, folder)
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(backends._BACKENDS, "cupy", engine.CuPyBackend())
+    engine.kernel.cache_clear()
+    yield machine
+    engine.kernel.cache_clear()
+
+
+# ---- the texts ----
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_nvidias_compiler_takes_every_kernel(dtype, architecture):
+    compiler = device.nvrtc()
+    if compiler is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("NVRTC is not installed")
+    graphs = [replace(kernels.trace(rule), name=name.replace(".", "_")) for name, rule in RULES.items()]
+    texts = [*(kernels.cuda_source(graph, dtype) for graph in graphs), engine.philox_source(dtype)]
+    binary = device.compile_cuda(compiler, "\n".join(texts), architecture)
+    for graph in graphs:
+        assert f"{engine.function_name(graph)}\0".encode() in binary
+    assert binary.startswith(b"\x7fELF")
+
+
+def test_nvidias_compiler_refuses_what_is_no_kernel():
+    compiler = device.nvrtc()
+    if compiler is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("NVRTC is not installed")
+    with pytest.raises(AssertionError, match='identifier "undeclared" is undefined'):
+        device.compile_cuda(compiler, "__global__ void k(float *x) { *x = undeclared; }", "sm_90")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("size", "blocks", "threads"), [(1, 1, 1), (8, 1, 4), (1001, 3, 7), (1001, 200, 2)])
+def test_philox_gives_numpys_numbers_on_any_grid(dtype, size, blocks, threads, compiler, folder):
+    key, counter = [2**63 + 5, 77], 2**40
+    library = device.host_library(engine.philox_source(dtype), compiler, folder)
+    out, at = np.full(size + 1, -1, dtype), np.array([counter], "uint64")
+    pointers = [a.ctypes.data_as(ctypes.c_void_p) for a in (out, at)]
+    words = map(ctypes.c_ulonglong, key)
+    given = [ctypes.c_longlong(size), pointers[0], *words, pointers[1]]
+    device.run_grid(library, f"philox_{engine.C_TYPES[dtype]}", blocks, threads, given)
+    reference = np.random.Generator(np.random.Philox(key=np.array(key, "uint64"), counter=counter))
+    assert_same_bits(out[:-1], reference.random(size, dtype=dtype))
+    assert out[-1] == -1
+
+
+# ---- the backend ----
+
+
+def trained(backend, epochs=3, batch_size=48, rate=0.01, make=ol.AdamW, fitted=None, frozen=(), **options):
+    data = ol.datasets.load("digits")
+    data = ol.Dataset(data.x_train[:500], data.y_train[:500], data.x_val[:200], data.y_val[:200])
+    net = ol.MLP(**{"sizes": [64, 30, 20, 10], "seed": 3, "backend": backend, **options})
+    for group in frozen:
+        net.parameters.freeze(group)
+    opt = make(net.parameters, lr=rate)
+    fitted = {k: v() if callable(v) else v for k, v in (fitted or {}).items()}
+    history = ol.fit(net, opt, data, epochs=epochs, batch_size=batch_size, **fitted)
+    return net, opt, history
+
+
+def assert_same_training(**options):
+    (ours, ours_opt, history), (theirs, theirs_opt, reference) = (trained(b, **options) for b in ("cupy", "numpy"))
+    assert isinstance(ours.parameters.data, device.Array)
+    assert_same_bits(ours.parameters.data.get(), theirs.parameters.data)
+    for name, values in theirs_opt.state.items():
+        assert_same_bits(ours_opt.state[name].get(), values, name)
+    for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "steps", "status", "lr"):
+        assert getattr(history, name) == getattr(reference, name)
+    return history, reference
+
+
+OPTIONS = {
+    "relu": {},
+    "float64": {"dtype": "float64"},
+    "batch norm": {"batch_norm": True},
+    "batch norm, torch": {"batch_norm": "after", "convention": "torch", "use_bias": False},
+    "standardized": {"standardize": ol.Standardize(np.full(64, 8.0), np.full(64, 4.0))},
+    "frozen": {"frozen": ["dense2", "biases"]},
+    "schedule": {"rate": ol.schedules.OneCycle(0.01, total=33)},
+    "groups": {"make": lambda p, lr: ol.AdamW(p, lr=lr, groups={"biases": {"weight_decay": 0.0}})},
+    "lamb": {"make": ol.optimizers.LAMB},
+    "penalties": {"fitted": {"penalties": lambda: [ol.L2(1e-3), ol.L1(1e-4)]}},
+    "clip by value": {"fitted": {"clip": lambda: ol.ClipValue(0.01)}},
+    "clip by norm": {"fitted": {"clip": lambda: ol.ClipGlobalNorm(0.1)}},
+    "max norm": {"fitted": {"constraints": lambda: [ol.MaxNorm(1.0)]}},
+    **{name: {"activation": name} for name in ol.activations.ACTIVATIONS if name != "relu"},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_the_code_that_runs_on_a_gpu_equals_numpy_on_numpys_arithmetic(options, machine):
+    assert_same_training(**options)
+
+
+@pytest.mark.parametrize("name", sorted(ol.optimizers.OPTIMIZERS))
+def test_every_optimizer_runs_and_equals_numpy(name, machine):
+    make = ol.optimizers.get(name)
+    assert_same_training(make=make, epochs=1, rate=0.003)
+    if not isinstance(make(ol.MLP([2, 2]).parameters).rule, ol.rules.LayerRule):
+        assert len(machine.launches) == 11  # one a step: all parameters are one stretch
+
+
+def test_regression_runs_and_equals_numpy(machine):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(100, 5)).astype("float32")
+    data = ol.Dataset(x, x[:, :2] * 2, x, x[:, :2] * 2)
+    found = []
+    for backend in ("cupy", "numpy"):
+        net = ol.MLP([5, 8, 2], seed=1, backend=backend)
+        history = ol.fit(net, ol.SGD(net.parameters, lr=0.01), data, epochs=2, loss="mean_squared_error")
+        found.append((history.train_loss, history.val_loss))
+    assert found[0] == found[1]
+
+
+def test_an_epoch_waits_for_the_device_at_its_end_only(machine):
+    waits = {}
+    for epochs, batch_size in [(1, 250), (1, 10), (2, 10)]:
+        before = machine.waits
+        trained("cupy", epochs=epochs, batch_size=batch_size, batch_norm=True, dropout=0.1)
+        waits[epochs, batch_size] = machine.waits - before
+    assert waits[1, 250] == waits[1, 10]  # 2 steps and 50
+    assert waits[2, 10] - waits[1, 10] == 3  # losses and counts; validation's loss; its count
+
+
+def test_a_rate_that_diverges_is_named_by_the_same_step(machine):
+    history, reference = (trained(b, make=ol.SGD, rate=1e12, epochs=3)[2] for b in ("cupy", "numpy"))
+    assert reference.status == "diverged"
+    assert 1 < reference.diverged_step < 11  # amid an epoch
+    assert (history.status, history.diverged_step, history.steps) == ("diverged", reference.steps, reference.steps)
+    assert history.train_loss == reference.train_loss == []
+
+
+def test_dropout_draws_numpys_philox_and_new_numbers_each_time(machine):
+    seed = np.random.SeedSequence(5)
+    layer = ol.layers.Dropout(10, 0.25)
+    layer.build("dropout1", "float32", backends.get("cupy"), seed)
+    x = backends.get("cupy").asarray(np.ones((12, 10), "float32"))
+    masks = [layer.forward(x, True).get() for _ in range(3)]
+    # 120 numbers of float32 are 15 counters of 8: the next draw begins where NumPy's stream goes on
+    reference = np.random.Generator(np.random.Philox(seed))
+    for mask in masks:
+        expected = (reference.random((12, 10), dtype="float32") >= 0.25) / np.float32(0.75)
+        assert_same_bits(mask, expected.astype("float32"))
+    assert 0.6 < (masks[0] > 0).mean() < 0.9
+
+
+def test_a_generator_goes_on_from_its_state(machine):
+    b = backends.get("cupy")
+    generator, other = b.generator(1), b.generator(2)
+    out = b.empty(7, "float64")
+    generator.uniform(out)
+    state = generator.state
+    assert state == pickle.loads(pickle.dumps(state))
+    other.state = state
+    generator.uniform(out)
+    expected = out.get()
+    other.uniform(out)
+    assert_same_bits(out.get(), expected)
+
+
+def test_a_run_is_stopped_and_goes_on_bit_for_bit(machine):
+    def make():
+        net = ol.MLP([64, 8, 10], batch_norm=True, dropout=0.2, seed=0, backend="cupy")
+        return net, ol.Adam(net.parameters, lr=0.01), []
+
+    ol.training.verify_resume(make, ol.datasets.load("digits"), epochs=2, stops=2, batch_size=256)
+
+
+def test_dropout_of_another_backend_cannot_go_on(machine, tmp_path):
+    ours, theirs = (ol.MLP([4, 3, 2], dropout=0.5, backend=b) for b in ("cupy", "numpy"))
+    ol.save_checkpoint(tmp_path / "net.npz", theirs)
+    before = ours.parameters.data.get()
+    with pytest.raises(ol.InputError, match="random numbers of PCG64, this backend draws from Philox"):
+        ol.load_checkpoint(tmp_path / "net.npz", ours)
+    assert_same_bits(ours.parameters.data.get(), before)
+
+
+def test_without_dropout_a_checkpoint_moves_between_backends(machine, tmp_path):
+    ours, opt, _ = trained("cupy", batch_norm=True)
+    ol.save_checkpoint(tmp_path / "net.npz", ours, opt)
+    net = ol.MLP([64, 30, 20, 10], batch_norm=True, backend="numpy")
+    ol.load_checkpoint(tmp_path / "net.npz", net, ol.AdamW(net.parameters))
+    x = ol.datasets.load("digits").x_test
+    assert_same_bits(net.logits(x), ours.logits(x).get())
+    twin = ours.copy()
+    twin.parameters.data[...] = 0
+    assert float(abs(ours.parameters.data).sum()) > 0
+    assert_same_bits(copy.deepcopy(ours).logits(x).get(), ours.logits(x).get())
+
+
+def test_predictions_and_losses_by_hand(machine):
+    net = ol.MLP([4, 3], seed=0, backend="cupy")
+    loss, gradient = ol.losses.softmax_cross_entropy(net.forward(np.ones((2, 4)), training=True), [0, 1])
+    assert type(loss) is float
+    net.backward(gradient)
+    ol.SGD(net.parameters).step()
+    assert net.predict_proba(np.ones((2, 4))).get().sum() == pytest.approx(2)
+
+
+def test_a_rule_runs_on_contiguous_arrays_only(machine):
+    b, graph = backends.get("cupy"), kernels.trace(ol.rules.textbook.sgd)
+    whole = b.zeros((4, 2), "float32")
+    for w, g in [(whole[:, 0], whole[:, 1]), (b.zeros(3, "float32"), b.zeros(3, "float64"))]:
+        with pytest.raises(ol.InputError, match="contiguous float32 arrays of one length"):
+            b.bind(graph, [{"w": w, "g": g}])
+    b.bind(graph, [])((0.1,))
+    b.bind(graph, [{"w": b.zeros(0, "float32"), "g": b.zeros(0, "float32")}])((0.1,))
+    assert machine.launches == []
+
+
+# ---- what goes wrong ----
+
+
+def test_a_full_memory_is_one_clear_error(machine, monkeypatch):
+    class Greedy:
+        def __call__(self, network, optimizer, history):
+            machine.full = True
+
+    message = r"^the GPU's memory is full: Out of memory allocating 4,096 bytes .*; take a smaller batch_size"
+    with pytest.raises(ol.InputError, match=message):
+        trained("cupy", fitted={"callbacks": [Greedy()]})
+    for make in (lambda: ol.MLP([4, 3], backend="cupy"), lambda: backends.get("cupy").asarray([1.0])):
+        with pytest.raises(ol.InputError, match=message):
+            make()
+
+
+def test_what_is_no_number_is_refused_before_it_is_uploaded(machine):
+    net = ol.MLP([2, 2], backend="cupy")
+    for wrong in (["ab"], [[None, 1]], [[1j, 0]]):
+        with pytest.raises(ol.InputError, match="a GPU holds real numbers, got dtype"):
+            net.forward(wrong)
+
+
+def test_without_a_gpu_the_error_says_so(machine, monkeypatch):
+    monkeypatch.setattr(sys.modules["cupy"].cuda, "is_available", lambda: False)
+    with pytest.raises(ol.InputError, match="^the backend 'cupy' needs an NVIDIA GPU and its driver; CuPy is inst"):
+        ol.MLP([2, 2], backend="cupy")
+    assert "cupy" not in backends.names()
+
+
+def test_without_cupy_the_error_says_how_to_install_it(monkeypatch):
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.setattr(engine, "find_spec", lambda name: None)
+    with pytest.raises(ol.InputError, match=r"^the backend 'cupy' needs CuPy: pip install optimlab\[cuda13\]"):
+        ol.MLP([2, 2], backend="cupy")
+    assert "cupy" not in backends.names()
+
+
+def test_an_installation_that_is_broken_is_told(monkeypatch):
+    def broken(name):
+        raise ImportError("libcuda.so.1:\ncannot open shared object file")
+
+    monkeypatch.setattr(engine, "find_spec", lambda name: object())
+    monkeypatch.setattr(engine, "import_module", broken)
+    with pytest.raises(ol.InputError, match=r"cannot be imported here: libcuda.so.1: cannot open shared object file$"):
+        backends.get("cupy")
+
+
+# ---- the stand-in itself ----
+
+
+def test_the_stand_in_is_as_strict_as_cupy(machine):
+    x = backends.get("cupy").zeros(3, "float32")
+    for wrong in (lambda: x + np.ones(3), lambda: np.asarray(x), lambda: x.__setitem__(slice(None), np.ones(3))):
+        with pytest.raises(TypeError):
+            wrong()
+    assert type(np.sqrt(x)) is device.Array
+
+
+def test_cupy_has_all_that_is_used_of_it(machine, monkeypatch):
+    for options in OPTIONS.values():
+        trained("cupy", epochs=1, batch_size=250, dropout=0.1, **options)
+    assert len(machine.names) > 30
+    monkeypatch.undo()
+    pytest.importorskip("cupy")
+    assert device.lacking_in_cupy(machine) == []
