@@ -106,8 +106,17 @@ class Optimizer:
         ------
         InputError: a function of the step gave a value out of range; nothing is changed.
         """
-        if self._version != self.parameters.version:
-            self._bind()
+        for run, slots in zip(self.bound(), self.advance(), strict=True):
+            run(slots)
+
+    def advance(self) -> list[Any]:
+        """Count a step, and give what it needs of ``t`` and the hyperparameters, a group each: a step without the
+        update.
+
+        Raises
+        ------
+        InputError: a function of the step gave a value out of range; nothing is changed.
+        """
         values = [self._values(self.hyperparameters)]
         values += [self._values({**self.hyperparameters, **own}) for own in self.groups.values()]
         try:
@@ -116,8 +125,13 @@ class Optimizer:
             raise InputError(f"{self.name} cannot be computed at step {self.t} with {values[0]}: {error}") from None
         self.used = values[0]
         self.t += 1
-        for run, slots in zip(self._runs, scalars, strict=True):
-            run(slots)
+        return scalars
+
+    def bound(self) -> list[Callable[[Any], None]]:
+        """The update of each group, as a function of what :meth:`advance` gives."""
+        if self._version != self.parameters.version:
+            self._bind()
+        return self._runs
 
     def _values(self, hyperparameters: dict[str, Hyperparameter]) -> dict[str, float]:
         return {name: self._value(name, value) for name, value in hyperparameters.items()}

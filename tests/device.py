@@ -12,6 +12,7 @@ CuPy's own kernels round differently, and cuBLAS.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import re
@@ -97,7 +98,7 @@ class Machine:
     def __init__(self, compiler, folder):
         self.compiler, self.folder = compiler, folder
         self.waits, self.launches = 0, []
-        self.capture = None  # the calls of a capture under way
+        self.capture, self.undo, self.graphs = None, [], 0  # the calls of a capture under way
         self.names, self.methods = set(), set()
         self.full = False  # whether memory is exhausted
 
@@ -110,7 +111,10 @@ class Machine:
         if self.full:
             raise OutOfMemory("Out of memory allocating 4,096 bytes (allocated so far: 1,024 bytes).")
         bare = [unwrapped(a) for a in args], {k: unwrapped(v) for k, v in kwargs.items()}
-        result = function(*bare[0], **bare[1])
+        if self.capture is not None:  # nothing is computed yet; here it is, for the shapes, and undone at the end
+            self.undo += [(a, a.copy()) for a in arrays_in(bare)]
+        with np.errstate(all="ignore"):
+            result = function(*bare[0], **bare[1])
         if result is None or isinstance(result, (tuple, list)):
             if self.capture is not None:
                 self.capture.append((function, *bare, None))
@@ -121,6 +125,15 @@ class Machine:
         out = kwargs.get("out")
         out = out[0] if isinstance(out, tuple) else out
         return out if out is not None else Array(self, made)
+
+
+def arrays_in(value):
+    if isinstance(value, Scalar):
+        value = value.value
+    if isinstance(value, (tuple, list, dict)):
+        return [a for part in (value.values() if isinstance(value, dict) else value) for a in arrays_in(part)]
+    value = value._array if isinstance(value, Array) else value
+    return [value] if isinstance(value, np.ndarray) else []
 
 
 class OutOfMemory(MemoryError):
@@ -180,6 +193,10 @@ class Array(np.lib.mixins.NDArrayOperatorsMixin):
     def __deepcopy__(self, memo):
         return Array(self._machine, self._array.copy())
 
+    @property
+    def data(self):
+        return types.SimpleNamespace(ptr=self._array.ctypes.data)
+
     def get(self):
         self._machine.wait()
         return self._array.copy()
@@ -203,6 +220,50 @@ class Array(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __index__(self):
         return self.get().__index__()
+
+
+# ---- cuBLAS, by a CPU's BLAS ----
+
+FORTRAN = {"cublasSgemm_v2": ("sgemm", ctypes.c_float), "cublasDgemm_v2": ("dgemm", ctypes.c_double)}
+
+
+def fortran(name):
+    """A BLAS function of SciPy's, to be called with pointers, as any BLAS is."""
+    from scipy.linalg import cython_blas
+
+    capsule, api = cython_blas.__pyx_capi__[name], ctypes.pythonapi
+    api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 13)(
+        api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule))
+    )
+
+
+class CpuBLAS:
+    """The functions of cuBLAS that are called; products by a CPU's BLAS, with the very same arguments."""
+
+    def __init__(self, machine):
+        self._machine, self.products = machine, 0
+
+    def __getattr__(self, name):
+        if name in FORTRAN:
+            return lambda *arguments: self._gemm(name, *arguments)
+        assert name in ("cublasCreate_v2", "cublasSetStream_v2", "cublasSetWorkspace_v2", "cublasDestroy_v2")
+        return lambda *arguments: 0
+
+    def _gemm(self, name, handle, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+        function, number = FORTRAN[name]
+        self.products += 1
+        one, zero = number(1), number(0)  # the caller's go with the call
+        letters = [ctypes.c_char(b"T" if t else b"N") for t in (trans_a, trans_b)]
+        sizes = [ctypes.c_int(v) for v in (m, n, k, lda, ldb, ldc)]
+        at = [ctypes.addressof(v) for v in (*letters, *sizes, one, zero)]
+        given = [*at[:5], at[8], a.value, at[5], b.value, at[6], at[9], c.value, at[7]]
+        target = np.ctypeslib.as_array(ctypes.cast(c, ctypes.POINTER(number)), (n, m))
+        keep = (letters, sizes, one, zero)
+        self._machine.call(lambda out, keep=keep: fortran(function)(*given), (Array(self._machine, target),), {})
+        return 0
 
 
 class Ufunc:
@@ -271,14 +332,23 @@ class Graph:
 
     def launch(self, stream=None):
         for function, args, kwargs, made in self._calls:
-            result = function(*args, **kwargs)
+            with np.errstate(all="ignore"):
+                result = function(*args, **kwargs)
             if made is not None:
                 made[...] = result
 
 
 class Stream:
+    ptr = 0
+
     def __init__(self, machine):
         self._machine = machine
+
+    def record(self):
+        return "event"
+
+    def wait_event(self, event):
+        assert event == "event"
 
     def __enter__(self):
         return self
@@ -287,10 +357,13 @@ class Stream:
         pass
 
     def begin_capture(self, mode=None):
-        self._machine.capture = []
+        self._machine.capture, self._machine.undo = [], []
 
     def end_capture(self):
         calls, self._machine.capture = self._machine.capture, None
+        for array, before in reversed(self._machine.undo):
+            array[...] = before
+        self._machine.graphs += 1
         return Graph(calls)
 
     def synchronize(self):
@@ -317,6 +390,8 @@ def stand_in(compiler, folder):
         is_available=lambda: True,
         get_current_stream=lambda: stream,
         Stream=lambda non_blocking=False: stream,
+        MemoryPool=lambda: types.SimpleNamespace(malloc=None),
+        using_allocator=lambda allocator: contextlib.nullcontext(),
     )
     special = Namespace("cupyx.scipy.special", machine, scipy.special)
     scipy_like, cupyx = types.ModuleType("cupyx.scipy"), types.ModuleType("cupyx")

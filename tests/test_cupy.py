@@ -18,6 +18,7 @@ from test_kernels import RULES
 
 import optimlab as ol
 from optimlab import backends, kernels
+from optimlab.backends import cublas
 from optimlab.backends import cupy as engine
 
 DTYPES = ["float32", "float64"]
@@ -246,6 +247,116 @@ def test_a_rule_runs_on_contiguous_arrays_only(machine):
     assert machine.launches == []
 
 
+# ---- a step as a CUDA graph ----
+
+
+@pytest.fixture
+def blas(machine, monkeypatch):
+    """cuBLAS's functions, computed by a CPU's BLAS."""
+    made = device.CpuBLAS(machine)
+    monkeypatch.setattr(cublas, "library", lambda: made)
+    return made
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sizes", [(3, 5, 7), (1, 5, 7), (3, 1, 7), (3, 5, 1), (1, 1, 1), (32, 64, 10)])
+@pytest.mark.parametrize("b_transposed", [False, True])
+@pytest.mark.parametrize("a_transposed", [False, True])
+def test_a_row_major_product_is_put_to_a_blas_rightly(a_transposed, b_transposed, sizes, dtype, machine, blas):
+    rows, inner, columns = sizes
+    generator, b = np.random.default_rng(0), backends.get("cupy")
+    a_values = generator.normal(size=(inner, rows) if a_transposed else (rows, inner)).astype(dtype)
+    b_values = generator.normal(size=(columns, inner) if b_transposed else (inner, columns)).astype(dtype)
+    left, right, out = b.asarray(a_values), b.asarray(b_values), b.asarray(np.full((rows, columns), np.nan, dtype))
+    left, right = left.T if a_transposed else left, right.T if b_transposed else right
+    cublas.CuBLAS(device.Stream(machine)).matmul(left, right, out)
+    expected = (a_values.T if a_transposed else a_values) @ (b_values.T if b_transposed else b_values)
+    np.testing.assert_allclose(out.get(), expected, rtol=100 * np.finfo(dtype).eps, atol=1e-6)
+    part = b.asarray(np.zeros((rows + 3, inner), dtype))[2 : rows + 2]
+    part[...] = left
+    cublas.CuBLAS(device.Stream(machine)).matmul(part, right, out)
+    np.testing.assert_allclose(out.get(), expected, rtol=100 * np.finfo(dtype).eps, atol=1e-6)
+
+
+def test_cublas_refuses_what_it_cannot_multiply(machine, blas):
+    x = backends.get("cupy").zeros((4, 6), "float32")
+    for a, b, out in [(x[:, ::2], x[:3], x[:, :6]), (x, x, x), (x, x.T, x.T[:4, :4])]:
+        with pytest.raises(ol.InputError, match="cannot multiply|by rows or by columns"):
+            cublas.gemm(a, b, out)
+    blas.__dict__["cublasSgemm_v2"] = lambda *arguments: 13
+    with pytest.raises(ol.InputError, match="cublasSgemm_v2 of cuBLAS failed with status 13"):
+        cublas.CuBLAS(device.Stream(machine)).matmul(x, x.T, backends.get("cupy").zeros((4, 4), "float32"))
+
+
+GRAPHED = ["relu", "float64", "batch norm", "standardized", "frozen", "schedule", "groups", "clip by value", "max norm"]
+
+
+@pytest.mark.parametrize("options", [OPTIONS[name] for name in [*GRAPHED, "gelu", "penalties"]])
+def test_a_graph_trains_as_the_loop_does(options, machine, blas):
+    fitted = {**options.get("fitted", {}), "graph": True}
+    ours, ours_opt, history = trained("cupy", dropout=0.1, **{**options, "fitted": fitted})
+    theirs, theirs_opt, reference = trained("cupy", dropout=0.1, **options)
+    assert machine.graphs == 1
+    assert (history.steps, ours_opt.t, ours_opt.used) == (33, theirs_opt.t, theirs_opt.used)
+    tolerance = 1e-12 if options.get("dtype") == "float64" else 2e-5  # SciPy's BLAS may be another than NumPy's
+    np.testing.assert_allclose(history.train_loss, reference.train_loss, rtol=tolerance)
+    np.testing.assert_allclose(history.val_loss, reference.val_loss, rtol=tolerance)
+    weights = theirs.parameters.data.get()
+    np.testing.assert_allclose(ours.parameters.data.get(), weights, rtol=0, atol=tolerance * abs(weights).max())
+
+
+def test_a_graph_waits_once_an_epoch_and_takes_each_step_by_one_launch(machine, blas, monkeypatch):
+    launched = []
+    launch = device.Graph.launch
+    monkeypatch.setattr(device.Graph, "launch", lambda *args: (launched.append(1), launch(*args)))
+    waits = {}
+    for epochs in (1, 2):
+        before = machine.waits
+        trained("cupy", epochs=epochs, fitted={"graph": True})
+        waits[epochs] = machine.waits - before
+    assert waits[2] - waits[1] == 3
+    assert len(launched) == 3 * 10 - 2 * 2  # full batches, but for two to warm up in each run; the 11th is short
+
+
+def test_a_graph_finds_the_step_that_diverged(machine, blas):
+    runs = [trained("cupy", make=ol.SGD, rate=1e12, fitted={"graph": graph})[2] for graph in (False, True)]
+    assert runs[0].diverged_step == runs[1].diverged_step == runs[1].steps
+
+
+def test_layers_that_are_frozen_between_epochs_are_recorded_anew(machine, blas):
+    class Freeze:
+        def __call__(self, network, optimizer, history):
+            (network.parameters.freeze if history.epochs == 1 else network.parameters.unfreeze)("dense1")
+
+    fitted = {"callbacks": lambda: [Freeze()]}
+    ours, theirs = (trained("cupy", fitted={**fitted, "graph": graph})[0] for graph in (True, False))
+    assert machine.graphs == 3
+    np.testing.assert_allclose(ours.parameters.data.get(), theirs.parameters.data.get(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"fitted": {"clip": lambda: ol.ClipGlobalNorm(0.1)}}, "waiting for the device during a capture"),
+        ({"make": ol.optimizers.LAMB}, "lamb is a rule of whole matrices"),
+        ({"fitted": {"callbacks": lambda: [ol.Checkpoint("unused.npz", every=10**9)]}}, "looks at every step"),
+    ],
+    ids=["a wait", "layerwise", "hook"],
+)
+def test_what_cannot_be_recorded_is_trained_without_after_one_warning(options, reason, machine, blas):
+    plain, _, reference = trained("cupy", **options)
+    with pytest.warns(RuntimeWarning, match=reason) as warned:
+        ours, _, history = trained("cupy", **{**options, "fitted": {**options.get("fitted", {}), "graph": True}})
+    assert len(warned) == 1
+    np.testing.assert_allclose(history.train_loss, reference.train_loss, rtol=2e-5)
+    np.testing.assert_allclose(ours.parameters.data.get(), plain.parameters.data.get(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_graph_on_the_cpu_is_a_warning(machine):
+    with pytest.warns(RuntimeWarning, match="without a CUDA graph: a CUDA graph needs the backend 'cupy', not 'numpy'"):
+        trained("numpy", epochs=1, fitted={"graph": True})
+
+
 # ---- what goes wrong ----
 
 
@@ -308,7 +419,7 @@ def test_the_stand_in_is_as_strict_as_cupy(machine):
 def test_cupy_has_all_that_is_used_of_it(machine, monkeypatch):
     for options in OPTIONS.values():
         trained("cupy", epochs=1, batch_size=250, dropout=0.1, **options)
-    assert len(machine.names) > 30
+    assert len(machine.names) > 25
     monkeypatch.undo()
     pytest.importorskip("cupy")
     assert device.lacking_in_cupy(machine) == []

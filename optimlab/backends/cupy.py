@@ -52,6 +52,8 @@ class CuPyBackend:
 
     name = "cupy"
     asynchronous = True
+    blas: Any = None
+    """What multiplies matrices while a CUDA graph is made, see :mod:`optimlab.backends.recording`."""
 
     @property
     def xp(self) -> ModuleType:
@@ -97,7 +99,7 @@ class CuPyBackend:
         return value.astype("float64")
 
     def matmul(self, a: DeviceArray, b: DeviceArray, out: DeviceArray) -> DeviceArray:
-        return self.xp.matmul(a, b, out=out)
+        return self.blas.matmul(a, b, out) if self.blas else self.xp.matmul(a, b, out=out)
 
     def take(self, rows: DeviceArray, indices: DeviceArray, out: DeviceArray) -> None:
         rows.take(indices, axis=0, out=out)

@@ -20,6 +20,7 @@ from ..network import Network, seed_sequence
 from ..optimizers import Optimizer
 from ..progress import progress_bar
 from ..regularization import Clip, Constraint, Penalty
+from .graphed import Graphed, graphed
 from .history import History
 from .resume import load_run
 from .tally import DeviceTally, Diverged, Sums, Tally
@@ -42,6 +43,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     resume: str | Path | None = None,
     progress: bool | None = None,
+    graph: bool = False,
 ) -> History:
     """Train ``network`` on ``data.x_train`` and watch it on ``data.x_val``.
 
@@ -63,6 +65,9 @@ def fit(
     resume: a file that :class:`optimlab.Checkpoint` left: the run goes on from there, bit for bit. Network, optimizer,
         data and options have to be made as they were; ``epochs`` may be more.
     progress: True or False to show a progress bar or not; by default where standard error is a terminal.
+    graph: on the backend ``"cupy"``, whether to make each step one launch of a CUDA graph. Where that cannot be, such
+        as with gradients clipped by norm or a callback that looks at each step, one warning says why, and training
+        goes on without. Experimental: tested without a GPU only.
 
     Raises
     ------
@@ -100,6 +105,8 @@ def fit(
     history = run.history
     if resume is not None:
         load_run(resume, run)
+    if graph:
+        run.graphed = graphed(run)
     with network.backend.quiet(), progress_bar("training", epochs, shown=progress) as advance:
         try:
             for _ in range(history.epochs, epochs):
@@ -197,9 +204,10 @@ class Run:
             if hasattr(callback, "attach"):
                 callback.attach(self)
         backend, rows = network.backend, min(batch_size, len(x))
-        self._x = backend.empty((rows, x.shape[1]), network.dtype)
+        self.graphed: Graphed | None = None
+        self.x_batch = backend.empty((rows, x.shape[1]), network.dtype)
         self._y = backend.empty(y.shape, y.dtype)  # all targets of the epoch, in its order
-        self._gradient = backend.empty((rows, network.outputs), network.dtype)
+        self.gradient = backend.empty((rows, network.outputs), network.dtype)
 
     @property
     def sums(self) -> Sums:
@@ -226,8 +234,10 @@ class Run:
         self.order_state = self.order.bit_generator.state
         indices = backend.asarray(self.order.permutation(rows))
         backend.take(self.y, indices, self._y)
-        x_batch, gradient = self._x, self._gradient
+        x_batch, gradient = self.x_batch, self.gradient
         tally, classifies, correct = self._tally, self.loss.classifies, 0
+        if self.graphed and not self.position:
+            self.position = self.graphed.epoch(indices, tally)  # type: ignore[arg-type]
         for start in range(self.position, rows, self.batch_size):
             y = self._y[start : start + self.batch_size]
             n = len(y)

@@ -1,0 +1,105 @@
+"""Matrix products by cuBLAS itself: CuPy refuses its own while a CUDA graph is recorded.
+
+The library is called through ctypes, found by NVIDIA's ``cuda.pathfinder``, which CuPy brings along. How a product of
+row-major matrices is put to it is tested against a CPU's BLAS; the calls have never been run on a GPU.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from ..errors import InputError
+
+WORKSPACE = 32 << 20
+"""Bytes: what NVIDIA recommends for an H100. It is cuBLAS's own memory, so that none is allocated in a recording."""
+
+
+class Gemm(NamedTuple):
+    """The arguments of a Fortran ``gemm`` that decide what is multiplied: of its first matrix, its second, the result."""
+
+    transposed: tuple[bool, bool]
+    m: int
+    n: int
+    k: int
+    leading: tuple[int, int, int]
+
+
+def gemm(a: Any, b: Any, out: Any) -> Gemm:
+    """How ``out = a @ b`` is put to a BLAS, which reads matrices by columns: its first matrix is ``b``, its second ``a``.
+
+    Row-major C is column-major C', and C' = B' A'. ``a`` and ``b`` are C-contiguous matrices, their transposes, or
+    rows of such; ``out`` is C-contiguous.
+
+    >>> import numpy as np
+    >>> gemm(np.zeros((2, 3)), np.zeros((4, 3)).T, np.zeros((2, 4)))
+    Gemm(transposed=(True, False), m=4, n=2, k=3, leading=(3, 3, 4))
+    """
+    (rows, inner), columns = a.shape, b.shape[1]
+    transposed_b, leading_b = _layout(b)
+    transposed_a, leading_a = _layout(a)
+    if b.shape[0] != inner or out.shape != (rows, columns) or not out.flags.c_contiguous:
+        raise InputError(f"cannot multiply shapes {a.shape} and {b.shape} into {out.shape}")
+    return Gemm((transposed_b, transposed_a), columns, rows, inner, (leading_b, leading_a, columns))
+
+
+def _layout(x: Any) -> tuple[bool, int]:
+    """Whether the matrix lies in memory transposed, and the distance between the lines in which it lies there."""
+    down, across = (step // x.itemsize for step in x.strides)
+    if across == 1:
+        return False, max(down, x.shape[1])
+    if down == 1:
+        return True, max(across, x.shape[0])
+    raise InputError("a matrix for cuBLAS lies in memory by rows or by columns")
+
+
+class CuBLAS:
+    """A handle of the library, bound to one stream."""
+
+    def __init__(self, stream: Any) -> None:
+        self._library = library()
+        self._handle = ctypes.c_void_p()
+        self._call("cublasCreate_v2", ctypes.byref(self._handle))
+        self._call("cublasSetStream_v2", self._handle, ctypes.c_void_p(stream.ptr))
+        # after the stream, which would set it back
+        self._workspace = import_module("cupy").empty(WORKSPACE, "uint8")
+        pointer = ctypes.c_void_p(self._workspace.data.ptr)
+        self._call("cublasSetWorkspace_v2", self._handle, pointer, ctypes.c_size_t(WORKSPACE))
+
+    def matmul(self, a: Any, b: Any, out: Any) -> Any:
+        """``a @ b`` written to ``out``."""
+        number, name = _FUNCTIONS[out.dtype.name]
+        one, zero = number(1), number(0)
+        how = gemm(a, b, out)
+        first, second, third = how.leading
+        self._call(
+            name,
+            self._handle,
+            *map(int, how.transposed),
+            *(how.m, how.n, how.k),
+            ctypes.byref(one),
+            *(ctypes.c_void_p(b.data.ptr), first),
+            *(ctypes.c_void_p(a.data.ptr), second),
+            ctypes.byref(zero),
+            *(ctypes.c_void_p(out.data.ptr), third),
+        )
+        return out
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        status = getattr(self._library, name)(*arguments)
+        if status:
+            raise InputError(f"{name} of cuBLAS failed with status {status}")
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self._library.cublasDestroy_v2(self._handle)
+
+
+_FUNCTIONS = {"float32": (ctypes.c_float, "cublasSgemm_v2"), "float64": (ctypes.c_double, "cublasDgemm_v2")}
+
+
+def library() -> Any:
+    """The library of CuPy's CUDA version."""
+    found = import_module("cuda.pathfinder").load_nvidia_dynamic_lib("cublas")
+    return ctypes.CDLL(found.abs_path)
