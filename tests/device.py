@@ -30,11 +30,20 @@ SHIM = """#include <math.h>
 #define __umul64hi(a, b) ((unsigned long long)(((unsigned __int128)(a) * (b)) >> 64))
 struct Index { unsigned x, y, z; };
 extern "C" { Index blockIdx, threadIdx, blockDim, gridDim; }
+
+/* Every thread of a launch, one after the other. All arguments are pointers or 64-bit integers, which are handed over
+   alike; a function that takes fewer than twelve leaves the rest alone. */
+typedef long long Word;
+typedef void (*Kernel)(Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word);
+extern "C" void run_grid(Kernel kernel, unsigned blocks, unsigned threads, const Word *a)
+{
+    gridDim = {blocks, 1, 1};
+    blockDim = {threads, 1, 1};
+    for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x)
+        for (threadIdx.x = 0; threadIdx.x < threads; ++threadIdx.x)
+            kernel(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11]);
+}
 """
-
-
-class Index(ctypes.Structure):
-    _fields_ = [("x", ctypes.c_uint), ("y", ctypes.c_uint), ("z", ctypes.c_uint)]
 
 
 def host_library(text, compiler, folder):
@@ -52,14 +61,9 @@ def host_library(text, compiler, folder):
 
 
 def run_grid(library, name, blocks, threads, arguments):
-    """Every thread of a launch, one after the other."""
-    block_index, thread_index, block_size, grid_size = (
-        Index.in_dll(library, which) for which in ("blockIdx", "threadIdx", "blockDim", "gridDim")
-    )
-    grid_size.x, block_size.x = blocks, threads
-    for block_index.x in range(blocks):
-        for thread_index.x in range(threads):
-            library[name](*arguments)
+    """A launch of the kernel ``name``; the arguments are ctypes pointers and 64-bit integers."""
+    words = (ctypes.c_longlong * 12)(*[ctypes.c_longlong(a.value or 0).value for a in arguments])
+    library.run_grid(ctypes.cast(library[name], ctypes.c_void_p), blocks, threads, words)
 
 
 # ---- NVRTC, which needs neither GPU nor driver ----

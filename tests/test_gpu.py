@@ -1,0 +1,69 @@
+"""What only a GPU can show: run by hand where there is one (``pytest -m gpu``), skipped elsewhere, on CI too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import assert_same_bits
+from test_cupy import OPTIONS, trained
+from test_kernels import RULES, T, host_scalars, specimens
+
+import optimlab as ol
+from optimlab import backends, kernels
+from optimlab.backends import cupy as engine
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(bool(engine.missing()), reason=f"the backend 'cupy' {engine.missing()}"),
+]
+
+DTYPES = ["float32", "float64"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_every_rule_equals_numpy_bit_for_bit(rule, dtype):
+    graph, b = kernels.trace(rule), backends.get("cupy")
+    for n in (1, 1000, 3_000_001):
+        arrays = specimens(rule, dtype, n)
+        there = {name: b.asarray(values.copy()) for name, values in arrays.items()}
+        steps = b.bind(graph, [there]), backends.get("numpy").bind(graph, [arrays])
+        with np.errstate(all="ignore"):
+            for t in (T, T + 1):
+                for step in steps:
+                    step(host_scalars(rule, t))
+        for name, expected in arrays.items():
+            assert_same_bits(b.to_numpy(there[name]), expected, f"{n} elements: {name}")
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_networks_train_as_on_numpy_to_rounding(options):
+    # products and sums are rounded in another order: the runs part slowly
+    ours, _, history = trained("cupy", epochs=1, **options)
+    theirs, _, reference = trained("numpy", epochs=1, **options)
+    np.testing.assert_allclose(history.train_loss, reference.train_loss, rtol=1e-3)
+    np.testing.assert_allclose(ours.backend.to_numpy(ours.parameters.data), theirs.parameters.data, atol=2e-2)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_norm": True, "dropout": 0.2}, {"activation": "gelu"}], ids=str)
+def test_a_graph_trains_as_the_loop_does(options):
+    ours, _, history = trained("cupy", fitted={"graph": True}, **options)  # a warning would be an error
+    theirs, _, reference = trained("cupy", **options)
+    np.testing.assert_allclose(history.train_loss, reference.train_loss, rtol=1e-3)
+    to_numpy = ours.backend.to_numpy
+    np.testing.assert_allclose(to_numpy(ours.parameters.data), to_numpy(theirs.parameters.data), atol=2e-2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [1, 8, 1001, 10**6 + 1])
+def test_philox_gives_numpys_numbers(dtype, size):
+    b = backends.get("cupy")
+    out = b.empty(size, dtype)
+    b.generator(5).uniform(out)
+    reference = np.random.Generator(np.random.Philox(5)).random(size, dtype=dtype)
+    assert_same_bits(b.to_numpy(out), reference)
+
+
+def test_a_full_memory_is_one_clear_error():
+    with pytest.raises(ol.InputError, match="the GPU's memory is full"):
+        backends.get("cupy").empty(1 << 45, "float32")
