@@ -10,6 +10,7 @@ import click
 from .. import __version__
 from ..errors import InputError, RuleError
 from .compare import compare
+from .datasets import datasets
 from .explain import explain
 from .export import export
 from .tune import tune
@@ -40,5 +41,5 @@ def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-for command in (compare, explain, export, tune):
+for command in (compare, datasets, explain, export, tune):
     main.add_command(command)
