@@ -129,9 +129,7 @@ def check_folder(context: click.Context, parameter: click.Parameter, path: Path 
     return path
 
 
-@click.command(
-    help="Measure the training speed of optimlab beside PyTorch, JAX, scikit-learn and the hardware's floor."
-)
+@click.command(help="Measure optimlab's training speed beside PyTorch, JAX, scikit-learn and the hardware's floor.")
 @click.option("--rounds", type=click.IntRange(1), help="Turns of each competitor.  [default: 15; with --quick 1]")
 @click.option("--quick", is_flag=True, help="One round on a part of the rows: shows that it runs, not how fast.")
 @click.option("--threads", default="1,2", show_default=True, callback=parse_threads, help="Numbers of threads.")

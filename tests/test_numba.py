@@ -24,8 +24,9 @@ numba = require("numba")
 @pytest.fixture(scope="module", autouse=True)
 def own_cache(tmp_path_factory):
     """A cache folder that nobody has written to before."""
+    folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("platformdirs.user_cache_path", lambda name, folder=tmp_path_factory.mktemp("cache"): folder)
+        patch.setattr("platformdirs.user_cache_path", lambda name: folder)
         engine._compiled.cache_clear()
         engine._loop.cache_clear()
         yield
@@ -72,6 +73,19 @@ def test_stretches_at_any_place_and_factors_that_become_one(rule):
             compiled(host_scalars(rule, t))
             plain(host_scalars(rule, t))
             assert_same_arrays(arrays, expected, f"step {t}")
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_several_threads_give_the_same_bits(threads, monkeypatch):
+    monkeypatch.setattr(engine, "THREADS_FROM", 50)
+    monkeypatch.setattr(engine, "_cores", lambda: threads)
+    rule = RULES["textbook.adam"]
+    for n in (50, 1000):
+        arrays = specimens(rule, "float32", n)
+        expected = called(rule, arrays)
+        with np.errstate(all="ignore"):
+            engine.NumbaStep(kernels.trace(rule), [arrays])(host_scalars(rule))
+        assert_same_arrays(arrays, expected, f"{n} elements")
 
 
 def test_a_rule_of_any_name_is_compiled():

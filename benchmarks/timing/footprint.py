@@ -67,7 +67,7 @@ def first_step(sizes: tuple[int, ...], which: str) -> float:
 
 
 def peak_memory(job: Job) -> list[dict[str, Any]]:
-    """Most bytes of arrays at once while Adam trains, beside the data, for each engine; and what cannot be done without:
+    """Most bytes of arrays at once while Adam trains, data aside, for each engine; and what cannot be done without:
     weights, gradients, two states, and the activations."""
     x, y = job.data()
     data = ol.Dataset(x_train=x, y_train=y)
