@@ -1,20 +1,32 @@
-"""Execute one run of a study."""
+"""Execute runs of a study, alone or as replicas of one network, and time their steps."""
 
 from __future__ import annotations
 
+import math
+import os
 import platform
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from .. import optimizers
-from ..network import MLP, Network
+from ..datasets import Dataset
+from ..diagnostics import Diagnostics
+from ..kernels import trace
+from ..network import Network
 from ..optimizers import Optimizer
+from ..replicas import evaluate_replicas, fit_replicas, update_ratios
+from ..rules import LayerRule
 from ..training import History, evaluate, fit
-from .plan import Run
+from .plan import Contender, Problem, Run, Study
+
+Record = dict[str, Any]
 
 
-def execute(run: Run) -> dict[str, Any]:
+def execute(run: Run) -> Record:
     """Train and report, as plain data ready for JSON.
 
     ``status`` is ``"ok"``, ``"diverged"`` or ``"error"`` (with the message in ``error``): no exception leaves this
@@ -22,12 +34,7 @@ def execute(run: Run) -> dict[str, Any]:
     the runs of all optimizers. Scores are taken at the epoch with the best validation accuracy; among several such,
     at that with the lowest validation loss.
     """
-    record: dict[str, Any] = {
-        "key": run.key,
-        "run": run.config(),
-        "status": "error",
-        "versions": {"optimlab": _version(), "numpy": np.__version__, "python": platform.python_version()},
-    }
+    record: Record = {"key": run.key, "run": run.config(), "status": "error", "versions": versions(), "host": host()}
     try:
         record |= _train(run)
     except KeyboardInterrupt:
@@ -37,28 +44,61 @@ def execute(run: Run) -> dict[str, Any]:
     return record
 
 
-def _train(run: Run) -> dict[str, Any]:
+def execute_together(runs: Sequence[Run]) -> list[Record]:
+    """The records of runs that :func:`together` put in one group: as :func:`execute` gives them, bit for bit, but for
+    the times."""
+    try:
+        found = _train_together(runs) if len(runs) > 1 else []
+    except KeyboardInterrupt:
+        raise
+    except Exception:  # told by the one run that has it
+        found = []
+    if not found:
+        return [execute(run) for run in runs]
+    same = {"versions": versions(), "host": host()}
+    return [{"key": run.key, "run": run.config(), **same, **own} for run, own in zip(runs, found, strict=True)]
+
+
+TOGETHER, SMALL = 30, 30_000
+"""Runs in a group, and parameters of a network up to which training replicas is faster than one after the other."""
+
+
+def together(runs: Sequence[Run], jobs: int = 1) -> list[list[Run]]:
+    """Groups of runs that may be trained as replicas of one network: equal but for seed and hyperparameters.
+
+    A network that is large, or has dropout, and a rule that looks at whole tensors are trained alone.
+    """
+    groups: dict[Any, list[Run]] = {}
+    for k, run in enumerate(runs):
+        alike = (run.problem, run.contender, run.test) if _replicable(run.problem, run.contender) else k
+        groups.setdefault(alike, []).append(run)
+    made = []
+    for group in groups.values():
+        size = min(TOGETHER, max(1, -(-len(group) // jobs)))
+        made += [group[start : start + size] for start in range(0, len(group), size)]
+    return made
+
+
+@cache
+def _replicable(problem: Problem, contender: Contender) -> bool:
+    net = problem.network(0)
+    rule = contender.make(net, 0.1, {}).rule
+    small = net.parameters.data.size <= SMALL and net.backend.name == "numpy"
+    return small and not problem.dropout and not isinstance(rule, LayerRule)
+
+
+def _train(run: Run) -> Record:
     problem, data = run.problem, run.problem.data()
-    net = MLP(
-        problem.sizes(),
-        activation=problem.activation,
-        initializer=problem.initializer,
-        batch_norm=problem.batch_norm,
-        dropout=problem.dropout,
-        seed=run.seed,
-        dtype=problem.dtype,
-        backend=problem.backend,
-    )
-    opt = make_optimizer(run, net)
-    best: dict[str, Any] = {"best_epoch": None, "val_accuracy": -1.0, "val_loss": None}
+    net = problem.network(run.seed)
+    opt = run.contender.make(net, run.lr, run.settings())
+    best = _Best()
 
     def watch(network: Network, optimizer: Optimizer, history: History) -> None:
-        accuracy, loss = history.val_accuracy[-1], history.val_loss[-1]
-        if accuracy > best["val_accuracy"] or (accuracy == best["val_accuracy"] and loss < best["val_loss"]):
-            best.update(best_epoch=history.epochs, val_accuracy=accuracy, val_loss=loss)
-            if run.test:
-                best["test_loss"], best["test_accuracy"] = evaluate(network, data.x_test, data.y_test)
+        if best.improved(history) and run.test:
+            best.test = evaluate(network, data.x_test, data.y_test)
 
+    batches = -(-len(data.x_train) // problem.batch_size)
+    looks = Diagnostics(every=batches) if run.test and batches > 1 else None  # the last step of each epoch
     history = fit(
         net,
         opt,
@@ -66,36 +106,150 @@ def _train(run: Run) -> dict[str, Any]:
         epochs=problem.epochs,
         batch_size=problem.batch_size,
         seed=run.seed,
-        callbacks=[watch],
+        callbacks=[watch, *([looks] if looks else [])],
         progress=False,
     )
     if history.status == "interrupted":
         raise KeyboardInterrupt
-    if best["best_epoch"] is None:
-        best["val_accuracy"] = None
-    reached = [k for k, accuracy in enumerate(history.val_accuracy, 1) if accuracy >= problem.target]
+    ratios = [m.update_ratio for m in looks.measurements] if looks else []
+    return _result(run, history, best, ratios, {"state_arrays": len(opt.state), "engine": net.backend.name})
+
+
+def _train_together(runs: Sequence[Run]) -> list[Record]:
+    problem, data = runs[0].problem, runs[0].problem.data()
+    by_seed = {run.seed: problem.network(run.seed) for run in runs}
+    nets = [by_seed[run.seed] for run in runs]
+    rule = runs[0].contender.make(nets[0], runs[0].lr, runs[0].settings()).rule
+    bests = [_Best() for _ in runs]
+    ratios: list[list[dict[str, float]]] = [[] for _ in runs]
+
+    def watch(network: Network, histories: list[History], before: Any) -> None:
+        better = [r for r, history in enumerate(histories) if bests[r].improved(history)]
+        if runs[0].test:
+            if better:
+                losses, accuracies = evaluate_replicas(network, data.x_test, data.y_test)
+                for r in better:
+                    bests[r].test = losses[r], accuracies[r]
+            for r, ratio in enumerate(update_ratios(network, before)):
+                if len(ratios[r]) < histories[r].epochs:
+                    ratios[r].append(ratio)
+
+    histories = fit_replicas(
+        nets,
+        rule,
+        [{"lr": run.lr, **run.settings()} for run in runs],
+        data,
+        seeds=[run.seed for run in runs],
+        epochs=problem.epochs,
+        batch_size=problem.batch_size,
+        watch=watch,
+    )
+    same = {"state_arrays": len(trace(rule).state), "engine": "numpy"}
+    found = zip(runs, histories, bests, ratios, strict=True)
+    return [_result(run, history, best, ratio, same) for run, history, best, ratio in found]
+
+
+class _Best:
+    """The epoch with the best validation accuracy so far; among equals, with the lowest validation loss."""
+
+    def __init__(self) -> None:
+        self.epoch, self.accuracy, self.loss = 0, -1.0, math.inf
+        self.test: tuple[float, float | None] | None = None
+
+    def improved(self, history: History) -> bool:
+        """Whether the last epoch is the best."""
+        if not history.epochs:
+            return False
+        accuracy, loss = history.val_accuracy[-1], history.val_loss[-1]
+        if (accuracy, -loss) <= (self.accuracy, -self.loss):
+            return False
+        self.epoch, self.accuracy, self.loss = history.epochs, accuracy, loss
+        return True
+
+
+def _result(run: Run, history: History, best: _Best, ratios: list[dict[str, float]], rest: Record) -> Record:
+    reached = [k for k, accuracy in enumerate(history.val_accuracy, 1) if accuracy >= run.problem.target]
+    names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+    curves: Record = {name: getattr(history, name) for name in names}
+    if run.test:
+        curves["update_ratio"] = {name: [r.get(name) for r in ratios] for name in (ratios[0] if ratios else ())}
+    found = {"best_epoch": best.epoch, "val_accuracy": best.accuracy, "val_loss": best.loss} if best.epoch else {}
     return {
         "status": "diverged" if history.status == "diverged" else "ok",
-        **best,
+        **(found or dict.fromkeys(("best_epoch", "val_accuracy", "val_loss"))),
+        **(dict(zip(("test_loss", "test_accuracy"), best.test, strict=True)) if best.test else {}),
         "epochs_to_target": reached[0] if reached else None,
         "steps": history.steps,
         "diverged_step": history.diverged_step,
         "seconds": sum(history.seconds),
-        "state_arrays": len(opt.state),
-        "engine": net.backend.name,
-        "curves": {
-            name: getattr(history, name) for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-        },
+        **rest,
+        "curves": curves,
     }
 
 
-def make_optimizer(run: Run, net: Network) -> Optimizer:
-    """The run's optimizer; rules of whole tensors have no conventions."""
-    options: dict[str, Any] = {} if run.convention == "textbook" else {"convention": run.convention}
-    return optimizers.get(run.optimizer)(net.parameters, lr=run.lr, **options)
+TIMED_STEPS, TIMING_ROUNDS = 60, 5
 
 
-def _version() -> str:
+def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, float]:
+    """Seconds a training step takes, by label: one after another in this process, evaluation excluded.
+
+    In each of five rounds every run trains 60 steps of the problem, after one round that is not counted; the
+    answer is the median; one that diverges has none. Interleaved, so that a machine that slows down slows all of
+    them. (Under parallel workers, where the runs themselves may be, times are wrong by a factor of two.)
+    """
+    data = problem.data()
+    rows = min(len(data.x_train), TIMED_STEPS * problem.batch_size)
+    batches = -(-rows // problem.batch_size)
+    epochs = max(1, TIMED_STEPS // batches)
+    some = Dataset(data.x_train[:rows], data.y_train[:rows], classes=data.classes)
+    seconds: dict[str, list[float]] = {label: [] for label in runs}
+    for _ in range(TIMING_ROUNDS + 1):
+        for label, run in runs.items():
+            net = problem.network(0)
+            opt = run.contender.make(net, run.lr, run.settings())
+            history = fit(net, opt, some, epochs=epochs, batch_size=problem.batch_size, progress=False)
+            seconds[label] += [sum(history.seconds) / history.steps] if history.seconds else []
+    return {label: float(np.median(values[1:])) for label, values in seconds.items() if len(values) > 1}
+
+
+def estimate(study: Study) -> float:
+    """About how many seconds the planned runs take one after another, from one epoch of each contender."""
+    one = replace(study.problem, epochs=1)
+    total = 0.0
+    for contender in study.contenders:
+        run = Run(one, contender, contender.defaults()["lr"], 0, test=True)
+        execute(run)  # reads the data, and whatever else is done once
+        start = time.perf_counter()
+        execute(run)
+        total += time.perf_counter() - start
+    return total / len(study.contenders) * study.problem.epochs * study.planned()
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Of what the numbers depend on."""
     from .. import __version__
 
-    return __version__
+    return {"optimlab": __version__, "numpy": np.__version__, "python": platform.python_version()}
+
+
+@cache
+def host() -> dict[str, Any]:
+    """The machine, by what its times depend on."""
+    from threadpoolctl import threadpool_info
+
+    model = ""
+    try:
+        with open("/proc/cpuinfo") as file:  # noqa: PTH123
+            model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "")
+    except OSError:
+        model = platform.processor()
+    blas = {
+        f"{b['internal_api']} {b.get('version') or ''} {b.get('architecture', '')}".strip() for b in threadpool_info()
+    }
+    return {
+        "processor": model or platform.machine(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(terse=True),
+        "blas": sorted(blas),
+    }
