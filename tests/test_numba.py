@@ -148,6 +148,24 @@ def test_arrays_of_a_layer_of_ones_own_may_lie_in_any_way():
     assert_same_bits(gradient, reference)
 
 
+def test_replicas_of_a_network_of_this_engine_train():
+    from optimlab.replicas import stack
+
+    x = np.random.default_rng(0).random((7, 6), dtype="float32")
+    outputs = []
+    for name in ("numpy", "numba"):
+        together = stack([ol.MLP([6, 5, 3], seed=seed, backend=name) for seed in range(4)])
+        logits = together.forward_unchecked(x, training=True)
+        loss = ol.losses.LOSSES["softmax_cross_entropy"]
+        with together.backend.quiet():
+            _, gradient = loss(together.backend, logits, np.zeros((4, 7), int), np.empty_like(logits))
+        for layer in reversed(together.layers):
+            gradient = layer.backward(gradient)
+        outputs.append((logits.copy(), together.parameters.grad.copy()))
+    for ours, theirs in zip(*outputs, strict=True):
+        assert_same_bits(ours, theirs)
+
+
 def test_a_loss_and_an_activation_of_ones_own_are_not_replaced():
     def softmax_cross_entropy(backend, outputs, targets, out):
         out[...] = 0

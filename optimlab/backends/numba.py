@@ -141,11 +141,11 @@ def compiled(graph: Graph, dtype: str) -> Loop:
 
 
 def _relu(b: Any, x: Floats, out: Floats, tmp: list[Floats]) -> None:
-    _loop(numba_loops.relu, (2, 2), out.dtype)(_rows(x), out)
+    _loop(numba_loops.relu, (1, 1), out.dtype)(x.ravel(), out.reshape(-1))
 
 
 def _relu_backward(b: Any, x: Floats, y: Floats, dy: Floats, out: Floats, tmp: list[Floats]) -> None:
-    _loop(numba_loops.relu_backward, (2, 2, 2), out.dtype)(_rows(x), _rows(dy), out)
+    _loop(numba_loops.relu_backward, (1, 1, 1), out.dtype)(x.ravel(), dy.ravel(), out.reshape(-1))
 
 
 def _softmax_cross_entropy(b: Any, logits: Floats, labels: Floats, out: Floats) -> tuple[float, Floats]:
