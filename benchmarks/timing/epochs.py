@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -27,13 +28,23 @@ def epoch_turns(job: Job, threads: int, compiled: bool) -> dict[str, Turn | None
     turns["PyTorch fused"] = torch and torch_epoch(torch, job, x, y, {"fused": True})
     turns["PyTorch default"] = torch and torch_epoch(torch, job, x, y, {})
     if compiled and torch:
-        turns["PyTorch compiled, fused"] = torch_epoch(torch, job, x, y, {"fused": True}, compiled=True)
+        turns["PyTorch compiled, fused"] = working(torch_epoch(torch, job, x, y, {"fused": True}, compiled=True))
     turns["JAX, one scan an epoch"] = optax and jax_epoch(optax, job, x, y)
     turns["scikit-learn"] = sklearn and sklearn_epoch(sklearn, job, x, y)
     adam = ol.kernels.trace(ol.rules.textbook.adam)
     turns[FLOOR] = floor_epoch(job, x, update=lambda: None)
     turns[UPDATE_FLOOR] = floor_epoch(job, x, update=copier(adam, job.parameters))
     return turns
+
+
+def working(turn: Turn) -> Turn | None:
+    """The turn, taken once; None where it fails: ``torch.compile`` needs a C++ compiler that suits it."""
+    try:
+        turn(0)
+    except Exception as error:
+        print(f"torch.compile: {error}", file=sys.stderr)
+        return None
+    return turn
 
 
 def optimlab_epoch(job: Job, x: Any, y: Any, engine: str) -> Turn:

@@ -16,7 +16,7 @@ from .rule_steps import COPY
 
 
 def show(console: Console, report: dict[str, Any]) -> None:
-    console.print(f"\nmeasured {report['date']}, {report['rounds']} rounds", highlight=False)
+    console.print(f"\nmeasured {report['date']}, {report['rounds']} rounds, {report['clock']}", highlight=False)
     all_conditions = [run["conditions"] for run in report["runs"]]
     for name in all_conditions[0] if all_conditions else ():
         values = dict.fromkeys("none" if c[name] is None else str(c[name]) for c in all_conditions)
