@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..study.curves import Band
 from .reading import Results, Row
-from .wording import MINUS, percent, significant
+from .wording import MINUS, percent, plural, significant
 
 COLOURS = 9
 DASHES = ("", "7 2.5", "2 2.5")
@@ -31,10 +31,10 @@ class Axis(NamedTuple):
     log: bool = False
 
     def place(self, value: float) -> float:
-        """Percent of the axis' length; what lies beyond an end is drawn at it."""
+        """Percent of the axis' length; what lies beyond an end is beyond it, by one more length at most."""
         low, high = (math.log10(v) if self.log else v for v in (self.low, self.high))
-        at = (math.log10(max(value, self.low)) if self.log else value) - low
-        return round(min(100.0, max(0.0, 100 * at / (high - low))), 2)
+        at = math.log10(value) if self.log and value > 0 else -math.inf if self.log else value
+        return round(min(200.0, max(-100.0, 100 * (at - low) / (high - low))), 2)
 
     def ticks(self, most: int = 5) -> list[float]:
         """Round values inside, at most so many.
@@ -176,15 +176,10 @@ class Times(NamedTuple):
     seconds: Axis
 
     def ticks(self) -> dict[str, list[tuple[float, str]]]:
-        """Of both, labelled; the last carries the unit."""
-        found = {}
-        for name, axis, unit in (("epochs", self.epochs, " ep."), ("seconds", self.seconds, " s")):
-            values = [v for v in axis.ticks(4) if name == "seconds" or v == int(v)]
-            labels = [f"{v:g}" for v in values]
-            found[name] = [(axis.place(v), t) for v, t in zip(values, labels, strict=True)]
-            if labels:
-                found[name][-1] = (found[name][-1][0], labels[-1] + unit)
-        return found
+        """Of both, labelled; an epoch is a whole number."""
+        whole = [v for v in self.epochs.ticks(4) if v == int(v)]
+        found = (("epochs", self.epochs, whole), ("seconds", self.seconds, self.seconds.ticks(4)))
+        return {name: [(axis.place(v), f"{v:g}") for v in values] for name, axis, values in found}
 
 
 def times(results: Results) -> Times:
@@ -213,12 +208,12 @@ def _say(median: float, low: float, high: float) -> str:
 
 
 def _say_percent(median: float, low: float, high: float) -> str:
-    return f"{percent(median)} % ({percent(low)} to {percent(high)})"
+    return f"{percent(median)}% ({percent(low)} to {percent(high)})"
 
 
 def loss_panel(results: Results, axes: Times) -> Panel:
     """Training loss of all optimizers, each line labelled at its end."""
-    shown = [(k, row) for k, row in enumerate(results.rows) if row.curves["train_loss"].median and leading(results, row)]
+    shown = [(k, row) for k, row in enumerate(results.rows) if row.curves["train_loss"].median and row.kind == "tuned"]
     y = log_axis(v for _, row in shown for values in row.curves["train_loss"] for v in values)
     placed = {k: place(row, row.curves["train_loss"], axes, y, _say) for k, row in shown}
     height = max(360, LABEL * len(shown) + 24)
@@ -227,25 +222,21 @@ def loss_panel(results: Results, axes: Times) -> Panel:
         View(
             kind,
             ticks[kind],
-            [Path("band", area(c.x[kind], c.low, c.high), k, style(k)[0]) for k, c in placed.items()]
+            [Path("lead", f"M{c.x[kind][-1]:g} {100 - c.median[-1]:g}H100", k) for k, c in placed.items()]
+            + [Path("band", area(c.x[kind], c.low, c.high), k, style(k)[0]) for k, c in placed.items()]
             + [Path("line", line(c.x[kind], c.median), k, *style(k)) for k, c in placed.items()],
         )
         for kind in ticks
     ]
     return Panel(
         title="",
-        note="training loss (cross-entropy, nats)",
+        note="",
         height=height,
         y_ticks=[(y.place(v), f"{v:g}") for v in y.ticks()],
         views=views,
         series=[Series(k, c.x, c.median, c.text) for k, c in placed.items()],
         labels=_apart([(k, f"{row.label} {significant(row.lr)}", placed[k].median[-1]) for k, row in shown], height),
     )
-
-
-def leading(results: Results, row: Row) -> bool:
-    """Whether a row has a line of its own among all, and a panel of its own: an untuned one only where none is tuned."""
-    return row.tuned or not results.tuned
 
 
 def _apart(ends: list[tuple[int, str, float]], height: int) -> list[Label]:
@@ -265,11 +256,11 @@ def _apart(ends: list[tuple[int, str, float]], height: int) -> list[Label]:
 
 
 def accuracy_panels(results: Results, axes: Times) -> tuple[list[Panel], dict[str, list[Path]]]:
-    """Validation accuracy, a panel an optimizer: its median and range, its untuned default, the target.
+    """Validation accuracy, a panel a contender: its median and range, the same untuned or searched, the target.
 
     Also the lines of all, by axis, to be drawn behind each panel.
     """
-    shown = [(k, row) for k, row in enumerate(results.rows) if leading(results, row)]
+    shown = [(k, row) for k, row in enumerate(results.rows) if row.kind == "tuned"]
     ends = [row.curves["val_accuracy"].median[-1] for _, row in shown if row.curves["val_accuracy"].median]
     y = Axis(max(0.0, min(0.8, results.target - 0.05, *(e - 0.05 for e in ends))), 1.0)
     curves = {k: place(r, r.curves["val_accuracy"], axes, y, _say_percent) for k, r in enumerate(results.rows)}
@@ -281,32 +272,30 @@ def accuracy_panels(results: Results, axes: Times) -> tuple[list[Panel], dict[st
     panels = []
     for k, row in shown:
         own = curves[k]
-        untuned = [j for j, other in enumerate(results.rows) if row.tuned and _default_of(other, row)]
+        beside = [j for j, other in enumerate(results.rows) if other.contender == row.contender and j != k]
         views = []
         for kind in ticks:
             paths = [Path("target", f"M0 {100 - y.place(results.target):g}H100")]
-            paths += [Path("default", line(curves[j].x[kind], curves[j].median), j) for j in untuned]
+            paths += [Path(results.rows[j].kind, line(curves[j].x[kind], curves[j].median), j) for j in beside]
             paths += [Path("band", area(own.x[kind], own.low, own.high), k)]
             paths += [Path("line", line(own.x[kind], own.median), k)]
             views.append(View(kind, ticks[kind], [p for p in paths if p.d]))
         panels.append(
             Panel(
                 title=row.label,
-                note=f"lr {significant(row.lr)}" if own.median else f"lr {significant(row.lr)}: no run finished an epoch",
+                note=f"lr {significant(row.lr)}"
+                if own.median
+                else f"lr {significant(row.lr)}: no run finished an epoch",
                 height=130,
-                y_ticks=[(y.place(v), f"{percent(v, 0)} %") for v in y.ticks(4)],
+                y_ticks=[(y.place(v), f"{percent(v, 0)}%") for v in y.ticks(4)],
                 views=views,
                 series=[
-                    Series(j, curves[j].x, curves[j].median, curves[j].text) for j in [k, *untuned] if curves[j].median
+                    Series(j, curves[j].x, curves[j].median, curves[j].text) for j in [k, *beside] if curves[j].median
                 ],
                 row=k,
             )
         )
     return panels, behind
-
-
-def _default_of(row: Row, tuned: Row) -> bool:
-    return not row.tuned and (row.optimizer, row.convention) == (tuned.optimizer, tuned.convention)
 
 
 def sensitivity_panels(results: Results) -> tuple[list[Panel], dict[str, list[Path]]]:
@@ -337,7 +326,7 @@ def sensitivity_panels(results: Results) -> tuple[list[Panel], dict[str, list[Pa
                 title=row.label,
                 note=f"best at {significant(row.lr)}",
                 height=130,
-                y_ticks=[(y.place(v), f"{percent(v, 0)} %") for v in (0.0, 0.5, 1.0)],
+                y_ticks=[(y.place(v), f"{percent(v, 0)}%") for v in (0.0, 0.5, 1.0)],
                 views=[View("rates", ticks, [p for p in paths if p.d])],
                 series=[Series(k, {"rates": places}, medians, [_rate_text(r.lr, r.scores, r.median) for r in rates])],
                 row=k,
@@ -349,7 +338,7 @@ def sensitivity_panels(results: Results) -> tuple[list[Panel], dict[str, list[Pa
 
 def _rate_text(lr: float, scores: list[float | None], median: float) -> str:
     whole = [percent(s, 1) for s in scores if s is not None]
-    said = f"lr {significant(lr)}: median {percent(median, 1)} %"
+    said = f"lr {significant(lr)}: median {percent(median, 1)}%"
     if whole:
         said += f"; seeds {', '.join(whole)}"
     gone = len(scores) - len(whole)
@@ -368,7 +357,7 @@ USUAL = 1e-3
 
 def ratio_panels(results: Results, axes: Times) -> tuple[list[tuple[Panel, Panel]], list[str]]:
     """Update/weight ratio of each layer over the epochs, and beneath it the learning rate; also the layers' names."""
-    shown = [(k, row) for k, row in enumerate(results.rows) if leading(results, row) and row.ratios]
+    shown = [(k, row) for k, row in enumerate(results.rows) if row.kind == "tuned" and row.ratios]
     layers = list(dict.fromkeys(layer for _, row in shown for layer in row.ratios))
     y = log_axis([USUAL, *(v for _, row in shown for ratio in row.ratios.values() for v in ratio.median)])
     ticks = axes.ticks()
@@ -413,21 +402,55 @@ def _rate_panel(k: int, row: Row, axes: Times) -> Panel:
     placed = place(row, rates, axes, y, lambda rate, low, high: f"learning rate {significant(rate, 3)}")
     return Panel(
         title="",
-        note="",
+        note="learning rate",
         height=40,
         y_ticks=[(0.0, "0"), (y.place(top), significant(top))],
-        views=[View(kind, t, [Path("rate", line(placed.x[kind], placed.median), k)]) for kind, t in axes.ticks().items()],
+        views=[
+            View(kind, t, [Path("rate", line(placed.x[kind], placed.median), k)]) for kind, t in axes.ticks().items()
+        ],
         series=[Series(k, placed.x, placed.median, placed.text)],
         row=k,
     )
 
 
-def profile_panel(results: Results) -> Panel | None:
-    """Dolan and Moré's performance profile, where several problems were compared."""
-    if not results.profile:
+def budget_panel(results: Results) -> Panel | None:
+    """The best score expected after so many of the random trials, where there was a search."""
+    shown = [(k, row) for k, row in enumerate(results.rows) if row.best_after]
+    if not shown:
         return None
     names = [row.label for row in results.rows]
-    shown = [(names.index(label), steps) for label, steps in results.profile.items() if label in names and steps]
+    values = [v for _, row in shown for v in row.best_after]
+    x = Axis(0, max(len(row.best_after) for _, row in shown))
+    room = 0.05 * (max(values) - min(values)) or 0.01
+    y = Axis(min(values) - room, max(values) + room)
+    paths, series, ends = [], [], []
+    for k, row in shown:
+        own = names.index(row.contender) if row.contender in names else k
+        kept = thinned(len(row.best_after))
+        places, heights = [x.place(i + 1) for i in kept], [y.place(row.best_after[i]) for i in kept]
+        paths.append(Path("line", line(places, heights), own, *style(own)))
+        texts = [f"best of {plural(i + 1, 'trial')}: {percent(row.best_after[i])}% expected" for i in kept]
+        series.append(Series(own, {"trials": places}, heights, texts))
+        ends.append((own, row.contender, heights[-1]))
+    height = max(300, LABEL * len(shown) + 24)
+    ticks = [(x.place(v), f"{v:g}") for v in x.ticks() if v == int(v)]
+    return Panel(
+        title="",
+        note="",
+        height=height,
+        y_ticks=[(y.place(v), f"{100 * v:g}%") for v in y.ticks()],
+        views=[View("trials", ticks, paths)],
+        series=series,
+        labels=_apart(ends, height),
+    )
+
+
+def profile_panel(results: Results) -> Panel | None:
+    """Dolan and Moré's performance profile, where several problems were compared."""
+    if results.profile is None:
+        return None
+    names = [row.label for row in results.rows]
+    shown = [(names.index(label), steps) for label, steps in results.profile.curves.items() if label in names and steps]
     x = Axis(1.0, max(2.0, *(f for _, steps in shown for f, _ in steps)) * 1.05, log=True)
     y = Axis(0.0, 1.04)
     paths, series, ends = [], [], []
@@ -436,15 +459,15 @@ def profile_panel(results: Results) -> Panel | None:
         stairs = [f"M{places[0][0]:g} {100 - places[0][1]:g}"]
         stairs += [f"H{a:g}V{100 - b:g}" for a, b in places[1:]]
         paths.append(Path("line", "".join(stairs) + "H100", k, *style(k)))
-        texts = [f"within a factor {significant(f, 3)} of the best: {percent(s, 0)} % of the problems" for f, s in steps]
+        texts = [f"within a factor {significant(f, 3)} of the best: {percent(s, 0)}% of the problems" for f, s in steps]
         series.append(Series(k, {"factors": [a for a, _ in places]}, [b for _, b in places], texts))
         ends.append((k, results.rows[k].label, places[-1][1]))
     height = max(300, LABEL * len(shown) + 24)
     return Panel(
         title="",
-        note="share of problems solved",
+        note="",
         height=height,
-        y_ticks=[(y.place(v), f"{percent(v, 0)} %") for v in y.ticks()],
+        y_ticks=[(y.place(v), f"{percent(v, 0)}%") for v in y.ticks()],
         views=[View("factors", [(x.place(v), f"{v:g}×") for v in x.ticks()], paths)],
         series=series,
         labels=_apart(ends, height),
@@ -462,11 +485,13 @@ class Forest(NamedTuple):
 def forest(results: Results) -> Forest:
     """The interval of each row's paired difference in test accuracy.
 
-    The axis is made for the tuned rows; an untuned one, which may lie far off, ends at its edge.
+    The axis is made for the tuned rows; an untuned one may lie beyond it.
     """
-    spans = [row.test_difference for row in results.tuned or results.rows]
+    spans = [row.test_difference for row in results.tuned]
     low, high = min(0.0, *(s.low for s in spans)), max(0.0, *(s.high for s in spans))
     room = 0.06 * (high - low) or 0.01
     axis = Axis(low - room, high + room)
-    marks = [(axis.place(d.low), axis.place(d.mean), axis.place(d.high)) for d in (r.test_difference for r in results.rows)]
+    marks = [
+        (axis.place(d.low), axis.place(d.mean), axis.place(d.high)) for d in (r.test_difference for r in results.rows)
+    ]
     return Forest(axis.place(0.0), [(axis.place(v), f"{100 * v:g}".replace("-", MINUS)) for v in axis.ticks(3)], marks)

@@ -12,9 +12,15 @@ from typing import Any
 
 from ..files import write_atomically
 from . import figures, table, wording
-from .reading import Results, read_results
+from .reading import KINDS, Results, read_results
+from .reproduction import recipe
 
 FILE = "report.html"
+GROUPS = {
+    "tuned": "Each at its best learning rate",
+    "default": "The same untuned, at the default rate",
+    "searched": "The same at the best of the random settings of all hyperparameters",
+}
 
 
 def write_report(folder: str | Path) -> Path:
@@ -64,20 +70,19 @@ def _parts(results: Results) -> dict[str, Any]:
     sensitivity, behind_sensitivity = figures.sensitivity_panels(results)
     ratios, layers = figures.ratio_panels(results, axes)
     loss, profile = figures.loss_panel(results, axes), figures.profile_panel(results)
-    panels = [loss, *accuracy, *(panel for pair in ratios for panel in pair), *sensitivity, *([profile] if profile else [])]
+    budget = figures.budget_panel(results)
+    panels = [loss, *accuracy, *(panel for pair in ratios for panel in pair), *sensitivity]
+    panels += [panel for panel in (budget, profile) if panel is not None]
     for key, panel in enumerate(panels):
         panel.key = key
-    rows = list(enumerate(results.rows))
     return {
         "columns": table.columns(results),
         "groups": [
-            (name, table.ranked(members))
-            for name, members in (
-                ("Tuned", [(k, row) for k, row in rows if row.tuned]),
-                ("Untuned: the default learning rate", [(k, row) for k, row in rows if not row.tuned]),
-            )
-            if members
+            (GROUPS[kind], [(k, results.rows[k]) for k in results.order if results.rows[k].kind == kind])
+            for kind in KINDS
+            if any(row.kind == kind for row in results.rows)
         ],
+        "kinds": {row.kind for row in results.rows},
         "style": _styles(results),
         "forest": figures.forest(results),
         "facts": wording.facts(results),
@@ -88,6 +93,7 @@ def _parts(results: Results) -> dict[str, Any]:
         "behind": {"accuracy": behind_accuracy, "sensitivity": behind_sensitivity},
         "ratios": ratios,
         "layers": [(name, *figures.style(k)) for k, name in enumerate(layers)],
+        "budget": budget,
         "profile": profile,
         "points": {
             "names": [row.label for row in results.rows],
@@ -95,13 +101,14 @@ def _parts(results: Results) -> dict[str, Any]:
         },
         "quantile": _quantile(results.seeds),
         "settings": _settings(results.summary),
+        "recipe": recipe(results.summary["study"]),
         "exact": json.dumps(results.summary["study"], indent=1, ensure_ascii=False),
     }
 
 
 def _styles(results: Results) -> dict[int, tuple[int, str]]:
     """Colour and dashes of each row that has a line of its own."""
-    return {k: figures.style(k) for k, row in enumerate(results.rows) if figures.leading(results, row)}
+    return {k: figures.style(k) for k, row in enumerate(results.rows) if row.kind == "tuned"}
 
 
 def _quantile(seeds: int) -> float:
@@ -113,13 +120,17 @@ def _quantile(seeds: int) -> float:
 def _settings(summary: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """What the results depend on, as headings with names and values."""
     study = summary["study"]
+    protocol = {name: value for name, value in study.items() if name not in ("problem", "optimizers")}
     parts = {
         "Problem": study["problem"],
-        "Protocol": {"protocol": summary["protocol"], **{k: v for k, v in study.items() if k not in ("problem", "optimizers")}},
+        "Protocol": {"protocol": summary["protocol"], **protocol},
         "Versions": summary["versions"],
         "Machine": summary["host"],
     }
-    return [(heading, [(name.replace("_", " "), _shown(v)) for name, v in part.items()]) for heading, part in parts.items()]
+    return [
+        (heading, [(name.replace("_", " "), _shown(value)) for name, value in part.items()])
+        for heading, part in parts.items()
+    ]
 
 
 def _shown(value: Any) -> str:

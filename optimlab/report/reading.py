@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, number
+from ..errors import InputError, count, number
 from ..study.curves import Band, band
 from ..study.statistics import Interval
+from ..study.summary import ranked
 
 SUMMARY, RUNS = "summary.json", "runs.jsonl"
 CURVES = ("train_loss", "val_accuracy", "lr")
+KINDS = ("tuned", "default", "searched")
 
 
 @dataclass(frozen=True)
@@ -26,18 +29,17 @@ class Rate:
 
 @dataclass(frozen=True)
 class Row:
-    """One optimizer of the comparison; the names are those of ``summary.json``.
+    """One row of the comparison; the names are those of ``summary.json``.
 
-    ``curves`` holds the bands over the confirmation seeds: of the quantities in ``CURVES``, of the time passed since
-    the start (``"seconds"``), and in ``ratios`` of each layer's update/weight ratio.
+    ``contender`` is the label without the ``kind``, which is ``"tuned"``, ``"default"`` (the untuned rate) or
+    ``"searched"`` (the best random setting). ``curves`` holds the bands over the confirmation seeds: of the quantities
+    in ``CURVES`` and of the time passed since the start (``"seconds"``); ``ratios`` each layer's update/weight ratio.
     """
 
     label: str
-    optimizer: str
-    convention: str
-    tuned: bool
+    contender: str
+    kind: str
     lr: float
-    hyperparameters: dict[str, float]
     trials: int
     at_edge: bool
     val_accuracy: Interval
@@ -48,16 +50,25 @@ class Row:
     hits: int
     runs: int
     speed: str | None
-    epochs_difference: Interval | None
     seconds_to_target: float | None
     microseconds_per_step: float | None
     state_bytes_per_parameter: float
-    usable_decades: float
+    usable_decades: float | None
     diverged_share: float
     errors: list[str]
     sensitivity: list[Rate]
+    best_after: list[float]
     curves: dict[str, Band] = field(default_factory=dict)
     ratios: dict[str, Band] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The performance profile over several problems: of each contender, (factor, share) where the share rises."""
+
+    problems: list[str]
+    cost: str
+    curves: dict[str, list[tuple[float, float]]]
 
 
 @dataclass(frozen=True)
@@ -66,18 +77,23 @@ class Results:
 
     summary: dict[str, Any]
     data: str
+    protocol: str
+    made: datetime
     target: float
     epochs: int
     seeds: int
     verdict: list[str]
     reference: str
+    fastest: str
     rows: list[Row]
-    profile: dict[str, list[tuple[float, float]]]
+    order: list[int]
+    """The places of the rows, fewest epochs to the target first."""
+    profile: Profile | None
 
     @property
     def tuned(self) -> list[Row]:
-        """The rows whose learning rate was tuned."""
-        return [row for row in self.rows if row.tuned]
+        """The rows at the tuned rate, one for each contender."""
+        return [row for row in self.rows if row.kind == "tuned"]
 
 
 def read_results(folder: str | Path) -> Results:
@@ -135,51 +151,60 @@ def _runs(path: Path) -> list[dict[str, Any]]:
 
 
 def _results(summary: dict[str, Any], runs: list[dict[str, Any]]) -> Results:
-    study = summary["study"]
-    seeds = list(study["confirmation_seeds"])
+    study, table = summary["study"], summary["optimizers"]
+    seeds = study["confirmation_seeds"]
+    contenders = {_string("label", c["label"]): c for c in study["optimizers"]}
     here = [r for r in runs if r["run"]["problem"] == study["problem"] and r["run"]["seed"] in seeds]
-    rows = [_row(raw, here) for raw in summary["optimizers"]]
-    labels = [row.label for row in rows]
-    if not rows or len(set(labels)) < len(labels):
-        raise InputError("it must name at least one optimizer, and none twice")
-    profile = summary["profile"] or {}
+    rows = [_row(raw, contenders, here) for raw in table]
+    places = {row.label: k for k, row in enumerate(rows)}
+    if not any(row.kind == "tuned" for row in rows) or len(places) < len(rows):
+        raise InputError("it must name at least one tuned optimizer, and none twice")
     results = Results(
         summary=summary,
         data=_string("data", summary["data"]),
-        target=number("target", study["problem"]["target"]),
-        epochs=int(number("epochs", study["problem"]["epochs"], low=1)),
+        protocol=_string("protocol", summary["protocol"]),
+        made=datetime.fromisoformat(summary["made"]).astimezone(UTC),
+        target=number("target", study["problem"]["target"], low=0, below=1.0001),
+        epochs=count("epochs", study["problem"]["epochs"]),
         seeds=len(seeds),
         verdict=[_string("verdict", sentence) for sentence in summary["verdict"]],
         reference=_string("reference", summary["reference"]),
+        fastest=_string("speed_reference", table[0]["speed_reference"]),
         rows=rows,
-        profile={
-            label: [(number("factor", f, low=1), number("share", s, low=0)) for f, s in steps]
-            for label, steps in profile.items()
-        },
+        order=[places[raw["label"]] for raw in ranked(table)],
+        profile=None if summary["profile"] is None else _profile(summary["profile"]),
     )
-    if results.reference not in labels:
-        raise InputError(f"the reference {results.reference!r} is none of its optimizers")
+    if results.reference not in places or results.fastest not in places:
+        raise InputError(f"{results.reference!r} or {results.fastest!r} is none of its optimizers")
     return results
 
 
-def _row(raw: dict[str, Any], runs: list[dict[str, Any]]) -> Row:
+def _profile(raw: dict[str, Any]) -> Profile:
+    curves = {
+        _string("label", label): [(number("factor", f, low=1), number("share", s, low=0)) for f, s in steps]
+        for label, steps in raw["curves"].items()
+    }
+    return Profile([_string("problem", name) for name in raw["problems"]], _string("cost", raw["cost"]), curves)
+
+
+def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, Any]]) -> Row:
+    kind, label = _string("kind", raw["kind"]), _string("label", raw["label"])
+    if kind not in KINDS:
+        raise InputError(f"{label}: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    contender = label.removesuffix(f", {kind}")
+
     def optional(name: str) -> float | None:
         return None if raw[name] is None else number(name, raw[name], low=0)
 
-    def own(run: dict[str, Any]) -> bool:
-        return all(run[name] == raw[name] for name in ("optimizer", "convention", "lr", "hyperparameters"))
-
-    mine = [r["curves"] for r in runs if own(r["run"])]
+    mine = [r["curves"] for r in runs if _belongs(r["run"], raw, contenders[contender])]
     curves = {name: band([c[name] for c in mine]) for name in CURVES}
     curves["seconds"] = band([_passed(c["seconds"]) for c in mine])
     layers = list(mine[0].get("update_ratio") or {}) if mine else []
     return Row(
-        label=_string("label", raw["label"]),
-        optimizer=_string("optimizer", raw["optimizer"]),
-        convention=_string("convention", raw["convention"]),
-        tuned=_truth("tuned", raw["tuned"]),
+        label=label,
+        contender=contender,
+        kind=kind,
         lr=number("lr", raw["lr"], positive=True),
-        hyperparameters={_string("name", k): number(k, v) for k, v in raw["hyperparameters"].items()},
         trials=int(number("trials", raw["trials"], low=0)),
         at_edge=_truth("at_edge", raw["at_edge"]),
         val_accuracy=_interval("val_accuracy", raw["val_accuracy"]),
@@ -190,11 +215,10 @@ def _row(raw: dict[str, Any], runs: list[dict[str, Any]]) -> Row:
         hits=int(number("hits", raw["hits"], low=0)),
         runs=int(number("runs", raw["runs"], low=0)),
         speed=None if raw["speed"] is None else _string("speed", raw["speed"]),
-        epochs_difference=_interval("epochs_difference", raw["epochs_difference"]) if raw["epochs_difference"] else None,
         seconds_to_target=optional("seconds_to_target"),
         microseconds_per_step=optional("microseconds_per_step"),
         state_bytes_per_parameter=number("state_bytes_per_parameter", raw["state_bytes_per_parameter"], low=0),
-        usable_decades=number("usable_decades", raw["usable_decades"], low=0),
+        usable_decades=optional("usable_decades"),
         diverged_share=number("diverged_share", raw["diverged_share"], low=0),
         errors=[_string("error", text) for text in raw["errors"]],
         sensitivity=[
@@ -203,11 +227,21 @@ def _row(raw: dict[str, Any], runs: list[dict[str, Any]]) -> Row:
                 [None if v is None else number("val_accuracy", v, low=0, below=1.0001) for v in one["val_accuracy"]],
                 number("median", one["median"], low=0, below=1.0001),
             )
-            for one in raw["sensitivity"] or []
+            for one in raw["sensitivity"]
         ],
+        best_after=[number("best_after", v, low=0, below=1.0001) for v in raw["best_after"] or []],
         curves=curves,
         ratios={_string("layer", name): band([c["update_ratio"][name] for c in mine]) for name in layers},
     )
+
+
+def _belongs(run: dict[str, Any], row: dict[str, Any], contender: dict[str, Any]) -> bool:
+    """Whether a confirmation run is one of a row's: the same contender at the same setting."""
+    if run["lr"] != row["lr"] or any(run.get(k) != contender.get(k) for k in ("optimizer", "convention", "rule")):
+        return False
+    if row["kind"] == "searched":
+        return all(row["hyperparameters"][name] == value for name, value in run["hyperparameters"].items())
+    return bool(run["hyperparameters"] == contender["hyperparameters"])
 
 
 def _interval(name: str, raw: dict[str, Any]) -> Interval:

@@ -57,6 +57,7 @@
     const chosen = document.getElementById("by-seconds").checked ? "seconds" : "epochs";
     return series.x[chosen] ?? Object.values(series.x)[0];
   };
+  const inside = percent => Math.min(100, Math.max(0, percent));
   const hide = () => {
     tip.hidden = true;
     marker.remove();
@@ -64,8 +65,8 @@
   };
   const show = (box, series, k) => {
     box.append(marker);
-    marker.style.left = `${across(series)[k]}%`;
-    marker.style.bottom = `${series.y[k]}%`;
+    marker.style.left = `${inside(across(series)[k])}%`;
+    marker.style.bottom = `${inside(series.y[k])}%`;
     tip.textContent = `${names[series.row]}, ${series.text[k]}`;
     tip.hidden = false;
     const at = marker.getBoundingClientRect(), size = tip.getBoundingClientRect();
@@ -80,7 +81,7 @@
     let found = null;
     for (const [s, series] of panels[box.dataset.points].entries()) {
       across(series).forEach((at, k) => {
-        const right = x + at / 100 * width - event.clientX, up = y + (1 - series.y[k] / 100) * height - event.clientY;
+        const right = x + inside(at) / 100 * width - event.clientX, up = y + (1 - inside(series.y[k]) / 100) * height - event.clientY;
         const distance = right * right + up * up;
         if (!found || distance < found.distance) found = {distance, s, k};
       });

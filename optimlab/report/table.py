@@ -29,9 +29,11 @@ class Column(NamedTuple):
 
 def columns(results: Results) -> list[Column]:
     """Every column but the first, the optimizer's name."""
-    goal = f"{percent(results.target, 0)} %"
+    goal = f"{percent(results.target, 0)}%"
     slow = max((row.microseconds_per_step or 0.0 for row in results.rows), default=0.0) >= 1000
     scale, unit = (1e-3, "ms") if slow else (1.0, "µs")
+    long = max((row.seconds_to_target or 0.0 for row in results.rows), default=0.0) >= 1
+    brief, brief_unit = (1.0, "s") if long else (1e3, "ms")
 
     def difference(row: Row) -> Cell:
         shown = "0" if row.label == results.reference else points(row.test_difference.mean)
@@ -39,8 +41,7 @@ def columns(results: Results) -> list[Column]:
 
     def target(row: Row) -> Cell:
         shown = "missed" if row.epochs_to_target is None else f"{row.epochs_to_target:g}"
-        told = row.speed if row.label != results.reference else None
-        return Cell(shown, row.epochs_to_target, f"({row.hits}/{row.runs})" + (f" {told}" if told else ""))
+        return Cell(shown, row.epochs_to_target, f"({row.hits}/{row.runs})" + (f" {row.speed}" if row.speed else ""))
 
     def step(row: Row) -> Cell:
         if row.microseconds_per_step is None:
@@ -48,10 +49,15 @@ def columns(results: Results) -> list[Column]:
         return Cell(significant(scale * row.microseconds_per_step, 3), row.microseconds_per_step)
 
     def seconds(row: Row) -> Cell:
-        return Cell("–", None) if row.seconds_to_target is None else _number(row.seconds_to_target)
+        if row.seconds_to_target is None:
+            return Cell("–", None)
+        return Cell(significant(brief * row.seconds_to_target, 3), row.seconds_to_target)
 
     def rate(row: Row) -> Cell:
         return Cell(significant(row.lr), row.lr, "at the edge" if row.at_edge else "")
+
+    def usable(row: Row) -> Cell:
+        return Cell("–", None) if row.usable_decades is None else Cell(f"{row.usable_decades:.1f}", row.usable_decades)
 
     def failed(row: Row) -> Cell:
         errors = len(row.errors)
@@ -59,38 +65,44 @@ def columns(results: Results) -> list[Column]:
 
     seeds = plural(results.seeds, "fresh seed")
     return [
-        Column("lr", "learning rate", "", "the rate with the best median validation accuracy on the grid", rate),
+        Column(
+            "lr",
+            "learning rate",
+            "",
+            "the rate with the best median validation accuracy of the tuning seeds; untuned: the default",
+            rate,
+        ),
         Column("trials", "trials", "", "runs the rate was chosen with", lambda r: Cell(str(r.trials), r.trials)),
         Column(
             "val_accuracy",
             "validation accuracy",
             "%",
-            f"mean over {seeds} with its 95 % interval",
+            f"mean over {seeds} with its 95% interval",
             lambda r: Cell(with_half(r.val_accuracy), r.val_accuracy.mean),
         ),
         Column(
             "test_accuracy",
             "test accuracy",
             "%",
-            f"at the epoch with the best validation accuracy; mean over {seeds} with its 95 % interval",
+            f"at the epoch with the best validation accuracy; mean over {seeds} with its 95% interval",
             lambda r: Cell(with_half(r.test_accuracy), r.test_accuracy.mean),
         ),
         Column(
             "test_difference",
             f"test against {results.reference}",
             "points",
-            "mean of the differences seed by seed, and its 95 % interval; tied where that holds zero",
+            "mean of the differences seed by seed, and its 95% interval; tied where that holds zero",
             difference,
         ),
         Column(
             "epochs_to_target",
             f"epochs to {goal}",
             "",
-            f"median of the first epoch with {goal} validation accuracy (how many runs got there), "
-            f"and whether that is faster than {results.reference} beyond chance",
+            f"median of the first epoch with {goal} validation accuracy (how many runs got there); slower, where the "
+            f"95% interval of the paired difference to {results.fastest} lies above zero, else tied",
             target,
         ),
-        Column("seconds_to_target", f"time to {goal}", "s", "median training time, evaluation excluded", seconds),
+        Column("seconds_to_target", f"time to {goal}", brief_unit, "median time, evaluation excluded", seconds),
         Column("microseconds_per_step", "a step", unit, "time of one training step, evaluation excluded", step),
         Column(
             "state_bytes_per_parameter",
@@ -104,18 +116,19 @@ def columns(results: Results) -> list[Column]:
             "usable rates",
             "decades",
             f"width of the range of rates around the best that keep {goal}",
-            lambda r: Cell(f"{r.usable_decades:.1f}", r.usable_decades) if r.tuned else Cell("–", None),
+            lambda r: (
+                Cell("–", None) if r.usable_decades is None else Cell(f"{r.usable_decades:.1f}", r.usable_decades)
+            ),
         ),
-        Column("diverged_share", "diverged", "%", "share of the runs while tuning", failed),
+        Column(
+            "diverged_share",
+            "diverged",
+            "%",
+            "share of the runs while tuning; untuned: of its own runs",
+            failed,
+        ),
     ]
 
 
 def _number(value: float) -> Cell:
     return Cell(significant(value, 3), value)
-
-
-def ranked(rows: list[tuple[int, Row]]) -> list[tuple[int, Row]]:
-    """The rows with their places: fewest epochs to the target first, then the higher test accuracy; misses last."""
-    return sorted(
-        rows, key=lambda r: (r[1].epochs_to_target is None, r[1].epochs_to_target or 0.0, -r[1].test_accuracy.mean)
-    )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ..study.statistics import Interval
+from ..study.summary import listed
 from .reading import Results, Row
 
 MINUS = "−"
@@ -20,12 +19,13 @@ def percent(share: float, digits: int = 2) -> str:
 
 
 def with_half(interval: Interval) -> str:
-    """A mean with half the width of its interval, in percent.
+    """A mean with half the width of its interval, in percent, with as many decimals as that leaves a meaning to.
 
-    >>> with_half(Interval(0.9, 0.88, 0.92))
-    '90.00 ± 2.00'
+    >>> with_half(Interval(0.9, 0.891, 0.909)), with_half(Interval(0.9, 0.88, 0.92))
+    ('90.00 ± 0.90', '90.0 ± 2.0')
     """
-    return f"{percent(interval.mean)} ± {percent(interval.half)}"
+    digits = 2 if interval.half < 0.01 else 1
+    return f"{percent(interval.mean, digits)} ± {percent(interval.half, digits)}"
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -60,14 +60,6 @@ def plural(count: float, noun: str) -> str:
     return f"{count:g} {noun}" + ("" if count == 1 else "s")
 
 
-def listed(names: Sequence[str]) -> str:
-    """
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def standing(row: Row, results: Results) -> str:
     """How a row stands to the reference in test accuracy."""
     if row.label == results.reference:
@@ -79,45 +71,53 @@ def standing(row: Row, results: Results) -> str:
 
 def facts(results: Results) -> list[tuple[str, str, str]]:
     """Who, by how much, how sure, how fast: each a heading, an answer and what it rests on."""
-    rows = results.tuned or results.rows
+    rows = results.tuned
     best = next(row for row in results.rows if row.label == results.reference)
-    found = [("Best", best.label, f"highest mean validation accuracy: {with_half(best.val_accuracy)} %")]
+    found = [("Best", best.label, f"highest mean validation accuracy, {with_half(best.val_accuracy)}%")]
     others = [row for row in rows if row is not best]
     if others:
-        low = min(others, key=lambda r: r.test_difference.mean)
-        high = max(others, key=lambda r: r.test_difference.mean)
-        gaps = [points(r.test_difference.mean) for r in ((low, high) if low is not high else (low,))]
-        found.append(
-            (
-                "By how much",
-                f"{' to '.join(gaps)} points",
-                "the other's test accuracy against it"
-                if low is high
-                else f"the others' test accuracy against it, from {low.label} to {high.label}",
-            )
-        )
-        ties = [row for row in others if row.tied]
-        found.append(
-            (
-                "How sure",
-                f"{len(ties)} of {len(others)} tied with it",
-                f"95 % intervals of the paired difference, {plural(results.seeds, 'seed')}",
-            )
-        )
-    reached = [row for row in rows if row.epochs_to_target is not None]
-    goal = f"{percent(results.target, 0)} % validation accuracy"
-    if reached:
-        first = min(row.epochs_to_target or 0.0 for row in reached)
-        names = [row.label for row in reached if row.epochs_to_target == first]
-        found.append((f"First to {percent(results.target, 0)} %", listed(names), f"{plural(first, 'epoch')}, median"))
+        found += [("By how much", *_margin(others)), ("How sure", *_certainty(results, others))]
+    fastest = next(row for row in results.rows if row.label == results.fastest)
+    goal = f"First to {percent(results.target, 0)}%"
+    if fastest.epochs_to_target is None:
+        found.append((goal, "none", "no optimizer reached this validation accuracy in most of its runs"))
     else:
-        found.append(("First to the target", "none", f"no optimizer reached {goal} in most of its runs"))
+        tied = [row.label for row in rows if row.speed == "tied"]
+        basis = f"{plural(fastest.epochs_to_target, 'epoch')} in the median" + (
+            f"; tied: {listed(tied)}" if tied else ""
+        )
+        found.append((goal, fastest.label, basis))
     return found
+
+
+def _margin(others: list[Row]) -> tuple[str, str]:
+    """How far the others' test accuracy lies from the reference's."""
+    low = min(others, key=lambda row: row.test_difference.mean)
+    high = max(others, key=lambda row: row.test_difference.mean)
+    worst, next_best = low.test_difference.mean, high.test_difference.mean
+    if next_best <= 0:
+        ahead = list(dict.fromkeys(f"{-100 * gap:.2f}" for gap in (next_best, worst)))
+        whom = f"of {low.label}" if low is high else f"of the others: least of {high.label}, most of {low.label}"
+        return f"{' to '.join(ahead)} points", f"of test accuracy ahead {whom}"
+    return (
+        f"{points(worst)} to {points(next_best)} points" if low is not high else f"{points(worst)} points",
+        "test accuracy of " + (low.label if low is high else f"the others against it, {low.label} to {high.label}"),
+    )
+
+
+def _certainty(results: Results, others: list[Row]) -> tuple[str, str]:
+    """How many of the differences in test accuracy are beyond chance."""
+    counts = {
+        word: sum(standing(row, results) == name for row in others)
+        for word, name in (("ahead of", "lower"), ("tied with", "tied"), ("behind", "higher"))
+    }
+    said = ", ".join(f"{word} {n}" for word, n in counts.items() if n)
+    return said, f"in test accuracy, by the 95% interval of the paired difference over {plural(results.seeds, 'seed')}"
 
 
 def loss_by_epochs(results: Results) -> str:
     """What the loss curves show at their end."""
-    ends = {row.label: row.curves["train_loss"].median for row in results.tuned or results.rows}
+    ends = {row.label: row.curves["train_loss"].median for row in results.tuned}
     whole = {name: median[-1] for name, median in ends.items() if len(median) == results.epochs}
     said = []
     if len(whole) > 1:
@@ -128,7 +128,9 @@ def loss_by_epochs(results: Results) -> str:
         )
     elif whole:
         [(name, end)] = whole.items()
-        said.append(f"After {plural(results.epochs, 'epoch')} {name} had a training loss of {significant(end)} (median).")
+        said.append(
+            f"After {plural(results.epochs, 'epoch')} {name} had a training loss of {significant(end)} (median)."
+        )
     short = [name for name, median in ends.items() if len(median) < results.epochs]
     if short:
         said.append(f"Not every run of {listed(short)} finished: a curve ends where the first of its runs diverged.")
@@ -137,7 +139,7 @@ def loss_by_epochs(results: Results) -> str:
 
 def loss_by_seconds(results: Results) -> str:
     """Who was ahead when the quickest had finished."""
-    rows = [row for row in results.tuned or results.rows if len(row.curves["train_loss"].median) == results.epochs]
+    rows = [row for row in results.tuned if len(row.curves["train_loss"].median) == results.epochs]
     if not rows:
         return loss_by_epochs(results)
     first = min(rows, key=lambda row: row.curves["seconds"].median[-1])
@@ -148,7 +150,9 @@ def loss_by_seconds(results: Results) -> str:
         return row.curves["train_loss"].median[done[-1]] if done else float("inf")
 
     ahead = min(rows, key=loss)
-    said = f"{first.label} was through its {plural(results.epochs, 'epoch')} first, after {significant(end)} s of training"
+    said = (
+        f"{first.label} was through its {plural(results.epochs, 'epoch')} first, after {significant(end)} s of training"
+    )
     if len(rows) == 1:
         return said.replace(" first,", "") + "."
     lead = "it" if ahead is first else ahead.label
@@ -157,8 +161,8 @@ def loss_by_seconds(results: Results) -> str:
 
 def accuracy_sentence(results: Results) -> str:
     """Who reached the target, and how far apart the ends lie."""
-    rows = results.tuned or results.rows
-    goal = f"{percent(results.target, 0)} %"
+    rows = results.tuned
+    goal = f"{percent(results.target, 0)}%"
     always = [row for row in rows if row.hits == row.runs]
     never = [row for row in rows if row.hits == 0]
     said = []
@@ -178,20 +182,18 @@ def accuracy_sentence(results: Results) -> str:
 
 def sensitivity_sentence(results: Results) -> str:
     """Whose rate may be missed by most, and where runs diverged."""
-    rows = [row for row in results.tuned if row.sensitivity]
-    goal = f"{percent(results.target, 0)} %"
-    wide = max(rows, key=lambda row: row.usable_decades)
-    narrow = min(rows, key=lambda row: row.usable_decades)
-    if not wide.usable_decades:
-        said = [f"No rate reached {goal} in the median of its seeds, or only one alone did."]
-    elif wide.usable_decades == narrow.usable_decades:
-        said = [f"Rates over {wide.usable_decades:.1f} decades keep {goal}, with every optimizer alike."]
+    goal = f"{percent(results.target, 0)}%"
+    widths = {row.label: f"{row.usable_decades or 0.0:.1f}" for row in results.tuned}
+    wide, narrow = (choose(widths.values(), key=float) for choose in (max, min))
+    if wide == narrow:
+        said = [f"The rates that keep {goal} span {wide} decades{' with each' if len(widths) > 1 else ''}."]
     else:
+        at_most, at_least = ([name for name, w in widths.items() if w == end] for end in (wide, narrow))
         said = [
-            f"{wide.label} forgives most: rates over {wide.usable_decades:.1f} decades keep {goal}; "
-            f"{narrow.label} forgives least, {narrow.usable_decades:.1f}."
+            f"The rates that keep {goal} span most with {listed(at_most)}, {wide} decades, "
+            f"and least with {listed(at_least)}, {narrow}."
         ]
-    diverged = [f"{row.label} ({percent(row.diverged_share, 0)} %)" for row in rows if row.diverged_share]
+    diverged = [f"{row.label} ({percent(row.diverged_share, 0)}%)" for row in results.tuned if row.diverged_share]
     said.append(f"Runs diverged with {listed(diverged)}." if diverged else "No run diverged while tuning.")
     return " ".join(said)
 
@@ -200,7 +202,7 @@ def ratio_sentence(results: Results) -> str:
     """The span of the last epoch's update/weight ratios."""
     ends = {
         (row.label, layer): ratio.median[-1]
-        for row in results.tuned or results.rows
+        for row in results.tuned
         for layer, ratio in row.ratios.items()
         if ratio.median and ratio.median[-1] > 0
     }
@@ -215,9 +217,7 @@ def ratio_sentence(results: Results) -> str:
 
 def schedule_sentence(results: Results) -> str:
     """Whether the learning rates moved."""
-    moved = [
-        row.label
-        for row in results.tuned or results.rows
-        if len(set(row.curves["lr"].median)) > 1 and row.curves["lr"].median
-    ]
-    return f"The learning rate changed during training: {listed(moved)}." if moved else "The learning rates were constant."
+    moved = [row.label for row in results.tuned if len(set(row.curves["lr"].median)) > 1 and row.curves["lr"].median]
+    return (
+        f"The learning rate changed during training: {listed(moved)}." if moved else "The learning rates were constant."
+    )
