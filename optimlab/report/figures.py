@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ..diagnostics import HEALTHY
 from ..study.curves import Band
 from .reading import Results, Row
 from .wording import MINUS, percent, plural, significant
@@ -100,10 +101,14 @@ class Series:
 
 @dataclass
 class Label:
-    """A name beside the end of a line, ``top`` pixels down; ``end`` is where the line itself ends."""
+    """A name beside the end of a line, ``top`` pixels down; ``end`` is where the line itself ends.
+
+    ``remark`` is left out where the page is narrow.
+    """
 
     row: int
     name: str
+    remark: str
     top: float
     end: float
     colour: int
@@ -184,13 +189,13 @@ class Times(NamedTuple):
 
 def times(results: Results) -> Times:
     """Axes that hold every row's training."""
-    last = max((row.curves["seconds"].median[-1] for row in results.rows if row.curves["seconds"].median), default=1.0)
+    last = max(row.seconds[-1] for row in results.rows)
     return Times(Axis(0, results.epochs), Axis(0, last or 1.0))
 
 
 def place(row: Row, band: Band, axes: Times, y: Axis, say: Callable[[float, float, float], str]) -> Curve:
     """A band in percent; ``say`` puts a point's median, lowest and highest value into words."""
-    passed = row.curves["seconds"].median
+    passed = row.seconds
     kept = thinned(min(len(band.median), len(passed)))
     median, low, high = ([y.place(values[k]) for k in kept] for values in band)
     x = {
@@ -235,14 +240,14 @@ def loss_panel(results: Results, axes: Times) -> Panel:
         y_ticks=[(y.place(v), f"{v:g}") for v in y.ticks()],
         views=views,
         series=[Series(k, c.x, c.median, c.text) for k, c in placed.items()],
-        labels=_apart([(k, f"{row.label} {significant(row.lr)}", placed[k].median[-1]) for k, row in shown], height),
+        labels=_apart([(k, row.label, significant(row.lr), placed[k].median[-1]) for k, row in shown], height),
     )
 
 
-def _apart(ends: list[tuple[int, str, float]], height: int) -> list[Label]:
+def _apart(ends: list[tuple[int, str, str, float]], height: int) -> list[Label]:
     """Labels at the heights of their lines' ends, moved apart where they would overlap."""
-    ordered = sorted(ends, key=lambda end: -end[2])
-    tops = [height * (1 - y / 100) for _, _, y in ordered]
+    ordered = sorted(ends, key=lambda end: -end[-1])
+    tops = [height * (1 - y / 100) for *_, y in ordered]
     for k in range(1, len(tops)):  # down
         tops[k] = max(tops[k], tops[k - 1] + LABEL)
     limit = height - LABEL / 2
@@ -250,8 +255,8 @@ def _apart(ends: list[tuple[int, str, float]], height: int) -> list[Label]:
         tops[k] = min(tops[k], limit)
         limit = tops[k] - LABEL
     return [
-        Label(k, name, round(top, 1), round(height * (1 - y / 100), 1), *style(k))
-        for (k, name, y), top in zip(ordered, tops, strict=True)
+        Label(k, name, remark, round(top, 1), round(height * (1 - y / 100), 1), *style(k))
+        for (k, name, remark, y), top in zip(ordered, tops, strict=True)
     ]
 
 
@@ -352,14 +357,11 @@ def _power(value: float, axis: Axis) -> str:
     return f"10{str(round(math.log10(value))).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
-USUAL = 1e-3
-
-
 def ratio_panels(results: Results, axes: Times) -> tuple[list[tuple[Panel, Panel]], list[str]]:
     """Update/weight ratio of each layer over the epochs, and beneath it the learning rate; also the layers' names."""
     shown = [(k, row) for k, row in enumerate(results.rows) if row.kind == "tuned" and row.ratios]
     layers = list(dict.fromkeys(layer for _, row in shown for layer in row.ratios))
-    y = log_axis([USUAL, *(v for _, row in shown for ratio in row.ratios.values() for v in ratio.median)])
+    y = log_axis([HEALTHY, *(v for _, row in shown for ratio in row.ratios.values() for v in ratio.median)])
     ticks = axes.ticks()
     panels = []
     for k, row in shown:
@@ -372,7 +374,7 @@ def ratio_panels(results: Results, axes: Times) -> tuple[list[tuple[Panel, Panel
                 kind,
                 ticks[kind],
                 [
-                    Path("target", f"M0 {100 - y.place(USUAL):g}H100"),
+                    Path("target", f"M0 {100 - y.place(HEALTHY):g}H100"),
                     *(
                         Path("line", line(c.x[kind], c.median), k, *style(layers.index(layer)))
                         for layer, c in placed.items()
@@ -431,7 +433,7 @@ def budget_panel(results: Results) -> Panel | None:
         paths.append(Path("line", line(places, heights), own, *style(own)))
         texts = [f"best of {plural(i + 1, 'trial')}: {percent(row.best_after[i])}% expected" for i in kept]
         series.append(Series(own, {"trials": places}, heights, texts))
-        ends.append((own, row.contender, heights[-1]))
+        ends.append((own, row.contender, "", heights[-1]))
     height = max(300, LABEL * len(shown) + 24)
     ticks = [(x.place(v), f"{v:g}") for v in x.ticks() if v == int(v)]
     return Panel(
@@ -461,7 +463,7 @@ def profile_panel(results: Results) -> Panel | None:
         paths.append(Path("line", "".join(stairs) + "H100", k, *style(k)))
         texts = [f"within a factor {significant(f, 3)} of the best: {percent(s, 0)}% of the problems" for f, s in steps]
         series.append(Series(k, {"factors": [a for a, _ in places]}, [b for _, b in places], texts))
-        ends.append((k, results.rows[k].label, places[-1][1]))
+        ends.append((k, results.rows[k].label, "", places[-1][1]))
     height = max(300, LABEL * len(shown) + 24)
     return Panel(
         title="",

@@ -32,8 +32,9 @@ class Row:
     """One row of the comparison; the names are those of ``summary.json``.
 
     ``contender`` is the label without the ``kind``, which is ``"tuned"``, ``"default"`` (the untuned rate) or
-    ``"searched"`` (the best random setting). ``curves`` holds the bands over the confirmation seeds: of the quantities
-    in ``CURVES`` and of the time passed since the start (``"seconds"``); ``ratios`` each layer's update/weight ratio.
+    ``"searched"`` (the best random setting). ``seconds`` is the time each epoch ends at, from the time of a step, which
+    is measured apart (runs that share a machine slow each other down). ``curves`` holds the bands over the confirmation
+    seeds of the quantities in ``CURVES``, ``ratios`` those of each layer's update/weight ratio.
     """
 
     label: str
@@ -58,6 +59,7 @@ class Row:
     errors: list[str]
     sensitivity: list[Rate]
     best_after: list[float]
+    seconds: list[float] = field(default_factory=list)
     curves: dict[str, Band] = field(default_factory=dict)
     ratios: dict[str, Band] = field(default_factory=dict)
 
@@ -155,7 +157,9 @@ def _results(summary: dict[str, Any], runs: list[dict[str, Any]]) -> Results:
     seeds = study["confirmation_seeds"]
     contenders = {_string("label", c["label"]): c for c in study["optimizers"]}
     here = [r for r in runs if r["run"]["problem"] == study["problem"] and r["run"]["seed"] in seeds]
-    rows = [_row(raw, contenders, here) for raw in table]
+    epochs = count("epochs", study["problem"]["epochs"])
+    steps = max((number("steps", r["steps"], low=0) for r in here), default=0.0) / epochs
+    rows = [_row(raw, contenders, here, epochs, steps) for raw in table]
     places = {row.label: k for k, row in enumerate(rows)}
     if not any(row.kind == "tuned" for row in rows) or len(places) < len(rows):
         raise InputError("it must name at least one tuned optimizer, and none twice")
@@ -165,7 +169,7 @@ def _results(summary: dict[str, Any], runs: list[dict[str, Any]]) -> Results:
         protocol=_string("protocol", summary["protocol"]),
         made=datetime.fromisoformat(summary["made"]).astimezone(UTC),
         target=number("target", study["problem"]["target"], low=0, below=1.0001),
-        epochs=count("epochs", study["problem"]["epochs"]),
+        epochs=epochs,
         seeds=len(seeds),
         verdict=[_string("verdict", sentence) for sentence in summary["verdict"]],
         reference=_string("reference", summary["reference"]),
@@ -187,7 +191,7 @@ def _profile(raw: dict[str, Any]) -> Profile:
     return Profile([_string("problem", name) for name in raw["problems"]], _string("cost", raw["cost"]), curves)
 
 
-def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, Any]]) -> Row:
+def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, Any]], epochs: int, steps: float) -> Row:
     kind, label = _string("kind", raw["kind"]), _string("label", raw["label"])
     if kind not in KINDS:
         raise InputError(f"{label}: kind must be one of {', '.join(KINDS)}, got {kind!r}")
@@ -198,7 +202,8 @@ def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, A
 
     mine = [r["curves"] for r in runs if _belongs(r["run"], raw, contenders[contender])]
     curves = {name: band([c[name] for c in mine]) for name in CURVES}
-    curves["seconds"] = band([_passed(c["seconds"]) for c in mine])
+    step = optional("microseconds_per_step")
+    seconds = [(k + 1) * steps * (step or 0.0) / 1e6 for k in range(epochs)]
     layers = list(mine[0].get("update_ratio") or {}) if mine else []
     return Row(
         label=label,
@@ -216,7 +221,7 @@ def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, A
         runs=int(number("runs", raw["runs"], low=0)),
         speed=None if raw["speed"] is None else _string("speed", raw["speed"]),
         seconds_to_target=optional("seconds_to_target"),
-        microseconds_per_step=optional("microseconds_per_step"),
+        microseconds_per_step=step,
         state_bytes_per_parameter=number("state_bytes_per_parameter", raw["state_bytes_per_parameter"], low=0),
         usable_decades=optional("usable_decades"),
         diverged_share=number("diverged_share", raw["diverged_share"], low=0),
@@ -230,6 +235,7 @@ def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, A
             for one in raw["sensitivity"]
         ],
         best_after=[number("best_after", v, low=0, below=1.0001) for v in raw["best_after"] or []],
+        seconds=seconds,
         curves=curves,
         ratios={_string("layer", name): band([c["update_ratio"][name] for c in mine]) for name in layers},
     )
@@ -249,15 +255,6 @@ def _interval(name: str, raw: dict[str, Any]) -> Interval:
     if not made.low <= made.mean <= made.high:
         raise InputError(f"{name} is no interval: {made.low} to {made.high} around {made.mean}")
     return made
-
-
-def _passed(seconds: list[float]) -> list[float]:
-    """Time since the start at the end of each epoch."""
-    total, passed = 0.0, []
-    for second in seconds:
-        total += number("seconds", second, low=0)
-        passed.append(total)
-    return passed
 
 
 def _string(name: str, value: Any) -> str:

@@ -142,11 +142,11 @@ def loss_by_seconds(results: Results) -> str:
     rows = [row for row in results.tuned if len(row.curves["train_loss"].median) == results.epochs]
     if not rows:
         return loss_by_epochs(results)
-    first = min(rows, key=lambda row: row.curves["seconds"].median[-1])
-    end = first.curves["seconds"].median[-1]
+    first = min(rows, key=lambda row: row.seconds[-1])
+    end = first.seconds[-1]
 
     def loss(row: Row) -> float:
-        done = [k for k, second in enumerate(row.curves["seconds"].median) if second <= end]
+        done = [k for k, second in enumerate(row.seconds) if second <= end]
         return row.curves["train_loss"].median[done[-1]] if done else float("inf")
 
     ahead = min(rows, key=loss)
