@@ -6,6 +6,7 @@ import re
 import shutil
 import statistics
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +18,7 @@ from optimlab.report import write_report
 from optimlab.report.reproduction import recipe
 from optimlab.study import Contender, Problem, Study, compare, read_study
 from optimlab.study.statistics import performance_profile
+from optimlab.study.study_file import FULL
 
 SMALL = Study(
     problem=Problem(hidden=(16,), epochs=4, target=0.7),
@@ -149,7 +151,7 @@ def test_remarks_tell_ties_hits_and_speed_as_the_summary_does(finished, opened):
             assert (remark == "higher") == (row["test_difference"]["low"] > 0)
     for label, _, remark, _ in cells(page, "epochs_to_target"):
         row = rows[label]
-        assert remark == f"({row['hits']}/{row['runs']})" + (f" {row['speed']}" if row["speed"] else "")
+        assert remark == f"({row['hits']}/{row['runs']})" + (f" {row['speed']}" if row["speed"] and row["hits"] else "")
     assert page.locator("tr.untuned").count() == 3
 
 
@@ -199,24 +201,24 @@ def test_the_forest_draws_the_intervals(finished, opened):
 
 def test_every_column_sorts_by_its_numbers_both_ways(finished, opened):
     page = opened(finished)
-    sort = "[...document.querySelectorAll('thead th')].map(th => th.getAttribute('aria-sort'))"
-    assert page.evaluate(sort).count("ascending") == 1
-    groups = "[...document.querySelectorAll('tbody')].map(b => [...b.querySelectorAll('tr[data-row] th')].map(t => t.textContent.trim()))"
-    kinds = page.evaluate(groups)
-    for heading in page.locator("thead th").all():
-        key = heading.get_attribute("data-key")
-        already = heading.get_attribute("aria-sort") == "ascending"
-        for way in ("descending", "ascending") if already else ("ascending", "descending"):
+    state = """column => [
+        [...document.querySelectorAll('thead th')].map(heading => heading.getAttribute('aria-sort')),
+        [...document.querySelectorAll('tbody')].map(body => [...body.querySelectorAll('tr[data-row]')].map(
+            row => [row.cells[0].textContent.trim(), row.cells[column].dataset.value]))]"""
+    sorts, groups = page.evaluate(state, 0)
+    members = [sorted(label for label, _ in group) for group in groups]
+    for column, heading in enumerate(page.locator("thead th").all()):
+        for way in ("descending", "ascending") if sorts[column] == "ascending" else ("ascending", "descending"):
             heading.locator("button").click()
-            assert heading.get_attribute("aria-sort") == way
-            assert sum(s is not None for s in page.evaluate(sort)) == 1
-            for group, kind in zip(page.evaluate(groups), kinds, strict=True):
-                assert sorted(group) == sorted(kind)  # a row stays among its own
-                if key is None:
-                    assert group == sorted(group, reverse=way == "descending")
+            sorts, groups = page.evaluate(state, column)
+            assert [(k, s) for k, s in enumerate(sorts) if s] == [(column, way)]
+            for group, own in zip(groups, members, strict=True):
+                labels = [label for label, _ in group]
+                assert sorted(labels) == own  # a row stays in its group
+                if column == 0:
+                    assert labels == sorted(labels, reverse=way == "descending")
                     continue
-                by_label = {label: value for label, _, _, value in cells(page, key)}
-                values = [float(by_label[label] or "nan") for label in group]
+                values = [float(value or "nan") for _, value in group]
                 numbers = [v for v in values if not math.isnan(v)]
                 assert values[: len(numbers)] == numbers  # those without come last
                 assert numbers == sorted(numbers, reverse=way == "descending")
@@ -224,31 +226,30 @@ def test_every_column_sorts_by_its_numbers_both_ways(finished, opened):
 
 def test_sorting_is_not_by_text(changed, opened):
     """9, 10 and 100 epochs; a miss."""
-    folder = changed(
-        lambda s: (
-            [row.update(epochs_to_target=n) for row, n in zip(s["optimizers"], [10, 9, 100], strict=False)]
-            and [s["optimizers"][3].update(epochs_to_target=None)]
-        )
-    )
+
+    def edit(summary):
+        for row, epochs in zip(summary["optimizers"], (10.0, 9.0, 100.0, None), strict=False):
+            row["epochs_to_target"] = epochs
+
+    folder = changed(edit)
     write_report(folder)
     page = opened(folder)
-    shown = [value for *_, value in cells(page, "epochs_to_target")]
-    assert shown[:3] == ["9", "10", "100"]
+    assert [text for _, text, _, _ in cells(page, "epochs_to_target")][:3] == ["9", "10", "100"]
     page.locator("th[data-key=epochs_to_target] button").click()
-    assert [value for *_, value in cells(page, "epochs_to_target")][:3] == ["100", "10", "9"]
+    assert [text for _, text, _, _ in cells(page, "epochs_to_target")][:3] == ["100", "10", "9"]
 
 
 def test_the_switch_shows_seconds_for_epochs(finished, opened):
     page = opened(finished)
-    axes = page.locator("p.axis >> css=span")
-    assert set(axes.all_inner_texts()) == {"epochs", ""}
+    axes = page.locator("p.axis > span:visible")
+    assert set(axes.all_inner_texts()) == {"epochs"}
     drawn = page.locator(".box.labelled svg.by-epochs path.line")
     assert drawn.first.is_visible()
     before = page.locator(".box.labelled").first.inner_text()
     page.get_by_label("seconds", exact=True).check(force=True)
     assert not drawn.first.is_visible()
     assert page.locator(".box.labelled svg.by-seconds path.line").first.is_visible()
-    assert set(axes.all_inner_texts()) == {"seconds of training", ""}
+    assert set(axes.all_inner_texts()) == {"seconds of training"}
     assert page.locator(".box.labelled").first.inner_text() != before
 
 
@@ -352,33 +353,35 @@ def test_one_file_that_asks_for_nothing(finished):
     assert "default-src 'none'" in text
 
 
-@pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_and_a_desk_in_light_and_dark(finished, opened, width, scheme):
-    page = opened(finished, width=width, color_scheme=scheme)
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    first = page.locator("tbody tr[data-row] th").first
-    page.evaluate("document.querySelector('.scroll').scrollLeft = 10000")
-    assert 0 <= first.bounding_box()["x"] < 0.2 * width  # the name stays in sight
-    for pair in (("ink", "paper"), ("quiet", "paper"), ("quiet", "raised"), ("accent", "paper"), ("warm", "paper")):
-        assert contrast(page, *pair) >= 4.5, pair
-    assert contrast(page, "ink", "mark") >= 4.5
-    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
-    assert dark == (scheme == "dark")
+def test_it_fits_a_phone_and_a_desk_in_light_and_dark(finished, opened, scheme):
+    page = opened(finished, color_scheme=scheme)
+    for width in (1440, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        page.evaluate("document.querySelector('.scroll').scrollLeft = 10000")
+        name = page.locator("tbody tr[data-row] th").first.bounding_box()
+        assert 0 <= name["x"] < 0.2 * width  # it stays in sight
+    names = ("ink", "quiet", "accent", "warm", "paper", "raised", "mark")
+    colours = page.evaluate(
+        "names => names.map(n => getComputedStyle(document.documentElement).getPropertyValue(`--${n}`).trim())", names
+    )
+    colour = dict(zip(names, colours, strict=True))
+    assert (luminance(colour["paper"]) < 0.5) == (scheme == "dark")
+    for text in ("ink", "quiet", "accent", "warm"):
+        dark, light = sorted((luminance(colour[text]), luminance(colour["paper"])))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, text
+    for text, paper in (("quiet", "raised"), ("ink", "mark")):
+        dark, light = sorted((luminance(colour[text]), luminance(colour[paper])))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, text
 
 
-def contrast(page, *names):
-    """The ratio of WCAG 2 between two colours of the style sheet."""
-
-    def luminance(name):
-        value = page.evaluate(f"getComputedStyle(document.documentElement).getPropertyValue('--{name}')").strip("# ")
-        value = "".join(2 * c for c in value) if len(value) == 3 else value
-        parts = [int(value[k : k + 2], 16) / 255 for k in (0, 2, 4)]
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    dark, light = sorted(map(luminance, names))
-    return (light + 0.05) / (dark + 0.05)
+def luminance(colour):
+    """Relative luminance as in WCAG 2, of ``#rgb`` or ``#rrggbb``."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * c for c in colour[1:])
+    parts = [int(digits[k : k + 2], 16) / 255 for k in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_the_table_is_a_table_to_a_screen_reader(finished, opened):
@@ -388,7 +391,7 @@ def test_the_table_is_a_table_to_a_screen_reader(finished, opened):
     assert page.locator("html[lang=en]").count() == 1
     assert page.locator("h1").count() == 1
     levels = [int(tag[1]) for tag in page.evaluate("[...document.querySelectorAll('h1,h2,h3')].map(h => h.tagName)")]
-    assert all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert all(b <= a + 1 for a, b in pairwise(levels))
     for box in page.locator("[data-points]").all():
         assert box.get_attribute("aria-label")
 
@@ -474,7 +477,7 @@ def test_nineteen_optimizers(tmp_path, opened):
             "[...document.querySelectorAll('.box.labelled .label')].map(l => l.getBoundingClientRect().top)"
         )
         assert len(tops) == 19
-        assert min(b - a for a, b in zip(sorted(tops), sorted(tops)[1:], strict=False)) >= 12  # none over another
+        assert min(b - a for a, b in pairwise(sorted(tops))) >= 12  # none over another
         looks = page.evaluate(
             """[...document.querySelectorAll('.leaders path')].map(
                 p => getComputedStyle(p).stroke + p.getAttribute('stroke-dasharray'))"""
@@ -532,15 +535,17 @@ def test_the_full_protocol_shows_the_search(tmp_path, opened):
 @pytest.mark.parametrize(
     "study",
     [
-        Study(),
-        Study(optimizers=("sgd", "adam:torch"), rates=(0.001, 0.1, 10.0)),
-        Study(problem=Problem(epochs=7, target=0.9), confirmation_seeds=tuple(range(100, 105))),
         Study(
-            rates=tuple(10.0 ** (k / 2) for k in range(-10, 5)), search=15, confirmation_seeds=tuple(range(100, 120))
+            problem=Problem(epochs=7, target=0.9),
+            optimizers=("sgd", "adam:torch"),
+            rates=(0.001, 0.1, 10.0),
+            confirmation_seeds=tuple(range(100, 105)),
         ),
+        Study(optimizers=("sgd",), **FULL),
     ],
 )
 def test_the_command_makes_the_same_study(study, tmp_path):
+    assert recipe(json.loads(json.dumps(Study().config()))) == ("optimlab compare", "", "")
     command = recipe(json.loads(json.dumps(study.config())))
     assert command.file == ""
     arguments = command.command.split()[1:]
@@ -637,8 +642,8 @@ def test_a_page_that_is_there_survives_a_refusal(finished, tmp_path):
     assert (tmp_path / "report.html").read_text() == "kept"
 
 
-def test_whatever_stands_in_the_summary_is_a_page_or_one_error(changed, monkeypatch):
-    """Every value of the file, one after another, replaced by others; no other exception, ever."""
+def test_whatever_stands_in_the_files_is_a_page_or_one_error(changed, monkeypatch):
+    """Every value of a row, a run and the study, one after another, replaced by others; no other exception, ever."""
     folder = changed()
     summary = summary_of(folder)
     places = [(summary, k) for k in summary] + [(summary["study"], k) for k in summary["study"]]
@@ -651,16 +656,16 @@ def test_whatever_stands_in_the_summary_is_a_page_or_one_error(changed, monkeypa
 
     runs = reading._runs(folder / "runs.jsonl")
     monkeypatch.setattr(reading, "_runs", lambda path: runs)
+    places += [(table, k) for table in (runs[0], runs[0]["run"], runs[0]["curves"]) for k in table]
     for table, key in places:
         kept = table[key]
-        for value in (None, "x", -1, 1e308, [], {}, [[]], True):
+        for value in (None, "x", 1e308, [[]]):
             table[key] = value
             (folder / "summary.json").write_text(json.dumps(summary))
             try:
                 page.render(reading.read_results(folder))
                 outcomes["page"] += 1
-            except ol.InputError as error:
-                assert str(folder) in str(error)
+            except ol.InputError:
                 outcomes["error"] += 1
         table[key] = kept
     assert min(outcomes.values()) > 50, outcomes

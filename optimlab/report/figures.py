@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from ..diagnostics import HEALTHY
 from ..study.curves import Band
+from .formats import MINUS, percent, plural, significant
 from .reading import Results, Row
-from .wording import MINUS, percent, plural, significant
 
 COLOURS = 9
 DASHES = ("", "7 2.5", "2 2.5")
@@ -64,7 +64,7 @@ def _round_steps(about: float) -> Iterable[float]:
 
 def log_axis(values: Iterable[float]) -> Axis:
     """A logarithmic axis around the positive values, with a little room."""
-    positive = [v for v in values if v > 0]
+    positive = [min(max(v, 1e-300), 1e300) for v in values if v > 0]
     low, high = min(positive, default=0.1), max(positive, default=1.0)
     room = max(1.05, (high / low) ** 0.03)
     return Axis(low / room, high * room, log=True)
@@ -189,7 +189,7 @@ class Times(NamedTuple):
 
 def times(results: Results) -> Times:
     """Axes that hold every row's training."""
-    last = max(row.seconds[-1] for row in results.rows)
+    last = max((row.seconds[-1] for row in results.rows if row.seconds), default=1.0)
     return Times(Axis(0, results.epochs), Axis(0, last or 1.0))
 
 

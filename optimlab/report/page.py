@@ -6,14 +6,14 @@ import base64
 import hashlib
 import json
 from dataclasses import asdict
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ..files import write_atomically
-from . import figures, table, wording
+from . import figures, formats, table, wording
 from .reading import KINDS, Results, read_results
-from .reproduction import recipe
 
 FILE = "report.html"
 GROUPS = {
@@ -41,6 +41,17 @@ def write_report(folder: str | Path) -> Path:
 
 def render(results: Results) -> str:
     """The whole page as text."""
+    script = _asset("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return str(
+        _template().render(
+            results=results, css=_asset("report.css"), script=script, digest=digest, say=wording, **_parts(results)
+        )
+    )
+
+
+@cache
+def _template() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -51,12 +62,8 @@ def render(results: Results) -> str:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    environment.filters |= {"significant": wording.significant, "percent": wording.percent, "plural": wording.plural}
-    script = _asset("report.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("report.html.j2").render(
-        results=results, css=_asset("report.css"), script=script, digest=digest, **_parts(results)
-    )
+    environment.filters |= {f.__name__: f for f in (formats.significant, formats.percent, formats.plural)}
+    return environment.get_template("report.html.j2")
 
 
 def _asset(name: str) -> str:
@@ -86,7 +93,6 @@ def _parts(results: Results) -> dict[str, Any]:
         "style": _styles(results),
         "forest": figures.forest(results),
         "facts": wording.facts(results),
-        "say": wording,
         "loss": loss,
         "accuracy": accuracy,
         "sensitivity": sensitivity,
@@ -100,8 +106,6 @@ def _parts(results: Results) -> dict[str, Any]:
             "panels": [[asdict(series) for series in panel.series] for panel in panels],
         },
         "quantile": _quantile(results.seeds),
-        "settings": _settings(results.summary),
-        "recipe": recipe(results.summary["study"]),
         "exact": json.dumps(results.summary["study"], indent=1, ensure_ascii=False),
     }
 
@@ -115,29 +119,3 @@ def _quantile(seeds: int) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(max(1, seeds - 1), 0.975))
-
-
-def _settings(summary: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What the results depend on, as headings with names and values."""
-    study = summary["study"]
-    protocol = {name: value for name, value in study.items() if name not in ("problem", "optimizers")}
-    parts = {
-        "Problem": study["problem"],
-        "Protocol": {"protocol": summary["protocol"], **protocol},
-        "Versions": summary["versions"],
-        "Machine": summary["host"],
-    }
-    return [
-        (heading, [(name.replace("_", " "), _shown(value)) for name, value in part.items()])
-        for heading, part in parts.items()
-    ]
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_shown, value)) or "none"
-    if isinstance(value, float):
-        return wording.significant(value, 6)
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
-    return value if isinstance(value, str) else json.dumps(value)

@@ -12,6 +12,7 @@ from ..errors import InputError, count, number
 from ..study.curves import Band, band
 from ..study.statistics import Interval
 from ..study.summary import ranked
+from .reproduction import Recipe, Settings, recipe, settings
 
 SUMMARY, RUNS = "summary.json", "runs.jsonl"
 CURVES = ("train_loss", "val_accuracy", "lr")
@@ -91,6 +92,8 @@ class Results:
     order: list[int]
     """The places of the rows, fewest epochs to the target first."""
     profile: Profile | None
+    recipe: Recipe
+    settings: Settings
 
     @property
     def tuned(self) -> list[Row]:
@@ -112,7 +115,7 @@ def read_results(folder: str | Path) -> Results:
         return _results(summary, runs)
     except KeyError as error:
         raise InputError(f"{folder} does not hold a finished comparison: {error} is missing") from None
-    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:  # InputError is a ValueError
+    except (TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:  # InputError is a ValueError
         raise InputError(f"{folder} does not hold a finished comparison: {error}") from None
 
 
@@ -158,8 +161,8 @@ def _results(summary: dict[str, Any], runs: list[dict[str, Any]]) -> Results:
     contenders = {_string("label", c["label"]): c for c in study["optimizers"]}
     here = [r for r in runs if r["run"]["problem"] == study["problem"] and r["run"]["seed"] in seeds]
     epochs = count("epochs", study["problem"]["epochs"])
-    steps = max((number("steps", r["steps"], low=0) for r in here), default=0.0) / epochs
-    rows = [_row(raw, contenders, here, epochs, steps) for raw in table]
+    steps = max((number("steps", r["steps"], low=0, below=1e15) for r in here), default=0.0) / epochs
+    rows = [_row(raw, contenders, here, steps) for raw in table]
     places = {row.label: k for k, row in enumerate(rows)}
     if not any(row.kind == "tuned" for row in rows) or len(places) < len(rows):
         raise InputError("it must name at least one tuned optimizer, and none twice")
@@ -177,6 +180,8 @@ def _results(summary: dict[str, Any], runs: list[dict[str, Any]]) -> Results:
         rows=rows,
         order=[places[raw["label"]] for raw in ranked(table)],
         profile=None if summary["profile"] is None else _profile(summary["profile"]),
+        recipe=recipe(study),
+        settings=settings(summary),
     )
     if results.reference not in places or results.fastest not in places:
         raise InputError(f"{results.reference!r} or {results.fastest!r} is none of its optimizers")
@@ -191,25 +196,25 @@ def _profile(raw: dict[str, Any]) -> Profile:
     return Profile([_string("problem", name) for name in raw["problems"]], _string("cost", raw["cost"]), curves)
 
 
-def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, Any]], epochs: int, steps: float) -> Row:
+def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, Any]], steps: float) -> Row:
     kind, label = _string("kind", raw["kind"]), _string("label", raw["label"])
     if kind not in KINDS:
         raise InputError(f"{label}: kind must be one of {', '.join(KINDS)}, got {kind!r}")
     contender = label.removesuffix(f", {kind}")
 
     def optional(name: str) -> float | None:
-        return None if raw[name] is None else number(name, raw[name], low=0)
+        return None if raw[name] is None else number(name, raw[name], low=0, below=1e15)
 
     mine = [r["curves"] for r in runs if _belongs(r["run"], raw, contenders[contender])]
     curves = {name: band([c[name] for c in mine]) for name in CURVES}
     step = optional("microseconds_per_step")
-    seconds = [(k + 1) * steps * (step or 0.0) / 1e6 for k in range(epochs)]
+    seconds = [(k + 1) * steps * (step or 0.0) / 1e6 for k in range(max((len(c["lr"]) for c in mine), default=0))]
     layers = list(mine[0].get("update_ratio") or {}) if mine else []
     return Row(
         label=label,
         contender=contender,
         kind=kind,
-        lr=number("lr", raw["lr"], positive=True),
+        lr=number("lr", raw["lr"], low=1e-300, below=1e300),
         trials=int(number("trials", raw["trials"], low=0)),
         at_edge=_truth("at_edge", raw["at_edge"]),
         val_accuracy=_interval("val_accuracy", raw["val_accuracy"]),
@@ -222,13 +227,15 @@ def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, A
         speed=None if raw["speed"] is None else _string("speed", raw["speed"]),
         seconds_to_target=optional("seconds_to_target"),
         microseconds_per_step=step,
-        state_bytes_per_parameter=number("state_bytes_per_parameter", raw["state_bytes_per_parameter"], low=0),
+        state_bytes_per_parameter=number(
+            "state_bytes_per_parameter", raw["state_bytes_per_parameter"], low=0, below=1e15
+        ),
         usable_decades=optional("usable_decades"),
         diverged_share=number("diverged_share", raw["diverged_share"], low=0),
         errors=[_string("error", text) for text in raw["errors"]],
         sensitivity=[
             Rate(
-                number("lr", one["lr"], positive=True),
+                number("lr", one["lr"], low=1e-300, below=1e300),
                 [None if v is None else number("val_accuracy", v, low=0, below=1.0001) for v in one["val_accuracy"]],
                 number("median", one["median"], low=0, below=1.0001),
             )

@@ -99,7 +99,7 @@
     box.tabIndex = 0;
     box.addEventListener("pointermove", move);
     box.addEventListener("pointerdown", move);
-    box.addEventListener("pointerleave", hide);
+    box.addEventListener("pointerleave", event => event.pointerType === "mouse" && hide());  // a lifted finger stays
     box.addEventListener("focus", () => box.matches(":focus-visible") && show(box, all[at.s], at.k));
     box.addEventListener("blur", hide);
     box.addEventListener("keydown", event => {

@@ -1,4 +1,4 @@
-"""How a study is run again: the command, and the study file where options alone cannot say it."""
+"""How a study is run again: the command, the study file where options alone cannot say it, and what else it was."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 from ..study import PROBLEMS, Study
 from ..study.study_file import FULL
+from .formats import significant
 
 FILE = "study.toml"
+Settings = list[tuple[str, list[tuple[str, str]]]]
 
 
 class Recipe(NamedTuple):
@@ -89,3 +91,29 @@ _KEYS = {"name": "optimizer", "convention": "convention", "label": "label"}
 
 def _line(name: str, value: Any) -> str:
     return f"{name} = {json.dumps(value, ensure_ascii=False)}"
+
+
+def settings(summary: dict[str, Any]) -> Settings:
+    """What the results depend on, as headings with names and values."""
+    study = summary["study"]
+    protocol = {name: value for name, value in study.items() if name not in ("problem", "optimizers")}
+    parts = {
+        "Problem": study["problem"],
+        "Protocol": {"protocol": summary["protocol"], **protocol},
+        "Versions": summary["versions"],
+        "Machine": summary["host"],
+    }
+    return [
+        (heading, [(name.replace("_", " "), _shown(value)) for name, value in part.items()])
+        for heading, part in parts.items()
+    ]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value)) or "none"
+    if isinstance(value, float):
+        return significant(value, 6)
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return value if isinstance(value, str) else json.dumps(value)

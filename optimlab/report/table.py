@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from .formats import percent, plural, points, significant, with_half
 from .reading import Results, Row
-from .wording import percent, plural, points, significant, standing, with_half
+from .wording import standing
 
 
 class Cell(NamedTuple):
@@ -41,7 +42,8 @@ def columns(results: Results) -> list[Column]:
 
     def target(row: Row) -> Cell:
         shown = "missed" if row.epochs_to_target is None else f"{row.epochs_to_target:g}"
-        return Cell(shown, row.epochs_to_target, f"({row.hits}/{row.runs})" + (f" {row.speed}" if row.speed else ""))
+        speed = f" {row.speed}" if row.speed and row.hits else ""
+        return Cell(shown, row.epochs_to_target, f"({row.hits}/{row.runs}){speed}")
 
     def step(row: Row) -> Cell:
         if row.microseconds_per_step is None:
