@@ -38,6 +38,7 @@ def test_compare_prints_a_table_that_fits_80_columns(finished):
 def test_compare_leaves_runs_summary_and_figures(finished):
     folder, _ = finished
     assert {p.name for p in folder.iterdir()} == {
+        ".lock",
         "runs.jsonl",
         "study.json",
         "summary.json",

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import optimlab as ol
 from optimlab.cli import main
+from optimlab.plotting import profile_figure
 from optimlab.rules.textbook import adam
 from optimlab.study import PROBLEMS, Contender, Problem, Study, compare, read_study
 from optimlab.study.plan import random_settings
@@ -201,6 +202,9 @@ def test_a_profile_needs_five_problems(tmp_path):
     assert profile_of({"p0": done["p0"]}, folders) is None
     profile = profile_of(done, folders)
     assert set(profile["curves"]) == {"sgd", "adam"}
+    figure = profile_figure(profile)
+    figure.savefig(tmp_path / "profile.png")
+    assert {t.get_text() for t in figure.axes[0].texts} == {"sgd", "adam"}
     for folder in folders.values():
         assert json.loads((folder / "summary.json").read_text())["profile"]["problems"] == list(studies)
 

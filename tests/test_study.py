@@ -283,12 +283,12 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's always-full device")  # noqa: PTH110
 def test_a_full_disk_stops_with_one_clear_error(tmp_path):
-    store = Store(tmp_path)
-    store.append({"key": "a", "status": "ok"})
-    whole = store.path.read_bytes()
-    store.path = type(store.path)("/dev/full")
-    with pytest.raises(ol.InputError, match="cannot write /dev/full: No space left"):
-        store.append({"key": "b", "status": "ok"})
+    with Store(tmp_path) as store:
+        store.append({"key": "a", "status": "ok"})
+        whole = store.path.read_bytes()
+        store.path = type(store.path)("/dev/full")
+        with pytest.raises(ol.InputError, match="cannot write /dev/full: No space left"):
+            store.append({"key": "b", "status": "ok"})
     assert (tmp_path / "runs.jsonl").read_bytes() == whole
     assert list(store.records) == ["a"]
 

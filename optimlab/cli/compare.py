@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InputError
-from .options import numbers
+from .options import numbers, save_figure
 
 if TYPE_CHECKING:
     from ..study import Comparison, Study
@@ -112,6 +112,10 @@ def compare(
         return
     for name, comparison in comparisons.items():
         _print(comparison, folders[name], figures[name], seconds)
+    if profile is not None:
+        from ..plotting import profile_figure
+
+        _print_profile(profile, save_figure(profile_figure(profile), out / "profile"), out)
 
 
 def _read(file: Path | None, changes: dict[str, Any]) -> dict[str, Study]:
@@ -185,7 +189,7 @@ def _run(study: Study, folder: Path, jobs: int, dask: str | None) -> Comparison:
     from .live import watching
 
     with watching(study) as on_run:
-        return run_study(study, folder, on_run=on_run)
+        return run_study(study, folder, jobs=jobs, dask=dask, on_run=on_run)
 
 
 def _say_plan(study: Study, folder: Path, jobs: int, as_json: bool) -> None:
@@ -220,20 +224,10 @@ def _duration(seconds: float) -> str:
 
 
 def _save_figures(comparison: Comparison, folder: Path) -> list[str]:
-    import io
-
     from .. import plotting
-    from ..files import write_atomically
 
-    written = []
-    for name in ("loss", "accuracy", "sensitivity"):
-        figure = getattr(plotting, f"{name}_figure")(comparison)
-        for kind in ("png", "svg"):
-            content = io.BytesIO()
-            figure.savefig(content, format=kind, dpi=150)
-            write_atomically(folder / f"{name}.{kind}", content.getvalue())
-            written.append(f"{name}.{kind}")
-    return written
+    names = ("loss", "accuracy", "sensitivity")
+    return [f for name in names for f in save_figure(getattr(plotting, f"{name}_figure")(comparison), folder / name)]
 
 
 def _print(comparison: Comparison, folder: Path, figures: list[str], seconds: float) -> None:
@@ -256,3 +250,22 @@ def _print(comparison: Comparison, folder: Path, figures: list[str], seconds: fl
         markup=False,
         soft_wrap=True,
     )
+
+
+def _print_profile(profile: dict[str, Any], figures: list[str], folder: Path) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    factors = (1.0, 1.5, 2.0, 3.0)
+    made = Table(
+        "optimizer", box=box.SIMPLE_HEAD, title=f"performance profile over {len(profile['problems'])} problems"
+    )
+    for factor in factors:
+        made.add_column(f"≤ {factor:g} × best", justify="right")
+    for label, stairs in profile["curves"].items():
+        made.add_row(label, *(f"{max((s for f, s in stairs if f <= factor), default=0):.0%}" for factor in factors))
+    console = Console() if sys.stdout.isatty() else Console(width=100)
+    console.print(made)
+    console.print(f"share of problems solved within a factor of the best {profile['cost']}", highlight=False)
+    console.print(f"Written to {folder}: {', '.join(figures)}", highlight=False, markup=False, soft_wrap=True)

@@ -16,7 +16,7 @@ from ..diagnostics import Diagnostics
 from ..network import Network
 from ..optimizers import Optimizer
 from ..training import History, evaluate, fit
-from .plan import Contender, Problem, Run, Study
+from .plan import Problem, Run, Study
 
 
 def execute(run: Run) -> dict[str, Any]:
@@ -83,6 +83,7 @@ def _train(run: Run) -> dict[str, Any]:
         "diverged_step": history.diverged_step,
         "seconds": sum(history.seconds),
         "state_arrays": len(opt.state),
+        "engine": net.backend.name,
         "curves": curves,
     }
 
@@ -90,10 +91,10 @@ def _train(run: Run) -> dict[str, Any]:
 TIMED_STEPS, TIMING_ROUNDS = 60, 5
 
 
-def time_steps(problem: Problem, contenders: dict[str, tuple[Contender, float, dict[str, float]]]) -> dict[str, float]:
+def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, float]:
     """Seconds a training step takes, by label: one after another in this process, evaluation excluded.
 
-    In each of five rounds every contender trains 60 steps of the problem, after one round that is not counted; the
+    In each of five rounds every run trains 60 steps of the problem, after one round that is not counted; the
     answer is the median; one that diverges has none. Interleaved, so that a machine that slows down slows all of
     them. (Under parallel workers, where the runs themselves may be, times are wrong by a factor of two.)
     """
@@ -102,11 +103,11 @@ def time_steps(problem: Problem, contenders: dict[str, tuple[Contender, float, d
     batches = -(-rows // problem.batch_size)
     epochs = max(1, TIMED_STEPS // batches)
     some = Dataset(data.x_train[:rows], data.y_train[:rows], classes=data.classes)
-    seconds: dict[str, list[float]] = {label: [] for label in contenders}
+    seconds: dict[str, list[float]] = {label: [] for label in runs}
     for _ in range(TIMING_ROUNDS + 1):
-        for label, (contender, lr, settings) in contenders.items():
+        for label, run in runs.items():
             net = problem.network(0)
-            opt = contender.make(net, lr, settings)
+            opt = run.contender.make(net, run.lr, run.settings())
             history = fit(net, opt, some, epochs=epochs, batch_size=problem.batch_size, progress=False)
             seconds[label] += [sum(history.seconds) / history.steps] if history.seconds else []
     return {label: float(np.median(values[1:])) for label, values in seconds.items() if len(values) > 1}

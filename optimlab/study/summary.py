@@ -24,6 +24,11 @@ def score(records: Sequence[Record]) -> tuple[float, float]:
     return median(map(accuracy, records)), -median(losses)
 
 
+def row_label(label: str, kind: str) -> str:
+    """Name of a contender's row: its own where it is tuned, else with what was done instead."""
+    return label if kind == "tuned" else f"{label}, {kind}"
+
+
 def rows(
     study: Study,
     tuning: Mapping[str, Mapping[float, Sequence[Record]]],
@@ -48,7 +53,7 @@ def rows(
             if contender.label not in runs:
                 continue
             records, label = runs[contender.label], contender.label
-            name = label if kind == "tuned" else f"{label}, {kind}"
+            name = row_label(label, kind)
             grid = {lr: list(found) for lr, found in tuning[label].items()}
             medians = {lr: median(map(accuracy, found)) for lr, found in grid.items()}
             tried = {

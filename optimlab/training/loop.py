@@ -201,7 +201,7 @@ class Run:
         backend, rows = network.backend, min(batch_size, len(x))
         self._x = backend.empty((rows, x.shape[1]), network.dtype)
         self._y = backend.empty(y.shape, y.dtype)  # all targets of the epoch, in its order
-        self._gradient = backend.empty((network.outputs, rows), network.dtype).T
+        self._gradient = backend.empty((rows, network.outputs), network.dtype)
 
     def epoch(self) -> tuple[float, int, float]:
         """Train on the rows left of this epoch; its loss (mean over all rows), how many were classified right, and the
