@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..diagnostics import HEALTHY
-from ..study.curves import Band
+from ..study.curves import Band, look
 from .formats import MINUS, percent, plural, significant
 from .reading import Results, Row
 
-COLOURS = 9
 DASHES = ("", "7 2.5", "2 2.5")
 DRAWN = 100
 """At most so many epochs of a curve are drawn (evenly spaced, the last among them); more would not be seen."""
@@ -133,8 +132,9 @@ class Panel:
 
 
 def style(k: int) -> tuple[int, str]:
-    """Colour and dashes of the k-th optimizer: 27 different pairs."""
-    return k % COLOURS, DASHES[(k + k // COLOURS) % len(DASHES)]
+    """Number of the colour, and dashes, of the k-th optimizer."""
+    colour, dash = look(k)
+    return colour, DASHES[dash]
 
 
 def thinned(length: int) -> list[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, count, number
-from ..study.curves import Band, band
+from ..study.curves import Band, band, epoch_seconds
 from ..study.statistics import Interval
 from ..study.summary import ranked
 from .reproduction import Recipe, Settings, recipe, settings
@@ -161,8 +161,7 @@ def _results(summary: dict[str, Any], runs: list[dict[str, Any]]) -> Results:
     contenders = {_string("label", c["label"]): c for c in study["optimizers"]}
     here = [r for r in runs if r["run"]["problem"] == study["problem"] and r["run"]["seed"] in seeds]
     epochs = count("epochs", study["problem"]["epochs"])
-    steps = max((number("steps", r["steps"], low=0, below=1e15) for r in here), default=0.0) / epochs
-    rows = [_row(raw, contenders, here, steps) for raw in table]
+    rows = [_row(raw, contenders, here, epochs) for raw in table]
     places = {row.label: k for k, row in enumerate(rows)}
     if not any(row.kind == "tuned" for row in rows) or len(places) < len(rows):
         raise InputError("it must name at least one tuned optimizer, and none twice")
@@ -196,7 +195,7 @@ def _profile(raw: dict[str, Any]) -> Profile:
     return Profile([_string("problem", name) for name in raw["problems"]], _string("cost", raw["cost"]), curves)
 
 
-def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, Any]], steps: float) -> Row:
+def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, Any]], epochs: int) -> Row:
     kind, label = _string("kind", raw["kind"]), _string("label", raw["label"])
     if kind not in KINDS:
         raise InputError(f"{label}: kind must be one of {', '.join(KINDS)}, got {kind!r}")
@@ -208,7 +207,8 @@ def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, A
     mine = [r["curves"] for r in runs if _belongs(r["run"], raw, contenders[contender])]
     curves = {name: band([c[name] for c in mine]) for name in CURVES}
     step = optional("microseconds_per_step")
-    seconds = [(k + 1) * steps * (step or 0.0) / 1e6 for k in range(max((len(c["lr"]) for c in mine), default=0))]
+    second = number("time of an epoch", epoch_seconds(runs, epochs, step), low=0, below=1e15)
+    seconds = [(k + 1) * second for k in range(max((len(c["lr"]) for c in mine), default=0))]
     layers = list(mine[0].get("update_ratio") or {}) if mine else []
     return Row(
         label=label,
