@@ -152,7 +152,7 @@ def test_remarks_tell_ties_hits_and_speed_as_the_summary_does(finished, opened):
     for label, _, remark, _ in cells(page, "epochs_to_target"):
         row = rows[label]
         assert remark == f"({row['hits']}/{row['runs']})" + (f" {row['speed']}" if row["speed"] and row["hits"] else "")
-    assert page.locator("tr.untuned").count() == 3
+    assert page.locator("tr.beside").count() == 3
 
 
 def test_the_verdict_and_the_answers_stand_first(finished, opened):
@@ -562,6 +562,7 @@ def test_the_command_makes_the_same_study(study, tmp_path):
     [
         SMALL,
         replace(SMALL, optimizers=("sgd", Contender("adam", "keras", {"beta2": 0.99}, label='a "long" one'))),
+        replace(SMALL, optimizers=(Contender("adam", label="mine"), "adam:torch")),
         replace(SMALL, confirmation_seeds=(7, 8, 9), defaults=False, search=2, extensions=0),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from ..study import PROBLEMS, Study
@@ -76,13 +77,15 @@ def _option(contender: dict[str, Any]) -> str | None:
 
 def _toml(study: dict[str, Any], problem: dict[str, Any]) -> str:
     """The study file; JSON's texts, numbers, lists and truth values are TOML's too."""
-    lines = [_line(k, v) for k, v in study.items() if k not in ("problem", "optimizers")]
+    contenders = [c for c in study["optimizers"] if "rule" not in c]
+    named = list(takewhile(lambda option: option is not None, map(_option, contenders)))
+    lines = [_line("optimizers", named)] if named else []
+    lines += [_line(k, v) for k, v in study.items() if k not in ("problem", "optimizers")]
     lines += ["", "[problem]", *(_line(k, v) for k, v in problem.items())]
-    for c in study["optimizers"]:
-        if "rule" not in c:
-            fixed = ", ".join(_line(k, v) for k, v in c["hyperparameters"].items())
-            lines += ["", "[[contenders]]", *(_line(k, c[v]) for k, v in _KEYS.items())]
-            lines += [f"hyperparameters = {{ {fixed} }}"] if fixed else []
+    for c in contenders[len(named) :]:
+        fixed = ", ".join(_line(k, v) for k, v in c["hyperparameters"].items())
+        lines += ["", "[[contenders]]", *(_line(k, c[v]) for k, v in _KEYS.items())]
+        lines += [f"hyperparameters = {{ {fixed} }}"] if fixed else []
     return "\n".join(lines) + "\n"
 
 

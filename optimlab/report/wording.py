@@ -114,9 +114,9 @@ def accuracy_sentence(results: Results) -> str:
     never = [row for row in rows if row.hits == 0]
     said = []
     if len(always) == len(rows):
-        said.append(f"Every run reached {goal}." if len(rows) > 1 else f"Every run of {rows[0].label} reached {goal}.")
+        said.append(f"Every run at a tuned rate reached {goal}.")
     else:
-        said.append(f"{len(always)} of {len(rows)} reached {goal} in every run.")
+        said.append(f"{len(always)} of {plural(len(rows), 'optimizer')} reached {goal} in every run at the tuned rate.")
         if never:
             said.append(f"{listed([r.label for r in never])} never did.")
     ends = {r.label: r.curves["val_accuracy"].median[-1] for r in rows if r.curves["val_accuracy"].median}
