@@ -30,11 +30,16 @@ def facts(results: Results) -> list[tuple[str, str, str]]:
         found.append((goal, "none", "no optimizer reached this validation accuracy in most of its runs"))
     else:
         tied = [row.label for row in rows if row.speed == "tied"]
-        basis = f"{plural(fastest.epochs_to_target, 'epoch')} in the median" + (
-            f"; tied: {listed(tied)}" if tied else ""
-        )
+        basis = f"{plural(fastest.epochs_to_target, 'epoch')} in the median"
+        if tied:
+            basis += f"; tied with it: {_few(tied)}"
         found.append((goal, fastest.label, basis))
     return found
+
+
+def _few(names: list[str]) -> str:
+    """The names, or how many where they are many."""
+    return listed(names) if len(names) <= 5 else f"{len(names)} optimizers"
 
 
 def _margin(others: list[Row]) -> tuple[str, str]:
@@ -80,7 +85,7 @@ def loss_by_epochs(results: Results) -> str:
         )
     short = [name for name, median in ends.items() if len(median) < results.epochs]
     if short:
-        said.append(f"Not every run of {listed(short)} finished: a curve ends where the first of its runs diverged.")
+        said.append(f"Not every run of {_few(short)} finished: a curve ends where the first of its runs diverged.")
     return " ".join(said)
 
 
@@ -118,7 +123,7 @@ def accuracy_sentence(results: Results) -> str:
     else:
         said.append(f"{len(always)} of {plural(len(rows), 'optimizer')} reached {goal} in every run at the tuned rate.")
         if never:
-            said.append(f"{listed([r.label for r in never])} never did.")
+            said.append(f"{_few([r.label for r in never])} never did.")
     ends = {r.label: r.curves["val_accuracy"].median[-1] for r in rows if r.curves["val_accuracy"].median}
     if len(ends) > 1:
         low, high = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
@@ -141,7 +146,7 @@ def sensitivity_sentence(results: Results) -> str:
             f"and least with {listed(at_least)}, {narrow}."
         ]
     diverged = [f"{row.label} ({percent(row.diverged_share, 0)}%)" for row in results.tuned if row.diverged_share]
-    said.append(f"Runs diverged with {listed(diverged)}." if diverged else "No run diverged while tuning.")
+    said.append(f"Runs diverged with {_few(diverged)}." if diverged else "No run diverged while tuning.")
     return " ".join(said)
 
 
