@@ -95,19 +95,21 @@ def _checked(loss: Loss, outputs: Array, targets: Any, out: Array) -> tuple[floa
         return loss(backend, outputs, targets, out)
 
 
-def _cross_entropy(backend: Backend, logits: Array, labels: Array, out: Array) -> tuple[float, Array]:
-    xp, n = backend.xp, len(logits)
+def _cross_entropy(backend: Backend, logits: Array, labels: Array, out: Array) -> tuple[Any, Array]:
+    """With a leading axis of replicas, an array of losses."""
+    xp, n, replicas = backend.xp, logits.shape[-2], logits.ndim > 2
     rows = xp.arange(n)
+    entries = (xp.arange(len(logits))[:, None], rows, labels) if replicas else (rows, labels)
     # the difference of two huge logits may overflow to -inf, whose e^x is 0
     xp.subtract(logits, logits.max(axis=-1, keepdims=True), out=out)
-    picked = out[rows, labels]
+    picked = out[entries]
     xp.exp(out, out=out)
     total = out.sum(axis=-1, keepdims=True)
-    loss = float((xp.log(total[:, 0]) - picked).sum()) / n
+    loss = (xp.log(total[..., 0]) - picked).sum(axis=-1)
     total *= n
     out /= total
-    out[rows, labels] -= 1 / n
-    return loss, out
+    out[entries] -= 1 / n
+    return (loss.astype("float64") if replicas else float(loss)) / n, out
 
 
 def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Array:

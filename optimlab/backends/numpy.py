@@ -140,11 +140,11 @@ class NumPyStep:
         slots = [self._slots[k : k + 1].reshape(()) for k in range(len(self._slots))]
         scratch = [*self._scratch[: source.registers], *self._masks[: source.masks]]
         calls = [(*views, *slots, *(r[: len(views[0])] for r in scratch)) for views in self._blocks]
-        return _compiled(source), calls
+        return compiled(source), calls
 
 
 @cache
-def _compiled(source: NumpySource) -> Callable[..., None]:
+def compiled(source: NumpySource) -> Callable[..., None]:
     scope: dict[str, Any] = dict(vars(np))
     # exec of a string would make Python end by SIGINT after a Ctrl-C that hits it, handled or not
     exec(compile(source.text, "<rule as NumPy calls>", "exec"), scope)

@@ -11,6 +11,7 @@ from .. import __version__
 from ..errors import InputError, RuleError
 from .compare import compare
 from .explain import explain
+from .export import export
 from .report import report
 
 
@@ -39,5 +40,5 @@ def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-for command in (compare, explain, report):
+for command in (compare, explain, export, report):
     main.add_command(command)
