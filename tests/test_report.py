@@ -15,8 +15,9 @@ import optimlab as ol
 from optimlab.cli import main
 from optimlab.optimizers import OPTIMIZERS
 from optimlab.report import write_report
+from optimlab.report.reading import read_results
 from optimlab.report.reproduction import recipe
-from optimlab.study import Contender, Problem, Study, compare, read_study
+from optimlab.study import Contender, Problem, Run, Study, compare, read_study
 from optimlab.study.statistics import performance_profile
 from optimlab.study.study_file import FULL
 
@@ -225,18 +226,21 @@ def test_every_column_sorts_by_its_numbers_both_ways(finished, opened):
 
 
 def test_sorting_is_not_by_text(changed, opened):
-    """9, 10 and 100 epochs; a miss."""
+    """9 before 10, and a miss last both ways."""
 
     def edit(summary):
-        for row, epochs in zip(summary["optimizers"], (10.0, 9.0, 100.0, None), strict=False):
+        for row, epochs in zip(summary["optimizers"], (None, 10.0, 9.0), strict=False):
             row["epochs_to_target"] = epochs
 
     folder = changed(edit)
     write_report(folder)
     page = opened(folder)
-    assert [text for _, text, _, _ in cells(page, "epochs_to_target")][:3] == ["9", "10", "100"]
-    page.locator("th[data-key=epochs_to_target] button").click()
-    assert [text for _, text, _, _ in cells(page, "epochs_to_target")][:3] == ["100", "10", "9"]
+    assert [text for _, text, _, _ in cells(page, "epochs_to_target")][:3] == ["9", "10", "missed"]
+    for way in (["9", "10", "missed"], ["10", "9", "missed"]):
+        page.locator("thead th.name button").click(click_count=2)
+        assert cells(page, "epochs_to_target")[0][1] == "missed"  # by name downwards
+        page.locator("th[data-key=epochs_to_target] button").click(click_count=1 if way[0] == "9" else 2)
+        assert [text for _, text, _, _ in cells(page, "epochs_to_target")][:3] == way
 
 
 def test_the_switch_shows_seconds_for_epochs(finished, opened):
@@ -253,42 +257,90 @@ def test_the_switch_shows_seconds_for_epochs(finished, opened):
     assert page.locator(".box.labelled").first.inner_text() != before
 
 
-def median_loss(folder, label, epoch):
-    """Of the row's confirmation runs, from the file."""
-    row = next(r for r in summary_of(folder)["optimizers"] if r["label"] == label)
-    runs = [json.loads(line) for line in (folder / "runs.jsonl").read_text().splitlines()]
+@pytest.mark.parametrize("axis", ["epochs", "seconds"])
+def test_hovering_shows_the_values_of_the_nearest_point(finished, opened, axis):
+    """The pointer goes to where the axes say that a median lies; what appears there are the values of that point."""
+    page, rows = opened(finished), summary_of(finished)["optimizers"]
+    if axis == "seconds":
+        page.get_by_label("seconds", exact=True).check(force=True)
+    box = page.locator(".box.labelled").first
+    box.scroll_into_view_if_needed()
+    place = box.bounding_box()
+    x_ticks, y_ticks = (
+        [(float(text), float(at)) for text, at in page.evaluate(script, f".box.labelled .{which}")]
+        for which, script in (
+            (
+                f"x.by-{axis}",
+                "s => [...document.querySelectorAll(s)].map(t => [t.textContent, parseFloat(t.style.left)])",
+            ),
+            ("y", "s => [...document.querySelectorAll(s)].map(t => [t.textContent, parseFloat(t.style.bottom)])"),
+        )
+    )
+    y_ticks = [(math.log(value), at) for value, at in y_ticks]
+
+    def along(ticks, value):
+        (a, start), (b, end) = ticks[0], ticks[-1]
+        return (start + (end - start) * (value - a) / (b - a)) / 100
+
+    assert page.locator("#tip").is_hidden()
+    for row in rows[:3]:
+        for epoch in (2, 3):
+            losses = losses_of(finished, row, epoch)
+            passed = epoch * steps_an_epoch(finished) * row["microseconds_per_step"] / 1e6
+            x = place["x"] + place["width"] * along(x_ticks, epoch if axis == "epochs" else passed)
+            y = place["y"] + place["height"] * (1 - along(y_ticks, math.log(statistics.median(losses))))
+            page.mouse.move(x, y)
+            label, at, second, middle, low, high = re.fullmatch(
+                r"(\w+), epoch (\d+), ([\d.e-]+) s: ([\d.e-]+) \(([\d.e-]+) to ([\d.e-]+)\)",
+                page.locator("#tip").inner_text(),
+            ).groups()
+            assert (label, int(at)) == (row["label"], epoch)
+            expected = (passed, statistics.median(losses), min(losses), max(losses))
+            assert [float(v) for v in (second, middle, low, high)] == pytest.approx(expected, rel=0.005)
+            marker = page.locator(".marker").bounding_box()
+            assert marker["x"] + marker["width"] / 2 == pytest.approx(x, abs=1)
+            assert marker["y"] + marker["height"] / 2 == pytest.approx(y, abs=1)
+    page.mouse.move(1, 1)
+    assert page.locator("#tip").is_hidden()
+
+
+def records_of(folder):
+    return [json.loads(line) for line in (folder / "runs.jsonl").read_text().splitlines()]
+
+
+def losses_of(folder, row, epoch):
+    """The training loss of each of the row's confirmation runs, from the file."""
     losses = [
         r["curves"]["train_loss"][epoch - 1]
-        for r in runs
+        for r in records_of(folder)
         if r["run"]["test"] and r["run"]["optimizer"] == row["optimizer"] and r["run"]["lr"] == row["lr"]
     ]
     assert len(losses) == row["runs"]
     return losses
 
 
-@pytest.mark.parametrize("axis", ["epochs", "seconds"])
-def test_hovering_shows_the_values_of_the_nearest_point(finished, opened, axis):
-    page = opened(finished)
-    if axis == "seconds":
-        page.get_by_label("seconds", exact=True).check(force=True)
-    box = page.locator(".box.labelled").first
-    box.scroll_into_view_if_needed()
-    assert page.locator("#tip").is_hidden()
-    place = box.bounding_box()
-    seen = set()
-    for part in (0.1, 0.3, 0.5, 0.7, 0.9):
-        page.mouse.move(place["x"] + part * place["width"], place["y"] + 0.4 * place["height"])
-        text = page.locator("#tip").inner_text()
-        label, epoch, middle, low, high = re.fullmatch(
-            r"(\w+), epoch (\d+), [\d.e-]+ s: ([\d.e-]+) \(([\d.e-]+) to ([\d.e-]+)\)", text
-        ).groups()
-        losses = median_loss(finished, label, int(epoch))
-        for shown, right in ((middle, statistics.median(losses)), (low, min(losses)), (high, max(losses))):
-            assert float(shown) == pytest.approx(right, rel=0.005)
-        seen.add((label, epoch))
-    assert len(seen) >= 3
-    page.mouse.move(1, 1)
-    assert page.locator("#tip").is_hidden()
+def steps_an_epoch(folder):
+    return max(r["steps"] for r in records_of(folder)) / SMALL.problem.epochs
+
+
+def test_a_row_has_its_own_runs_and_no_others(tmp_path):
+    """The same rule twice, at the same rate; runs of another study in the same file."""
+    pair = ("adam", Contender("adam", hyperparameters={"beta1": 0.0}, label="no memory"))
+    study = replace(SMALL, optimizers=pair, rates=(0.001, 0.03, 1.0), extensions=0, defaults=False)
+    compare(study, tmp_path)
+    path = tmp_path / "runs.jsonl"
+    for record in records_of(tmp_path):
+        record["run"]["problem"]["epochs"] = 9
+        record["curves"]["train_loss"] = [100.0] * 4
+        path.write_text(path.read_text() + json.dumps(record) + "\n")
+    results = read_results(tmp_path)
+    assert results.rows[0].lr == results.rows[1].lr
+    records = {r["key"]: r for r in records_of(tmp_path)[: study.planned()]}
+    for row, contender in zip(results.rows, study.contenders, strict=True):
+        runs = [Run(study.problem, contender, row.lr, seed, test=True) for seed in study.confirmation_seeds]
+        curves = [records[run.key]["curves"]["train_loss"] for run in runs]
+        expected = [statistics.median(losses) for losses in zip(*curves, strict=True)]
+        assert row.curves["train_loss"].median == pytest.approx(expected)
 
 
 def test_a_finger_and_the_arrow_keys_show_values_too(finished, opened):
@@ -581,6 +633,15 @@ def test_a_rule_of_ones_own_is_asked_for():
     made = recipe(json.loads(json.dumps(Study(optimizers=("sgd", Contender("mine", rule=mine))).config())))
     assert made.command == "optimlab compare --optimizers sgd --rule FILE.py:mine"
     assert "your own" in made.note
+
+
+def test_the_command_line_makes_the_page_again(changed):
+    folder = changed()
+    result = CliRunner().invoke(main, ["report", str(folder)])
+    assert (result.exit_code, result.stdout) == (0, f"Written to {folder / 'report.html'}\n")
+    assert "Example:" in CliRunner().invoke(main, ["report", "--help"]).stdout
+    first = (folder / "report.html").read_bytes()
+    assert write_report(folder).read_bytes() == first
 
 
 # --- folders that hold no comparison
