@@ -26,3 +26,17 @@ def test_epsilon_runs(monkeypatch, capsys):
     epsilon.main()
     printed = capsys.readouterr().out
     assert all(rule in printed for rule in epsilon.RULES)
+
+
+def test_playground_prints_the_time_of_a_frame(browser):
+    command = [
+        sys.executable,
+        str(FOLDER / "playground.py"),
+        "--seconds",
+        "0.2",
+        "--chromium",
+        browser.browser_type.executable_path,
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 5

@@ -24,8 +24,9 @@ numba = require("numba")
 @pytest.fixture(scope="module", autouse=True)
 def own_cache(tmp_path_factory):
     """A cache folder that nobody has written to before."""
+    folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("platformdirs.user_cache_path", lambda name, folder=tmp_path_factory.mktemp("cache"): folder)
+        patch.setattr("platformdirs.user_cache_path", lambda name: folder)
         engine._compiled.cache_clear()
         engine._loop.cache_clear()
         yield

@@ -10,9 +10,15 @@ import click
 from .. import __version__
 from ..errors import InputError, RuleError
 from .compare import compare
+from .datasets import datasets
 from .explain import explain
 from .export import export
+<<<<<<< HEAD
 from .report import report
+=======
+from .race import race
+from .tune import tune
+>>>>>>> main
 
 
 class _Group(click.Group):
@@ -40,5 +46,9 @@ def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
+<<<<<<< HEAD
 for command in (compare, explain, export, report):
+=======
+for command in (compare, datasets, explain, export, race, tune):
+>>>>>>> main
     main.add_command(command)
