@@ -13,12 +13,9 @@ from .compare import compare
 from .datasets import datasets
 from .explain import explain
 from .export import export
-<<<<<<< HEAD
-from .report import report
-=======
 from .race import race
+from .report import report
 from .tune import tune
->>>>>>> main
 
 
 class _Group(click.Group):
@@ -46,9 +43,5 @@ def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-<<<<<<< HEAD
-for command in (compare, explain, export, report):
-=======
-for command in (compare, datasets, explain, export, race, tune):
->>>>>>> main
+for command in (compare, datasets, explain, export, race, report, tune):
     main.add_command(command)

@@ -166,20 +166,9 @@ def plain_axes(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-<<<<<<< HEAD
-def _end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Names to the right of the lines, which end at (x, y), moved apart where they would overlap (on the log axis)."""
-    if not ends:
-        return
-    low, high = (np.log10(v) for v in axes.get_ylim())
-    gap = 0.045 * (high - low)
-    ordered = sorted(ends, key=lambda end: end[1])
-    heights = np.array([np.log10(y) for _, y, _, _ in ordered])
-=======
 def spread(heights: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
     """Rising ``heights`` moved apart as little as it takes for ``gap`` between neighbours."""
     heights = heights.copy()
->>>>>>> main
     for _ in range(200):
         overlap = gap - np.diff(heights)
         if overlap.max(initial=0.0) <= 1e-6:
@@ -187,23 +176,18 @@ def spread(heights: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
         push = np.clip(overlap, 0, None) / 2
         heights[:-1] -= push
         heights[1:] += push
-<<<<<<< HEAD
-    left, right = axes.get_xlim()
-    for (x, y, name, colour), height in zip(ordered, heights, strict=True):
-=======
     return heights
 
 
-def _end_labels(axes: Axes, ends: Sequence[tuple[float, str, str]], x: float) -> None:
-    """Names beside the ends of the lines, moved apart where they would overlap (on the log axis)."""
+def _end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Names to the right of the lines, which end at (x, y), moved apart where they would overlap (on the log axis)."""
     if not ends:
         return
     low, high = (np.log10(v) for v in axes.get_ylim())
-    gap = 0.045 * (high - low)
-    ordered = sorted(ends)
-    heights = spread(np.array([np.log10(value) for value, _, _ in ordered]), gap)
-    for (value, name, colour), height in zip(ordered, heights, strict=True):
->>>>>>> main
+    ordered = sorted(ends, key=lambda end: end[1])
+    heights = spread(np.array([np.log10(y) for _, y, _, _ in ordered]), 0.045 * (high - low))
+    left, right = axes.get_xlim()
+    for (x, y, name, colour), height in zip(ordered, heights, strict=True):
         axes.annotate(
             name,
             xy=(x, y),
