@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -23,7 +24,9 @@ class _Group(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         try:
-            return super().main(*args, **{**options, "standalone_mode": False})
+            with warnings.catch_warnings():
+                warnings.showwarning = _one_line
+                return super().main(*args, **{**options, "standalone_mode": False})
         except (InputError, RuleError) as error:
             message, code = str(error), 2
         except click.exceptions.NoArgsIsHelpError as error:
@@ -35,6 +38,10 @@ class _Group(click.Group):
             message, code = "interrupted", 130
         click.echo(f"optimlab: {message}", err=True)
         sys.exit(code)
+
+
+def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"optimlab: warning: {message}", err=True)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
