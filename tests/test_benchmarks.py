@@ -1,6 +1,7 @@
 """The benchmark scripts run; what they measure is never asserted."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -30,3 +31,11 @@ def test_epsilon_runs(monkeypatch, capsys):
     epsilon.main()
     printed = capsys.readouterr().out
     assert all(rule in printed for rule in epsilon.RULES)
+
+
+def test_playground_prints_the_time_of_a_frame(browser):  # where there is one: the script finds it by itself
+    command = [sys.executable, str(FOLDER / "playground.py"), "--seconds", "0.2"]
+    own = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 5
