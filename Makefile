@@ -10,7 +10,7 @@ help:
 	@echo "make compare   compare the nine classic rules on digits (installs on first use)"
 	@echo "make test      run all tests (installs PyTorch and scikit-learn as references)"
 	@echo "make lint      ruff and mypy"
-	@echo "make speed     time the NumPy engine against PyTorch, scikit-learn and the floor"
+	@echo "make speed     time the engines against PyTorch, JAX, scikit-learn and the floor"
 	@echo "make docs      make the pages and figures in docs/ again"
 	@echo "make mutants   count the wrong rules that the tests would miss"
 
