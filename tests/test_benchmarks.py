@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -13,7 +14,10 @@ def test_speed_runs_and_names_every_competitor():
     command = [sys.executable, str(FOLDER / "speed.py"), "--quick", "--threads", "1"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    for name in ("optimlab", "PyTorch fused", "PyTorch default", "scikit-learn", "floor: matrix products", "adamw"):
+    names = ["optimlab, numpy", "PyTorch fused", "PyTorch default", "scikit-learn", "floor: matrix products", "adam"]
+    names += ["memory of training", "how long it takes to begin"]
+    names += ["optimlab, numba", "optimlab, numba, kept"] * (find_spec("numba") is not None)
+    for name in names:
         assert name in result.stdout
 
 

@@ -10,8 +10,11 @@ import click
 from .. import __version__
 from ..errors import InputError, RuleError
 from .compare import compare
+from .datasets import datasets
 from .explain import explain
 from .export import export
+from .race import race
+from .tune import tune
 
 
 class _Group(click.Group):
@@ -39,5 +42,5 @@ def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-for command in (compare, explain, export):
+for command in (compare, datasets, explain, export, race, tune):
     main.add_command(command)

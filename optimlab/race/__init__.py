@@ -4,5 +4,16 @@ from __future__ import annotations
 
 from .functions import FUNCTIONS, Landscape, get
 from .playground import playground_page, write_playground
+from .run import Race, Racer, race, trajectories
 
-__all__ = ["FUNCTIONS", "Landscape", "get", "playground_page", "write_playground"]
+__all__ = [
+    "FUNCTIONS",
+    "Landscape",
+    "Race",
+    "Racer",
+    "get",
+    "playground_page",
+    "race",
+    "trajectories",
+    "write_playground",
+]
