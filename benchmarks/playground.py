@@ -15,6 +15,7 @@ from optimlab import rules
 from optimlab.race import write_playground
 
 SECONDS = 4
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 WATCH = """
 seconds => new Promise(done => {
     spent = [];
@@ -34,7 +35,7 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("google-chrome"))
+    parser.add_argument("--chromium", default=next(filter(None, map(shutil.which, NAMES)), None))
     parser.add_argument("--seconds", type=float, default=SECONDS)
     options = parser.parse_args()
     runs = "&".join(f"run={name},textbook,on" for name in rules.textbook.__all__)

@@ -134,7 +134,7 @@ class Optimizer:
         return self._runs
 
     def _values(self, hyperparameters: dict[str, Hyperparameter]) -> dict[str, float]:
-        return {name: self._value(name, value) for name, value in hyperparameters.items()}
+        return {name: self._value(name, value) if callable(value) else value for name, value in hyperparameters.items()}
 
     def _value(self, name: str, value: Hyperparameter) -> float:
         if not callable(value):

@@ -526,7 +526,7 @@ def test_the_command_prints_what_was_found_in_80_columns_and_leaves_figures(tmp_
     assert "too good" in result.stdout
     assert "95% interval" in result.stdout
     table = result.stdout.split("The validation")[0]
-    assert max(len(line.rstrip()) for line in table.splitlines()) <= 88
+    assert max(len(line.rstrip()) for line in table.splitlines()) <= 80
     files = {"journal.log", "trials.jsonl", "summary.json", "best.npz", "retrained.npz"}
     files |= {f"{name}.{kind}" for name in ("trials", "slices") for kind in ("png", "svg")}
     assert files <= {p.name for p in tmp_path.iterdir()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from .datasets import datasets
 from .explain import explain
 from .export import export
 from .race import race
+from .report import report
 from .tune import tune
 
 
@@ -22,7 +24,9 @@ class _Group(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         try:
-            return super().main(*args, **{**options, "standalone_mode": False})
+            with warnings.catch_warnings():
+                warnings.showwarning = _one_line
+                return super().main(*args, **{**options, "standalone_mode": False})
         except (InputError, RuleError) as error:
             message, code = str(error), 2
         except click.exceptions.NoArgsIsHelpError as error:
@@ -36,11 +40,15 @@ class _Group(click.Group):
         sys.exit(code)
 
 
+def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"optimlab: warning: {message}", err=True)
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="optimlab")
 def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-for command in (compare, datasets, explain, export, race, tune):
+for command in (compare, datasets, explain, export, race, report, tune):
     main.add_command(command)

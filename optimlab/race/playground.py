@@ -43,8 +43,8 @@ def playground_page() -> str:
     environment = Environment(loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined)
     scripts = ("model.js", "address.js", "pictures.js", "controls.js")
     return environment.get_template("page.html").render(
-        style=Markup((_PAGE / "page.css").read_text()),
-        script=Markup("\n".join([_data(), *((_PAGE / name).read_text() for name in scripts)])),
+        style=Markup((_PAGE / "page.css").read_text(encoding="utf-8")),
+        script=Markup("\n".join([_data(), *((_PAGE / name).read_text(encoding="utf-8") for name in scripts)])),
         landscapes=list(FUNCTIONS.values()),
         lessons=LESSONS,
         conventions={convention: rules.names(convention) for convention in rules.CONVENTIONS},

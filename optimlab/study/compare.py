@@ -71,7 +71,7 @@ def compare(
     ------
     InputError: ``folder`` cannot be written, or holds something else, such as another study.
     """
-    with Store(folder) as store, workers(jobs, dask) as pool, threadpool_limits(1):
+    with workers(jobs, dask) as pool, Store(folder) as store, threadpool_limits(1):
         claim(study, store)
         runner = _Runner(store, pool, jobs if dask is None else 2, study.planned(), on_run)
         tuning = _tune(study, runner)

@@ -1,7 +1,7 @@
 // The two pictures: paths on the contour, and loss against step.
 
 const INK = {
-    light: ["#111111", "#D98A00", "#2F8FC4", "#B5578F", "#00835F", "#0060A0", "#C74B00"],
+    light: ["#111111", "#C07C00", "#2F8FC4", "#B5578F", "#00835F", "#0060A0", "#C74B00"],
     dark: ["#F4F4F4", "#F0A72B", "#6CC3F2", "#E08DBC", "#1EC39B", "#4FA3E8", "#FF7A33"],
 }; // Okabe and Ito's hues, darkened or lightened until they stand out from the ground
 const DASHES = {textbook: [], torch: [7, 4], keras: [2, 3.5]};
