@@ -127,8 +127,8 @@ class Optimizer:
         self.t += 1
         return scalars
 
-    def bound(self) -> list[Callable[[Any], None]]:
-        """The update of each group, as a function of what :meth:`advance` gives."""
+    def bound(self) -> list[Any]:
+        """The update of each group, called with what :meth:`advance` gives for it."""
         if self._version != self.parameters.version:
             self._bind()
         return self._runs

@@ -207,7 +207,8 @@ class Array(np.lib.mixins.NDArrayOperatorsMixin):
 
     def set(self, values, stream=None):
         assert self._machine.capture is None, "a copy from the host would be recorded with the host's address"
-        assert isinstance(values, np.ndarray) and (values.dtype, values.shape) == (self.dtype, self.shape)
+        assert isinstance(values, np.ndarray)
+        assert (values.dtype, values.shape) == (self.dtype, self.shape)
         self._array[...] = values
 
     def tolist(self):
@@ -282,7 +283,7 @@ class Ufunc:
 
 
 class Namespace(types.ModuleType):
-    """``cupy`` or ``cupyx.scipy.special``: the functions of the same name of NumPy, or SciPy, on the device's arrays."""
+    """``cupy`` or ``cupyx.scipy.special``: NumPy's or SciPy's functions, on the device's arrays."""
 
     def __init__(self, name, machine, model):
         super().__init__(name)
@@ -412,5 +413,3 @@ def lacking_in_cupy(machine):
     real = {"cupy": cupy, "cupy.linalg": cupy.linalg, "cupyx.scipy.special": cupyx.scipy.special}
     lacking = [f"{module}.{name}" for module, name in sorted(machine.names) if not hasattr(real[module], name)]
     return lacking + [f"cupy.ndarray.{name}" for name in sorted(machine.methods) if not hasattr(cupy.ndarray, name)]
-
-

@@ -281,7 +281,7 @@ def test_a_row_major_product_is_put_to_a_blas_rightly(a_transposed, b_transposed
 def test_cublas_refuses_what_it_cannot_multiply(machine, blas):
     x = backends.get("cupy").zeros((4, 6), "float32")
     for a, b, out in [(x[:, ::2], x[:3], x[:, :6]), (x, x, x), (x, x.T, x.T[:4, :4])]:
-        with pytest.raises(ol.InputError, match="cannot multiply|by rows or by columns"):
+        with pytest.raises(ol.InputError, match=r"cannot multiply|by rows or by columns"):
             cublas.gemm(a, b, out)
     blas.__dict__["cublasSgemm_v2"] = lambda *arguments: 13
     with pytest.raises(ol.InputError, match="cublasSgemm_v2 of cuBLAS failed with status 13"):
@@ -382,7 +382,7 @@ def test_what_is_no_number_is_refused_before_it_is_uploaded(machine):
 
 def test_without_a_gpu_the_error_says_so(machine, monkeypatch):
     monkeypatch.setattr(sys.modules["cupy"].cuda, "is_available", lambda: False)
-    with pytest.raises(ol.InputError, match="^the backend 'cupy' needs an NVIDIA GPU and its driver; CuPy is inst"):
+    with pytest.raises(ol.InputError, match=r"^the backend 'cupy' needs an NVIDIA GPU and its driver; CuPy is inst"):
         ol.MLP([2, 2], backend="cupy")
     assert "cupy" not in backends.names()
 

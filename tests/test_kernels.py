@@ -243,6 +243,7 @@ def test_no_stretch_at_all_is_no_work():
 
 # ---- the C and CUDA texts, compiled ----
 
+
 @pytest.fixture(scope="module", params=DTYPES)
 def libraries(request, compiler, tmp_path_factory):
     """All rules in one shared library from the C text, and one from the CUDA text, of one dtype."""

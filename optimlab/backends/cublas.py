@@ -17,7 +17,7 @@ WORKSPACE = 32 << 20
 
 
 class Gemm(NamedTuple):
-    """The arguments of a Fortran ``gemm`` that decide what is multiplied: of its first matrix, its second, the result."""
+    """Those arguments of a Fortran ``gemm`` that say what is multiplied: first matrix, second, result."""
 
     transposed: tuple[bool, bool]
     m: int
@@ -27,7 +27,7 @@ class Gemm(NamedTuple):
 
 
 def gemm(a: Any, b: Any, out: Any) -> Gemm:
-    """How ``out = a @ b`` is put to a BLAS, which reads matrices by columns: its first matrix is ``b``, its second ``a``.
+    """How ``out = a @ b`` is put to a BLAS, which reads matrices by columns: its first is ``b``, its second ``a``.
 
     Row-major C is column-major C', and C' = B' A'. ``a`` and ``b`` are C-contiguous matrices, their transposes, or
     rows of such; ``out`` is C-contiguous.

@@ -194,11 +194,11 @@ _NUMBERS = {
     "float32": (8, "((unsigned)(x[j / 2] >> 32 * (j % 2)) >> 8) * (1.0f / 16777216)"),
     "float64": (4, "(x[j] >> 11) * (1.0 / 9007199254740992)"),
 }
-"""Of each dtype: how many numbers come from the four words of one counter, and number ``j`` of them, as NumPy makes it."""
+"""How many numbers of a dtype come from the four words of one counter, and number ``j`` of them, as NumPy makes it."""
 
 
 def philox_source(dtype: str) -> str:
-    """The CUDA text of Philox 4x64-10 (Salmon et al., 2011): the numbers of ``numpy.random.Philox``, each thread its own.
+    """The CUDA text of Philox 4x64-10 (Salmon et al., 2011): ``numpy.random.Philox``'s numbers, each thread its own.
 
     Number ``i`` depends on the key, ``counter[0]`` and ``i`` alone, whatever the grid.
     """

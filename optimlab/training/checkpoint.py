@@ -114,8 +114,8 @@ def load_checkpoint(path: str | Path, network: Network, optimizer: Optimizer | N
             raise InputError(f"{path} lacks the state of a dropout layer's random numbers")
         if state.get("bit_generator") != (kind := generator.state["bit_generator"]):
             raise InputError(
-                f"{path} holds dropout's random numbers of {state.get('bit_generator')}, this backend draws from {kind}: "
-                "go on with the backend that the run began with"
+                f"{path} holds dropout's random numbers of {state.get('bit_generator')}, this backend draws from "
+                f"{kind}: go on with the backend that the run began with"
             )
     if optimizer is not None:  # the last thing that can refuse
         state = {name.partition("/")[2]: a for name, a in arrays.items() if name.startswith("optimizer/")}
