@@ -3,7 +3,7 @@
 It is stricter than NumPy where CuPy is: an array of the device mixes with none of the host, is converted to one by
 ``asnumpy`` or ``get`` alone, and has no function or method that CuPy does not have (checked where CuPy is installed).
 Every wait for the device is counted. A ``RawKernel`` is its own CUDA text, compiled with g++ and run thread by thread.
-During a capture every call is noted, and waiting is refused; ``Graph.launch`` makes the calls again, into the same
+During a capture every call is noted; waiting is refused, as are products by CuPy's own cuBLAS. ``Graph.launch`` makes the calls again, into the same
 memory.
 
 What this cannot show is whatever only a GPU does: that kernels and copies run in order on a stream, their speed, what
@@ -282,6 +282,9 @@ class Ufunc:
         return self._machine.call(self._ufunc.reduce, args, kwargs)
 
 
+CUBLAS = ("matmul", "vdot", "einsum")
+
+
 class Namespace(types.ModuleType):
     """``cupy`` or ``cupyx.scipy.special``: NumPy's or SciPy's functions, on the device's arrays."""
 
@@ -294,10 +297,12 @@ class Namespace(types.ModuleType):
             raise AttributeError(name)
         self._machine.names.add((self.__name__, name))
         found = getattr(self._model, name)
-        if isinstance(found, np.ufunc):
-            return Ufunc(self._machine, found)
+        if name in CUBLAS and self._machine.capture is not None:
+            raise NotImplementedError(f"{name} calls cuBLAS, which CuPy does not do while a stream is captured")
         if isinstance(found, type) or not callable(found) or name == "issubdtype":
             return found
+        if isinstance(found, np.ufunc):
+            return Ufunc(self._machine, found)
         return lambda *args, **kwargs: self._machine.call(found, args, kwargs)
 
 

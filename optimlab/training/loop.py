@@ -65,9 +65,9 @@ def fit(
     resume: a file that :class:`optimlab.Checkpoint` left: the run goes on from there, bit for bit. Network, optimizer,
         data and options have to be made as they were; ``epochs`` may be more.
     progress: True or False to show a progress bar or not; by default where standard error is a terminal.
-    graph: on the backend ``"cupy"``, whether to make each step one launch of a CUDA graph. Where that cannot be, such
-        as with gradients clipped by norm or a callback that looks at each step, one warning says why, and training
-        goes on without. Experimental: tested without a GPU only.
+    graph: on the backend ``"cupy"``, whether to make each step one launch of a CUDA graph. Where that cannot be, one
+        warning says why, and training goes on without: gradients clipped by norm, L1, L2, MaxNorm, the mean squared
+        error, rules of whole matrices, callbacks that look at each step. Experimental: tested without a GPU only.
 
     Raises
     ------
