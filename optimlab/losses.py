@@ -131,7 +131,7 @@ def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Arra
 def _squared_error(backend: Backend, outputs: Array, targets: Array, out: Array) -> tuple[float, Array]:
     xp = backend.xp
     xp.subtract(outputs, targets, out=out)
-    loss = backend.number(xp.vdot(out, out)) / out.size
+    loss = backend.dot(out, out) / out.size
     out *= 2 / out.size
     return loss, out
 

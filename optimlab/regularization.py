@@ -28,7 +28,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
-from .backends import Array
+from .backends import Array, Backend
 from .errors import InputError, number
 from .parameters import Parameters, stretches
 
@@ -120,7 +120,7 @@ class L2(_Penalty):
         """Add the gradient to ``parameters.grad``; the value of the penalty."""
         backend, total = parameters.backend, 0.0
         for w, g, tmp in self._found(parameters):
-            total += backend.number(backend.xp.vdot(w, w))
+            total += backend.dot(w, w)
             backend.xp.multiply(w, self.rate, out=tmp)
             g += tmp
         return self.rate / 2 * total
@@ -156,7 +156,7 @@ class L1(_Penalty):
         backend, total = parameters.backend, 0.0
         for w, g, tmp in self._found(parameters):
             backend.xp.sign(w, out=tmp)
-            total += backend.number(backend.xp.vdot(w, tmp))
+            total += backend.dot(w, tmp)
             tmp *= self.rate
             g += tmp
         return self.rate * total
@@ -223,7 +223,7 @@ class ClipNorm(_Clip):
     def __call__(self, parameters: Parameters) -> None:
         """Clip ``parameters.grad``."""
         for g in self._found(parameters):
-            _shrink(parameters.backend.xp, [g], self.limit)
+            _shrink(parameters.backend, [g], self.limit)
 
 
 class ClipGlobalNorm(_Clip):
@@ -247,7 +247,7 @@ class ClipGlobalNorm(_Clip):
 
     def __call__(self, parameters: Parameters) -> float:
         """Clip ``parameters.grad``; its norm before."""
-        return _shrink(parameters.backend.xp, self._found(parameters), self.limit)
+        return _shrink(parameters.backend, self._found(parameters), self.limit)
 
 
 class MaxNorm(_Term):
@@ -298,9 +298,12 @@ class MaxNorm(_Term):
             units *= (self.limit / xp.maximum(norms, self.limit))[:, None]
 
 
-def _shrink(xp: Any, parts: list[Array], limit: float) -> float:
+def _shrink(backend: Backend, parts: list[Array], limit: float) -> float:
     """Scale ``parts``, taken together, down to a norm of at most ``limit``; the norm before."""
-    largest, norm = 1.0, _norm(xp, parts)
+    if backend.asynchronous and parts:
+        unseen: float = _shrink_unseen(backend, parts, limit)
+        return unseen
+    largest, norm = 1.0, _norm(backend, parts)
     if norm == math.inf:
         # the squares overflow before the norm does
         largest = max(max(float(g.max()), -float(g.min())) for g in parts)
@@ -308,7 +311,7 @@ def _shrink(xp: Any, parts: list[Array], limit: float) -> float:
             return norm
         for g in parts:
             g /= largest
-        norm = _norm(xp, parts)
+        norm = _norm(backend, parts)
     if norm * largest > limit:
         for g in parts:
             g *= limit / norm
@@ -318,8 +321,19 @@ def _shrink(xp: Any, parts: list[Array], limit: float) -> float:
     return norm * largest
 
 
-def _norm(xp: Any, parts: list[Array]) -> float:
-    return math.sqrt(sum(float(xp.vdot(g, g)) for g in parts))
+def _norm(backend: Backend, parts: list[Array]) -> float:
+    return math.sqrt(sum(backend.dot(g, g) for g in parts))
+
+
+def _shrink_unseen(backend: Backend, parts: list[Array], limit: float) -> Any:
+    """The same without a look at the norm, for which a device would be waited for. Its squares are float64: those of
+    float32 do not overflow; of gradients in float64 beyond 1e154 the norm is infinite, and they are left alone."""
+    xp = backend.xp
+    norm = xp.sqrt(sum(backend.dot(g, g) for g in parts))
+    factor = xp.where(xp.isfinite(norm), limit / xp.maximum(norm, limit), 1.0)
+    for g in parts:
+        g *= factor.astype(g.dtype)
+    return norm
 
 
 def checked(role: str, given: Any, parameters: Parameters) -> tuple[Any, ...]:

@@ -3,8 +3,8 @@
 It is stricter than NumPy where CuPy is: an array of the device mixes with none of the host, is converted to one by
 ``asnumpy`` or ``get`` alone, and has no function or method that CuPy does not have (checked where CuPy is installed).
 Every wait for the device is counted. A ``RawKernel`` is its own CUDA text, compiled with g++ and run thread by thread.
-During a capture every call is noted; waiting is refused, as are products by CuPy's own cuBLAS. ``Graph.launch`` makes the calls again, into the same
-memory.
+During a capture every call is noted; waiting is refused, as are products by CuPy's own cuBLAS. ``Graph.launch`` makes
+the calls again, into the same memory.
 
 What this cannot show is whatever only a GPU does: that kernels and copies run in order on a stream, their speed, what
 CuPy's own kernels round differently, and cuBLAS.

@@ -42,7 +42,7 @@ def test_gpu_without_one_says_so_and_checks_what_it_can(monkeypatch):
     result = CliRunner().invoke(gpu.main)
     assert result.exit_code == 0, result.output
     assert "No GPU can be measured: the backend 'cupy' needs an NVIDIA GPU." in result.output
-    assert re.search(r"the stand-in: 1 passed", result.output)
+    assert "the stand-in: 1 passed" in result.output
     monkeypatch.setattr(gpu, "WITHOUT_GPU", {"nothing at all": ["-k", "no_test_is_called_so"]})
     assert CliRunner().invoke(gpu.main).exit_code == 1
 

@@ -68,6 +68,9 @@ class Backend(Protocol):
         """One number, an array of no dimensions, to reckon with in float64: a Python float, or where the backend is
         asynchronous an array still, on which ``float`` would wait."""
 
+    def dot(self, a: Array, b: Array) -> Any:
+        """The sum of ``a * b`` over all entries, as :meth:`number` gives it."""
+
     def matmul(self, a: Array, b: Array, out: Array) -> Array:
         """The matrix product ``a @ b`` written to ``out``."""
 

@@ -98,6 +98,10 @@ class CuPyBackend:
     def number(self, value: DeviceArray) -> DeviceArray:
         return value.astype("float64")
 
+    def dot(self, a: DeviceArray, b: DeviceArray) -> DeviceArray:
+        # not vdot, which calls cuBLAS: a CUDA graph could not have it
+        return self.xp.multiply(a, b, dtype="float64").sum()
+
     def matmul(self, a: DeviceArray, b: DeviceArray, out: DeviceArray) -> DeviceArray:
         return self.blas.matmul(a, b, out) if self.blas else self.xp.matmul(a, b, out=out)
 

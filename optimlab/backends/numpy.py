@@ -63,6 +63,9 @@ class NumPyBackend:
     def number(self, value: Any) -> float:
         return float(value)
 
+    def dot(self, a: Floats, b: Floats) -> float:
+        return float(np.vdot(a, b))
+
     def matmul(self, a: Floats, b: Floats, out: Floats) -> Floats:
         return np.matmul(a, b, out=out)
 
