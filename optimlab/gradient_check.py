@@ -130,6 +130,8 @@ def gradcheck(
             raise InputError(f"{source} needs targets: gradcheck({source}, outputs, targets)")
     else:
         raise InputError(f"expected a network, a layer, an activation, or a loss, got {checked!r}")
+    if network.backend.asynchronous:
+        raise InputError("gradients are checked on a CPU, in float64; make the network with backend='numpy'")
     chosen = _linear(generator) if y is None else losses.get(loss)
     check = _Check(network, x, y, chosen, penalties, training, generator)
     parameters = _Variable(check.twin.parameters.data, check.gradient, "the parameters", check.parameter_name)

@@ -53,6 +53,8 @@ def stack(networks: Sequence[Network]) -> Network:
     layout = [(p.name, p.shape) for p in first.parameters]
     if any([(p.name, p.shape) for p in net.parameters] != layout or net.dtype != first.dtype for net in networks):
         raise InputError("replicas must be networks of the same layers, shapes and dtype")
+    if first.backend.asynchronous:
+        raise InputError("replicas are trained on a CPU; make the networks with another backend")
     if any(isinstance(layer, Dropout) for layer in first.layers):
         raise InputError("a network with dropout cannot be a replica: each draws from a stream of its own")
     together, xp = copy.deepcopy(first), first.backend.xp

@@ -17,7 +17,7 @@ from conftest import assert_same_bits
 from test_kernels import RULES
 
 import optimlab as ol
-from optimlab import backends, kernels
+from optimlab import backends, kernels, replicas
 from optimlab.backends import cublas
 from optimlab.backends import cupy as engine
 
@@ -255,6 +255,28 @@ def test_predictions_and_losses_by_hand(machine):
     net.backward(gradient)
     ol.SGD(net.parameters).step()
     assert net.predict_proba(np.ones((2, 4))).get().sum() == pytest.approx(2)
+
+
+def test_callbacks_that_keep_arrays_and_the_range_of_rates_run_and_equal_numpy(machine):
+    data, found = ol.datasets.load("digits"), []
+    data = ol.Dataset(data.x_train[:300], data.y_train[:300], data.x_val[:99], data.y_val[:99])
+    for backend in ("cupy", "numpy"):
+        net = ol.MLP([64, 8, 10], seed=1, backend=backend)
+        average = ol.AverageWeights(net)
+        callbacks = [average, ol.Diagnostics(), ol.EarlyStopping(patience=1)]
+        history = ol.fit(net, ol.Adam(net.parameters, lr=0.01), data, epochs=3, callbacks=callbacks)
+        weights = net.backend.to_numpy(average.network.parameters.data)
+        rates = ol.find_lr(net, ol.SGD(net.parameters), data, steps=20)
+        found.append((history.train_loss, weights.tolist(), rates))
+    assert found[0] == found[1]
+
+
+def test_what_runs_on_a_cpu_only_says_so(machine):
+    net = ol.MLP([2, 2], backend="cupy")
+    with pytest.raises(ol.InputError, match=r"gradients are checked on a CPU"):
+        ol.gradcheck(net, np.ones((3, 2)), [0, 1, 0])
+    with pytest.raises(ol.InputError, match=r"replicas are trained on a CPU"):
+        replicas.stack([net, net])
 
 
 def test_a_rule_runs_on_contiguous_arrays_only(machine):
