@@ -1,0 +1,76 @@
+"""Plain arrays in three splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, count
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Inputs ``(rows, features)`` and targets ``(rows,)`` of up to three splits.
+
+    Only the training split is required. ``classes`` names the classes of integer targets.
+
+    Raises
+    ------
+    InputError: a split whose inputs and targets differ in length, or of which only one is given.
+
+    >>> Dataset(x_train=[[0.0], [1.0]], y_train=[0, 1])
+    <Dataset: 2 training rows of 1 features>
+    """
+
+    x_train: Any
+    y_train: Any
+    x_val: Any = None
+    y_val: Any = None
+    x_test: Any = None
+    y_test: Any = None
+    classes: tuple[str, ...] = ()
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for split in ("train", "val", "test"):
+            x, y = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
+            if (x is None) != (y is None):
+                raise InputError(f"the {split} split needs both x_{split} and y_{split}, or neither")
+            if x is not None and len(x) != len(y):
+                raise InputError(f"x_{split} has {len(x)} rows, y_{split} {len(y)}")
+
+    def with_validation(self, rows: int, train_rows: int | None = None) -> Dataset:
+        """The same data, the last ``rows`` training rows validating; views, not copies.
+
+        Of what is left the first ``train_rows`` train, or all of it.
+
+        Raises
+        ------
+        InputError: there is a validation split already, or there are not so many training rows.
+
+        >>> Dataset(x_train=[[0.0], [1.0], [2.0], [3.0]], y_train=[0, 1, 1, 0]).with_validation(1, train_rows=2)
+        <Dataset: 2 training, 1 validation rows of 1 features>
+        """
+        if self.x_val is not None:
+            raise InputError(f"there is a validation split already, of {len(self.x_val)} rows")
+        left = len(self.x_train) - count("rows", rows)
+        used = left if train_rows is None else count("train_rows", train_rows)
+        if not 0 < used <= left:
+            wanted = f"{rows} validation" + (f" and {train_rows} training" if train_rows is not None else "")
+            raise InputError(f"the {len(self.x_train)} training rows are too few for {wanted} rows")
+        return replace(
+            self,
+            x_train=self.x_train[:used],
+            y_train=self.y_train[:used],
+            x_val=self.x_train[left:],
+            y_val=self.y_train[left:],
+        )
+
+    def __repr__(self) -> str:
+        rows = [f"{len(self.x_train)} training"]
+        rows += [f"{len(self.x_val)} validation"] if self.x_val is not None else []
+        rows += [f"{len(self.x_test)} test"] if self.x_test is not None else []
+        name = f" {self.name}" if self.name else ""
+        return f"<Dataset{name}: {', '.join(rows)} rows of {np.shape(self.x_train)[1]} features>"

@@ -1,0 +1,121 @@
+"""IDX, the format of MNIST: a big-endian header, then bytes; plain or in gzip.
+
+A file says how large it is, and may lie. So the shape is known beforehand, the header has only to agree with it, and
+nothing is read, or made room for, beyond that shape.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+_BLOCK = 1 << 20
+"""Bytes decompressed at a time."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Idx:
+    """What an IDX file of unsigned bytes must hold: its shape, and the SHA-256 of the file when not compressed."""
+
+    shape: tuple[int, ...]
+    sha256: str | None = None
+
+    @property
+    def header(self) -> bytes:
+        """Two zero bytes, 8 for unsigned bytes, the number of axes, then the length of each axis."""
+        return struct.pack(f">HBB{len(self.shape)}I", 0, 8, len(self.shape), *self.shape)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file when not compressed."""
+        return len(self.header) + int(np.prod(self.shape))
+
+
+def read_images(path: Path, idx: Idx) -> NDArray[np.float32]:
+    """Images as rows of pixels from 0 to 1, converted while they are decompressed: no second copy is held.
+
+    Raises
+    ------
+    InputError: the file is not that IDX file, whole and unaltered.
+    """
+    out = np.empty((idx.shape[0], int(np.prod(idx.shape[1:]))), "float32")
+    flat = out.reshape(-1)
+
+    def convert(start: int, values: NDArray[np.uint8]) -> None:
+        np.divide(values, 255, out=flat[start : start + len(values)], dtype="float32")
+
+    _read(path, idx, convert)
+    return out
+
+
+def read_labels(path: Path, idx: Idx, classes: int) -> NDArray[np.int64]:
+    """Labels from 0 to ``classes - 1``.
+
+    Raises
+    ------
+    InputError: the file is not that IDX file, whole and unaltered; a label is too large.
+    """
+    out = np.empty(idx.shape, "int64")
+
+    def convert(start: int, values: NDArray[np.uint8]) -> None:
+        if values.max() >= classes:
+            raise InputError(f"{path}: label {values.max()}, where 0 to {classes - 1} are accepted")
+        out[start : start + len(values)] = values
+
+    _read(path, idx, convert)
+    return out
+
+
+def _read(path: Path, idx: Idx, convert: Callable[[int, NDArray[np.uint8]], None]) -> None:
+    """Hand the values to ``convert``, with the place of the first, a block at a time."""
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+            # deflate never makes anything much larger; what is, is not worth reading
+            if path.stat().st_size > idx.size + (idx.size // 100 + _BLOCK if packed else 0):
+                raise InputError(f"{path}: {path.stat().st_size} bytes, too long for an IDX file of {_text(idx.shape)}")
+            raw.seek(0)
+            _read_stream(path, idx, convert, cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _read_stream(path: Path, idx: Idx, convert: Callable[[int, NDArray[np.uint8]], None], stream: BinaryIO) -> None:
+    header = stream.read(len(idx.header))
+    if header[:4] != idx.header[:4]:
+        raise InputError(f"{path}: not an IDX file of bytes with {len(idx.shape)} axes: it begins with {header[:4]!r}")
+    if header != idx.header:
+        found = struct.unpack(f">{(len(header) - 4) // 4}I", header[4 : len(header) // 4 * 4])
+        raise InputError(f"{path}: expected {_text(idx.shape)} bytes, the file says {_text(found)}")
+    digest = hashlib.sha256(header)
+    block = bytearray(_BLOCK)
+    total = idx.size - len(header)
+    done = 0
+    while done < total:
+        read = stream.readinto(memoryview(block)[: min(_BLOCK, total - done)])  # type: ignore[attr-defined]
+        if not read:
+            raise InputError(f"{path}: cut off after {done} of {total} values")
+        digest.update(memoryview(block)[:read])
+        convert(done, np.frombuffer(block, "uint8", read))
+        done += read
+    if stream.read(1):
+        raise InputError(f"{path}: goes on after its last value")
+    if idx.sha256 is not None and digest.hexdigest() != idx.sha256:
+        raise InputError(f"{path}: not the published file: SHA-256 {digest.hexdigest()}, expected {idx.sha256}")
+
+
+def _text(shape: tuple[Any, ...]) -> str:
+    return " x ".join(map(str, shape))

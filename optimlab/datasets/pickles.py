@@ -1,0 +1,164 @@
+"""Reading pickles of plain data and numeric arrays, without running anything they ask for.
+
+A pickle is a program. Here only the instructions that make dictionaries, lists, numbers and text are followed, and the
+few names by which NumPy writes an array stand for functions of this module, which check what they are given. NumPy
+itself sees nothing of the file but the bytes of an array.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import pickletools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+_INSTRUCTIONS = """
+    PROTO FRAME STOP MARK POP POP_MARK DUP MEMOIZE PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET
+    NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 STRING BINSTRING SHORT_BINSTRING
+    UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
+    EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3
+    GLOBAL STACK_GLOBAL REDUCE BUILD
+"""
+_ADMITTED = frozenset(_INSTRUCTIONS.split())
+_RARE = {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "LONG", "LONG4"}
+"""A few of each make an array; thousands would nest until Python's stack overflows."""
+
+
+def read_pickle(content: bytes) -> Any:
+    """What a pickle of dictionaries, lists, numbers, text and numeric arrays holds; Python 2's text as bytes.
+
+    Raises
+    ------
+    InputError: it is damaged, or holds or does anything else; nothing of it was run.
+
+    >>> read_pickle(pickle.dumps({"labels": [1, 2], "data": np.eye(2)}))["data"]
+    array([[1., 0.],
+           [0., 1.]])
+    >>> read_pickle(pickle.dumps(print))
+    Traceback (most recent call last):
+    ...
+    optimlab.errors.InputError: not a pickle of plain data: it asks for builtins.print
+    """
+    try:
+        _check_instructions(content)
+        return _plain(_Unpickler(io.BytesIO(content), encoding="bytes").load())
+    except InputError:
+        raise
+    except Exception as error:
+        # whatever a damaged program may do to the reader of it
+        raise InputError(f"not a pickle of plain data: {error}") from None
+
+
+def _check_instructions(content: bytes) -> None:
+    rare = 0
+    argument: Any
+    for position, (instruction, argument, _) in enumerate(pickletools.genops(content)):
+        if instruction.name not in _ADMITTED:
+            raise InputError(f"not a pickle of plain data: it uses {instruction.name}")
+        rare += instruction.name in _RARE
+        # memory is made for all places up to the one named
+        if rare > 200 or ("PUT" in instruction.name and argument > position + 1):
+            raise InputError("not a pickle of plain data: it is made to exhaust the reader")
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _NAMES[f"{module}.{name}"]
+        except KeyError:
+            raise InputError(f"not a pickle of plain data: it asks for {module}.{name}") from None
+
+
+class _Name:
+    """What a name in the file stands for: it can be called, if anything, and not be altered."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise InputError("not a pickle of plain data: it alters what it names")
+
+
+class _Dtype:
+    """A number type: one character for the kind and the bytes of one number, then the byte order as state."""
+
+    __slots__ = ("code", "order")
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        text = code.decode("latin-1") if isinstance(code, bytes) else code
+        if text not in _NUMBERS:
+            raise InputError(f"not a pickle of plain data: an array of {text!r}")
+        self.code, self.order = text, "="
+
+    def __setstate__(self, state: Any) -> None:
+        order = state[1].decode("latin-1") if isinstance(state[1], bytes) else state[1]
+        if order not in ("<", ">", "|", "="):
+            raise InputError(f"not a pickle of plain data: byte order {order!r}")
+        self.order = order
+
+
+class _Array:
+    """An array under construction: its parts come as state."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: NDArray[Any] | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, fortran, content = state
+        self.value = _array(content, dtype, shape, "F" if fortran else "C")
+
+
+def _array(content: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
+    if not isinstance(dtype, _Dtype) or not isinstance(content, bytes | bytearray):
+        raise InputError("not a pickle of plain data: an array of something other than numbers")
+    kind = np.dtype(dtype.order.replace("|", "=") + dtype.code)
+    if not all(type(n) is int and n >= 0 for n in shape) or math.prod(shape) * kind.itemsize != len(content):
+        raise InputError(f"not a pickle of plain data: an array of shape {shape} in {len(content)} bytes")
+    return np.frombuffer(content, kind).reshape(shape, order="F" if order in ("F", b"F") else "C")
+
+
+def _frombuffer(content: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+    made = _Array()
+    made.value = _array(content, dtype, shape, order)
+    return made
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    """How Python 3 writes bytes for Python 2."""
+    if not isinstance(text, str) or encoding not in ("latin1", b"latin1"):
+        raise InputError("not a pickle of plain data: text in another encoding")
+    return text.encode("latin-1")
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with the arrays in it, at most one level down."""
+    if isinstance(value, _Array):
+        return value.value
+    if isinstance(value, dict):
+        return {k: v.value if isinstance(v, _Array) else v for k, v in value.items()}
+    return value
+
+
+_NUMBERS = {"u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"}
+_NAMES: dict[str, _Name] = {
+    "numpy.ndarray": _Name(lambda *_: None),
+    "numpy.dtype": _Name(_Dtype),
+    "_codecs.encode": _Name(_encode),
+}
+for _core in ("numpy.core", "numpy._core"):
+    _NAMES[f"{_core}.multiarray._reconstruct"] = _Name(lambda *_: _Array())
+    _NAMES[f"{_core}.numeric._frombuffer"] = _Name(_frombuffer)
