@@ -93,11 +93,11 @@ def draw(settings: Settings, records: Records) -> Figure:
 @common.command(data="mnist", epochs=25, torch=True)
 def main(settings: Settings) -> None:
     data = common.with_validation(ol.datasets.load(settings.data))
-    of_row = {r: published(data) if r is PUBLISHED else data for r in ROWS}
-    records = twins.measure(settings, ROWS, of_row.get)
+    of_row = {r.name: published(data) if r is PUBLISHED else data for r in ROWS}
+    records = twins.measure(settings, ROWS, lambda r: of_row[r.name])
     found = []
     for r in ROWS:
-        rows = len(of_row[r].x_val)
+        rows = len(of_row[r.name].x_val)
         factor = rows / np.ceil(rows / r.batch)  # the sum of loss x batch over the number of batches
         for engine in ENGINES:
             if (r.name, engine) in records:
