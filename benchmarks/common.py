@@ -13,6 +13,7 @@ import inspect
 import io
 import json
 import platform
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -116,10 +117,12 @@ class Runs:
         """The record of the run so described: from the disk, or made now."""
         key = run_key(config)
         if not self.store.finished(key):
+            start = time.monotonic()
             result = {"status": "ok", **make()}
             record = {"key": key, "run": config, **rounded(result), "versions": versions(), "made": now()}
             self.store.append(record)
-            click.echo(f"  {describe(config)}", err=True)
+            if time.monotonic() - start > 2:
+                click.echo(f"  {describe(config)}", err=True)
         return self.store.records[key]
 
 

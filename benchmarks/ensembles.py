@@ -1,0 +1,134 @@
+"""Three ways to an ensemble: document 003, "Conjunto de modelos", on 5,000 images of CIFAR-10.
+
+    python benchmarks/ensembles.py
+
+The document: the performance rises gradually with the number of models; they may be the same model from several
+initialisations, several checkpoints of one run, or an exponential average of the parameters. It prints no figures and
+names no data; this takes document 000's network and images, normalised. Nothing is chosen on the validation rows, so
+they serve as test. (A learning rate that rises and falls makes better checkpoints: ``examples/ensembles.py``.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cifar10
+import cifar10_normalization
+import common
+import numpy as np
+from common import INK, PALETTE, SOFT, Settings
+from matplotlib.figure import Figure
+
+import optimlab as ol
+
+MEMBERS = 5
+DECAY = 0.998
+"""Of the exponential average, a step: it looks back over 500 steps, three epochs."""
+WAYS = {"initialisations": f"{MEMBERS} initialisations", "checkpoints": f"last {MEMBERS} checkpoints of one run"}
+
+
+def run(data: ol.Dataset, repeat: int, epochs: int) -> dict[str, Any]:
+    """Accuracies: of each network alone, of ensembles by number of members, of the averaged parameters."""
+    networks, checkpoints, averaged = [], [], []
+    for member in range(MEMBERS):
+        seed = MEMBERS * repeat + member
+        network = ol.MLP(cifar10.SIZES, convention="torch", seed=seed)
+        optimizer = ol.Momentum(network.parameters, lr=0.001, convention="torch")
+        average, keep = ol.AverageWeights(network, decay=DECAY), ol.Snapshots(every=1)
+        options = dict(epochs=epochs, batch_size=cifar10.BATCH, seed=seed, callbacks=[average, keep], progress=False)
+        ol.fit(network, optimizer, data, **options)
+        networks.append(network)
+        checkpoints.append(keep.networks[-MEMBERS:][::-1])
+        with average.applied():
+            averaged.append(accuracy([network], data))
+    return {
+        "single": [accuracy([network], data) for network in networks],
+        "initialisations": [accuracy(networks[:n], data) for n in range(1, MEMBERS + 1)],
+        "checkpoints": [
+            float(np.mean([accuracy(of[:n], data) for of in checkpoints])) for n in range(1, len(checkpoints[0]) + 1)
+        ],
+        "average": averaged,
+    }
+
+
+def accuracy(networks: list[ol.Network], data: ol.Dataset) -> float:
+    return float((ol.Ensemble(networks).predict(data.x_val) == data.y_val).mean())
+
+
+def draw(records: list[dict[str, Any]], settings: Settings) -> Figure:
+    figure = Figure(figsize=(8.2, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for k, (way, name) in enumerate(WAYS.items()):
+        values = 100 * np.array([r[way] for r in records])
+        found = [common.interval(column) for column in values.T]
+        members = np.arange(1, len(found) + 1)
+        axes.errorbar(members + 0.04 * (k - 0.5), [f.mean for f in found], [f.half for f in found], color=PALETTE[k],
+                      marker="o", linewidth=2, capsize=3)  # fmt: skip
+        axes.annotate(name, (members[-1], found[-1].mean), xytext=(9, 0), textcoords="offset points", color=PALETTE[k],
+                      fontsize=9, va="center", annotation_clip=False)  # fmt: skip
+    for key, name, colour in (
+        ("average", "average of the parameters (1 run)", PALETTE[2]),
+        ("single", "one network", SOFT),
+    ):
+        level = 100 * float(np.mean([r[key] for r in records]))
+        axes.axhline(level, color=colour, linewidth=1.4, linestyle=(0, (4, 3)))
+        axes.annotate(name, (1, level), xycoords=("axes fraction", "data"), xytext=(9, 0), textcoords="offset points",
+                      color=colour, fontsize=9, va="center", annotation_clip=False)  # fmt: skip
+    axes.set(
+        xlabel="networks in the ensemble", ylabel="accuracy on the validation rows (%)", xticks=range(1, MEMBERS + 1)
+    )
+    axes.set_xlim(0.8, MEMBERS + 0.15)
+    common.plain_axes(axes)
+    axes.set_title(
+        f"Ensembles on CIFAR-10, 5,000 images, MLP 3072-100-100-10, momentum 0.001, {settings.epochs} epochs\n"
+        f"mean of {len(records)} repeats with its 95% interval",
+        fontsize=10, loc="left", color=INK,
+    )  # fmt: skip
+    return figure
+
+
+@common.command(data="cifar10", epochs=20, seeds=3)
+def main(settings: Settings) -> None:
+    data = cifar10_normalization.normalised(cifar10.load(settings.data))
+    runs = common.Runs(settings)
+    marked = common.digest(data.x_train, data.y_train, data.x_val, data.y_val)
+    about = {"experiment": "ensembles", "row": f"{MEMBERS} networks", "epochs": settings.epochs, "decay": DECAY}
+    records = [
+        runs.get(lambda seed=seed: run(data, seed, settings.epochs), **about, seed=seed, data=marked)
+        for seed in settings.seeds
+    ]
+    single = [float(np.mean(r["single"])) for r in records]
+    rows = {
+        "one network": single,
+        "exponential average of the parameters": [float(np.mean(r["average"])) for r in records],
+    }
+    rows |= {name: [r[way][-1] for r in records] for way, name in WAYS.items()}
+    found = [
+        {
+            "name": name,
+            "accuracy": common.interval(values)._asdict(),
+            "gain": common.interval(np.subtract(values, single))._asdict(),
+            "runs": values,
+        }
+        for name, values in rows.items()
+    ]
+    common.show(
+        f"Ensembles: {settings.epochs} epochs, {len(records)} repeats",
+        ("", "accuracy %", "gain, points"),
+        [(f["name"], common.percent(f["accuracy"]), common.plus_minus(f["gain"], 100, 2)) for f in found],
+        "mean ±95% interval of the mean (Student's t); gains are paired: the same runs with and without",
+    )
+    rises = np.diff(np.mean([r["initialisations"] for r in records], axis=0))
+    says = [
+        "The document prints no figures. "
+        + ("Each further initialisation raised the mean accuracy, as it says: by "
+           if (rises > 0).all() else "Not each further initialisation raised the mean accuracy: by ")
+        + ", ".join(f"{100 * rise:+.2f}" for rise in rises) + " points."
+    ]  # fmt: skip
+    common.say(says)
+    curves = {way: [r[way] for r in records] for way in WAYS}
+    common.write(settings, {"rows": found, "by_members": curves, "says": says}, draw(records, settings))
+
+
+if __name__ == "__main__":
+    main()
