@@ -27,10 +27,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror}") from None
-    _flush_folder(path.parent)
+    flush_folder(path.parent)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make the new name itself outlive a power cut, where the system allows folders to be flushed."""
     try:
         handle = os.open(folder, os.O_RDONLY)

@@ -38,7 +38,9 @@ def test_compare_prints_a_table_that_fits_80_columns(finished):
 def test_compare_leaves_runs_summary_and_figures(finished):
     folder, _ = finished
     assert {p.name for p in folder.iterdir()} == {
+        ".lock",
         "runs.jsonl",
+        "study.json",
         "summary.json",
         *(f"{name}.{kind}" for name in ("loss", "accuracy", "sensitivity") for kind in ("png", "svg")),
     }
@@ -59,7 +61,7 @@ def test_json_is_json_and_equals_the_summary(finished):
     [
         (["--optimizers", "sgd,adamm"], "unknown optimizer 'adamm'; did you mean 'adam',"),
         (["--optimizers", ""], "name at least one optimizer"),
-        (["--optimizers", "sgd,sgd"], "named twice"),
+        (["--optimizers", "sgd,sgd"], "two optimizers are called 'sgd'"),
         (["--epochs", "0"], "--epochs must be at least 1, got 0"),
         (["--seeds", "1"], "--seeds must be at least 2"),
         (["--rates", "0.1,1"], "at least three positive learning rates"),
@@ -87,7 +89,7 @@ def test_an_output_folder_that_cannot_be_written(tmp_path):
 
 
 def test_help_has_an_example():
-    assert "Example:" in run("compare", "--help").stdout
+    assert "Examples:" in run("compare", "--help").stdout
     assert "compare" in run("--help").stdout
     assert run("--version").stdout.startswith("optimlab, version ")
 

@@ -7,19 +7,37 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import InputError
-from .options import numbers
+from .options import numbers, save_figure
+
+if TYPE_CHECKING:
+    from ..study import Comparison, Study
 
 
 @click.command()
 @click.option(
+    "--study", "file", type=click.Path(path_type=Path), help="A study file (TOML); options change what it says."
+)
+@click.option(
+    "--dataset", metavar="NAME", help="digits, mnist, fashion_mnist, cifar10 or an .npz file.  [default: digits]"
+)
+@click.option(
+    "--target", type=float, help="Validation accuracy whose first reaching is timed.  [default: the problem's]"
+)
+@click.option(
     "--optimizers",
     metavar="NAMES",
-    help="Which to compare, separated by commas.  [default: the nine classic rules]",
+    help="Which, separated by commas; adam:torch is Adam as PyTorch has it.  [default: the nine classic rules]",
+)
+@click.option(
+    "--convention", metavar="NAME", help="textbook, torch or keras, for those named without.  [default: textbook]"
+)
+@click.option(
+    "--rule", "rules", multiple=True, metavar="FILE.py:NAME", help="Your own rule takes part; may be repeated."
 )
 @click.option(
     "--rates",
@@ -27,86 +45,227 @@ from .options import numbers
     callback=numbers,
     help="The learning-rate grid.  [default: 0.001 to 10, two a decade]",
 )
-@click.option("--epochs", type=int, default=20, show_default=True, help="Epochs of each run.")
-@click.option(
-    "--seeds", type=int, default=10, show_default=True, help="Fresh seeds the chosen rates are confirmed with."
-)
+@click.option("--epochs", type=int, help="Epochs of each run.  [default: 20]")
+@click.option("--seeds", type=int, help="Fresh seeds the chosen rates are confirmed with.  [default: 10; full: 20]")
+@click.option("--full", is_flag=True, help="Rates from 0.00001 to 100, and a random search of all hyperparameters.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("optimlab-compare"), show_default=True, help="Output folder."
 )
+@click.option("--resume/--no-resume", default=True, show_default=True, help="Go on from the runs in the output folder.")
+@click.option("--jobs", type=int, default=1, show_default=True, help="Processes that run at once.")
+@click.option("--dask", metavar="ADDRESS", help="Run on a dask.distributed cluster.")
+@click.option("--dry-run", is_flag=True, help="Say what would run and about how long it takes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON instead of a table.")
 def compare(
-    optimizers: str | None, rates: tuple[float, ...] | None, epochs: int, seeds: int, out: Path, as_json: bool
+    file: Path | None,
+    out: Path,
+    resume: bool,
+    jobs: int,
+    dask: str | None,
+    dry_run: bool,
+    as_json: bool,
+    **changes: Any,
 ) -> None:
-    """Compare optimizers on handwritten digits, each at its own best learning rate.
+    """Compare optimizers on one problem, each at its own best learning rate.
 
     \b
     Tunes every optimizer on the same grid of learning rates (3 seeds, chosen by
     validation accuracy), then measures the choice with fresh seeds. Leaves in the
-    output folder: runs.jsonl (every run; finished runs are never run again),
-    summary.json, and the figures loss, accuracy and sensitivity (PNG and SVG).
+    output folder: report.html, runs.jsonl (every run; finished runs are never run
+    again), summary.json, and the figures (PNG and SVG).
 
     \b
-    Example:
+    Examples:
       optimlab compare --optimizers sgd,momentum,adam --epochs 10
+      optimlab compare --optimizers adam,adam:torch,adam:keras --jobs 2
+      optimlab compare --study study.toml --dry-run
     """
-    from ..study import Study
-    from ..study import compare as run_study
+    from ..study.profile import profile_of
 
-    if epochs < 1:
-        raise InputError(f"--epochs must be at least 1, got {epochs}")
-    if seeds < 2:
-        raise InputError(f"--seeds must be at least 2 for an interval, got {seeds}")
-    study = Study(confirmation_seeds=tuple(range(100, 100 + seeds))).with_epochs(epochs)
-    if optimizers is not None:
-        study = replace(study, optimizers=tuple(name.strip() for name in optimizers.split(",") if name.strip()))
-    if rates is not None:
-        study = replace(study, rates=rates)
+    studies = {name: _changed(study, **changes) for name, study in _read(file, changes).items()}
+    folders = {name: out if len(studies) == 1 else out / name for name in studies}
+    if jobs < 1:
+        raise InputError(f"--jobs must be at least 1, got {jobs}")
+    if not resume:
+        for folder in folders.values():
+            if (folder / "runs.jsonl").exists():
+                raise InputError(f"{folder} already holds runs; choose another folder, or leave out --no-resume")
+    if dry_run:
+        for name, study in studies.items():
+            _say_plan(study, folders[name], jobs, as_json)
+        return
     start = time.perf_counter()
+    comparisons: dict[str, Comparison] = {}
     try:
-        comparison = run_study(study, out)
+        for name, study in studies.items():
+            comparisons[name] = _run(study, folders[name], jobs, dask)
     except KeyboardInterrupt:
         click.echo(f"\noptimlab: interrupted; finished runs are kept in {out}, the same command goes on", err=True)
         sys.exit(130)
-    figures = _save_figures(comparison, out)
+    profile = profile_of(comparisons, folders)
+    seconds = time.perf_counter() - start
+    figures = {name: _save_figures(comparison, folders[name]) for name, comparison in comparisons.items()}
     if as_json:
-        click.echo(json.dumps({"optimizers": comparison.rows}, indent=2))
+        found = {name: {"verdict": c.verdict, "optimizers": c.rows} for name, c in comparisons.items()}
+        answer = next(iter(found.values())) if len(found) == 1 else {"problems": found, "profile": profile}
+        click.echo(json.dumps(answer, indent=2))
         return
-    _print(comparison, out, figures, time.perf_counter() - start)
+    for name, comparison in comparisons.items():
+        _print(comparison, folders[name], figures[name], seconds)
+    if profile is not None:
+        from ..plotting import profile_figure
+
+        _print_profile(profile, save_figure(profile_figure(profile), out / "profile"), out)
 
 
-def _save_figures(comparison: Any, folder: Path) -> list[str]:
-    import io
+def _read(file: Path | None, changes: dict[str, Any]) -> dict[str, Study]:
+    from ..study import PROBLEMS, Problem, Study, read_study
 
+    if file is not None:
+        return read_study(file)
+    dataset = changes["dataset"] or "digits"
+    if dataset.endswith(".npz"):
+        if changes["target"] is None:
+            raise InputError("a data set of your own needs --target, the validation accuracy whose reaching is timed")
+        problem = Problem(dataset)
+    else:
+        from ..errors import lookup
+
+        problem = lookup("data set", dataset, PROBLEMS)
+    return {problem.name: Study(problem)}
+
+
+def _changed(study: Study, **changes: Any) -> Study:
+    """The study with what the options say."""
+    from ..study.study_file import FULL
+
+    def given(name: str) -> Any:
+        return changes[name]
+
+    if given("full"):
+        study = replace(study, **FULL)  # type: ignore[arg-type]
+    problem = {k: given(k) for k in ("dataset", "target", "epochs") if given(k) is not None}
+    if given("epochs") is not None and given("epochs") < 1:
+        raise InputError(f"--epochs must be at least 1, got {given('epochs')}")
+    study = replace(study, problem=replace(study.problem, **problem))
+    if given("seeds") is not None:
+        if given("seeds") < 2:
+            raise InputError(f"--seeds must be at least 2 for an interval, got {given('seeds')}")
+        study = replace(study, confirmation_seeds=tuple(range(100, 100 + given("seeds"))))
+    if given("optimizers") is not None or given("convention") is not None or given("rules"):
+        study = replace(study, optimizers=_contenders(study, given("optimizers"), given("convention"), given("rules")))
+    if given("rates") is not None:
+        study = replace(study, rates=given("rates"))
+    return study
+
+
+def _contenders(study: Study, names: str | None, convention: str | None, rules: tuple[str, ...]) -> tuple[Any, ...]:
+    from ..study import Contender
+
+    if names is None:
+        chosen = [c if convention is None else replace(c, convention=convention, label="") for c in study.contenders]
+    else:
+        chosen = [Contender.parse(n, convention or "textbook") for n in names.split(",") if n.strip()]
+    return (*chosen, *map(_own_rule, rules))
+
+
+def _own_rule(text: str) -> Any:
+    """The function that the user points at, from a file of theirs."""
+    import runpy
+
+    from ..study import Contender
+
+    path, _, name = text.rpartition(":")
+    if not path or not Path(path).is_file():
+        raise InputError(f"--rule takes FILE.py:NAME, the file and the function's name; got {text!r}")
+    found = runpy.run_path(path).get(name)
+    if not callable(found):
+        raise InputError(f"--rule {text}: {path} has no function {name!r}")
+    return Contender(name, rule=found)
+
+
+def _run(study: Study, folder: Path, jobs: int, dask: str | None) -> Comparison:
+    from ..study import compare as run_study
+    from .live import watching
+
+    with watching(study) as on_run:
+        return run_study(study, folder, jobs=jobs, dask=dask, on_run=on_run)
+
+
+def _say_plan(study: Study, folder: Path, jobs: int, as_json: bool) -> None:
+    from ..study.run import estimate
+
+    seconds = estimate(study) / jobs
+    plan = {
+        "problem": str(study.problem),
+        "optimizers": [c.label for c in study.contenders],
+        "rates": list(study.rates),
+        "runs": study.planned(),
+        "seconds": round(seconds, 1),
+        "folder": str(folder),
+    }
+    if as_json:
+        click.echo(json.dumps(plan, indent=2))
+        return
+    click.echo(
+        f"{study.problem}, {study.protocol} protocol\n"
+        f"optimizers: {', '.join(plan['optimizers'])}\n"  # type: ignore[arg-type]
+        f"rates: {', '.join(f'{r:.2g}' for r in study.rates)}, {len(study.tuning_seeds)} seeds"
+        + (f"; {study.search} random settings" if study.search else "")
+        + f"\n{study.planned()} runs into {folder}, about {_duration(seconds)}"
+        " (more where a best rate lies at the edge of the grid; fewer where runs are there already)"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _save_figures(comparison: Comparison, folder: Path) -> list[str]:
     from .. import plotting
-    from ..files import write_atomically
 
-    written = []
-    for name in ("loss", "accuracy", "sensitivity"):
-        figure = getattr(plotting, f"{name}_figure")(comparison)
-        for kind in ("png", "svg"):
-            content = io.BytesIO()
-            figure.savefig(content, format=kind, dpi=150)
-            write_atomically(folder / f"{name}.{kind}", content.getvalue())
-            written.append(f"{name}.{kind}")
-    return written
+    names = ("loss", "accuracy", "sensitivity")
+    return [f for name in names for f in save_figure(getattr(plotting, f"{name}_figure")(comparison), folder / name)]
 
 
-def _print(comparison: Any, folder: Path, figures: list[str], seconds: float) -> None:
+def _print(comparison: Comparison, folder: Path, figures: list[str], seconds: float) -> None:
     from rich.console import Console
 
-    from ..study.table import table, verdict
+    from ..study.table import tables
 
     # piped output has no width of its own: leave room for the table
     console = Console() if sys.stdout.isatty() else Console(width=100)
-    console.print(table(comparison))
-    console.print(verdict(comparison), highlight=False)
+    for table in tables(comparison):
+        console.print(table)
+    for sentence in comparison.verdict:
+        console.print(f"• {sentence}", highlight=False, markup=False)
     for row in comparison.rows:
         for error in row["errors"]:
-            console.print(f"{row['optimizer']}: a run failed: {error}", highlight=False, markup=False)
+            console.print(f"{row['label']}: a run failed: {error}", highlight=False, markup=False)
     console.print(
         f"\nWritten to {folder}: runs.jsonl, summary.json, {', '.join(figures)} ({seconds:.0f} s)",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
+
+
+def _print_profile(profile: dict[str, Any], figures: list[str], folder: Path) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    factors = (1.0, 1.5, 2.0, 3.0)
+    made = Table(
+        "optimizer", box=box.SIMPLE_HEAD, title=f"performance profile over {len(profile['problems'])} problems"
+    )
+    for factor in factors:
+        made.add_column(f"≤ {factor:g} × best", justify="right")
+    for label, stairs in profile["curves"].items():
+        made.add_row(label, *(f"{max((s for f, s in stairs if f <= factor), default=0):.0%}" for factor in factors))
+    console = Console() if sys.stdout.isatty() else Console(width=100)
+    console.print(made)
+    console.print(f"share of problems solved within a factor of the best {profile['cost']}", highlight=False)
+    console.print(f"Written to {folder}: {', '.join(figures)}", highlight=False, markup=False, soft_wrap=True)

@@ -1,6 +1,9 @@
-"""Options that several commands share."""
+"""What several commands share."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,3 +16,18 @@ def numbers(context: click.Context, parameter: click.Parameter, value: str | Non
         return tuple(float(part) for part in value.split(","))
     except ValueError:
         raise click.BadParameter(f"expected numbers separated by commas, got {value!r}") from None
+
+
+def save_figure(figure: Any, path: Path) -> list[str]:
+    """Write a Matplotlib figure as PNG and SVG; the names of the files."""
+    import io
+
+    from ..files import write_atomically
+
+    written = []
+    for kind in ("png", "svg"):
+        content = io.BytesIO()
+        figure.savefig(content, format=kind, dpi=150)
+        write_atomically(path.with_name(f"{path.name}.{kind}"), content.getvalue())
+        written.append(f"{path.name}.{kind}")
+    return written

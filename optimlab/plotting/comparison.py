@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ..study.compare import Comparison, accuracy
+from ..study.compare import Comparison
+from ..study.summary import accuracy
 
 # Okabe & Ito (2008), colour universal design, with a grey and a brown for nine
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C510A", "#737373")
@@ -29,7 +30,7 @@ def loss_figure(comparison: Comparison) -> Figure:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     ends = []
-    for k, name in enumerate(comparison.study.optimizers):
+    for k, name in enumerate(c.label for c in comparison.study.contenders):
         middle, _, _ = _curves(comparison, name, "train_loss")
         if not len(middle):
             continue
@@ -51,7 +52,9 @@ def loss_figure(comparison: Comparison) -> Figure:
 def accuracy_figure(comparison: Comparison) -> Figure:
     """Validation accuracy against epochs: median and range over the confirmation seeds, one panel per optimizer."""
     figure, panels = _panels(comparison)
-    curves = {name: _curves(comparison, name, "val_accuracy") for name in comparison.study.optimizers}
+    curves = {
+        name: _curves(comparison, name, "val_accuracy") for name in [c.label for c in comparison.study.contenders]
+    }
     target = comparison.study.problem.target
     for name, axes in panels.items():
         for other, (middle, _, _) in curves.items():
@@ -114,7 +117,7 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
 
 def _panels(comparison: Comparison) -> tuple[Figure, dict[str, Axes]]:
     """A grid of panels that share both axes, one per optimizer."""
-    names = comparison.study.optimizers
+    names = [c.label for c in comparison.study.contenders]
     columns = min(3, len(names))
     rows = ceil(len(names) / columns)
     figure = Figure(figsize=(3.1 * columns + 0.6, 2.1 * rows + 0.9), layout="constrained")
@@ -137,7 +140,7 @@ def _curves(comparison: Comparison, name: str, quantity: str) -> tuple[Any, Any,
 
 
 def _chosen(comparison: Comparison, name: str) -> float:
-    return float(next(r["lr"] for r in comparison.rows if r["optimizer"] == name))
+    return float(next(r["lr"] for r in comparison.rows if r["label"] == name))
 
 
 def _conditions(comparison: Comparison) -> str:

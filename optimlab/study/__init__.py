@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .compare import Comparison, compare
-from .plan import Problem, Run, Study
+from .plan import PROBLEMS, Contender, Problem, Run, Study
 from .store import Store
+from .study_file import read_study
 
-__all__ = ["Comparison", "Problem", "Run", "Store", "Study", "compare"]
+__all__ = ["PROBLEMS", "Comparison", "Contender", "Problem", "Run", "Store", "Study", "compare", "read_study"]

@@ -1,25 +1,26 @@
-"""The quick protocol: tune every optimizer on one grid, confirm the choice with fresh seeds, summarise."""
+"""The protocol: tune every contender with one budget, confirm the choice with fresh seeds, time it, summarise."""
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from ..files import write_atomically
-from ..progress import progress_bar
+from ..errors import InputError
+from ..files import json_ready, write_atomically
+from .execution import Pool, run_all, workers
 from .plan import Run, Study
-from .run import execute
-from .statistics import paired_difference, t_interval
+from .run import execute, host, time_steps, versions
 from .store import Store
+from .summary import Record, row_label, rows, score, verdict
 
-Record = dict[str, Any]
+OnRun = Callable[[Run, Record, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -28,135 +29,170 @@ class Comparison:
 
     Attributes
     ----------
-    rows: one dictionary per optimizer, as written to ``summary.json``, in the study's order.
-    tuning: per optimizer, the records of its grid, by rate.
-    confirmation: per optimizer, the records at its chosen rate, in the order of the seeds.
+    rows: one dictionary per row of the table, as written to ``summary.json``: each contender at its tuned rate, then at
+        its default one, then (full protocol) at its best random setting.
+    verdict: the sentences that the rows support.
+    tuning: per contender's label, the records of its grid, by rate.
+    confirmation: per contender's label, the records at its tuned rate, in the order of the seeds.
     """
 
     study: Study
     rows: list[dict[str, Any]]
+    verdict: list[str]
     tuning: dict[str, dict[float, list[Record]]]
     confirmation: dict[str, list[Record]]
 
 
-def compare(study: Study, folder: str | Path, *, progress: bool | None = None) -> Comparison:
+def compare(
+    study: Study, folder: str | Path, *, jobs: int = 1, dask: Any = None, on_run: OnRun | None = None
+) -> Comparison:
     """Run ``study``, keeping every finished run in ``folder/runs.jsonl``; runs found there are not run again.
 
     1. Tuning: each rate of the grid with each tuning seed. The chosen rate has the highest median validation
        accuracy; ties go to the lower median validation loss. A diverged run counts as accuracy 0. Where the choice
-       lies at the edge, the grid is extended.
-    2. Confirmation: the chosen rate with fresh seeds, the same for all optimizers. The test accuracy is that of the
-       epoch with the best validation accuracy.
+       lies at the edge, the grid is extended. In the full protocol random settings of all hyperparameters are tried
+       too.
+    2. Confirmation: the chosen rate with fresh seeds, the same for all contenders; so is the default rate. The test
+       accuracy is that of the epoch with the best validation accuracy.
+    3. Timing: a training step of each row, one after another in this process.
 
     Writes ``summary.json``. BLAS runs on one thread: on small matrices two are slower.
 
+    Parameters
+    ----------
+    jobs: how many processes run at once. A run on digits takes about 35 ms, so that for the quick comparison one is as
+        fast as two; the curves are the same.
+    dask: the address of a Dask scheduler, or a ``distributed.Client``, to run on; see
+        :func:`optimlab.study.execution.workers`.
+    on_run: called with each run, its record, how many are done and how many there will be.
+
     Raises
     ------
-    InputError: ``folder`` cannot be written, or holds something else.
+    InputError: ``folder`` cannot be written, or holds something else, such as another study.
     """
-    store = Store(folder)
-    tuning: dict[str, dict[float, list[Record]]] = {}
-    confirmation: dict[str, list[Record]] = {}
-    tuned_runs = len(study.rates) * len(study.tuning_seeds)
-    total = len(study.optimizers) * (tuned_runs + len(study.confirmation_seeds))
-    with threadpool_limits(1), progress_bar("comparing", total, shown=progress) as advance:
-        for name in study.optimizers:
-            tuning[name] = _tune(study, name, store, advance)
-            chosen = _best_rate(tuning[name])
-            confirmation[name] = _records(study.confirmation_runs(name, chosen), store, advance)
-    rows = _rows(study, tuning, confirmation)
-    summary = {"study": asdict(study), "data": str(study.problem), "optimizers": rows}
-    write_atomically(store.folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
-    return Comparison(study, rows, tuning, confirmation)
+    with Store(folder) as store, workers(jobs, dask) as pool, threadpool_limits(1):
+        claim(study, store)
+        runner = _Runner(store, pool, study.planned(), on_run)
+        tuning = _tune(study, runner)
+        searched = {c: _by_setting(study, runner(study.search_runs(c))) for c in study.contenders if study.search}
+        plans = {
+            "tuned": {c.label: study.confirmation_runs(c, _best(tuning[c.label])) for c in study.contenders},
+            "default": {c.label: study.confirmation_runs(c, c.defaults()["lr"]) for c in study.contenders},
+            "searched": {c.label: study.confirmation_runs(c, *_best_setting(found)) for c, found in searched.items()},
+        }
+        if not study.defaults:
+            del plans["default"]
+        records = iter(runner([run for runs in plans.values() for own in runs.values() for run in own]))
+        confirmed = {
+            kind: {label: [next(records) for _ in own] for label, own in runs.items()} for kind, runs in plans.items()
+        }
+        timed = {
+            row_label(label, kind): own[0]
+            for kind, runs in plans.items()
+            for label, own in runs.items()
+            if kind != "default"  # the same arithmetic as at the tuned rate
+        }
+        times = time_steps(study.problem, timed)
+    times |= {row_label(label, "default"): times[label] for label in tuning if label in times}
+    table = rows(study, tuning, {c.label: found for c, found in searched.items()}, confirmed, times)
+    said = verdict(study, table)
+    summary = {
+        "study": study.config(),
+        "data": str(study.problem),
+        "protocol": study.protocol,
+        "reference": table[0]["reference"],
+        "verdict": said,
+        "optimizers": table,
+        "profile": None,
+        "versions": versions(),
+        "host": host(),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_atomically(store.folder / "summary.json", json.dumps(json_ready(summary), indent=2, allow_nan=False) + "\n")
+    return Comparison(study, table, said, tuning, confirmed["tuned"])
 
 
-def _records(runs: Iterable[Run], store: Store, advance: Callable[[str], None]) -> list[Record]:
-    """The record of each run: from the store, or run now and stored."""
-    records = []
-    for run in runs:
-        key = run.key
-        if not store.finished(key):
-            store.append(execute(run))
-        records.append(store.records[key])
-        advance(f"{run.optimizer} lr {run.lr:.2g}")
-    return records
+class _Runner:
+    """The records of runs, from the store or made now; counts what is done."""
+
+    def __init__(self, store: Store, pool: Pool, total: int, on_run: OnRun | None) -> None:
+        self.store, self.pool, self.total, self.count, self.on_run = store, pool, total, 0, on_run
+
+    def __call__(self, runs: Sequence[Run]) -> list[Record]:
+        return run_all(runs, self.store, execute=execute, pool=self.pool, done=self._done)
+
+    def _done(self, run: Run, record: Record) -> None:
+        self.count += 1
+        if self.on_run is not None:
+            self.on_run(run, record, self.count, max(self.total, self.count))
 
 
-def _tune(study: Study, name: str, store: Store, advance: Callable[[str], None]) -> dict[float, list[Record]]:
-    grid = list(study.rates)
-    results: dict[float, list[Record]] = {}
-    for _ in range(study.extensions + 1):
-        for lr in grid:
-            if lr not in results:
-                results[lr] = _records(study.tuning_runs(name, [lr]), store, advance)
-        best = _best_rate(results)
-        if best == max(results):
-            grid = [best * study.rates[-1] / study.rates[-2]]
-        elif best == min(results):
-            grid = [best * study.rates[0] / study.rates[1]]
-        else:
-            break
-    else:
-        warnings.warn(
-            f"{name}: the best learning rate found, {best:.2g}, is still at the edge of the grid", stacklevel=3
-        )
-    return dict(sorted(results.items()))
+def _tune(study: Study, runner: _Runner) -> dict[str, dict[float, list[Record]]]:
+    """The whole grid of every contender, then in rounds what extends those whose best lies at the edge."""
+    found: dict[str, dict[float, list[Record]]] = {c.label: {} for c in study.contenders}
+    wanted = {c.label: list(study.rates) for c in study.contenders}
+    for extension in range(study.extensions + 1):
+        asked = [(c, lr) for c in study.contenders for lr in wanted[c.label]]
+        if extension:
+            runner.total += len(asked) * len(study.tuning_seeds)
+        records = iter(runner([run for c, lr in asked for run in study.tuning_runs(c, [lr])]))
+        for c, lr in asked:
+            found[c.label][lr] = [next(records) for _ in study.tuning_seeds]
+        for c in study.contenders:
+            grid = found[c.label]
+            best = _best(grid)
+            ratio = 1.0
+            if best == max(grid):
+                ratio = study.rates[-1] / study.rates[-2]
+            elif best == min(grid):
+                ratio = study.rates[0] / study.rates[1]
+            wanted[c.label] = [best * ratio] if ratio != 1 else []
+    for label, rates in wanted.items():
+        if rates:
+            best = _best(found[label])
+            warnings.warn(
+                f"{label}: the best learning rate found, {best:.2g}, is still at the edge of the grid", stacklevel=3
+            )
+    return {label: dict(sorted(grid.items())) for label, grid in found.items()}
 
 
-def accuracy(record: Record, split: str = "val") -> float:
-    """A run's score: a diverged or failed run has the worst there is."""
-    return float(record[f"{split}_accuracy"]) if record["status"] == "ok" else 0.0
+def _best(grid: dict[float, list[Record]]) -> float:
+    return max(grid, key=lambda lr: score(grid[lr]))
 
 
-def _best_rate(results: dict[float, list[Record]]) -> float:
-    def score(lr: float) -> tuple[float, float]:
-        records = results[lr]
-        losses = [r["val_loss"] if r["status"] == "ok" else float("inf") for r in records]
-        return median(map(accuracy, records)), -median(losses)
-
-    return max(results, key=score)
+def _best_setting(found: list[list[Record]]) -> tuple[float, tuple[tuple[str, float], ...]]:
+    run = max(found, key=score)[0]["run"]
+    return run["lr"], tuple(run["hyperparameters"].items())
 
 
-def _rows(
-    study: Study, tuning: dict[str, dict[float, list[Record]]], confirmation: dict[str, list[Record]]
-) -> list[dict[str, Any]]:
-    tested = {name: [accuracy(r, "test") for r in records] for name, records in confirmation.items()}
-    reference = max(study.optimizers, key=lambda name: sum(map(accuracy, confirmation[name])))
-    rows = []
-    for name in study.optimizers:
-        records, grid = confirmation[name], tuning[name]
-        chosen = records[0]["run"]["lr"]
-        validated = t_interval([accuracy(r) for r in records])
-        test = t_interval(tested[name])
-        difference = paired_difference(tested[name], tested[reference])
-        reached = [r["epochs_to_target"] for r in records if r.get("epochs_to_target")]
-        misses = len(records) - len(reached)
-        epochs = sorted([*map(float, reached), *[float("inf")] * misses])
-        medians = {lr: median(map(accuracy, runs)) for lr, runs in grid.items()}
-        all_runs = [r for runs in grid.values() for r in runs]
-        steps = sum(r.get("steps", 0) for r in records)
-        rows.append(
-            {
-                "optimizer": name,
-                "lr": chosen,
-                "trials": len(all_runs),
-                "at_edge": chosen in (min(grid), max(grid)),
-                "tuning_val_accuracy_median": medians[chosen],
-                "val_accuracy": validated._asdict(),
-                "val_accuracy_median": median(map(accuracy, records)),
-                "test_accuracy": test._asdict(),
-                "reference": reference,
-                "test_difference": difference._asdict(),
-                "tied": name == reference or difference.low <= 0 <= difference.high,
-                "epochs_to_target": median(epochs) if median(epochs) != float("inf") else None,
-                "hits": len(reached),
-                "runs": len(records),
-                "usable_rates": sum(m >= study.problem.target for m in medians.values()),
-                "microseconds_per_step": 1e6 * sum(r.get("seconds", 0.0) for r in records) / steps if steps else None,
-                "state_bytes_per_parameter": records[0].get("state_arrays", 0)
-                * (8 if study.problem.dtype == "float64" else 4),
-                "errors": [r["error"] for r in [*all_runs, *records] if r["status"] == "error"],
-                "diverged_share": sum(r["status"] == "diverged" for r in all_runs) / len(all_runs),
-            }
-        )
-    return rows
+def _by_setting(study: Study, records: list[Record]) -> list[list[Record]]:
+    n = len(study.tuning_seeds)
+    return [records[k : k + n] for k in range(0, len(records), n)]
+
+
+def claim(study: Study, store: Store) -> None:
+    """Write down whose folder this is, or refuse one that holds another study. A study may grow: more optimizers, rates
+    or seeds go on from the runs that are there.
+
+    Raises
+    ------
+    InputError: the folder's study differs in something that its runs depend on.
+    """
+    path, mine = store.folder / "study.json", json_ready(study.config())
+    if path.exists():
+        try:
+            theirs = json.loads(path.read_bytes())
+            problem = theirs["problem"]
+        except (OSError, ValueError, TypeError, KeyError):
+            raise InputError(f"{path} is not the description of a study; choose another folder") from None
+        changed = [
+            f"{name} {problem.get(name)!r} there, {mine['problem'].get(name)!r} now"
+            for name in sorted({*problem, *mine["problem"]})
+            if problem.get(name) != mine["problem"].get(name)
+        ]
+        if changed:
+            raise InputError(
+                f"the folder {store.folder} holds another study ({'; '.join(changed)}); "
+                "choose another folder, or delete this one to start afresh"
+            )
+    write_atomically(path, json.dumps(mine, indent=2) + "\n")

@@ -1,25 +1,42 @@
-"""What a study runs: a problem, the optimizers and rates compared on it, and single runs by their key."""
+"""What a study runs: a problem, the contenders and rates compared on it, and single runs by their key."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .. import datasets, optimizers
 from ..datasets import Dataset
-from ..errors import InputError
+from ..errors import InputError, count, number, unknown
+from ..kernels import c_source, trace
+from ..network import MLP, Network
+from ..optimizers import Optimizer
+from ..rules import CONVENTIONS, Rule
+
+QUICK_RATES = tuple(10.0 ** (k / 2) for k in range(-6, 3))
+"""Two a decade, 0.001 to 10."""
+FULL_RATES = tuple(10.0 ** (k / 2) for k in range(-10, 5))
+"""Two a decade, 0.00001 to 100."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A data set and everything about training on it that is the same for all optimizers.
+    """A data set and everything about training on it that is the same for all contenders.
 
-    ``target`` is the validation accuracy whose first reaching is timed; fixed here, before anything is run.
+    ``target`` is the validation accuracy whose first reaching is timed: fixed here, before anything is run.
+    ``dataset`` is a name or the path of an ``.npz`` file, as for :func:`optimlab.datasets.load`.
+
+    Raises
+    ------
+    InputError: a value out of range.
     """
 
     dataset: str = "digits"
@@ -34,18 +51,140 @@ class Problem:
     dtype: str = "float32"
     backend: str = "numpy"
 
+    def __post_init__(self) -> None:
+        count("epochs", self.epochs)
+        count("batch_size", self.batch_size)
+        for size in self.hidden:
+            count("each hidden layer's size", size)
+        if not 0 < number("target", self.target) <= 1:
+            raise InputError(f"target is a validation accuracy in (0, 1], got {self.target}")
+
     def data(self) -> Dataset:
-        """The data set; read once."""
+        """The data set, read once, and refused with the reason where nothing can be learned or measured on it."""
         return _load(self.dataset)
 
-    def sizes(self) -> list[int]:
-        """Layer sizes of the network, from the data's features to its classes."""
+    def network(self, seed: int) -> Network:
+        """A new network; its weights depend on the seed alone."""
         data = self.data()
-        return [data.x_train.shape[1], *self.hidden, len(data.classes)]
+        return MLP(
+            [data.x_train.shape[1], *self.hidden, len(data.classes)],
+            activation=self.activation,
+            initializer=self.initializer,
+            batch_norm=self.batch_norm,
+            dropout=self.dropout,
+            seed=seed,
+            dtype=self.dtype,
+            backend=self.backend,
+        )
+
+    def config(self) -> dict[str, Any]:
+        """Plain data, with a digest of the data set: results on changed data are never taken for those on the old."""
+        return {**asdict(self), "hidden": list(self.hidden), "dataset": self.name, "data": _fingerprint(self.dataset)}
+
+    @property
+    def name(self) -> str:
+        """The data set's name; of a file, its own without the folder."""
+        return Path(self.dataset).stem if self.dataset.endswith(".npz") else self.dataset
 
     def __str__(self) -> str:
-        sizes = "-".join(map(str, self.sizes()))
-        return f"{self.dataset}, MLP {sizes}, batch {self.batch_size}, {self.epochs} epochs"
+        data = self.data()
+        sizes = "-".join(map(str, [data.x_train.shape[1], *self.hidden, len(data.classes)]))
+        return f"{self.name}, MLP {sizes}, batch {self.batch_size}, {self.epochs} epochs"
+
+
+PROBLEMS: dict[str, Problem] = {
+    "digits": Problem(),
+    "mnist": Problem("mnist", (800,), batch_size=256, target=0.97),
+    "fashion_mnist": Problem("fashion_mnist", (800,), batch_size=256, target=0.87),
+    "cifar10": Problem("cifar10", (100, 100), batch_size=32, target=0.4),
+}
+"""The network and target for each data set that has a name."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """An optimizer as it takes part: a rule in a convention, with what is fixed of its hyperparameters.
+
+    Parameters
+    ----------
+    name: of an optimizer, as for :func:`optimlab.optimizers.get`; of your own ``rule``, any.
+    convention: ``"textbook"``, ``"torch"`` or ``"keras"``.
+    hyperparameters: fixed values, as a mapping or pairs; the learning rate is not among them, it is tuned.
+    label: name in tables and figures, by default made from the other three.
+    rule: your own function, as described in :mod:`optimlab.rules`.
+
+    Raises
+    ------
+    InputError: unknown name, convention or hyperparameter; a fixed learning rate.
+
+    >>> Contender("adam", "torch", {"beta2": 0.99}).label
+    'adam (torch, beta2=0.99)'
+    """
+
+    name: str
+    convention: str = "textbook"
+    hyperparameters: Any = ()
+    label: str = ""
+    rule: Rule | None = None
+
+    def __post_init__(self) -> None:
+        fixed = tuple(sorted(dict(self.hyperparameters).items()))
+        object.__setattr__(self, "hyperparameters", fixed)
+        known = self.defaults()
+        if "lr" not in known:
+            raise InputError(f"{self.name} has no learning rate lr to tune")
+        for name, value in fixed:
+            if name == "lr":
+                raise InputError(f"{self.name}: the learning rate is tuned, it cannot be fixed; name the rates instead")
+            if name not in known:
+                raise unknown(f"hyperparameter of {self.name}", name, known)
+            optimizers.check_hyperparameter(name, value)
+        said = [self.convention] if self.convention != "textbook" else []
+        said += [f"{name}={value:g}" for name, value in fixed]
+        object.__setattr__(self, "label", self.label or (f"{self.name} ({', '.join(said)})" if said else self.name))
+
+    @classmethod
+    def parse(cls, text: str, convention: str = "textbook") -> Contender:
+        """From ``"adam"`` or ``"adam:torch"``.
+
+        >>> Contender.parse("adam:keras").convention
+        'keras'
+        """
+        name, _, own = text.strip().partition(":")
+        return cls(name, own or convention)
+
+    def defaults(self) -> dict[str, float]:
+        """Every hyperparameter with its default."""
+        return _defaults(self.name, self.convention, self.rule)
+
+    def make(self, network: Network, lr: float, hyperparameters: Mapping[str, Any]) -> Optimizer:
+        """The optimizer of ``network`` with this learning rate."""
+        if self.rule is not None:
+            return Optimizer(network.parameters, self.rule, lr=lr, **hyperparameters)
+        options: dict[str, Any] = {} if self.convention == "textbook" else {"convention": self.convention}
+        return optimizers.get(self.name)(network.parameters, lr=lr, **options, **hyperparameters)
+
+    def config(self) -> dict[str, Any]:
+        """Plain data; your own rule is known by what it computes."""
+        own = {} if self.rule is None else {"rule": _digest(c_source(trace(self.rule), "float64"))}
+        return {"optimizer": self.name, "convention": self.convention, **own}
+
+
+@cache
+def _defaults(name: str, convention: str, rule: Rule | None) -> dict[str, float]:
+    probe = MLP([1, 1])
+    if rule is not None:
+        made = Optimizer(probe.parameters, rule)
+    else:
+        cls = optimizers.get(name)
+        layerwise = issubclass(cls, optimizers._NamedLayerwise)
+        if layerwise and convention != "textbook":
+            if convention not in CONVENTIONS:
+                raise unknown("convention", convention, CONVENTIONS)
+            raise InputError(f"{name} is the same in every convention; name it without one")
+        options: dict[str, Any] = {} if layerwise else {"convention": convention}
+        made = cls(probe.parameters, **options)
+    return {k: float(v) for k, v in made.hyperparameters.items() if not callable(v)}
 
 
 @dataclass(frozen=True)
@@ -53,84 +192,190 @@ class Run:
     """One training run, fully described: two runs with the same key give the same curve."""
 
     problem: Problem
-    optimizer: str
+    contender: Contender
     lr: float
     seed: int
     test: bool = False
-    """Whether the test split is evaluated (never while a learning rate is being chosen)."""
-    convention: str = "textbook"
+    """Whether the test split is evaluated (never while anything is being chosen)."""
+    hyperparameters: tuple[tuple[str, float], ...] = ()
+    """What a random search chose, over the contender's fixed values."""
+
+    def settings(self) -> dict[str, float]:
+        """The hyperparameters that differ from the defaults, the learning rate apart."""
+        return {**dict(self.contender.hyperparameters), **dict(self.hyperparameters)}
 
     def config(self) -> dict[str, Any]:
         """Plain data from which the run can be repeated."""
-        return {**asdict(self), "data": _fingerprint(self.problem.dataset)}
+        return {
+            "problem": self.problem.config(),
+            **self.contender.config(),
+            "lr": self.lr,
+            "hyperparameters": self.settings(),
+            "seed": self.seed,
+            "test": self.test,
+        }
 
     @property
     def key(self) -> str:
         """SHA-256 of the canonical configuration.
 
-        >>> a = Run(Problem(), "adam", 0.01, seed=0)
-        >>> a.key == Run(Problem(), "adam", 0.01, seed=0).key, a.key == Run(Problem(), "adam", 0.01, seed=1).key
+        >>> a, b = (Run(Problem(), Contender("adam"), 0.01, seed) for seed in (0, 1))
+        >>> a.key == Run(Problem(), Contender("adam"), 0.01, 0).key, a.key == b.key
         (True, False)
         """
-        text = json.dumps(self.config(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _digest(json.dumps(self.config(), sort_keys=True, separators=(",", ":")))
+
+    def __str__(self) -> str:
+        return f"{self.contender.label} lr {self.lr:.2g} seed {self.seed}"
 
 
 @dataclass(frozen=True)
 class Study:
-    """The quick protocol: one grid of rates for every optimizer, then fresh seeds at the chosen rate.
+    """Tune every contender with the same budget, then measure the choice with fresh seeds.
+
+    Parameters
+    ----------
+    optimizers: names such as ``"adam"`` or ``"adam:torch"``, or :class:`Contender`.
+    rates: the learning rates that every contender is tuned on; at least three, rising.
+    tuning_seeds, confirmation_seeds: no seed may be in both.
+    extensions: how many rates may be added where the best lies at the edge of the grid.
+    defaults: whether each rule also runs at its default learning rate, untuned, as a row of its own.
+    search: how many random settings of *all* hyperparameters are tried as well, each with every tuning seed (the full
+        protocol); 0 for none.
 
     Raises
     ------
-    InputError: no or unknown optimizers, rates that are not positive, seeds that overlap.
+    InputError: no, unknown or equally labelled optimizers, rates that are not positive, seeds that overlap.
     """
 
     problem: Problem = field(default_factory=Problem)
-    optimizers: tuple[str, ...] = optimizers.CLASSIC
-    rates: tuple[float, ...] = tuple(10.0 ** (k / 2) for k in range(-6, 3))
-    """Two a decade, 0.001 to 10."""
+    optimizers: tuple[str | Contender, ...] = optimizers.CLASSIC
+    rates: tuple[float, ...] = QUICK_RATES
     tuning_seeds: tuple[int, ...] = (0, 1, 2)
     confirmation_seeds: tuple[int, ...] = tuple(range(100, 110))
     extensions: int = 4
-    """How many rates may be added where the best lies at the edge of the grid."""
+    defaults: bool = True
+    search: int = 0
 
     def __post_init__(self) -> None:
         if not self.optimizers:
             raise InputError("name at least one optimizer")
-        for name in self.optimizers:
-            optimizers.get(name)
-        if len(set(self.optimizers)) < len(self.optimizers):
-            raise InputError(f"an optimizer is named twice: {', '.join(self.optimizers)}")
+        labels = [c.label for c in self.contenders]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise InputError(f"two optimizers are called {label!r}: give one a label of its own")
         if len(self.rates) < 3 or not all(math.isfinite(r) and r > 0 for r in self.rates):
             raise InputError("a grid needs at least three positive learning rates, so that one can lie inside")
         if list(self.rates) != sorted(set(self.rates)):
             raise InputError("the learning rates of a grid must rise")
         if not self.tuning_seeds or len(self.confirmation_seeds) < 2:
             raise InputError("a study needs at least one tuning seed and two confirmation seeds")
+        seeds = [*self.tuning_seeds, *self.confirmation_seeds]
+        if any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in seeds):
+            raise InputError(f"seeds are whole numbers of at least 0, got {seeds}")
+        for kind, own in (("tuning", self.tuning_seeds), ("confirmation", self.confirmation_seeds)):
+            if len(set(own)) < len(own):
+                raise InputError(f"a {kind} seed is named twice: {', '.join(map(str, own))}")
         if set(self.tuning_seeds) & set(self.confirmation_seeds):
             raise InputError("the confirmation seeds must be fresh, not those a rate was chosen with")
+        if self.search:
+            count("search", self.search)
 
-    def tuning_runs(self, optimizer: str, rates: Sequence[float]) -> list[Run]:
+    @property
+    def contenders(self) -> tuple[Contender, ...]:
+        """The optimizers, each as a :class:`Contender`."""
+        return tuple(o if isinstance(o, Contender) else Contender.parse(o) for o in self.optimizers)
+
+    @property
+    def protocol(self) -> str:
+        """``"full"`` with a random search of all hyperparameters, else ``"quick"``."""
+        return "full" if self.search else "quick"
+
+    def tuning_runs(self, contender: Contender, rates: Iterable[float]) -> list[Run]:
         """Every rate with every tuning seed."""
-        return [Run(self.problem, optimizer, lr, seed) for lr in rates for seed in self.tuning_seeds]
+        return [Run(self.problem, contender, lr, seed) for lr in rates for seed in self.tuning_seeds]
 
-    def confirmation_runs(self, optimizer: str, lr: float) -> list[Run]:
-        """The chosen rate with every fresh seed, tested."""
-        return [Run(self.problem, optimizer, lr, seed, test=True) for seed in self.confirmation_seeds]
+    def search_runs(self, contender: Contender) -> list[Run]:
+        """Every random setting with every tuning seed; the same settings whenever the contender is the same."""
+        drawn = random_settings(contender, self.search)
+        return [
+            Run(self.problem, contender, lr, seed, hyperparameters=chosen)
+            for lr, chosen in drawn
+            for seed in self.tuning_seeds
+        ]
+
+    def confirmation_runs(
+        self, contender: Contender, lr: float, hyperparameters: tuple[tuple[str, float], ...] = ()
+    ) -> list[Run]:
+        """The chosen setting with every fresh seed, tested."""
+        return [Run(self.problem, contender, lr, seed, True, hyperparameters) for seed in self.confirmation_seeds]
+
+    def planned(self) -> int:
+        """How many runs there will be, extensions of the grid not counted."""
+        tuning = (len(self.rates) + self.search) * len(self.tuning_seeds)
+        rows = 1 + self.defaults + bool(self.search)
+        return len(self.contenders) * (tuning + rows * len(self.confirmation_seeds))
+
+    def config(self) -> dict[str, Any]:
+        """Plain data, as it stands in ``summary.json``."""
+        contenders = [
+            {**c.config(), "hyperparameters": dict(c.hyperparameters), "label": c.label} for c in self.contenders
+        ]
+        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("problem", "optimizers")}
+        lists = {k: list(v) if isinstance(v, tuple) else v for k, v in rest.items()}
+        return {"problem": self.problem.config(), "optimizers": contenders, **lists}
 
     def with_epochs(self, epochs: int) -> Study:
         """The same study, trained for another number of epochs."""
         return replace(self, problem=replace(self.problem, epochs=epochs))
 
 
+def random_settings(contender: Contender, trials: int) -> list[tuple[float, tuple[tuple[str, float], ...]]]:
+    """Draws of ``(lr, hyperparameters)`` for a random search: each log-uniform over the range of its kind.
+
+    The learning rate over the full grid's range; a decay rate by its distance from 1, from 0.5 to 0.001 (first moment)
+    or 0.1 to 0.0001 (second moment); epsilon four decades to both sides of its default; weight decay from 1e-6 to 0.1.
+    What the contender fixes stays fixed. Drawn from the contender's name, so that the order of a study is nothing.
+
+    >>> lr, rest = random_settings(Contender("momentum"), 1)[0]
+    >>> 1e-5 < lr < 100, 0.5 < dict(rest)["beta"] < 0.999
+    (True, True)
+    """
+    rng = np.random.default_rng(list(_digest(json.dumps(contender.config())).encode()))
+    defaults = contender.defaults()
+    free = [name for name in defaults if name != "lr" and name not in dict(contender.hyperparameters)]
+
+    def draw(low: float, high: float) -> float:
+        return float(10 ** rng.uniform(math.log10(low), math.log10(high)))
+
+    drawn = []
+    for _ in range(trials):
+        lr, chosen = draw(FULL_RATES[0], FULL_RATES[-1]), []
+        for name in free:
+            if name in ("beta2", "rho", "alpha") or (name == "beta" and contender.name.startswith("rmsprop")):
+                chosen.append((name, 1 - draw(1e-4, 0.1)))
+            elif name in ("beta", "beta1", "momentum"):
+                chosen.append((name, 1 - draw(1e-3, 0.5)))
+            elif name == "eps" and defaults[name] > 0:
+                chosen.append((name, defaults[name] * draw(1e-4, 1e4)))
+            elif name == "weight_decay":
+                chosen.append((name, draw(1e-6, 0.1)))
+        drawn.append((lr, tuple(chosen)))
+    return drawn
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 @cache
 def _load(name: str) -> Dataset:
-    return datasets.load(name)
+    data = datasets.load(name)
+    return data
 
 
 @cache
 def _fingerprint(name: str) -> str:
-    """A digest of the arrays, so that results of changed data are never taken for those of the old."""
     data, digest = _load(name), hashlib.sha256()
     for split in ("train", "val", "test"):
         for part in ("x", "y"):

@@ -1,0 +1,343 @@
+"""Where runs are executed: here, on the cores of this machine, or on a Dask cluster; each is kept once it is finished.
+
+All three are a *pool*: a function that takes runs by their key and yields ``(key, record)`` in any order, or
+``(key, WorkerLost)`` for a run whose process died. :func:`run_all` does the rest, once for all of them: it asks the
+store first, keeps each record the moment it arrives, and runs again what was lost. The store is written by the
+calling process alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import cache, partial
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from ..errors import InputError, count
+from .plan import Run
+from .store import Store
+
+Record = dict[str, Any]
+Execute = Callable[[Run], Record]
+
+ALONE = 2
+"""How often a run whose worker died is tried by itself, before it is recorded as an error."""
+PATIENCE = 5.0
+"""Seconds that a Dask scheduler has to answer, and a cluster to have a first worker."""
+STRANDED = 60.0
+"""Seconds that a cluster may be without any worker before the study gives up."""
+
+
+class WorkerLost(RuntimeError):
+    """The process that executed a run ended before the run did."""
+
+
+Outcomes = Generator[tuple[str, Record | WorkerLost], None, None]
+Pool = Callable[[Execute, Mapping[str, Run]], Outcomes]
+
+
+def here(execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
+    """The pool without workers: one run after the other, in this process."""
+    for key, run in runs.items():
+        yield _work(execute, key, run)
+
+
+def run_all(
+    runs: Iterable[Run],
+    store: Store,
+    *,
+    execute: Execute,
+    pool: Pool = here,
+    done: Callable[[Run, Record], None] = lambda run, record: None,
+) -> list[Record]:
+    """The record of each run, in the order asked: from ``store``, or executed by ``pool`` now and stored.
+
+    ``execute`` turns a run into its record; an exception that leaves it becomes a record of status ``"error"``. A run
+    whose worker died is run again by itself, so that one which always takes its worker with it is found and recorded
+    as an error. ``done`` is called once for each run. Ctrl-C stops at once; what is finished is stored.
+
+    >>> import tempfile
+    >>> from optimlab.study import Contender, Problem, Run, Store
+    >>> runs = [Run(Problem(epochs=1), Contender("sgd"), 0.1, seed) for seed in (0, 1)]
+    >>> from optimlab.study.run import execute
+    >>> records = run_all(runs, Store(tempfile.mkdtemp()), execute=execute)
+    >>> [record["run"]["seed"] for record in records]
+    [0, 1]
+
+    Raises
+    ------
+    InputError: the store can no longer be written, or the cluster is gone; finished runs are kept.
+    """
+    planned = [(run.key, run) for run in runs]
+    missing = {key: run for key, run in planned if not store.finished(key)}
+
+    def keep(key: str, record: Record) -> None:
+        if record["key"] != key:
+            record = _failed(key, missing[key], "the worker has other data, or another version of optimlab")
+        store.append(record)
+        done(missing[key], store.records[key])
+
+    for key, run in planned:
+        if key not in missing:
+            done(run, store.records[key])
+    lost: dict[str, WorkerLost] = {}
+    with closing(pool(execute, missing)) as outcomes:
+        for key, outcome in outcomes:
+            if isinstance(outcome, WorkerLost):
+                lost[key] = outcome
+            else:
+                keep(key, outcome)
+    if lost:
+        first, *others = lost
+        more = f" or one of {len(others)} more" if others else ""
+        warnings.warn(f"{lost[first]} during {missing[first]}{more}: run again, one at a time", stacklevel=2)
+    for key in lost:
+        keep(key, _alone(pool, execute, key, missing[key]))
+    return [store.records[key] for key, _ in planned]
+
+
+@contextmanager
+def workers(jobs: int = 1, dask: Any = None) -> Iterator[Pool]:
+    """A pool for any number of calls of :func:`run_all`; its processes end with the ``with`` block.
+
+    Parameters
+    ----------
+    jobs: how many processes on this machine; 1 means none but this one. Starting them takes about a second.
+    dask: the address of a Dask scheduler, such as ``"tcp://192.168.0.5:8786"``, or a ``distributed.Client``; not
+        together with ``jobs``. Dask exchanges pickles: connect only to a cluster that you trust. Its workers need the
+        same optimlab and the same data sets; give each one thread.
+
+    BLAS runs on one thread in every worker, so that a curve does not depend on where it was computed.
+
+    >>> with workers(jobs=1) as pool:
+    ...     pool is here
+    True
+
+    Raises
+    ------
+    InputError: ``jobs`` is no count, or both are given; no scheduler answers, it has no worker, or its workers have
+        another optimlab; ``distributed`` is not installed.
+    """
+    jobs = count("jobs", jobs)
+    if dask is not None:
+        if jobs > 1:
+            raise InputError("give jobs or dask, not both: a cluster has workers of its own")
+        with _connected(dask) as client:
+            yield partial(_on_cluster, client)
+    elif jobs > 1:
+        try:
+            yield partial(_on_cores, jobs)
+        finally:
+            _end_processes()
+    else:
+        yield here
+
+
+def _work(execute: Execute, key: str, run: Run) -> tuple[str, Record]:
+    try:
+        with threadpool_limits(1):
+            return key, execute(run)
+    except Exception as error:  # what happens to one run must not reach the others
+        return key, _failed(key, run, f"{type(error).__name__}: {error}")
+
+
+def _failed(key: str, run: Run, error: str) -> Record:
+    return {"key": key, "run": run.config(), "status": "error", "error": error}
+
+
+def _alone(pool: Pool, execute: Execute, key: str, run: Run) -> Record:
+    for _ in range(ALONE):
+        ((_, outcome),) = pool(execute, {key: run})
+        if not isinstance(outcome, WorkerLost):
+            return outcome
+    return _failed(key, run, f"WorkerLost: {outcome} each time it ran this")
+
+
+# --- the cores of this machine, by joblib
+
+
+def _on_cores(jobs: int, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
+    from joblib import Parallel, parallel_config
+    from joblib.externals.loky import BrokenProcessPool
+
+    # several short runs go to a worker at a time: joblib measures how many
+    with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
+        parallel = Parallel(return_as="generator_unordered")
+    waiting = dict(runs)
+    while waiting:
+        started: list[str] = []
+        try:
+            with _closing_quietly(parallel(_tasks(execute, dict(waiting), started))) as outcomes:
+                for key, record in outcomes:
+                    del waiting[key]
+                    yield key, record
+        except BrokenProcessPool as error:
+            lost = WorkerLost(f"a worker process died ({_cause(error)})")
+            for key in [key for key in started if key in waiting] or list(waiting):
+                del waiting[key]
+                yield key, lost
+        except RuntimeError as error:  # joblib#1788: its list of results, changed by another thread while it was read
+            if "changed size" not in str(error):
+                raise
+
+
+def _tasks(execute: Execute, runs: Mapping[str, Run], started: list[str]) -> Iterator[Any]:
+    from joblib import delayed
+
+    for key, run in runs.items():
+        started.append(key)
+        yield delayed(_work_below)(os.getpid(), execute, key, run)
+
+
+def _work_below(parent: int, execute: Execute, key: str, run: Run) -> tuple[str, Record]:
+    _end_with(parent)
+    return _work(execute, key, run)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this worker when its parent is killed: left to itself it would idle for five minutes."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _closing_quietly(results: Any) -> Iterator[Any]:
+    """Close joblib's generator without its advice on what was not used."""
+    try:
+        yield results
+    finally:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*You could benefit from adjusting the input task iterator")
+            results.close()
+
+
+def _cause(error: Exception) -> str:
+    """The exit codes of a broken pool, such as ``SIGKILL(-9)``; else its message in short."""
+    _, _, codes = str(error).partition("exit codes of the workers are {")
+    return codes.partition("}")[0] or str(error).partition(".")[0]
+
+
+def _end_processes() -> None:
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+
+
+# --- a cluster, by Dask
+
+
+@contextmanager
+def _connected(dask: Any) -> Iterator[Any]:
+    try:
+        from distributed import Client
+    except ModuleNotFoundError:
+        raise InputError("a Dask cluster needs the package distributed: pip install 'optimlab[cluster]'") from None
+    if isinstance(dask, Client):
+        yield dask
+        return
+    # asked first by itself: a client that finds nobody would go on trying in the background
+    with ThreadPoolExecutor(1) as thread:  # of its own: in a notebook this one runs an event loop already
+        try:
+            thread.submit(asyncio.run, _ask(dask)).result()
+        except Exception as error:
+            why = f"none answered within {PATIENCE:g} s" if isinstance(error, TimeoutError) else str(error)
+            raise InputError(f"no Dask scheduler at {dask!r}: {why}") from None
+    with Client(dask, timeout=PATIENCE, set_as_default=False) as client:
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError:
+            raise InputError(f"the Dask scheduler at {dask!r} has no worker; `dask worker {dask}` starts one") from None
+        try:
+            versions = set(client.run(_version).values())
+        except Exception as error:
+            raise InputError(f"the workers of {dask!r} cannot import this optimlab: {error}") from None
+        if versions != {_version()}:
+            raise InputError(f"the workers of {dask!r} have optimlab {', '.join(versions)}, not {_version()} as here")
+        yield client
+
+
+async def _ask(address: str) -> None:
+    from distributed import rpc
+
+    async with rpc(address) as scheduler:
+        await asyncio.wait_for(scheduler.identity(), PATIENCE)
+
+
+def _version() -> str:
+    from .. import __version__
+
+    return __version__
+
+
+def _on_cluster(client: Any, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
+    from distributed import as_completed
+
+    futures = {client.submit(_work, execute, key, run, pure=False): key for key, run in runs.items()}
+    finished = as_completed(futures, loop=client.loop)
+    look = _lookout(client)
+    try:
+        while futures:
+            look()
+            batch = finished.next_batch(block=False)
+            for future in batch:
+                key = futures.pop(future)
+                yield key, _outcome(future, key, runs[key])
+            if not batch:
+                time.sleep(0.01)
+    finally:
+        if futures and client.status == "running":
+            client.cancel(list(futures))
+
+
+def _outcome(future: Any, key: str, run: Run) -> Record | WorkerLost:
+    from distributed import CancelledError, KilledWorker
+
+    try:
+        return future.result()[1]  # type: ignore[no-any-return]
+    except KilledWorker as error:
+        return WorkerLost(f"{error.allowed_failures + 1} Dask workers died, the last {error.last_worker.address},")
+    except CancelledError:
+        raise _disconnected() from None
+    except Exception as error:  # the run could not be sent, or its record not returned
+        return _failed(key, run, f"{type(error).__name__}: {error}")
+
+
+def _lookout(client: Any) -> Callable[[], None]:
+    """What looks at the cluster, once a second: says which workers were lost, and gives up when none come back."""
+    known, looked = set(client.nthreads()), time.monotonic()
+    manned = looked
+
+    def look() -> None:
+        nonlocal known, looked, manned
+        if time.monotonic() < looked + 1:
+            return
+        try:
+            now = set(client.nthreads())
+        except (OSError, TimeoutError):
+            raise _disconnected() from None
+        for address in sorted(known - now):
+            warnings.warn(f"Dask lost the worker {address}: what it was running is run again", stacklevel=4)
+        known, looked = now, time.monotonic()
+        manned = looked if now else manned
+        if looked > manned + STRANDED:
+            raise InputError(f"the Dask cluster has had no worker for {STRANDED:g} s; finished runs are kept")
+
+    return look
+
+
+def _disconnected() -> InputError:
+    return InputError("the connection to the Dask scheduler was lost; finished runs are kept")

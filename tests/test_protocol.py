@@ -1,0 +1,363 @@
+"""The comparison's protocol beyond the grid: planted rules, study files, statistics, profiles, the folder's claim."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import optimlab as ol
+from optimlab.cli import main
+from optimlab.plotting import profile_figure
+from optimlab.rules.textbook import adam
+from optimlab.study import PROBLEMS, Contender, Problem, Study, compare, read_study
+from optimlab.study.plan import random_settings
+from optimlab.study.profile import profile_of
+from optimlab.study.statistics import best_after, paired_difference, performance_profile, t_interval, usable_decades
+from optimlab.study.study_file import FULL
+
+TINY = Study(
+    problem=Problem(hidden=(16,), epochs=2, target=0.8),
+    optimizers=("sgd", "adam"),
+    rates=(0.001, 0.03, 1.0, 30.0),
+    tuning_seeds=(0,),
+    confirmation_seeds=(100, 101, 102),
+)
+
+
+# --- planted rules: what is the same is tied, what is slower is told
+
+
+def twin(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-14):
+    return adam(w, g, m, s, t=t, lr=lr, beta1=beta1, beta2=beta2, eps=eps)
+
+
+def every_second_step(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-14):
+    """Adam that sleeps through every odd step: it needs twice the epochs at any learning rate."""
+    awake = (t + 1) % 2
+    m = m + awake * (1 - beta1) * (g - m)
+    s = s + awake * (1 - beta2) * (g * g - s)
+    k = (t + 1) // 2
+    return w - awake * lr * (m / (1 - beta1**k)) / np.sqrt(s / (1 - beta2**k) + eps), m, s
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    study = Study(
+        problem=Problem(hidden=(16,), epochs=16, target=0.9),
+        optimizers=("adam", Contender("twin", rule=twin), Contender("sleepy", rule=every_second_step)),
+        rates=(2e-3, 4e-3, 4e-1),  # a grid on which all three choose the same rate
+        tuning_seeds=(0,),
+        confirmation_seeds=tuple(range(100, 108)),
+        extensions=0,
+        defaults=False,
+    )
+    return {r["label"]: r for r in compare(study, tmp_path_factory.mktemp("planted")).rows}
+
+
+def test_a_rule_planted_twice_is_tied(planted):
+    assert planted["twin"]["tied"]
+    assert planted["twin"]["test_difference"]["mean"] == planted["adam"]["test_difference"]["mean"]
+    assert planted["twin"]["speed"] in ("tied", "fastest")
+
+
+def test_a_rule_planted_twice_as_slow_is_told_slower(planted):
+    slow, fast = planted["sleepy"], planted["adam"]
+    assert slow["lr"] == fast["lr"]
+    assert slow["hits"] == slow["runs"]
+    assert slow["speed"] == "slower"
+    assert slow["epochs_difference"]["low"] > 0
+    assert 1.5 < slow["epochs_to_target"] / fast["epochs_to_target"] < 3
+
+
+# --- the rows
+
+
+def test_the_untuned_default_is_a_row_of_its_own(tmp_path):
+    result = compare(TINY, tmp_path)
+    assert [r["label"] for r in result.rows] == ["sgd", "adam", "sgd, default", "adam, default"]
+    for row in result.rows[2:]:
+        assert (row["tuned"], row["trials"], row["usable_decades"]) == (False, 0, None)
+        assert row["lr"] == Contender(row["optimizer"]).defaults()["lr"]
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["verdict"] == result.verdict
+    assert {"processor", "cores", "blas"} <= set(summary["host"])
+
+
+def test_steps_are_timed_apart_from_the_runs(tmp_path):
+    for row in compare(TINY, tmp_path).rows:
+        assert 1 < row["microseconds_per_step"] < 1e5
+        if row["epochs_to_target"] is not None:
+            steps = row["epochs_to_target"] * 17  # 1,077 rows in batches of 64
+            assert row["seconds_to_target"] == pytest.approx(steps * row["microseconds_per_step"] * 1e-6)
+
+
+def test_the_full_protocol_searches_all_hyperparameters_with_the_same_budget(tmp_path):
+    study = replace(TINY, search=4, defaults=False)
+    result = compare(study, tmp_path)
+    rows = {r["label"]: r for r in result.rows}
+    assert rows["sgd, searched"]["trials"] == rows["adam, searched"]["trials"] == 4
+    assert len(rows["adam, searched"]["best_after"]) == 4
+    assert rows["adam, searched"]["hyperparameters"]["beta1"] != 0.9
+    runs = [json.loads(line)["run"] for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
+    assert sum(r["optimizer"] == "adam" and bool(r["hyperparameters"]) and not r["test"] for r in runs) == 4
+
+
+def test_random_settings_depend_on_the_contender_alone():
+    first = random_settings(Contender("adam"), 5)
+    assert first == random_settings(Contender("adam"), 5) == random_settings(Contender("adam"), 8)[:5]
+    assert first != random_settings(Contender("adamw"), 5)
+    fixed = random_settings(Contender("adam", hyperparameters={"beta1": 0.5}), 50)
+    assert all("beta1" not in dict(rest) for _, rest in fixed)
+    for lr, rest in fixed:
+        assert 1e-5 <= lr <= 100
+        assert 0.9 <= dict(rest)["beta2"] < 1
+
+
+def test_your_own_rule_takes_part_and_is_known_by_what_it_computes():
+    assert Contender("twin", rule=twin).config() != Contender("twin", rule=every_second_step).config()
+    with pytest.raises(ol.RuleError, match="not elementwise"):
+        Contender("norm", rule=lambda w, g, *, lr=0.1: w - lr * g / np.linalg.norm(g))
+    with pytest.raises(ol.InputError, match="has no learning rate lr to tune"):
+        Contender("none", rule=lambda w, g: w - g)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("adamm",), "unknown optimizer 'adamm'; did you mean 'adam'"),
+        (("adam", "torhc"), "unknown convention 'torhc'; did you mean 'torch'"),
+        (("adam", "textbook", {"beta3": 0.1}), "unknown hyperparameter of adam 'beta3'; did you mean 'beta"),
+        (("adam", "textbook", {"lr": 0.1}), "the learning rate is tuned"),
+        (("adam", "textbook", {"beta1": 1.5}), r"beta1 must lie in \[0, 1\), got 1.5"),
+        (("lamb", "torch"), "lamb is the same in every convention"),
+    ],
+)
+def test_contenders_that_cannot_take_part(arguments, message):
+    with pytest.raises(ol.InputError, match=message):
+        Contender(*arguments)
+
+
+# --- statistics
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10, 20])
+@pytest.mark.parametrize("shape", ["normal", "rounded"])
+def test_intervals_cover_as_often_as_they_say(seeds, shape):
+    """Paired differences, 10,000 studies: continuous as accuracies, or whole numbers as epochs to the target."""
+    rng = np.random.default_rng(seeds)
+    seed_effect = rng.normal(size=(10_000, seeds))
+    a, b = (seed_effect + rng.normal(scale=2.0, size=seed_effect.shape) for _ in range(2))
+    if shape == "rounded":
+        a, b = np.round(a), np.round(b)
+    intervals = [paired_difference(x, y) for x, y in zip(a, b, strict=True)]
+    covered = np.mean([i.holds_zero for i in intervals])
+    assert 0.93 < covered < 0.97
+
+
+def test_usable_decades_stop_at_the_target_and_at_the_grid():
+    medians = {0.01: 0.5, 0.1: 0.96, 1.0: 0.97, 10.0: 0.93, 100.0: 0.99}
+    down = (0.96 - 0.95) / (0.96 - 0.5)
+    up = (0.97 - 0.95) / (0.97 - 0.93)
+    assert usable_decades(medians, 1.0, 0.95) == pytest.approx(1 + down + up)
+    assert usable_decades(medians, 100.0, 0.95) == pytest.approx((0.99 - 0.95) / (0.99 - 0.93))
+    assert usable_decades(medians, 10.0, 0.95) == 0
+    assert usable_decades(medians, 1.0, 0.1) == pytest.approx(4)
+
+
+def test_the_performance_profile_by_hand():
+    """Dolan and Moré's definition, counted directly."""
+    costs = {"a": [1.0, 3.0, math.inf, 2.0], "b": [2.0, 3.0, 4.0, 8.0], "c": [math.inf] * 4}
+    profile = performance_profile(costs)
+
+    def share(name, factor):
+        best = [min(costs[s][p] for s in costs) for p in range(4)]
+        return sum(costs[name][p] <= factor * best[p] for p in range(4) if costs[name][p] < math.inf) / 4
+
+    for name in costs:
+        for factor in (1.0, 1.5, 2.0, 3.9, 4.0, 100.0):
+            reached = [s for f, s in profile[name] if f <= factor]
+            assert reached[-1] == share(name, factor)
+
+
+def test_best_after_k_trials_is_the_mean_over_all_draws():
+    rng = np.random.default_rng(0)
+    scores = rng.random(7)
+    for k, expected in enumerate(best_after(scores.tolist()), 1):
+        drawn = rng.choice(scores, size=(200_000, k)).max(axis=1)
+        assert drawn.mean() == pytest.approx(expected, abs=4 * drawn.std() / 200_000**0.5 + 1e-12)
+
+
+def test_no_interval_is_wider_than_for_fewer_seeds():
+    values = [0.1, 0.2, 0.3, 0.4]
+    assert t_interval(values * 4).half < t_interval(values).half
+
+
+def test_a_profile_needs_five_problems(tmp_path):
+    studies = {f"p{k}": replace(TINY, problem=replace(TINY.problem, hidden=(8 + k,)), defaults=False) for k in range(5)}
+    folders = {name: tmp_path / name for name in studies}
+    done = {name: compare(study, folders[name]) for name, study in studies.items()}
+    assert profile_of({"p0": done["p0"]}, folders) is None
+    profile = profile_of(done, folders)
+    assert set(profile["curves"]) == {"sgd", "adam"}
+    figure = profile_figure(profile)
+    figure.savefig(tmp_path / "profile.png")
+    assert {t.get_text() for t in figure.axes[0].texts} == {"sgd", "adam"}
+    for folder in folders.values():
+        assert json.loads((folder / "summary.json").read_text())["profile"]["problems"] == list(studies)
+
+
+# --- the folder's claim
+
+
+def test_a_folder_of_another_study_is_refused_and_left_alone(tmp_path):
+    compare(TINY, tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(ol.InputError, match=r"holds another study .*epochs 2 there, 3 now"):
+        compare(TINY.with_epochs(3), tmp_path)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_study_may_grow(tmp_path):
+    compare(TINY, tmp_path)
+    before = (tmp_path / "runs.jsonl").read_bytes()
+    compare(replace(TINY, optimizers=("sgd", "adam", "momentum"), confirmation_seeds=(100, 101, 102, 103)), tmp_path)
+    after = (tmp_path / "runs.jsonl").read_bytes()
+    assert after.startswith(before)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}", "{"])
+def test_a_study_json_that_is_none_is_refused(tmp_path, content):
+    (tmp_path / "study.json").write_text(content)
+    with pytest.raises(ol.InputError, match="not the description of a study"):
+        compare(TINY, tmp_path)
+
+
+# --- study files
+
+FILE = """\
+optimizers = ["sgd", "adam:torch"]
+rates = [0.001, 0.1, 1]
+confirmation_seeds = 3
+
+[problem]
+hidden = [32, 16]
+epochs = 4
+batch_norm = true
+
+[[contenders]]
+name = "adam"
+label = "long memory"
+hyperparameters = { beta2 = 0.9999 }
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_study_file_says_everything(tmp_path):
+    (study,) = read_study(written(tmp_path, FILE)).values()
+    assert study.problem == Problem(hidden=(32, 16), epochs=4, batch_norm=True)
+    assert [c.label for c in study.contenders] == ["sgd", "adam (torch)", "long memory"]
+    assert study.rates == (0.001, 0.1, 1.0)
+    assert study.confirmation_seeds == (100, 101, 102)
+    (full,) = read_study(written(tmp_path, 'protocol = "full"')).values()
+    assert (full.rates, full.search) == (FULL["rates"], FULL["search"])
+    (mnist,) = read_study(written(tmp_path, '[problem]\ndataset = "mnist"\nepochs = 1')).values()
+    assert mnist.problem == replace(PROBLEMS["mnist"], epochs=1)
+
+
+def test_a_study_file_with_several_problems(tmp_path):
+    studies = read_study(written(tmp_path, FILE + '[[problems]]\nname = "a"\n[[problems]]\nname = "b"\nhidden = [8]\n'))
+    assert list(studies) == ["a", "b"]
+    assert [s.problem.hidden for s in studies.values()] == [(32, 16), (8,)]
+    assert all(s.problem.batch_norm for s in studies.values())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("rates = [", "rates = ", r"not TOML: .*line 2"),
+        ("rates", "rate", r"line 2, key 'rate': unknown key 'rate'; did you mean 'rates'"),
+        ("0.001, 0.1, 1", "0.1, 0.01, 1", r"line 2, key 'rates': .*must rise"),
+        ("0.001, 0.1, 1", "0.001, 'x'", r"line 2, key 'rates': expected a list of numbers"),
+        ('"sgd"', '"sdg"', r"line 1, key 'optimizers': unknown optimizer 'sdg'; did you mean 'sgd'"),
+        ('"sgd"', "3", r"line 1, key 'optimizers': expected names"),
+        ("seeds = 3", "seeds = 1", r"line 3, key 'confirmation_seeds': expected at least 2"),
+        ("epochs = 4", "epochs = 0", r"line 7, key 'epochs': epochs must be a whole number of at least 1"),
+        ("epochs = 4", "epochs = 4.5", r"line 7, key 'epochs': expected a whole number, got 4.5"),
+        ("epochs = 4", "epoch = 4", r"line 7, key 'epoch': unknown key 'epoch'; did you mean 'epochs'"),
+        ("epochs = 4", "target = 2", r"line 7, key 'target': target is a validation accuracy"),
+        ("epochs = 4", 'dataset = "mnits"', r"line 7, key 'dataset': unknown data set 'mnits'; did you mean 'mnist'"),
+        ("epochs = 4", 'dataset = "my.npz"', r"line 7, key 'dataset': expected a target"),
+        ("= true", '= "yes"', r"line 8, key 'batch_norm': expected true or false"),
+        ("beta2", "beta9", r"unknown hyperparameter of adam 'beta9'"),
+        ('name = "adam"', 'title = "adam"', r"key 'contenders': expected a name"),
+        ("label", "lable", r"line 12, key 'lable': unknown key 'lable'; did you mean 'label'"),
+    ],
+)
+def test_a_malformed_study_file_is_told_by_line_and_key(tmp_path, old, new, message):
+    with pytest.raises(ol.InputError, match=message):
+        read_study(written(tmp_path, FILE.replace(old, new)))
+
+
+def test_no_study_file(tmp_path):
+    with pytest.raises(ol.InputError, match="cannot read the study file"):
+        read_study(tmp_path / "none.toml")
+
+
+# --- the command
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def test_a_dry_run_says_how_many_and_writes_nothing(tmp_path):
+    result = run("compare", "--study", written(tmp_path, FILE), "--out", tmp_path / "out", "--dry-run", "--json")
+    plan = json.loads(result.stdout)
+    assert plan["runs"] == 3 * (3 * 3 + 3 + 3)
+    assert plan["seconds"] > 0
+    assert not (tmp_path / "out").exists()
+    assert "135 runs" not in run("compare", "--dry-run").stdout
+    assert "423 runs" in run("compare", "--dry-run").stdout  # 9 x (9 x 3 + 10 + 10)
+
+
+def test_options_change_what_the_file_says(tmp_path):
+    options = (
+        "--study",
+        written(tmp_path, FILE),
+        "--epochs",
+        "2",
+        "--optimizers",
+        "adam,lion",
+        "--convention",
+        "keras",
+    )
+    plan = json.loads(run("compare", *options, "--out", tmp_path, "--dry-run", "--json").stdout)
+    assert plan["optimizers"] == ["adam (keras)", "lion (keras)"]
+    assert "2 epochs" in plan["problem"]
+
+
+def test_a_rule_of_your_own_from_a_file(tmp_path):
+    (tmp_path / "mine.py").write_text("def halved(w, g, *, lr=0.1):\n    return w - 0.5 * lr * g\n")
+    options = ("--rule", f"{tmp_path / 'mine.py'}:halved", "--optimizers", "sgd", "--epochs", "1", "--seeds", "2")
+    result = run("compare", *options, "--rates", "0.01,1,100", "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    assert {r["label"] for r in json.loads(result.stdout)["optimizers"]} >= {"sgd", "halved"}
+    for wrong, message in (("mine.py", "takes FILE.py:NAME"), (f"{tmp_path / 'mine.py'}:other", "has no function")):
+        result = run("compare", "--rule", wrong, "--out", tmp_path / "no")
+        assert result.exit_code == 2
+        assert message in result.stderr
+
+
+def test_no_resume_refuses_a_folder_with_runs(tmp_path):
+    (tmp_path / "runs.jsonl").write_text("")
+    result = run("compare", "--no-resume", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "already holds runs" in result.stderr
