@@ -12,6 +12,9 @@ from that one function. Around it stands a network with hand-written forward and
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import ModuleType
+
 from . import activations, backends, datasets, initializers, kernels, layers, losses, optimizers, rules, schedules
 from .averages import AverageWeights, Ensemble, Snapshots, recompute_statistics
 from .datasets import Dataset
@@ -68,6 +71,16 @@ from .training import (
 from .translation import translate
 
 __version__ = "0.1.0"
+
+_ON_DEMAND = ("tuning",)
+"""Modules whose libraries are too heavy to load with optimlab: imported when first asked for."""
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _ON_DEMAND:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "L1",
@@ -140,5 +153,6 @@ __all__ = [
     "save_checkpoint",
     "schedules",
     "translate",
+    "tuning",
     "verify_resume",
 ]

@@ -11,6 +11,7 @@ from .. import __version__
 from ..errors import InputError, RuleError
 from .compare import compare
 from .explain import explain
+from .tune import tune
 
 
 class _Group(click.Group):
@@ -38,5 +39,5 @@ def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-for command in (compare, explain):
+for command in (compare, explain, tune):
     main.add_command(command)

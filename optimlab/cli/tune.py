@@ -1,0 +1,196 @@
+"""optimlab tune."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import InputError, lookup
+from .options import save_figure
+
+
+@click.command()
+@click.option(
+    "--dataset",
+    default="digits",
+    show_default=True,
+    metavar="NAME",
+    help="digits, mnist, fashion_mnist, cifar10 or an .npz file.",
+)
+@click.option("--optimizer", default="adam", show_default=True, help="Name of the rule; adam:torch is PyTorch's Adam.")
+@click.option(
+    "--convention", default="textbook", show_default=True, help="textbook, torch or keras, for one named without."
+)
+@click.option(
+    "--hidden", metavar="SIZES", help="Hidden layers, separated by commas.  [default: 64; mnist: 800; cifar10: 100,100]"
+)
+@click.option("--activation", default="relu", show_default=True, help="Of the hidden layers.")
+@click.option("--initializer", default="he_normal", show_default=True, help="Of the weights.")
+@click.option(
+    "--search",
+    "searched",
+    multiple=True,
+    metavar="NAME=SPACE",
+    help="What is searched, and where; may be repeated. NAME is lr or any hyperparameter of the rule, batch_size, "
+    "factor or patience (of a plateau that cuts the rate). SPACE is LOW:HIGH, LOW:HIGH:log, LOW:HIGH:pow2 (powers of "
+    "two), or values separated by commas.  [default: lr=1e-4:1:log batch_size=32:256:pow2 factor=0.1:0.5 "
+    "patience=2,5,10]",
+)
+@click.option("--set", "settings", multiple=True, metavar="NAME=NUMBER", help="Fix one of these; may be repeated.")
+@click.option("--trials", type=int, default=20, show_default=True, help="How many to try.")
+@click.option("--sampler", default="qmc", show_default=True, help="qmc, tpe or gp (which needs PyTorch).")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the sampler.")
+@click.option(
+    "--seeds",
+    default="0",
+    show_default=True,
+    metavar="NUMBERS",
+    help="Of weights and order of the data; a trial trains with each and is scored by the mean.",
+)
+@click.option("--objective", default="val_accuracy", show_default=True, help="val_accuracy or val_loss.")
+@click.option("--epochs", type=int, default=100, show_default=True, help="Most epochs of a trial.")
+@click.option(
+    "--early-patience",
+    type=int,
+    default=10,
+    show_default=True,
+    help="A trial ends after so many epochs that are no better; with a plateau, after twice the plateau's patience.",
+)
+@click.option("--early-min-delta", type=float, default=1e-5, show_default=True, help="What counts as better, there.")
+@click.option("--min-delta", type=float, default=1e-4, show_default=True, help="What counts as better for the plateau.")
+@click.option("--min-lr", type=float, default=1e-5, show_default=True, help="The plateau cuts no further.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("optimlab-tune"), show_default=True, help="Output folder."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be searched, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON instead of tables.")
+def tune(
+    searched: tuple[str, ...],
+    settings: tuple[str, ...],
+    hidden: str | None,
+    seeds: str,
+    out: Path,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Search for an optimizer's hyperparameters on one data set.
+
+    \b
+    Each trial trains one network until early stopping ends it, and is scored on
+    the validation data. The best is then measured on the test data, and once
+    more after training on training and validation data together. Leaves in the
+    output folder: journal.log (Optuna's), trials.jsonl, summary.json, best.npz
+    and retrained.npz (the networks), and the figures trials and slices (PNG and
+    SVG). Interrupted or killed, the same command goes on where it was.
+
+    \b
+    Examples:
+      optimlab tune --optimizer adam --search lr=1e-4:0.1:log --search beta1=0.8:0.99
+      optimlab tune --set lr=0.002 --search factor=0.1:0.5 --search patience=2,5,10
+    """
+    from ..tuning import PROBLEMS, Problem, Search, tune
+    from ..tuning.sampler import require
+
+    dataset = options.pop("dataset")
+    problem = Problem(dataset) if dataset.endswith(".npz") else lookup("data set", dataset, PROBLEMS)
+    problem = replace(problem, **{name: options.pop(name) for name in ("activation", "initializer", "epochs")})
+    if hidden is not None:
+        problem = replace(problem, hidden=_whole("--hidden", hidden))
+    search = Search(
+        problem=problem,
+        spaces=_by_name("--search", searched, "such as lr=1e-4:1:log") or None,
+        fixed={k: _number(k, v) for k, v in _by_name("--set", settings, "such as lr=0.01").items()},
+        seeds=_whole("--seeds", seeds),
+        **options,
+    )
+    require(search)
+    if dry_run:
+        _print_plan(search, out, as_json)
+        return
+    start = time.perf_counter()
+    try:
+        tuned = tune(search, out)
+    except KeyboardInterrupt:
+        click.echo(f"\noptimlab: interrupted; finished trials are kept in {out}, the same command goes on", err=True)
+        sys.exit(130)
+    figures = _save_figures(tuned, out)
+    if as_json:
+        click.echo((out / "summary.json").read_text().rstrip())
+        return
+    _print(tuned, out, figures, time.perf_counter() - start)
+
+
+def _whole(option: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError:
+        raise InputError(f"{option} takes whole numbers separated by commas, got {text!r}") from None
+
+
+def _by_name(option: str, texts: tuple[str, ...], example: str) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"{option} takes NAME=VALUE, {example}; got {text!r}")
+        if name.strip() in named:
+            raise InputError(f"{option} names {name.strip()} twice")
+        named[name.strip()] = value
+    return named
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--set takes NAME=NUMBER, got {name}={text}") from None
+
+
+def _save_figures(tuned: Any, folder: Path) -> list[str]:
+    from ..plotting.tuning import slices_figure, trials_figure
+
+    return save_figure(trials_figure(tuned), folder / "trials") + save_figure(slices_figure(tuned), folder / "slices")
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    # piped output has no width of its own: leave room for the table
+    return Console() if sys.stdout.isatty() else Console(width=100)
+
+
+def _print_plan(search: Any, folder: Path, as_json: bool) -> None:
+    from ..tuning.table import first_trials, plan_table
+
+    if as_json:
+        click.echo(json.dumps({**search.config(), "trials": search.trials, "first": first_trials(search)}, indent=2))
+        return
+    console = _console()
+    console.print(plan_table(search))
+    console.print(
+        f"{search.trials} trials ({search.sampler}, seed {search.seed}) would be kept in {folder}; nothing was run.",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _print(tuned: Any, folder: Path, figures: list[str], seconds: float) -> None:
+    from ..tuning.table import measures_table, results_table
+
+    console = _console()
+    console.print(results_table(tuned))
+    console.print(measures_table(tuned.summary))
+    for sentence in tuned.summary["verdict"]:
+        console.print(sentence, highlight=False, markup=False)
+    files = ["journal.log", "trials.jsonl", "summary.json", "best.npz", "retrained.npz", *figures]
+    console.print(
+        f"\nWritten to {folder}: {', '.join(files)} ({seconds:.0f} s)", highlight=False, markup=False, soft_wrap=True
+    )

@@ -1,0 +1,173 @@
+"""The figures of a hyperparameter search.
+
+Accuracies near 1 differ by little in a picture, so the error, 1 - accuracy, is drawn on a log axis.
+"""
+
+from __future__ import annotations
+
+from math import ceil, log2
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from ..tuning import Choice, Tuned
+from .comparison import INK, PALETTE, plain_axes
+
+STAR = PALETTE[1]
+LABELS = {"lr": "learning rate", "batch_size": "batch size (rows)"}
+LABELS |= {"factor": "plateau: factor of the cut", "patience": "plateau: patience (epochs)"}
+
+
+def trials_figure(tuned: Tuned) -> Figure:
+    """The objective of each trial in the order they were made, and the best so far."""
+    figure = Figure(figsize=(8, 4.4), layout="constrained")
+    axes = figure.subplots()
+    plain_axes(axes)
+    values = [_shown(tuned, record) for record in tuned.records]
+    best = np.fmin.accumulate(values)
+    axes.plot(values, "o", color=INK, markersize=5, alpha=0.8)
+    axes.step(range(len(best)), best, where="post", color="#737373", linewidth=1.5, zorder=1)
+    first = int(np.flatnonzero(np.isfinite(best))[0])
+    axes.annotate(
+        "best so far",
+        (first, best[first]),
+        xytext=(6, -9),
+        textcoords="offset points",
+        color="#595959",
+        fontsize=9,
+        va="top",
+    )
+    k = tuned.best["number"]
+    axes.plot([k], [values[k]], "*", color=STAR, markersize=15, markeredgecolor="white")
+    right = k > 0.6 * len(values)
+    axes.annotate(
+        f"trial {k}: {_written(tuned, values[k])}",
+        (k, values[k]),
+        xytext=(-9 if right else 9, -4),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        va="top",
+        color=STAR,
+        fontsize=9,
+    )
+    _diverged(axes, [r["number"] for r in tuned.records if r["status"] == "diverged"])
+    _scale(tuned, axes)
+    axes.set_xlim(-0.6, len(values) - 0.4)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="trial, in the order they were made", ylabel=_label(tuned))
+    axes.set_title(_title(tuned, "each trial at its best epoch (dots)"), fontsize=10)
+    return figure
+
+
+def slices_figure(tuned: Tuned) -> Figure:
+    """The objective against each hyperparameter searched, one panel each; the others vary from dot to dot."""
+    spaces = tuned.search.searched
+    columns = min(len(spaces), 2 if len(spaces) in (2, 4) else 3)
+    rows = ceil(len(spaces) / columns)
+    figure = Figure(figsize=(max(5.5, 3.4 * columns + 0.6), 2.8 * rows + 0.9), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for axes in grid[len(spaces) :]:
+        axes.set_visible(False)
+    for axes, name in zip(grid, spaces, strict=False):
+        plain_axes(axes)
+        _slice(tuned, axes, name)
+    _scale(tuned, grid[0])
+    figure.supylabel(_label(tuned), fontsize=10)
+    figure.suptitle(_title(tuned, "each trial (dots), the best (star)"), fontsize=10)
+    return figure
+
+
+def _slice(tuned: Tuned, axes: Axes, name: str) -> None:
+    space = tuned.search.searched[name]
+    places = {value: float(k) for k, value in enumerate(sorted(space.values()))} if isinstance(space, Choice) else {}
+
+    def place(record: dict[str, Any]) -> float:
+        value = record["hyperparameters"][name]
+        return places[value] if places else float(value)
+
+    whole = [r for r in tuned.records if r["status"] == "ok"]
+    best = tuned.best
+    axes.plot([place(r) for r in whole], [_shown(tuned, r) for r in whole], "o", color=INK, markersize=4.5, alpha=0.75)
+    axes.plot([place(best)], [_shown(tuned, best)], "*", color=STAR, markersize=14, markeredgecolor="white")
+    if isinstance(space, Choice):
+        axes.set_xticks(list(places.values()), [f"{value:g}" for value in places])
+        axes.set_xlim(-0.5, len(places) - 0.5)
+    elif space.scale == "log":
+        axes.set_xscale("log")
+    elif space.scale == "pow2":
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(space.values(), [f"{v:g}" for v in space.values()])
+        axes.set_xlim(space.values()[0] / 2**0.3, space.values()[-1] * 2**0.3)
+    elif space.whole:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    value = best["hyperparameters"][name]
+    axes.set_xlabel(f"{LABELS.get(name, name)}; best {value:.3g}", fontsize=10)
+    _diverged(axes, [place(r) for r in tuned.records if r["status"] == "diverged"])
+
+
+def _shown(tuned: Tuned, record: dict[str, Any]) -> float:
+    """Error or loss; NaN where the trial diverged. No error at all is drawn as half a row."""
+    if record["status"] != "ok":
+        return float("nan")
+    if tuned.search.objective == "val_loss":
+        return float(record["val_loss"])
+    rows: int = tuned.summary["rows"]["val"]
+    return max(1 - float(record["val_accuracy"]), 0.5 / rows)
+
+
+def _written(tuned: Tuned, value: float) -> str:
+    return f"{value:.4g}" if tuned.search.objective == "val_loss" else f"{100 * value:.2f}% error"
+
+
+def _scale(tuned: Tuned, axes: Axes) -> None:
+    """A log axis with a few plain numbers on it."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    low *= (low / high) ** 0.05  # room for the best's label
+    axes.set_ylim(low, high)
+    between = (1.0, 2.0, 5.0) if log2(high / low) > 1 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+    axes.yaxis.set_major_locator(LogLocator(subs=between))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    percent = tuned.search.objective == "val_accuracy"
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:g}%" if percent else f"{v:g}"))
+
+
+def _diverged(axes: Axes, places: list[Any]) -> None:
+    """Ticks along the top."""
+    for k, x in enumerate(places):
+        axes.plot(
+            [x],
+            [1.0],
+            marker="|",
+            color=STAR,
+            markersize=10,
+            markeredgewidth=2,
+            clip_on=False,
+            transform=axes.get_xaxis_transform(),
+        )
+        if k == 0:
+            axes.annotate(
+                "diverged",
+                (x, 1.0),
+                xycoords=axes.get_xaxis_transform(),
+                xytext=(4, -10),
+                textcoords="offset points",
+                color=STAR,
+                fontsize=8,
+            )
+
+
+def _label(tuned: Tuned) -> str:
+    return (
+        "validation loss (cross-entropy, nats)"
+        if tuned.search.objective == "val_loss"
+        else "validation error (share of rows)"
+    )
+
+
+def _title(tuned: Tuned, what: str) -> str:
+    search = tuned.search
+    return f"Search: {what}\n{search}; {len(tuned.records)} trials ({search.sampler}, seed {search.seed})"

@@ -1,0 +1,178 @@
+"""What a search looks for, on what problem, and how long; checked before anything is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from .. import optimizers
+from ..errors import InputError, count, lookup, number, unknown
+from ..study.plan import Contender, Problem
+from .spaces import Space, parse
+
+DEFAULT_SPACES = {
+    "lr": "1e-4:1:log",
+    "batch_size": "32:256:pow2",
+    "factor": "0.1:0.5",
+    "patience": "2,5,10",
+}
+"""What is searched if nothing is said."""
+
+SAMPLERS = ("qmc", "tpe", "gp")
+OBJECTIVES = ("val_accuracy", "val_loss")
+WHOLE = ("batch_size", "patience")
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search for hyperparameters.
+
+    Parameters
+    ----------
+    problem: data, network, and the most epochs a trial may take. Its batch size is that of a search that neither
+        searches nor fixes one.
+    optimizer: its name, such as ``"adam"`` or ``"adam:torch"``, or an :class:`optimlab.study.Contender`.
+    convention: of an optimizer named without one. It also decides what the plateau's patience and threshold mean, see
+        :class:`optimlab.schedules.ReduceLROnPlateau`.
+    spaces: by hyperparameter, as :func:`optimlab.tuning.parse` reads it. A hyperparameter is ``lr`` or any other of
+        the rule's, ``batch_size``, or the plateau's ``factor`` or ``patience``. None: :data:`DEFAULT_SPACES` without
+        what is fixed.
+    fixed: hyperparameters that have one value.
+    trials: how many sets of hyperparameters are tried.
+    sampler: ``"qmc"`` (a scrambled Sobol' sequence: spread evenly, whatever the results), ``"tpe"`` or ``"gp"``
+        (which learn from the trials before; ``"gp"`` needs PyTorch).
+    seed: of the sampler.
+    seeds: of initial weights and order of the data. A trial is trained with each, and its score is the mean.
+    objective: ``"val_accuracy"`` or ``"val_loss"``, at the trial's best epoch. Plateau and early stopping watch it.
+    early_patience, early_min_delta: early stopping, see :class:`optimlab.EarlyStopping`. Where there is a plateau
+        (``factor`` or ``patience`` searched or fixed), training ends after twice the plateau's patience instead.
+    min_delta, min_lr: the plateau's ``threshold`` and least learning rate.
+
+    Raises
+    ------
+    InputError: anything that cannot be searched, found before the first trial.
+
+    >>> Search(spaces={"lr": "0.1:1e-4:log"})
+    Traceback (most recent call last):
+    ...
+    optimlab.errors.InputError: lr: a range must rise, got 0.1:0.0001
+    >>> Search(spaces={"beta": "0.8:0.99"})
+    Traceback (most recent call last):
+    ...
+    optimlab.errors.InputError: unknown hyperparameter 'beta'; did you mean 'beta2', 'beta1'? Known: ...
+    """
+
+    problem: Problem = field(default_factory=lambda: Problem(epochs=100))
+    optimizer: str | Contender = "adam"
+    convention: str = "textbook"
+    spaces: Mapping[str, Space] | Mapping[str, str | Sequence[float] | Space] | None = None
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    trials: int = 20
+    sampler: str = "qmc"
+    seed: int = 0
+    seeds: tuple[int, ...] = (0,)
+    objective: str = "val_accuracy"
+    early_patience: int = 10
+    early_min_delta: float = 1e-5
+    min_delta: float = 1e-4
+    min_lr: float = 1e-5
+
+    def __post_init__(self) -> None:
+        count("trials", self.trials)
+        count("epochs", self.problem.epochs)
+        count("early_patience", self.early_patience)
+        for name in ("early_min_delta", "min_delta", "min_lr"):
+            number(name, getattr(self, name), low=0)
+        lookup("sampler", self.sampler, dict.fromkeys(SAMPLERS))
+        lookup("objective", self.objective, dict.fromkeys(OBJECTIVES))
+        if not self.seeds:
+            raise InputError("a search needs at least one of seeds")
+        for seed in (self.seed, *self.seeds):
+            if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+                raise InputError(f"seeds are whole numbers of at least 0, got {seed!r}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise InputError(f"a seed is named twice: {', '.join(map(str, self.seeds))}")
+        known = [*self.contender.defaults(), "batch_size", "factor", "patience"]
+        default = {name: text for name, text in DEFAULT_SPACES.items() if name not in self.fixed and name in known}
+        given = default if self.spaces is None else self.spaces
+        for name in [*given, *self.fixed]:
+            if name not in known:
+                raise unknown("hyperparameter", name, known)
+        both = [name for name in given if name in self.fixed]
+        if both:
+            raise InputError(f"{both[0]} is both searched and fixed")
+        if not given:
+            raise InputError("there is nothing to search: every hyperparameter is fixed")
+        spaces = {name: parse(name, text, whole=name in WHOLE) for name, text in given.items()}
+        object.__setattr__(self, "spaces", spaces)
+        tried = {**{name: space.values() for name, space in spaces.items()}, **{n: [v] for n, v in self.fixed.items()}}
+        for name, values in tried.items():
+            for value in values:
+                check = _CHECKS.get(name) or optimizers.check_hyperparameter
+                check(name, value)
+        self._check_problem()
+
+    @property
+    def contender(self) -> Contender:
+        """The optimizer as it takes part, without what is searched or fixed here."""
+        return (
+            self.optimizer
+            if isinstance(self.optimizer, Contender)
+            else Contender.parse(self.optimizer, self.convention)
+        )
+
+    @property
+    def searched(self) -> dict[str, Space]:
+        """The spaces, by hyperparameter."""
+        return dict(self.spaces or {})  # type: ignore[arg-type]  # made so by __post_init__
+
+    @property
+    def plateau(self) -> bool:
+        """Whether the learning rate is cut on plateaus."""
+        return bool({"factor", "patience"} & {*self.searched, *self.fixed})
+
+    def config(self) -> dict[str, Any]:
+        """What two searches must share for one to go on where the other stopped: all but how many trials; plain
+        data."""
+        problem, contender = self.problem.config(), self.contender
+        del problem["target"]
+        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("problem", "optimizer", "trials")}
+        return {
+            **problem,
+            **rest,
+            **contender.config(),
+            "seeds": list(self.seeds),
+            "spaces": {name: asdict(space) for name, space in self.searched.items()},
+            "fixed": {**dict(contender.hyperparameters), **self.fixed},
+        }
+
+    def _check_problem(self) -> None:
+        data = self.problem.data()
+        if data.x_val is None:
+            raise InputError(f"the data set {self.problem.dataset!r} has no validation split to choose by")
+        self.problem.network(self.seeds[0])
+        rows = len(data.x_train)
+        space = self.searched.get("batch_size")
+        sizes = space.values() if space else [self.fixed.get("batch_size", self.problem.batch_size)]
+        if max(sizes) > rows:
+            raise InputError(f"batch_size {max(sizes):g} is larger than the {rows} rows of training data")
+        for size in map(int, sizes):
+            if self.problem.batch_norm and any(1 in (size, n % size) for n in (rows, rows + len(data.x_val))):
+                raise InputError(f"batch norm cannot train on a batch of one row, which batches of {size} leave")
+
+    def __str__(self) -> str:
+        return f"{str(self.problem).split(', batch')[0]}, {self.contender.label}"
+
+
+def _whole(name: str, value: float) -> float:
+    return count(name, int(value) if math.isfinite(value) and value == int(value) else value)
+
+
+_CHECKS: dict[str, Callable[[str, Any], float]] = {
+    "lr": lambda name, value: number(name, value, positive=True),
+    "factor": lambda name, value: number(name, value, low=0, below=1),
+    "batch_size": _whole,
+    "patience": _whole,
+}

@@ -1,0 +1,124 @@
+"""The hyperparameters of the next trial: a pure function of the seed and the finished trials.
+
+Nothing of a sampler outlives a call, so a search that was killed goes on with the very trials it would have had, with
+whichever sampler.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .plan import Search
+
+Record = dict[str, Any]
+
+
+def require(search: Search) -> None:
+    """Refuse a search whose libraries are not installed.
+
+    Raises
+    ------
+    InputError: naming what to install.
+    """
+    if importlib.util.find_spec("optuna") is None:
+        raise InputError("the search needs Optuna: pip install 'optimlab[tune]'")
+    if search.sampler == "gp" and importlib.util.find_spec("torch") is None:
+        raise InputError("the sampler 'gp' needs PyTorch: pip install torch; 'qmc' and 'tpe' do not")
+
+
+def proposals(search: Search) -> Callable[[Sequence[Record]], dict[str, float]]:
+    """``propose(finished)``: the hyperparameters of the trial after those."""
+    if search.sampler == "qmc":
+        points = list(islice(_sequence(search), search.trials))
+        return lambda finished: points[len(finished)]
+    return lambda finished: _learned(search, finished)
+
+
+def _sequence(search: Search) -> Iterator[dict[str, float]]:
+    """The points of the Sobol' sequence, which no result changes."""
+    import optuna
+
+    with quiet():
+        sampler = optuna.samplers.QMCSampler(seed=search.seed, scramble=True, warn_independent_sampling=False)
+        study = optuna.create_study(sampler=sampler)
+    while True:
+        with quiet():
+            trial = study.ask(distributions(search))
+            study.tell(trial, 0.0)
+        yield decoded(search, trial.params)
+
+
+def _learned(search: Search, finished: Sequence[Record]) -> dict[str, float]:
+    """What TPE or a Gaussian process makes of the finished trials.
+
+    A sampler of one seed would repeat its first draws after every start. The seed here is drawn from the search's and
+    the number of trials; their sum would give neighbouring searches nearly the same trials.
+    """
+    import optuna
+
+    seed = int(np.random.SeedSequence((search.seed, len(finished))).generate_state(1)[0])
+    make = {"tpe": optuna.samplers.TPESampler, "gp": optuna.samplers.GPSampler}[search.sampler]
+    with quiet():
+        study = optuna.create_study(sampler=make(seed=seed), direction=direction(search))
+        study.add_trials([frozen(search, record) for record in finished])
+        return decoded(search, study.ask(distributions(search)).params)
+
+
+def direction(search: Search) -> Any:
+    """Which way Optuna is to go."""
+    return "maximize" if search.objective == "val_accuracy" else "minimize"
+
+
+def distributions(search: Search) -> dict[str, Any]:
+    """The search's spaces as Optuna has them."""
+    return {space.key(name): space.distribution() for name, space in search.searched.items()}
+
+
+def decoded(search: Search, raw: dict[str, Any]) -> dict[str, float]:
+    """Hyperparameters from Optuna's values."""
+    return {name: space.decode(raw[space.key(name)]) for name, space in search.searched.items()}
+
+
+def frozen(search: Search, record: Record) -> Any:
+    """A finished trial as Optuna has it, our record with it."""
+    import optuna
+
+    values = record["hyperparameters"]
+    return optuna.trial.create_trial(
+        params={space.key(name): space.encode(values[name]) for name, space in search.searched.items()},
+        distributions=distributions(search),
+        value=score(search, record),
+        user_attrs={"record": record},
+    )
+
+
+def score(search: Search, record: Record) -> float:
+    """What the sampler is told; a diverged trial has the worst score there is."""
+    if record["status"] == "ok":
+        return float(record[search.objective])
+    return 0.0 if search.objective == "val_accuracy" else float("inf")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Optuna without the messages that say nothing to our user: studies made, samplers that may change, and losses
+    of diverged trials clipped before a Gaussian process is fitted."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.filterwarnings("ignore", "Clip non-finite values", UserWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)

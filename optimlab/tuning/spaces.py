@@ -1,0 +1,185 @@
+"""Where a hyperparameter is looked for: a range or a choice, what it is in Optuna, and how it is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ..errors import InputError, number
+
+ACCEPTED = "LOW:HIGH, LOW:HIGH:log, LOW:HIGH:pow2 (powers of two) or values separated by commas"
+SCALES = ("linear", "log", "pow2")
+
+
+@dataclass(frozen=True)
+class Range:
+    """From ``low`` to ``high``, both included, evenly on a ``scale``: ``"linear"``, ``"log"``, or ``"pow2"``, which
+    means the powers of two in between.
+
+    Raises
+    ------
+    InputError: bounds that are no numbers or do not rise, a log scale from 0, no power of two in between.
+
+    >>> Range(1, 1e-3, "log")
+    Traceback (most recent call last):
+    ...
+    optimlab.errors.InputError: a range must rise, got 1:0.001
+    """
+
+    low: float
+    high: float
+    scale: str = "linear"
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            value = number(name, getattr(self, name))
+            if self.whole and value != int(value):
+                raise InputError(f"expected whole numbers, got {value:g}")
+            object.__setattr__(self, name, int(value) if self.whole else value)
+        if self.scale not in SCALES:
+            raise InputError(f"unknown scale {self.scale!r}; accepted: {', '.join(SCALES)}")
+        if not self.low < self.high:
+            raise InputError(f"a range must rise, got {self.low:g}:{self.high:g}")
+        if self.scale != "linear" and self.low <= 0:
+            raise InputError(f"a {self.scale} range must begin above 0, got {self.low:g}:{self.high:g}")
+        if self.scale == "pow2" and self._exponents()[0] > self._exponents()[1]:
+            raise InputError(f"there is no power of two in {self.low:g}:{self.high:g}")
+
+    def _exponents(self) -> tuple[int, int]:
+        return math.ceil(math.log2(self.low)), math.floor(math.log2(self.high))
+
+    def key(self, name: str) -> str:
+        """Its name in Optuna, where powers of two are searched by their exponent, which keeps them in order."""
+        return f"log2_{name}" if self.scale == "pow2" else name
+
+    def distribution(self) -> Any:
+        """The same as Optuna has it."""
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        if self.scale == "pow2":
+            return IntDistribution(*self._exponents())
+        if self.whole:
+            return IntDistribution(int(self.low), int(self.high), log=self.scale == "log")
+        return FloatDistribution(self.low, self.high, log=self.scale == "log")
+
+    def decode(self, raw: Any) -> float:
+        """From Optuna's value to the hyperparameter's."""
+        value = 2.0 ** int(raw) if self.scale == "pow2" else raw
+        return int(value) if self.whole else float(value)
+
+    def encode(self, value: float) -> float:
+        """From the hyperparameter's value to Optuna's."""
+        return round(math.log2(value)) if self.scale == "pow2" else value
+
+    def values(self) -> list[float]:
+        """All values where they can be counted, else both bounds: what has to be valid for all to be."""
+        if self.scale == "pow2":
+            low, high = self._exponents()
+            return [self.decode(k) for k in range(low, high + 1)]
+        return list(range(int(self.low), int(self.high) + 1)) if self.whole else [self.low, self.high]
+
+    def place(self, value: float) -> float:
+        """Where ``value`` lies on the scale, from 0 at ``low`` to 1 at ``high``."""
+        low, high, at = (v if self.scale == "linear" else math.log(v) for v in (self.low, self.high, value))
+        return (at - low) / (high - low)
+
+    def __str__(self) -> str:
+        notes = {"linear": ", whole numbers" if self.whole else "", "log": ", log scale", "pow2": ", powers of two"}
+        return f"{self.low:g} to {self.high:g}{notes[self.scale]}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values, in no order.
+
+    Raises
+    ------
+    InputError: fewer than two values, one twice, or one that is no number.
+    """
+
+    choices: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "choices", tuple(_plain(number("value", v)) for v in self.choices))
+        if len(self.choices) < 2 or len(set(self.choices)) < len(self.choices):
+            raise InputError(f"a choice needs two or more different values, got {', '.join(map(str, self.choices))}")
+
+    def key(self, name: str) -> str:
+        """Its name in Optuna."""
+        return name
+
+    def distribution(self) -> Any:
+        """The same as Optuna has it."""
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution(self.choices)
+
+    def decode(self, raw: Any) -> float:
+        """Optuna's value is the hyperparameter's."""
+        return _plain(raw)
+
+    encode = decode
+
+    def values(self) -> list[float]:
+        """All values."""
+        return list(self.choices)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{v:g}" for v in self.choices[:-1]) + f" or {self.choices[-1]:g}"
+
+
+Space: TypeAlias = Range | Choice
+
+
+def parse(name: str, text: str | Sequence[float] | Space, *, whole: bool = False) -> Space:
+    """The space of a hyperparameter as it is written; a ``Space`` stays what it is, a sequence becomes a choice.
+
+    Raises
+    ------
+    InputError: it cannot be read, or says something impossible; the message names the hyperparameter.
+
+    >>> str(parse("lr", "1e-4:1:log")), str(parse("patience", "2,5,10")), parse("batch_size", "60:256:pow2").values()
+    ('0.0001 to 1, log scale', '2, 5 or 10', [64.0, 128.0, 256.0])
+    >>> parse("eps", "0:1e-4:log")
+    Traceback (most recent call last):
+    ...
+    optimlab.errors.InputError: eps: a log range must begin above 0, got 0:0.0001
+    """
+    try:
+        if isinstance(text, Range):
+            space: Space = Range(text.low, text.high, text.scale, whole or text.whole)
+        elif isinstance(text, Choice):
+            space = text
+        elif not isinstance(text, str):
+            space = Choice(tuple(text))
+        elif ":" in text:
+            low, high, *scale = text.split(":")
+            space = Range(_read(low), _read(high), ":".join(scale) or "linear", whole)
+        else:
+            space = Choice(tuple(map(_read, text.split(","))))
+        if whole and any(value != int(value) for value in space.values()):
+            raise InputError(f"expected whole numbers, got {space}")
+    except _Unreadable:
+        raise InputError(f"{name}: expected {ACCEPTED}, got {text!r}") from None
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    return space
+
+
+class _Unreadable(Exception):
+    pass
+
+
+def _read(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise _Unreadable from None
+
+
+def _plain(value: float) -> float:
+    """A whole number as an int, so that it is written as one."""
+    return int(value) if value == int(value) else float(value)

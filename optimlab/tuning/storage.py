@@ -1,0 +1,178 @@
+"""What a search leaves in its folder, and goes on from.
+
+``journal.log`` is Optuna's journal: the truth. A trial enters it when it is finished, as one line with our whole
+record in it, so that whatever ends the program leaves no trial half done: one that was running is not there, and is
+proposed again, the same (see :mod:`optimlab.tuning.sampler`). ``trials.jsonl`` is made from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..files import json_ready, write_atomically
+from .plan import Search
+from .sampler import direction, frozen, quiet
+
+JOURNAL, TRIALS, SUMMARY = "journal.log", "trials.jsonl", "summary.json"
+BEST, RETRAINED = "best.npz", "retrained.npz"
+STUDY = "optimlab tune"
+
+Record = dict[str, Any]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder, and keep every other search out of it. The lock dies with the process that holds it.
+
+    Raises
+    ------
+    InputError: another process is searching there, or the folder cannot be written.
+    """
+    import filelock
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except filelock.Timeout:
+        raise InputError(f"another process is writing to {folder}: wait, or name a new folder") from None
+    except OSError as error:
+        raise InputError(f"cannot write to the output folder {folder}: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class Journal:
+    """The finished trials of a search, in the order in which they were made. To be used under :func:`locked`.
+
+    Raises
+    ------
+    InputError: the folder holds another search, or something else; nothing is changed.
+    """
+
+    def __init__(self, folder: Path, search: Search) -> None:
+        self.folder, self.search = folder, search
+        self._study, self.records = _opened(folder, search)
+        write_atomically(folder / TRIALS, "".join(map(_line, self.records)))
+
+    def append(self, record: Record) -> None:
+        """Keep one finished trial, on the disk when this returns.
+
+        Raises
+        ------
+        InputError: the disk is full, or the folder can no longer be written; earlier trials are whole.
+        """
+        record = json_ready(record)
+        try:
+            with quiet():
+                self._study.add_trial(frozen(self.search, record))
+            with (self.folder / TRIALS).open("a") as file:
+                file.write(_line(record))
+        except OSError as error:
+            raise InputError(f"cannot write to {self.folder}: {error.strerror}") from None
+        self.records.append(record)
+
+
+def _line(record: Record) -> str:
+    return json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n"
+
+
+def _opened(folder: Path, search: Search) -> tuple[Any, list[Record]]:
+    """Optuna's study in the folder, made if there is none, and its records."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    path = folder / JOURNAL
+    if not path.exists():
+        for name in (TRIALS, SUMMARY, BEST, "runs.jsonl"):
+            if (folder / name).exists():
+                raise InputError(f"{folder} holds something else than a search: {name}; choose another folder")
+    config = json.loads(json.dumps(search.config()))
+    whole = _whole_lines(path)
+    try:
+        with quiet():
+            lock: Any = _HeldLock()
+            backend = JournalFileBackend(str(path), lock_obj=lock)
+            storage = optuna.storages.JournalStorage(backend)
+            names = [study.study_name for study in optuna.get_all_study_summaries(storage)]
+            if whole and names not in ([], [STUDY]):
+                raise InputError(f"{path} holds other studies of Optuna: {', '.join(names)}; choose another folder")
+            if names:  # create_study(load_if_exists=True) would write to a journal that may be refused below
+                study = optuna.load_study(storage=storage, study_name=STUDY)
+            else:
+                study = optuna.create_study(storage=storage, study_name=STUDY, direction=direction(search))
+            if "search" not in study.user_attrs and not study.trials:  # new, or killed before this line
+                study.set_user_attr("search", config)
+            there = study.user_attrs["search"]
+            records = [trial.user_attrs["record"] for trial in study.trials]
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+    except InputError:
+        raise
+    except Exception as error:  # Optuna has no error of its own for a journal it cannot read
+        raise InputError(f"{path} is no journal of a search: {type(error).__name__}: {error}") from None
+    differing = [f"{name} {_told(there, name)}, now {_told(config, name)}" for name in _differing(there, config)]
+    if differing:
+        raise InputError(f"{folder} holds another search: {'; '.join(differing)}; choose another folder")
+    return study, records
+
+
+def _differing(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """The names whose values differ, those of the spaces and fixed values one by one."""
+
+    def flat(config: dict[str, Any]) -> dict[str, Any]:
+        whole = {name: value for name, value in config.items() if name not in ("spaces", "fixed")}
+        for part in ("spaces", "fixed"):
+            whole |= {f"{part}.{name}": value for name, value in config.get(part, {}).items()}
+        return whole
+
+    a, b = flat(there), flat(here)
+    return [name for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)]
+
+
+def _told(config: dict[str, Any], name: str) -> str:
+    part, _, inner = name.partition(".")
+    value = config.get(part, {}).get(inner) if inner else config.get(name)
+    if isinstance(value, dict):
+        if "choices" in value:
+            return ",".join(f"{v:g}" for v in value["choices"])
+        return f"{value['low']:g}:{value['high']:g}:{value['scale']}"
+    return "absent" if value is None else repr(value)
+
+
+def _whole_lines(path: Path) -> bool:
+    """Whether the journal has any; a last line that a kill cut off is dropped, or no line after it could be read."""
+    try:
+        with path.open("ab"):
+            pass
+        content = path.read_bytes()
+        if not content.startswith(_FIRST[: len(content)]):
+            raise InputError(f"{path} is no journal of a search; choose another folder")
+        end = content.rfind(b"\n") + 1
+        if end < len(content):
+            os.truncate(path, end)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+    return bool(end)
+
+
+_FIRST = b'{"op_code"'
+"""What a journal of Optuna begins with."""
+
+
+class _HeldLock:
+    """Optuna's own lock would outlive a kill, and be waited for; the folder is locked already."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
