@@ -19,26 +19,25 @@ from common import INK, PALETTE, Settings
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from optimlab.study import Study, compare
+from optimlab.study import Study
 
 NAMES = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "swish", "mish", "gelu")
 """Those that document 002 names."""
 NETWORKS = {"one hidden layer of 64": (64,), "eight hidden layers of 32": (32,) * 8}
-FOLDER = "activations"
 
 
 def measure(settings: Settings, hidden: tuple[int, ...], name: str) -> dict[str, Any]:
     """The comparison of one optimizer, momentum, with this activation; its row and the fresh runs."""
     study = Study(
         optimizers=("momentum",),
-        rates=(0.01, 0.03, 0.1) if settings.quick else (0.01, 0.03, 0.1, 0.3),
-        tuning_seeds=(0,) if settings.quick else (0, 1, 2),
+        rates=(0.01, 0.03, 0.1, 0.3),
         confirmation_seeds=tuple(100 + seed for seed in settings.seeds),
-        extensions=0 if settings.quick else 4,
+        defaults=False,
     )
     problem = replace(study.problem, dataset=settings.data, hidden=hidden, activation=name, initializer="auto",
                       epochs=settings.epochs)  # fmt: skip
-    found = compare(replace(study, problem=problem), settings.out / FOLDER)
+    folder = f"{settings.name}/{name}-{len(hidden)}"
+    found = common.compared(settings, replace(study, problem=problem), folder)
     (row,), runs = found.rows, found.confirmation["momentum"]
     return {
         "activation": name,

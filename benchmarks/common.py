@@ -14,6 +14,7 @@ import io
 import json
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -33,6 +34,8 @@ from rich.table import Table
 import optimlab as ol
 from optimlab.files import json_ready, write_atomically
 from optimlab.plotting.comparison import PALETTE, plain_axes
+from optimlab.study import Study, compare
+from optimlab.study.compare import Comparison
 from optimlab.study.statistics import Interval, t_interval
 from optimlab.study.store import Store
 
@@ -52,9 +55,12 @@ class Settings:
     out: Path
     quick: bool
     torch: bool
+    search: bool
 
 
-def command(*, data: str, epochs: int, quick_epochs: int = 2, seeds: int = 3, torch: bool = False) -> Any:
+def command(
+    *, data: str, epochs: int, quick_epochs: int = 2, seeds: int = 3, torch: bool = False, search: bool = False
+) -> Any:
     """Turn ``function(settings)`` into the command of the script it stands in, whose docstring is its help."""
 
     def decorate(function: Callable[[Settings], Any]) -> click.Command:
@@ -72,6 +78,7 @@ def command(*, data: str, epochs: int, quick_epochs: int = 2, seeds: int = 3, to
                 out=folder,
                 quick=quick,
                 torch=options.get("torch", False),
+                search=options.get("search", False),
             )
             try:
                 with threadpoolctl.threadpool_limits(1):
@@ -83,6 +90,8 @@ def command(*, data: str, epochs: int, quick_epochs: int = 2, seeds: int = 3, to
         # each option is put before the last
         if torch:
             made = click.option("--torch", is_flag=True, help="Run PyTorch too, with the same seeds.")(made)
+        if search:
+            made = click.option("--search", is_flag=True, help="Make the document's searches too.")(made)
         for option in (
             click.option("--quick", is_flag=True, help="Few epochs and seeds: does it run?"),
             click.option(
@@ -166,11 +175,16 @@ def now() -> str:
 
 def with_validation(data: ol.Dataset, rows: int = 10_000) -> ol.Dataset:
     """The data with the last training rows as validation, unless they have their own; of few rows, a quarter."""
-    if data.x_val is not None:
-        return data
-    train = len(data.x_train) - min(rows, len(data.x_train) // 4)
-    x, y = data.x_train, data.y_train
-    return replace(data, x_train=x[:train], y_train=y[:train], x_val=x[train:], y_val=y[train:])
+    return data if data.x_val is not None else data.with_validation(min(rows, len(data.x_train) // 4))
+
+
+def compared(settings: Settings, study: Study, folder: str) -> Comparison:
+    """``ol.study.compare``; the quick mode tries three rates once each, and does not mind a best at the edge."""
+    if not settings.quick:
+        return compare(study, settings.out / folder)
+    with warnings.catch_warnings(action="ignore"):
+        quick = replace(study, rates=(0.01, 0.03, 0.1), tuning_seeds=(0,), extensions=0)
+        return compare(quick, settings.out / folder)
 
 
 # ---- what is reported ---------------------------------------------------------------------------------------------
@@ -210,7 +224,7 @@ def write(settings: Settings, summary: dict[str, Any], figure: Figure) -> None:
     # without the version of Matplotlib in it the file is the same each time
     figure.savefig(content, format="png", dpi=130, metadata={"Software": None})
     write_atomically(settings.out / f"{settings.name}.png", content.getvalue())
-    where = f"\nIn {settings.out}: {settings.name}.json, {settings.name}.png, runs.jsonl"
+    where = f"\nIn {settings.out}: {settings.name}.json, {settings.name}.png, and the runs"
     console().print(where, highlight=False, soft_wrap=True)
 
 

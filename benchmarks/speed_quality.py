@@ -12,7 +12,6 @@ says how far they agree: 1 if the measured order is the words' order, 0 if the w
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import common
@@ -20,7 +19,7 @@ import numpy as np
 from common import INK, PALETTE, SOFT, Settings
 from matplotlib.figure import Figure
 
-from optimlab.study import Study, compare
+from optimlab.study import Study
 from optimlab.study.statistics import t_interval
 
 WORDS = {
@@ -38,7 +37,6 @@ WORDS = {
 
 SPEEDS = ("slow", "medium", "high")
 QUALITIES = ("stops early", "good", "very good")
-FOLDER = "speed_quality"
 
 
 def summarise(comparison: Any) -> list[dict[str, Any]]:
@@ -86,10 +84,10 @@ def sentences(found: list[dict[str, Any]], tau: dict[str, float]) -> list[str]:
         if of:
             epochs = [f["epochs_to_target"]["mean"] for f in of]
             names = ", ".join(f["optimizer"] for f in of)
-            said.append(f"'{word}' speed ({names}): {min(epochs):.1f} to {max(epochs):.1f} epochs to 95%.")
+            said.append(f"'{word}' speed ({names}): {listed(epochs, 1)} epochs to 95%.")
     for word in QUALITIES[::-1]:
         of = [f["test_accuracy"]["mean"] for f in found if f["words"][1] == word]
-        said.append(f"'{word}' quality: test accuracy {100 * min(of):.2f} to {100 * max(of):.2f}%.")
+        said.append(f"'{word}' quality: test accuracy {listed([100 * value for value in of], 2)}%.")
     stops = next((f for f in found if f["words"][1] == "stops early"), None)
     if stops:
         worse = [f["optimizer"] for f in found if f["test_accuracy"]["high"] < stops["test_accuracy"]["low"]]
@@ -100,10 +98,14 @@ def sentences(found: list[dict[str, Any]], tau: dict[str, float]) -> list[str]:
             "(intervals that do not overlap)."
         )
     said.append(
-        "The document says neither problem nor network nor rates. On this one, with each rule at its own best rate, "
-        "the accuracies lie within about one point; at one common rate for all, the order would be another."
+        "The document says neither problem nor network nor learning rates; here each rule has its own best rate."
     )
     return said
+
+
+def listed(values: list[float], digits: int) -> str:
+    low, high = (f"{value:.{digits}f}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def draw(found: list[dict[str, Any]], title: str) -> Figure:
@@ -142,12 +144,10 @@ def draw(found: list[dict[str, Any]], title: str) -> Figure:
 
 @common.command(data="digits", epochs=20, seeds=10)
 def main(settings: Settings) -> None:
-    study = Study(confirmation_seeds=tuple(100 + seed for seed in settings.seeds)).with_epochs(settings.epochs)
+    study = Study(confirmation_seeds=tuple(100 + seed for seed in settings.seeds), defaults=False)
+    study = study.with_epochs(settings.epochs)
     study = replace(study, problem=replace(study.problem, dataset=settings.data))
-    if settings.quick:
-        study = replace(study, rates=(0.01, 0.03, 0.1), tuning_seeds=(0,), extensions=0)
-    folder: Path = settings.out / FOLDER
-    comparison = compare(study, folder)
+    comparison = common.compared(settings, study, settings.name)
     found = summarise(comparison)
     tau = agreement(found)
     title = f"{study.problem}; mean and 95% interval of {len(settings.seeds)} seeds, each at its best rate"

@@ -44,9 +44,8 @@ class Document:
     lr: of Adam, as its first search found it.
     batch: the same.
     factor, patience: of the plateau, as its second search found them.
-    epochs: how long the row with a fixed number of epochs is trained; the document has none.
     again_lr, again_epochs: of the last training, on training and validation rows together.
-    rates, batches: what the first search chose from.
+    rates, batches: what the first search chose from, as :func:`optimlab.tuning.parse` reads it.
     """
 
     data: str
@@ -54,13 +53,12 @@ class Document:
     batch: int
     factor: float
     patience: int
-    epochs: int
     again_lr: float
     again_epochs: int
     plain: Printed
     plateau: Printed
-    rates: tuple[float, float]
-    batches: tuple[int, ...]
+    rates: str
+    batches: str
 
 
 def stopped_run(of: Document, data: ol.Dataset, seed: int, plateau: bool, limit: int, again: int) -> dict[str, Any]:
@@ -143,16 +141,54 @@ NAMES = {"val_accuracy": ("val", "validation"), "test_accuracy": ("test", "test"
          "again_accuracy": ("again", "test after training on")}  # fmt: skip
 
 
-def report(settings: Settings, of: Document, title: str, found: list[dict[str, Any]], notes: list[str]) -> None:
+def searched_rows(settings: Settings, of: Document) -> list[dict[str, Any]]:
+    """The document's two searches, by :func:`optimlab.tuning.tune`: one outcome each, as there.
+
+    What is found is trained anew on training and validation rows, for as many epochs as the best one had; the document
+    trains the found network on.
+    """
+    from optimlab.tuning import Problem, Search, tune
+
+    # of the document's ten trials of the second search the quick mode makes two
+    few = settings.epochs if settings.quick else LIMIT
+    problem = Problem(settings.data, SIZES[1:-1], initializer="glorot_uniform", batch_size=of.batch, epochs=few)
+    found = []
+    for name, spaces, fixed, trials, printed in (
+        ("search of rate and batch size", {"lr": of.rates, "batch_size": of.batches}, {}, 3, of.plain),
+        ("search of factor and patience", {"factor": "0.1:0.5", "patience": "2,5,10"}, {"lr": of.lr}, 10, of.plateau),
+    ):
+        search = Search(
+            problem, "adam:keras", spaces=spaces, fixed=fixed, trials=2 if settings.quick else trials, sampler="gp"
+        )
+        outcome = tune(search, settings.out / settings.name / name.replace(" ", "-"))
+        best, summary = outcome.best, outcome.summary
+        values = (best["val_accuracy"], summary["test"]["accuracy"], summary["retrained"]["accuracy"])
+        chosen = ", ".join(f"{key} {value:.4g}" for key, value in best["hyperparameters"].items())
+        found.append(
+            {
+                "name": f"{name}, best of {len(outcome.records)}: {chosen}",
+                "engine": "optimlab",
+                "document": vars(printed),
+                "best_epoch": [best["best_epoch"]],
+                "trials": [
+                    {k: r[k] for k in ("hyperparameters", "val_accuracy", "best_epoch")} for r in outcome.records
+                ],
+                **{quantity: {"mean": value} for quantity, value in zip(NAMES, values, strict=True)},
+            }
+        )
+    return found
+
+
+def report(settings: Settings, title: str, found: list[dict[str, Any]], notes: list[str]) -> None:
     """The table, what it says, the JSON file and the figure."""
     rows, says = [], []
     for f in found:
         document = f["document"] or {}
         cells = [f["name"], f["engine"]]
         for quantity, (short, long) in NAMES.items():
-            cells.append(common.percent(f[quantity]) if quantity in f else "-")
+            cells.append(percent(f.get(quantity)))
             cells.append(f"{100 * document[short]:.2f}" if document else "-")
-            if document and not settings.quick:
+            if document and "one_more_run" in f[quantity] and not settings.quick:
                 one = f[quantity]["one_more_run"]
                 inside = one["low"] <= document[short] <= one["high"]
                 says.append(
@@ -164,7 +200,7 @@ def report(settings: Settings, of: Document, title: str, found: list[dict[str, A
         rows.append([*cells, " ".join(map(str, f["best_epoch"]))])
     common.show(
         f"{title}: {len(settings.seeds)} seeds",
-        ("", "", "validation %", "document", "test %", "document", "trained on\nmore: test %", "document",
+        ("", "", "validation %", "document", "test %", "document", "trained on all\nbut test: test %", "document",
          "best epoch of\neach seed"),
         rows,
         "mean ±95% interval of the mean (Student's t); the document's are single runs",
@@ -172,15 +208,22 @@ def report(settings: Settings, of: Document, title: str, found: list[dict[str, A
     says += notes
     says.append(
         "The document's validation figure is the best of several trials and of their epochs, chosen on the very rows "
-        "it is measured on; ours is the best epoch of one training, averaged over the seeds, so a little lower."
+        "it is measured on; ours is the best epoch of one training, averaged over the seeds."
     )
     common.say(says)
     common.write(settings, {"rows": found, "says": says}, draw(title, settings, found))
 
 
+def percent(found: dict[str, Any] | None) -> str:
+    """With its interval where there are several seeds."""
+    if found is None:
+        return "-"
+    return common.percent(found) if "low" in found else f"{100 * found['mean']:.2f}"
+
+
 def draw(title: str, settings: Settings, found: list[dict[str, Any]]) -> Figure:
     """Validation accuracy by epoch of each seed, one panel a setting; the best epochs as dots."""
-    shown = [f for f in found if f["engine"] == "optimlab"]
+    shown = [f for f in found if f["engine"] == "optimlab" and "val_curves" in f]
     figure = Figure(figsize=(4.2 * len(shown) + 0.4, 3.9), layout="constrained")
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     lowest = min(curve[min(2, len(curve) - 1)] for f in shown for curve in f["val_curves"])
@@ -206,5 +249,12 @@ def draw(title: str, settings: Settings, found: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def load(settings: Settings) -> ol.Dataset:
-    return common.with_validation(ol.datasets.load(settings.data))
+def experiment(settings: Settings, of: Document, title: str) -> None:
+    """All of it, for one data set."""
+    data = common.with_validation(ol.datasets.load(settings.data))
+    found = settings_rows(settings, of, data)
+    notes = ["The document's two searches were not made here (--search)."]
+    if settings.search:
+        found += searched_rows(settings, of)
+        notes = []
+    report(settings, title, found, notes)
