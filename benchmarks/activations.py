@@ -19,6 +19,7 @@ from common import INK, PALETTE, Settings
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+import optimlab as ol
 from optimlab.study import Study
 
 NAMES = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "swish", "mish", "gelu")
@@ -115,7 +116,7 @@ def main(settings: Settings) -> None:
         )
     says.append("The document prints no figures; these are held against its words.")
     common.say(says)
-    common.write(settings, {"networks": found, "says": says}, draw(found, settings))
+    common.write(settings, ol.datasets.load(settings.data), {"networks": found, "says": says}, draw(found, settings))
 
 
 if __name__ == "__main__":

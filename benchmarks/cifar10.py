@@ -48,7 +48,9 @@ def load(name: str) -> ol.Dataset:
     return ol.Dataset(x[:train], y[:train], x_val, y_val, classes=data.classes, name=data.name)
 
 
-def report(settings: Settings, title: str, rows: Sequence[Row], records: Records, notes: Sequence[str] = ()) -> None:
+def report(
+    settings: Settings, data: ol.Dataset, title: str, rows: Sequence[Row], records: Records, notes: Sequence[str] = ()
+) -> None:
     """The table, what it says, the JSON file and the figure."""
     found = [summarise(r, records) for r in rows]
     columns = ("", "best validation accuracy %\noptimlab", "\nPyTorch", "\ndocument",
@@ -61,7 +63,9 @@ def report(settings: Settings, title: str, rows: Sequence[Row], records: Records
     )
     sentences = [*(s for f in found for s in verdicts(f, settings.epochs)), *notes, *WHY]
     common.say(sentences)
-    common.write(settings, {"title": title, "rows": found, "says": sentences}, draw(settings, title, rows, records))
+    common.write(
+        settings, data, {"title": title, "rows": found, "says": sentences}, draw(settings, title, rows, records)
+    )
 
 
 def summarise(r: Row, records: Records) -> dict[str, Any]:

@@ -28,7 +28,7 @@ ROWS = (
 def main(settings: common.Settings) -> None:
     data = cifar10.load(settings.data)
     records = twins.measure(settings, ROWS, lambda r: data)
-    cifar10.report(settings, "Momentum 0.001 with and without batch norm", ROWS, records)
+    cifar10.report(settings, data, "Momentum 0.001 with and without batch norm", ROWS, records)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def main(settings: common.Settings) -> None:
         return really if r is MEANT else data
 
     records = twins.measure(settings, rows, given)
-    cifar10.report(settings, "Normalised inputs, momentum 0.001", rows, records, sooner(records))
+    cifar10.report(settings, data, "Normalised inputs, momentum 0.001", rows, records, sooner(records))
 
 
 if __name__ == "__main__":

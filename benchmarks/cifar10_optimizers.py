@@ -44,7 +44,7 @@ ROWS = (
 def main(settings: common.Settings) -> None:
     data = cifar10.load(settings.data)
     records = twins.measure(settings, ROWS, lambda r: data)
-    cifar10.report(settings, "Four optimizers", ROWS, records)
+    cifar10.report(settings, data, "Four optimizers", ROWS, records)
 
 
 if __name__ == "__main__":

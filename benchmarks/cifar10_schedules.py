@@ -32,7 +32,7 @@ ROWS = (
 def main(settings: common.Settings) -> None:
     data = cifar10.load(settings.data)
     records = twins.measure(settings, ROWS, lambda r: data)
-    cifar10.report(settings, "Two schedules of the learning rate, momentum 0.9", ROWS, records)
+    cifar10.report(settings, data, "Two schedules of the learning rate, momentum 0.9", ROWS, records)
 
 
 if __name__ == "__main__":

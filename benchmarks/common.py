@@ -160,8 +160,14 @@ def digest(*arrays: Any) -> str:
     return made.hexdigest()[:12]
 
 
+def about(data: ol.Dataset) -> dict[str, Any]:
+    """What a run was made with: name and rows of the data, and a digest of the rows that train and validate."""
+    rows = {split: len(x) for split in ("train", "val", "test") if (x := getattr(data, f"x_{split}")) is not None}
+    return {"name": data.name, "rows": rows, "digest": digest(data.x_train, data.y_train, data.x_val, data.y_val)}
+
+
 def versions() -> dict[str, str]:
-    installed = {name: metadata.version(name) for name in ("numpy", "scipy") if name}
+    installed = {name: metadata.version(name) for name in ("numpy", "scipy")}
     try:
         installed["torch"] = metadata.version("torch")
     except metadata.PackageNotFoundError:
@@ -214,10 +220,10 @@ def percent(found: Interval | dict[str, float]) -> str:
     return plus_minus(found, 100, 2)
 
 
-def write(settings: Settings, summary: dict[str, Any], figure: Figure) -> None:
+def write(settings: Settings, data: ol.Dataset, summary: dict[str, Any], figure: Figure) -> None:
     """``<experiment>.json`` and ``<experiment>.png``, each whole or not there."""
     head = {"experiment": settings.name, "made": now(), "versions": versions(), "quick": settings.quick}
-    head |= {"seeds": list(settings.seeds), "epochs": settings.epochs}
+    head |= {"seeds": list(settings.seeds), "epochs": settings.epochs, "data": about(data)}
     text = json.dumps(rounded(json_ready(head | summary)), indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(settings.out / f"{settings.name}.json", text + "\n")
     content = io.BytesIO()

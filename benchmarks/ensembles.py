@@ -91,7 +91,7 @@ def draw(records: list[dict[str, Any]], settings: Settings) -> Figure:
 def main(settings: Settings) -> None:
     data = cifar10_normalization.normalised(cifar10.load(settings.data))
     runs = common.Runs(settings)
-    marked = common.digest(data.x_train, data.y_train, data.x_val, data.y_val)
+    marked = common.about(data)["digest"]
     about = {"experiment": "ensembles", "row": f"{MEMBERS} networks", "epochs": settings.epochs, "decay": DECAY}
     records = [
         runs.get(lambda seed=seed: run(data, seed, settings.epochs), **about, seed=seed, data=marked)
@@ -127,7 +127,7 @@ def main(settings: Settings) -> None:
     ]  # fmt: skip
     common.say(says)
     curves = {way: [r[way] for r in records] for way in WAYS}
-    common.write(settings, {"rows": found, "by_members": curves, "says": says}, draw(records, settings))
+    common.write(settings, data, {"rows": found, "by_members": curves, "says": says}, draw(records, settings))
 
 
 if __name__ == "__main__":

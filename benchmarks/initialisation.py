@@ -154,7 +154,7 @@ def main(settings: Settings) -> None:
         "a pair of layers multiplies the mean square by 4ab/(a+b)², which is 0.64 for 256 and 64, or 0.80 a layer.",
     ]
     common.say(says)
-    common.write(settings, {"rows": found, "says": says}, draw(found, len(settings.seeds)))
+    common.write(settings, data, {"rows": found, "says": says}, draw(found, len(settings.seeds)))
 
 
 if __name__ == "__main__":

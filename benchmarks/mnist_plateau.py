@@ -71,8 +71,8 @@ def draw(settings: Settings, records: Records) -> Figure:
             loss.plot(epochs, curves.mean(axis=0), color=colour, linewidth=2)
             name = "validation" if quantity == "val_loss" else "training"
             at = len(epochs) // 2
-            loss.annotate(name, (epochs[at], curves.mean(axis=0)[at]), xytext=(0, 9), textcoords="offset points",
-                          color=colour, fontsize=9, ha="center")  # fmt: skip
+            loss.annotate(name, (epochs[at], curves.mean(axis=0)[at]), xytext=(6, 6), textcoords="offset points",
+                          color=colour, fontsize=9)  # fmt: skip
         for run in runs:
             rate.step(epochs, run["curves"]["lr"], where="mid", color=PALETTE[2], linewidth=1.2, alpha=0.7)
         loss.set(yscale="log", title=r.name)
@@ -122,7 +122,7 @@ def main(settings: Settings) -> None:
         "estimate for new images.",
     ]
     common.say(says)
-    common.write(settings, {"rows": found, "says": says}, draw(settings, records))
+    common.write(settings, data, {"rows": found, "says": says}, draw(settings, records))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import numpy as np
 from common import INK, PALETTE, SOFT, Settings
 from matplotlib.figure import Figure
 
+import optimlab as ol
 from optimlab.study import Study
 from optimlab.study.statistics import t_interval
 
@@ -166,7 +167,9 @@ def main(settings: Settings) -> None:
     )  # fmt: skip
     says = sentences(found, tau)
     common.say(says)
-    common.write(settings, {"rows": found, "kendall_tau": tau, "says": says}, draw(found, title))
+    common.write(
+        settings, ol.datasets.load(settings.data), {"rows": found, "kendall_tau": tau, "says": says}, draw(found, title)
+    )
 
 
 if __name__ == "__main__":

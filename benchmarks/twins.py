@@ -174,7 +174,7 @@ def measure(settings: Settings, rows: Sequence[Row], data: Callable[[Row], ol.Da
     for engine in ENGINES:
         for r in rows:
             given = data(r)
-            of_data = common.digest(given.x_train, given.y_train, given.x_val, given.y_val)
+            of_data = common.about(given)["digest"]
             for seed in (r.first_seed + s for s in settings.seeds):
                 config = {**r.config(), "engine": engine, "epochs": settings.epochs, "seed": seed, "data": of_data}
                 if engine == "PyTorch" and not settings.torch and not runs.has(**config):

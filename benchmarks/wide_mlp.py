@@ -101,7 +101,7 @@ def stopped_run(of: Document, data: ol.Dataset, seed: int, plateau: bool, limit:
 def settings_rows(settings: Settings, of: Document, data: ol.Dataset) -> list[dict[str, Any]]:
     """The settings that the document found, with every seed."""
     runs = common.Runs(settings)
-    marked = common.digest(data.x_train, data.y_train, data.x_val, data.y_val)
+    marked = common.about(data)["digest"]
     limit, again = (settings.epochs, 1) if settings.quick else (LIMIT, of.again_epochs)
     found = []
     fixed = Row(f"Adam {of.lr:g}, {settings.epochs} epochs", "adam", of.lr, SIZES, of.batch, convention="keras")
@@ -179,7 +179,7 @@ def searched_rows(settings: Settings, of: Document) -> list[dict[str, Any]]:
     return found
 
 
-def report(settings: Settings, title: str, found: list[dict[str, Any]], notes: list[str]) -> None:
+def report(settings: Settings, data: ol.Dataset, title: str, found: list[dict[str, Any]], notes: list[str]) -> None:
     """The table, what it says, the JSON file and the figure."""
     rows, says = [], []
     for f in found:
@@ -211,7 +211,7 @@ def report(settings: Settings, title: str, found: list[dict[str, Any]], notes: l
         "it is measured on; ours is the best epoch of one training, averaged over the seeds."
     )
     common.say(says)
-    common.write(settings, {"rows": found, "says": says}, draw(title, settings, found))
+    common.write(settings, data, {"rows": found, "says": says}, draw(title, settings, found))
 
 
 def percent(found: dict[str, Any] | None) -> str:
@@ -257,4 +257,4 @@ def experiment(settings: Settings, of: Document, title: str) -> None:
     if settings.search:
         found += searched_rows(settings, of)
         notes = []
-    report(settings, title, found, notes)
+    report(settings, data, title, found, notes)

@@ -146,3 +146,14 @@ def test_optimlab_and_pytorch_reach_the_same_on_an_easy_problem(script):
         assert run["val_accuracy"] > 0.95
         assert run["test_accuracy"] > 0.93
         assert run["val_accuracy"] == pytest.approx(run["curves"]["val_accuracy"][run["best_epoch"] - 1])
+
+
+def test_the_page_shows_what_was_run_and_names_what_was_not(script, images, tmp_path):
+    CliRunner().invoke(script("cifar10_schedules").main, ["--quick", "--data", images(3072), "--out", str(tmp_path)])
+    measured = json.loads((tmp_path / "cifar10_schedules.json").read_text())["rows"][1]["optimlab"]["val_accuracy"]
+    result = CliRunner().invoke(script("make_page").main, ["--folder", str(tmp_path)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "README.md").read_text()
+    assert f"| cyclic | {100 * measured['mean']:.2f} ±" in page
+    assert "| – | 42.67 |" in page
+    assert "Not run here: `python benchmarks/fashion_tuning.py`" in page
