@@ -132,12 +132,12 @@ def measure(network: Network, optimizer: Optimizer, before: Any, step: int) -> M
     for p in network.parameters:
         if p.frozen:
             continue
-        gradient[p.name] = _norm(xp, p.grad)
+        gradient[p.name] = norm(xp, p.grad)
         if p.kind == "weights":
             old = p.view(before)
-            norm = _norm(xp, old)
-            if norm > 0:
-                ratio[p.name] = _norm(xp, p.data - old) / norm
+            size = norm(xp, old)
+            if size > 0:
+                ratio[p.name] = norm(xp, p.data - old) / size
     dead, activation = {}, {}
     for layer in network.layers:
         if isinstance(layer, Activate):
@@ -148,7 +148,8 @@ def measure(network: Network, optimizer: Optimizer, before: Any, step: int) -> M
     return Measurement(step, ratio, gradient, dead, activation, _eps_ruled(network, optimizer, before))
 
 
-def _norm(xp: Any, array: Any) -> float:
+def norm(xp: Any, array: Any) -> float:
+    """The Euclidean norm of all entries."""
     flat = array.reshape(-1)
     return float(xp.sqrt(xp.vdot(flat, flat)))
 

@@ -22,6 +22,7 @@ from .kernels import (
     equations,
     latex,
     mentions,
+    numba_source,
     numpy_source,
     text_of,
     trace,
@@ -29,7 +30,7 @@ from .kernels import (
 )
 from .optimizers import check_hyperparameter
 
-SOURCES = ("python", "numpy", "c", "cuda")
+SOURCES = ("python", "numpy", "numba", "c", "cuda")
 
 PARTED = 1e-9
 """Two conventions have parted at a step whose moves differ by more than this, relatively."""
@@ -195,7 +196,7 @@ def explain(
 def source(
     rule: str | rules.Rule, kind: str = "python", *, convention: str = "textbook", dtype: str = "float32"
 ) -> str:
-    """A rule as ``"python"``, or as the engine runs it: ``"numpy"``, ``"c"``, ``"cuda"``.
+    """A rule as ``"python"``, or as an engine runs it: ``"numpy"``, ``"numba"``, ``"c"``, ``"cuda"``.
 
     >>> print(source("sgd", "numpy"))
     def step(w, g, _h0, _r0):
@@ -208,7 +209,9 @@ def source(
     if kind == "python":
         return inspect.getsource(getattr(function, "function", function))
     graph = trace(function)
-    return numpy_source(graph).text if kind == "numpy" else {"c": c_source, "cuda": cuda_source}[kind](graph, dtype)
+    if kind == "numpy":
+        return numpy_source(graph).text
+    return {"numba": numba_source, "c": c_source, "cuda": cuda_source}[kind](graph, dtype)
 
 
 @dataclass(frozen=True)

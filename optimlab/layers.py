@@ -7,6 +7,7 @@ returns ``dL/dx``. Both return arrays that the layer owns and fills again at the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -44,6 +45,9 @@ class Layer:
     outputs: int
     prefix = "layer"
     """The beginning of the layer's name in a network."""
+    lead: tuple[int, ...] = ()
+    """What stands before ``(batch, features)`` in every shape: ``(R,)`` in a network of R replicas, see
+    :mod:`optimlab.replicas`."""
 
     def declare(self) -> list[Declared]:
         """The parameters this layer needs; the network makes each an attribute of it."""
@@ -66,20 +70,17 @@ class Layer:
         raise NotImplementedError
 
     def _buffer(self, key: str, rows: int, features: int) -> Array:
-        """An array of shape ``(rows, features)`` that is this layer's own, new only for a larger batch than before.
-
-        It lies in memory feature by feature, as weight matrices do: for batches of tens of rows BLAS multiplies such
-        matrices faster (8% at 32 rows of 3072), for batches of hundreds it makes no difference.
-        """
+        """An array of shape ``(rows, features)`` that is this layer's own, new only for a larger batch than before."""
         view = self._views.get((key, rows))
         if view is None:
-            flat = self._buffers.get(key)
-            if flat is None or flat.size < rows * features:
-                flat = self._buffers[key] = self.backend.empty(rows * features, self.dtype)
+            shape = (*self.lead, rows, features)
+            size, flat = math.prod(shape), self._buffers.get(key)
+            if flat is None or flat.size < size:
+                flat = self._buffers[key] = self.backend.empty(size, self.dtype)
                 self._views = {k: v for k, v in self._views.items() if k[0] != key}
             if len(self._views) > 100:  # batches of ever new sizes
                 self._views.clear()
-            view = self._views[key, rows] = flat[: rows * features].reshape(features, rows).T
+            view = self._views[key, rows] = flat[:size].reshape(shape)
         return view
 
     def __getstate__(self) -> dict[str, Any]:
@@ -122,7 +123,7 @@ class Dense(Layer):
         return [weights, biases] if self.use_bias else [weights]
 
     def forward(self, x: Array, training: bool) -> Array:
-        y = self._buffer("y", len(x), self.outputs)
+        y = self._buffer("y", x.shape[-2], self.outputs)
         self.backend.matmul(x, self.W.data, y)
         if self.use_bias:
             y += self.b.data
@@ -131,13 +132,13 @@ class Dense(Layer):
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
         if not self.W.frozen:
-            self.backend.matmul(self._x.T, dy, self.W.grad)
+            self.backend.matmul(self._x.swapaxes(-1, -2), dy, self.W.grad)
         if self.use_bias and not self.b.frozen:
-            self.backend.xp.add.reduce(dy, axis=0, out=self.b.grad)
+            self.backend.xp.add.reduce(dy, axis=-2, out=self.b.grad, keepdims=bool(self.lead))
         if not input_gradient:
             return None
-        dx = self._buffer("dx", len(dy), self.inputs)
-        return self.backend.matmul(dy, self.W.data.T, dx)
+        dx = self._buffer("dx", dy.shape[-2], self.inputs)
+        return self.backend.matmul(dy, self.W.data.swapaxes(-1, -2), dx)
 
 
 class Activate(Layer):
@@ -147,17 +148,24 @@ class Activate(Layer):
 
     def __init__(self, features: int, activation: str | Activation) -> None:
         self.inputs = self.outputs = count("the number of features", features)
-        self.activation = activations.get(activation)
+        self.activation = f = activations.get(activation)
+        self.known = next((name for name, known in activations.ACTIVATIONS.items() if known == f), "")
 
     def forward(self, x: Array, training: bool) -> Array:
-        self._x, self._y = x, self._buffer("y", len(x), self.outputs)
-        self.activation.forward(self.backend, x, self._y, self._scratch(len(x)))
+        rows = x.shape[-2]
+        self._x, self._y = x, self._buffer("y", rows, self.outputs)
+        self._functions()[0](self.backend, x, self._y, self._scratch(rows))
         return self._y
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
-        dx = self._buffer("dx", len(dy), self.inputs)
-        self.activation.backward(self.backend, self._x, self._y, dy, dx, self._scratch(len(dy)))
+        rows = dy.shape[-2]
+        dx = self._buffer("dx", rows, self.inputs)
+        self._functions()[1](self.backend, self._x, self._y, dy, dx, self._scratch(rows))
         return dx
+
+    def _functions(self) -> Any:
+        """Forward and backward: as the activation writes them, unless the backend has them in one loop."""
+        return self.backend.fused.get(self.known) or (self.activation.forward, self.activation.backward)
 
     def _scratch(self, rows: int) -> list[Array]:
         return [self._buffer(f"tmp{k}", rows, self.outputs) for k in range(self.activation.scratch)]
@@ -237,16 +245,16 @@ class BatchNorm(Layer):
         return {"running_mean": self.running_mean, "running_var": self.running_var}
 
     def forward(self, x: Array, training: bool) -> Array:
-        n = len(x)
+        n, keep = x.shape[-2], bool(self.lead)
         x_hat, z = self._buffer("x_hat", n, self.outputs), self._buffer("z", n, self.outputs)
         xp = self.backend.xp
         if training:
             if n < 2:
                 raise InputError("batch norm cannot train on a batch of one row: its variance is zero")
-            mean = x.mean(axis=0)
+            mean = x.mean(axis=-2, keepdims=keep)
             xp.subtract(x, mean, out=x_hat)
             xp.multiply(x_hat, x_hat, out=z)
-            var = z.mean(axis=0)
+            var = z.mean(axis=-2, keepdims=keep)
             torch, new = self.convention == "torch", self.share
             for running, batch in (
                 (self.running_mean, mean),
@@ -265,10 +273,10 @@ class BatchNorm(Layer):
         return z
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
-        n, xp, x_hat = len(dy), self.backend.xp, self._x_hat
+        n, xp, x_hat, keep = dy.shape[-2], self.backend.xp, self._x_hat, bool(self.lead)
         dx = self._buffer("dx", n, self.inputs)
         xp.multiply(dy, x_hat, out=dx)
-        dgamma, dbeta = dx.sum(axis=0), dy.sum(axis=0)
+        dgamma, dbeta = dx.sum(axis=-2, keepdims=keep), dy.sum(axis=-2, keepdims=keep)
         if not self.gamma.frozen:
             self.gamma.grad[...] = dgamma
         if not self.beta.frozen:
@@ -317,13 +325,13 @@ class Standardized(Layer):
         return {"mean": self.mean, "factor": self.factor}
 
     def forward(self, x: Array, training: bool) -> Array:
-        y = self._buffer("y", len(x), self.outputs)
+        y = self._buffer("y", x.shape[-2], self.outputs)
         self.backend.xp.subtract(x, self.mean, out=y)
         y *= self.factor
         return y
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
-        return self.backend.xp.multiply(dy, self.factor, out=self._buffer("dx", len(dy), self.inputs))
+        return self.backend.xp.multiply(dy, self.factor, out=self._buffer("dx", dy.shape[-2], self.inputs))
 
 
 class Dropout(Layer):
@@ -354,7 +362,7 @@ class Dropout(Layer):
         held = self.hold and len(self._mask) == n
         mask, y = self._buffer("mask", n, self.outputs), self._buffer("y", n, self.outputs)
         if not held:
-            self.generator.uniform(mask.T)  # C-contiguous this way
+            self.generator.uniform(mask)
             xp.greater_equal(mask, self.rate, out=mask)
             mask /= 1 - self.rate
             self._mask = mask

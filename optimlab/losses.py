@@ -76,7 +76,8 @@ class Loss(NamedTuple):
     """Whether targets are class labels, so that accuracy means something."""
 
     def __call__(self, backend: Backend, outputs: Array, targets: Array, out: Array) -> tuple[float, Array]:
-        return self.function(backend, outputs, targets, out)
+        fused = backend.fused.get(self.name) if LOSSES.get(self.name) is self else None
+        return (fused or self.function)(backend, outputs, targets, out)
 
 
 def _checked(loss: Loss, outputs: Array, targets: Any, out: Array) -> tuple[float, Array]:
@@ -88,29 +89,27 @@ def _checked(loss: Loss, outputs: Array, targets: Any, out: Array) -> tuple[floa
     targets = loss.check(backend, targets, outputs.shape)
     if out is None:
         out = backend.xp.empty_like(outputs)
-    elif out.shape != outputs.shape or out.dtype != outputs.dtype or not out.flags.forc:
-        raise InputError(f"out must be a contiguous array of shape {tuple(outputs.shape)}, {outputs.dtype}")
+    elif out.shape != outputs.shape or out.dtype != outputs.dtype:
+        raise InputError(f"out must be an array of shape {tuple(outputs.shape)}, {outputs.dtype}")
     with backend.quiet():
         return loss(backend, outputs, targets, out)
 
 
-def _cross_entropy(backend: Backend, logits: Array, labels: Array, out: Array) -> tuple[float, Array]:
-    xp, (n, classes) = backend.xp, logits.shape
-    # where each row's label stands in the flat memory of out, which lies class by class in training
-    if out.flags.f_contiguous:
-        flat, entries = out.T.reshape(-1), labels * n + xp.arange(n)
-    else:
-        flat, entries = out.reshape(-1), labels + xp.arange(0, n * classes, classes)
+def _cross_entropy(backend: Backend, logits: Array, labels: Array, out: Array) -> tuple[Any, Array]:
+    """With a leading axis of replicas, an array of losses."""
+    xp, n, replicas = backend.xp, logits.shape[-2], logits.ndim > 2
+    rows = xp.arange(n)
+    entries = (xp.arange(len(logits))[:, None], rows, labels) if replicas else (rows, labels)
     # the difference of two huge logits may overflow to -inf, whose e^x is 0
     xp.subtract(logits, logits.max(axis=-1, keepdims=True), out=out)
-    picked = flat.take(entries)
+    picked = out[entries]
     xp.exp(out, out=out)
     total = out.sum(axis=-1, keepdims=True)
-    loss = float((xp.log(total[:, 0]) - picked).sum()) / n
+    loss = (xp.log(total[..., 0]) - picked).sum(axis=-1)
     total *= n
     out /= total
-    flat.put(entries, flat.take(entries) - 1 / n)
-    return loss, out
+    out[entries] -= 1 / n
+    return (loss.astype("float64") if replicas else float(loss)) / n, out
 
 
 def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Array:

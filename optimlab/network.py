@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +33,8 @@ class Network:
     layers: at least one; each takes as many features as the one before gives.
     seed: an integer, or a :class:`numpy.random.SeedSequence`; decides the initial weights and the dropout masks.
     dtype: ``"float32"`` or ``"float64"``.
-    backend: a name of :func:`optimlab.backends.names`.
+    backend: ``"auto"``, or a name of :func:`optimlab.backends.names`; ``"auto"`` is Numba's for a large network where
+        Numba is installed, else NumPy's, see :func:`optimlab.backends.get`. Both give the same bits.
 
     Attributes
     ----------
@@ -56,7 +58,7 @@ class Network:
         *,
         seed: int | np.random.SeedSequence = 0,
         dtype: str = "float32",
-        backend: str | Backend = "numpy",
+        backend: str | Backend = "auto",
     ) -> None:
         if not layers:
             raise InputError("a network needs at least one layer")
@@ -74,7 +76,7 @@ class Network:
             raise unknown("dtype", dtype, DTYPES)
         self.layers = list(layers)
         self.dtype = str(dtype)
-        self.backend = backends.get(backend)
+        self.backend = backends.get(backend, sum(math.prod(d.shape) for layer in layers for d in layer.declare()))
         # two streams a layer, so that its draws do not depend on the other layers
         streams = seed_sequence(seed).spawn(2 * len(layers))
         counts: dict[str, int] = {}
@@ -271,7 +273,7 @@ class MLP(Network):
         convention: str = "textbook",
         seed: int | np.random.SeedSequence = 0,
         dtype: str = "float32",
-        backend: str | Backend = "numpy",
+        backend: str | Backend = "auto",
     ) -> None:
         whole = isinstance(sizes, Sequence | np.ndarray) and all(
             isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1 for n in sizes
@@ -309,7 +311,7 @@ class MLP(Network):
                 "standardize": standardize is not None and standardize is not False,
                 "convention": convention,
                 "dtype": self.dtype,
-                "backend": self.backend.name,
+                "backend": backend if isinstance(backend, str) else self.backend.name,
             }
 
 

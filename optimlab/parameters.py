@@ -2,9 +2,6 @@
 
 The buffer holds every weight matrix first, then every bias, then every batch-norm scale, each in the order of the
 layers. So "weights", "biases" and "scales" are one slice each, and one layer is one slice of each kind.
-
-A weight matrix of shape ``(inputs, outputs)`` lies in its slice column by column: BLAS is faster that way on the small
-batches of training (see :meth:`optimlab.layers.Layer._buffer`).
 """
 
 from __future__ import annotations
@@ -52,8 +49,15 @@ class Parameter:
         return self.stop - self.start
 
     def view(self, flat: Array) -> Array:
-        """This parameter's part of a flat array, in its shape; for arrays laid out as ``parameters.data``."""
-        return flat[self.start : self.stop].reshape(self.shape[::-1]).T
+        """This parameter's part of a flat array, in its shape; for arrays laid out as ``parameters.data``.
+
+        Of a network of replicas ``flat`` has a leading axis, which the view keeps; a vector then is a row, so that it
+        goes with ``(replicas, batch, features)``.
+        """
+        if flat.ndim == 1:
+            return flat[self.start : self.stop].reshape(self.shape)
+        shape = self.shape if len(self.shape) > 1 else (1, *self.shape)
+        return flat[:, self.start : self.stop].reshape(-1, *shape)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_data": None, "_grad": None}

@@ -36,6 +36,7 @@ ORDER = [
     "normalization",
     "progress",
     "training",
+    "replicas",
     "study",
     "tuning",
     "race",

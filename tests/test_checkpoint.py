@@ -143,10 +143,10 @@ def test_a_header_that_lies_about_its_size_allocates_nothing(saved):
 
 def test_another_format_is_refused(saved, monkeypatch):
     net, opt = make()
-    monkeypatch.setattr("optimlab.training.checkpoint.FORMAT", 2)
+    monkeypatch.setattr("optimlab.training.checkpoint.FORMAT", 3)
     save_checkpoint(saved, net, opt)
     monkeypatch.undo()
-    unchanged(saved, "has format 2, this version reads format 1")
+    unchanged(saved, "has format 3, this version reads format 2")
 
 
 @pytest.mark.parametrize(

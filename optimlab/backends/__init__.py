@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 
-from ..errors import InputError, lookup
+from ..errors import InputError, lookup, unknown
 from ..kernels import Graph
+from . import numba
 from .numpy import NumPyBackend
 
 Array: TypeAlias = Any
@@ -42,6 +44,11 @@ class Backend(Protocol):
     def xp(self) -> ModuleType: ...
     @property
     def special(self) -> ModuleType: ...
+    @property
+    def fused(self) -> Mapping[str, Any]:
+        """Activations (forward and backward) and losses that the backend has in a form of its own, by their names; each
+        gives what the formula gives, bit for bit."""
+
     def empty(self, shape: int | tuple[int, ...], dtype: str) -> Array: ...
     def zeros(self, shape: int | tuple[int, ...], dtype: str) -> Array: ...
     def asarray(self, values: Any, dtype: Any = None) -> Array:
@@ -69,20 +76,43 @@ class Backend(Protocol):
         """A context in which overflow and NaN pass without warnings, for callers that check for them."""
 
 
-_BACKENDS: dict[str, Backend] = {"numpy": NumPyBackend()}
+_BACKENDS: dict[str, Backend] = {"numpy": NumPyBackend(), "numba": numba.NumbaBackend()}
+
+PAYS_FROM = 100_000
+"""Parameters from which ``"auto"`` is Numba. Measured: importing it takes as long as some thousand steps of a network
+of this size save."""
 
 
 def names() -> list[str]:
-    """The backends that exist."""
-    return list(_BACKENDS)
+    """The backends that exist here: Numba's where it is installed.
+
+    >>> "numpy" in names()
+    True
+    """
+    return [name for name in _BACKENDS if name != "numba" or numba.installed()]
 
 
-def get(name: Any) -> Backend:
+def get(name: Any, parameters: int = 0) -> Backend:
     """The backend of that name, or the backend itself.
 
-    >>> get("numpy").name
-    'numpy'
+    ``"auto"`` is Numba's for a network of at least :data:`PAYS_FROM` parameters where Numba is installed, otherwise
+    NumPy's. Both give the same bits.
+
+    Raises
+    ------
+    InputError: an unknown name, or ``"numba"`` where Numba is not installed.
+
+    >>> get("numpy").name, get("auto").name
+    ('numpy', 'numpy')
     """
+    if name == "auto":
+        name = "numba" if parameters >= PAYS_FROM and numba.installed() else "numpy"
+    if name == "numba" and not numba.installed():
+        raise InputError("the backend 'numba' needs Numba: pip install optimlab[fast]")
+    if isinstance(name, str):
+        if name not in _BACKENDS:
+            raise unknown("backend", name, ["auto", *names()])
+        return _BACKENDS[name]
     return name if name in _BACKENDS.values() else lookup("backend", name, _BACKENDS)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import cache, cached_property
 from importlib import import_module
@@ -21,11 +22,18 @@ BLOCK_BYTES = 1 << 17
 shows, far above it the scratch registers fall out of the cache."""
 
 
+CACHE_LINE = 64
+
+
 class NumPyBackend:
     """Arrays of NumPy, matrix products of its BLAS."""
 
     name = "numpy"
     xp = np
+
+    @property
+    def fused(self) -> Mapping[str, Any]:
+        return {}  # the formulas themselves
 
     @cached_property
     def special(self) -> ModuleType:
@@ -37,10 +45,10 @@ class NumPyBackend:
         return get, (self.name,)
 
     def empty(self, shape: int | tuple[int, ...], dtype: str) -> Floats:
-        return np.empty(shape, dtype)
+        return _aligned(np.empty, shape, dtype)
 
     def zeros(self, shape: int | tuple[int, ...], dtype: str) -> Floats:
-        return np.zeros(shape, dtype)
+        return _aligned(np.zeros, shape, dtype)
 
     def asarray(self, values: Any, dtype: Any = None) -> Floats:
         return np.ascontiguousarray(values, dtype=dtype)
@@ -66,6 +74,15 @@ class NumPyBackend:
 
     def quiet(self) -> AbstractContextManager[Any]:
         return np.errstate(all="ignore")
+
+
+def _aligned(make: Callable[..., Floats], shape: int | tuple[int, ...], dtype: Any) -> Floats:
+    """An array that begins where a cache line does, so that no vector of a compiled loop lies across two."""
+    size, itemsize = math.prod(shape if isinstance(shape, tuple) else (shape,)), np.dtype(dtype).itemsize
+    raw = make(size * itemsize + CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % CACHE_LINE
+    aligned: Floats = raw[start : start + size * itemsize].view(dtype).reshape(shape)
+    return aligned
 
 
 class NumPyGenerator:
@@ -102,7 +119,7 @@ class NumPyStep:
         ]
         source = numpy_source(graph)
         self._slots = np.empty(source.slots, dtype)
-        self._scratch = [np.empty(block, dtype) for _ in range(source.registers)]
+        self._scratch = [_aligned(np.empty, block, dtype) for _ in range(source.registers)]
         self._masks = [np.empty(block, bool) for _ in range(source.masks)]
         self._programs: dict[bytes, tuple[Callable[..., None], list[tuple[Any, ...]]]] = {}
 
@@ -123,11 +140,11 @@ class NumPyStep:
         slots = [self._slots[k : k + 1].reshape(()) for k in range(len(self._slots))]
         scratch = [*self._scratch[: source.registers], *self._masks[: source.masks]]
         calls = [(*views, *slots, *(r[: len(views[0])] for r in scratch)) for views in self._blocks]
-        return _compiled(source), calls
+        return compiled(source), calls
 
 
 @cache
-def _compiled(source: NumpySource) -> Callable[..., None]:
+def compiled(source: NumpySource) -> Callable[..., None]:
     scope: dict[str, Any] = dict(vars(np))
     # exec of a string would make Python end by SIGINT after a Ctrl-C that hits it, handled or not
     exec(compile(source.text, "<rule as NumPy calls>", "exec"), scope)

@@ -11,6 +11,7 @@ from .. import __version__
 from ..errors import InputError, RuleError
 from .compare import compare
 from .explain import explain
+from .export import export
 from .tune import tune
 
 
@@ -39,5 +40,5 @@ def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-for command in (compare, explain, tune):
+for command in (compare, explain, export, tune):
     main.add_command(command)

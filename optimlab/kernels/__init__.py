@@ -5,6 +5,7 @@ from __future__ import annotations
 from .c_source import c_source, cuda_source
 from .formula import Equation, equations, latex, mentions, text_of, unicode
 from .graph import OPERATIONS, Graph, Node
+from .numba_source import numba_source
 from .numpy_source import NumpySource, numpy_source
 from .trace import declaration, trace
 
@@ -20,6 +21,7 @@ __all__ = [
     "equations",
     "latex",
     "mentions",
+    "numba_source",
     "numpy_source",
     "text_of",
     "trace",

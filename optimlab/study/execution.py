@@ -9,6 +9,7 @@ calling process alone.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -168,12 +169,12 @@ def _on_cores(jobs: int, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
     from joblib import Parallel, parallel_config
     from joblib.externals.loky import BrokenProcessPool
 
-    # several short runs go to a worker at a time: joblib measures how many
-    with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
-        parallel = Parallel(return_as="generator_unordered")
     waiting = dict(runs)
     while waiting:
         started: list[str] = []
+        # several short runs go to a worker at a time: joblib measures how many
+        with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
+            parallel = Parallel(return_as="generator_unordered")
         try:
             with _closing_quietly(parallel(_tasks(execute, dict(waiting), started))) as outcomes:
                 for key, record in outcomes:
@@ -211,7 +212,8 @@ def _end_with(parent: int) -> None:
             time.sleep(1)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    if os.getppid() == parent:  # not so where joblib makes no processes, such as inside of one of its own
+        threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
@@ -247,6 +249,7 @@ def _connected(dask: Any) -> Iterator[Any]:
     except ModuleNotFoundError:
         raise InputError("a Dask cluster needs the package distributed: pip install 'optimlab[cluster]'") from None
     if isinstance(dask, Client):
+        _check_workers(dask, dask.scheduler_info()["address"])
         yield dask
         return
     # asked first by itself: a client that finds nobody would go on trying in the background
@@ -256,18 +259,36 @@ def _connected(dask: Any) -> Iterator[Any]:
         except Exception as error:
             why = f"none answered within {PATIENCE:g} s" if isinstance(error, TimeoutError) else str(error)
             raise InputError(f"no Dask scheduler at {dask!r}: {why}") from None
-    with Client(dask, timeout=PATIENCE, set_as_default=False) as client:
-        try:
-            client.wait_for_workers(1, timeout=PATIENCE)
-        except TimeoutError:
-            raise InputError(f"the Dask scheduler at {dask!r} has no worker; `dask worker {dask}` starts one") from None
-        try:
-            versions = set(client.run(_version).values())
-        except Exception as error:
-            raise InputError(f"the workers of {dask!r} cannot import this optimlab: {error}") from None
-        if versions != {_version()}:
-            raise InputError(f"the workers of {dask!r} have optimlab {', '.join(versions)}, not {_version()} as here")
+    with _one_line_only(), Client(dask, timeout=PATIENCE, set_as_default=False) as client:
+        _check_workers(client, dask)
         yield client
+
+
+def _check_workers(client: Any, address: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError:
+        raise InputError(f"the Dask scheduler at {address} has no worker; `dask worker {address}` starts one") from None
+    try:
+        versions = set(client.run(_version).values())
+    except Exception as error:
+        raise InputError(f"the workers of {address} cannot import this optimlab: {error}") from None
+    if versions != {_version()}:
+        raise InputError(f"the workers of {address} have optimlab {', '.join(versions)}, not {_version()} as here")
+
+
+@contextmanager
+def _one_line_only() -> Iterator[None]:
+    """A connection that breaks is told by an InputError; Dask would log tracebacks besides."""
+    loggers = [logging.getLogger(f"distributed.{name}") for name in ("client", "batched")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 async def _ask(address: str) -> None:
@@ -284,12 +305,13 @@ def _version() -> str:
 
 
 def _on_cluster(client: Any, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
-    from distributed import as_completed
+    from distributed import CancelledError, as_completed
 
-    futures = {client.submit(_work, execute, key, run, pure=False): key for key, run in runs.items()}
-    finished = as_completed(futures, loop=client.loop)
-    look = _lookout(client)
+    futures: dict[Any, str] = {}
     try:
+        futures |= {client.submit(_work, execute, key, run, pure=False): key for key, run in runs.items()}
+        finished = as_completed(futures, loop=client.loop)
+        look = _lookout(client)
         while futures:
             look()
             batch = finished.next_batch(block=False)
@@ -298,6 +320,10 @@ def _on_cluster(client: Any, execute: Execute, runs: Mapping[str, Run]) -> Outco
                 yield key, _outcome(future, key, runs[key])
             if not batch:
                 time.sleep(0.01)
+    except (Exception, CancelledError) as error:
+        if isinstance(error, OSError | CancelledError) or client.status != "running":
+            raise InputError("the connection to the Dask scheduler was lost; finished runs are kept") from None
+        raise
     finally:
         if futures and client.status == "running":
             client.cancel(list(futures))
@@ -309,9 +335,11 @@ def _outcome(future: Any, key: str, run: Run) -> Record | WorkerLost:
     try:
         return future.result()[1]  # type: ignore[no-any-return]
     except KilledWorker as error:
-        return WorkerLost(f"{error.allowed_failures + 1} Dask workers died, the last {error.last_worker.address},")
+        return WorkerLost(
+            f"{error.allowed_failures + 1} Dask worker(s) died (the last was {error.last_worker.address})"
+        )
     except CancelledError:
-        raise _disconnected() from None
+        raise
     except Exception as error:  # the run could not be sent, or its record not returned
         return _failed(key, run, f"{type(error).__name__}: {error}")
 
@@ -325,10 +353,7 @@ def _lookout(client: Any) -> Callable[[], None]:
         nonlocal known, looked, manned
         if time.monotonic() < looked + 1:
             return
-        try:
-            now = set(client.nthreads())
-        except (OSError, TimeoutError):
-            raise _disconnected() from None
+        now = set(client.nthreads())
         for address in sorted(known - now):
             warnings.warn(f"Dask lost the worker {address}: what it was running is run again", stacklevel=4)
         known, looked = now, time.monotonic()
@@ -337,7 +362,3 @@ def _lookout(client: Any) -> Callable[[], None]:
             raise InputError(f"the Dask cluster has had no worker for {STRANDED:g} s; finished runs are kept")
 
     return look
-
-
-def _disconnected() -> InputError:
-    return InputError("the connection to the Dask scheduler was lost; finished runs are kept")

@@ -49,7 +49,7 @@ class Problem:
     epochs: int = 20
     target: float = 0.95
     dtype: str = "float32"
-    backend: str = "numpy"
+    backend: str = "auto"
 
     def __post_init__(self) -> None:
         count("epochs", self.epochs)

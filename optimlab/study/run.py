@@ -1,10 +1,12 @@
-"""Execute one run of a study, and time a contender's steps."""
+"""Execute runs of a study, alone or as replicas of one network, and time their steps."""
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -13,13 +15,18 @@ import numpy as np
 
 from ..datasets import Dataset
 from ..diagnostics import Diagnostics
+from ..kernels import trace
 from ..network import Network
 from ..optimizers import Optimizer
+from ..replicas import evaluate_replicas, fit_replicas, update_ratios
+from ..rules import LayerRule
 from ..training import History, evaluate, fit
-from .plan import Problem, Run, Study
+from .plan import Contender, Problem, Run, Study
+
+Record = dict[str, Any]
 
 
-def execute(run: Run) -> dict[str, Any]:
+def execute(run: Run) -> Record:
     """Train and report, as plain data ready for JSON.
 
     ``status`` is ``"ok"``, ``"diverged"`` or ``"error"`` (with the message in ``error``): no exception leaves this
@@ -27,8 +34,7 @@ def execute(run: Run) -> dict[str, Any]:
     the runs of all optimizers. Scores are taken at the epoch with the best validation accuracy; among several such,
     at that with the lowest validation loss.
     """
-    record: dict[str, Any] = {"key": run.key, "run": run.config(), "status": "error", "versions": versions()}
-    record["host"] = host()
+    record: Record = {"key": run.key, "run": run.config(), "status": "error", "versions": versions(), "host": host()}
     try:
         record |= _train(run)
     except KeyboardInterrupt:
@@ -38,18 +44,58 @@ def execute(run: Run) -> dict[str, Any]:
     return record
 
 
-def _train(run: Run) -> dict[str, Any]:
+def execute_together(runs: Sequence[Run]) -> list[Record]:
+    """The records of runs that :func:`together` put in one group: as :func:`execute` gives them, bit for bit, but for
+    the times."""
+    try:
+        found = _train_together(runs) if len(runs) > 1 else []
+    except KeyboardInterrupt:
+        raise
+    except Exception:  # told by the one run that has it
+        found = []
+    if not found:
+        return [execute(run) for run in runs]
+    same = {"versions": versions(), "host": host()}
+    return [{"key": run.key, "run": run.config(), **same, **own} for run, own in zip(runs, found, strict=True)]
+
+
+TOGETHER, SMALL = 30, 30_000
+"""Runs in a group, and parameters of a network up to which training replicas is faster than one after the other."""
+
+
+def together(runs: Sequence[Run], jobs: int = 1) -> list[list[Run]]:
+    """Groups of runs that may be trained as replicas of one network: equal but for seed and hyperparameters.
+
+    A network that is large, or has dropout, and a rule that looks at whole tensors are trained alone.
+    """
+    groups: dict[Any, list[Run]] = {}
+    for k, run in enumerate(runs):
+        alike = (run.problem, run.contender, run.test) if _replicable(run.problem, run.contender) else k
+        groups.setdefault(alike, []).append(run)
+    made = []
+    for group in groups.values():
+        size = min(TOGETHER, max(1, -(-len(group) // jobs)))
+        made += [group[start : start + size] for start in range(0, len(group), size)]
+    return made
+
+
+@cache
+def _replicable(problem: Problem, contender: Contender) -> bool:
+    net = problem.network(0)
+    rule = contender.make(net, 0.1, {}).rule
+    small = net.parameters.data.size <= SMALL and net.backend.name == "numpy"
+    return small and not problem.dropout and not isinstance(rule, LayerRule)
+
+
+def _train(run: Run) -> Record:
     problem, data = run.problem, run.problem.data()
     net = problem.network(run.seed)
     opt = run.contender.make(net, run.lr, run.settings())
-    best: dict[str, Any] = {"best_epoch": None, "val_accuracy": -1.0, "val_loss": None}
+    best = _Best()
 
     def watch(network: Network, optimizer: Optimizer, history: History) -> None:
-        accuracy, loss = history.val_accuracy[-1], history.val_loss[-1]
-        if accuracy > best["val_accuracy"] or (accuracy == best["val_accuracy"] and loss < best["val_loss"]):
-            best.update(best_epoch=history.epochs, val_accuracy=accuracy, val_loss=loss)
-            if run.test:
-                best["test_loss"], best["test_accuracy"] = evaluate(network, data.x_test, data.y_test)
+        if best.improved(history) and run.test:
+            best.test = evaluate(network, data.x_test, data.y_test)
 
     batches = -(-len(data.x_train) // problem.batch_size)
     looks = Diagnostics(every=batches) if run.test and batches > 1 else None  # the last step of each epoch
@@ -65,24 +111,78 @@ def _train(run: Run) -> dict[str, Any]:
     )
     if history.status == "interrupted":
         raise KeyboardInterrupt
-    if best["best_epoch"] is None:
-        best["val_accuracy"] = None
-    reached = [k for k, accuracy in enumerate(history.val_accuracy, 1) if accuracy >= problem.target]
-    curves = {
-        name: getattr(history, name)
-        for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
-    }
-    if looks is not None:
-        names = looks.measurements[0].update_ratio if looks.measurements else {}
-        curves["update_ratio"] = {name: [m.update_ratio.get(name) for m in looks.measurements] for name in names}
+    ratios = [m.update_ratio for m in looks.measurements] if looks else []
+    return _result(run, history, best, ratios, {"state_arrays": len(opt.state), "engine": net.backend.name})
+
+
+def _train_together(runs: Sequence[Run]) -> list[Record]:
+    problem, data = runs[0].problem, runs[0].problem.data()
+    by_seed = {run.seed: problem.network(run.seed) for run in runs}
+    nets = [by_seed[run.seed] for run in runs]
+    rule = runs[0].contender.make(nets[0], runs[0].lr, runs[0].settings()).rule
+    bests = [_Best() for _ in runs]
+    ratios: list[list[dict[str, float]]] = [[] for _ in runs]
+
+    def watch(network: Network, histories: list[History], before: Any) -> None:
+        better = [r for r, history in enumerate(histories) if bests[r].improved(history)]
+        if runs[0].test:
+            if better:
+                losses, accuracies = evaluate_replicas(network, data.x_test, data.y_test)
+                for r in better:
+                    bests[r].test = losses[r], accuracies[r]
+            for r, ratio in enumerate(update_ratios(network, before)):
+                if len(ratios[r]) < histories[r].epochs:
+                    ratios[r].append(ratio)
+
+    histories = fit_replicas(
+        nets,
+        rule,
+        [{"lr": run.lr, **run.settings()} for run in runs],
+        data,
+        seeds=[run.seed for run in runs],
+        epochs=problem.epochs,
+        batch_size=problem.batch_size,
+        watch=watch,
+    )
+    same = {"state_arrays": len(trace(rule).state), "engine": "numpy"}
+    found = zip(runs, histories, bests, ratios, strict=True)
+    return [_result(run, history, best, ratio, same) for run, history, best, ratio in found]
+
+
+class _Best:
+    """The epoch with the best validation accuracy so far; among equals, with the lowest validation loss."""
+
+    def __init__(self) -> None:
+        self.epoch, self.accuracy, self.loss = 0, -1.0, math.inf
+        self.test: tuple[float, float | None] | None = None
+
+    def improved(self, history: History) -> bool:
+        """Whether the last epoch is the best."""
+        if not history.epochs:
+            return False
+        accuracy, loss = history.val_accuracy[-1], history.val_loss[-1]
+        if (accuracy, -loss) <= (self.accuracy, -self.loss):
+            return False
+        self.epoch, self.accuracy, self.loss = history.epochs, accuracy, loss
+        return True
+
+
+def _result(run: Run, history: History, best: _Best, ratios: list[dict[str, float]], rest: Record) -> Record:
+    reached = [k for k, accuracy in enumerate(history.val_accuracy, 1) if accuracy >= run.problem.target]
+    names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+    curves: Record = {name: getattr(history, name) for name in names}
+    if run.test:
+        curves["update_ratio"] = {name: [r.get(name) for r in ratios] for name in (ratios[0] if ratios else ())}
+    found = {"best_epoch": best.epoch, "val_accuracy": best.accuracy, "val_loss": best.loss} if best.epoch else {}
     return {
         "status": "diverged" if history.status == "diverged" else "ok",
-        **best,
+        **(found or dict.fromkeys(("best_epoch", "val_accuracy", "val_loss"))),
+        **(dict(zip(("test_loss", "test_accuracy"), best.test, strict=True)) if best.test else {}),
         "epochs_to_target": reached[0] if reached else None,
         "steps": history.steps,
         "diverged_step": history.diverged_step,
         "seconds": sum(history.seconds),
-        "state_arrays": len(opt.state),
+        **rest,
         "curves": curves,
     }
 

@@ -24,7 +24,7 @@ from ..layers import Dropout
 from ..network import Network
 from ..optimizers import Optimizer
 
-FORMAT = 1
+FORMAT = 2
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -220,7 +220,7 @@ def load_layers(path: str | Path, network: Network, layers: Sequence[str]) -> No
     for name, shape in header["network"]["parameters"]:
         size = int(np.prod(shape))
         # laid out as in parameters.data, see Parameter.view
-        parameters[name] = arrays["weights"][position : position + size].reshape(shape[::-1]).T
+        parameters[name] = arrays["weights"][position : position + size].reshape(shape)
         position += size
     changes: list[tuple[Any, Any]] = []
     here = {layer.name: layer for layer in network.layers}

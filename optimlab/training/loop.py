@@ -78,8 +78,8 @@ def fit(
     loss = losses.get(loss)
     epochs = count("epochs", epochs)
     batch_size = count("batch_size", batch_size)
-    x, y = _checked(network, data.x_train, data.y_train, loss, "training")
-    val = None if data.x_val is None else _checked(network, data.x_val, data.y_val, loss, "validation")
+    x, y = checked_data(network, data.x_train, data.y_train, loss, "training")
+    val = None if data.x_val is None else checked_data(network, data.x_val, data.y_val, loss, "validation")
     rows = len(x)
     if batch_size > rows:
         raise InputError(f"batch_size {batch_size} is larger than the {rows} rows of training data")
@@ -149,7 +149,7 @@ def evaluate(
     (1.0986, 0.75)
     """
     loss = losses.get(loss)
-    x, y = _checked(network, x, y, loss, "given")
+    x, y = checked_data(network, x, y, loss, "given")
     with network.backend.quiet():
         value, accuracy = _evaluate(network, x, y, loss)
     return value, accuracy if loss.classifies else None
@@ -201,7 +201,7 @@ class Run:
         backend, rows = network.backend, min(batch_size, len(x))
         self._x = backend.empty((rows, x.shape[1]), network.dtype)
         self._y = backend.empty(y.shape, y.dtype)  # all targets of the epoch, in its order
-        self._gradient = backend.empty((network.outputs, rows), network.dtype).T
+        self._gradient = backend.empty((rows, network.outputs), network.dtype)
 
     def epoch(self) -> tuple[float, int, float]:
         """Train on the rows left of this epoch; its loss (mean over all rows), how many were classified right, and the
@@ -259,7 +259,7 @@ def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024
     return total / len(x), correct / len(x)
 
 
-def _checked(network: Network, x: Any, y: Any, loss: Loss, split: str) -> tuple[Array, Array]:
+def checked_data(network: Network, x: Any, y: Any, loss: Loss, split: str) -> tuple[Array, Array]:
     """The arrays of one split on the backend, or one clear error."""
     if x is None or y is None or not len(x):
         raise InputError(f"the {split} data are empty")

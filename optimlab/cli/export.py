@@ -1,0 +1,28 @@
+"""optimlab export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--to", required=True, metavar="FILE", type=click.Path(path_type=Path), help="A .csv or .parquet file.")
+@click.option("--curves", is_flag=True, help="One row per run and epoch, instead of one per run.")
+def export(folder: Path, to: Path, curves: bool) -> None:
+    """Write the runs of a comparison in FOLDER as one flat table.
+
+    \b
+    Works while the comparison runs, too: with the runs that are finished.
+
+    \b
+    Examples:
+      optimlab export optimlab-compare --to runs.csv
+      optimlab export optimlab-compare --to curves.parquet --curves
+    """
+    from ..study.export import export as export_runs
+
+    rows = export_runs(folder, to, curves=curves)
+    click.echo(f"Written: {to} ({len(rows)} rows)")

@@ -1,0 +1,272 @@
+"""Many copies of one small network trained at once, through a leading axis of every array.
+
+On a network as small as the digits' the calls cost more than the arithmetic. R copies that differ in seed and
+hyperparameters share each call: arrays are ``(R, batch, features)``, weights ``(R, inputs, outputs)``, the flat buffers
+``(R, parameters)``. BLAS multiplies the copies one by one, everything else is elementwise or a sum along an axis that
+lies as it did, so each copy's numbers are those it has alone, bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import rules
+from .backends import Array
+from .datasets import Dataset
+from .diagnostics import norm
+from .errors import InputError
+from .kernels import Graph, numpy_source, trace
+from .layers import Dropout
+from .losses import Loss
+from .losses import get as get_loss
+from .network import Network, seed_sequence
+from .training import History
+from .training.loop import checked_data
+
+BLOCK_BYTES = 1 << 18
+"""Bytes of each state array that the update works on at a time: whole rows, so at least one."""
+
+Watch = Callable[[int, History], Any]
+
+
+def stack(networks: Sequence[Network]) -> Network:
+    """One network of which every array has a leading axis: the given ones, which must be alike, as its replicas.
+
+    Raises
+    ------
+    InputError: none are given, they differ in their layers, or one has dropout, which draws by its own stream.
+
+    >>> import optimlab as ol
+    >>> nets = [ol.MLP([2, 3, 1], seed=seed) for seed in range(4)]
+    >>> together = stack(nets)
+    >>> together.parameters.data.shape, together.forward_unchecked(np.ones((5, 2), "float32"), False).shape
+    ((4, 13), (4, 5, 1))
+    """
+    if not networks:
+        raise InputError("give at least one network")
+    first = networks[0]
+    layout = [(p.name, p.shape) for p in first.parameters]
+    if any([(p.name, p.shape) for p in net.parameters] != layout or net.dtype != first.dtype for net in networks):
+        raise InputError("replicas must be networks of the same layers, shapes and dtype")
+    if any(isinstance(layer, Dropout) for layer in first.layers):
+        raise InputError("a network with dropout cannot be a replica: each draws from a stream of its own")
+    together, xp = copy.deepcopy(first), first.backend.xp
+    for k, layer in enumerate(together.layers):
+        layer.lead = (len(networks),)
+        for name in layer.state():
+            states = xp.stack([net.layers[k].state()[name] for net in networks])
+            setattr(layer, name, states[:, None])
+    flat = together.parameters
+    flat.data = xp.stack([net.parameters.data for net in networks])
+    flat.grad = xp.zeros_like(flat.data)
+    flat.rebind()
+    return together
+
+
+class _Step:
+    """An elementwise rule over ``(R, parameters)``, with hyperparameters of each row's own."""
+
+    def __init__(self, rule: rules.Rule, network: Network, settings: Sequence[Mapping[str, float]]) -> None:
+        self.graph = trace(rule)
+        xp, weights = network.backend.xp, network.parameters.data
+        self.settings = [{**self.graph.hyperparameters, **own} for own in settings]
+        # replicas that differ in the seed alone share their scalars
+        distinct = list({tuple(own.items()): own for own in self.settings}.values())
+        self._distinct = [(own, [r for r, s in enumerate(self.settings) if s == own]) for own in distinct]
+        arrays = {"w": weights, "g": network.parameters.grad}
+        arrays |= {name: xp.full_like(weights, value) for name, value in self.graph.state.items()}
+        rows, columns = weights.shape
+        block = max(1, BLOCK_BYTES // (columns * weights.itemsize))
+        self._slots = np.empty((rows, len(self.graph.slots)), weights.dtype)
+        self._parts = [slice(start, start + block) for start in range(0, rows, block)]
+        self._arrays = arrays
+        source = numpy_source(self.graph)
+        self._scratch = [xp.empty((min(block, rows), columns), weights.dtype) for _ in range(source.registers)]
+        self._masks = [xp.empty((min(block, rows), columns), bool) for _ in range(source.masks)]
+        self._programs: dict[bytes, tuple[Callable[..., None], list[tuple[Any, ...]]]] = {}
+        self.t = 0
+
+    @property
+    def state_arrays(self) -> int:
+        return len(self.graph.state)
+
+    def __call__(self) -> None:
+        self.t += 1
+        for values, rows in self._distinct:
+            self._slots[rows] = self.graph.scalars(t=self.t, **values)
+        ones = (self._slots == 1).all(axis=0).tobytes()
+        program = self._programs.get(ones)
+        if program is None:
+            program = self._programs[ones] = self._program(self.graph, ones)
+        step, calls = program
+        for arguments in calls:
+            step(*arguments)
+
+    def _program(self, graph: Graph, ones: bytes) -> tuple[Callable[..., None], list[tuple[Any, ...]]]:
+        from .backends.numpy import compiled
+
+        source = numpy_source(graph.without_ones([k for k, one in enumerate(ones) if one]))
+        scratch = [*self._scratch[: source.registers], *self._masks[: source.masks]]
+        calls = []
+        for part in self._parts:
+            views = [self._arrays[name][part] for name in graph.inputs]
+            slots = [self._slots[part, k : k + 1] for k in range(self._slots.shape[1])]
+            calls.append((*views, *slots, *(r[: len(views[0])] for r in scratch)))
+        return compiled(source), calls
+
+
+def fit_replicas(
+    networks: Sequence[Network],
+    rule: rules.Rule,
+    settings: Sequence[Mapping[str, float]],
+    data: Dataset,
+    *,
+    seeds: Sequence[int],
+    epochs: int = 20,
+    batch_size: int = 64,
+    loss: str | Loss = "softmax_cross_entropy",
+    watch: Callable[[Network, list[History], Array], Any] = lambda network, histories, before: None,
+) -> list[History]:
+    """Train all ``networks`` as :func:`optimlab.fit` would each of them, and give their histories.
+
+    Parameters
+    ----------
+    rule: elementwise; ``settings[r]`` are the hyperparameters of replica r that are not the rule's defaults.
+    seeds: of the order of the data, one a replica.
+    watch: called after each epoch with the stacked network, the histories, and the weights before the last update.
+
+    ``seconds`` of a history is its share of the time. The networks given stay as they are: the weights trained are rows
+    of ``parameters.data`` of the network that ``watch`` is given.
+
+    Raises
+    ------
+    InputError: as :func:`stack`, or data that do not fit.
+
+    >>> import optimlab as ol
+    >>> data = ol.datasets.load("digits")
+    >>> nets = [ol.MLP([64, 16, 10], seed=0) for _ in range(2)]
+    >>> rates = [{"lr": 0.001}, {"lr": 0.5}]
+    >>> slow, fast = fit_replicas(nets, ol.rules.textbook.sgd, rates, data, seeds=[0, 0], epochs=2)
+    >>> slow.val_accuracy[-1] < fast.val_accuracy[-1]
+    True
+    """
+    import time
+
+    loss = get_loss(loss)
+    network = stack(networks)
+    x, y = checked_data(network, data.x_train, data.y_train, loss, "training")
+    val = checked_data(network, data.x_val, data.y_val, loss, "validation")
+    step = _Step(rule, network, settings)
+    trained = _Training(network, step, loss, x, y, batch_size, seeds)
+    alive = trained.alive
+    with network.backend.quiet():
+        for _ in range(epochs):
+            start = time.perf_counter()
+            losses, correct = trained.epoch()
+            seconds = (time.perf_counter() - start) / len(networks)
+            val_losses, val_accuracy = _evaluate(network, *val, loss)
+            for r, history in enumerate(trained.histories):
+                if not alive[r]:
+                    continue
+                entries = {"train_loss": losses[r], "val_loss": val_losses[r], "seconds": seconds}
+                entries["lr"] = step.settings[r]["lr"]
+                entries |= {"train_accuracy": correct[r] / len(x), "val_accuracy": val_accuracy[r]}
+                if all(map(math.isfinite, entries.values())):
+                    history.append(**entries)
+                else:
+                    trained.diverged(r, history.steps)
+            watch(network, trained.histories, trained.before)
+            if not any(alive):
+                break
+    return trained.histories
+
+
+def evaluate_replicas(
+    network: Network, x: Any, y: Any, loss: str | Loss = "softmax_cross_entropy"
+) -> tuple[list[float], list[float]]:
+    """Loss and accuracy of every replica in evaluation mode, as :func:`optimlab.evaluate` gives them one by one."""
+    loss = get_loss(loss)
+    with network.backend.quiet():
+        return _evaluate(network, *checked_data(network, x, y, loss, "given"), loss)
+
+
+def update_ratios(network: Network, before: Array) -> list[dict[str, float]]:
+    """``||w_new - w_old|| / ||w_old||`` of every weight matrix, for each replica."""
+    weights = [p for p in network.parameters if p.kind == "weights"]
+    found: list[dict[str, float]] = [{} for _ in before]
+    for p in weights:
+        old = p.view(before)
+        for r, own in enumerate(found):
+            if (size := norm(network.backend.xp, old[r])) > 0:
+                own[p.name] = norm(network.backend.xp, p.data[r] - old[r]) / size
+    return found
+
+
+def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024) -> tuple[list[float], list[float]]:
+    backend = network.backend
+    replicas = len(network.parameters.data)
+    total, correct = backend.xp.zeros(replicas), backend.xp.zeros(replicas, int)
+    for start in range(0, len(x), rows):
+        targets = y[start : start + rows]
+        outputs = network.forward_unchecked(x[start : start + rows], training=False)
+        correct += backend.xp.count_nonzero(outputs.argmax(axis=-1) == targets, axis=-1)
+        values, _ = loss(backend, outputs, backend.xp.broadcast_to(targets, outputs.shape[:-1]), outputs)
+        total += values * len(targets)
+    return [float(v) / len(x) for v in total], [int(c) / len(x) for c in correct]
+
+
+class _Training:
+    """The arrays of a training of replicas, and where each of them is."""
+
+    def __init__(
+        self, network: Network, step: _Step, loss: Loss, x: Array, y: Array, batch_size: int, seeds: Sequence[int]
+    ) -> None:
+        self.network, self.step, self.loss, self.x, self.y, self.batch_size = network, step, loss, x, y, batch_size
+        self.orders = {seed: np.random.default_rng(seed_sequence(seed)) for seed in seeds}
+        self.seeds = list(seeds)
+        self.histories = [History() for _ in seeds]
+        self.alive = [True] * len(seeds)
+        backend, replicas = network.backend, len(seeds)
+        self._x = backend.empty((replicas, batch_size, x.shape[1]), network.dtype)
+        self.before = network.parameters.data.copy()
+        self._gradient = backend.empty((replicas, batch_size, network.outputs), network.dtype)
+
+    def diverged(self, r: int, step: int) -> None:
+        self.alive[r] = False
+        self.histories[r].status, self.histories[r].diverged_step = "diverged", step
+
+    def epoch(self) -> tuple[list[float], list[int]]:
+        network, backend, rows = self.network, self.network.backend, len(self.x)
+        xp, replicas = backend.xp, len(self.seeds)
+        shuffled = {seed: order.permutation(rows) for seed, order in self.orders.items()}
+        indices = backend.asarray([shuffled[seed] for seed in self.seeds])
+        targets = self.y[indices]
+        total, correct = xp.zeros(replicas), xp.zeros(replicas, int)
+        for start in range(0, rows, self.batch_size):
+            y = targets[:, start : start + self.batch_size]
+            n = y.shape[1]
+            # a short batch takes the front of the memory, so that it lies as it would alone
+            x = self._x.reshape(-1)[: replicas * n * self.x.shape[1]].reshape(replicas, n, -1)
+            backend.take(self.x, indices[:, start : start + n], x)
+            outputs = network.forward_unchecked(x, training=True)
+            gradient = self._gradient.reshape(-1)[: outputs.size].reshape(outputs.shape)
+            values, _ = self.loss(backend, outputs, y, gradient)
+            for history, alive in zip(self.histories, self.alive, strict=True):
+                history.steps += alive
+            if not bool(xp.isfinite(values).all()):
+                for r in np.flatnonzero(~np.isfinite(backend.to_numpy(values))):
+                    if self.alive[r]:
+                        self.diverged(int(r), self.histories[r].steps)
+            correct += xp.count_nonzero(outputs.argmax(axis=-1) == y, axis=-1)
+            total += values * n
+            for layer in reversed(network.layers):
+                gradient = layer.backward(gradient, layer is not network.layers[0])
+            if start + n == rows:
+                self.before[...] = network.parameters.data
+            self.step()
+        return [float(t) / rows for t in total], [int(c) for c in correct]

@@ -1,0 +1,94 @@
+"""A study's runs as a flat table, in CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, lookup
+from ..files import write_atomically
+from .store import read
+
+Row = dict[str, Any]
+
+
+def export(folder: str | Path, to: str | Path, *, curves: bool = False) -> list[Row]:
+    """Write the runs in ``folder`` to ``to``, a ``.csv`` or ``.parquet`` file, and return its rows.
+
+    One row a run: what was run, then what came of it. A nested value has its path as its name, such as
+    ``problem.epochs`` or ``hyperparameters.beta1``. With ``curves``, one row per run and epoch instead: what was run,
+    ``epoch`` (from 1) and each curve's value in it, such as ``curves.val_loss``.
+
+    Every number is read back as it was: CSV has the shortest digits that give the same float64, and JSON for a list.
+    What is missing is an empty cell or null. The folder may be in use, and is not changed.
+
+    Raises
+    ------
+    InputError: there are no runs, the file cannot be written or is of another kind, or pyarrow is not installed.
+    """
+    to = Path(to)
+    encode = lookup("kind of table", to.suffix, {".csv": _csv, ".parquet": _parquet})
+    found = read(folder).values()
+    if not found:
+        raise InputError(f"{folder}: no run is finished there yet")
+    rows = [row for record in found for row in (_epochs(record) if curves else [_run(record)])]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    write_atomically(to, encode({name: [row.get(name) for row in rows] for name in names}))
+    return rows
+
+
+def _run(record: Row) -> Row:
+    results = {name: value for name, value in record.items() if name not in ("key", "run", "curves")}
+    return {**_configuration(record), **_flat(results)}
+
+
+def _epochs(record: Row) -> Iterator[Row]:
+    configuration, curves = _configuration(record), _flat({"curves": record.get("curves", {})})
+    for epoch in range(max(map(len, curves.values()), default=0)):
+        values = {name: curve[epoch] for name, curve in curves.items() if epoch < len(curve)}
+        yield {**configuration, "epoch": epoch + 1, **values}
+
+
+def _configuration(record: Row) -> Row:
+    return {"key": record["key"], **_flat(record["run"])}
+
+
+def _flat(nested: Row, path: str = "") -> Row:
+    """The leaves of nested dictionaries, by path.
+
+    >>> _flat({"lr": 0.1, "problem": {"epochs": 20}})
+    {'lr': 0.1, 'problem.epochs': 20}
+    """
+    flat: Row = {}
+    for name, value in nested.items():
+        flat |= _flat(value, f"{path}{name}.") if isinstance(value, dict) else {path + name: value}
+    return flat
+
+
+def _csv(columns: dict[str, list[Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in zip(*columns.values(), strict=True))
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _parquet(columns: dict[str, list[Any]]) -> bytes:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ModuleNotFoundError:
+        raise InputError("Parquet needs the package pyarrow: pip install 'optimlab[parquet]'") from None
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), file)
+    return file.getvalue()

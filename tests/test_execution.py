@@ -1,0 +1,567 @@
+"""Where runs are executed, what happens when a worker dies, and what is left of it."""
+
+import contextlib
+import csv
+import json
+import os
+import re
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from conftest import require
+from threadpoolctl import threadpool_info, threadpool_limits
+
+import optimlab as ol
+from optimlab.cli import main
+from optimlab.study import Contender, Problem, Run, Store, execution
+from optimlab.study.execution import run_all, workers
+from optimlab.study.export import export
+from optimlab.study.run import execute
+
+distributed = require("distributed")
+pyarrow_parquet = require("pyarrow.parquet")
+
+PROBLEM = Problem(hidden=(16,), epochs=2)
+OWN_RULE = """
+import numpy as np
+
+def signed(w, g, m, *, t, lr=1e-3, beta=0.9):
+    m = beta * m + (1 - beta) * g
+    return w - lr * m / np.sqrt(m * m + 1e-8), m
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two optimizers, and a rule that is in no module a worker could import."""
+    path = tmp_path_factory.mktemp("rule") / "rule.py"
+    path.write_text(OWN_RULE)
+    signed = Contender("signed", rule=runpy.run_path(path)["signed"])
+    contenders = Contender("sgd"), Contender("adam", "torch"), signed
+    return [
+        Run(PROBLEM, contender, lr, seed, test=True)
+        for contender in contenders
+        for lr in (0.01, 1e30)
+        for seed in (0, 1)
+    ]
+
+
+def seeds(number):
+    return [Run(PROBLEM, Contender("sgd"), 0.1, seed) for seed in range(number)]
+
+
+def sketch(run):
+    """execute, replaced by something quick."""
+    return {"key": run.key, "run": run.config(), "status": "ok", "pid": os.getpid()}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two workers, each a process; a worker that dies takes what it ran with it at once."""
+    import dask
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def two_processes():
+    with workers(jobs=2) as pool:
+        yield pool
+
+
+# --- results
+
+
+def test_curves_are_the_same_wherever_they_are_computed(runs, tmp_path, two_processes, cluster):
+    """One process, two, a Dask cluster, and in reverse: the same bits, in the order asked."""
+
+    def curves(name, runs=runs, **options):
+        records = run_all(runs, Store(tmp_path / name), execute=execute, **options)
+        assert [record["key"] for record in records] == [run.key for run in runs]
+        for record in records:
+            del record["seconds"], record["curves"]["seconds"]
+        return records
+
+    alone = curves("alone")
+    assert {record["status"] for record in alone} == {"ok", "diverged"}
+    assert curves("reversed", runs[::-1])[::-1] == alone
+    assert curves("two", pool=two_processes) == alone
+    with distributed.Client(cluster, set_as_default=False) as client, workers(dask=client) as pool:
+        assert curves("dask", pool=pool) == alone
+
+
+@pytest.mark.parametrize("kind", ["here", "processes", "dask"])
+def test_each_run_is_executed_once_and_kept_when_it_is_finished(kind, tmp_path, two_processes, request):
+    runs, notes, stored = seeds(30), [], []
+    with contextlib.ExitStack() as stack:
+        if kind == "dask":
+            pool = stack.enter_context(workers(dask=request.getfixturevalue("cluster").scheduler_address))
+        else:
+            pool = two_processes if kind == "processes" else execution.here
+        store = stack.enter_context(Store(tmp_path))
+        for run in runs[:5]:
+            store.append({**sketch(run), "pid": "from before"})
+
+        def done(run, record):
+            notes.append(record["key"])
+            assert record["key"] == run.key
+            stored.append(len((tmp_path / "runs.jsonl").read_bytes().splitlines()))
+
+        records = run_all([*runs, runs[7]], store, execute=sketch, pool=pool, done=done)
+    assert [record["key"] for record in records] == [run.key for run in [*runs, runs[7]]]
+    assert [record["pid"] for record in records[:5]] == ["from before"] * 5
+    assert (os.getpid() in {record["pid"] for record in records}) == (kind == "here")
+    assert sorted(notes) == sorted(run.key for run in runs)
+    assert stored == [5] * 5 + list(range(6, 31))
+    lines = (tmp_path / "runs.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["key"] for line in lines) == sorted(run.key for run in runs)
+
+
+def blas_threads(run):
+    return {**sketch(run), "threads": [pool["num_threads"] for pool in threadpool_info()]}
+
+
+def test_blas_has_one_thread_wherever_it_had_two_before(tmp_path, two_processes, cluster):
+    def two_threads():
+        threadpool_limits(2)
+
+    with distributed.Client(cluster, set_as_default=False) as client, workers(dask=client) as on_dask:
+        client.run(two_threads)
+        for name, pool in (("here", execution.here), ("processes", two_processes), ("dask", on_dask)):
+            with threadpool_limits(2):
+                records = run_all(seeds(3), Store(tmp_path / name), execute=blas_threads, pool=pool)
+            assert all(record["threads"] and set(record["threads"]) == {1} for record in records)
+
+
+# --- failures
+
+
+def failing(run):
+    if run.seed == 3:
+        raise ZeroDivisionError("bad luck")
+    return sketch(run)
+
+
+def test_an_exception_is_a_record_and_the_other_runs_go_on(tmp_path, two_processes, cluster):
+    with workers(dask=cluster.scheduler_address) as on_dask:
+        for name, pool in (("here", execution.here), ("processes", two_processes), ("dask", on_dask)):
+            records = run_all(seeds(8), Store(tmp_path / name), execute=failing, pool=pool)
+            assert [record["status"] for record in records] == ["ok"] * 3 + ["error"] + ["ok"] * 4
+            assert records[3]["error"] == "ZeroDivisionError: bad luck"
+            assert records[3]["run"] == seeds(4)[3].config()
+
+
+def test_a_worker_with_other_data_is_found_out(tmp_path):
+    def elsewhere(run):
+        return {**sketch(run), "key": "computed from other data"}
+
+    (record,) = run_all(seeds(1), Store(tmp_path), execute=elsewhere)
+    assert (record["key"], record["status"]) == (seeds(1)[0].key, "error")
+    assert "other data" in record["error"]
+
+
+def killing(marker, *, always=False):
+    """execute, replaced: the run of seed 5 kills its own process, the first time or each time."""
+
+    def execute(run):
+        time.sleep(0.01)
+        if run.seed == 5 and (always or not Path(marker).exists()):
+            with Path(marker).open("a") as file:
+                file.write("killed\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return sketch(run)
+
+    return execute
+
+
+@pytest.mark.parametrize("kind", ["processes", "dask"])
+def test_a_killed_worker_loses_nothing(kind, tmp_path, two_processes, request):
+    """A real SIGKILL in the middle; the user is told, the runs are made again, and none is missing or twice there."""
+    runs, marker = seeds(40), tmp_path / "marker"
+    with contextlib.ExitStack() as stack:
+        pool = two_processes
+        if kind == "dask":
+            pool = stack.enter_context(workers(dask=request.getfixturevalue("cluster").scheduler_address))
+        store = stack.enter_context(Store(tmp_path))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            records = run_all(runs, store, execute=killing(marker), pool=pool)
+    told = [str(w.message) for w in caught]
+    assert sum(bool(re.search(r"died .* during .*run again, one at a time", t)) for t in told) == 1
+    assert len(told) == 1 + any(t.startswith("Dask lost the worker") for t in told)
+    assert kind == "dask" or "SIGKILL" in told[0]
+    assert marker.read_text() == "killed\n"
+    assert [record["status"] for record in records] == ["ok"] * 40
+    lines = (tmp_path / "runs.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["key"] for line in lines) == sorted(run.key for run in runs)
+
+
+def test_a_run_that_always_kills_its_worker_is_an_error_that_names_it(tmp_path, two_processes, monkeypatch):
+    monkeypatch.setattr(execution, "ALONE", 1)
+    runs, marker = seeds(12), tmp_path / "marker"
+    with pytest.warns(UserWarning, match="run again, one at a time"):
+        records = run_all(runs, Store(tmp_path), execute=killing(marker, always=True), pool=two_processes)
+    assert [record["status"] for record in records] == ["ok"] * 5 + ["error"] + ["ok"] * 6
+    assert "SIGKILL" in records[5]["error"]
+    assert "each time it ran this" in records[5]["error"]
+    assert len(marker.read_text().splitlines()) == 2
+    assert not Store(tmp_path).finished(runs[5].key)
+
+
+def test_a_dask_worker_killed_from_outside_is_named_and_its_runs_are_made_again(tmp_path, cluster):
+    def slow(run):
+        time.sleep(0.1)
+        return sketch(run)
+
+    runs = seeds(30)
+    with workers(dask=cluster.scheduler_address) as pool, Store(tmp_path) as store:
+        pids = []
+
+        def kill_one(run, record):
+            pids.append(record["pid"])
+            if len(pids) == 4:
+                os.kill(pids[0], signal.SIGKILL)
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            records = run_all(runs, store, execute=slow, pool=pool, done=kill_one)
+    told = [str(w.message) for w in caught]
+    assert any(re.match(r"Dask lost the worker tcp://127.0.0.1:\d+: what it was running is run again", t) for t in told)
+    assert len(told) <= 2  # the other names the runs, where the scheduler was told to give them back
+    assert [record["status"] for record in records] == ["ok"] * 30
+    assert len({record["pid"] for record in records}) >= 2
+    assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 30
+
+
+def test_the_crash_of_joblib_1788_costs_nothing(tmp_path, two_processes, monkeypatch):
+    """Its error can no longer be provoked in current versions: here it is raised after three results."""
+    import joblib
+
+    crashes = []
+
+    class Crashing(joblib.Parallel):
+        def __call__(self, tasks):
+            results = super().__call__(tasks)
+            for number, result in enumerate(results):
+                if number == 3 and not crashes:
+                    crashes.append(1)
+                    results.throw(RuntimeError("Set changed size during iteration"))
+                yield result
+
+    monkeypatch.setattr(joblib, "Parallel", Crashing)
+    records = run_all(seeds(20), Store(tmp_path), execute=sketch, pool=two_processes)
+    assert crashes == [1]
+    assert len({record["key"] for record in records}) == 20
+    assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 20
+
+
+def alive(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+PROGRAM = """
+import os, sys, time
+from optimlab.study import Contender, Problem, Run, Store
+from optimlab.study.execution import run_all, workers
+
+def slow(run):
+    time.sleep(0.05)
+    return {"key": run.key, "run": run.config(), "status": "ok", "pid": os.getpid()}
+
+runs = [Run(Problem(), Contender("sgd"), 0.1, seed) for seed in range(500)]
+try:
+    with Store(sys.argv[1]) as store, workers(jobs=2) as pool:
+        run_all(runs, store, execute=slow, pool=pool)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_when_the_study_is_interrupted_or_killed(number, tmp_path):
+    """Ctrl-C goes to the whole group of processes, as a terminal sends it; SIGKILL to the study alone."""
+    path = tmp_path / "runs.jsonl"
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") >= 6)
+        pids = {json.loads(line)["pid"] for line in path.read_text().splitlines()}
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+            output, error = process.communicate(timeout=20)
+            assert (output, error) == ("interrupted\n", "")
+        else:
+            process.kill()
+            process.wait()
+        wait_until(lambda: not any(map(alive, pids)), 10)
+    with Store(tmp_path) as store:
+        assert 6 <= len(store.records) < 500
+
+
+# --- what cannot be used
+
+
+def test_a_cluster_that_does_not_answer_is_one_clear_error_soon(monkeypatch):
+    monkeypatch.setattr(execution, "PATIENCE", 0.3)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        for address in ("tcp://127.0.0.1:1", f"127.0.0.1:{silent.getsockname()[1]}", "nonsense", "http://x:1", ""):
+            start = time.monotonic()
+            with pytest.raises(ol.InputError, match="no Dask scheduler at"), workers(dask=address):
+                pass
+            assert time.monotonic() - start < 3
+
+
+def test_a_scheduler_without_workers_is_one_clear_error(monkeypatch):
+    monkeypatch.setattr(execution, "PATIENCE", 1.0)
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty,
+        pytest.raises(ol.InputError, match="has no worker; `dask worker tcp:"),
+        workers(dask=empty.scheduler_address),
+    ):
+        pass
+
+
+def test_jobs_and_dask_that_make_no_sense_are_refused():
+    for options, message in (
+        ({"jobs": 0}, "jobs must be a whole number of at least 1, got 0"),
+        ({"jobs": 1.5}, "jobs must be a whole number"),
+        ({"jobs": 2, "dask": "tcp://127.0.0.1:8786"}, "give jobs or dask, not both"),
+    ):
+        with pytest.raises(ol.InputError, match=message), workers(**options):
+            pass
+
+
+CLUSTER = """
+import time
+from distributed import LocalCluster
+
+if __name__ == "__main__":
+    options = dict(n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0")
+    with LocalCluster(**options) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        time.sleep(60)
+"""
+
+
+def test_a_cluster_that_is_killed_is_one_clear_error_and_finished_runs_are_kept(tmp_path, capfd):
+    def slow(run):
+        time.sleep(0.02)
+        return sketch(run)
+
+    path = tmp_path / "cluster.py"
+    path.write_text(CLUSTER)
+    with subprocess.Popen([sys.executable, path], stdout=subprocess.PIPE, text=True) as cluster:
+        address = cluster.stdout.readline().strip()
+        lost = pytest.raises(ol.InputError, match="connection to the Dask scheduler was lost; finished runs are kept")
+        with Store(tmp_path) as store, workers(dask=address) as pool, lost:
+            run_all(seeds(50), store, execute=slow, pool=pool, done=lambda run, record: cluster.kill())
+    assert 1 <= len(Store(tmp_path).records) < 50
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_dask_workers_with_another_optimlab_are_refused(cluster, monkeypatch):
+    monkeypatch.setattr(ol, "__version__", "0.0.0")
+    refused = pytest.raises(ol.InputError, match=r"the workers of tcp://.* have optimlab \S+, not 0\.0\.0 as here")
+    with refused, workers(dask=cluster.scheduler_address):
+        pass
+
+
+def test_inside_a_worker_the_runs_are_made_in_it(tmp_path):
+    """Where joblib starts no processes of its own; the calling process must survive it."""
+    import joblib
+
+    def nested():
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Loky-backed parallel loops cannot be nested below threads")
+            with workers(jobs=2) as pool:
+                return run_all(seeds(3), Store(tmp_path), execute=sketch, pool=pool)
+
+    (records, _) = joblib.Parallel(2, backend="threading")([joblib.delayed(nested)(), joblib.delayed(int)()])
+    assert {record["pid"] for record in records} == {os.getpid()}
+
+
+# --- one writer at a time
+
+
+HOLDER = """
+import sys, time
+from optimlab.study import Store
+with Store(sys.argv[1]) as store:
+    store.append({"key": "a", "status": "ok"})
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_writer_is_refused_until_the_first_ends_even_by_a_kill(tmp_path, monkeypatch):
+    monkeypatch.setattr("optimlab.study.store.GRACE", 0.1)
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        before = (tmp_path / "runs.jsonl").read_bytes()
+        reader = Store(tmp_path)
+        assert list(reader.records) == ["a"]
+        for write in (reader.__enter__, lambda: reader.append({"key": "b", "status": "ok"})):
+            with pytest.raises(ol.InputError, match=f"another process is writing to {tmp_path}"):
+                write()
+        assert (tmp_path / "runs.jsonl").read_bytes() == before
+        holder.kill()
+    with reader as store:
+        store.append({"key": "b", "status": "ok"})
+    assert list(Store(tmp_path).records) == ["a", "b"]
+
+
+def test_a_writer_takes_in_what_was_written_since_it_read(tmp_path):
+    early = Store(tmp_path)
+    Store(tmp_path).append({"key": "a", "status": "ok"})
+    with early:
+        assert early.finished("a")
+
+
+def test_a_line_in_the_middle_of_being_written_is_left_to_its_writer(tmp_path):
+    with Store(tmp_path) as writer:
+        writer.append({"key": "a", "status": "ok"})
+        with writer.path.open("ab") as file:
+            file.write(b'{"key": "b", "sta')
+        with pytest.warns(UserWarning, match="cut off"):
+            assert list(Store(tmp_path).records) == ["a"]
+        with writer.path.open("ab") as file:
+            file.write(b'tus": "ok"}\n')
+    assert list(Store(tmp_path).records) == ["a", "b"]
+
+
+def test_the_last_record_of_a_key_counts(tmp_path):
+    with Store(tmp_path) as store:
+        store.append({"key": "a", "status": "error", "error": "bad luck"})
+        store.append({"key": "a", "status": "ok"})
+    assert Store(tmp_path).records == {"a": {"key": "a", "status": "ok"}}
+
+
+# --- the table of all runs
+
+
+@pytest.fixture(scope="module")
+def finished(runs, tmp_path_factory):
+    """Two optimizers and an own rule, some diverged, and one run that failed."""
+    folder = tmp_path_factory.mktemp("finished")
+    with Store(folder) as store:
+        run_all(runs, store, execute=execute)
+        store.append({"key": "failed", "run": runs[0].config(), "status": "error", "error": 'a "bad", bad\nday'})
+    return folder
+
+
+def read_table(path):
+    if path.suffix == ".parquet":
+        return pyarrow_parquet.read_table(path).to_pylist()
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def same(value, cell):
+    """Whether a cell that was read back is the value, and of its type; CSV knows only text, and nothing is empty."""
+    if isinstance(cell, str) and not isinstance(value, str):
+        cell = json.loads(cell or "null")
+    return cell == value and (isinstance(cell, type(value)) or (type(value), type(cell)) == (int, float))
+
+
+def leaf(record, name):
+    """The value of a column: a path into what was run, else into the record."""
+    for value in (record["run"], record):
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None:
+            return value
+    return None
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_table_has_every_run_and_every_number_exactly(kind, finished, tmp_path):
+    made = export(finished, tmp_path / f"runs.{kind}")
+    table, records = read_table(tmp_path / f"runs.{kind}"), list(Store(finished).records.values())
+    assert len(table) == len(made) == len(records) == 13
+    for row, record in zip(table, records, strict=True):
+        for name, cell in row.items():
+            assert same(leaf(record, name), cell), name
+    wanted = {"key", "optimizer", "lr", "seed", "status", "error", "problem.epochs", "problem.hidden", "test_accuracy"}
+    assert wanted <= set(table[0])
+    assert not any(name.startswith("curves") for name in table[0])
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_table_of_curves_has_a_row_for_each_epoch(kind, finished, tmp_path):
+    export(finished, tmp_path / f"curves.{kind}", curves=True)
+    records = Store(finished).records
+    table = read_table(tmp_path / f"curves.{kind}")
+    for key, record in records.items():
+        rows, curves = [row for row in table if row["key"] == key], record.get("curves", {})
+        assert [int(row["epoch"]) for row in rows] == list(range(1, len(curves.get("train_loss", [])) + 1))
+        for k, row in enumerate(rows):
+            assert same(record["run"]["lr"], row["lr"])
+            for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr"):
+                assert same(curves[name][k], row[f"curves.{name}"])
+            for layer, ratio in curves["update_ratio"].items():
+                assert same(ratio[k], row[f"curves.update_ratio.{layer}"])
+
+
+def test_a_table_can_be_made_while_the_study_runs_and_leaves_the_folder_alone(finished, tmp_path):
+    before = {path.name: path.read_bytes() for path in finished.iterdir()}
+    with Store(finished):
+        result = CliRunner().invoke(main, ["export", str(finished), "--to", str(tmp_path / "runs.csv")])
+    assert result.output == f"Written: {tmp_path / 'runs.csv'} (13 rows)\n"
+    assert {path.name: path.read_bytes() for path in finished.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("folder", "to", "message"),
+    [
+        ("", "runs.xlsx", "unknown kind of table '.xlsx'. Known: .csv, .parquet"),
+        ("", "runs", "unknown kind of table ''. Known: .csv, .parquet"),
+        ("nowhere", "runs.csv", "cannot read"),
+        ("empty", "runs.csv", "no run is finished there yet"),
+        ("", "nowhere/runs.csv", "cannot write"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_clear_line(folder, to, message, finished, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "runs.jsonl").touch()
+    result = CliRunner().invoke(
+        main, ["export", str(tmp_path / folder if folder else finished), "--to", str(tmp_path / to)]
+    )
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    assert message in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_without_pyarrow_the_extra_is_named_and_no_file_is_left(finished, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ol.InputError, match=r"Parquet needs the package pyarrow: pip install 'optimlab\[parquet\]'"):
+        export(finished, tmp_path / "runs.parquet")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,212 @@
+"""The compiled engine equals NumPy bit for bit, keeps what it compiled, and can be missing."""
+
+from __future__ import annotations
+
+import pickle
+import platform
+import re
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from conftest import assert_same_bits, require
+from test_kernels import DTYPES, RULES, T, assert_same_arrays, assert_same_as_numpy, called, host_scalars, specimens
+
+import optimlab as ol
+from optimlab import backends, kernels
+from optimlab.backends import numba as engine
+
+numba = require("numba")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+    """A cache folder that nobody has written to before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("platformdirs.user_cache_path", lambda name, folder=tmp_path_factory.mktemp("cache"): folder)
+        engine._compiled.cache_clear()
+        engine._loop.cache_clear()
+        yield
+        engine._compiled.cache_clear()
+        engine._loop.cache_clear()
+
+
+def kept_in(folder, monkeypatch):
+    """Loops are kept in that folder from now on, and those of this process are forgotten."""
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: folder)
+    monkeypatch.setattr(engine, "_compiled", engine.cache(engine._compiled.__wrapped__))
+
+
+# ---- rules ----
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", RULES)
+def test_the_loop_equals_the_rule_and_is_vectorised(name, dtype):
+    rule, graph = RULES[name], kernels.trace(RULES[name])
+    for n in (0, 1, 4099):
+        arrays = specimens(rule, dtype, n, seed=n)
+        expected = called(rule, arrays)
+        step = engine.NumbaStep(graph, [arrays])
+        with np.errstate(all="ignore"):
+            step(host_scalars(rule))
+        assert_same_as_numpy(rule, arrays, expected, f"{n} elements")
+    assembly = "".join(engine.compiled(graph, dtype).inspect_asm().values())
+    assert not re.search(r"\b(vfn?m(add|sub)|fn?m(add|sub|l[as]))", assembly), "rounds once where NumPy rounds twice"
+    if "sqrt" in {node.op for node in graph.nodes} and platform.machine() in ("x86_64", "AMD64"):
+        assert re.search(r"\bv?sqrtp[sd]\b", assembly), "the loop is not vectorised"
+
+
+@pytest.mark.parametrize("rule", [RULES["textbook.adam"], RULES["keras.nadam"], RULES["made_up.every_comparison"]])
+def test_stretches_at_any_place_and_factors_that_become_one(rule):
+    arrays = specimens(rule, "float32", 500)
+    expected = {name: a.copy() for name, a in arrays.items()}
+    stretches = [slice(3, 4), slice(11, 110), slice(110, 301), slice(477, 500)]
+    parts = [[{name: a[part] for name, a in given.items()} for part in stretches] for given in (arrays, expected)]
+    compiled = engine.NumbaStep(kernels.trace(rule), parts[0])
+    plain = backends.get("numpy").bind(kernels.trace(rule), parts[1])
+    with np.errstate(all="ignore"):
+        for t in (T, 400, 10**6):  # Adam's corrections become 1 one after the other
+            compiled(host_scalars(rule, t))
+            plain(host_scalars(rule, t))
+            assert_same_arrays(arrays, expected, f"step {t}")
+
+
+def test_a_rule_of_any_name_is_compiled():
+    step = engine.NumbaStep(kernels.trace(lambda w, g, *, lr=0.5: w - lr * g), [{"w": np.ones(3), "g": np.ones(3)}])
+    step((0.5,))
+
+
+# ---- networks ----
+
+
+def trained(backend, dtype="float32", epochs=3, batch_size=48, **options):
+    data = ol.datasets.load("digits")
+    data = ol.Dataset(data.x_train[:500], data.y_train[:500], data.x_val, data.y_val)
+    net = ol.MLP(**{"sizes": [64, 50, 30, 10], "seed": 3, "dtype": dtype, "backend": backend, **options})
+    history = ol.fit(net, ol.AdamW(net.parameters, lr=0.01), data, epochs=epochs, batch_size=batch_size)
+    return net, history
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"activation": "gelu"}, {"batch_norm": True, "dropout": 0.3}, {"activation": "leaky_relu", "use_bias": False}],
+    ids=str,
+)
+def test_training_gives_the_same_bits_as_numpy(options, dtype):
+    ours, history = trained("numba", dtype, **options)
+    theirs, reference = trained("numpy", dtype, **options)
+    assert_same_bits(ours.parameters.data, theirs.parameters.data)
+    for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"):
+        assert getattr(history, name) == getattr(reference, name)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_relu_and_the_loss_equal_their_formulas_on_every_kind_of_number(dtype):
+    x, dy = specimens(RULES["textbook.sgd"], dtype, 3000).values()
+    x, dy = x.reshape(300, 10), dy.reshape(300, 10)
+    labels = np.random.default_rng(0).integers(0, 10, 300)
+    loss = ol.losses.LOSSES["softmax_cross_entropy"]
+    found = []
+    for name in ("numpy", "numba"):
+        backend = backends.get(name)
+        layer = ol.layers.Activate(10, "relu")
+        layer.build("a", dtype, backend, np.random.SeedSequence(0))
+        with backend.quiet():
+            gradient = np.asfortranarray(x)  # a layer of one's own may lay its arrays out in any way
+            value, _ = loss(backend, np.clip(gradient, -1e4, 1e4), labels, gradient)
+            found.append([layer.forward(x, True).copy(), layer.backward(dy).copy(), gradient, np.array(value)])
+    for ours, theirs in zip(*found, strict=True):
+        assert_same_bits(ours, theirs)
+
+
+def test_a_loss_and_an_activation_of_ones_own_are_not_replaced():
+    def softmax_cross_entropy(backend, outputs, targets, out):
+        out[...] = 0
+        return 7.0, out
+
+    loss = ol.losses.Loss("softmax_cross_entropy", softmax_cross_entropy, lambda b, y, shape: y, classifies=False)
+    assert loss(backends.get("numba"), np.ones((2, 2)), None, np.ones((2, 2)))[0] == 7.0
+
+    class ReLU(ol.activations.Activation):
+        pass
+
+    assert ol.layers.Activate(3, ReLU()).known == ""
+
+
+def test_the_name_auto_chooses_by_size(monkeypatch):
+    small, large = ol.MLP([64, 10]), ol.MLP([784, 200, 10])
+    assert (small.backend.name, large.backend.name) == ("numpy", "numba")
+    assert large.recipe["backend"] == "auto"
+    assert ol.MLP([784, 200, 10], backend="numpy").backend.name == "numpy"
+    monkeypatch.setattr(engine, "installed", lambda: False)
+    assert ol.MLP([784, 200, 10]).backend.name == "numpy"
+    assert backends.names() == ["numpy"]
+    with pytest.raises(ol.InputError, match=r"the backend 'numba' needs Numba: pip install optimlab\[fast\]"):
+        ol.MLP([64, 10], backend="numba")
+    assert pickle.loads(pickle.dumps(large)).backend.name == "numpy"
+
+
+def test_numba_is_imported_when_a_large_network_takes_its_first_step():
+    code = (
+        "import sys, numpy as np, optimlab as ol; net = ol.MLP([784, 200, 10]); opt = ol.SGD(net.parameters);"
+        "small = ol.MLP([4, 2]); ol.SGD(small.parameters).step();"
+        "before = 'numba' in sys.modules; opt.step(); print(before, 'numba' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "True"]
+    assert result.stderr == ""  # not a terminal
+
+
+# ---- the cache ----
+
+SGD = kernels.trace(RULES["textbook.sgd"])
+
+
+def test_a_loop_is_compiled_once_and_read_the_next_time(tmp_path, monkeypatch):
+    seen = []
+    for _ in range(2):
+        kept_in(tmp_path, monkeypatch)
+        engine.compiled(SGD, "float64")
+        seen.append(engine.compilations[-1])
+    assert [(c.rule, c.dtype, c.cached) for c in seen] == [("sgd", "float64", False), ("sgd", "float64", True)]
+    assert seen[1].seconds < min(0.2, seen[0].seconds)
+
+
+@pytest.mark.parametrize("damage", ["*.nbi", "*.nbc"])
+def test_a_damaged_cache_is_made_anew(damage, tmp_path, monkeypatch):
+    for content in (None, b"", b"damaged"):
+        kept_in(tmp_path, monkeypatch)
+        engine.compiled(SGD, "float32")
+        files = list(tmp_path.rglob(damage))
+        for file in files if content is not None else ():
+            file.write_bytes(content)
+            kept_in(tmp_path, monkeypatch)
+            w = np.ones(3, "float32")
+            engine.compiled(SGD, "float32")(w, w.copy(), np.array([0.5], "float32"))
+            assert w.tolist() == [0.5, 0.5, 0.5]
+
+
+def test_a_source_file_that_was_changed_is_written_anew(tmp_path, monkeypatch):
+    kept_in(tmp_path, monkeypatch)
+    engine.compiled(SGD, "float32")
+    (path,) = tmp_path.rglob("*.py")
+    path.write_text("raise SystemExit")
+    kept_in(tmp_path, monkeypatch)
+    engine.compiled(SGD, "float32")
+    assert path.read_text() == kernels.numba_source(SGD, "float32")
+
+
+def test_a_folder_that_cannot_be_written_to_costs_one_warning(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    kept_in(tmp_path / "file", monkeypatch)
+    monkeypatch.setattr(engine, "_warn_once", engine.cache(engine._warn_once.__wrapped__))
+    with pytest.warns(RuntimeWarning, match="compiled loops cannot be kept in"):
+        engine.compiled(SGD, "float32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        engine.compiled(SGD, "float64")
+    assert not engine.compilations[-1].cached
