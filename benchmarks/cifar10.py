@@ -78,7 +78,10 @@ def summarise(r: Row, records: Records) -> dict[str, Any]:
         best = [run["val_accuracy"] for run in runs]
         made[engine] = {
             "val_accuracy": {**common.interval(best)._asdict(), "runs": best},
-            "one_more_run": common.spread(best)._asdict(),
+            "one_more_run": {
+                "val_accuracy": common.spread(best)._asdict(),
+                "train_loss": common.spread([run["curves"]["train_loss"][-1] for run in runs])._asdict(),
+            },
             "best_epoch": [run["best_epoch"] for run in runs],
             **{
                 f"final_{name}": common.interval([run["curves"][name][-1] for run in runs])._asdict()
@@ -103,24 +106,35 @@ def cells(found: dict[str, Any]) -> list[str]:
 
 def verdicts(found: dict[str, Any], epochs: int) -> list[str]:
     """How far the row is from PyTorch's and the document's, in words; from the latter only after as many epochs."""
-    made = []
     ours, theirs, document = found.get("optimlab"), found.get("PyTorch"), found["document"]
     if not ours:
         return [f"{found['name']}: a run diverged."]
-    mean = ours["val_accuracy"]["mean"]
+    mean, loss = ours["val_accuracy"]["mean"], ours["final_train_loss"]["mean"]
+    made = []
     if theirs:
         difference = 100 * (mean - theirs["val_accuracy"]["mean"])
         word = "within" if abs(difference) <= 1 else "NOT within"
-        made.append(f"{found['name']}: {difference:+.2f} points against PyTorch, {word} one point.")
-    if document and epochs == 10 * len(document["train_loss"]):
-        low, high = ours["one_more_run"]["low"], ours["one_more_run"]["high"]
-        inside = low <= document["best"] <= high
         made.append(
-            f"{found['name']}: the document's {100 * document['best']:.2f}% is {100 * (document['best'] - mean):+.2f} "
-            f"points from our mean, {'inside' if inside else 'OUTSIDE'} the 95% interval for one more run, "
-            f"{100 * low:.1f} to {100 * high:.1f}%."
+            f"{found['name']}: {difference:+.2f} points against PyTorch, {word} one point; training loss "
+            f"{loss - theirs['final_train_loss']['mean']:+.3f}."
+        )
+    if document and epochs == 10 * len(document["train_loss"]):
+        of_one = ours["one_more_run"]
+        accuracy, last = document["best"], document["train_loss"][-1]
+        made.append(
+            f"{found['name']}: the document's {100 * accuracy:.2f}% is {100 * (accuracy - mean):+.2f} points from our "
+            f"mean, {place(accuracy, of_one['val_accuracy'], 100, 1)}; its training loss {last:.3f} is "
+            f"{last - loss:+.3f} from ours, {place(last, of_one['train_loss'], 1, 3)}."
         )
     return made
+
+
+def place(value: float, of: dict[str, float], scale: float, digits: int) -> str:
+    """Whether the value may be one more run of ours."""
+    word = "inside" if of["low"] <= value <= of["high"] else "OUTSIDE"
+    return (
+        f"{word} the 95% interval for one more run ({scale * of['low']:.{digits}f} to {scale * of['high']:.{digits}f})"
+    )
 
 
 def draw(settings: Settings, title: str, rows: Sequence[Row], records: Records) -> Figure:
