@@ -58,7 +58,7 @@ def report(
     common.show(
         f"{title}: {settings.epochs} epochs, {len(settings.seeds)} seeds",
         columns,
-        [cells(f) for f in found],
+        [cells(f, len(settings.seeds)) for f in found],
         "mean ±95% interval of the mean (Student's t); the document's are single runs",
     )
     sentences = [*(s for f in found for s in verdicts(f, settings.epochs)), *notes, *WHY]
@@ -92,12 +92,13 @@ def summarise(r: Row, records: Records) -> dict[str, Any]:
     return made
 
 
-def cells(found: dict[str, Any]) -> list[str]:
+def cells(found: dict[str, Any], seeds: int) -> list[str]:
     document = found["document"]
     losses, bests = [], []
     for engine in ENGINES:
         of = found.get(engine)
-        bests.append(common.percent(of["val_accuracy"]) if of else "-")
+        best = of and common.percent(of["val_accuracy"]) + common.of_fewer(of["val_accuracy"], seeds)
+        bests.append(best or "-")
         losses.append(common.plus_minus(of["final_train_loss"]) if of else "-")
     bests.append(f"{100 * document['best']:.2f}" if document else "-")
     losses.append(f"{document['train_loss'][-1]:.3f}" if document else "-")
@@ -108,7 +109,7 @@ def verdicts(found: dict[str, Any], epochs: int) -> list[str]:
     """How far the row is from PyTorch's and the document's, in words; from the latter only after as many epochs."""
     ours, theirs, document = found.get("optimlab"), found.get("PyTorch"), found["document"]
     if not ours:
-        return [f"{found['name']}: a run diverged."]
+        return [f"{found['name']}: runs are not finished, or one diverged."]
     mean, loss = ours["val_accuracy"]["mean"], ours["final_train_loss"]["mean"]
     made = []
     if theirs:

@@ -15,7 +15,8 @@ import json
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -135,6 +136,15 @@ class Runs:
         return self.store.records[key]
 
 
+@contextmanager
+def until_interrupted() -> Iterator[None]:
+    """Ctrl-C ends the block, not the program: what is finished can be reported, and the same command goes on later."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("interrupted: this is what was finished; the same command goes on", err=True)
+
+
 def run_key(config: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -214,6 +224,12 @@ def plus_minus(found: Interval | dict[str, float], scale: float = 1, digits: int
     """The mean with half of its interval, such as ``0.721 ±0.034``."""
     made = found if isinstance(found, Interval) else Interval(found["mean"], found["low"], found["high"])
     return f"{scale * made.mean:.{digits}f} ±{scale * made.half:.{digits}f}"
+
+
+def of_fewer(found: dict[str, Any], seeds: int) -> str:
+    """`` (2 seeds)`` after a figure that has fewer runs than the others."""
+    made = len(found["runs"])
+    return "" if made == seeds else f" ({made} seeds)"
 
 
 def percent(found: Interval | dict[str, float]) -> str:

@@ -25,8 +25,7 @@ def cifar10(result: dict[str, Any]) -> list[str]:
     for row in result["rows"]:
         ours, theirs, document = row.get("optimlab"), row.get("PyTorch"), row["document"]
         rows.append(
-            (row["name"], common.percent(ours["val_accuracy"]) if ours else "diverged",
-             common.percent(theirs["val_accuracy"]) if theirs else "–",
+            (row["name"], percent(ours, len(result["seeds"])), percent(theirs, len(result["seeds"])),
              f"{100 * document['best']:.2f}" if document else "–",
              common.plus_minus(ours["final_train_loss"]) if ours else "–",
              common.plus_minus(theirs["final_train_loss"]) if theirs else "–",
@@ -35,6 +34,11 @@ def cifar10(result: dict[str, Any]) -> list[str]:
     head = ("", "best validation accuracy %: optimlab", "PyTorch", "document", "training loss at the end: optimlab",
             "PyTorch", "document")  # fmt: skip
     return table(head, rows)
+
+
+def percent(engine: dict[str, Any] | None, seeds: int) -> str:
+    of = engine and engine["val_accuracy"]
+    return common.percent(of) + common.of_fewer(of, seeds) if of else "–"
 
 
 def plateau(result: dict[str, Any]) -> list[str]:

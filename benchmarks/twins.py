@@ -168,20 +168,24 @@ Records = dict[tuple[str, str], list[dict[str, Any]]]
 
 
 def measure(settings: Settings, rows: Sequence[Row], data: Callable[[Row], ol.Dataset]) -> Records:
-    """Every row with every seed, in optimlab and, if asked for, in PyTorch; PyTorch's kept runs are shown anyway."""
+    """Every row with every seed, in optimlab and, if asked for, in PyTorch; kept runs of PyTorch are there anyway.
+
+    Ctrl-C ends the measuring; what is finished by then is reported, rows of fewer than two seeds left out.
+    """
     runs = common.Runs(settings)
     records: Records = {}
-    for engine in ENGINES:
-        for r in rows:
-            given = data(r)
-            of_data = common.about(given)["digest"]
-            for seed in (r.first_seed + s for s in settings.seeds):
-                config = {**r.config(), "engine": engine, "epochs": settings.epochs, "seed": seed, "data": of_data}
-                if engine == "PyTorch" and not settings.torch and not runs.has(**config):
-                    break
-                run = ENGINES[engine]
-                made = runs.get(
-                    lambda run=run, r=r, given=given, seed=seed: run(r, given, seed, settings.epochs), **config
-                )
-                records.setdefault((r.name, engine), []).append(made)
-    return {key: made for key, made in records.items() if len(made) == len(settings.seeds)}
+
+    def make(engine: str, r: Row, seed: int) -> None:
+        given = data(r)
+        config = {**r.config(), "engine": engine, "epochs": settings.epochs, "seed": seed}
+        config["data"] = common.about(given)["digest"]
+        if engine == "optimlab" or settings.torch or runs.has(**config):
+            made = runs.get(lambda: ENGINES[engine](r, given, seed, settings.epochs), **config)
+            records.setdefault((r.name, engine), []).append(made)
+
+    with common.until_interrupted():
+        for engine in ENGINES:
+            for r in rows:
+                for seed in settings.seeds:
+                    make(engine, r, r.first_seed + seed)
+    return {key: made for key, made in records.items() if len(made) > 1}

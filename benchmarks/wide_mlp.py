@@ -99,28 +99,28 @@ def stopped_run(of: Document, data: ol.Dataset, seed: int, plateau: bool, limit:
 
 
 def settings_rows(settings: Settings, of: Document, data: ol.Dataset) -> list[dict[str, Any]]:
-    """The settings that the document found, with every seed."""
+    """The settings that the document found, with every seed. Ctrl-C leaves out what is not finished."""
     runs = common.Runs(settings)
-    marked = common.about(data)["digest"]
     limit, again = (settings.epochs, 1) if settings.quick else (LIMIT, of.again_epochs)
-    found = []
     fixed = Row(f"Adam {of.lr:g}, {settings.epochs} epochs", "adam", of.lr, SIZES, of.batch, convention="keras")
     records = twins.measure(settings, [fixed], lambda row: data)
-    for (name, engine), made in records.items():
-        found.append(summarise(name, engine, made, None))
+    found = [summarise(name, engine, made, None) for (name, engine), made in records.items()]
+    about = {"lr": of.lr, "batch": of.batch, "limit": limit, "again": again, "again_lr": of.again_lr}
+    about |= {"data_name": of.data, "data": common.about(data)["digest"]}
     for name, plateau, printed in (
         (f"Adam {of.lr:g}, early stopping", False, of.plain),
         (f"plateau x{of.factor:g}, patience {of.patience}, early stopping", True, of.plateau),
     ):
-        made = [
-            runs.get(
-                lambda seed=seed, plateau=plateau: stopped_run(of, data, seed, plateau, limit, again),
-                **{"row": name, "data_name": of.data, "lr": of.lr, "batch": of.batch, "limit": limit, "again": again},
-                **{"again_lr": of.again_lr, "seed": seed, "data": marked},
-            )
-            for seed in settings.seeds
-        ]
-        found.append(summarise(name, "optimlab", made, printed))
+        made: list[dict[str, Any]] = []
+        with common.until_interrupted():
+            for seed in settings.seeds:
+
+                def run(seed: int = seed, plateau: bool = plateau) -> dict[str, Any]:
+                    return stopped_run(of, data, seed, plateau, limit, again)
+
+                made.append(runs.get(run, row=name, seed=seed, **about))
+        if len(made) > 1:
+            found.append(summarise(name, "optimlab", made, printed))
     return found
 
 

@@ -157,3 +157,26 @@ def test_the_page_shows_what_was_run_and_names_what_was_not(script, images, tmp_
     assert f"| cyclic | {100 * measured['mean']:.2f} ±" in page
     assert "| – | 42.67 |" in page
     assert "Not run here: `python benchmarks/fashion_tuning.py`" in page
+
+
+def test_ctrl_c_reports_what_is_finished_and_the_same_command_goes_on(script, images, tmp_path, monkeypatch):
+    twins, main = script("twins"), script("cifar10_schedules").main
+    arguments = ["--quick", "--data", images(3072), "--out", str(tmp_path)]
+    train, made = twins.ENGINES["optimlab"], []
+
+    def interrupted(*given):
+        made.append(given)
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        return train(*given)
+
+    monkeypatch.setitem(twins.ENGINES, "optimlab", interrupted)
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "interrupted" in result.stderr
+    rows = json.loads((tmp_path / "cifar10_schedules.json").read_text())["rows"]
+    assert [row["name"] for row in rows if "optimlab" in row] == ["step"]
+    assert CliRunner().invoke(main, arguments, catch_exceptions=False).exit_code == 0
+    assert len(made) == 3 + 4
+    rows = json.loads((tmp_path / "cifar10_schedules.json").read_text())["rows"]
+    assert all("optimlab" in row for row in rows)
