@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import common
 from common import Settings
-from speed import TORCH_OPTIMIZERS
+from timing.rule_steps import TORCH
 
 import optimlab as ol
 
@@ -116,7 +116,7 @@ def torch_run(row: Row, data: ol.Dataset, seed: int, epochs: int) -> dict[str, A
         layers += [linear, *([torch.nn.BatchNorm1d(outputs)] if row.batch_norm else []), torch.nn.ReLU()]
     # the last Dense layer has neither batch norm nor activation
     network = torch.nn.Sequential(*layers[: -2 if row.batch_norm else -1])
-    name, settings = TORCH_OPTIMIZERS[row.rule]
+    name, settings = TORCH[row.rule]
     optimizer = getattr(torch.optim, name)(network.parameters(), lr=row.lr, **settings)
     schedule = row.torch_schedule(torch, optimizer) if row.torch_schedule else None
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min", **row.plateau) if row.plateau else None

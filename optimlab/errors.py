@@ -89,3 +89,13 @@ def count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
         raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
     return int(value)
+
+
+def one_line(error: object) -> str:
+    """What an error of a library says, on one line and not too long for a message of ours.
+
+    >>> one_line(ValueError("bad   magic"))
+    'bad magic'
+    """
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:197]}..."

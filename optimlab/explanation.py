@@ -20,6 +20,7 @@ from .kernels import (
     c_source,
     cuda_source,
     equations,
+    javascript_source,
     latex,
     mentions,
     numba_source,
@@ -30,7 +31,7 @@ from .kernels import (
 )
 from .optimizers import check_hyperparameter
 
-SOURCES = ("python", "numpy", "numba", "c", "cuda")
+SOURCES = ("python", "numpy", "numba", "c", "cuda", "javascript")
 
 PARTED = 1e-9
 """Two conventions have parted at a step whose moves differ by more than this, relatively."""
@@ -196,7 +197,9 @@ def explain(
 def source(
     rule: str | rules.Rule, kind: str = "python", *, convention: str = "textbook", dtype: str = "float32"
 ) -> str:
-    """A rule as ``"python"``, or as an engine runs it: ``"numpy"``, ``"numba"``, ``"c"``, ``"cuda"``.
+    """A rule as ``"python"``, or as an engine runs it: ``"numpy"``, ``"numba"``, ``"c"``, ``"cuda"``, ``"javascript"``.
+
+    ``dtype`` is that of the compiled kernels; JavaScript has float64 alone.
 
     >>> print(source("sgd", "numpy"))
     def step(w, g, _h0, _r0):
@@ -211,6 +214,8 @@ def source(
     graph = trace(function)
     if kind == "numpy":
         return numpy_source(graph).text
+    if kind == "javascript":
+        return javascript_source(graph)
     return {"numba": numba_source, "c": c_source, "cuda": cuda_source}[kind](graph, dtype)
 
 

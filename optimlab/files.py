@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .errors import InputError
 
@@ -17,16 +20,31 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     ------
     InputError: it cannot be written; a file of that name is left as it was, and no other is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with whole_or_absent(path) as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+
+
+@contextmanager
+def whole_or_absent(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, under a temporary name: renamed if the block ends well, else removed.
+
+    Raises
+    ------
+    OSError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except BaseException:
         temporary.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
+        raise
     flush_folder(path.parent)
 
 

@@ -76,7 +76,7 @@ class Loss(NamedTuple):
     """Whether targets are class labels, so that accuracy means something."""
 
     def __call__(self, backend: Backend, outputs: Array, targets: Array, out: Array) -> tuple[float, Array]:
-        fused = backend.fused.get(self.name) if LOSSES.get(self.name) is self else None
+        fused = backend.fused.get(self.name) if outputs.ndim == 2 and LOSSES.get(self.name) is self else None
         return (fused or self.function)(backend, outputs, targets, out)
 
 

@@ -120,7 +120,7 @@ class Optimizer:
             run(slots)
 
     def _values(self, hyperparameters: dict[str, Hyperparameter]) -> dict[str, float]:
-        return {name: self._value(name, value) for name, value in hyperparameters.items()}
+        return {name: self._value(name, value) if callable(value) else value for name, value in hyperparameters.items()}
 
     def _value(self, name: str, value: Hyperparameter) -> float:
         if not callable(value):

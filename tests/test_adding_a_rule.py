@@ -81,6 +81,7 @@ def test_it_can_be_compared(added, tmp_path):
         tuning_seeds=(0,),
         confirmation_seeds=(1, 2),
         extensions=0,
+        defaults=False,
     )
     with warnings.catch_warnings(action="ignore"):  # its best rate may lie at the edge of so small a grid
         rows = compare(study, tmp_path).rows

@@ -13,6 +13,7 @@ PACKAGE = Path(ol.__file__).parent
 ORDER = [
     "errors",
     "files",
+    "progress",
     "rules",
     "schedules",
     "initializers",
@@ -34,7 +35,6 @@ ORDER = [
     "rule_check",
     "datasets",
     "normalization",
-    "progress",
     "training",
     "replicas",
     "study",

@@ -40,7 +40,7 @@ def test_the_exponential_average_is_that_of_pytorch():
     average = AverageWeights(net, decay=0.9)
     for weights in walk(net, average):
         with torch.no_grad():
-            theirs.weight.copy_(torch.from_numpy(weights.reshape(2, 3)))
+            theirs.weight.copy_(torch.from_numpy(weights.reshape(3, 2).T))
         reference.update_parameters(theirs)
     with average.applied():
         ours = net.parameters["dense1.W"].data.T.copy()

@@ -54,3 +54,78 @@ def test_an_unknown_name_names_the_nearest():
 def test_splits_that_do_not_fit_are_refused(splits, message):
     with pytest.raises(ol.InputError, match=message):
         ol.Dataset(**splits)
+
+
+def test_the_last_training_rows_validate():
+    data = ol.Dataset(x_train=np.arange(20.0).reshape(10, 2), y_train=np.arange(10))
+    split = data.with_validation(3)
+    assert (split.y_train.tolist(), split.y_val.tolist()) == (list(range(7)), [7, 8, 9])
+    split = data.with_validation(3, train_rows=2)
+    assert (split.x_train.tolist(), split.y_val.tolist()) == ([[0, 1], [2, 3]], [7, 8, 9])
+    assert data.with_validation(9).y_train.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((10,), "the 10 training rows are too few for 10 validation rows"),
+        ((3, 8), "too few for 3 validation and 8 training rows"),
+        ((0,), "rows must be a whole number of at least 1, got 0"),
+        ((3, 0), "train_rows must be a whole number of at least 1, got 0"),
+        ((2.5,), "rows must be a whole number"),
+    ],
+)
+def test_a_validation_split_that_cannot_be_is_refused(arguments, message):
+    data = ol.Dataset(x_train=np.zeros((10, 2)), y_train=np.arange(10))
+    with pytest.raises(ol.InputError, match=message):
+        data.with_validation(*arguments)
+
+
+def test_a_second_validation_split_is_refused(digits):
+    with pytest.raises(ol.InputError, match="there is a validation split already, of 360 rows"):
+        digits.with_validation(10)
+
+
+def small(**changes):
+    """Two classes in three splits."""
+    x, y = np.arange(12.0).reshape(6, 2), np.array([0, 1, 0, 1, 0, 1])
+    parts = dict(x_train=x, y_train=y, x_val=x[:2], y_val=y[:2], x_test=x[:3], y_test=y[:3], classes=("a", "b"))
+    return ol.Dataset(**parts | changes)
+
+
+def test_data_fit_for_a_study_pass(digits):
+    ol.datasets.check_for_study(digits)
+    ol.datasets.check_for_study(small())
+    # a feature may be constant, as the corners of images are
+    ol.datasets.check_for_study(small(x_train=np.array([[0.0, k] for k in range(6)])))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(x_val=None, y_val=None), "needs a validation split to choose by"),
+        (dict(x_test=None, y_test=None), "needs a test split to measure"),
+        (dict(classes=()), "the classes have no names"),
+        (dict(y_train=np.ones(6, int)), "y_train holds only class 1: nothing to tell apart"),
+        (dict(x_train=np.tile([1.0, 2.0], (6, 1))), "x_train holds the same values in every row"),
+        (dict(x_val=np.array([[1.0, np.nan], [0, 0]])), "x_val holds NaN or infinite values"),
+        (dict(x_test=np.full((3, 2), -np.inf)), "x_test holds NaN or infinite values"),
+        (dict(x_test=np.zeros((3, 5))), "x_test has 5 features, x_train 2"),
+        (dict(x_train=np.arange(6.0)), r"x_train must be real numbers of shape \(rows, features\), got float64"),
+        (dict(x_train=np.full((6, 2), "a")), "x_train must be real numbers"),
+        (dict(y_val=np.array([0.0, 1.0])), "y_val must be one integer a row, got float64"),
+        (dict(y_train=np.zeros((6, 1), int)), "y_train must be one integer a row"),
+        (dict(y_test=np.array([0, 1, 2])), "y_test holds labels from 0 to 2, where 0 to 1 are accepted"),
+        (dict(y_test=np.array([0, 1, -1])), "y_test holds labels from -1 to 1"),
+        (dict(x_test=np.zeros((0, 2)), y_test=np.zeros(0, int)), "x_test must be real numbers"),
+    ],
+)
+def test_data_unfit_for_a_study_are_refused_with_the_reason(changes, message):
+    with pytest.raises(ol.InputError, match=message):
+        ol.datasets.check_for_study(small(**changes))
+
+
+@pytest.mark.parametrize("name", ["digit", "", "mine.npy", None, 3, ["digits"]])
+def test_what_is_no_name_is_refused(name):
+    with pytest.raises(ol.InputError, match=r"unknown data set .* Known: digits, mnist, fashion_mnist, cifar10"):
+        ol.datasets.load(name)

@@ -138,11 +138,12 @@ def test_blas_has_one_thread_wherever_it_had_two_before(tmp_path, two_processes,
         threadpool_limits(2)
 
     with distributed.Client(cluster, set_as_default=False) as client, workers(dask=client) as on_dask:
-        client.run(two_threads)
+        for worker in client.nthreads():
+            client.submit(two_threads, workers=[worker], pure=False).result()
         for name, pool in (("here", execution.here), ("processes", two_processes), ("dask", on_dask)):
             with threadpool_limits(2):
                 records = run_all(seeds(3), Store(tmp_path / name), execute=blas_threads, pool=pool)
-            assert all(record["threads"] and set(record["threads"]) == {1} for record in records)
+            assert [set(record["threads"]) for record in records] == [{1}] * 3, name
 
 
 # --- failures
@@ -267,10 +268,12 @@ def test_the_crash_of_joblib_1788_costs_nothing(tmp_path, two_processes, monkeyp
     assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 20
 
 
-def alive(pid):
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+def gone(group):
+    """Whether no process of the group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
     return False
 
 
@@ -301,7 +304,8 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_workers_end_when_the_study_is_interrupted_or_killed(number, tmp_path):
-    """Ctrl-C goes to the whole group of processes, as a terminal sends it; SIGKILL to the study alone."""
+    """Ctrl-C goes to the whole group of processes, as a terminal sends it; SIGKILL to the study alone, early, so that
+    some workers have had no run yet."""
     path = tmp_path / "runs.jsonl"
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(tmp_path)],
@@ -310,8 +314,7 @@ def test_workers_end_when_the_study_is_interrupted_or_killed(number, tmp_path):
         text=True,
         start_new_session=True,
     ) as process:
-        wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") >= 6)
-        pids = {json.loads(line)["pid"] for line in path.read_text().splitlines()}
+        wait_until(lambda: path.exists() and path.read_bytes().count(b"\n"))
         if number == signal.SIGINT:
             os.killpg(process.pid, number)
             output, error = process.communicate(timeout=20)
@@ -319,9 +322,9 @@ def test_workers_end_when_the_study_is_interrupted_or_killed(number, tmp_path):
         else:
             process.kill()
             process.wait()
-        wait_until(lambda: not any(map(alive, pids)), 10)
+        wait_until(lambda: gone(process.pid))
     with Store(tmp_path) as store:
-        assert 6 <= len(store.records) < 500
+        assert 1 <= len(store.records) < 500
 
 
 # --- what cannot be used
@@ -456,6 +459,23 @@ def test_a_line_in_the_middle_of_being_written_is_left_to_its_writer(tmp_path):
         with writer.path.open("ab") as file:
             file.write(b'tus": "ok"}\n')
     assert list(Store(tmp_path).records) == ["a", "b"]
+
+
+def test_a_line_that_did_not_fit_is_taken_back(tmp_path):
+    """The system lets ten bytes of it through, as a disk does that fills up."""
+    resource = require("resource")
+    with Store(tmp_path) as store:
+        store.append({"key": "a", "status": "ok"})
+        whole, limits = store.path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, limits[1]))
+        try:
+            with pytest.raises(ol.InputError, match=r"cannot write .*: File too large"):
+                store.append({"key": "b", "status": "ok"})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert store.path.read_bytes() == whole
+        store.append({"key": "c", "status": "ok"})
+    assert list(Store(tmp_path).records) == ["a", "c"]
 
 
 def test_the_last_record_of_a_key_counts(tmp_path):

@@ -193,6 +193,7 @@ def test_the_sources():
     assert source("adam").startswith("def adam(w, g, m, s, *, t, ")
     assert "__global__ void adam_step" in source("adam", "cuda", convention="torch")
     assert "double" in source("adam", "c", dtype="float64")
+    assert source("nadam", "javascript").startswith("function nadam_scalars({t, lr, beta1, beta2, eps})")
     assert "for _i in range(len(w_)):" in source("adam", "numba")
 
 

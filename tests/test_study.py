@@ -113,7 +113,7 @@ def test_the_whole_protocol_on_a_tiny_study(tmp_path):
 def test_finished_runs_are_never_run_again(tmp_path, monkeypatch):
     first = compare(TINY, tmp_path)
     content = (tmp_path / "runs.jsonl").read_bytes()
-    monkeypatch.setattr(compare_module, "execute", lambda run: pytest.fail("ran again"))
+    plant(monkeypatch, lambda run: pytest.fail("ran again"))
     again = compare(TINY, tmp_path)
     times = ("microseconds_per_step", "seconds_to_target")
     assert [{**r, **dict.fromkeys(times)} for r in again.rows] == [{**r, **dict.fromkeys(times)} for r in first.rows]
@@ -128,7 +128,7 @@ def test_the_order_of_the_optimizers_does_not_matter(tmp_path):
 
 
 def test_a_run_that_failed_is_tried_again(tmp_path, monkeypatch):
-    real, failures = compare_module.execute, []
+    real, failures = execute, []
 
     def flaky(run):
         if not failures:
@@ -136,12 +136,17 @@ def test_a_run_that_failed_is_tried_again(tmp_path, monkeypatch):
             return {"key": run.key, "run": run.config(), "status": "error", "error": "OSError: bad luck"}
         return real(run)
 
-    monkeypatch.setattr(compare_module, "execute", flaky)
+    plant(monkeypatch, flaky)
     first = compare(TINY, tmp_path)
     assert first.rows[0]["errors"] == ["OSError: bad luck"]
     second = compare(TINY, tmp_path)
     assert second.rows[0]["errors"] == []
     assert Store(tmp_path).records[failures[0]]["status"] == "ok"
+
+
+def plant(monkeypatch, fake):
+    """Let the comparison execute its runs by ``fake``."""
+    monkeypatch.setattr(compare_module, "execute_together", lambda runs: [fake(run) for run in runs])
 
 
 def made_up(scores):
@@ -159,9 +164,7 @@ def made_up(scores):
 def test_the_grid_is_extended_where_the_best_lies_at_its_edge(tmp_path, monkeypatch):
     study = replace(TINY, optimizers=("sgd",), rates=(0.1, 1.0, 10.0))
     for name, best in (("up", 1000.0), ("down", 0.001)):
-        monkeypatch.setattr(
-            compare_module, "execute", made_up(lambda run, best=best: 1 - 0.1 * abs(math.log10(run.lr / best)))
-        )
+        plant(monkeypatch, made_up(lambda run, best=best: 1 - 0.1 * abs(math.log10(run.lr / best))))
         row = compare(study, tmp_path / name).rows[0]
         assert row["lr"] == pytest.approx(best)
         assert not row["at_edge"]
@@ -169,7 +172,7 @@ def test_the_grid_is_extended_where_the_best_lies_at_its_edge(tmp_path, monkeypa
 
 
 def test_a_best_rate_still_at_the_edge_is_warned_of(tmp_path, monkeypatch):
-    monkeypatch.setattr(compare_module, "execute", made_up(lambda run: min(1.0, 0.5 + 0.01 * math.log10(run.lr))))
+    plant(monkeypatch, made_up(lambda run: min(1.0, 0.5 + 0.01 * math.log10(run.lr))))
     with pytest.warns(UserWarning, match="sgd: the best learning rate found.*still at the edge"):
         row = compare(replace(TINY, optimizers=("sgd",)), tmp_path).rows[0]
     assert row["at_edge"]
@@ -185,7 +188,7 @@ def test_a_diverged_run_counts_as_the_worst_score(tmp_path, monkeypatch):
             record |= {"status": "diverged", "val_accuracy": 0.99}
         return record
 
-    monkeypatch.setattr(compare_module, "execute", diverging)
+    plant(monkeypatch, diverging)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         row = compare(replace(TINY, optimizers=("sgd",)), tmp_path).rows[0]
@@ -202,7 +205,7 @@ def test_planted_differences_are_told_and_ties_declared(tmp_path, monkeypatch):
             value += {100: 0.001, 101: -0.001, 102: -0.0005}.get(run.seed, 0.0)
         return value - (0.2 + 0.001 * (run.seed == 100) if run.contender.name == "adagrad" else 0.0)
 
-    monkeypatch.setattr(compare_module, "execute", made_up(scores))
+    plant(monkeypatch, made_up(scores))
     rows = {r["optimizer"]: r for r in compare(replace(TINY, optimizers=("sgd", "adam", "adagrad")), tmp_path).rows}
     assert rows["sgd"]["tied"]
     assert rows["adam"]["tied"]
@@ -214,7 +217,7 @@ def test_a_target_missed_by_most_is_no_number(tmp_path, monkeypatch):
     def late(run):
         return {**made_up(lambda r: 0.9)(run), "epochs_to_target": 2 if run.seed == 100 else None}
 
-    monkeypatch.setattr(compare_module, "execute", late)
+    plant(monkeypatch, late)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         row = compare(replace(TINY, optimizers=("sgd",)), tmp_path).rows[0]

@@ -59,7 +59,7 @@ class Effort:
     """Numbers of parameters at which the rules are measured."""
     rules: tuple[str, ...]
     compiled: bool
-    """Whether to wait for ``torch.compile``."""
+    """Whether to wait for ``torch.compile``, and for the start of libraries that are long in starting."""
 
     @classmethod
     def full(cls, rounds: int) -> Effort:

@@ -13,6 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +28,13 @@ from . import numba_loops
 from .numpy import Floats, NumPyBackend
 
 Loop = Callable[..., None]
+
+THREADS_FROM = 8_000_000
+"""Elements from which a loop runs on all cores. Measured: below a few million, the threads of the BLAS, which go on
+spinning after a product, take from the loop's threads more than these bring; what they bring is limited by memory."""
+
+LINE = 16
+"""Elements that a part is a multiple of, so that no two threads write to one cache line."""
 
 
 def installed() -> bool:
@@ -59,20 +67,55 @@ class NumbaStep:
     def __init__(self, graph: Graph, arrays: list[dict[str, Floats]]) -> None:
         self._graph = graph
         self._stretches = [tuple(part[name] for name in graph.inputs) for part in arrays]
+        self._shared = [part for part in self._stretches if len(part[0]) >= THREADS_FROM]
+        self._stretches = [part for part in self._stretches if len(part[0]) < THREADS_FROM]
         self._slots = np.empty(len(graph.slots), arrays[0]["w"].dtype if arrays else "float32")
         self._divisors = [n.args[1].value for n in graph.nodes if n.op == "divide" and n.args[1].op == "slot"]
-        self._loops: dict[bytes, Loop] = {}
+        self._loops: dict[tuple[bool, ...], Loop] = {}
 
     def __call__(self, scalars: tuple[float, ...]) -> None:
         self._slots[:] = scalars
         # a division is what limits a loop whose arrays lie in the cache; a multiplication costs nothing beside them
-        ones = (self._slots[self._divisors] == 1).tobytes() if self._divisors else b""
+        ones = tuple([self._slots.item(k) == 1 for k in self._divisors])
         loop = self._loops.get(ones)
         if loop is None:
             units = [slot for slot, one in zip(self._divisors, ones, strict=True) if one]
             loop = self._loops[ones] = compiled(self._graph.without_ones(units), self._slots.dtype.name)
         for arrays in self._stretches:
             loop(*arrays, self._slots)
+        if self._shared:
+            _in_threads(loop, self._shared, self._slots)
+
+
+def _in_threads(loop: Loop, stretches: list[tuple[Floats, ...]], slots: Floats) -> None:
+    """The loop over each stretch, cut into a part for each core."""
+    count = _cores()
+    for arrays in stretches:
+        step = -(-len(arrays[0]) // count // LINE) * LINE
+        parts = [[a[start : start + step] for a in arrays] for start in range(0, len(arrays[0]), step)]
+        if len(parts) == 1:
+            loop(*arrays, slots)
+            continue
+        others = [_pool(os.getpid(), count - 1).submit(loop, *part, slots) for part in parts[1:]]
+        try:
+            loop(*parts[0], slots)
+        finally:  # Ctrl-C, too, leaves no thread at work
+            wait(others)
+
+
+@cache
+def _pool(process: int, size: int) -> ThreadPoolExecutor:
+    """Threads of this very process: a forked one has none of its parent's."""
+    return ThreadPoolExecutor(size, "optimlab")
+
+
+def _cores() -> int:
+    """Those this process may use; fewer if ``NUMBA_NUM_THREADS`` says so, as tools that run many processes do."""
+    import numba
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    config: Any = numba.config
+    return min(cores, int(config.NUMBA_NUM_THREADS))
 
 
 class Compiled(NamedTuple):
@@ -98,11 +141,11 @@ def compiled(graph: Graph, dtype: str) -> Loop:
 
 
 def _relu(b: Any, x: Floats, out: Floats, tmp: list[Floats]) -> None:
-    _loop(numba_loops.relu, (2, 2), out.dtype)(_rows(x), out)
+    _loop(numba_loops.relu, (1, 1), out.dtype)(x.ravel(), out.reshape(-1))
 
 
 def _relu_backward(b: Any, x: Floats, y: Floats, dy: Floats, out: Floats, tmp: list[Floats]) -> None:
-    _loop(numba_loops.relu_backward, (2, 2, 2), out.dtype)(_rows(x), _rows(dy), out)
+    _loop(numba_loops.relu_backward, (1, 1, 1), out.dtype)(x.ravel(), dy.ravel(), out.reshape(-1))
 
 
 def _softmax_cross_entropy(b: Any, logits: Floats, labels: Floats, out: Floats) -> tuple[float, Floats]:

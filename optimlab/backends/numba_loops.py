@@ -11,7 +11,6 @@ from typing import Any
 
 def relu(x: Any, out: Any) -> None:
     """:class:`optimlab.activations.ReLU`, forward."""
-    x, out = x.reshape(-1), out.reshape(-1)
     zero = x.dtype.type(0)
     for i in range(len(x)):
         out[i] = x[i] if (x[i] > zero) | (x[i] != x[i]) else zero
@@ -19,7 +18,6 @@ def relu(x: Any, out: Any) -> None:
 
 def relu_backward(x: Any, dy: Any, out: Any) -> None:
     """:class:`optimlab.activations.ReLU`, backward."""
-    x, dy, out = x.reshape(-1), dy.reshape(-1), out.reshape(-1)
     zero, one = x.dtype.type(0), x.dtype.type(1)
     for i in range(len(x)):
         out[i] = (one if x[i] > zero else zero) * dy[i]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -10,8 +11,10 @@ import click
 from .. import __version__
 from ..errors import InputError, RuleError
 from .compare import compare
+from .datasets import datasets
 from .explain import explain
 from .export import export
+from .race import race
 from .tune import tune
 
 
@@ -20,7 +23,9 @@ class _Group(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         try:
-            return super().main(*args, **{**options, "standalone_mode": False})
+            with warnings.catch_warnings():
+                warnings.showwarning = _one_line
+                return super().main(*args, **{**options, "standalone_mode": False})
         except (InputError, RuleError) as error:
             message, code = str(error), 2
         except click.exceptions.NoArgsIsHelpError as error:
@@ -34,11 +39,15 @@ class _Group(click.Group):
         sys.exit(code)
 
 
+def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"optimlab: warning: {message}", err=True)
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="optimlab")
 def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-for command in (compare, explain, export, tune):
+for command in (compare, datasets, explain, export, race, tune):
     main.add_command(command)

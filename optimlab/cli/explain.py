@@ -24,7 +24,7 @@ from .options import numbers
 )
 @click.option("--term", metavar="NAME", help="Print one variable alone, such as m_hat, a line a step.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=NUMBER", help="A hyperparameter; may be repeated.")
-@click.option("--source", metavar="KIND", help="Print the rule's code instead: python, numpy, numba, c or cuda.")
+@click.option("--source", metavar="KIND", help="Print the rule's code: python, numpy, numba, c, cuda or javascript.")
 @click.option("--latex", "as_latex", is_flag=True, help="Print the formula in LaTeX instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
 def explain(

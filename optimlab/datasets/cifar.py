@@ -1,78 +1,208 @@
-"""CIFAR-10: six pickled batches, in one archive or a folder."""
+"""CIFAR-10: six pickled batches, in the published archive or in the folder it unpacks to."""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import tarfile
+import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..errors import InputError
-from .dataset import Dataset
+from ..errors import InputError, one_line
+from .dataset import Dataset, scaled
 from .pickles import read_pickle
 from .sources import File, Source
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+ARCHIVE = "cifar-10-python.tar.gz"
 FOLDER = "cifar-10-batches-py"
-BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
+BATCHES = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
+"""The MD5 of each batch as published."""
+_PIXELS = 1024
+_MEMBERS = 100
+"""An archive of more is none of CIFAR-10's, which has nine."""
 
 
 def source(
-    rows: int = 10_000, validation: int = 10_000, mirrors: tuple[str, ...] = (), md5: str | None = None
+    mirrors: tuple[str, ...],
+    md5: str | None,
+    size: int = 170_498_071,
+    batches: dict[str, str] | None = None,
+    rows: int = 10_000,
+    validation: int = 10_000,
 ) -> Source:
-    """CIFAR-10, of that many rows a batch."""
+    """CIFAR-10 of that many rows a batch; ``batches``, if given, are the MD5s that those of a folder should have."""
 
     def read(paths: tuple[Path, ...]) -> Dataset:
-        x = np.empty((6 * rows, 3072), "float32")
-        y = np.empty(6 * rows, "int64")
-        found = set()
-        for name, content in _batches(paths[0]):
-            k = BATCHES.index(name)
+        (path,) = paths
+        if path.is_dir():
+            given = _from_folder(path, _limit(rows))
+        else:
+            _check_archive(path, size, md5)
+            given = _from_archive(path, _limit(rows))
+        x = np.empty((len(BATCHES) * rows, 3 * _PIXELS), "float32")
+        y = np.empty(len(x), "int64")
+        found, other = set(), []
+        for name, content in given:
+            start = list(BATCHES).index(name) * rows
+            _convert(f"{path / name}", content, x[start : start + rows], y[start : start + rows])
             found.add(name)
-            part = slice(k * rows, (k + 1) * rows)
-            _convert(f"{paths[0]}, {name}", read_pickle(content), x[part], y[part])
-        missing = [name for name in BATCHES if name not in found]
-        if missing:
-            raise InputError(f"{paths[0]}: holds no {', '.join(missing)}")
-        train = 5 * rows
+            if path.is_dir() and batches and hashlib.md5(content, usedforsecurity=False).hexdigest() != batches[name]:
+                other.append(name)
+        if missing := [name for name in BATCHES if name not in found]:
+            raise InputError(f"{path}: holds no {', '.join(missing)}")
+        if other:
+            warnings.warn(f"{path}: used, though not as published: {', '.join(other)}", stacklevel=2)
+        train = len(x) - rows
         data = Dataset(
             x_train=x[:train], y_train=y[:train], x_test=x[train:], y_test=y[train:], classes=CLASSES, name="cifar10"
         )
         return data.with_validation(validation)
 
-    name = "cifar-10-python.tar.gz"
-    return Source("cifar10", (File(name, (FOLDER, name), 170_498_071),), mirrors, read)
+    file = File(ARCHIVE, (FOLDER, ARCHIVE), size, partial(_check_archive, size=size, md5=md5))
+    split = (5 * rows - validation, validation, rows)
+    return Source("cifar10", (file,), mirrors, split, 3 * _PIXELS, CLASSES, read)
 
 
-def _batches(path: Path) -> Iterator[tuple[str, bytes]]:
-    if path.is_dir():
-        for name in BATCHES:
-            if (path / name).is_file():
-                yield name, (path / name).read_bytes()
+def _limit(rows: int) -> int:
+    """Bytes that no batch exceeds: at worst a value takes two, and each row has a label and a file name."""
+    return rows * (2 * 3 * _PIXELS + 200) + 65_536
+
+
+def _check_archive(path: Path, size: int, md5: str | None) -> None:
+    if md5 is None:
         return
-    with tarfile.open(path, "r:gz") as archive:
-        for member in archive:
-            folder, _, name = member.name.partition("/")
-            if folder == FOLDER and name in BATCHES and member.isreg():
-                file = archive.extractfile(member)
-                assert file is not None
-                yield name, file.read()
+    try:
+        found = path.stat().st_size
+        if found != size:
+            raise InputError(f"{path}: {found} bytes, the published archive has {size}")
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if digest != md5:
+        raise InputError(f"{path}: not the published archive: MD5 {digest}, expected {md5}")
 
 
-def _convert(where: str, batch: Any, x: Any, y: Any) -> None:
+def _from_folder(folder: Path, limit: int) -> Iterator[tuple[str, bytes]]:
+    for name in BATCHES:
+        path = folder / name
+        try:
+            if path.is_file():
+                with path.open("rb") as file:
+                    yield name, _whole(file, limit, path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _from_archive(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
+    """The batches as they come; nothing is unpacked onto the disk, and an archive of anything unusual is refused."""
+    try:
+        with path.open("rb") as file, gzip.GzipFile(fileobj=file) as unpacked:
+            bounded = _Bounded(unpacked, limit, path)
+            with tarfile.open(fileobj=cast(BinaryIO, bounded), mode="r:") as archive:
+                found = set()
+                for count, member in enumerate(archive, 1):
+                    _check_member(member, count, limit, path)
+                    folder, _, name = member.name.partition("/")
+                    if folder == FOLDER and name in BATCHES:
+                        if name in found or not member.isfile():
+                            raise InputError(f"{path}: {name} is no file, or is there twice")
+                        found.add(name)
+                        stream = cast(BinaryIO, archive.extractfile(member))
+                        yield name, _whole(stream, limit, path / name)
+    except InputError:
+        raise
+    except Exception as error:
+        # whatever a damaged archive may make tarfile raise
+        raise InputError(f"{path}: cannot be read as a .tar.gz: {one_line(error)}") from None
+
+
+def _check_member(member: tarfile.TarInfo, count: int, limit: int, path: Path) -> None:
+    name = one_line(member.name)
+    if count > _MEMBERS:
+        raise InputError(f"{path}: more than {_MEMBERS} files, which CIFAR-10 has not")
+    if not (member.isfile() or member.isdir()) or member.issparse():
+        raise InputError(f"{path}: {name} is a link, a device or the like, which CIFAR-10 has not")
+    if member.name.startswith(("/", "\\")) or ".." in member.name.replace("\\", "/").split("/"):
+        raise InputError(f"{path}: {name} points out of its folder")
+    if not 0 <= member.size <= limit:
+        raise InputError(f"{path}: {name} says that it has {member.size} bytes, which no file of CIFAR-10 has")
+
+
+class _Bounded:
+    """A stream that goes forward only, and reads and skips no more at once than a batch can have."""
+
+    def __init__(self, stream: gzip.GzipFile, limit: int, path: Path) -> None:
+        self.stream, self.limit, self.path = stream, limit, path
+
+    def read(self, size: int) -> bytes:
+        self._check(size)
+        return self.stream.read(size)
+
+    def seek(self, position: int) -> None:
+        self._check(position - self.stream.tell())
+        self.stream.seek(position)
+
+    def tell(self) -> int:
+        return self.stream.tell()
+
+    def _check(self, size: int) -> None:
+        if not 0 <= size <= self.limit:
+            raise InputError(f"{self.path}: goes back, or on by {size} bytes at once, as no file of CIFAR-10 asks for")
+
+
+def _whole(stream: BinaryIO, limit: int, path: Path) -> bytes:
+    content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise InputError(f"{path}: more than {limit} bytes, too long for a batch of CIFAR-10")
+    return content
+
+
+def _convert(where: str, content: bytes, x: NDArray[np.float32], y: NDArray[np.int64]) -> None:
     """One batch into its rows: the file's planes of red, green and blue become pixels of three numbers."""
-    data = batch[b"data"] if b"data" in batch else batch["data"]
-    labels = np.asarray(batch[b"labels"] if b"labels" in batch else batch["labels"])
-    if data.shape != x.shape or data.dtype != np.uint8 or labels.shape != y.shape:
-        raise InputError(f"{where}: expected {len(x)} rows of 3072 bytes, got {data.shape} and {labels.shape} labels")
-    planes = data.reshape(-1, 3, 1024).transpose(0, 2, 1)
-    np.divide(planes, 255, out=x.reshape(-1, 1024, 3), dtype="float32")
-    y[...] = labels
+    try:
+        batch = read_pickle(content)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    if not isinstance(batch, dict):
+        raise InputError(f"{where}: not a batch of CIFAR-10, but a {type(batch).__name__}")
+    data, labels = (batch.get(key.encode(), batch.get(key)) for key in ("data", "labels"))
+    if not isinstance(data, np.ndarray) or data.shape != x.shape or data.dtype != np.uint8:
+        found = f"{data.shape} {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
+        raise InputError(f"{where}: expected data of {len(x)} x {x.shape[1]} bytes, got {found}")
+    y[...] = _labels(where, labels, len(y))
+    pixels = x.reshape(len(x), _PIXELS, 3)
+    for colour in range(3):
+        scaled(data[:, colour * _PIXELS : (colour + 1) * _PIXELS], pixels[:, :, colour])
+
+
+def _labels(where: str, labels: Any, rows: int) -> Any:
+    if isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu":
+        labels = labels.tolist()
+    # looked at one by one: numpy would follow lists in lists without end
+    if not isinstance(labels, list) or len(labels) != rows or not all(type(v) is int for v in labels):
+        raise InputError(f"{where}: expected {rows} labels, a list of integers")
+    if not 0 <= min(labels) <= max(labels) < len(CLASSES):
+        raise InputError(f"{where}: labels from {min(labels)} to {max(labels)}, where 0 to 9 are accepted")
+    return labels
 
 
 CIFAR10 = source(
-    mirrors=("https://www.cs.toronto.edu/~kriz/",),
-    md5="c58f30108f718f92721af3b95e74349a",
+    mirrors=("https://www.cs.toronto.edu/~kriz/",), md5="c58f30108f718f92721af3b95e74349a", batches=BATCHES
 )
+
+__all__ = ["CIFAR10", "source"]

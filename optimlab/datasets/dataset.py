@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError, count
 
@@ -74,3 +75,13 @@ class Dataset:
         rows += [f"{len(self.x_test)} test"] if self.x_test is not None else []
         name = f" {self.name}" if self.name else ""
         return f"<Dataset{name}: {', '.join(rows)} rows of {np.shape(self.x_train)[1]} features>"
+
+
+def scaled(pixels: NDArray[np.uint8], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Bytes as numbers from 0 to 1, ``pixels / 255`` in float32.
+
+    >>> scaled(np.array([0, 51, 255], "uint8"))
+    array([0. , 0.2, 1. ], dtype=float32)
+    """
+    made: NDArray[np.float32] = np.divide(pixels, 255, out=out, dtype="float32")
+    return made

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
+import math
 import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, one_line
+from .dataset import scaled
 
 _BLOCK = 1 << 20
 """Bytes decompressed at a time."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,12 @@ class Idx:
     @property
     def size(self) -> int:
         """Bytes of the file when not compressed."""
-        return len(self.header) + int(np.prod(self.shape))
+        return len(self.header) + math.prod(self.shape)
+
+    @property
+    def limit(self) -> int:
+        """Bytes that no form of the file exceeds: gzip never makes anything much larger."""
+        return self.size + self.size // 100 + 65_536
 
 
 def read_images(path: Path, idx: Idx) -> NDArray[np.float32]:
@@ -51,11 +57,11 @@ def read_images(path: Path, idx: Idx) -> NDArray[np.float32]:
     ------
     InputError: the file is not that IDX file, whole and unaltered.
     """
-    out = np.empty((idx.shape[0], int(np.prod(idx.shape[1:]))), "float32")
+    out = np.empty((idx.shape[0], math.prod(idx.shape[1:])), "float32")
     flat = out.reshape(-1)
 
     def convert(start: int, values: NDArray[np.uint8]) -> None:
-        np.divide(values, 255, out=flat[start : start + len(values)], dtype="float32")
+        scaled(values, flat[start : start + len(values)])
 
     _read(path, idx, convert)
     return out
@@ -79,33 +85,46 @@ def read_labels(path: Path, idx: Idx, classes: int) -> NDArray[np.int64]:
     return out
 
 
+def check_idx(path: Path, idx: Idx) -> None:
+    """Read the file and keep nothing.
+
+    Raises
+    ------
+    InputError: the file is not that IDX file, whole and unaltered.
+    """
+    _read(path, idx, lambda start, values: None)
+
+
 def _read(path: Path, idx: Idx, convert: Callable[[int, NDArray[np.uint8]], None]) -> None:
     """Hand the values to ``convert``, with the place of the first, a block at a time."""
     try:
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
-            # deflate never makes anything much larger; what is, is not worth reading
-            if path.stat().st_size > idx.size + (idx.size // 100 + _BLOCK if packed else 0):
+            if path.stat().st_size > idx.limit:
                 raise InputError(f"{path}: {path.stat().st_size} bytes, too long for an IDX file of {_text(idx.shape)}")
             raw.seek(0)
-            _read_stream(path, idx, convert, cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw)
+            _read_stream(path, idx, convert, gzip.GzipFile(fileobj=raw) if packed else raw)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise InputError(f"{path}: cannot be read: {one_line(getattr(error, 'strerror', None) or error)}") from None
 
 
-def _read_stream(path: Path, idx: Idx, convert: Callable[[int, NDArray[np.uint8]], None], stream: BinaryIO) -> None:
+def _read_stream(
+    path: Path, idx: Idx, convert: Callable[[int, NDArray[np.uint8]], None], stream: io.BufferedIOBase
+) -> None:
     header = stream.read(len(idx.header))
     if header[:4] != idx.header[:4]:
         raise InputError(f"{path}: not an IDX file of bytes with {len(idx.shape)} axes: it begins with {header[:4]!r}")
+    if len(header) < len(idx.header):
+        raise InputError(f"{path}: cut off within its header")
     if header != idx.header:
-        found = struct.unpack(f">{(len(header) - 4) // 4}I", header[4 : len(header) // 4 * 4])
-        raise InputError(f"{path}: expected {_text(idx.shape)} bytes, the file says {_text(found)}")
+        found = struct.unpack(f">{len(idx.shape)}I", header[4:])
+        raise InputError(f"{path}: expected {_text(idx.shape)} values, the file says {_text(found)}")
     digest = hashlib.sha256(header)
     block = bytearray(_BLOCK)
     total = idx.size - len(header)
     done = 0
     while done < total:
-        read = stream.readinto(memoryview(block)[: min(_BLOCK, total - done)])  # type: ignore[attr-defined]
+        read = stream.readinto(memoryview(block)[: min(_BLOCK, total - done)])
         if not read:
             raise InputError(f"{path}: cut off after {done} of {total} values")
         digest.update(memoryview(block)[:read])
@@ -119,3 +138,6 @@ def _read_stream(path: Path, idx: Idx, convert: Callable[[int, NDArray[np.uint8]
 
 def _text(shape: tuple[Any, ...]) -> str:
     return " x ".join(map(str, shape))
+
+
+__all__ = ["Idx", "check_idx", "read_images", "read_labels"]

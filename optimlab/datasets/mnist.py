@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from .dataset import Dataset
-from .idx import Idx, read_images, read_labels
+from .idx import Idx, check_idx, read_images, read_labels
 from .sources import File, Source
 
 VALIDATION = 10_000
@@ -37,8 +38,11 @@ def source(
         data = Dataset(x_train=x, y_train=y, x_test=x_test, y_test=y_test, classes=classes, name=name)
         return data.with_validation(validation)
 
-    files = tuple(File(f"{stem}.gz", (stem, f"{stem}.gz"), i.size) for stem, i in zip(stems, idx, strict=True))
-    return Source(name, files, mirrors, read)
+    files = tuple(
+        File(f"{stem}.gz", (stem, f"{stem}.gz"), i.limit, partial(check_idx, idx=i))
+        for stem, i in zip(stems, idx, strict=True)
+    )
+    return Source(name, files, mirrors, (train - validation, validation, test), 784, classes, read)
 
 
 MNIST = source(
@@ -71,8 +75,9 @@ FASHION = source(
         "Ankle boot",
     ),
     mirrors=(
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     ),
     digests=(
         "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",

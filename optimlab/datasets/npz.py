@@ -2,39 +2,140 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from .dataset import Dataset
+from ..errors import InputError, one_line
+from .checks import check
+from .dataset import Dataset, scaled
+
+_SPLITS = ("train", "val", "test")
+_RATIO = 1100
+"""How many bytes one byte of a deflated file can stand for at most (1032), and a little."""
 
 
 def read_npz(path: Path) -> Dataset:
-    """The data set in an ``.npz`` file; see :func:`optimlab.datasets.load`."""
+    """The data set in an ``.npz`` file; its arrays and what is made of them: see :func:`optimlab.datasets.load`.
+
+    Raises
+    ------
+    InputError: no such file, no zip archive, damaged, or what it holds is no data set to classify.
+    """
+    arrays = _arrays(path)
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: cannot be read as an .npz file: {error}") from None
+        return _dataset(arrays, path.stem)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _dataset(arrays: dict[str, NDArray[Any]], name: str) -> Dataset:
+    for key in ("x_train", "y_train"):
+        if key not in arrays:
+            raise InputError(f"holds no {key}; expected x_train, y_train, x_test, y_test and perhaps x_val, y_val")
+    if "classes" in arrays:
+        classes = _names(arrays.pop("classes"))
+    else:
+        classes = tuple(map(str, range(_highest(arrays["y_train"]) + 1)))
     parts: dict[str, Any] = {}
-    for split in ("train", "val", "test"):
-        if f"x_{split}" in arrays:
-            parts[f"x_{split}"] = _features(arrays[f"x_{split}"])
-        if f"y_{split}" in arrays:
-            parts[f"y_{split}"] = arrays[f"y_{split}"].reshape(-1).astype("int64")
-    if "x_train" not in parts or "y_train" not in parts:
-        raise InputError(f"{path}: holds no x_train and y_train")
-    classes = tuple(str(k) for k in range(int(parts["y_train"].max()) + 1))
-    return Dataset(**parts, classes=classes, name=path.stem)
+    # each array is let go of when its features are made
+    for split in _SPLITS:
+        if (x := arrays.pop(f"x_{split}", None)) is not None:
+            parts[f"x_{split}"] = _features(f"x_{split}", x)
+        if (y := arrays.pop(f"y_{split}", None)) is not None:
+            parts[f"y_{split}"] = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    data = Dataset(**parts, classes=classes, name=name)
+    check(data)
+    # only now: a number that is too large for int64 has been refused
+    for split in _SPLITS:
+        if f"y_{split}" in parts:
+            parts[f"y_{split}"] = parts[f"y_{split}"].astype("int64")
+    return Dataset(**parts, classes=classes, name=name)
 
 
-def _features(x: NDArray[Any]) -> NDArray[np.float32]:
+def _features(name: str, x: NDArray[Any]) -> NDArray[np.float32]:
+    if x.ndim < 2 or not x.size or x.dtype.kind not in "fiub":
+        raise InputError(f"{name} must be real numbers of shape (rows, ...), got {x.dtype} of shape {x.shape}")
     flat = x.reshape(len(x), -1)
-    if x.dtype == np.uint8:
-        scaled: NDArray[np.float32] = np.divide(flat, 255, dtype="float32")
-        return scaled
-    return flat.astype("float32", copy=False)
+    if flat.dtype == np.uint8:
+        return scaled(flat)
+    with np.errstate(over="ignore"):  # becomes infinite, and is refused for it
+        made: NDArray[np.float32] = flat.astype("float32", copy=False)
+    return made
+
+
+def _highest(y: NDArray[Any]) -> int:
+    if not y.size or y.dtype.kind not in "iu":
+        raise InputError(f"y_train must be one integer a row, got {y.dtype} of shape {y.shape}")
+    highest = int(y.max())
+    if highest >= len(y):
+        raise InputError(f"y_train holds label {highest}, but only {len(y)} rows; classes are numbered from 0")
+    return highest
+
+
+def _names(classes: NDArray[Any]) -> tuple[str, ...]:
+    if classes.ndim != 1 or classes.dtype.kind != "U" or not classes.size:
+        raise InputError(f"classes must be a list of names, got {classes.dtype} of shape {classes.shape}")
+    return tuple(classes.tolist())
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    wanted = [f"{kind}_{split}" for split in _SPLITS for kind in ("x", "y")]
+    try:
+        size = path.stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename: info for info in archive.infolist()}
+            found = [name for name in (*wanted, "classes") if f"{name}.npy" in members]
+            return {name: _array(archive, members[f"{name}.npy"], size) for name in found}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {one_line(error.strerror or error)}") from None
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{path}: not an .npz file, or a damaged one: {one_line(error)}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:
+        # whatever damage may make the readers of zip and .npy raise
+        raise InputError(f"{path}: damaged: {one_line(error)}") from None
+
+
+def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> NDArray[Any]:
+    """One array. What it says of its size is believed once it agrees with the file's."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InputError(f"{info.filename} is compressed in a way that NumPy does not write")
+    if info.compress_size > size or info.file_size > info.compress_size * _RATIO + 65_536:
+        raise InputError(f"{info.filename} says that it has {info.file_size} bytes, which do not fit into the file")
+    with archive.open(info) as file:
+        version = npy.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise InputError(f"{info.filename} is of version {version}, where 1.0 and 2.0 are read")
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read_header(file)
+        if dtype.kind not in "fiubU":
+            what = "Python objects, which are not read" if dtype.hasobject else f"{dtype}, where numbers are expected"
+            raise InputError(f"{info.filename} holds {what}")
+        left = info.file_size - file.tell()
+        if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != left:
+            raise InputError(f"{info.filename} says that it is of shape {shape}, but has {left} bytes")
+        out = np.empty(math.prod(shape), dtype)
+        _fill(out, file, info.filename)
+    return out.reshape(shape, order="F" if fortran else "C")
+
+
+def _fill(out: NDArray[Any], file: IO[bytes], name: str) -> None:
+    target, done = out.view("uint8").data, 0
+    while done < len(target):
+        content = file.read(min(1 << 20, len(target) - done))
+        if not content:
+            raise InputError(f"{name} is cut off after {done} of {len(target)} bytes")
+        target[done : done + len(content)] = content
+        done += len(content)
+    # the end, where zipfile compares the checksum
+    file.read(1)
+
+
+__all__ = ["read_npz"]

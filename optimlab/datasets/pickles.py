@@ -17,18 +17,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 
 _INSTRUCTIONS = """
-    PROTO FRAME STOP MARK POP POP_MARK DUP MEMOIZE PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET
-    NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 STRING BINSTRING SHORT_BINSTRING
-    UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
-    EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3
-    GLOBAL STACK_GLOBAL REDUCE BUILD
+    PROTO FRAME STOP MARK POP POP_MARK DUP MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET
+    NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 BINSTRING SHORT_BINSTRING
+    BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
+    EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS EMPTY_TUPLE
 """
-_ADMITTED = frozenset(_INSTRUCTIONS.split())
-_RARE = {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "LONG", "LONG4"}
-"""A few of each make an array; thousands would nest until Python's stack overflows."""
+"""Those of protocols 2 to 5 that plain data need."""
+_RARE_INSTRUCTIONS = "TUPLE TUPLE1 TUPLE2 TUPLE3 GLOBAL STACK_GLOBAL REDUCE BUILD LONG1 LONG4"
+_RARE = frozenset(_RARE_INSTRUCTIONS.split())
+_ADMITTED = _RARE.union(_INSTRUCTIONS.split())
+_MANY = 200
+"""An array takes a few of each. Thousands of tuples can nest until Python's own stack overflows when they are hashed,
+thousands of long integers can be chosen so that a dictionary of them takes hours."""
 
 
 def read_pickle(content: bytes) -> Any:
@@ -53,18 +56,18 @@ def read_pickle(content: bytes) -> Any:
         raise
     except Exception as error:
         # whatever a damaged program may do to the reader of it
-        raise InputError(f"not a pickle of plain data: {error}") from None
+        raise InputError(f"not a pickle of plain data: {one_line(error)}") from None
 
 
 def _check_instructions(content: bytes) -> None:
-    rare = 0
+    rare, most = 0, 10_000 + len(content) // 100  # a row of CIFAR-10 has 3,072 bytes and takes four or five
     argument: Any
     for position, (instruction, argument, _) in enumerate(pickletools.genops(content)):
         if instruction.name not in _ADMITTED:
             raise InputError(f"not a pickle of plain data: it uses {instruction.name}")
         rare += instruction.name in _RARE
-        # memory is made for all places up to the one named
-        if rare > 200 or ("PUT" in instruction.name and argument > position + 1):
+        # memory would be made for all places up to the one that a PUT names
+        if position > most or rare > _MANY or ("PUT" in instruction.name and argument > position + 1):
             raise InputError("not a pickle of plain data: it is made to exhaust the reader")
 
 
@@ -73,7 +76,7 @@ class _Unpickler(pickle.Unpickler):
         try:
             return _NAMES[f"{module}.{name}"]
         except KeyError:
-            raise InputError(f"not a pickle of plain data: it asks for {module}.{name}") from None
+            raise InputError(f"not a pickle of plain data: it asks for {one_line(f'{module}.{name}')}") from None
 
 
 class _Name:
@@ -97,16 +100,14 @@ class _Dtype:
     __slots__ = ("code", "order")
 
     def __init__(self, code: Any, *_: Any) -> None:
-        text = code.decode("latin-1") if isinstance(code, bytes) else code
-        if text not in _NUMBERS:
-            raise InputError(f"not a pickle of plain data: an array of {text!r}")
-        self.code, self.order = text, "="
+        self.code, self.order = _text(code), "="
+        if self.code not in _NUMBERS:
+            raise InputError(f"not a pickle of plain data: an array of {one_line(self.code)}")
 
     def __setstate__(self, state: Any) -> None:
-        order = state[1].decode("latin-1") if isinstance(state[1], bytes) else state[1]
-        if order not in ("<", ">", "|", "="):
-            raise InputError(f"not a pickle of plain data: byte order {order!r}")
-        self.order = order
+        self.order = _text(state[1])
+        if self.order not in ("<", ">", "|", "="):
+            raise InputError("not a pickle of plain data: a number type without a byte order")
 
 
 class _Array:
@@ -119,27 +120,35 @@ class _Array:
 
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, content = state
-        self.value = _array(content, dtype, shape, "F" if fortran else "C")
+        self.value = _array(content, dtype, shape, "F" if fortran is True else "C")
 
 
-def _array(content: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
+def _array(content: Any, dtype: Any, shape: Any, order: str) -> NDArray[Any]:
     if not isinstance(dtype, _Dtype) or not isinstance(content, bytes | bytearray):
         raise InputError("not a pickle of plain data: an array of something other than numbers")
     kind = np.dtype(dtype.order.replace("|", "=") + dtype.code)
-    if not all(type(n) is int and n >= 0 for n in shape) or math.prod(shape) * kind.itemsize != len(content):
-        raise InputError(f"not a pickle of plain data: an array of shape {shape} in {len(content)} bytes")
-    return np.frombuffer(content, kind).reshape(shape, order="F" if order in ("F", b"F") else "C")
+    # each axis alone first: the product of very long ones would take for ever
+    whole = isinstance(shape, tuple) and all(type(n) is int and 0 <= n <= len(content) for n in shape)
+    if not whole or math.prod(shape) * kind.itemsize != len(content):
+        raise InputError(f"not a pickle of plain data: an array of another shape than its {len(content)} bytes")
+    return np.frombuffer(content, kind).reshape(shape, order="F" if order == "F" else "C")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str | bytes):
+        raise InputError("not a pickle of plain data: something else where a name was due")
+    return value if isinstance(value, str) else value.decode("latin-1")
 
 
 def _frombuffer(content: Any, dtype: Any, shape: Any, order: Any) -> _Array:
     made = _Array()
-    made.value = _array(content, dtype, shape, order)
+    made.value = _array(content, dtype, shape, _text(order))
     return made
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
     """How Python 3 writes bytes for Python 2."""
-    if not isinstance(text, str) or encoding not in ("latin1", b"latin1"):
+    if not isinstance(text, str) or encoding != "latin1":
         raise InputError("not a pickle of plain data: text in another encoding")
     return text.encode("latin-1")
 
@@ -162,3 +171,5 @@ _NAMES: dict[str, _Name] = {
 for _core in ("numpy.core", "numpy._core"):
     _NAMES[f"{_core}.multiarray._reconstruct"] = _Name(lambda *_: _Array())
     _NAMES[f"{_core}.numeric._frombuffer"] = _Name(_frombuffer)
+
+__all__ = ["read_pickle"]

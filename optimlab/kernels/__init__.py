@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from .c_source import c_source, cuda_source
-from .formula import Equation, equations, latex, mentions, text_of, unicode
-from .graph import OPERATIONS, Graph, Node
+from .formula import Equation, equations, latex, mathml, mentions, text_of, unicode
+from .graph import OPERATIONS, TRANSCENDENTAL, Graph, Node
+from .javascript_source import javascript_function, javascript_scalars, javascript_source, javascript_step, with_terms
 from .numba_source import numba_source
 from .numpy_source import NumpySource, numpy_source
-from .trace import declaration, trace
+from .trace import declaration, trace, trace_function
 
 __all__ = [
     "OPERATIONS",
+    "TRANSCENDENTAL",
     "Equation",
     "Graph",
     "Node",
@@ -19,11 +21,18 @@ __all__ = [
     "cuda_source",
     "declaration",
     "equations",
+    "javascript_function",
+    "javascript_scalars",
+    "javascript_source",
+    "javascript_step",
     "latex",
+    "mathml",
     "mentions",
     "numba_source",
     "numpy_source",
     "text_of",
     "trace",
+    "trace_function",
     "unicode",
+    "with_terms",
 ]

@@ -7,6 +7,8 @@ larger, is not defined by IEEE 754; NumPy itself differs there between processor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .graph import Graph, Node
 
 C_TYPES = {"float32": "float", "float64": "double"}
@@ -88,42 +90,55 @@ def _legend(graph: Graph) -> str:
 
 
 def _element(graph: Graph, ctype: str) -> str:
+    suffix = "f" if ctype == "float" else ""
+    calls = {"sqrt": f"sqrt{suffix}", "absolute": f"fabs{suffix}"}
+    lines = [f"const {ctype} _{name} = {name}_[__i];" for name in graph.inputs]
+    made, outputs = element(graph, calls, {k: f"__hp[{k}]" for k in range(len(graph.slots))})
+    lines += [f"const {'int' if mask else ctype} {name} = {text};" for name, text, mask in made]
+    lines += [f"{name}_[__i] = {text};" for name, text in zip(graph.written, outputs, strict=True)]
+    return "".join(f"        {line}\n" for line in lines)
+
+
+def element(
+    graph: Graph, calls: Mapping[str, str], slots: Mapping[int, str]
+) -> tuple[list[tuple[str, str, bool]], list[str]]:
+    """What one element goes through, in a language that writes arithmetic as C does.
+
+    ``calls`` says how functions are called there, ``slots`` how the host scalars are reached; the inputs are
+    ``_<name>``. Returns the values to compute, each ``(name, expression, whether it is a boolean)``, and the outputs'
+    texts.
+    """
     names: dict[Node, str] = {}
 
     def text(node: Node) -> str:
         if node.op == "input":
             return f"_{node.value}"
         if node.op == "slot":
-            return f"__hp[{node.value}]"
+            return slots[node.value]
         return names[node]
 
-    lines = [f"const {ctype} _{name} = {name}_[__i];" for name in graph.inputs]
+    made = []
     for k, node in enumerate(graph.nodes):
-        kind = "int" if node.is_mask else ctype
-        lines.append(f"const {kind} __v{k} = {_expression(node, [text(a) for a in node.args], ctype)};")
+        made.append((f"__v{k}", _expression(node, [text(a) for a in node.args], calls), node.is_mask))
         names[node] = f"__v{k}"
-    lines.extend(f"{name}_[__i] = {text(node)};" for name, node in zip(graph.written, graph.outputs, strict=True))
-    return "".join(f"        {line}\n" for line in lines)
+    return made, [text(node) for node in graph.outputs]
 
 
-def _expression(node: Node, a: list[str], ctype: str) -> str:
-    suffix = "f" if ctype == "float" else ""
+def _expression(node: Node, a: list[str], calls: Mapping[str, str]) -> str:
     match node.op:
         case "negative":
             return f"-{a[0]}"
         case "square":
             return f"{a[0]} * {a[0]}"
-        case "sqrt":
-            return f"sqrt{suffix}({a[0]})"
-        case "absolute":
-            return f"fabs{suffix}({a[0]})"
         case "sign":  # zero for either zero, NaN for NaN
-            return f"{a[0]} > 0 ? ({ctype})1 : {a[0]} < 0 ? ({ctype})-1 : {a[0]} == 0 ? ({ctype})0 : {a[0]}"
+            return f"{a[0]} > 0 ? 1 : {a[0]} < 0 ? -1 : {a[0]} == 0 ? 0 : {a[0]}"
         case "maximum":  # a NaN on either side comes out, as in NumPy
             return f"{a[0]} > {a[1]} || {a[0]} != {a[0]} ? {a[0]} : {a[1]}"
         case "minimum":
             return f"{a[0]} < {a[1]} || {a[0]} != {a[0]} ? {a[0]} : {a[1]}"
         case "where":
             return f"{a[0]} ? {a[1]} : {a[2]}"
+        case op if op in calls:
+            return f"{calls[op]}({a[0]})"
         case op:
             return f"{a[0]} {_INFIX[op]} {a[1]}"

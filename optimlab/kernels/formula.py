@@ -1,4 +1,4 @@
-"""Print a graph as formulas: in Unicode for a terminal, in LaTeX for a page. Both from the rule's own code."""
+"""Print a graph as formulas: in Unicode for a terminal, in LaTeX or MathML for a page, from the rule's own code."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _scalar(e: ast.expr, names: dict[str, str]) -> ast.expr:
     return renamed
 
 
-# --- printing: one walk over the expression, two styles
+# --- printing: one walk over the expression, three styles
 
 
 class _Style(NamedTuple):
@@ -125,6 +125,7 @@ class _Style(NamedTuple):
     times: str
     """Between two factors; a space is enough where letters stand side by side."""
     parentheses: tuple[str, str]
+    number: Callable[[str], str]
     functions: dict[str, str]
     compare: dict[type[ast.cmpop], str]
     quotient_binds: int
@@ -152,6 +153,18 @@ def latex(expression: ast.expr) -> str:
     return _print(expression, _LATEX)[0]
 
 
+def mathml(expression: ast.expr) -> str:
+    """An expression of :func:`equations` in MathML, which browsers draw by themselves.
+
+    Each variable carries its name as ``data-name``, so that a page can put its number there.
+
+    >>> print(mathml(ast.parse("lr * s_hat ** 2", mode="eval").body).replace("><", "> <"))
+    <mi data-name="lr">η</mi> <mo>&InvisibleTimes;</mo> <msup> <mrow> <mover data-name="s_hat"> <mi>s</mi>
+    <mo>^</mo> </mover> </mrow> <mrow> <mn>2</mn> </mrow> </msup>
+    """
+    return _print(expression, _MATHML)[0]
+
+
 def _print(e: ast.expr, style: _Style) -> tuple[str, int]:
     """The text of an expression and how tightly it binds."""
 
@@ -163,14 +176,14 @@ def _print(e: ast.expr, style: _Style) -> tuple[str, int]:
         case ast.Name(name):
             return style.name(name), _ATOM
         case ast.Constant(value):
-            return f"{value:g}" if isinstance(value, float) else str(value), _ATOM
+            return style.number(f"{value:g}" if isinstance(value, float) else str(value)), _ATOM
         case ast.BinOp(left, ast.Add(), right):
-            return f"{inside(left, _SUM)} + {inside(right, _SUM)}", _SUM
+            return f"{inside(left, _SUM)}{style.functions['+']}{inside(right, _SUM)}", _SUM
         case ast.BinOp(left, ast.Sub(), right):
-            return f"{inside(left, _SUM)} {style.functions['-']} {inside(right, _PRODUCT)}", _SUM
+            return f"{inside(left, _SUM)}{style.functions['-']}{inside(right, _PRODUCT)}", _SUM
         case ast.BinOp(left, ast.Mult(), right):
             both = inside(left, _PRODUCT), inside(right, _SIGN)
-            digits = both[1][:1].isdigit()
+            digits = both[1].removeprefix("<mn>")[:1].isdigit()
             return (style.functions["*"] if digits else style.times).join(both), _PRODUCT
         case ast.BinOp(left, ast.Div(), right):
             if style.quotient_binds == _ATOM:
@@ -181,16 +194,19 @@ def _print(e: ast.expr, style: _Style) -> tuple[str, int]:
         case ast.BinOp(left, ast.Pow(), right):
             return style.power(inside(left, _ATOM), _print(right, style)[0]), _POWER
         case ast.UnaryOp(ast.USub(), operand):
-            return f"{style.functions['-']}{inside(operand, _PRODUCT)}", _SIGN
+            return f"{style.functions['-'].strip(' ')}{inside(operand, _PRODUCT)}", _SIGN
         case ast.Compare(left, [operator], [right]):
-            return f"{inside(left, _SUM)} {style.compare[type(operator)]} {inside(right, _SUM)}", 0
+            return f"{inside(left, _SUM)}{style.compare[type(operator)]}{inside(right, _SUM)}", 0
         case ast.Call(ast.Name("sqrt"), [argument]) if "√" in style.functions:
             return f"√{inside(argument, _ATOM)}", _ATOM
         case ast.Call(ast.Name(name), args):
             texts = [_print(a, style)[0] for a in args]
             if name in style.functions:
                 return style.functions[name].format(*texts), _ATOM
-            return f"{style.name(name)}{style.parentheses[0]}{', '.join(texts)}{style.parentheses[1]}", _ATOM
+            return (
+                f"{style.name(name)}{style.parentheses[0]}{style.functions[','].join(texts)}{style.parentheses[1]}",
+                _ATOM,
+            )
     raise TypeError(f"cannot print {ast.unparse(e)}")
 
 
@@ -214,7 +230,11 @@ _TEX = {
     "μ": r"\mu",
     "δ": r"\delta",
     "ψ": r"\psi",
+    "≥": r"\ge",
+    "≤": r"\le",
+    "≠": r"\ne",
 }
+_SIGNS = {ast.Gt: ">", ast.GtE: "≥", ast.Lt: "<", ast.LtE: "≤", ast.Eq: "=", ast.NotEq: "≠"}
 _SUBSCRIPT = str.maketrans("0123456789t+-", "₀₁₂₃₄₅₆₇₈₉ₜ₊₋")
 _SUPERSCRIPT = {**{str(d): c for d, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}, "t": "ᵗ", "+": "⁺", " ": ""}
 _TIMES = {"old": "t-1", "new": "t", "mid": "t", "": ""}
@@ -262,14 +282,33 @@ def _unicode_power(base: str, exponent: str) -> str:
     return f"{base}^({exponent})"
 
 
+def _mathml_name(name: str) -> str:
+    p = _parts(name)
+    given = f' data-name="{name}"'
+    text = f"<mi{{0}}>{p.letter}</mi>"
+    if p.hat:
+        text = f"<mover{{0}}>{text.format('')}<mo>^</mo></mover>"
+    below = f"<mi>{p.below}</mi>" if p.below.isalpha() else f"<mn>{p.below}</mn>" * bool(p.below)
+    if p.time:
+        below += "<mo>,</mo>" * bool(below) + {"t": "<mi>t</mi>", "t-1": "<mi>t</mi><mo>−</mo><mn>1</mn>"}[p.time]
+    if below:
+        text = f"<msub{{0}}>{text.format('')}<mrow>{below}</mrow></msub>"
+    if p.prime:
+        text = f"<msup{{0}}>{text.format('')}<mo>′</mo></msup>"
+    return text.format(given)
+
+
 _UNICODE = _Style(
     name=_unicode_name,
     power=_unicode_power,
     quotient=lambda a, b: f"{a} / {b}",
     times=" ",
     parentheses=("(", ")"),
+    number=str,
     functions={
-        "-": "−",
+        "+": " + ",
+        "-": " − ",
+        ",": ", ",
         "*": " · ",
         "√": "√",
         "absolute": "|{0}|",
@@ -278,7 +317,7 @@ _UNICODE = _Style(
         "minimum": "min({0}, {1})",
         "where": "({1} where {0}, else {2})",
     },
-    compare={ast.Gt: ">", ast.GtE: "≥", ast.Lt: "<", ast.LtE: "≤", ast.Eq: "=", ast.NotEq: "≠"},
+    compare={op: f" {sign} " for op, sign in _SIGNS.items()},
     quotient_binds=_PRODUCT,
 )
 
@@ -288,8 +327,11 @@ _LATEX = _Style(
     quotient=lambda a, b: rf"\frac{{{a}}}{{{b}}}",
     times=r" \, ",
     parentheses=(r"\left(", r"\right)"),
+    number=str,
     functions={
-        "-": "-",
+        "+": " + ",
+        "-": " - ",
+        ",": ", ",
         "*": r" \cdot ",
         "sqrt": r"\sqrt{{{0}}}",
         "absolute": r"\left|{0}\right|",
@@ -299,6 +341,29 @@ _LATEX = _Style(
         "sign": r"\operatorname{{sign}}\left({0}\right)",
         "where": r"\begin{{cases}} {1} & {0} \\ {2} & \text{{else}} \end{{cases}}",
     },
-    compare={ast.Gt: ">", ast.GtE: r"\ge", ast.Lt: "<", ast.LtE: r"\le", ast.Eq: "=", ast.NotEq: r"\ne"},
+    compare={op: f" {_TEX.get(sign, sign)} " for op, sign in _SIGNS.items()},
+    quotient_binds=_ATOM,
+)
+
+_MATHML = _Style(
+    name=_mathml_name,
+    power=lambda a, b: f"<msup><mrow>{a}</mrow><mrow>{b}</mrow></msup>",
+    quotient=lambda a, b: f"<mfrac><mrow>{a}</mrow><mrow>{b}</mrow></mfrac>",
+    times="<mo>&InvisibleTimes;</mo>",
+    parentheses=("<mrow><mo>(</mo>", "<mo>)</mo></mrow>"),
+    number=lambda text: f"<mn>{text}</mn>",
+    functions={
+        "+": "<mo>+</mo>",
+        "-": "<mo>−</mo>",
+        ",": "<mo>,</mo>",
+        "*": "<mo>·</mo>",
+        "sqrt": "<msqrt>{0}</msqrt>",
+        "absolute": "<mrow><mo>|</mo>{0}<mo>|</mo></mrow>",
+        "abs": "<mrow><mo>|</mo>{0}<mo>|</mo></mrow>",
+        "maximum": "<mrow><mi>max</mi><mo>(</mo>{0}<mo>,</mo>{1}<mo>)</mo></mrow>",
+        "minimum": "<mrow><mi>min</mi><mo>(</mo>{0}<mo>,</mo>{1}<mo>)</mo></mrow>",
+        "where": "<mrow><mo>(</mo>{1}<mtext> where </mtext>{0}<mtext>, else </mtext>{2}<mo>)</mo></mrow>",
+    },
+    compare={op: f"<mo>{'&lt;' * (sign == '<') or '&gt;' * (sign == '>') or sign}</mo>" for op, sign in _SIGNS.items()},
     quotient_binds=_ATOM,
 )

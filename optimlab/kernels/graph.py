@@ -32,6 +32,9 @@ OPERATIONS: dict[str, int] = {
 """What a rule may do to an array, by NumPy's names, with the number of operands. Each of these has one
 correctly rounded answer, which is why every engine can be bitwise equal to NumPy."""
 
+TRANSCENDENTAL: dict[str, int] = {"sin": 1, "cos": 1, "exp": 1}
+"""What a plain function may do beside. Engines round these differently: no rule may use them on an array."""
+
 COMPARISONS = frozenset(["greater", "greater_equal", "less", "less_equal", "equal", "not_equal"])
 
 
@@ -40,7 +43,7 @@ class Node:
     """One value of the graph.
 
     ``op`` is ``"input"`` (``value`` is its name), ``"slot"`` (``value`` is its index among the host
-    scalars) or a key of :data:`OPERATIONS`.
+    scalars) or a key of :data:`OPERATIONS` or, in a plain function, of :data:`TRANSCENDENTAL`.
     """
 
     op: str
@@ -59,7 +62,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A traced rule.
+    """A traced rule, or a traced function of arrays (whose constants are the slots).
 
     Attributes
     ----------

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..errors import RuleError
 from ..rules import LayerRule
-from .graph import OPERATIONS, Graph, Node
+from .graph import OPERATIONS, TRANSCENDENTAL, Graph, Node
 
 _ACCEPTED = f"accepted on arrays: + - * / **2 **0.5, comparisons, np.{', np.'.join(list(OPERATIONS)[5:12])}"
 _SCALAR_OPERATORS = {
@@ -139,6 +139,25 @@ def _trace(rule: Callable[..., Any]) -> Graph:
     return replace(graph, names=names, scalar_names=scalar_names)
 
 
+@cache
+def trace_function(function: Callable[..., Any]) -> Graph:
+    """The expression graph of a plain function of arrays, such as ``f(x, y)``: its constants are the slots.
+
+    Raises
+    ------
+    RuleError: the function does more to its arguments than a rule may, sin, cos and exp apart.
+
+    >>> graph = trace_function(lambda x, y: (x * x + 3 * y, np.sin(y)))
+    >>> graph.inputs, graph.slots, [node.op for node in graph.outputs]
+    (('x', 'y'), ('3',), ['add', 'sin'])
+    """
+    inputs = tuple(inspect.signature(function).parameters)
+    recorder = _Recorder(function.__name__, (), kind="function", operations={**OPERATIONS, **TRANSCENDENTAL})
+    returned = function(*(_Array(recorder, recorder.node("input", value=name)) for name in inputs))
+    outputs = returned if isinstance(returned, tuple) else (returned,)
+    return recorder.graph(inputs, {}, {}, tuple(map(recorder.operand, outputs)))
+
+
 @contextmanager
 def _locals_of(rule: Callable[..., Any]) -> Iterator[tuple[dict[Node, str], dict[str, str]]]:
     """Note what each local variable of the rule (or of a rule it calls) holds when it returns: arrays by their
@@ -165,15 +184,19 @@ def _locals_of(rule: Callable[..., Any]) -> Iterator[tuple[dict[Node, str], dict
 class _Recorder:
     """Holds the nodes made so far, so that equal subexpressions are one node."""
 
-    def __init__(self, name: str, hyperparameters: Iterable[str]) -> None:
+    def __init__(
+        self, name: str, hyperparameters: Iterable[str], kind: str = "rule", operations: Iterable[str] = OPERATIONS
+    ) -> None:
         self.name = name
+        self.kind = kind
+        self.operations = operations
         self.hyperparameters = {*hyperparameters, "t"}
         self._nodes: dict[tuple[Any, ...], Node] = {}
         self._slots: list[str] = []
         self.functions: dict[str, Callable[..., float]] = {}
 
     def refuse(self, operation: str, advice: str = "") -> NoReturn:
-        raise RuleError(f"rule {self.name} is not elementwise: it uses {operation}; {advice or _ACCEPTED}")
+        raise RuleError(f"{self.kind} {self.name} is not elementwise: it uses {operation}; {advice or _ACCEPTED}")
 
     def node(self, op: str, args: tuple[Node, ...] = (), value: Any = None) -> Node:
         key = (op, *map(id, args), value)
@@ -254,7 +277,7 @@ class _Array(np.lib.mixins.NDArrayOperatorsMixin):
             return self._power(*inputs)
         if name == "positive":
             return self
-        if name not in OPERATIONS:
+        if name not in self._recorder.operations:
             self._recorder.refuse(f"np.{ufunc.__name__}")
         return self._recorder.apply(name, *inputs)
 

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
 
 from ..study.compare import Comparison
 from ..study.summary import accuracy
@@ -153,14 +154,9 @@ def plain_axes(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _end_labels(axes: Axes, ends: Sequence[tuple[float, str, str]], x: float) -> None:
-    """Names beside the ends of the lines, moved apart where they would overlap (on the log axis)."""
-    if not ends:
-        return
-    low, high = (np.log10(v) for v in axes.get_ylim())
-    gap = 0.045 * (high - low)
-    ordered = sorted(ends)
-    heights = np.array([np.log10(value) for value, _, _ in ordered])
+def spread(heights: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """Rising ``heights`` moved apart as little as it takes for ``gap`` between neighbours."""
+    heights = heights.copy()
     for _ in range(200):
         overlap = gap - np.diff(heights)
         if overlap.max(initial=0.0) <= 1e-6:
@@ -168,6 +164,17 @@ def _end_labels(axes: Axes, ends: Sequence[tuple[float, str, str]], x: float) ->
         push = np.clip(overlap, 0, None) / 2
         heights[:-1] -= push
         heights[1:] += push
+    return heights
+
+
+def _end_labels(axes: Axes, ends: Sequence[tuple[float, str, str]], x: float) -> None:
+    """Names beside the ends of the lines, moved apart where they would overlap (on the log axis)."""
+    if not ends:
+        return
+    low, high = (np.log10(v) for v in axes.get_ylim())
+    gap = 0.045 * (high - low)
+    ordered = sorted(ends)
+    heights = spread(np.array([np.log10(value) for value, _, _ in ordered]), gap)
     for (value, name, colour), height in zip(ordered, heights, strict=True):
         axes.annotate(
             name,

@@ -5,11 +5,13 @@ Accuracies near 1 differ by little in a picture, so the error, 1 - accuracy, is 
 
 from __future__ import annotations
 
-from math import ceil, log2
+from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -97,6 +99,10 @@ def _slice(tuned: Tuned, axes: Axes, name: str) -> None:
         axes.set_xlim(-0.5, len(places) - 0.5)
     elif space.scale == "log":
         axes.set_xscale("log")
+        margin = (space.high / space.low) ** 0.04
+        axes.set_xlim(space.low / margin, space.high * margin)
+        if space.high / space.low < 100:  # else powers of ten are enough
+            _plain_log(axes.xaxis, space.high / space.low, lambda v: f"{v:g}")
     elif space.scale == "pow2":
         axes.set_xscale("log", base=2)
         axes.set_xticks(space.values(), [f"{v:g}" for v in space.values()])
@@ -123,41 +129,28 @@ def _written(tuned: Tuned, value: float) -> str:
 
 
 def _scale(tuned: Tuned, axes: Axes) -> None:
-    """A log axis with a few plain numbers on it."""
+    """A log axis with a few plain numbers on it, and room at the top for the trials that diverged."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    low *= (low / high) ** 0.05  # room for the best's label
-    axes.set_ylim(low, high)
-    between = (1.0, 2.0, 5.0) if log2(high / low) > 1 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
-    axes.yaxis.set_major_locator(LogLocator(subs=between))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    percent = tuned.search.objective == "val_accuracy"
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:g}%" if percent else f"{v:g}"))
+    ratio = high / low
+    axes.set_ylim(low / ratio**0.05, high * (ratio**0.1 if tuned.summary["diverged"] else 1))
+    if tuned.search.objective == "val_loss":
+        _plain_log(axes.yaxis, ratio, lambda v: f"{v:g}")
+    else:
+        _plain_log(axes.yaxis, ratio, lambda v: f"{100 * v:g}%" if v <= 1 else "")
+
+
+def _plain_log(axis: Axis, ratio: float, written: Callable[[float], str]) -> None:
+    """Numbers at 1, 2 and 5 in each decade of a log axis; at more or fewer where the axis is short or long."""
+    between = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0) if ratio < 3 else (1.0, 2.0, 5.0) if ratio < 1e4 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=between))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: written(v)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _diverged(axes: Axes, places: list[Any]) -> None:
-    """Ticks along the top."""
-    for k, x in enumerate(places):
-        axes.plot(
-            [x],
-            [1.0],
-            marker="|",
-            color=STAR,
-            markersize=10,
-            markeredgewidth=2,
-            clip_on=False,
-            transform=axes.get_xaxis_transform(),
-        )
-        if k == 0:
-            axes.annotate(
-                "diverged",
-                (x, 1.0),
-                xycoords=axes.get_xaxis_transform(),
-                xytext=(4, -10),
-                textcoords="offset points",
-                color=STAR,
-                fontsize=8,
-            )
+    """Crosses along the top."""
+    axes.plot(places, [0.965] * len(places), "x", color=STAR, markersize=6, transform=axes.get_xaxis_transform())
 
 
 def _label(tuned: Tuned) -> str:
@@ -170,4 +163,5 @@ def _label(tuned: Tuned) -> str:
 
 def _title(tuned: Tuned, what: str) -> str:
     search = tuned.search
+    what += "; at the top: diverged (crosses)" if tuned.summary["diverged"] else ""
     return f"Search: {what}\n{search}; {len(tuned.records)} trials ({search.sampler}, seed {search.seed})"

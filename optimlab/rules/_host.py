@@ -41,7 +41,14 @@ def decaying_beta(t: int, beta1: float, momentum_decay: float) -> float:
     return float(beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay)))
 
 
-_products: dict[float, list[float]] = {}
+_kept: dict[float, list[float]] = {}
+
+
+def kept(key: float) -> list[float]:
+    """A list to fill as it is needed, ``[1.0]`` at first; the same list for the same key."""
+    if key not in _kept and len(_kept) >= 16:  # a key that changes with every step
+        _kept.clear()
+    return _kept.setdefault(key, [1.0])
 
 
 @host
@@ -58,11 +65,9 @@ def decaying_beta_product(t: int, beta1: float, momentum_decay: float) -> float:
     power = float(beta1**t)
     if power == 0:  # and the product with it: after thousands of steps nothing more need be kept
         return 0.0
-    if momentum_decay not in _products and len(_products) >= 16:  # a decay that changes with every step
-        _products.clear()
-    known = _products.setdefault(momentum_decay, [1.0])
-    while len(known) <= t:
-        known.append(known[-1] * decaying_beta(len(known), 1.0, momentum_decay))
+    known = kept(momentum_decay)
+    for k in range(len(known), t + 1):
+        known.append(known[k - 1] * decaying_beta(k, 1.0, momentum_decay))
     return power * known[t]
 
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from ..errors import InputError
 from ..files import json_ready, write_atomically
-from .execution import Pool, run_all, workers
+from .execution import Pool, Together, run_all, workers
 from .plan import Run, Study
-from .run import execute, host, time_steps, versions
+from .run import execute, execute_together, host, time_steps, together, versions
 from .store import Store
 from .summary import Record, row_label, rows, score, verdict
 
@@ -70,9 +71,9 @@ def compare(
     ------
     InputError: ``folder`` cannot be written, or holds something else, such as another study.
     """
-    with Store(folder) as store, workers(jobs, dask) as pool, threadpool_limits(1):
+    with workers(jobs, dask) as pool, Store(folder) as store, threadpool_limits(1):
         claim(study, store)
-        runner = _Runner(store, pool, study.planned(), on_run)
+        runner = _Runner(store, pool, jobs if dask is None else 2, study.planned(), on_run)
         tuning = _tune(study, runner)
         searched = {c: _by_setting(study, runner(study.search_runs(c))) for c in study.contenders if study.search}
         plans = {
@@ -115,11 +116,13 @@ def compare(
 class _Runner:
     """The records of runs, from the store or made now; counts what is done."""
 
-    def __init__(self, store: Store, pool: Pool, total: int, on_run: OnRun | None) -> None:
+    def __init__(self, store: Store, pool: Pool, jobs: int, total: int, on_run: OnRun | None) -> None:
         self.store, self.pool, self.total, self.count, self.on_run = store, pool, total, 0, on_run
+        self.split = partial(together, jobs=jobs)
 
     def __call__(self, runs: Sequence[Run]) -> list[Record]:
-        return run_all(runs, self.store, execute=execute, pool=self.pool, done=self._done)
+        replicas = Together(self.split, execute_together)
+        return run_all(runs, self.store, execute=execute, together=replicas, pool=self.pool, done=self._done)
 
     def _done(self, run: Run, record: Record) -> None:
         self.count += 1

@@ -14,11 +14,11 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from functools import cache, partial
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
@@ -41,14 +41,24 @@ class WorkerLost(RuntimeError):
     """The process that executed a run ended before the run did."""
 
 
-Outcomes = Generator[tuple[str, Record | WorkerLost], None, None]
-Pool = Callable[[Execute, Mapping[str, Run]], Outcomes]
+Group = Sequence[Run]
+"""Runs that are executed by one call; most often one."""
+ExecuteGroup = Callable[[Group], list[Record]]
+Outcomes = Generator[tuple[str, list[Record] | WorkerLost], None, None]
+Pool = Callable[[ExecuteGroup, Mapping[str, Group]], Outcomes]
 
 
-def here(execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
-    """The pool without workers: one run after the other, in this process."""
-    for key, run in runs.items():
-        yield _work(execute, key, run)
+class Together(NamedTuple):
+    """How runs are executed several at a time: ``split`` makes the groups, ``execute`` gives the records of one."""
+
+    split: Callable[[Group], list[list[Run]]]
+    execute: ExecuteGroup
+
+
+def here(execute: ExecuteGroup, groups: Mapping[str, Group]) -> Outcomes:
+    """The pool without workers: one group after the other, in this process."""
+    for key, group in groups.items():
+        yield _work(execute, key, group)
 
 
 def run_all(
@@ -56,6 +66,7 @@ def run_all(
     store: Store,
     *,
     execute: Execute,
+    together: Together | None = None,
     pool: Pool = here,
     done: Callable[[Run, Record], None] = lambda run, record: None,
 ) -> list[Record]:
@@ -64,6 +75,8 @@ def run_all(
     ``execute`` turns a run into its record; an exception that leaves it becomes a record of status ``"error"``. A run
     whose worker died is run again by itself, so that one which always takes its worker with it is found and recorded
     as an error. ``done`` is called once for each run. Ctrl-C stops at once; what is finished is stored.
+
+    With ``together``, runs are executed in groups; one that is lost is run again by ``execute``.
 
     >>> import tempfile
     >>> from optimlab.study import Contender, Problem, Run, Store
@@ -89,19 +102,24 @@ def run_all(
     for key, run in planned:
         if key not in missing:
             done(run, store.records[key])
-    lost: dict[str, WorkerLost] = {}
-    with closing(pool(execute, missing)) as outcomes:
-        for key, outcome in outcomes:
+    alone = partial(_each, execute)
+    keys = {run: key for key, run in missing.items()}
+    split = together.split(list(missing.values())) if together else [[run] for run in missing.values()]
+    groups = {keys[group[0]]: group for group in split}
+    lost: dict[Run, WorkerLost] = {}
+    with closing(pool(together.execute if together else alone, groups)) as outcomes:
+        for name, outcome in outcomes:
             if isinstance(outcome, WorkerLost):
-                lost[key] = outcome
+                lost |= dict.fromkeys(groups[name], outcome)
             else:
-                keep(key, outcome)
+                for run, record in zip(groups[name], outcome, strict=True):
+                    keep(keys[run], record)
     if lost:
         first, *others = lost
         more = f" or one of {len(others)} more" if others else ""
-        warnings.warn(f"{lost[first]} during {missing[first]}{more}: run again, one at a time", stacklevel=2)
-    for key in lost:
-        keep(key, _alone(pool, execute, key, missing[key]))
+        warnings.warn(f"{lost[first]} during {first}{more}: run again, one at a time", stacklevel=2)
+    for run in lost:
+        keep(keys[run], _alone(pool, alone, keys[run], run))
     return [store.records[key] for key, _ in planned]
 
 
@@ -142,44 +160,53 @@ def workers(jobs: int = 1, dask: Any = None) -> Iterator[Pool]:
         yield here
 
 
-def _work(execute: Execute, key: str, run: Run) -> tuple[str, Record]:
+def _each(execute: Execute, group: Group) -> list[Record]:
+    return [execute(run) for run in group]
+
+
+def _work(execute: ExecuteGroup, key: str, group: Group) -> tuple[str, list[Record]]:
     try:
         with threadpool_limits(1):
-            return key, execute(run)
+            return key, execute(group)
     except Exception as error:  # what happens to one run must not reach the others
-        return key, _failed(key, run, f"{type(error).__name__}: {error}")
+        return key, _all_failed(group, error)
+
+
+def _all_failed(group: Group, error: Exception) -> list[Record]:
+    return [_failed(run.key, run, f"{type(error).__name__}: {error}") for run in group]
 
 
 def _failed(key: str, run: Run, error: str) -> Record:
     return {"key": key, "run": run.config(), "status": "error", "error": error}
 
 
-def _alone(pool: Pool, execute: Execute, key: str, run: Run) -> Record:
+def _alone(pool: Pool, execute: ExecuteGroup, key: str, run: Run) -> Record:
     for _ in range(ALONE):
-        ((_, outcome),) = pool(execute, {key: run})
+        ((_, outcome),) = pool(execute, {key: [run]})
         if not isinstance(outcome, WorkerLost):
-            return outcome
+            return outcome[0]
     return _failed(key, run, f"WorkerLost: {outcome} each time it ran this")
 
 
 # --- the cores of this machine, by joblib
 
 
-def _on_cores(jobs: int, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
+def _on_cores(jobs: int, execute: ExecuteGroup, groups: Mapping[str, Group]) -> Outcomes:
     from joblib import Parallel, parallel_config
     from joblib.externals.loky import BrokenProcessPool
 
-    waiting = dict(runs)
+    waiting = dict(groups)
     while waiting:
         started: list[str] = []
         # several short runs go to a worker at a time: joblib measures how many
-        with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
+        options = {"inner_max_num_threads": 1, "initializer": _end_with, "initargs": (os.getpid(),)}
+        with parallel_config(backend="loky", n_jobs=jobs, **options):
             parallel = Parallel(return_as="generator_unordered")
         try:
             with _closing_quietly(parallel(_tasks(execute, dict(waiting), started))) as outcomes:
-                for key, record in outcomes:
+                for key, records in outcomes:
                     del waiting[key]
-                    yield key, record
+                    yield key, records
         except BrokenProcessPool as error:
             lost = WorkerLost(f"a worker process died ({_cause(error)})")
             for key in [key for key in started if key in waiting] or list(waiting):
@@ -190,30 +217,23 @@ def _on_cores(jobs: int, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
                 raise
 
 
-def _tasks(execute: Execute, runs: Mapping[str, Run], started: list[str]) -> Iterator[Any]:
+def _tasks(execute: ExecuteGroup, groups: Mapping[str, Group], started: list[str]) -> Iterator[Any]:
     from joblib import delayed
 
-    for key, run in runs.items():
+    for key, group in groups.items():
         started.append(key)
-        yield delayed(_work_below)(os.getpid(), execute, key, run)
+        yield delayed(_work)(execute, key, group)
 
 
-def _work_below(parent: int, execute: Execute, key: str, run: Run) -> tuple[str, Record]:
-    _end_with(parent)
-    return _work(execute, key, run)
-
-
-@cache
 def _end_with(parent: int) -> None:
-    """End this worker when its parent is killed: left to itself it would idle for five minutes."""
+    """In a worker: end it when its parent is killed; left to itself it would idle for five minutes."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)
 
-    if os.getppid() == parent:  # not so where joblib makes no processes, such as inside of one of its own
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
@@ -304,12 +324,12 @@ def _version() -> str:
     return __version__
 
 
-def _on_cluster(client: Any, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
+def _on_cluster(client: Any, execute: ExecuteGroup, groups: Mapping[str, Group]) -> Outcomes:
     from distributed import CancelledError, as_completed
 
     futures: dict[Any, str] = {}
     try:
-        futures |= {client.submit(_work, execute, key, run, pure=False): key for key, run in runs.items()}
+        futures |= {client.submit(_work, execute, key, group, pure=False): key for key, group in groups.items()}
         finished = as_completed(futures, loop=client.loop)
         look = _lookout(client)
         while futures:
@@ -317,7 +337,7 @@ def _on_cluster(client: Any, execute: Execute, runs: Mapping[str, Run]) -> Outco
             batch = finished.next_batch(block=False)
             for future in batch:
                 key = futures.pop(future)
-                yield key, _outcome(future, key, runs[key])
+                yield key, _outcome(future, groups[key])
             if not batch:
                 time.sleep(0.01)
     except (Exception, CancelledError) as error:
@@ -329,7 +349,7 @@ def _on_cluster(client: Any, execute: Execute, runs: Mapping[str, Run]) -> Outco
             client.cancel(list(futures))
 
 
-def _outcome(future: Any, key: str, run: Run) -> Record | WorkerLost:
+def _outcome(future: Any, group: Group) -> list[Record] | WorkerLost:
     from distributed import CancelledError, KilledWorker
 
     try:
@@ -340,8 +360,8 @@ def _outcome(future: Any, key: str, run: Run) -> Record | WorkerLost:
         )
     except CancelledError:
         raise
-    except Exception as error:  # the run could not be sent, or its record not returned
-        return _failed(key, run, f"{type(error).__name__}: {error}")
+    except Exception as error:  # the runs could not be sent, or their records not returned
+        return _all_failed(group, error)
 
 
 def _lookout(client: Any) -> Callable[[], None]:

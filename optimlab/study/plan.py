@@ -371,6 +371,10 @@ def _digest(text: str) -> str:
 @cache
 def _load(name: str) -> Dataset:
     data = datasets.load(name)
+    try:
+        datasets.check_for_study(data)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
     return data
 
 

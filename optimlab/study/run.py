@@ -244,9 +244,10 @@ def host() -> dict[str, Any]:
             model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "")
     except OSError:
         model = platform.processor()
-    blas = {
-        f"{b['internal_api']} {b.get('version') or ''} {b.get('architecture', '')}".strip() for b in threadpool_info()
-    }
+    # NumPy's own: what else is loaded differs from process to process
+    pools = [p for p in threadpool_info() if p["user_api"] == "blas"]
+    pools = [p for p in pools if "numpy" in p["filepath"]] or pools
+    blas = {" ".join(str(p[k]) for k in ("internal_api", "version", "architecture") if p.get(k)) for p in pools}
     return {
         "processor": model or platform.machine(),
         "cores": os.cpu_count(),

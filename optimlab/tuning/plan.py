@@ -94,8 +94,10 @@ class Search:
                 raise InputError(f"seeds are whole numbers of at least 0, got {seed!r}")
         if len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"a seed is named twice: {', '.join(map(str, self.seeds))}")
-        known = [*self.contender.defaults(), "batch_size", "factor", "patience"]
-        default = {name: text for name, text in DEFAULT_SPACES.items() if name not in self.fixed and name in known}
+        contender = self.contender
+        object.__setattr__(self, "fixed", {**dict(contender.hyperparameters), **self.fixed})
+        known = [*contender.defaults(), "batch_size", "factor", "patience"]
+        default = {name: text for name, text in DEFAULT_SPACES.items() if name not in self.fixed}
         given = default if self.spaces is None else self.spaces
         for name in [*given, *self.fixed]:
             if name not in known:
@@ -117,11 +119,8 @@ class Search:
     @property
     def contender(self) -> Contender:
         """The optimizer as it takes part, without what is searched or fixed here."""
-        return (
-            self.optimizer
-            if isinstance(self.optimizer, Contender)
-            else Contender.parse(self.optimizer, self.convention)
-        )
+        given = self.optimizer
+        return given if isinstance(given, Contender) else Contender.parse(given, self.convention)
 
     @property
     def searched(self) -> dict[str, Space]:
@@ -145,7 +144,7 @@ class Search:
             **contender.config(),
             "seeds": list(self.seeds),
             "spaces": {name: asdict(space) for name, space in self.searched.items()},
-            "fixed": {**dict(contender.hyperparameters), **self.fixed},
+            "fixed": dict(self.fixed),
         }
 
     def _check_problem(self) -> None:
@@ -163,7 +162,7 @@ class Search:
                 raise InputError(f"batch norm cannot train on a batch of one row, which batches of {size} leave")
 
     def __str__(self) -> str:
-        return f"{str(self.problem).split(', batch')[0]}, {self.contender.label}"
+        return f"{str(self.problem).rsplit(', batch', 1)[0]}, {self.contender.label}"
 
 
 def _whole(name: str, value: float) -> float:

@@ -96,14 +96,14 @@ def _opened(folder: Path, search: Search) -> tuple[Any, list[Record]]:
             if (folder / name).exists():
                 raise InputError(f"{folder} holds something else than a search: {name}; choose another folder")
     config = json.loads(json.dumps(search.config()))
-    whole = _whole_lines(path)
+    _drop_torn_line(path)
     try:
         with quiet():
             lock: Any = _HeldLock()
             backend = JournalFileBackend(str(path), lock_obj=lock)
             storage = optuna.storages.JournalStorage(backend)
             names = [study.study_name for study in optuna.get_all_study_summaries(storage)]
-            if whole and names not in ([], [STUDY]):
+            if names not in ([], [STUDY]):
                 raise InputError(f"{path} holds other studies of Optuna: {', '.join(names)}; choose another folder")
             if names:  # create_study(load_if_exists=True) would write to a journal that may be refused below
                 study = optuna.load_study(storage=storage, study_name=STUDY)
@@ -148,8 +148,8 @@ def _told(config: dict[str, Any], name: str) -> str:
     return "absent" if value is None else repr(value)
 
 
-def _whole_lines(path: Path) -> bool:
-    """Whether the journal has any; a last line that a kill cut off is dropped, or no line after it could be read."""
+def _drop_torn_line(path: Path) -> None:
+    """Drop a last line that a kill cut off: no line after it could be read."""
     try:
         with path.open("ab"):
             pass
@@ -161,7 +161,6 @@ def _whole_lines(path: Path) -> bool:
             os.truncate(path, end)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
-    return bool(end)
 
 
 _FIRST = b'{"op_code"'

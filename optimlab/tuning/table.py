@@ -60,14 +60,12 @@ def measures_table(summary: dict[str, Any]) -> Table:
     )
     if summary["test"] is not None:
         again = summary["retrained"]
-        made.add_row(
-            *_measure(summary["test"]), "test", f"{rows['test']:,}", "the same network: to be expected on new data"
-        )
+        made.add_row(*_measure(summary["test"]), "test", f"{rows['test']:,}", "the same network: what to expect")
         made.add_row(
             *_measure(again),
             "test",
             f"{rows['test']:,}",
-            f"retrained with the validation data, {again['epochs']} epochs",
+            f"retrained on both, {again['epochs']} epochs",
         )
     return made
 

@@ -122,7 +122,7 @@ def _fit(
     lr = chosen.get("lr", contender.defaults()["lr"])
     history = fit(
         network,
-        contender.make(network, lr, {**dict(contender.hyperparameters), **rule}),
+        contender.make(network, lr, rule),
         data,
         epochs=epochs,
         batch_size=int(chosen.get("batch_size", search.problem.batch_size)),

@@ -1,0 +1,111 @@
+"""optimlab datasets."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option(
+    "--root", type=click.Path(path_type=Path), help="Look here first.  [default: the folder OPTIMLAB_DATA names]"
+)
+@click.option("--offline", is_flag=True, help="Download nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def datasets(name: str | None, root: Path | None, offline: bool, as_json: bool) -> None:
+    """List the data sets and where they are, or get and check the one of that NAME.
+
+    \b
+    NAME is digits, mnist, fashion_mnist, cifar10 or the path of an .npz file.
+    What is not on this machine is downloaded; every file is read and compared
+    with the published digests.
+
+    \b
+    Examples:
+      optimlab datasets
+      optimlab datasets mnist
+      optimlab datasets mine.npz --json
+    """
+    if name is None:
+        listed = [_bundled(), *_sources(root)]
+        click.echo(json.dumps({"datasets": listed}, indent=2)) if as_json else _print(listed, root)
+        return
+    described = _described(name, root, offline)
+    if as_json:
+        click.echo(json.dumps(described, indent=2))
+        return
+    for split, part in described["splits"].items():
+        counts = part["rows_per_class"]
+        click.echo(f"{split:<10} {part['rows']:>6} rows, {min(counts)} to {max(counts)} a class")
+    click.echo(f"{'features':<10} {described['features']:>6}, from {described['low']:g} to {described['high']:g}")
+    click.echo(f"{'classes':<10} {len(described['classes']):>6}: {', '.join(described['classes'])}")
+
+
+def _bundled() -> dict[str, Any]:
+    from ..datasets import load
+
+    data = load("digits")
+    rows = [len(data.y_train), len(data.y_val), len(data.y_test)]
+    return {"name": "digits", "rows": rows, "features": data.x_train.shape[1], "found": "bundled", "bytes": None}
+
+
+def _sources(root: Path | None) -> list[dict[str, Any]]:
+    from ..datasets import SOURCES
+
+    listed = []
+    for source in SOURCES.values():
+        paths = [source.find(file, root) for file in source.files]
+        found = [path for path in paths if path is not None]
+        folders = sorted({str(path.parent) for path in found})
+        where = ", ".join(folders) if len(found) == len(paths) else None
+        size = sum(p.stat().st_size for path in found for p in ([path] if path.is_file() else path.iterdir()))
+        described = {"name": source.name, "rows": list(source.rows), "features": source.features}
+        listed.append({**described, "found": where, "bytes": size if where else None})
+    return listed
+
+
+def _print(listed: list[dict[str, Any]], root: Path | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..datasets.sources import places
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("name", "train / val / test", "features", "MB", "found in"):
+        table.add_column(title, justify="left" if title in ("name", "found in") else "right", overflow="fold")
+    for row in listed:
+        size = "" if row["bytes"] is None else f"{row['bytes'] / 1e6:.1f}"
+        rows = " / ".join(map(str, row["rows"]))
+        table.add_row(row["name"], rows, str(row["features"]), size, row["found"] or "-")
+    console = Console() if sys.stdout.isatty() else Console(width=100)
+    console.print(table)
+    console.print(f"\nLooked in {', '.join(map(str, places(root)))}.", highlight=False, markup=False, soft_wrap=True)
+    console.print("`optimlab datasets NAME` gets and checks one.", highlight=False, markup=False)
+
+
+def _described(name: str, root: Path | None, offline: bool) -> dict[str, Any]:
+    import numpy as np
+
+    from ..datasets import check, load
+
+    data = load(name, root, download=not offline)
+    check(data)
+    splits = {}
+    for split in ("train", "val", "test"):
+        y = getattr(data, f"y_{split}")
+        if y is not None:
+            counts = np.bincount(y, minlength=len(data.classes)).tolist()
+            splits[{"val": "validation"}.get(split, split)] = {"rows": len(y), "rows_per_class": counts}
+    return {
+        "name": data.name,
+        "features": data.x_train.shape[1],
+        "low": float(data.x_train.min()),
+        "high": float(data.x_train.max()),
+        "classes": list(data.classes),
+        "splits": splits,
+    }

@@ -1,0 +1,171 @@
+"""optimlab race."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import InputError
+from .options import numbers
+
+
+@click.command()
+@click.option(
+    "--function",
+    default="rosenbrock",
+    show_default=True,
+    metavar="NAME",
+    help="quadratic, rosenbrock, beale, himmelblau, rastrigin, styblinski-tang, saddle or noisy-valley.",
+)
+@click.option(
+    "--optimizers", metavar="NAMES", help="Who races, separated by commas.  [default: the nine classic rules]"
+)
+@click.option("--convention", default="textbook", show_default=True, help="textbook, torch or keras.")
+@click.option("--steps", type=int, default=200, show_default=True, help="Updates of each run.")
+@click.option("--start", metavar="X,Y", callback=numbers, help="Where all start.  [default: the function's own place]")
+@click.option(
+    "--lr", "rates", multiple=True, metavar="NAME=NUMBER", help="A learning rate that is not tuned; may be repeated."
+)
+@click.option(
+    "--tolerance",
+    type=float,
+    default=1e-3,
+    show_default=True,
+    help="Share of the start's height above the minimum that counts as having arrived.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the noise, and of the starts of the trials.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("optimlab-race"), show_default=True, help="Output folder."
+)
+@click.option(
+    "--gif/--no-gif", default=True, show_default=True, help="An animation, as MP4 too where ffmpeg is installed."
+)
+@click.option("--playground", is_flag=True, help="Write a page to try rules and rates in a browser; run no race.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
+def race(
+    function: str,
+    optimizers: str | None,
+    convention: str,
+    steps: int,
+    start: tuple[float, ...] | None,
+    rates: tuple[str, ...],
+    tolerance: float,
+    seed: int,
+    out: Path,
+    gif: bool,
+    playground: bool,
+    as_json: bool,
+) -> None:
+    """Race optimizers on a function of two variables, each at its best learning rate.
+
+    \b
+    All start at one point and are tuned on one grid of 29 rates with as many
+    trials. Leaves in the output folder, named for the function: the figure (PNG
+    and SVG), the race as an animation (GIF; MP4 where ffmpeg is installed), and
+    every number as JSON.
+
+    \b
+    Examples:
+      optimlab race --function beale
+      optimlab race --function saddle --optimizers sgd,momentum,adam --no-gif
+      optimlab race --lr adam=0.1 --start 0,2 --steps 500
+      optimlab race --playground
+    """
+    if playground:
+        _write_playground(out)
+        return
+    from ..optimizers import CLASSIC
+    from ..race.run import race as run_race
+
+    names = CLASSIC if optimizers is None else tuple(n.strip() for n in optimizers.split(",") if n.strip())
+    given = dict(_rate(text) for text in rates)
+    begun = time.perf_counter()
+    outcome = run_race(
+        function, names, convention=convention, steps=steps, start=start, lr=given, tolerance=tolerance, seed=seed
+    )
+    written = _write(outcome, out, gif)
+    if as_json:
+        click.echo(json.dumps(outcome.summary(), indent=2))
+        return
+    _print(outcome, out, written, time.perf_counter() - begun)
+
+
+def _rate(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise InputError(f"--lr takes NAME=NUMBER, such as adam=0.1; got {text!r}") from None
+
+
+def _folder(out: Path) -> Path:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to the output folder {out}: {error.strerror}") from None
+    return out
+
+
+def _write_playground(out: Path) -> None:
+    from ..race.playground import write_playground
+
+    path = _folder(out) / "playground.html"
+    write_playground(path)
+    click.echo(f"Written {path}: open it in a browser")
+
+
+def _write(outcome: Any, out: Path, gif: bool) -> list[str]:
+    """Leave everything in the folder; the names of the files."""
+    import io
+
+    from ..files import write_atomically
+    from ..plotting.animation import frames, shown_steps, write_gif, write_mp4
+    from ..plotting.race import race_figure
+    from ..progress import progress_bar
+
+    name, written = outcome.landscape.name, []
+    pictures = len(shown_steps(outcome)) if gif else 0
+    _folder(out)
+
+    def write(kind: str, content: str | bytes) -> None:
+        write_atomically(out / f"{name}.{kind}", content)
+        written.append(f"{name}.{kind}")
+
+    write("json", json.dumps(outcome.record(), allow_nan=False) + "\n")
+    with progress_bar("drawing", 2 + pictures) as advance:
+        figure = race_figure(outcome)
+        for kind in ("png", "svg"):
+            content = io.BytesIO()
+            figure.savefig(content, format=kind, dpi=150)
+            write(kind, content.getvalue())
+            advance(kind)
+        if gif:
+            film = frames(outcome, advance)
+            write_gif(film, out / f"{name}.gif")
+            written.append(f"{name}.gif")
+            try:
+                if write_mp4(film, out / f"{name}.mp4"):
+                    written.append(f"{name}.mp4")
+            except InputError as error:  # the GIF shows the same
+                click.echo(f"optimlab: {error}", err=True)
+    return written
+
+
+def _print(outcome: Any, out: Path, written: list[str], seconds: float) -> None:
+    from rich.console import Console
+
+    from ..race.table import table
+    from ..race.words import sentence
+
+    # piped output has no width of its own: leave room for the table
+    console = Console() if sys.stdout.isatty() else Console(width=100)
+    console.print(table(outcome))
+    console.print(sentence(outcome) + ".", highlight=False, markup=False)
+    console.print(
+        f"\nWritten to {out}: {', '.join(written)} ({seconds:.0f} s)", highlight=False, markup=False, soft_wrap=True
+    )

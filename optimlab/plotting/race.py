@@ -1,0 +1,247 @@
+"""The figure of a race: every path on a map of the function, and beside the maps how far down each has come.
+
+Paths of good optimizers lie upon each other, so each has a map of its own, with the others in grey behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from ..race.run import Race, Racer
+from ..race.score import FLOOR, lowest
+from ..race.words import conditions, outcome, sentence
+from .comparison import DASHES, PALETTE, plain_axes, spread
+
+Floats = NDArray[np.float64]
+
+INK, QUIET, BEHIND = "#333333", "#666666", "#8E9AA3"
+BANDS, WIDTH = 9, 122
+# light throughout, so that every path stands out; the lowest ground is the darkest
+GROUND = ListedColormap([(1 - 0.36 * d, 1 - 0.27 * d, 1 - 0.20 * d) for d in np.linspace(1, 0.1, BANDS)])
+LEADER = {"arrowstyle": "-", "lw": 0.6, "shrinkA": 0, "shrinkB": 1, "relpos": (0, 0.5)}
+HALO = [Stroke(linewidth=3.4, foreground="white"), Normal()]
+
+
+def race_figure(race: Race) -> Figure:
+    """A map per optimizer, with the start (square), the minima (stars) and the end (dot), and the descent of all."""
+    figure, panels, show = drawing(race)
+    show(race.steps)
+    for racer, panel in zip(race.racers, panels, strict=True):
+        panel.title.set_text(f"{racer.name}: {outcome(race, racer)}")
+        for other in race.racers:
+            if other is not racer:
+                panel.plot(*other.path.T, color=BEHIND, linewidth=0.6, alpha=0.6, zorder=1.5)
+    headline(figure).set_text(fill(sentence(race), WIDTH))
+    footnote(figure, f"{conditions(race)} {key(race)} Grey: the paths of the others.")
+    return figure
+
+
+def headline(figure: Figure) -> Text:
+    """The text on top, empty; wrap what is written there at ``WIDTH`` letters."""
+    return figure.text(0.012, 0.985, "", fontsize=12.5, va="top", color=INK)
+
+
+def footnote(figure: Figure, text: str) -> None:
+    """How the race was run and the figure is read, at the bottom."""
+    figure.text(0.012, 0.01, fill(text, 190), fontsize=8, va="bottom", color=QUIET, linespacing=1.4)
+
+
+def drawing(race: Race) -> tuple[Figure, list[Axes], Callable[[int], list[Artist]]]:
+    """The figure, its maps, and a function that shows the race up to a step and returns what it changed."""
+    figure, panels, axes = layout(len(race.racers), max(len(label(race, racer)) for racer in race.racers))
+    draw_descent_axes(axes, race)
+    curves = [descent(race, racer) for racer in race.racers]
+    bold = [smooth(race, curve) for curve in curves]
+    label_ends(axes, race, bold)
+    growing: list[tuple[Line2D, Floats]] = []
+    heads = []
+    for k, (racer, panel) in enumerate(zip(race.racers, panels, strict=True)):
+        style = style_of(k)
+        colour = style["color"]
+        draw_map(panel, race)
+        panel.set_title(racer.name, color=colour, fontsize=9, pad=4)
+        panel.tick_params(labelsize=7)
+        (path,) = panel.plot([], color=colour, linewidth=1.5, path_effects=HALO)
+        (head,) = panel.plot([], "o", color=colour, markersize=6.5, markeredgecolor="white", zorder=6)
+        (faint,) = axes.plot([], color=colour, linewidth=0.7, alpha=0.35)
+        (line,) = axes.plot([], **style, linewidth=1.9)
+        growing += [(path, racer.path)]
+        growing += [
+            (drawn, np.column_stack([np.arange(len(c)), c])) for drawn, c in ((faint, curves[k]), (line, bold[k]))
+        ]
+        heads.append((head, racer.path))
+
+    def show(step: int) -> list[Artist]:
+        for artist, points in growing:
+            artist.set_data(*points[: step + 1].T)
+        for artist, points in heads:
+            artist.set_data(*points[: step + 1][-1:].T)
+        return [artist for artist, _ in growing + heads]
+
+    return figure, panels, show
+
+
+def layout(maps: int, letters: int) -> tuple[Figure, list[Axes], Axes]:
+    """Panels for so many maps, and one beside them with room for labels of so many letters. Placed by hand: an
+    automatic layout takes longer than all the rest."""
+    columns = min(3, ceil(maps**0.5))
+    rows = ceil(maps / columns)
+    height = max(6.8, 2.2 * rows + 1.7)
+    figure = Figure(figsize=(12.5, height))
+    margins = {"bottom": 1.25 / height, "top": 1 - 0.9 / height}
+    grid = figure.add_gridspec(rows, columns, left=0.04, right=0.565, wspace=0.12, hspace=0.22, **margins)
+    panels: list[Axes] = []
+    for k in range(maps):
+        shared = {"sharex": panels[0], "sharey": panels[0]} if panels else {}
+        panels.append(figure.add_subplot(grid[divmod(k, columns)], **shared))
+        panels[-1].label_outer()
+    panels[0].set_ylabel("y", fontsize=8, labelpad=1)
+    for panel in panels[max(0, maps - columns) :]:
+        panel.xaxis.set_tick_params(labelbottom=True)
+        panel.set_xlabel("x", fontsize=8, labelpad=1)
+    right = 0.985 - 0.0063 * letters
+    return figure, panels, figure.add_subplot(figure.add_gridspec(1, 1, left=0.63, right=right, **margins)[0])
+
+
+def style_of(k: int) -> dict[str, Any]:
+    """Colour and dash of the k-th optimizer."""
+    return {"color": PALETTE[k % len(PALETTE)], "linestyle": DASHES[(k + k // len(PALETTE)) % len(DASHES)]}
+
+
+def draw_map(axes: Axes, race: Race) -> None:
+    """The function's contours, the start and the minima."""
+    landscape = race.landscape
+    (x0, x1), (y0, y1) = view(race)
+    x, y = np.meshgrid(np.linspace(x0, x1, 401), np.linspace(y0, y1, 401))
+    height = landscape.value(x, y)
+    # a picture, not shapes: nine maps of those make an SVG of megabytes
+    bands = np.searchsorted(contour_levels(height), height)
+    axes.imshow(bands, extent=(x0, x1, y0, y1), origin="lower", cmap=GROUND, vmin=0, vmax=BANDS - 1, zorder=0)
+    for point in landscape.minima:
+        axes.plot(*point, "*", color=INK, markersize=9, markeredgecolor="white", markeredgewidth=0.7, zorder=4)
+    axes.plot(*race.start, "s", color=INK, markersize=5.5, markeredgecolor="white", zorder=5)
+    axes.set(xlim=(x0, x1), ylim=(y0, y1), aspect="equal")
+
+
+def view(race: Race) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The part of the bounds that holds every path, the start and the minima, in the bounds' proportions; all of it
+    where there is no minimum."""
+    if not race.landscape.minima:
+        return race.landscape.bounds
+    low, high = np.transpose(race.landscape.bounds)
+    seen = np.concatenate([*(racer.path for racer in race.racers), race.landscape.minima]).clip(low, high)
+    first, last = seen.min(axis=0), seen.max(axis=0)
+    half = min(1.0, 1.2 * float(((last - first) / (high - low)).max())) * (high - low) / 2
+    centre = ((first + last) / 2).clip(low + half, high - half)
+    (x0, y0), (x1, y1) = (centre - half).tolist(), (centre + half).tolist()
+    return (x0, x1), (y0, y1)
+
+
+def contour_levels(height: Floats) -> Floats:
+    """Heights that part the map into bands whose areas grow with the height: contours wherever there is ground."""
+    levels: Floats = np.quantile(height, np.linspace(0, 1, BANDS + 1)[1:-1] ** 1.5)
+    return levels
+
+
+def draw_descent_axes(axes: Axes, race: Race) -> None:
+    """Axes for what :func:`descent` gives, the tolerance marked."""
+    plain_axes(axes)
+    axes.set(xlabel="step", xlim=(0, last_step(race)))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    curves = np.concatenate([descent(race, racer) for racer in race.racers])
+    if not race.landscape.minima:
+        axes.set(ylabel="height", ylim=(lowest(race.landscape), np.nanmax(curves)))
+        return
+    first = race.racers[0].gaps[0, 0]
+    within = race.tolerance * first
+    axes.set(ylabel="gap: height above the minimum", yscale="log")
+    axes.set_ylim(min(within, float(np.nanmin(curves))) / 2, 2 * min(float(np.nanmax(curves)), 10 * first))
+    axes.axhline(within, color=QUIET, linewidth=0.9, linestyle=(0, (4, 3)))
+
+
+def last_step(race: Race) -> int:
+    """The step at which there is nothing more to see."""
+    return race.steps if race.landscape.minima else max(len(racer.path) for racer in race.racers)
+
+
+def descent(race: Race, racer: Racer) -> Floats:
+    """What is drawn per step: the median gap, not below the floor; where no minimum is, the height until it left.
+    NaN from where it diverged."""
+    gaps = np.median(racer.gaps, axis=0)
+    if race.landscape.minima:
+        drawn = np.maximum(gaps, FLOOR * gaps[0])
+    else:
+        drawn = gaps + lowest(race.landscape)
+        drawn[1:][gaps[:-1] == 0] = np.nan
+    return np.where(np.isfinite(drawn), drawn, np.nan)
+
+
+def window(race: Race) -> int:
+    """How many steps the bold line is a mean of."""
+    return 2 * (race.steps // 40) + 1
+
+
+def smooth(race: Race, curve: Floats) -> Floats:
+    """The geometric mean over :func:`window` steps, fewer at the ends; heights, which may be negative, as they are."""
+    if not race.landscape.minima:
+        return curve
+    half = window(race) // 2
+    logs = np.log(curve[np.isfinite(curve)])
+    means = [logs[max(0, k - half) : k + half + 1].mean() for k in range(len(logs))]
+    return np.exp(means)
+
+
+def label_ends(axes: Axes, race: Race, curves: list[Floats]) -> None:
+    """Names beside the axes, each tied to the end of its curve."""
+    to_axes = (axes.transData + axes.transAxes.inverted()).transform
+    ends = []
+    for k, curve in enumerate(curves):
+        last = int(np.isfinite(curve).sum()) - 1
+        ends.append((last, float(curve[last]), k))
+    ends.sort(key=lambda end: (end[1], -end[0]))
+    heights = spread(np.array([to_axes((step, value))[1] for step, value, _ in ends]), 0.042)
+    heights += max(0.0, -float(heights.min()))
+    for (step, value, k), height in zip(ends, heights, strict=True):
+        colour = style_of(k)["color"]
+        burst = outcome(race, race.racers[k]) == "diverged"
+        if burst:
+            axes.plot(step, value, "x", color=colour)
+        axes.annotate(
+            label(race, race.racers[k]),
+            xy=(step, value),
+            xytext=(1.03, height),
+            textcoords="axes fraction",
+            color=colour,
+            fontsize=9,
+            va="center",
+            annotation_clip=False,
+            arrowprops=None if burst else {**LEADER, "color": colour},
+        )
+
+
+def label(race: Race, racer: Racer) -> str:
+    return f"{racer.name}  lr {racer.lr:.2g}" + " diverged" * (outcome(race, racer) == "diverged")
+
+
+def key(race: Race) -> str:
+    """How to read the figure."""
+    if not race.landscape.minima:
+        return "Square: start; dot: where it is last seen."
+    return (
+        "Square: start; star: lowest point; dot: end. Right: the gap (faint), its geometric mean "
+        f"over {window(race)} steps (bold), {100 * race.tolerance:g}% of the start's (dashed)."
+    )

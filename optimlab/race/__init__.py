@@ -1,0 +1,19 @@
+"""Optimizers side by side on functions of two variables, where every step can be seen."""
+
+from __future__ import annotations
+
+from .functions import FUNCTIONS, Landscape, get
+from .playground import playground_page, write_playground
+from .run import Race, Racer, race, trajectories
+
+__all__ = [
+    "FUNCTIONS",
+    "Landscape",
+    "Race",
+    "Racer",
+    "get",
+    "playground_page",
+    "race",
+    "trajectories",
+    "write_playground",
+]

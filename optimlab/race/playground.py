@@ -1,0 +1,134 @@
+"""The playground: one HTML page, without network, in which the rules run live in the browser.
+
+Everything that computes on it is printed from the rules and landscapes themselves: steps, host scalars and terms as
+JavaScript, formulas as MathML. What is written by hand, in ``page/``, draws and listens.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import rules
+from ..files import write_atomically
+from ..kernels import (
+    javascript_function,
+    javascript_scalars,
+    javascript_step,
+    mathml,
+    trace,
+    trace_function,
+    with_terms,
+)
+from .functions import FUNCTIONS, Landscape
+from .lessons import LESSONS, OPENING, TEXTS
+
+_PAGE = Path(__file__).parent / "page"
+
+
+def playground_page() -> str:
+    """The page, as HTML.
+
+    >>> page = playground_page()
+    >>> page.startswith("<!doctype html>"), len(page.encode()) < 500_000, "http" in page.replace("www.w3.org", "")
+    (True, True, True)
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined)
+    scripts = ("model.js", "address.js", "pictures.js", "controls.js")
+    return environment.get_template("page.html").render(
+        style=Markup((_PAGE / "page.css").read_text(encoding="utf-8")),
+        script=Markup("\n".join([_data(), *((_PAGE / name).read_text(encoding="utf-8") for name in scripts)])),
+        landscapes=list(FUNCTIONS.values()),
+        lessons=LESSONS,
+        conventions={convention: rules.names(convention) for convention in rules.CONVENTIONS},
+    )
+
+
+def write_playground(path: str | Path) -> None:
+    """Write the page to a file.
+
+    Raises
+    ------
+    InputError: the file cannot be written there.
+    """
+    write_atomically(Path(path), playground_page().encode())
+
+
+def _data() -> str:
+    """What the page's own scripts work with, as constants."""
+    every = dict.fromkeys(name for convention in rules.CONVENTIONS for name in rules.names(convention))
+    groups = [
+        f"{convention}: {{\n"
+        + "".join(f"{name}: {_rule(name, convention)},\n" for name in rules.names(convention))
+        + "}"
+        for convention in rules.CONVENTIONS
+    ]
+    return "\n".join(
+        [
+            "const RULES = {" + ",\n".join(groups) + "};",
+            "const LANDSCAPES = {" + ",\n".join(f"{_json(f.name)}: {_landscape(f)}" for f in FUNCTIONS.values()) + "};",
+            f"const EVERY_RULE = {_json(list(every))};",
+            f"const CLASSIC = {_json(rules.textbook.__all__)};",
+            f"const LESSONS = {_json([vars(lesson) for lesson in LESSONS])};",
+            f"const OPENING = {_json('#' + OPENING)};",
+            f"const GRADIENT = {_json(mathml(ast.Name('g@new')))};",
+        ]
+    )
+
+
+def _rule(name: str, convention: str) -> str:
+    rule = rules.find(name, convention)
+    assert rule is not None
+    graph = trace(rule)
+    explained, made = with_terms(graph)
+    lines = [{"name": e.name, "symbol": mathml(ast.Name(e.name)), "formula": mathml(e.value)} for e in made]
+    functions = [javascript_scalars(explained), javascript_step(graph), javascript_function(explained, "terms")]
+    facts = {"state": graph.state, "hyperparameters": graph.hyperparameters, "equations": lines}
+    made_of = f"scalars: {graph.name}_scalars, step: {graph.name}_step, terms"
+    return "(() => {\n" + "\n".join(functions) + f"\nreturn {{{made_of}, ...{_json(facts)}}};\n}})()"
+
+
+def _landscape(f: Landscape) -> str:
+    functions = [
+        javascript_function(trace_function(f.value), "value"),
+        javascript_function(trace_function(f.gradient), "gradient"),
+    ]
+    facts = {
+        "title": f.title,
+        "formula": _formula(f),
+        "text": TEXTS[f.name],
+        "bounds": f.bounds,
+        "start": f.start,
+        "minima": f.minima,
+        "lowest": _lowest(f),
+        "floor": float(f.value(*f.minima[0])) if f.minima else None,
+        "noise": f.noise,
+    }
+    return "(() => {\n" + "\n".join(functions) + f"\nreturn {{value, gradient, ...{_json(facts)}}};\n}})()"
+
+
+def _lowest(f: Landscape) -> float:
+    """The least height in the picture."""
+    (x0, x1), (y0, y1) = f.bounds
+    x, y = np.meshgrid(np.linspace(x0, x1, 101), np.linspace(y0, y1, 101))
+    return float(f.value(x, y).min())
+
+
+def _formula(f: Landscape) -> str:
+    """The formula at the head of the function's docstring, with raised digits."""
+    text = (f.value.__doc__ or "").split("``")[1]
+    for digit, raised in zip("234", "²³⁴", strict=True):
+        text = text.replace(f"^{digit}", raised)
+    return text.replace("-", "−").replace("pi", "π")
+
+
+def _json(value: Any) -> str:
+    """JSON that may stand inside a script element."""
+    return json.dumps(value, ensure_ascii=False).replace("</", "<\\/")

@@ -1,0 +1,325 @@
+"""The race itself: every optimizer on one function of two variables, from one start, with one budget of tuning.
+
+The two coordinates are weights like any others: the points of all learning rates and seeds lie in one
+:class:`~optimlab.parameters.Parameters` buffer in float64, and the :class:`~optimlab.optimizers.Optimizer` that trains
+networks steps them, each rate a parameter group of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import backends, optimizers, rules
+from ..errors import InputError, count, lookup, number, unknown
+from ..files import json_ready
+from ..optimizers import Optimizer
+from ..parameters import Parameter, Parameters
+from ..progress import progress_bar
+from .functions import Landscape, get
+from .score import Floats, first_within, gaps_along, lowest, on_course, score
+
+RATES: tuple[float, ...] = tuple(10.0 ** (k / 4) for k in range(-20, 9))
+"""The grid every optimizer is tuned on: four rates a decade, 0.00001 to 100."""
+
+TRIALS, RUNS, MOST_STEPS = 9, 9, 20_000
+"""Runs each rate is judged by; runs of the race, with fresh noise (one, where there is no noise); steps of a run."""
+
+JITTER = 0.02
+"""The trials start within this share of the bounds' width and height of the start."""
+
+
+@dataclass(frozen=True)
+class Racer:
+    """One optimizer's outcome.
+
+    Attributes
+    ----------
+    lr: the rate it raced with, chosen from the grid if ``tuned``, else given.
+    scores: its score at each rate of the grid, the mean over the trials; empty if not tuned.
+    usable: at how many of these rates the median trial reached the tolerance.
+    paths: the points after 0, 1, ..., steps updates, per seed, shape ``(seeds, steps + 1, 2)``, float64.
+    gaps: the gap at each of these points, shape ``(seeds, steps + 1)``; see :func:`~optimlab.race.score.gaps_along`.
+    reached: per seed, the first step within the tolerance; infinite where there is none.
+    """
+
+    name: str
+    lr: float
+    tuned: bool
+    scores: tuple[float, ...]
+    usable: int
+    paths: Floats
+    gaps: Floats
+    reached: tuple[float, ...]
+
+    @property
+    def shown(self) -> int:
+        """The seed with the median score: the one to draw."""
+        return int(np.argsort(score(self.gaps), kind="stable")[len(self.gaps) // 2])
+
+    @property
+    def path(self) -> Floats:
+        """The path of the seed to draw, to where it left the landscape or the last point before it diverged; shape
+        ``(steps made + 1, 2)``."""
+        gap = self.gaps[self.shown]
+        made = int(np.isfinite(gap).sum())
+        arrived = np.flatnonzero(gap == 0)
+        return (
+            self.paths[self.shown, : min(made, *(arrived[:1] + 1))] if len(arrived) else self.paths[self.shown, :made]
+        )
+
+
+@dataclass(frozen=True)
+class Race:
+    """A race that was run; ``racers`` in the order they were named."""
+
+    landscape: Landscape
+    convention: str
+    start: tuple[float, float]
+    steps: int
+    seed: int
+    tolerance: float
+    rates: tuple[float, ...]
+    racers: tuple[Racer, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary per optimizer: the first within the tolerance first, then the smaller final gap.
+
+        Numbers are medians over the seeds, a run that missed or diverged counting as infinity; None is infinity.
+        """
+        made = [self._row(racer) for racer in self.racers]
+        made.sort(key=lambda row: row["score"])
+        ready: list[dict[str, Any]] = json_ready(made)
+        return ready
+
+    def _row(self, racer: Racer) -> dict[str, Any]:
+        gap = float(np.median(racer.gaps[:, -1]))
+        return {
+            "optimizer": racer.name,
+            "lr": racer.lr,
+            "tuned": racer.tuned,
+            "at_edge": racer.tuned and racer.lr in (self.rates[0], self.rates[-1]),
+            "trials": len(racer.scores) * TRIALS,
+            "usable_rates": racer.usable if racer.tuned else None,
+            "steps_to_tolerance": float(np.median(racer.reached)),
+            "hits": int(np.isfinite(racer.reached).sum()),
+            "runs": len(racer.reached),
+            "diverged": int(np.isinf(racer.gaps[:, -1]).sum()),
+            "final_gap": gap,
+            "final_value": lowest(self.landscape) + gap,
+            "final_point": racer.path[-1].tolist(),
+            "score": float(np.median(score(racer.gaps))),
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the paths, as plain data for JSON."""
+        return {
+            "function": self.landscape.name,
+            "convention": self.convention,
+            "start": list(self.start),
+            "steps": self.steps,
+            "seed": self.seed,
+            "tolerance": self.tolerance,
+            "rates": list(self.rates),
+            "optimizers": self.rows(),
+        }
+
+    def record(self) -> dict[str, Any]:
+        """The summary, and per optimizer the scores of the tuning, the path that is drawn and its gaps."""
+        details = {
+            racer.name: {
+                "scores": list(racer.scores),
+                "path": racer.path.tolist(),
+                "gaps": racer.gaps[racer.shown][: len(racer.path)].tolist(),
+            }
+            for racer in self.racers
+        }
+        ready: dict[str, Any] = json_ready({**self.summary(), "runs": details})
+        return ready
+
+
+def race(
+    function: str | Landscape = "rosenbrock",
+    names: Sequence[str | rules.Rule] = optimizers.CLASSIC,
+    *,
+    convention: str = "textbook",
+    steps: int = 200,
+    start: Sequence[float] | None = None,
+    lr: Mapping[str, float] | None = None,
+    rates: Sequence[float] = RATES,
+    tolerance: float = 1e-3,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Race:
+    """Race optimizers on a function of two variables, from the same start, each at its best rate of the same grid.
+
+    1. Tuning: nine trials at every rate of ``rates``, from starts near the one of the race (within 2% of the bounds'
+       width and height, the same for all), so that the choice does not hang on one lucky leap. The chosen rate has the
+       lowest mean score; a trial that diverges or leaves the course counts as infinity (:mod:`optimlab.race.score`
+       defines all three). Of equal scores the lower rate is taken.
+    2. The race, at the chosen rate, from the start itself, at which nothing was tuned. Where gradients are noisy, nine
+       runs with fresh noise, the same for all; else one.
+
+    What is followed is the point at which the gradient is taken: for Nesterov's rule the look-ahead point, for
+    Schedule-Free AdamW the point between its two sequences.
+
+    Parameters
+    ----------
+    names: of optimizers (see :func:`optimlab.optimizers.get`), or rules of your own that have a rate ``lr``.
+    start: within the bounds of the function; its own by default.
+    lr: rates for optimizers, by name, that shall not be tuned.
+    tolerance: the share of the start's gap that counts as having arrived.
+    seed: of the starts of the trials, and of the noise.
+
+    Raises
+    ------
+    InputError: an unknown name, a start outside the bounds or on a minimum, a number that cannot be used.
+
+    >>> outcome = race("quadratic", ["sgd", "momentum"], steps=100)
+    >>> [(row["optimizer"], row["steps_to_tolerance"]) for row in outcome.rows()]
+    [('momentum', 23.0), ('sgd', 64.0)]
+    """
+    landscape = get(function) if isinstance(function, str) else function
+    if count("steps", steps) > MOST_STEPS:
+        raise InputError(f"steps must be at most {MOST_STEPS:,}, to be looked at one by one; got {steps:,}")
+    tolerance, seed = number("tolerance", tolerance, low=1e-12, below=1), int(number("seed", seed, low=0))
+    origin = _checked_start(landscape, landscape.start if start is None else start)
+    grid = _checked_rates(rates)
+    named = _checked_names(names)
+    given = {name: number(f"the learning rate of {name}", value, positive=True) for name, value in (lr or {}).items()}
+    for name in given:
+        if name not in named:
+            raise unknown("optimizer in the race", name, named)
+    for rule in named.values():
+        _optimizer(rule, convention, _points(1, 1), {"rate0": {"lr": 1.0}})
+    nearby, tried_noise = _nearby(landscape, origin, seed), _noise(landscape, seed, 0, TRIALS, steps)
+    fresh_noise = _noise(landscape, seed, 1, RUNS if landscape.noise else 1, steps)
+    racers = []
+    with progress_bar("racing", len(named), shown=progress) as advance:
+        for name, rule in named.items():
+            scores: list[float] = []
+            usable = 0
+            if name not in given:
+                tried = trajectories(landscape, rule, grid, nearby, tried_noise, convention=convention)
+                scores, usable = _judged(landscape, tried, tolerance)
+            rate = given[name] if name in given else grid[int(np.argmin(scores))]
+            paths = trajectories(landscape, rule, [rate], origin, fresh_noise, convention=convention)[0]
+            gaps = gaps_along(landscape, paths)
+            reached = tuple(first_within(gaps, tolerance).tolist())
+            racers.append(Racer(name, rate, name not in given, tuple(scores), usable, paths, gaps, reached))
+            advance(name)
+    return Race(landscape, convention, origin, steps, seed, tolerance, tuple(grid), tuple(racers))
+
+
+def _judged(landscape: Landscape, tried: Floats, tolerance: float) -> tuple[list[float], int]:
+    """The score of each rate from the paths of its trials, and how many rates are usable."""
+    gaps = gaps_along(landscape, tried)
+    kept = on_course(landscape, tried, gaps)
+    scores = np.where(kept, score(gaps), math.inf).mean(axis=-1)
+    arrived = np.median(np.where(kept, first_within(gaps, tolerance), math.inf), axis=-1)
+    return scores.tolist(), int(np.isfinite(arrived).sum())
+
+
+def trajectories(
+    landscape: Landscape,
+    optimizer: str | rules.Rule,
+    rates: Sequence[float],
+    start: Sequence[float] | Floats,
+    noise: Floats,
+    *,
+    convention: str = "textbook",
+) -> Floats:
+    """Where an optimizer goes at each of ``rates``, with each noise sequence; shape ``(rates, seeds, steps + 1, 2)``.
+
+    ``noise`` is added to the gradients, shape ``(seeds, steps, 2)``. What overflows becomes infinite or NaN.
+
+    >>> from optimlab.race import get
+    >>> trajectories(get("quadratic"), "sgd", [0.01, 0.02], (1.0, 1.0), np.zeros((1, 1, 2)))[:, 0, 1]
+    array([[0.99, 0.5 ],
+           [0.98, 0.  ]])
+    """
+    seeds, steps, _ = noise.shape
+    points = _points(len(rates), seeds)
+    opt = _optimizer(optimizer, convention, points, {f"rate{k}": {"lr": lr} for k, lr in enumerate(rates)})
+    w, g = (flat.reshape(len(rates), seeds, 2) for flat in (points.data, points.grad))
+    w[...] = start
+    paths = np.empty((len(rates), seeds, steps + 1, 2))
+    paths[:, :, 0] = w
+    with points.backend.quiet():
+        for k in range(steps):
+            g[..., 0], g[..., 1] = landscape.gradient(w[..., 0], w[..., 1])
+            g += noise[:, k]
+            opt.step()
+            paths[:, :, k + 1] = w
+    return paths
+
+
+def _points(rates: int, seeds: int) -> Parameters:
+    """A buffer of points, those of one rate a layer, so that it is a group. Each is a matrix of one column: rules of
+    whole tensors know vectors only as biases."""
+    made = [Parameter(f"rate{k}.{s}", "weights", f"rate{k}", (2, 1)) for k in range(rates) for s in range(seeds)]
+    return Parameters(made, "float64", backends.get("numpy"))
+
+
+def _optimizer(
+    rule: str | rules.Rule, convention: str, points: Parameters, groups: dict[str, dict[str, float]]
+) -> Optimizer:
+    if not isinstance(rule, str):
+        return Optimizer(points, rule, groups=groups)
+    lookup("convention", convention, rules.CONVENTIONS)
+    if rule in rules.layerwise.__all__ and convention != "textbook":
+        raise InputError(f"{rule} looks at whole tensors: there is no {convention} convention of it")
+    options: dict[str, Any] = {} if convention == "textbook" else {"convention": convention}
+    return optimizers.get(rule)(points, groups=groups, **options)
+
+
+def _noise(landscape: Landscape, seed: int, kind: int, runs: int, steps: int) -> Floats:
+    """What is added to the gradients of each run, shape ``(runs, steps, 2)``; of another kind, other numbers."""
+    if not landscape.noise:
+        return np.zeros((runs, steps, 2))
+    each = [np.random.default_rng([seed, kind, run]).standard_normal((steps, 2)) for run in range(runs)]
+    return landscape.noise * np.array(each)
+
+
+def _nearby(landscape: Landscape, start: tuple[float, float], seed: int) -> Floats:
+    """Starts of the trials, shape ``(TRIALS, 2)``."""
+    low, high = np.transpose(landscape.bounds)
+    shifts = np.random.default_rng([seed, 2]).uniform(-JITTER, JITTER, (TRIALS, 2)) * (high - low)
+    return np.asarray(np.clip(start + shifts, low, high))
+
+
+def _checked_start(landscape: Landscape, start: Sequence[float]) -> tuple[float, float]:
+    if len(start) != 2:
+        raise InputError(f"a start has two coordinates, got {len(start)}")
+    x, y = (number(f"the start's {axis}", value) for axis, value in zip("xy", start, strict=True))
+    (x0, x1), (y0, y1) = landscape.bounds
+    if not (x0 <= x <= x1 and y0 <= y <= y1):
+        raise InputError(
+            f"the start ({x:g}, {y:g}) lies outside the bounds of {landscape.name}: "
+            f"x from {x0:g} to {x1:g}, y from {y0:g} to {y1:g}"
+        )
+    if float(landscape.value(x, y)) <= lowest(landscape):
+        raise InputError(
+            f"the start ({x:g}, {y:g}) is a lowest point of {landscape.name}: there is nothing to race for"
+        )
+    return x, y
+
+
+def _checked_rates(rates: Sequence[float]) -> list[float]:
+    grid = [number("a learning rate of the grid", lr, positive=True) for lr in rates]
+    if not grid or grid != sorted(set(grid)):
+        raise InputError("the learning rates of the grid must rise, and there must be at least one")
+    return grid
+
+
+def _checked_names(names: Sequence[str | rules.Rule]) -> dict[str, str | rules.Rule]:
+    named = {rule if isinstance(rule, str) else getattr(rule, "__name__", "rule"): rule for rule in names}
+    if not named:
+        raise InputError("name at least one optimizer")
+    if len(named) < len(names):
+        raise InputError(f"an optimizer is named twice: {', '.join(map(str, names))}")
+    return named

@@ -1,0 +1,56 @@
+"""The race as a table in the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from .run import TRIALS, Race
+
+
+def table(race: Race) -> Table:
+    """One row per optimizer, the best score first."""
+    landscape = race.landscape
+    rows = race.rows()
+    notes = [f"lr: each one's best of the same {len(race.rates)} rates, {TRIALS} trials each"]
+    if landscape.noise:
+        notes.append(f"medians of {len(race.racers[0].reached)} runs with fresh noise")
+    notes += ["* given, not tuned"] * (not all(row["tuned"] for row in rows))
+    notes += ["! at the edge of the grid"] * any(row["at_edge"] for row in rows)
+    made = Table(
+        title=f"{landscape.title}, {race.steps} steps from ({race.start[0]:g}, {race.start[1]:g})",
+        caption="; ".join(notes),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 0),
+        pad_edge=False,
+    )
+    made.add_column("optimizer", no_wrap=True)
+    reaching = f"steps to\n{100 * race.tolerance:g}%" if landscape.minima else "steps\nto leave"
+    for name in ("\nlr", "\nscore", reaching, "height\nleft", "ends at\nx, y", "usable\nrates"):
+        made.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        made.add_row(
+            row["optimizer"],
+            f"{row['lr']:.2g}{_mark(row)}",
+            "diverged" if row["score"] is None else f"{row['score']:.2f}",
+            _steps(row),
+            "-" if row["final_gap"] is None else f"{row['final_gap']:.2g}",
+            "{:.2f}, {:.2f}".format(*row["final_point"]),
+            "-" if row["usable_rates"] is None else f"{row['usable_rates']}/{len(race.rates)}",
+        )
+    return made
+
+
+def _mark(row: dict[str, Any]) -> str:
+    """Of a rate that was given (*) or that lies at the edge of the grid (!)."""
+    return "" if row["tuned"] and not row["at_edge"] else "!" if row["tuned"] else "*"
+
+
+def _steps(row: dict[str, Any]) -> str:
+    """The median, and how many runs got there if not all did."""
+    if row["steps_to_tolerance"] is None:
+        return "missed"
+    text = f"{row['steps_to_tolerance']:g}"
+    return text if row["hits"] == row["runs"] else f"{text} ({row['hits']}/{row['runs']})"
