@@ -98,8 +98,9 @@ def stopped_run(of: Document, data: ol.Dataset, seed: int, plateau: bool, limit:
     }
 
 
-def settings_rows(settings: Settings, of: Document, data: ol.Dataset) -> list[dict[str, Any]]:
-    """The settings that the document found, with every seed. Ctrl-C leaves out what is not finished."""
+def settings_rows(settings: Settings, of: Document, data: ol.Dataset) -> tuple[list[dict[str, Any]], list[str]]:
+    """The settings that the document found, with every seed, and sentences on what Ctrl-C left unfinished."""
+    unfinished: list[str] = []
     runs = common.Runs(settings)
     limit, again = (settings.epochs, 1) if settings.quick else (LIMIT, of.again_epochs)
     fixed = Row(f"Adam {of.lr:g}, {settings.epochs} epochs", "adam", of.lr, SIZES, of.batch, convention="keras")
@@ -121,7 +122,9 @@ def settings_rows(settings: Settings, of: Document, data: ol.Dataset) -> list[di
                 made.append(runs.get(run, row=name, seed=seed, **about))
         if len(made) > 1:
             found.append(summarise(name, "optimlab", made, printed))
-    return found
+        if len(made) < len(settings.seeds):
+            unfinished.append(f"{name}: {len(made)} of {len(settings.seeds)} seeds were run.")
+    return found, unfinished
 
 
 def summarise(name: str, engine: str, runs: list[dict[str, Any]], printed: Printed | None) -> dict[str, Any]:
@@ -236,8 +239,8 @@ def draw(title: str, settings: Settings, found: list[dict[str, Any]]) -> Figure:
         if f["document"]:
             level = 100 * f["document"]["val"]
             axes.axhline(level, color=SOFT, linewidth=1.1, linestyle=(0, (4, 3)))
-            axes.annotate(f"document {level:.2f}", (1, level), xycoords=("axes fraction", "data"), xytext=(-2, 3),
-                          textcoords="offset points", color=SOFT, fontsize=9, ha="right")  # fmt: skip
+            axes.annotate(f"document {level:.2f}", (0, level), xycoords=("axes fraction", "data"), xytext=(4, 3),
+                          textcoords="offset points", color=SOFT, fontsize=9)  # fmt: skip
         axes.set_title(f["name"], fontsize=10, color=INK)
         axes.set(xlabel="epoch")
         common.plain_axes(axes)
@@ -252,9 +255,9 @@ def draw(title: str, settings: Settings, found: list[dict[str, Any]]) -> Figure:
 def experiment(settings: Settings, of: Document, title: str) -> None:
     """All of it, for one data set."""
     data = common.with_validation(ol.datasets.load(settings.data))
-    found = settings_rows(settings, of, data)
-    notes = ["The document's two searches were not made here (--search)."]
+    found, notes = settings_rows(settings, of, data)
     if settings.search:
         found += searched_rows(settings, of)
-        notes = []
+    else:
+        notes.append("The document's two searches were not made here (--search).")
     report(settings, data, title, found, notes)
