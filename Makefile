@@ -10,7 +10,7 @@ help:
 	@echo "make compare   compare the nine classic rules on digits (installs on first use)"
 	@echo "make test      run all tests (installs PyTorch and scikit-learn as references)"
 	@echo "make lint      ruff and mypy"
-	@echo "make speed     time the NumPy engine against PyTorch, scikit-learn and the floor"
+	@echo "make speed     time the engines against PyTorch, JAX, scikit-learn and the floor"
 	@echo "make docs      make the pages and figures in docs/ again"
 	@echo "make mutants   count the wrong rules that the tests would miss"
 
@@ -42,6 +42,10 @@ speed: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	$(BIN)/optimlab compare --out $(VENV)/comparison
 	cp $(VENV)/comparison/*.png docs/figures/
+	$(BIN)/python docs/make_readme.py $(VENV)/comparison
+	$(BIN)/optimlab race --function rosenbrock --no-gif --out $(VENV)/race
+	cp $(VENV)/race/rosenbrock.png docs/figures/
+	$(BIN)/python docs/make_playground_figure.py
 	$(BIN)/python docs/make_errata.py
 	$(BIN)/python docs/make_conventions.py
 	for example in average_weights mc_dropout ensembles; do $(BIN)/python examples/$$example.py; done

@@ -168,7 +168,7 @@ def main(
         print(json.dumps(work(worker, Effort.quick(rounds) if quick else Effort.full(rounds))))
         return
     # wide enough for the tables where the output goes to a file
-    console = Console() if sys.stdout.isatty() else Console(width=150)
+    console = Console() if sys.stdout.isatty() else Console(width=170)
     if not hasattr(os, "sched_setaffinity"):
         console.print("This system cannot bind a process to cores: the threads go where it puts them.")
     options = ["--rounds", str(rounds), *(["--quick"] if quick else []), *(["--cpu-time"] if cpu_time else [])]

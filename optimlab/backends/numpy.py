@@ -1,4 +1,4 @@
-"""The NumPy backend: the default, and the reference every other backend is compared with."""
+"""The NumPy backend: the reference that every other backend is compared with."""
 
 from __future__ import annotations
 

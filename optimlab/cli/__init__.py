@@ -15,6 +15,7 @@ from .datasets import datasets
 from .explain import explain
 from .export import export
 from .race import race
+from .report import report
 from .tune import tune
 
 
@@ -49,5 +50,5 @@ def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-for command in (compare, datasets, explain, export, race, tune):
+for command in (compare, datasets, explain, export, race, report, tune):
     main.add_command(command)

@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from ..study.compare import Comparison
+from ..study.curves import Band, band, epoch_seconds, look
 from ..study.summary import accuracy
 
 # Okabe & Ito (2008), colour universal design, with a grey and a brown for nine
@@ -27,26 +28,32 @@ INK, GREY = "#0072B2", "#C8C8C8"
 
 
 def loss_figure(comparison: Comparison) -> Figure:
-    """Training loss against epochs, median over the confirmation seeds."""
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    ends = []
+    """Training loss, median over the confirmation seeds, against epochs and against seconds of training."""
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    by_epochs, by_seconds = figure.subplots(1, 2, sharey=True)
+    ends: dict[Axes, list[tuple[float, float, str, str]]] = {by_epochs: [], by_seconds: []}
     for k, name in enumerate(c.label for c in comparison.study.contenders):
-        middle, _, _ = _curves(comparison, name, "train_loss")
-        if not len(middle):
+        loss = _curves(comparison, name, "train_loss").median
+        if not loss:
             continue
-        colour, dash = PALETTE[k % len(PALETTE)], DASHES[k % len(DASHES)]
-        axes.plot(np.arange(1, len(middle) + 1), middle, color=colour, linestyle=dash, linewidth=1.8)
-        ends.append((float(middle[-1]), f"{name} {_chosen(comparison, name):.2g}", colour))
-    axes.set_yscale("log")
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("training loss (cross-entropy, nats)")
-    axes.set_title(
-        f"Training loss, each optimizer at the learning rate chosen for it\n{_conditions(comparison)}", fontsize=10
+        colour, dash = look(k)
+        epochs = np.arange(1, len(loss) + 1)
+        for axes, x in ((by_epochs, epochs), (by_seconds, epochs * _epoch_seconds(comparison, name))):
+            axes.plot(x, loss, color=PALETTE[colour], linestyle=DASHES[dash], linewidth=1.8)
+            ends[axes].append((float(x[-1]), loss[-1], f"{name} {_chosen(comparison, name):.2g}", PALETTE[colour]))
+    by_epochs.set_yscale("log")
+    by_epochs.set_ylabel("training loss (cross-entropy, nats)")
+    by_epochs.set_xlabel("epoch")
+    by_epochs.xaxis.set_major_locator(MaxNLocator(integer=True))
+    by_seconds.set_xlabel("seconds of training (steps made, times the time of one)")
+    by_seconds.tick_params(labelleft=True)
+    by_seconds.set_xlim(left=0)
+    figure.suptitle(
+        f"Training loss, each optimizer at the learning rate chosen for it; {_conditions(comparison)}", fontsize=10
     )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    plain_axes(axes)
-    _end_labels(axes, ends, comparison.study.problem.epochs)
+    for axes, labels in ends.items():
+        plain_axes(axes)
+        _end_labels(axes, labels)
     return figure
 
 
@@ -130,18 +137,23 @@ def _panels(comparison: Comparison) -> tuple[Figure, dict[str, Axes]]:
     return figure, dict(zip(names, grid, strict=False))
 
 
-def _curves(comparison: Comparison, name: str, quantity: str) -> tuple[Any, Any, Any]:
-    """Median, minimum and maximum over the seeds, as far as every run got."""
-    curves = [r["curves"][quantity] for r in comparison.confirmation[name] if "curves" in r]
-    shortest = min(map(len, curves), default=0)
-    values = np.array([c[:shortest] for c in curves], float).reshape(len(curves), shortest)
-    if not values.size:
-        return np.array([]), np.array([]), np.array([])
-    return np.median(values, axis=0), values.min(axis=0), values.max(axis=0)
+def _curves(comparison: Comparison, name: str, quantity: str) -> Band:
+    """Median, minimum and maximum over the confirmation seeds."""
+    return band([r["curves"][quantity] for r in comparison.confirmation[name] if "curves" in r])
+
+
+def _row(comparison: Comparison, name: str) -> dict[str, Any]:
+    return next(r for r in comparison.rows if r["label"] == name)
+
+
+def _epoch_seconds(comparison: Comparison, name: str) -> float:
+    records = [r for runs in comparison.confirmation.values() for r in runs]
+    step = _row(comparison, name)["microseconds_per_step"]
+    return epoch_seconds(records, comparison.study.problem.epochs, step)
 
 
 def _chosen(comparison: Comparison, name: str) -> float:
-    return float(next(r["lr"] for r in comparison.rows if r["label"] == name))
+    return float(_row(comparison, name)["lr"])
 
 
 def _conditions(comparison: Comparison) -> str:
@@ -167,22 +179,22 @@ def spread(heights: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
     return heights
 
 
-def _end_labels(axes: Axes, ends: Sequence[tuple[float, str, str]], x: float) -> None:
-    """Names beside the ends of the lines, moved apart where they would overlap (on the log axis)."""
+def _end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Names to the right of the lines, which end at (x, y), moved apart where they would overlap (on the log axis)."""
     if not ends:
         return
     low, high = (np.log10(v) for v in axes.get_ylim())
-    gap = 0.045 * (high - low)
-    ordered = sorted(ends)
-    heights = spread(np.array([np.log10(value) for value, _, _ in ordered]), gap)
-    for (value, name, colour), height in zip(ordered, heights, strict=True):
+    ordered = sorted(ends, key=lambda end: end[1])
+    heights = spread(np.array([np.log10(y) for _, y, _, _ in ordered]), 0.045 * (high - low))
+    left, right = axes.get_xlim()
+    for (x, y, name, colour), height in zip(ordered, heights, strict=True):
         axes.annotate(
             name,
-            xy=(x, value),
-            xytext=(x * 1.035, 10**height),
-            color=colour,
+            xy=(x, y),
+            xytext=(right + 0.02 * (right - left), 10**height),
+            color="#262626",
             fontsize=9,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkA": 0, "shrinkB": 1, "relpos": (0, 0.5)},
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 1.2, "shrinkA": 0, "shrinkB": 1, "relpos": (0, 0.5)},
         )

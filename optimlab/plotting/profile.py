@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from ..study.curves import look
 from .comparison import DASHES, PALETTE, plain_axes
 
 
@@ -24,8 +25,9 @@ def profile_figure(profile: dict[str, Any]) -> Figure:
     ends: dict[float, list[tuple[str, str]]] = {}
     for k, (name, stairs) in enumerate(curves.items()):
         xs, ys = [x for x, _ in stairs] + [end], [y for _, y in stairs] + [stairs[-1][1]]
-        colour = PALETTE[k % len(PALETTE)]
-        axes.step(xs, ys, where="post", color=colour, linestyle=DASHES[k % len(DASHES)], linewidth=1.8)
+        place, dash = look(k)
+        colour = PALETTE[place]
+        axes.step(xs, ys, where="post", color=colour, linestyle=DASHES[dash], linewidth=1.8)
         ends.setdefault(ys[-1], []).append((name, colour))
     for share, named in ends.items():
         for k, (name, colour) in enumerate(named):

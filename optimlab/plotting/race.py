@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ..race.run import Race, Racer
 from ..race.score import FLOOR, lowest
 from ..race.words import conditions, outcome, sentence
+from ..study.curves import look
 from .comparison import DASHES, PALETTE, plain_axes, spread
 
 Floats = NDArray[np.float64]
@@ -119,7 +120,8 @@ def layout(maps: int, letters: int) -> tuple[Figure, list[Axes], Axes]:
 
 def style_of(k: int) -> dict[str, Any]:
     """Colour and dash of the k-th optimizer."""
-    return {"color": PALETTE[k % len(PALETTE)], "linestyle": DASHES[(k + k // len(PALETTE)) % len(DASHES)]}
+    colour, dash = look(k)
+    return {"color": PALETTE[colour], "linestyle": DASHES[dash]}
 
 
 def draw_map(axes: Axes, race: Race) -> None:

@@ -7,6 +7,7 @@ from math import inf
 from statistics import mean, median
 from typing import Any
 
+from .curves import epoch_seconds
 from .plan import Study
 from .statistics import best_after, paired_difference, t_interval, usable_decades
 
@@ -67,7 +68,8 @@ def rows(
             reached = [_reached(r) for r in records]
             slower = paired_difference(reached, fastest) if inf not in [*reached, *fastest] else None
             step, target = step_seconds.get(name), _epochs(records)
-            steps_an_epoch = records[0].get("steps", 0) / study.problem.epochs
+            everyone = (r for found in tuned.values() for r in found)
+            epoch = None if step is None else epoch_seconds(everyone, study.problem.epochs, 1e6 * step)
             made.append(
                 {
                     "label": name,
@@ -91,7 +93,7 @@ def rows(
                     "speed_reference": hasty,
                     "epochs_difference": slower._asdict() if slower else None,
                     "speed": _speed(slower, name == hasty),
-                    "seconds_to_target": None if target == inf or step is None else target * steps_an_epoch * step,
+                    "seconds_to_target": None if target == inf or epoch is None else target * epoch,
                     "microseconds_per_step": None if step is None else 1e6 * step,
                     "state_bytes_per_parameter": records[0].get("state_arrays", 0)
                     * (8 if study.problem.dtype == "float64" else 4),

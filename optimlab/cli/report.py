@@ -1,0 +1,21 @@
+"""optimlab report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def report(folder: Path) -> None:
+    """Make report.html again from the comparison in FOLDER; nothing is run.
+
+    \b
+    Example:
+      optimlab report optimlab-compare
+    """
+    from ..report import write_report
+
+    click.echo(f"Written to {write_report(folder)}")

@@ -1,0 +1,7 @@
+"""The report of a finished comparison: one page that needs no network, and nothing but a browser."""
+
+from __future__ import annotations
+
+from .page import write_report
+
+__all__ = ["write_report"]

@@ -1,0 +1,276 @@
+"""A finished comparison read back from its folder: plain JSON, every value checked before it is used."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, count, number
+from ..study.curves import Band, band, epoch_seconds
+from ..study.statistics import Interval
+from ..study.summary import ranked
+from .reproduction import Recipe, Settings, recipe, settings
+
+SUMMARY, RUNS = "summary.json", "runs.jsonl"
+CURVES = ("train_loss", "val_accuracy", "lr")
+KINDS = ("tuned", "default", "searched")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One learning rate of the grid: the score of each tuning seed, None where the run diverged."""
+
+    lr: float
+    scores: list[float | None]
+    median: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the comparison; the names are those of ``summary.json``.
+
+    ``contender`` is the label without the ``kind``, which is ``"tuned"``, ``"default"`` (the untuned rate) or
+    ``"searched"`` (the best random setting). ``seconds`` is the time each epoch ends at, from the time of a step, which
+    is measured apart (runs that share a machine slow each other down). ``curves`` holds the bands over the confirmation
+    seeds of the quantities in ``CURVES``, ``ratios`` those of each layer's update/weight ratio.
+    """
+
+    label: str
+    contender: str
+    kind: str
+    lr: float
+    trials: int
+    at_edge: bool
+    val_accuracy: Interval
+    test_accuracy: Interval
+    test_difference: Interval
+    tied: bool
+    epochs_to_target: float | None
+    hits: int
+    runs: int
+    speed: str | None
+    seconds_to_target: float | None
+    microseconds_per_step: float | None
+    state_bytes_per_parameter: float
+    usable_decades: float | None
+    diverged_share: float
+    errors: list[str]
+    sensitivity: list[Rate]
+    best_after: list[float]
+    seconds: list[float] = field(default_factory=list)
+    curves: dict[str, Band] = field(default_factory=dict)
+    ratios: dict[str, Band] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The performance profile over several problems: of each contender, (factor, share) where the share rises."""
+
+    problems: list[str]
+    cost: str
+    curves: dict[str, list[tuple[float, float]]]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything the page shows; ``summary`` is the file's own content, as it is embedded."""
+
+    summary: dict[str, Any]
+    data: str
+    protocol: str
+    made: datetime
+    target: float
+    epochs: int
+    seeds: int
+    verdict: list[str]
+    reference: str
+    fastest: str
+    rows: list[Row]
+    order: list[int]
+    """The places of the rows, fewest epochs to the target first."""
+    profile: Profile | None
+    recipe: Recipe
+    settings: Settings
+
+    @property
+    def tuned(self) -> list[Row]:
+        """The rows at the tuned rate, one for each contender."""
+        return [row for row in self.rows if row.kind == "tuned"]
+
+
+def read_results(folder: str | Path) -> Results:
+    """The comparison in ``folder``, from ``summary.json`` and the curves in ``runs.jsonl``.
+
+    Raises
+    ------
+    InputError: a file is missing, cannot be read, or is not what :func:`optimlab.study.compare` writes.
+    """
+    path = Path(folder) / SUMMARY
+    summary = _parsed(_text(path), f"{path} is not JSON")
+    runs = _runs(Path(folder) / RUNS)
+    try:
+        return _results(summary, runs)
+    except KeyError as error:
+        raise InputError(f"{folder} does not hold a finished comparison: {error} is missing") from None
+    except (TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:  # InputError is a ValueError
+        raise InputError(f"{folder} does not hold a finished comparison: {error}") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or "unreadable"
+        raise InputError(f"cannot read {path}: {reason}; name a folder that optimlab compare has finished") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text") from None
+
+
+def _parsed(text: str, complaint: str) -> Any:
+    def refused(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        return json.loads(text, parse_constant=refused)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{complaint}: {error}") from None
+
+
+def _runs(path: Path) -> list[dict[str, Any]]:
+    """The finished confirmation runs; a last line that was cut off is no record yet."""
+    text = _text(path)
+    whole = text[: text.rfind("\n") + 1]
+    records = []
+    for k, line in enumerate(whole.splitlines(), 1):
+        record = _parsed(line, f"{path}, line {k}: not a record of a run")
+        try:
+            if record["run"]["test"] is True and record["status"] != "error":
+                record["curves"].items()
+                records.append(record)
+        except (KeyError, TypeError, AttributeError):
+            raise InputError(f"{path}, line {k}: not a record of a run") from None
+    return records
+
+
+def _results(summary: dict[str, Any], runs: list[dict[str, Any]]) -> Results:
+    study, table = summary["study"], summary["optimizers"]
+    seeds = study["confirmation_seeds"]
+    contenders = {_string("label", c["label"]): c for c in study["optimizers"]}
+    here = [r for r in runs if r["run"]["problem"] == study["problem"] and r["run"]["seed"] in seeds]
+    epochs = count("epochs", study["problem"]["epochs"])
+    rows = [_row(raw, contenders, here, epochs) for raw in table]
+    places = {row.label: k for k, row in enumerate(rows)}
+    if not any(row.kind == "tuned" for row in rows) or len(places) < len(rows):
+        raise InputError("it must name at least one tuned optimizer, and none twice")
+    results = Results(
+        summary=summary,
+        data=_string("data", summary["data"]),
+        protocol=_string("protocol", summary["protocol"]),
+        made=datetime.fromisoformat(summary["made"]).astimezone(UTC),
+        target=number("target", study["problem"]["target"], low=0, below=1.0001),
+        epochs=epochs,
+        seeds=len(seeds),
+        verdict=[_string("verdict", sentence) for sentence in summary["verdict"]],
+        reference=_string("reference", summary["reference"]),
+        fastest=_string("speed_reference", table[0]["speed_reference"]),
+        rows=rows,
+        order=[places[raw["label"]] for raw in ranked(table)],
+        profile=None if summary["profile"] is None else _profile(summary["profile"]),
+        recipe=recipe(study),
+        settings=settings(summary),
+    )
+    if results.reference not in places or results.fastest not in places:
+        raise InputError(f"{results.reference!r} or {results.fastest!r} is none of its optimizers")
+    return results
+
+
+def _profile(raw: dict[str, Any]) -> Profile:
+    curves = {
+        _string("label", label): [(number("factor", f, low=1), number("share", s, low=0)) for f, s in steps]
+        for label, steps in raw["curves"].items()
+    }
+    return Profile([_string("problem", name) for name in raw["problems"]], _string("cost", raw["cost"]), curves)
+
+
+def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, Any]], epochs: int) -> Row:
+    kind, label = _string("kind", raw["kind"]), _string("label", raw["label"])
+    if kind not in KINDS:
+        raise InputError(f"{label}: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    contender = label.removesuffix(f", {kind}")
+
+    def optional(name: str) -> float | None:
+        return None if raw[name] is None else number(name, raw[name], low=0, below=1e15)
+
+    mine = [r["curves"] for r in runs if _belongs(r["run"], raw, contenders[contender])]
+    curves = {name: band([c[name] for c in mine]) for name in CURVES}
+    step = optional("microseconds_per_step")
+    second = number("time of an epoch", epoch_seconds(runs, epochs, step), low=0, below=1e15)
+    seconds = [(k + 1) * second for k in range(max((len(c["lr"]) for c in mine), default=0))]
+    layers = list(mine[0].get("update_ratio") or {}) if mine else []
+    return Row(
+        label=label,
+        contender=contender,
+        kind=kind,
+        lr=number("lr", raw["lr"], low=1e-300, below=1e300),
+        trials=int(number("trials", raw["trials"], low=0)),
+        at_edge=_truth("at_edge", raw["at_edge"]),
+        val_accuracy=_interval("val_accuracy", raw["val_accuracy"]),
+        test_accuracy=_interval("test_accuracy", raw["test_accuracy"]),
+        test_difference=_interval("test_difference", raw["test_difference"]),
+        tied=_truth("tied", raw["tied"]),
+        epochs_to_target=optional("epochs_to_target"),
+        hits=int(number("hits", raw["hits"], low=0)),
+        runs=int(number("runs", raw["runs"], low=0)),
+        speed=None if raw["speed"] is None else _string("speed", raw["speed"]),
+        seconds_to_target=optional("seconds_to_target"),
+        microseconds_per_step=step,
+        state_bytes_per_parameter=number(
+            "state_bytes_per_parameter", raw["state_bytes_per_parameter"], low=0, below=1e15
+        ),
+        usable_decades=optional("usable_decades"),
+        diverged_share=number("diverged_share", raw["diverged_share"], low=0),
+        errors=[_string("error", text) for text in raw["errors"]],
+        sensitivity=[
+            Rate(
+                number("lr", one["lr"], low=1e-300, below=1e300),
+                [None if v is None else number("val_accuracy", v, low=0, below=1.0001) for v in one["val_accuracy"]],
+                number("median", one["median"], low=0, below=1.0001),
+            )
+            for one in raw["sensitivity"]
+        ],
+        best_after=[number("best_after", v, low=0, below=1.0001) for v in raw["best_after"] or []],
+        seconds=seconds,
+        curves=curves,
+        ratios={_string("layer", name): band([c["update_ratio"][name] for c in mine]) for name in layers},
+    )
+
+
+def _belongs(run: dict[str, Any], row: dict[str, Any], contender: dict[str, Any]) -> bool:
+    """Whether a confirmation run is one of a row's: the same contender at the same setting."""
+    if run["lr"] != row["lr"] or any(run.get(k) != contender.get(k) for k in ("optimizer", "convention", "rule")):
+        return False
+    if row["kind"] == "searched":
+        return all(row["hyperparameters"][name] == value for name, value in run["hyperparameters"].items())
+    return bool(run["hyperparameters"] == contender["hyperparameters"])
+
+
+def _interval(name: str, raw: dict[str, Any]) -> Interval:
+    made = Interval(*(number(f"{name}.{part}", raw[part], low=-1e6, below=1e6) for part in Interval._fields))
+    if not made.low <= made.mean <= made.high:
+        raise InputError(f"{name} is no interval: {made.low} to {made.high} around {made.mean}")
+    return made
+
+
+def _string(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{name} must be text, got {value!r}")
+    return value
+
+
+def _truth(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be true or false, got {value!r}")
+    return value
