@@ -10,6 +10,8 @@ they serve as test. (A learning rate that rises and falls makes better checkpoin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import cifar10
@@ -28,7 +30,8 @@ WAYS = {"initialisations": f"{MEMBERS} initialisations", "checkpoints": f"last {
 
 
 def run(data: ol.Dataset, repeat: int, epochs: int) -> dict[str, Any]:
-    """Accuracies: of each network alone, of ensembles by number of members, of the averaged parameters."""
+    """Accuracies: of ensembles by number of members (the mean over all ensembles of that many initialisations, and over
+    the runs), and of the averaged parameters."""
     networks, checkpoints, averaged = [], [], []
     for member in range(MEMBERS):
         seed = MEMBERS * repeat + member
@@ -37,48 +40,47 @@ def run(data: ol.Dataset, repeat: int, epochs: int) -> dict[str, Any]:
         average, keep = ol.AverageWeights(network, decay=DECAY), ol.Snapshots(every=1)
         options = dict(epochs=epochs, batch_size=cifar10.BATCH, seed=seed, callbacks=[average, keep], progress=False)
         ol.fit(network, optimizer, data, **options)
-        networks.append(network)
-        checkpoints.append(keep.networks[-MEMBERS:][::-1])
+        networks.append(network.predict_proba(data.x_val))
+        last = [kept.predict_proba(data.x_val) for kept in keep.networks[-MEMBERS:][::-1]]
+        checkpoints.append([accuracy(last[:n], data) for n in range(1, len(last) + 1)])
         with average.applied():
-            averaged.append(accuracy([network], data))
+            averaged.append(accuracy([network.predict_proba(data.x_val)], data))
+    sizes = range(1, MEMBERS + 1)
     return {
-        "single": [accuracy([network], data) for network in networks],
-        "initialisations": [accuracy(networks[:n], data) for n in range(1, MEMBERS + 1)],
-        "checkpoints": [
-            float(np.mean([accuracy(of[:n], data) for of in checkpoints])) for n in range(1, len(checkpoints[0]) + 1)
+        "initialisations": [
+            float(np.mean([accuracy(chosen, data) for chosen in combinations(networks, n)])) for n in sizes
         ],
-        "average": averaged,
+        "checkpoints": np.mean(checkpoints, axis=0).tolist(),
+        "average": float(np.mean(averaged)),
     }
 
 
-def accuracy(networks: list[ol.Network], data: ol.Dataset) -> float:
-    return float((ol.Ensemble(networks).predict(data.x_val) == data.y_val).mean())
+def accuracy(probabilities: Sequence[Any], data: ol.Dataset) -> float:
+    """Of the mean of the networks' probabilities, as :class:`optimlab.Ensemble` predicts."""
+    return float((sum(probabilities).argmax(axis=1) == data.y_val).mean())
 
 
 def draw(records: list[dict[str, Any]], settings: Settings) -> Figure:
     figure = Figure(figsize=(8.2, 4.6), layout="constrained")
     axes = figure.subplots()
+    ends = []
     for k, (way, name) in enumerate(WAYS.items()):
-        values = 100 * np.array([r[way] for r in records])
-        found = [common.interval(column) for column in values.T]
-        members = np.arange(1, len(found) + 1)
-        axes.errorbar(members + 0.04 * (k - 0.5), [f.mean for f in found], [f.half for f in found], color=PALETTE[k],
-                      marker="o", linewidth=2, capsize=3)  # fmt: skip
-        axes.annotate(name, (members[-1], found[-1].mean), xytext=(9, 0), textcoords="offset points", color=PALETTE[k],
-                      fontsize=9, va="center", annotation_clip=False)  # fmt: skip
-    for key, name, colour in (
-        ("average", "average of the parameters (1 run)", PALETTE[2]),
-        ("single", "one network", SOFT),
+        found = [common.interval(100 * column) for column in np.array([r[way] for r in records]).T]
+        means, members = [f.mean for f in found], np.arange(1, len(found) + 1)
+        bars, shift = [f.half for f in found], 0.04 * (k - 0.5)  # so that bars do not cover one another
+        axes.errorbar(members + shift, means, bars, color=PALETTE[k], marker="o", linewidth=2, capsize=3)
+        ends.append((means[-1], name, PALETTE[k]))
+    for values, name, colour in (
+        ([r["average"] for r in records], "average of the parameters of one run", PALETTE[2]),
+        ([r["initialisations"][0] for r in records], "one network", SOFT),
     ):
-        level = 100 * float(np.mean([r[key] for r in records]))
+        level = 100 * float(np.mean(values))
         axes.axhline(level, color=colour, linewidth=1.4, linestyle=(0, (4, 3)))
-        axes.annotate(name, (1, level), xycoords=("axes fraction", "data"), xytext=(9, 0), textcoords="offset points",
-                      color=colour, fontsize=9, va="center", annotation_clip=False)  # fmt: skip
-    axes.set(
-        xlabel="networks in the ensemble", ylabel="accuracy on the validation rows (%)", xticks=range(1, MEMBERS + 1)
-    )
-    axes.set_xlim(0.8, MEMBERS + 0.15)
+        ends.append((level, name, colour))
+    axes.set(xlabel="networks in the ensemble", ylabel="accuracy on the validation rows (%)")
+    axes.set(xticks=range(1, MEMBERS + 1), xlim=(0.8, MEMBERS + 0.15))
     common.plain_axes(axes)
+    common.end_labels(axes, MEMBERS + 0.15, ends)
     axes.set_title(
         f"Ensembles on CIFAR-10, 5,000 images, MLP 3072-100-100-10, momentum 0.001, {settings.epochs} epochs\n"
         f"mean of {len(records)} repeats with its 95% interval",
@@ -92,15 +94,20 @@ def main(settings: Settings) -> None:
     data = cifar10_normalization.normalised(cifar10.load(settings.data))
     runs = common.Runs(settings)
     marked = common.about(data)["digest"]
-    about = {"experiment": "ensembles", "row": f"{MEMBERS} networks", "epochs": settings.epochs, "decay": DECAY}
+    about = {
+        "experiment": "ensembles",
+        "row": f"all ensembles of {MEMBERS} networks",
+        "epochs": settings.epochs,
+        "decay": DECAY,
+    }
     records = [
         runs.get(lambda seed=seed: run(data, seed, settings.epochs), **about, seed=seed, data=marked)
         for seed in settings.seeds
     ]
-    single = [float(np.mean(r["single"])) for r in records]
+    single = [r["initialisations"][0] for r in records]
     rows = {
         "one network": single,
-        "exponential average of the parameters": [float(np.mean(r["average"])) for r in records],
+        "exponential average of the parameters": [r["average"] for r in records],
     }
     rows |= {name: [r[way][-1] for r in records] for way, name in WAYS.items()}
     found = [
