@@ -22,7 +22,10 @@ TRAIN, VALIDATION = 5_000, 10_000
 
 WHY = (
     "The document made one run of each; ours is the mean over the seeds. Its weights, its order of the rows and the "
-    "arithmetic of its GPU are not to be had again, so that a single run may differ by as much as the seeds do.",
+    "arithmetic of its GPU are not to be had again, so that a single run may differ by as much as the seeds do, and "
+    "one in twenty lies outside such an interval.",
+    "A step of optimlab is PyTorch's but for rounding (tests/test_network_parity.py, tests/test_parity.py): what "
+    "differs between the two is what they drew, the weights and the order of the rows.",
     "The document's training loss and accuracy are means of batch means, in which the last batch of 8 rows weighs as "
     "much as one of 32 (0.64% of the mean instead of 0.16%); ours are means over the rows.",
 )
