@@ -1,7 +1,7 @@
 """Put what ``optimlab compare`` prints into the README, between the marks of the block.
 
-``python docs/make_readme.py FOLDER``, with the folder of a finished comparison: its runs are not run again. ``make docs``
-calls it, so that the README's table is never older than the code.
+``python docs/make_readme.py FOLDER``, with the folder of a finished comparison: its runs are not run again. ``make
+docs`` calls it, so that the README's table is never older than the code.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ def test_compare_leaves_runs_summary_and_figures(finished):
     assert {p.name for p in folder.iterdir()} == {
         ".lock",
         "runs.jsonl",
+        "report.html",
         "study.json",
         "summary.json",
         *(f"{name}.{kind}" for name in ("loss", "accuracy", "sensitivity") for kind in ("png", "svg")),

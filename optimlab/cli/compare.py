@@ -80,6 +80,7 @@ def compare(
       optimlab compare --optimizers adam,adam:torch,adam:keras --jobs 2
       optimlab compare --study study.toml --dry-run
     """
+    from ..report import write_report
     from ..study.profile import profile_of
 
     studies = {name: _changed(study, **changes) for name, study in _read(file, changes).items()}
@@ -105,6 +106,8 @@ def compare(
     profile = profile_of(comparisons, folders)
     seconds = time.perf_counter() - start
     figures = {name: _save_figures(comparison, folders[name]) for name, comparison in comparisons.items()}
+    for folder in folders.values():
+        write_report(folder)
     if as_json:
         found = {name: {"verdict": c.verdict, "optimizers": c.rows} for name, c in comparisons.items()}
         answer = next(iter(found.values())) if len(found) == 1 else {"problems": found, "profile": profile}
@@ -245,7 +248,7 @@ def _print(comparison: Comparison, folder: Path, figures: list[str], seconds: fl
         for error in row["errors"]:
             console.print(f"{row['label']}: a run failed: {error}", highlight=False, markup=False)
     console.print(
-        f"\nWritten to {folder}: runs.jsonl, summary.json, {', '.join(figures)} ({seconds:.0f} s)",
+        f"\nWritten to {folder}: report.html, runs.jsonl, summary.json, {', '.join(figures)} ({seconds:.0f} s)",
         highlight=False,
         markup=False,
         soft_wrap=True,
