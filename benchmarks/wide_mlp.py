@@ -144,7 +144,7 @@ NAMES = {"val_accuracy": ("val", "validation"), "test_accuracy": ("test", "test"
          "again_accuracy": ("again", "test after training on")}  # fmt: skip
 
 
-def searched_rows(settings: Settings, of: Document) -> list[dict[str, Any]]:
+def searched_rows(settings: Settings, of: Document) -> tuple[list[dict[str, Any]], list[str]]:
     """The document's two searches, by :func:`optimlab.tuning.tune`: one outcome each, as there.
 
     What is found is trained anew on training and validation rows, for as many epochs as the best one had; the document
@@ -155,7 +155,7 @@ def searched_rows(settings: Settings, of: Document) -> list[dict[str, Any]]:
     # of the document's ten trials of the second search the quick mode makes two
     few = settings.epochs if settings.quick else LIMIT
     problem = Problem(settings.data, SIZES[1:-1], initializer="glorot_uniform", batch_size=of.batch, epochs=few)
-    found = []
+    found, unfinished = [], []
     for name, spaces, fixed, trials, printed in (
         ("search of rate and batch size", {"lr": of.rates, "batch_size": of.batches}, {}, 3, of.plain),
         ("search of factor and patience", {"factor": "0.1:0.5", "patience": "2,5,10"}, {"lr": of.lr}, 10, of.plateau),
@@ -163,7 +163,12 @@ def searched_rows(settings: Settings, of: Document) -> list[dict[str, Any]]:
         search = Search(
             problem, "adam:keras", spaces=spaces, fixed=fixed, trials=2 if settings.quick else trials, sampler="gp"
         )
-        outcome = tune(search, settings.out / settings.name / name.replace(" ", "-"))
+        outcome = None
+        with common.until_interrupted():
+            outcome = tune(search, settings.out / settings.name / name.replace(" ", "-"))
+        if outcome is None:
+            unfinished.append(f"Interrupted in the {name}.")
+            break
         best, summary = outcome.best, outcome.summary
         values = (best["val_accuracy"], summary["test"]["accuracy"], summary["retrained"]["accuracy"])
         chosen = ", ".join(f"{key} {value:.4g}" for key, value in best["hyperparameters"].items())
@@ -179,7 +184,7 @@ def searched_rows(settings: Settings, of: Document) -> list[dict[str, Any]]:
                 **{quantity: {"mean": value} for quantity, value in zip(NAMES, values, strict=True)},
             }
         )
-    return found
+    return found, unfinished
 
 
 def report(settings: Settings, data: ol.Dataset, title: str, found: list[dict[str, Any]], notes: list[str]) -> None:
@@ -257,7 +262,8 @@ def experiment(settings: Settings, of: Document, title: str) -> None:
     data = common.with_validation(ol.datasets.load(settings.data))
     found, notes = settings_rows(settings, of, data)
     if settings.search:
-        found += searched_rows(settings, of)
+        searched, unfinished = searched_rows(settings, of)
+        found, notes = found + searched, notes + unfinished
     else:
         notes.append("The document's two searches were not made here (--search).")
     report(settings, data, title, found, notes)
