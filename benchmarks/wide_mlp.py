@@ -16,6 +16,7 @@ import numpy as np
 import twins
 from common import INK, PALETTE, SOFT, Settings
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from twins import Row
 
 import optimlab as ol
@@ -248,6 +249,7 @@ def draw(title: str, settings: Settings, found: list[dict[str, Any]]) -> Figure:
                           textcoords="offset points", color=SOFT, fontsize=9)  # fmt: skip
         axes.set_title(f["name"], fontsize=10, color=INK)
         axes.set(xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         common.plain_axes(axes)
     panels[0].set_ylim(bottom=100 * lowest - 0.1)
     panels[0].set_ylabel("validation accuracy (%)")
