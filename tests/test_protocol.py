@@ -34,6 +34,13 @@ def twin(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-14):
     return adam(w, g, m, s, t=t, lr=lr, beta1=beta1, beta2=beta2, eps=eps)
 
 
+def shorter_memory(w, g, m, s, *, t, lr=1e-3, beta1=0.8, beta2=0.999, eps=1e-14):
+    return adam(w, g, m, s, t=t, lr=lr, beta1=beta1, beta2=beta2, eps=eps)
+
+
+shorter_memory.__name__ = "twin"
+
+
 def every_second_step(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-14):
     """Adam that sleeps through every odd step: it needs twice the epochs at any learning rate."""
     awake = (t + 1) % 2
@@ -118,6 +125,8 @@ def test_random_settings_depend_on_the_contender_alone():
 
 def test_your_own_rule_takes_part_and_is_known_by_what_it_computes():
     assert Contender("twin", rule=twin).config() != Contender("twin", rule=every_second_step).config()
+    other = Contender("twin", rule=shorter_memory)
+    assert Contender("twin", rule=twin).config() != other.config(), "the same formula with another default"
     with pytest.raises(ol.RuleError, match="not elementwise"):
         Contender("norm", rule=lambda w, g, *, lr=0.1: w - lr * g / np.linalg.norm(g))
     with pytest.raises(ol.InputError, match="has no learning rate lr to tune"):
@@ -132,6 +141,10 @@ def test_your_own_rule_takes_part_and_is_known_by_what_it_computes():
         (("adam", "textbook", {"beta3": 0.1}), "unknown hyperparameter of adam 'beta3'; did you mean 'beta"),
         (("adam", "textbook", {"lr": 0.1}), "the learning rate is tuned"),
         (("adam", "textbook", {"beta1": 1.5}), r"beta1 must lie in \[0, 1\), got 1.5"),
+        (("adam", "textbook", {"beta1": "a"}), "beta1 must"),
+        (("adam", "textbook", 3), "hyperparameters are names with numbers, got 3"),
+        (("adam", "textbook", (), "adam, default"), "a label cannot end as the rows of other kinds do"),
+        (("adam", "textbook", (), "two\nlines"), "a label is text on one line"),
         (("lamb", "torch"), "lamb is the same in every convention"),
     ],
 )
