@@ -357,6 +357,30 @@ def test_options_change_what_the_file_says(tmp_path):
     assert "2 epochs" in plan["problem"]
 
 
+def test_a_convention_is_for_those_named_without(tmp_path):
+    text = FILE.replace('"adam:torch"', '"adam:torch", "rmsprop"')
+    options = ("--study", written(tmp_path, text), "--convention", "keras", "--out", tmp_path, "--dry-run", "--json")
+    plan = json.loads(run("compare", *options).stdout)
+    assert plan["optimizers"] == ["sgd (keras)", "adam (torch)", "rmsprop (keras)", "long memory"]
+
+
+def test_a_dry_run_of_several_problems_is_one_json(tmp_path):
+    text = FILE + '[[problems]]\nname = "a"\n[[problems]]\nname = "b"\nhidden = [8]\n'
+    options = ("--study", written(tmp_path, text), "--out", tmp_path / "out", "--dry-run")
+    plans = json.loads(run("compare", *options, "--json").stdout)["problems"]
+    assert {name: plan["folder"] for name, plan in plans.items()} == {n: str(tmp_path / "out" / n) for n in ("a", "b")}
+    assert run("compare", *options).stdout.count(f"{plans['a']['runs']} runs into") == 2
+
+
+def test_a_dry_run_tells_what_cannot_be_run(tmp_path):
+    (tmp_path / "mine.py").write_text("def mine(w, g, *, t, lr=0.1):\n    return w - lr / (t - 1) * g\n")
+    options = ("--optimizers", "sgd", "--rule", f"{tmp_path / 'mine.py'}:mine", "--out", tmp_path / "out")
+    result = run("compare", *options, "--dry-run")
+    assert result.exit_code == 2
+    assert "mine cannot be run: " in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_rule_of_your_own_from_a_file(tmp_path):
     (tmp_path / "mine.py").write_text("def halved(w, g, *, lr=0.1):\n    return w - 0.5 * lr * g\n")
     options = ("--rule", f"{tmp_path / 'mine.py'}:halved", "--optimizers", "sgd", "--epochs", "1", "--seeds", "2")

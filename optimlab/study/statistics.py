@@ -46,13 +46,26 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def paired_difference(values: Sequence[float], reference: Sequence[float]) -> Interval:
+SIGNS = 6
+"""Differences of one sign from which on they are not as likely by chance as one in twenty: 2 / 2^6."""
+
+
+def paired_difference(values: Sequence[float], reference: Sequence[float], confidence: float = 0.95) -> Interval:
     """Interval of the mean of ``values - reference``, run by run (the same seed in the same place).
+
+    Differences that are all equal, as whole numbers of epochs may be, have no spread to tell how sure they are: the
+    interval has no width, and where they are fewer than six it reaches to zero.
 
     >>> paired_difference([2.0, 3.1, 4.0], [1.0, 2.0, 3.0]).low > 0
     True
+    >>> paired_difference([2.0, 3.0], [1.0, 2.0])
+    Interval(mean=1.0, low=0.0, high=1.0)
     """
-    return t_interval(np.subtract(values, reference).tolist())
+    differences = np.subtract(values, reference)
+    found = t_interval(differences.tolist(), confidence)
+    if len(differences) < SIGNS and np.ptp(differences) == 0:
+        return Interval(found.mean, min(0.0, found.low), max(0.0, found.high))
+    return found
 
 
 def usable_decades(medians: Mapping[float, float], chosen: float, target: float) -> float:
