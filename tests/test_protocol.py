@@ -381,6 +381,18 @@ def test_a_dry_run_tells_what_cannot_be_run(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_rule_that_fails_does_not_take_the_others_with_it(tmp_path):
+    (tmp_path / "mine.py").write_text("def mine(w, g, *, t, lr=0.1):\n    return w - lr / (t - 1) * g\n")
+    options = ("--optimizers", "sgd", "--rule", f"{tmp_path / 'mine.py'}:mine", "--epochs", "1", "--seeds", "2")
+    result = run("compare", *options, "--rates", "0.1,0.3,1", "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    rows = {row["label"]: row for row in json.loads(result.stdout)["optimizers"]}
+    assert (rows["sgd"]["errors"], rows["mine"]["unfinished"]["error"]) == ([], 1)
+    assert "float division by zero" in rows["mine"]["errors"][0]
+    assert rows["mine"]["microseconds_per_step"] is None
+    assert (tmp_path / "out" / "report.html").exists()
+
+
 def test_a_rule_of_your_own_from_a_file(tmp_path):
     (tmp_path / "mine.py").write_text("def halved(w, g, *, lr=0.1):\n    return w - 0.5 * lr * g\n")
     options = ("--rule", f"{tmp_path / 'mine.py'}:halved", "--optimizers", "sgd", "--epochs", "1", "--seeds", "2")

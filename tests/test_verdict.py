@@ -131,7 +131,7 @@ def test_what_many_comparisons_leave_of_a_difference():
     assert not found["near"]["surely"]["test"]
     assert "Lower in test accuracy than a: near and far." in sentences
     [told] = [sentence for sentence in sentences if "Bonferroni" in sentence]
-    assert told.endswith("pairs of the 9 together (Bonferroni), those that leave out zero are in test accuracy far.")
+    assert told.endswith("pairs of the 9 together (Bonferroni), what still differs is in test accuracy far.")
     assert not any("Bonferroni" in sentence for sentence in said(a=records(), b=records(test=0.5))[1])
 
 

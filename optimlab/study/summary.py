@@ -256,7 +256,7 @@ def _about_chance(tuned: Sequence[dict[str, Any]], sound: Sequence[dict[str, Any
     answers = [f"in {name} {listed(labels) if labels else 'none'}" for name, labels in sure.items()]
     return [
         "Each of these intervals is 95% by itself, and the best was picked in the same runs. Wide enough for all pairs "
-        f"of the {len(tuned)} together (Bonferroni), those that leave out zero are {'; '.join(answers)}."
+        f"of the {len(tuned)} together (Bonferroni), what still differs is {'; '.join(answers)}."
     ]
 
 
