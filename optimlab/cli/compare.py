@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InputError
-from .options import numbers, save_figure
+from .options import console, numbers, save_figure
 
 if TYPE_CHECKING:
     from ..study import Comparison, Contender, Study
@@ -246,20 +246,17 @@ def _save_figures(comparison: Comparison, folder: Path) -> list[str]:
 
 
 def _print(comparison: Comparison, folder: Path, figures: list[str], seconds: float) -> None:
-    from rich.console import Console
-
     from ..study.table import tables
 
-    # piped output has no width of its own: leave room for the table
-    console = Console() if sys.stdout.isatty() else Console(width=100)
+    screen = console()
     for table in tables(comparison):
-        console.print(table)
+        screen.print(table)
     for sentence in comparison.verdict:
-        console.print(f"• {sentence}", highlight=False, markup=False)
+        screen.print(f"• {sentence}", highlight=False, markup=False)
     for row in comparison.rows:
         for error in row["errors"]:
-            console.print(f"{row['label']}: a run failed: {error}", highlight=False, markup=False)
-    console.print(
+            screen.print(f"{row['label']}: a run failed: {error}", highlight=False, markup=False)
+    screen.print(
         f"\nWritten to {folder}: report.html, runs.jsonl, summary.json, {', '.join(figures)} ({seconds:.0f} s)",
         highlight=False,
         markup=False,
@@ -269,7 +266,6 @@ def _print(comparison: Comparison, folder: Path, figures: list[str], seconds: fl
 
 def _print_profile(profile: dict[str, Any], figures: list[str], folder: Path) -> None:
     from rich import box
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -283,7 +279,7 @@ def _print_profile(profile: dict[str, Any], figures: list[str], folder: Path) ->
         made.add_row(
             escape(label), *(f"{max((s for f, s in stairs if f <= factor), default=0):.0%}" for factor in factors)
         )
-    console = Console() if sys.stdout.isatty() else Console(width=100)
-    console.print(made)
-    console.print(f"share of problems solved within a factor of the best {profile['cost']}", highlight=False)
-    console.print(f"Written to {folder}: {', '.join(figures)}", highlight=False, markup=False, soft_wrap=True)
+    screen = console()
+    screen.print(made)
+    screen.print(f"share of problems solved within a factor of the best {profile['cost']}", highlight=False)
+    screen.print(f"Written to {folder}: {', '.join(figures)}", highlight=False, markup=False, soft_wrap=True)

@@ -21,6 +21,15 @@ class Interval(NamedTuple):
         """Half the interval's width: the number after the plus-minus sign."""
         return (self.high - self.low) / 2
 
+    def percents(self) -> tuple[str, str]:
+        """Mean and half the width in percent, with as many decimals as the width leaves a meaning to.
+
+        >>> Interval(0.9, 0.891, 0.909).percents(), Interval(0.9, 0.88, 0.92).percents()
+        (('90.00', '0.90'), ('90.0', '2.0'))
+        """
+        digits = 2 if self.half < 0.01 else 1
+        return f"{100 * self.mean:.{digits}f}", f"{100 * self.half:.{digits}f}"
+
     @property
     def holds_zero(self) -> bool:
         """Whether zero lies in the interval: of a difference, that the two are tied."""

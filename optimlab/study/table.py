@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .compare import Comparison
+from .statistics import Interval
 from .summary import in_percent, ranked
 
 _TITLES = {
@@ -58,10 +59,7 @@ def tables(comparison: Comparison) -> list[Table]:
 
 
 def _percent(interval: dict[str, float]) -> str:
-    """With as many decimals as the interval leaves a meaning to."""
-    half = 50 * (interval["high"] - interval["low"])
-    decimals = 2 if half < 1 else 1
-    return f"{100 * interval['mean']:.{decimals}f} ±{half:.{decimals}f}"
+    return " ±".join(Interval(**interval).percents())
 
 
 def _epochs(row: dict[str, Any]) -> str:
