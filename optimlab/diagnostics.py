@@ -128,16 +128,8 @@ class Diagnostics:
 def measure(network: Network, optimizer: Optimizer, before: Any, step: int) -> Measurement:
     """Look at the step just made: ``before`` is the flat array of weights as they were."""
     xp = network.backend.xp
-    ratio, gradient = {}, {}
-    for p in network.parameters:
-        if p.frozen:
-            continue
-        gradient[p.name] = norm(xp, p.grad)
-        if p.kind == "weights":
-            old = p.view(before)
-            size = norm(xp, old)
-            if size > 0:
-                ratio[p.name] = norm(xp, p.data - old) / size
+    ratio = update_ratios(network, before)
+    gradient = {p.name: norm(xp, p.grad) for p in network.parameters if not p.frozen}
     dead, activation = {}, {}
     for layer in network.layers:
         if isinstance(layer, Activate):
@@ -146,6 +138,21 @@ def measure(network: Network, optimizer: Optimizer, before: Any, step: int) -> M
             if layer.activation.has_kink:
                 dead[layer.name] = float((y.max(axis=0) <= 0).mean())
     return Measurement(step, ratio, gradient, dead, activation, _eps_ruled(network, optimizer, before))
+
+
+def update_ratios(network: Network, before: Any, replica: Any = ...) -> dict[str, float]:
+    """``||w_new - w_old|| / ||w_old||`` of every weight matrix that is trained and was not zero.
+
+    ``before`` is the flat array of the old weights; ``replica`` the place of one network among several that were
+    stacked by :func:`optimlab.replicas.stack`.
+    """
+    xp, found = network.backend.xp, {}
+    for p in network.parameters:
+        if p.kind == "weights" and not p.frozen:
+            old = p.view(before)[replica]
+            if (size := norm(xp, old)) > 0:
+                found[p.name] = norm(xp, p.data[replica] - old) / size
+    return found
 
 
 def norm(xp: Any, array: Any) -> float:

@@ -18,15 +18,14 @@ import numpy as np
 from . import rules
 from .backends import Array
 from .datasets import Dataset
-from .diagnostics import norm
-from .errors import InputError
+from .errors import InputError, count, unknown
 from .kernels import Graph, numpy_source, trace
 from .layers import Dropout
 from .losses import Loss
 from .losses import get as get_loss
 from .network import Network, seed_sequence
 from .training import History
-from .training.loop import checked_data
+from .training.loop import check_batches, checked_data
 
 BLOCK_BYTES = 1 << 18
 """Bytes of each state array that the update works on at a time: whole rows, so at least one."""
@@ -39,7 +38,8 @@ def stack(networks: Sequence[Network]) -> Network:
 
     Raises
     ------
-    InputError: none are given, they differ in their layers, or one has dropout, which draws by its own stream.
+    InputError: none are given, they differ in their layers, one has dropout, which draws by its own stream, or a
+        frozen parameter.
 
     >>> import optimlab as ol
     >>> nets = [ol.MLP([2, 3, 1], seed=seed) for seed in range(4)]
@@ -50,13 +50,14 @@ def stack(networks: Sequence[Network]) -> Network:
     if not networks:
         raise InputError("give at least one network")
     first = networks[0]
-    layout = [(p.name, p.shape) for p in first.parameters]
-    if any([(p.name, p.shape) for p in net.parameters] != layout or net.dtype != first.dtype for net in networks):
-        raise InputError("replicas must be networks of the same layers, shapes and dtype")
     if first.backend.asynchronous:
         raise InputError("replicas are trained on a CPU; make the networks with another backend")
-    if any(isinstance(layer, Dropout) for layer in first.layers):
+    if any(isinstance(layer, Dropout) for net in networks for layer in net.layers):
         raise InputError("a network with dropout cannot be a replica: each draws from a stream of its own")
+    if any(_build(net) != _build(first) for net in networks):
+        raise InputError("replicas must be networks of the same layers, shapes and dtype")
+    if any(p.frozen for net in networks for p in net.parameters):
+        raise InputError("a network with frozen parameters cannot be a replica: all of its weights would be trained")
     together, xp = copy.deepcopy(first), first.backend.xp
     for k, layer in enumerate(together.layers):
         layer.lead = (len(networks),)
@@ -70,12 +71,22 @@ def stack(networks: Sequence[Network]) -> Network:
     return together
 
 
+def _build(network: Network) -> list[Any]:
+    """What two networks have in common that differ in their numbers alone."""
+    options = ("activation", "convention", "momentum", "eps")
+    layers = [(type(layer), *(getattr(layer, name, None) for name in options)) for layer in network.layers]
+    return [network.dtype, network.backend.name, layers, [(p.name, p.shape) for p in network.parameters]]
+
+
 class _Step:
     """An elementwise rule over ``(R, parameters)``, with hyperparameters of each row's own."""
 
     def __init__(self, rule: rules.Rule, network: Network, settings: Sequence[Mapping[str, float]]) -> None:
         self.graph = trace(rule)
         xp, weights = network.backend.xp, network.parameters.data
+        for name in {name: None for own in settings for name in own}:
+            if name not in self.graph.hyperparameters:
+                raise unknown(f"hyperparameter of {self.graph.name}", name, self.graph.hyperparameters)
         self.settings = [{**self.graph.hyperparameters, **own} for own in settings]
         # replicas that differ in the seed alone share their scalars
         distinct = list({tuple(own.items()): own for own in self.settings}.values())
@@ -147,7 +158,8 @@ def fit_replicas(
 
     Raises
     ------
-    InputError: as :func:`stack`, or data that do not fit.
+    InputError: as :func:`stack`; data or batches that do not fit; a loss without classes; not one setting
+        and one seed for each network.
 
     >>> import optimlab as ol
     >>> data = ol.datasets.load("digits")
@@ -160,8 +172,14 @@ def fit_replicas(
     import time
 
     loss = get_loss(loss)
+    if not loss.classifies:
+        raise InputError(f"replicas are trained on classes, the loss {loss.name} has none")
+    if not len(networks) == len(settings) == len(seeds):
+        raise InputError(f"{len(networks)} networks need as many settings and seeds, got {len(settings)}, {len(seeds)}")
     network = stack(networks)
     x, y = checked_data(network, data.x_train, data.y_train, loss, "training")
+    epochs, batch_size = count("epochs", epochs), count("batch_size", batch_size)
+    check_batches(network, len(x), batch_size)
     val = checked_data(network, data.x_val, data.y_val, loss, "validation")
     step = _Step(rule, network, settings)
     trained = _Training(network, step, loss, x, y, batch_size, seeds)
@@ -195,18 +213,6 @@ def evaluate_replicas(
     loss = get_loss(loss)
     with network.backend.quiet():
         return _evaluate(network, *checked_data(network, x, y, loss, "given"), loss)
-
-
-def update_ratios(network: Network, before: Array) -> list[dict[str, float]]:
-    """``||w_new - w_old|| / ||w_old||`` of every weight matrix, for each replica."""
-    weights = [p for p in network.parameters if p.kind == "weights"]
-    found: list[dict[str, float]] = [{} for _ in before]
-    for p in weights:
-        old = p.view(before)
-        for r, own in enumerate(found):
-            if (size := norm(network.backend.xp, old[r])) > 0:
-                own[p.name] = norm(network.backend.xp, p.data[r] - old[r]) / size
-    return found
 
 
 def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024) -> tuple[list[float], list[float]]:

@@ -34,6 +34,13 @@ def twin(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-14):
     return adam(w, g, m, s, t=t, lr=lr, beta1=beta1, beta2=beta2, eps=eps)
 
 
+def shorter_memory(w, g, m, s, *, t, lr=1e-3, beta1=0.8, beta2=0.999, eps=1e-14):
+    return adam(w, g, m, s, t=t, lr=lr, beta1=beta1, beta2=beta2, eps=eps)
+
+
+shorter_memory.__name__ = "twin"
+
+
 def every_second_step(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-14):
     """Adam that sleeps through every odd step: it needs twice the epochs at any learning rate."""
     awake = (t + 1) % 2
@@ -118,6 +125,8 @@ def test_random_settings_depend_on_the_contender_alone():
 
 def test_your_own_rule_takes_part_and_is_known_by_what_it_computes():
     assert Contender("twin", rule=twin).config() != Contender("twin", rule=every_second_step).config()
+    other = Contender("twin", rule=shorter_memory)
+    assert Contender("twin", rule=twin).config() != other.config(), "the same formula with another default"
     with pytest.raises(ol.RuleError, match="not elementwise"):
         Contender("norm", rule=lambda w, g, *, lr=0.1: w - lr * g / np.linalg.norm(g))
     with pytest.raises(ol.InputError, match="has no learning rate lr to tune"):
@@ -132,6 +141,10 @@ def test_your_own_rule_takes_part_and_is_known_by_what_it_computes():
         (("adam", "textbook", {"beta3": 0.1}), "unknown hyperparameter of adam 'beta3'; did you mean 'beta"),
         (("adam", "textbook", {"lr": 0.1}), "the learning rate is tuned"),
         (("adam", "textbook", {"beta1": 1.5}), r"beta1 must lie in \[0, 1\), got 1.5"),
+        (("adam", "textbook", {"beta1": "a"}), "beta1 must"),
+        (("adam", "textbook", 3), "hyperparameters are names with numbers, got 3"),
+        (("adam", "textbook", (), "adam, default"), "a label cannot end as the rows of other kinds do"),
+        (("adam", "textbook", (), "two\nlines"), "a label is text on one line"),
         (("lamb", "torch"), "lamb is the same in every convention"),
     ],
 )
@@ -342,6 +355,42 @@ def test_options_change_what_the_file_says(tmp_path):
     plan = json.loads(run("compare", *options, "--out", tmp_path, "--dry-run", "--json").stdout)
     assert plan["optimizers"] == ["adam (keras)", "lion (keras)"]
     assert "2 epochs" in plan["problem"]
+
+
+def test_a_convention_is_for_those_named_without(tmp_path):
+    text = FILE.replace('"adam:torch"', '"adam:torch", "rmsprop"')
+    options = ("--study", written(tmp_path, text), "--convention", "keras", "--out", tmp_path, "--dry-run", "--json")
+    plan = json.loads(run("compare", *options).stdout)
+    assert plan["optimizers"] == ["sgd (keras)", "adam (torch)", "rmsprop (keras)", "long memory"]
+
+
+def test_a_dry_run_of_several_problems_is_one_json(tmp_path):
+    text = FILE + '[[problems]]\nname = "a"\n[[problems]]\nname = "b"\nhidden = [8]\n'
+    options = ("--study", written(tmp_path, text), "--out", tmp_path / "out", "--dry-run")
+    plans = json.loads(run("compare", *options, "--json").stdout)["problems"]
+    assert {name: plan["folder"] for name, plan in plans.items()} == {n: str(tmp_path / "out" / n) for n in ("a", "b")}
+    assert run("compare", *options).stdout.count(f"{plans['a']['runs']} runs into") == 2
+
+
+def test_a_dry_run_tells_what_cannot_be_run(tmp_path):
+    (tmp_path / "mine.py").write_text("def mine(w, g, *, t, lr=0.1):\n    return w - lr / (t - 1) * g\n")
+    options = ("--optimizers", "sgd", "--rule", f"{tmp_path / 'mine.py'}:mine", "--out", tmp_path / "out")
+    result = run("compare", *options, "--dry-run")
+    assert result.exit_code == 2
+    assert "mine cannot be run: " in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_rule_that_fails_does_not_take_the_others_with_it(tmp_path):
+    (tmp_path / "mine.py").write_text("def mine(w, g, *, t, lr=0.1):\n    return w - lr / (t - 1) * g\n")
+    options = ("--optimizers", "sgd", "--rule", f"{tmp_path / 'mine.py'}:mine", "--epochs", "1", "--seeds", "2")
+    result = run("compare", *options, "--rates", "0.1,0.3,1", "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    rows = {row["label"]: row for row in json.loads(result.stdout)["optimizers"]}
+    assert (rows["sgd"]["errors"], rows["mine"]["unfinished"]["error"]) == ([], 1)
+    assert "float division by zero" in rows["mine"]["errors"][0]
+    assert rows["mine"]["microseconds_per_step"] is None
+    assert (tmp_path / "out" / "report.html").exists()
 
 
 def test_a_rule_of_your_own_from_a_file(tmp_path):

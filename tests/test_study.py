@@ -17,7 +17,7 @@ from scipy import stats
 import optimlab as ol
 from optimlab.study import Contender, Problem, Run, Store, Study, compare
 from optimlab.study import compare as compare_function
-from optimlab.study.run import execute
+from optimlab.study.run import execute, time_steps
 from optimlab.study.statistics import paired_difference, t_interval
 
 compare_module = sys.modules[compare_function.__module__]
@@ -52,6 +52,23 @@ def test_a_run_is_repeated_exactly_and_its_key_covers_all_of_it():
         replace(run, problem=replace(run.problem, dtype="float64")),
     ]
     assert len({r.key for r in [run, *others]}) == len(others) + 1
+
+
+def test_what_is_equal_has_one_key_however_it_is_written():
+    exact = Study(
+        Problem(hidden=(8,), target=1.0), (Contender("adam", hyperparameters={"beta1": 0.0}),), (1.0, 2.0, 4.0)
+    )
+    loose = Study(
+        Problem(hidden=[8], target=1, dropout=0),
+        [Contender("adam", hyperparameters=[("beta1", 0)])],
+        np.array([1, 2, 4], "float32"),
+        tuning_seeds=range(3),
+    )
+    assert exact == loose
+    assert exact.config() == loose.config()
+    for one, other in zip(*(s.tuning_runs(*s.contenders, s.rates) for s in (exact, loose)), strict=True):
+        assert one.key == other.key
+    assert Run(TINY.problem, Contender("sgd"), 1, 0).key == Run(TINY.problem, Contender("sgd"), 1.0, 0).key
 
 
 def test_optimizers_are_paired_by_the_seed():
@@ -304,11 +321,17 @@ def test_a_full_disk_stops_with_one_clear_error(tmp_path):
     [
         ({"optimizers": ()}, "at least one optimizer"),
         ({"optimizers": ("adam", "adamm")}, "unknown optimizer 'adamm'; did you mean"),
+        ({"optimizers": "adam"}, "optimizers must be several values, got 'adam'"),
+        ({"optimizers": (3,)}, "an optimizer is named by text or is a Contender, got 3"),
         ({"optimizers": ("adam", "adam")}, "two optimizers are called 'adam'"),
         ({"rates": (0.1, 1.0)}, "at least three"),
         ({"rates": (0.1, -1.0, 1.0)}, "positive learning rates"),
         ({"rates": (0.1, float("nan"), 1.0)}, "positive learning rates"),
         ({"rates": (1.0, 0.1, 0.01)}, "must rise"),
+        ({"rates": (0.1, "much", 1.0)}, "positive learning rates"),
+        ({"rates": 0.1}, "rates must be several values, got 0.1"),
+        ({"extensions": -1}, "extensions must be a whole number of at least 0, got -1"),
+        ({"extensions": 0.5}, "extensions must be a whole number of at least 0, got 0.5"),
         ({"tuning_seeds": ()}, "at least one tuning seed"),
         ({"confirmation_seeds": (100,)}, "two confirmation seeds"),
         ({"confirmation_seeds": (0, 1, 2)}, "must be fresh"),
@@ -317,6 +340,45 @@ def test_a_full_disk_stops_with_one_clear_error(tmp_path):
 def test_studies_that_cannot_be_run_are_refused(change, message):
     with pytest.raises(ol.InputError, match=message):
         replace(TINY, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"activation": "rleu"}, "unknown activation 'rleu'; did you mean 'relu'"),
+        ({"dtype": "float16"}, "dtype"),
+        ({"dropout": 2.0}, "dropout rate must lie in"),
+        ({"batch_size": 2000}, "batch_size 2000 is larger than the 1077 rows"),
+        ({"batch_norm": True, "batch_size": 269}, "1077 rows in batches of 269 leave one"),
+    ],
+)
+def test_a_problem_that_cannot_be_run_leaves_no_folder_behind(tmp_path, change, message):
+    study = replace(TINY, problem=replace(TINY.problem, **change))
+    with pytest.raises(ol.InputError, match=message):
+        compare(study, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_runs_may_become_another_study(tmp_path):
+    """Ctrl-C before the first run ended, then other options: nothing is lost."""
+    with Store(tmp_path) as store:
+        compare_module.claim(TINY, store)
+        compare_module.claim(TINY.with_epochs(3), store)
+    assert json.loads((tmp_path / "study.json").read_text())["problem"]["epochs"] == 3
+
+
+def test_ctrl_c_ends_the_timing(monkeypatch):
+    """fit turns it into a status: the timing must not go on with the next optimizer."""
+    fitted = []
+
+    def interrupted(*args, **kwargs):
+        fitted.append(1)
+        return ol.History(status="interrupted")
+
+    monkeypatch.setattr(sys.modules[execute.__module__], "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        time_steps(TINY.problem, {"sgd": Run(TINY.problem, Contender("sgd"), 0.1, 0)})
+    assert fitted == [1]
 
 
 # --- statistics

@@ -219,6 +219,13 @@ def test_several_seeds_are_scored_by_their_mean():
     assert ol.evaluate(network, data.x_val, data.y_val)[1] == max(scores)
 
 
+def test_of_several_seeds_the_verdict_names_the_network_it_measured(tmp_path):
+    """The validation accuracy is a mean over the seeds, the test accuracy that of one network."""
+    tuned = tune(replace(TINY, trials=1, seeds=(3, 4)), tmp_path)
+    seed = tuned.best["best_seed"]
+    assert f"is that of its best seed's network (seed {seed}) on" in tuned.summary["verdict"][1]
+
+
 @pytest.mark.parametrize("objective", ["val_accuracy", "val_loss"])
 @pytest.mark.parametrize("name", ["qmc", "tpe", "gp"])
 def test_a_diverged_trial_is_the_worst_and_no_error(tmp_path, objective, name):
@@ -624,7 +631,7 @@ def test_data_without_validation_are_refused_and_without_test_are_not_measured(t
 
 def test_batch_norm_is_refused_a_batch_of_one_row():
     problem = Problem(hidden=(8,), batch_norm=True)
-    with pytest.raises(ol.InputError, match="batch of one row, which batches of 269 leave"):
+    with pytest.raises(ol.InputError, match="batch of one row: 1077 rows in batches of 269 leave one"):
         Search(problem=problem, spaces={"batch_size": [64, 269]})  # 1077 = 4 · 269 + 1
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InputError
-from .options import numbers, save_figure
+from .options import console, numbers, save_figure
 
 if TYPE_CHECKING:
-    from ..study import Comparison, Study
+    from ..study import Comparison, Contender, Study
 
 
 @click.command()
@@ -92,8 +92,13 @@ def compare(
             if (folder / "runs.jsonl").exists():
                 raise InputError(f"{folder} already holds runs; choose another folder, or leave out --no-resume")
     if dry_run:
+        plans = {name: _plan(study, folders[name], jobs) for name, study in studies.items()}
+        if as_json:
+            answer = next(iter(plans.values())) if len(plans) == 1 else {"problems": plans}
+            click.echo(json.dumps(answer, indent=2))
+            return
         for name, study in studies.items():
-            _say_plan(study, folders[name], jobs, as_json)
+            _say_plan(study, plans[name])
         return
     start = time.perf_counter()
     comparisons: dict[str, Comparison] = {}
@@ -166,10 +171,18 @@ def _contenders(study: Study, names: str | None, convention: str | None, rules: 
     from ..study import Contender
 
     if names is None:
-        chosen = [c if convention is None else replace(c, convention=convention, label="") for c in study.contenders]
+        chosen = [c if convention is None else _in_convention(c, convention) for c in study.contenders]
     else:
         chosen = [Contender.parse(n, convention or "textbook") for n in names.split(",") if n.strip()]
     return (*chosen, *map(_own_rule, rules))
+
+
+def _in_convention(contender: Contender, convention: str) -> Contender:
+    """The same in another convention, if it has been named without one; a label of its own stays."""
+    if contender.convention != "textbook" or contender.rule is not None:
+        return contender
+    own = contender.label if contender.label != replace(contender, label="").label else ""
+    return replace(contender, convention=convention, label=own)
 
 
 def _own_rule(text: str) -> Any:
@@ -195,27 +208,26 @@ def _run(study: Study, folder: Path, jobs: int, dask: str | None) -> Comparison:
         return run_study(study, folder, jobs=jobs, dask=dask, on_run=on_run)
 
 
-def _say_plan(study: Study, folder: Path, jobs: int, as_json: bool) -> None:
+def _plan(study: Study, folder: Path, jobs: int) -> dict[str, Any]:
     from ..study.run import estimate
 
-    seconds = estimate(study) / jobs
-    plan = {
+    return {
         "problem": str(study.problem),
         "optimizers": [c.label for c in study.contenders],
         "rates": list(study.rates),
         "runs": study.planned(),
-        "seconds": round(seconds, 1),
+        "seconds": round(estimate(study) / jobs, 1),
         "folder": str(folder),
     }
-    if as_json:
-        click.echo(json.dumps(plan, indent=2))
-        return
+
+
+def _say_plan(study: Study, plan: dict[str, Any]) -> None:
     click.echo(
         f"{study.problem}, {study.protocol} protocol\n"
-        f"optimizers: {', '.join(plan['optimizers'])}\n"  # type: ignore[arg-type]
+        f"optimizers: {', '.join(plan['optimizers'])}\n"
         f"rates: {', '.join(f'{r:.2g}' for r in study.rates)}, {len(study.tuning_seeds)} seeds"
         + (f"; {study.search} random settings" if study.search else "")
-        + f"\n{study.planned()} runs into {folder}, about {_duration(seconds)}"
+        + f"\n{plan['runs']} runs into {plan['folder']}, about {_duration(plan['seconds'])}"
         " (more where a best rate lies at the edge of the grid; fewer where runs are there already)"
     )
 
@@ -234,20 +246,17 @@ def _save_figures(comparison: Comparison, folder: Path) -> list[str]:
 
 
 def _print(comparison: Comparison, folder: Path, figures: list[str], seconds: float) -> None:
-    from rich.console import Console
-
     from ..study.table import tables
 
-    # piped output has no width of its own: leave room for the table
-    console = Console() if sys.stdout.isatty() else Console(width=100)
+    screen = console()
     for table in tables(comparison):
-        console.print(table)
+        screen.print(table)
     for sentence in comparison.verdict:
-        console.print(f"• {sentence}", highlight=False, markup=False)
+        screen.print(f"• {sentence}", highlight=False, markup=False)
     for row in comparison.rows:
         for error in row["errors"]:
-            console.print(f"{row['label']}: a run failed: {error}", highlight=False, markup=False)
-    console.print(
+            screen.print(f"{row['label']}: a run failed: {error}", highlight=False, markup=False)
+    screen.print(
         f"\nWritten to {folder}: report.html, runs.jsonl, summary.json, {', '.join(figures)} ({seconds:.0f} s)",
         highlight=False,
         markup=False,
@@ -257,7 +266,7 @@ def _print(comparison: Comparison, folder: Path, figures: list[str], seconds: fl
 
 def _print_profile(profile: dict[str, Any], figures: list[str], folder: Path) -> None:
     from rich import box
-    from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     factors = (1.0, 1.5, 2.0, 3.0)
@@ -267,8 +276,10 @@ def _print_profile(profile: dict[str, Any], figures: list[str], folder: Path) ->
     for factor in factors:
         made.add_column(f"≤ {factor:g} × best", justify="right")
     for label, stairs in profile["curves"].items():
-        made.add_row(label, *(f"{max((s for f, s in stairs if f <= factor), default=0):.0%}" for factor in factors))
-    console = Console() if sys.stdout.isatty() else Console(width=100)
-    console.print(made)
-    console.print(f"share of problems solved within a factor of the best {profile['cost']}", highlight=False)
-    console.print(f"Written to {folder}: {', '.join(figures)}", highlight=False, markup=False, soft_wrap=True)
+        made.add_row(
+            escape(label), *(f"{max((s for f, s in stairs if f <= factor), default=0):.0%}" for factor in factors)
+        )
+    screen = console()
+    screen.print(made)
+    screen.print(f"share of problems solved within a factor of the best {profile['cost']}", highlight=False)
+    screen.print(f"Written to {folder}: {', '.join(figures)}", highlight=False, markup=False, soft_wrap=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from .options import console
 
 
 @click.command()
@@ -70,7 +71,6 @@ def _sources(root: Path | None) -> list[dict[str, Any]]:
 
 
 def _print(listed: list[dict[str, Any]], root: Path | None) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from ..datasets.sources import places
@@ -82,10 +82,10 @@ def _print(listed: list[dict[str, Any]], root: Path | None) -> None:
         size = "" if row["bytes"] is None else f"{row['bytes'] / 1e6:.1f}"
         rows = " / ".join(map(str, row["rows"]))
         table.add_row(row["name"], rows, str(row["features"]), size, row["found"] or "-")
-    console = Console() if sys.stdout.isatty() else Console(width=100)
-    console.print(table)
-    console.print(f"\nLooked in {', '.join(map(str, places(root)))}.", highlight=False, markup=False, soft_wrap=True)
-    console.print("`optimlab datasets NAME` gets and checks one.", highlight=False, markup=False)
+    screen = console()
+    screen.print(table)
+    screen.print(f"\nLooked in {', '.join(map(str, places(root)))}.", highlight=False, markup=False, soft_wrap=True)
+    screen.print("`optimlab datasets NAME` gets and checks one.", highlight=False, markup=False)
 
 
 def _described(name: str, root: Path | None, offline: bool) -> dict[str, Any]:

@@ -60,9 +60,10 @@ class _Seen:
 
 def _table(study: Study, seen: dict[str, _Seen]) -> Any:
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
-    made = Table("optimizer", box=box.SIMPLE_HEAD, title=str(study.problem))
+    made = Table("optimizer", box=box.SIMPLE_HEAD, title=escape(str(study.problem)))
     for name in ("tuning runs", "best rate", "validation %", "fresh seeds", "test %"):
         made.add_column(name, justify="right")
     for label, so_far in seen.items():
@@ -77,5 +78,5 @@ def _table(study: Study, seen: dict[str, _Seen]) -> Any:
             first = next(iter(so_far.confirmed.values()))
             cells[3] = f"{len(first)}/{len(study.confirmation_seeds)}"
             cells[4] = f"{100 * mean(first):.2f}"
-        made.add_row(label, *cells)
+        made.add_row(escape(label), *cells)
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,13 @@ def numbers(context: click.Context, parameter: click.Parameter, value: str | Non
         return tuple(float(part) for part in value.split(","))
     except ValueError:
         raise click.BadParameter(f"expected numbers separated by commas, got {value!r}") from None
+
+
+def console() -> Any:
+    """The terminal; piped output has no width of its own, it leaves room for the tables."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=100)
 
 
 def save_figure(figure: Any, path: Path) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import click
 
 from ..errors import InputError
-from .options import numbers
+from .options import console, numbers, save_figure
 
 
 @click.command()
@@ -121,8 +120,6 @@ def _write_playground(out: Path) -> None:
 
 def _write(outcome: Any, out: Path, gif: bool) -> list[str]:
     """Leave everything in the folder; the names of the files."""
-    import io
-
     from ..files import write_atomically
     from ..plotting.animation import frames, shown_steps, write_gif, write_mp4
     from ..plotting.race import race_figure
@@ -132,18 +129,12 @@ def _write(outcome: Any, out: Path, gif: bool) -> list[str]:
     pictures = len(shown_steps(outcome)) if gif else 0
     _folder(out)
 
-    def write(kind: str, content: str | bytes) -> None:
-        write_atomically(out / f"{name}.{kind}", content)
-        written.append(f"{name}.{kind}")
-
-    write("json", json.dumps(outcome.record(), allow_nan=False) + "\n")
+    write_atomically(out / f"{name}.json", json.dumps(outcome.record(), allow_nan=False) + "\n")
+    written.append(f"{name}.json")
     with progress_bar("drawing", 2 + pictures) as advance:
-        figure = race_figure(outcome)
-        for kind in ("png", "svg"):
-            content = io.BytesIO()
-            figure.savefig(content, format=kind, dpi=150)
-            write(kind, content.getvalue())
-            advance(kind)
+        for file in save_figure(race_figure(outcome), out / name):
+            written.append(file)
+            advance(file)
         if gif:
             film = frames(outcome, advance)
             write_gif(film, out / f"{name}.gif")
@@ -157,15 +148,12 @@ def _write(outcome: Any, out: Path, gif: bool) -> list[str]:
 
 
 def _print(outcome: Any, out: Path, written: list[str], seconds: float) -> None:
-    from rich.console import Console
-
     from ..race.table import table
     from ..race.words import sentence
 
-    # piped output has no width of its own: leave room for the table
-    console = Console() if sys.stdout.isatty() else Console(width=100)
-    console.print(table(outcome))
-    console.print(sentence(outcome) + ".", highlight=False, markup=False)
-    console.print(
+    screen = console()
+    screen.print(table(outcome))
+    screen.print(sentence(outcome) + ".", highlight=False, markup=False)
+    screen.print(
         f"\nWritten to {out}: {', '.join(written)} ({seconds:.0f} s)", highlight=False, markup=False, soft_wrap=True
     )

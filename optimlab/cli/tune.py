@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ..errors import InputError, lookup
-from .options import save_figure
+from .options import console, save_figure
 
 
 @click.command()
@@ -159,22 +159,15 @@ def _save_figures(tuned: Any, folder: Path) -> list[str]:
     return save_figure(trials_figure(tuned), folder / "trials") + save_figure(slices_figure(tuned), folder / "slices")
 
 
-def _console() -> Any:
-    from rich.console import Console
-
-    # piped output has no width of its own: leave room for the table
-    return Console() if sys.stdout.isatty() else Console(width=100)
-
-
 def _print_plan(search: Any, folder: Path, as_json: bool) -> None:
     from ..tuning.table import first_trials, plan_table
 
     if as_json:
         click.echo(json.dumps({**search.config(), "trials": search.trials, "first": first_trials(search)}, indent=2))
         return
-    console = _console()
-    console.print(plan_table(search))
-    console.print(
+    screen = console()
+    screen.print(plan_table(search))
+    screen.print(
         f"{search.trials} trials ({search.sampler}, seed {search.seed}) would be kept in {folder}; nothing was run.",
         highlight=False,
         markup=False,
@@ -185,12 +178,12 @@ def _print_plan(search: Any, folder: Path, as_json: bool) -> None:
 def _print(tuned: Any, folder: Path, figures: list[str], seconds: float) -> None:
     from ..tuning.table import measures_table, results_table
 
-    console = _console()
-    console.print(results_table(tuned))
-    console.print(measures_table(tuned.summary))
+    screen = console()
+    screen.print(results_table(tuned))
+    screen.print(measures_table(tuned.summary))
     for sentence in tuned.summary["verdict"]:
-        console.print(sentence, highlight=False, markup=False)
+        screen.print(sentence, highlight=False, markup=False)
     files = ["journal.log", "trials.jsonl", "summary.json", "best.npz", "retrained.npz", *figures]
-    console.print(
+    screen.print(
         f"\nWritten to {folder}: {', '.join(files)} ({seconds:.0f} s)", highlight=False, markup=False, soft_wrap=True
     )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..study.compare import Comparison
 from ..study.curves import Band, band, epoch_seconds, look
-from ..study.summary import accuracy
+from ..study.summary import accuracy, in_percent
 
 # Okabe & Ito (2008), colour universal design, with a grey and a brown for nine
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C510A", "#737373")
@@ -83,7 +83,7 @@ def accuracy_figure(comparison: Comparison) -> Figure:
     figure.supylabel("validation accuracy", fontsize=10)
     figure.suptitle(
         f"Validation accuracy: median (line) and range (band) of the seeds; grey: the other optimizers; "
-        f"dashed: the {target:.0%} target\n{_conditions(comparison)}",
+        f"dashed: the {in_percent(target)} target\n{_conditions(comparison)}",
         fontsize=10,
     )
     return figure

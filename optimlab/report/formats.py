@@ -17,13 +17,12 @@ def percent(share: float, digits: int = 2) -> str:
 
 
 def with_half(interval: Interval) -> str:
-    """A mean with half the width of its interval, in percent, with as many decimals as that leaves a meaning to.
+    """A mean with half the width of its interval, in percent.
 
-    >>> with_half(Interval(0.9, 0.891, 0.909)), with_half(Interval(0.9, 0.88, 0.92))
-    ('90.00 ± 0.90', '90.0 ± 2.0')
+    >>> with_half(Interval(0.9, 0.891, 0.909))
+    '90.00 ± 0.90'
     """
-    digits = 2 if interval.half < 0.01 else 1
-    return f"{percent(interval.mean, digits)} ± {percent(interval.half, digits)}"
+    return " ± ".join(interval.percents())
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..files import write_atomically
+from ..study.plan import KINDS
 from . import figures, formats, table, wording
-from .reading import KINDS, Results, read_results
+from .reading import Results, read_results
 
 FILE = "report.html"
 GROUPS = {

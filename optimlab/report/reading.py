@@ -10,13 +10,13 @@ from typing import Any
 
 from ..errors import InputError, count, number
 from ..study.curves import Band, band, epoch_seconds
+from ..study.plan import KINDS
 from ..study.statistics import Interval
 from ..study.summary import ranked
 from .reproduction import Recipe, Settings, recipe, settings
 
 SUMMARY, RUNS = "summary.json", "runs.jsonl"
 CURVES = ("train_loss", "val_accuracy", "lr")
-KINDS = ("tuned", "default", "searched")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..study.summary import in_percent
 from .formats import percent, plural, points, significant, with_half
 from .reading import Results, Row
 from .wording import standing
@@ -30,7 +31,7 @@ class Column(NamedTuple):
 
 def columns(results: Results) -> list[Column]:
     """Every column but the first, the optimizer's name."""
-    goal = f"{percent(results.target, 0)}%"
+    goal = in_percent(results.target)
     slow = max((row.microseconds_per_step or 0.0 for row in results.rows), default=0.0) >= 1000
     scale, unit = (1e-3, "ms") if slow else (1.0, "µs")
     long = max((row.seconds_to_target or 0.0 for row in results.rows), default=0.0) >= 1
@@ -101,7 +102,8 @@ def columns(results: Results) -> list[Column]:
             f"epochs to {goal}",
             "",
             f"median of the first epoch with {goal} validation accuracy (how many runs got there); slower, where the "
-            f"95% interval of the paired difference to {results.fastest} lies above zero, else tied",
+            f"95% interval of the paired difference to {results.fastest} lies above zero; tied, where it holds "
+            "zero; neither is told where a run missed",
             target,
         ),
         Column("seconds_to_target", f"time to {goal}", brief_unit, "median time, evaluation excluded", seconds),

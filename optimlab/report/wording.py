@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..study.summary import listed
+from ..study.summary import in_percent, listed
 from .formats import percent, plural, points, significant, with_half
 from .reading import Results, Row
 
@@ -25,7 +25,7 @@ def facts(results: Results) -> list[tuple[str, str, str]]:
     if others:
         found += [("By how much", *_margin(others)), ("How sure", *_certainty(results, others))]
     fastest = next(row for row in results.rows if row.label == results.fastest)
-    goal = f"First to {percent(results.target, 0)}%"
+    goal = f"First to {in_percent(results.target)}"
     if fastest.epochs_to_target is None:
         found.append((goal, "none", "no optimizer reached this validation accuracy in most of its runs"))
     else:
@@ -114,7 +114,7 @@ def loss_by_seconds(results: Results) -> str:
 def accuracy_sentence(results: Results) -> str:
     """Who reached the target, and how far apart the ends lie."""
     rows = results.tuned
-    goal = f"{percent(results.target, 0)}%"
+    goal = in_percent(results.target)
     always = [row for row in rows if row.hits == row.runs]
     never = [row for row in rows if row.hits == 0]
     said = []
@@ -134,7 +134,7 @@ def accuracy_sentence(results: Results) -> str:
 
 def sensitivity_sentence(results: Results) -> str:
     """Whose rate may be missed by most, and where runs diverged."""
-    goal = f"{percent(results.target, 0)}%"
+    goal = in_percent(results.target)
     widths = {row.label: f"{row.usable_decades or 0.0:.1f}" for row in results.tuned}
     wide, narrow = (choose(widths.values(), key=float) for choose in (max, min))
     if wide == narrow:

@@ -69,8 +69,10 @@ def compare(
 
     Raises
     ------
-    InputError: ``folder`` cannot be written, or holds something else, such as another study.
+    InputError: a problem on which no run can be made; ``folder`` cannot be written, or holds something else, such as
+        another study.
     """
+    study.problem.check()
     with workers(jobs, dask) as pool, Store(folder) as store, threadpool_limits(1):
         claim(study, store)
         runner = _Runner(store, pool, jobs if dask is None else 2, study.planned(), on_run)
@@ -91,7 +93,8 @@ def compare(
             row_label(label, kind): own[0]
             for kind, runs in plans.items()
             for label, own in runs.items()
-            if kind != "default"  # the same arithmetic as at the tuned rate
+            # a default's arithmetic is that at the tuned rate; what failed would fail again
+            if kind != "default" and confirmed[kind][label][0]["status"] != "error"
         }
         times = time_steps(study.problem, timed)
     times |= {row_label(label, "default"): times[label] for label in tuning if label in times}
@@ -174,8 +177,8 @@ def _by_setting(study: Study, records: list[Record]) -> list[list[Record]]:
 
 
 def claim(study: Study, store: Store) -> None:
-    """Write down whose folder this is, or refuse one that holds another study. A study may grow: more optimizers, rates
-    or seeds go on from the runs that are there.
+    """Write down whose folder this is, or refuse one that holds runs of another study. A study may grow: more
+    optimizers, rates or seeds go on from the runs that are there.
 
     Raises
     ------
@@ -193,7 +196,7 @@ def claim(study: Study, store: Store) -> None:
             for name in sorted({*problem, *mine["problem"]})
             if problem.get(name) != mine["problem"].get(name)
         ]
-        if changed:
+        if changed and store.records:
             raise InputError(
                 f"the folder {store.folder} holds another study ({'; '.join(changed)}); "
                 "choose another folder, or delete this one to start afresh"

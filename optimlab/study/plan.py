@@ -20,9 +20,12 @@ from ..kernels import c_source, trace
 from ..network import MLP, Network
 from ..optimizers import Optimizer
 from ..rules import CONVENTIONS, Rule
+from ..training.loop import check_batches
 
 QUICK_RATES = tuple(10.0 ** (k / 2) for k in range(-6, 3))
 """Two a decade, 0.001 to 10."""
+KINDS = ("tuned", "default", "searched")
+"""What is done with a contender: the best rate of the grid, the rule's default one, the best random setting."""
 FULL_RATES = tuple(10.0 ** (k / 2) for k in range(-10, 5))
 """Two a decade, 0.00001 to 100."""
 
@@ -54,9 +57,12 @@ class Problem:
     def __post_init__(self) -> None:
         count("epochs", self.epochs)
         count("batch_size", self.batch_size)
-        for size in self.hidden:
-            count("each hidden layer's size", size)
-        if not 0 < number("target", self.target) <= 1:
+        # equal problems are written alike, and so have equal keys
+        hidden = tuple(count("each hidden layer's size", size) for size in self.hidden)
+        object.__setattr__(self, "hidden", hidden)
+        for name in ("target", "dropout"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        if not 0 < self.target <= 1:
             raise InputError(f"target is a validation accuracy in (0, 1], got {self.target}")
 
     def data(self) -> Dataset:
@@ -76,6 +82,15 @@ class Problem:
             dtype=self.dtype,
             backend=self.backend,
         )
+
+    def check(self) -> None:
+        """Refuse a problem on which no run can be made, before anything is written.
+
+        Raises
+        ------
+        InputError: data, network or batches that cannot be.
+        """
+        check_batches(self.network(0), len(self.data().x_train), self.batch_size)
 
     def config(self) -> dict[str, Any]:
         """Plain data, with a digest of the data set: results on changed data are never taken for those on the old."""
@@ -115,7 +130,7 @@ class Contender:
 
     Raises
     ------
-    InputError: unknown name, convention or hyperparameter; a fixed learning rate.
+    InputError: unknown name, convention or hyperparameter; a fixed learning rate; a label that cannot be shown.
 
     >>> Contender("adam", "torch", {"beta2": 0.99}).label
     'adam (torch, beta2=0.99)'
@@ -128,20 +143,29 @@ class Contender:
     rule: Rule | None = None
 
     def __post_init__(self) -> None:
-        fixed = tuple(sorted(dict(self.hyperparameters).items()))
-        object.__setattr__(self, "hyperparameters", fixed)
+        try:
+            fixed = dict(self.hyperparameters)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"{self.name}: hyperparameters are names with numbers, got {self.hyperparameters!r}"
+            ) from None
         known = self.defaults()
         if "lr" not in known:
             raise InputError(f"{self.name} has no learning rate lr to tune")
-        for name, value in fixed:
+        for name, value in fixed.items():
             if name == "lr":
                 raise InputError(f"{self.name}: the learning rate is tuned, it cannot be fixed; name the rates instead")
             if name not in known:
                 raise unknown(f"hyperparameter of {self.name}", name, known)
-            optimizers.check_hyperparameter(name, value)
+            fixed[name] = optimizers.check_hyperparameter(name, value)
+        object.__setattr__(self, "hyperparameters", tuple(sorted(fixed.items())))
         said = [self.convention] if self.convention != "textbook" else []
-        said += [f"{name}={value:g}" for name, value in fixed]
+        said += [f"{name}={value:g}" for name, value in self.hyperparameters]
         object.__setattr__(self, "label", self.label or (f"{self.name} ({', '.join(said)})" if said else self.name))
+        if not isinstance(self.label, str) or not self.label.isprintable():
+            raise InputError(f"a label is text on one line, got {self.label!r}")
+        if self.label.endswith(tuple(f", {kind}" for kind in KINDS)):
+            raise InputError(f"a label cannot end as the rows of other kinds do ({', '.join(KINDS)}): {self.label!r}")
 
     @classmethod
     def parse(cls, text: str, convention: str = "textbook") -> Contender:
@@ -166,8 +190,14 @@ class Contender:
 
     def config(self) -> dict[str, Any]:
         """Plain data; your own rule is known by what it computes."""
-        own = {} if self.rule is None else {"rule": _digest(c_source(trace(self.rule), "float64"))}
+        own = {} if self.rule is None else {"rule": _rule_digest(self.rule)}
         return {"optimizer": self.name, "convention": self.convention, **own}
+
+
+def _rule_digest(rule: Rule) -> str:
+    graph = trace(rule)
+    values = {name: value for name, value in graph.hyperparameters.items() if name != "lr"}
+    return _digest(json.dumps([c_source(graph, "float64"), graph.state, values], sort_keys=True))
 
 
 @cache
@@ -199,6 +229,9 @@ class Run:
     """Whether the test split is evaluated (never while anything is being chosen)."""
     hyperparameters: tuple[tuple[str, float], ...] = ()
     """What a random search chose, over the contender's fixed values."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lr", float(self.lr))  # 1 and 1.0 are one run
 
     def settings(self) -> dict[str, float]:
         """The hyperparameters that differ from the defaults, the learning rate apart."""
@@ -258,8 +291,21 @@ class Study:
     search: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("optimizers", "rates", "tuning_seeds", "confirmation_seeds"):
+            if isinstance(getattr(self, name), str) or not isinstance(getattr(self, name), Iterable):
+                raise InputError(f"{name} must be several values, got {getattr(self, name)!r}")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.optimizers:
             raise InputError("name at least one optimizer")
+        for optimizer in self.optimizers:
+            if not isinstance(optimizer, str | Contender):
+                raise InputError(f"an optimizer is named by text or is a Contender, got {optimizer!r}")
+        try:
+            object.__setattr__(self, "rates", tuple(map(float, self.rates)))
+        except (TypeError, ValueError):
+            raise InputError(f"rates must be positive learning rates, got {self.rates!r}") from None
+        if isinstance(self.extensions, bool) or not isinstance(self.extensions, int) or self.extensions < 0:
+            raise InputError(f"extensions must be a whole number of at least 0, got {self.extensions!r}")
         labels = [c.label for c in self.contenders]
         for label in labels:
             if labels.count(label) > 1:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from ..datasets import Dataset
-from ..diagnostics import Diagnostics
+from ..diagnostics import update_ratios
+from ..errors import InputError
 from ..kernels import trace
 from ..network import Network
 from ..optimizers import Optimizer
-from ..replicas import evaluate_replicas, fit_replicas, update_ratios
+from ..replicas import evaluate_replicas, fit_replicas
 from ..rules import LayerRule
 from ..training import History, evaluate, fit
 from .plan import Contender, Problem, Run, Study
@@ -97,8 +98,7 @@ def _train(run: Run) -> Record:
         if best.improved(history) and run.test:
             best.test = evaluate(network, data.x_test, data.y_test)
 
-    batches = -(-len(data.x_train) // problem.batch_size)
-    looks = Diagnostics(every=batches) if run.test and batches > 1 else None  # the last step of each epoch
+    looks = _Ratios(net, -(-len(data.x_train) // problem.batch_size)) if run.test else None
     history = fit(
         net,
         opt,
@@ -111,8 +111,9 @@ def _train(run: Run) -> Record:
     )
     if history.status == "interrupted":
         raise KeyboardInterrupt
-    ratios = [m.update_ratio for m in looks.measurements] if looks else []
-    return _result(run, history, best, ratios, {"state_arrays": len(opt.state), "engine": net.backend.name})
+    return _result(
+        run, history, best, looks.found if looks else [], {"state_arrays": len(opt.state), "engine": net.backend.name}
+    )
 
 
 def _train_together(runs: Sequence[Run]) -> list[Record]:
@@ -130,9 +131,9 @@ def _train_together(runs: Sequence[Run]) -> list[Record]:
                 losses, accuracies = evaluate_replicas(network, data.x_test, data.y_test)
                 for r in better:
                     bests[r].test = losses[r], accuracies[r]
-            for r, ratio in enumerate(update_ratios(network, before)):
-                if len(ratios[r]) < histories[r].epochs:
-                    ratios[r].append(ratio)
+            for r, history in enumerate(histories):
+                if len(ratios[r]) < history.epochs:
+                    ratios[r].append(update_ratios(network, before, r))
 
     histories = fit_replicas(
         nets,
@@ -147,6 +148,25 @@ def _train_together(runs: Sequence[Run]) -> list[Record]:
     same = {"state_arrays": len(trace(rule).state), "engine": "numpy"}
     found = zip(runs, histories, bests, ratios, strict=True)
     return [_result(run, history, best, ratio, same) for run, history, best, ratio in found]
+
+
+class _Ratios:
+    """A callback of ``fit``: the update ratios of the last step of each finished epoch."""
+
+    def __init__(self, network: Network, batches: int) -> None:
+        self.found: list[dict[str, float]] = []
+        self._batches, self._steps = batches, 0
+        self._before = network.parameters.data.copy()
+
+    def on_step(self, network: Network, optimizer: Optimizer) -> None:
+        self._steps += 1
+        if (self._steps + 1) % self._batches == 0 and self._batches > 1:
+            self._before[...] = network.parameters.data
+
+    def __call__(self, network: Network, optimizer: Optimizer, history: History) -> None:
+        self.found.append(update_ratios(network, self._before))
+        if self._batches == 1:
+            self._before[...] = network.parameters.data
 
 
 class _Best:
@@ -208,17 +228,27 @@ def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, float]:
             net = problem.network(0)
             opt = run.contender.make(net, run.lr, run.settings())
             history = fit(net, opt, some, epochs=epochs, batch_size=problem.batch_size, progress=False)
+            if history.status == "interrupted":
+                raise KeyboardInterrupt
             seconds[label] += [sum(history.seconds) / history.steps] if history.seconds else []
     return {label: float(np.median(values[1:])) for label, values in seconds.items() if len(values) > 1}
 
 
 def estimate(study: Study) -> float:
-    """About how many seconds the planned runs take one after another, from one epoch of each contender."""
+    """About how many seconds the planned runs take one after another, from one epoch of each contender.
+
+    Raises
+    ------
+    InputError: a problem on which no run can be made, a contender whose run fails.
+    """
+    study.problem.check()
     one = replace(study.problem, epochs=1)
     total = 0.0
     for contender in study.contenders:
         run = Run(one, contender, contender.defaults()["lr"], 0, test=True)
-        execute(run)  # reads the data, and whatever else is done once
+        first = execute(run)  # reads the data, and whatever else is done once
+        if first["status"] == "error":
+            raise InputError(f"{contender.label} cannot be run: {first['error']}")
         start = time.perf_counter()
         execute(run)
         total += time.perf_counter() - start

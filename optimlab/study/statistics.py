@@ -21,6 +21,15 @@ class Interval(NamedTuple):
         """Half the interval's width: the number after the plus-minus sign."""
         return (self.high - self.low) / 2
 
+    def percents(self) -> tuple[str, str]:
+        """Mean and half the width in percent, with as many decimals as the width leaves a meaning to.
+
+        >>> Interval(0.9, 0.891, 0.909).percents(), Interval(0.9, 0.88, 0.92).percents()
+        (('90.00', '0.90'), ('90.0', '2.0'))
+        """
+        digits = 2 if self.half < 0.01 else 1
+        return f"{100 * self.mean:.{digits}f}", f"{100 * self.half:.{digits}f}"
+
     @property
     def holds_zero(self) -> bool:
         """Whether zero lies in the interval: of a difference, that the two are tied."""
@@ -46,13 +55,26 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def paired_difference(values: Sequence[float], reference: Sequence[float]) -> Interval:
+SIGNS = 6
+"""Differences of one sign from which on they are not as likely by chance as one in twenty: 2 / 2^6."""
+
+
+def paired_difference(values: Sequence[float], reference: Sequence[float], confidence: float = 0.95) -> Interval:
     """Interval of the mean of ``values - reference``, run by run (the same seed in the same place).
+
+    Differences that are all equal, as whole numbers of epochs may be, have no spread to tell how sure they are: the
+    interval has no width, and where they are fewer than six it reaches to zero.
 
     >>> paired_difference([2.0, 3.1, 4.0], [1.0, 2.0, 3.0]).low > 0
     True
+    >>> paired_difference([2.0, 3.0], [1.0, 2.0])
+    Interval(mean=1.0, low=0.0, high=1.0)
     """
-    return t_interval(np.subtract(values, reference).tolist())
+    differences = np.subtract(values, reference)
+    found = t_interval(differences.tolist(), confidence)
+    if len(differences) < SIGNS and np.ptp(differences) == 0:
+        return Interval(found.mean, min(0.0, found.low), max(0.0, found.high))
+    return found
 
 
 def usable_decades(medians: Mapping[float, float], chosen: float, target: float) -> float:

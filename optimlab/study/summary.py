@@ -41,12 +41,15 @@ def rows(
 
     ``confirmed[kind][label]`` are the records with fresh seeds at the tuned rate (kind ``"tuned"``), at the default one
     (``"default"``) and at the best random setting (``"searched"``). Test accuracy is compared with the tuned contender
-    of the best mean validation accuracy; epochs to the target with the row that needs the fewest.
+    of the best mean validation accuracy; epochs to the target with the row that needs the fewest. A row is ``surely``
+    different where an interval wide enough for all pairs of contenders together (Bonferroni) leaves out zero.
     """
     tuned = confirmed["tuned"]
     reference = max(tuned, key=lambda label: mean(map(accuracy, tuned[label])))
     tested = [accuracy(r, "test") for r in tuned[reference]]
-    hasty = min(tuned, key=lambda label: (_epochs(tuned[label]), mean(map(_reached, tuned[label]))))
+    hasty = min(tuned, key=lambda label: _haste(tuned[label]))
+    # the references are the best of all in the same runs: any pair of contenders might be the one that is compared
+    strict = 1 - 0.05 / max(1, len(tuned) * (len(tuned) - 1) // 2)
     fastest = [_reached(r) for r in tuned[hasty]]
     made = []
     for kind, runs in confirmed.items():
@@ -64,9 +67,14 @@ def rows(
             }[kind]
             run = records[0]["run"]
             lr = run["lr"]
-            difference = paired_difference([accuracy(r, "test") for r in records], tested)
-            reached = [_reached(r) for r in records]
-            slower = paired_difference(reached, fastest) if inf not in [*reached, *fastest] else None
+            scores, reached = [accuracy(r, "test") for r in records], [_reached(r) for r in records]
+            difference = paired_difference(scores, tested)
+            comparable = inf not in [*reached, *fastest]
+            slower = paired_difference(reached, fastest) if comparable else None
+            surely = {
+                "test": not paired_difference(scores, tested, strict).holds_zero,
+                "epochs": comparable and not paired_difference(reached, fastest, strict).holds_zero,
+            }
             step, target = step_seconds.get(name), _epochs(records)
             everyone = (r for found in tuned.values() for r in found)
             epoch = None if step is None else epoch_seconds(everyone, study.problem.epochs, 1e6 * step)
@@ -86,20 +94,22 @@ def rows(
                     "test_accuracy": t_interval([accuracy(r, "test") for r in records])._asdict(),
                     "reference": reference,
                     "test_difference": difference._asdict(),
+                    "surely": surely,
                     "tied": name == reference or difference.holds_zero,
                     "epochs_to_target": None if target == inf else target,
                     "hits": sum(e < inf for e in reached),
                     "runs": len(records),
                     "speed_reference": hasty,
                     "epochs_difference": slower._asdict() if slower else None,
-                    "speed": _speed(slower, name == hasty),
+                    "speed": _speed(slower, name == hasty and target < inf),
                     "seconds_to_target": None if target == inf or epoch is None else target * epoch,
                     "microseconds_per_step": None if step is None else 1e6 * step,
                     "state_bytes_per_parameter": records[0].get("state_arrays", 0)
                     * (8 if study.problem.dtype == "float64" else 4),
                     "usable_rates": sum(m >= study.problem.target for m in medians.values()),
                     "usable_decades": usable_decades(medians, lr, study.problem.target) if kind == "tuned" else None,
-                    "diverged_share": _share_diverged(tried or records),
+                    "diverged_share": _share(tried or records, "diverged"),
+                    "unfinished": {status: _share(records, status) for status in ("diverged", "error")},
                     "errors": [r["error"] for r in [*tried, *records] if r["status"] == "error"],
                     "sensitivity": [
                         {
@@ -128,8 +138,14 @@ def _epochs(records: Sequence[Record]) -> float:
     return median(map(_reached, records))
 
 
-def _share_diverged(records: Sequence[Record]) -> float:
-    return [r["status"] for r in records].count("diverged") / len(records)
+def _haste(records: Sequence[Record]) -> tuple[float, int, float]:
+    """What the fastest has the least of: the median of the epochs, then misses, then the mean of the other runs."""
+    epochs = [_reached(r) for r in records]
+    return median(epochs), epochs.count(inf), mean([e for e in epochs if e < inf] or [inf])
+
+
+def _share(records: Sequence[Record], status: str) -> float:
+    return [r["status"] for r in records].count(status) / len(records)
 
 
 def _speed(difference: Any, is_fastest: bool) -> str | None:
@@ -151,16 +167,40 @@ def ranked(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def verdict(study: Study, table: Sequence[dict[str, Any]]) -> list[str]:
     """What the rows say, and how sure it is: a list of sentences, each true of the numbers it stands beside."""
     tuned = ranked([r for r in table if r["kind"] == "tuned"])
-    reference, target = tuned[0]["reference"], study.problem.target
     said = []
-    rest = [r for r in tuned if r["label"] != reference]
-    if rest:
-        said.append(f"{reference} has the best mean validation accuracy.")
+    if all(r["unfinished"]["diverged"] + r["unfinished"]["error"] == 1 for r in tuned):
+        said.append("No run at a chosen rate finished: there is nothing to compare.")
+    else:
+        # a failure is no result of the optimizer: what it makes of the means is not told as one
+        sound = [r for r in tuned if not r["unfinished"]["error"]]
+        said += _about_accuracy(tuned, sound)
+        said += _about_speed(tuned, sound, study.problem.target)
+        said += _about_chance(tuned, sound)
+        said += _about_defaults(table, sound)
+    edges = [r["label"] for r in tuned if r["at_edge"] and r["diverged_share"] < 1]
+    if edges:
+        said.append(
+            f"The best learning rate of {listed(edges)} lies at the edge of the grid: there may be a better one."
+        )
+    return said + _about_failures(table)
+
+
+def _about_accuracy(tuned: Sequence[dict[str, Any]], sound: Sequence[dict[str, Any]]) -> list[str]:
+    reference = tuned[0]["reference"]
+    if len(tuned) == 1:
+        return []
+    best = next(r for r in tuned if r["label"] == reference)["val_accuracy"]["mean"]
+    equal = [r["label"] for r in tuned if r["val_accuracy"]["mean"] == best and r["label"] != reference]
+    said = [
+        f"{reference} has the best mean validation accuracy"
+        + (f", the same as {listed(equal)}; it is the reference." if equal else ".")
+    ]
+    rest = [r for r in sound if r["label"] != reference]
     tied = [r["label"] for r in rest if r["tied"]]
     worse = [r["label"] for r in rest if r["test_difference"]["high"] < 0]
     better = [r["label"] for r in rest if r["test_difference"]["low"] > 0]
-    if rest and len(tied) == len(rest):
-        said.append("In test accuracy all are tied: the 95% interval of every paired difference holds zero.")
+    if tied and len(tied) == len(tuned) - 1:
+        said.append("In test accuracy all are tied with it: the 95% interval of every paired difference holds zero.")
     elif tied:
         said.append(
             f"In test accuracy {listed(tied)} {'is' if len(tied) == 1 else 'are'} tied with it: "
@@ -170,54 +210,89 @@ def verdict(study: Study, table: Sequence[dict[str, Any]]) -> list[str]:
         said.append(f"Lower in test accuracy than {reference}: {listed(worse)}.")
     if better:
         said.append(f"Higher in test accuracy than {reference}: {listed(better)}.")
-    said += _about_speed(tuned, target)
-    said += _about_defaults(table, tuned)
-    edges = [r["label"] for r in tuned if r["at_edge"]]
-    if edges:
-        said.append(
-            f"The best learning rate of {listed(edges)} lies at the edge of the grid: there may be a better one."
-        )
-    for r in table:
-        if r["diverged_share"] == 1:
-            said.append(f"Every run of {r['label']} diverged.")
     return said
 
 
-def _about_speed(tuned: Sequence[dict[str, Any]], target: float) -> list[str]:
-    first = next(r for r in tuned if r["label"] == r["speed_reference"])
-    if first["epochs_to_target"] is None:
-        return [f"None reached {target:.0%} validation accuracy in most of its runs."]
-    said = []
-    slower = [r for r in tuned if r["speed"] == "slower"]
-    tied = [r["label"] for r in tuned if r["speed"] == "tied"]
-    if len(tuned) > 1:
-        said.append(
-            f"To {target:.0%} validation accuracy {first['label']} needs the fewest epochs (median "
-            f"{first['epochs_to_target']:g})" + (f", tied with {listed(tied)}." if tied else ".")
-        )
-    if slower:
-        told = (
-            f"{r['label']} by {r['epochs_difference']['mean']:.1f} "
-            f"[{r['epochs_difference']['low']:.1f}, {r['epochs_difference']['high']:.1f}]"
-            for r in slower
-        )
-        said.append(f"Slower, in epochs: {', '.join(told)}.")
+def _about_speed(tuned: Sequence[dict[str, Any]], sound: Sequence[dict[str, Any]], target: float) -> list[str]:
+    first, goal = next(r for r in tuned if r["label"] == r["speed_reference"]), in_percent(target)
+    epochs = first["epochs_to_target"]
+    if epochs is None:
+        return [f"None reached {goal} validation accuracy in most of its runs."]
+    rest = [r for r in sound if r is not first]
+    tied = [r["label"] for r in rest if r["speed"] == "tied"]
+    equal = [r["label"] for r in tuned if r is not first and r["epochs_to_target"] == epochs and r["speed"] != "tied"]
+    said = [
+        f"To {goal} validation accuracy {first['label']} needs "
+        + (f"the fewest epochs (median {epochs:g}" if len(tuned) > 1 else f"{epochs:g} epochs (median")
+        + (f", the same as {listed(equal)})" if equal else ")")
+        + (f", tied with {listed(tied)}." if tied else ".")
+    ]
+    for speed, heading in (("slower", "Slower, in epochs"), ("faster", "Yet faster in the mean, in epochs")):
+        found = [_by(r) for r in rest if r["speed"] == speed]
+        if found:
+            said.append(f"{heading}: {', '.join(found)}.")
     missed = [f"{r['label']} ({r['hits']} of {r['runs']})" for r in tuned if r["hits"] < r["runs"]]
     if missed:
-        said.append(f"Not every run reached it: {listed(missed)}.")
+        said.append(f"Not every run reached it: {listed(missed)}; where a run missed, no interval tells a difference.")
     return said
+
+
+def _by(row: dict[str, Any]) -> str:
+    mean, low, high = (row["epochs_difference"][name] for name in ("mean", "low", "high"))
+    if row["speed"] == "faster":
+        mean, low, high = -mean, -high, -low
+    return f"{row['label']} by {mean:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _about_chance(tuned: Sequence[dict[str, Any]], sound: Sequence[dict[str, Any]]) -> list[str]:
+    """With many contenders some interval leaves zero out by chance: which differences are beyond that too."""
+    told = {
+        "test accuracy": ("test", [r for r in sound if not r["tied"]]),
+        "epochs": ("epochs", [r for r in sound if r["speed"] in ("slower", "faster")]),
+    }
+    if len(tuned) < 3 or not any(found for _, found in told.values()):
+        return []
+    sure = {name: [r["label"] for r in found if r["surely"][key]] for name, (key, found) in told.items() if found}
+    answers = [f"in {name} {listed(labels) if labels else 'none'}" for name, labels in sure.items()]
+    return [
+        "Each of these intervals is 95% by itself, and the best was picked in the same runs. Wide enough for all pairs "
+        f"of the {len(tuned)} together (Bonferroni), what still differs is {'; '.join(answers)}."
+    ]
 
 
 def _about_defaults(table: Sequence[dict[str, Any]], tuned: Sequence[dict[str, Any]]) -> list[str]:
-    """How many epochs tuning the rate was worth."""
-    chosen = {r["label"]: r for r in tuned}
+    """Where tuning the rate was worth it: intervals that do not even overlap."""
+    chosen = {row_label(r["label"], "default"): r for r in tuned}
     lost = []
     for r in table:
-        if r["kind"] == "default":
-            own = chosen[r["label"].removesuffix(", default")]
-            if r["test_accuracy"]["high"] < own["test_accuracy"]["low"]:
-                lost.append(own["label"])
+        own = chosen.get(r["label"])
+        if own and not r["unfinished"]["error"] and r["test_accuracy"]["high"] < own["test_accuracy"]["low"]:
+            lost.append(own["label"])
     return [f"Untuned, at its default rate, clearly worse in test accuracy: {listed(lost)}."] if lost else []
+
+
+def _about_failures(table: Sequence[dict[str, Any]]) -> list[str]:
+    said = []
+    for r in table:
+        diverged, failed = (round(r["unfinished"][status] * r["runs"]) for status in ("diverged", "error"))
+        if diverged == r["runs"] and r["diverged_share"] == 1:
+            said.append(f"Every run of {r['label']} diverged.")
+        elif diverged:
+            said.append(f"{diverged} of {r['runs']} fresh runs of {r['label']} diverged: they count as accuracy 0.")
+        if failed:
+            said.append(
+                f"{failed} of {r['runs']} fresh runs of {r['label']} failed with an error, and its numbers, where they "
+                "count as accuracy 0, say nothing of it; the same command tries them again."
+            )
+    return said
+
+
+def in_percent(share: float) -> str:
+    """
+    >>> in_percent(0.95), in_percent(0.975), in_percent(0.57)
+    ('95%', '97.5%', '57%')
+    """
+    return f"{100 * share:.4g}%"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from .compare import Comparison
-from .summary import ranked
+from .statistics import Interval
+from .summary import in_percent, ranked
 
 _TITLES = {
     "default": "the same untuned, at the default rate",
@@ -24,21 +26,22 @@ def tables(comparison: Comparison) -> list[Table]:
     for kind in dict.fromkeys(row["kind"] for row in comparison.rows):
         tuned = kind == "tuned"
         table = Table(
-            title=f"{study.problem}, {study.protocol} protocol" if tuned else _TITLES[kind],
+            title=escape(f"{study.problem}, {study.protocol} protocol") if tuned else _TITLES[kind],
             caption=f"mean ±95% confidence interval, {runs} fresh seeds, each at its best rate" if tuned else None,
             box=box.SIMPLE_HEAD,
             padding=(0, 0),
             pad_edge=False,
         )
         table.add_column("optimizer", no_wrap=True)
-        names = ["\nlr", f"epochs\nto {target:.0%}", "validation\naccuracy %", "test\naccuracy %", "against\nthe best"]
+        goal = in_percent(target)
+        names = ["\nlr", f"epochs\nto {goal}", "validation\naccuracy %", "test\naccuracy %", "against\nthe best"]
         if tuned:
-            names += [f"decades\n≥{target:.0%}", "µs a\nstep", "B per\nweight"]
+            names += [f"decades\n≥{goal}", "µs a\nstep", "B per\nweight"]
         for name in names:
             table.add_column(name, justify="right", no_wrap=True)
         for row in ranked([r for r in comparison.rows if r["kind"] == kind]):
             cells = [
-                row["label"].removesuffix(f", {kind}"),
+                escape(row["label"].removesuffix(f", {kind}")),
                 f"{row['lr']:.2g}" + ("!" if row["at_edge"] else ""),
                 _epochs(row),
                 _percent(row["val_accuracy"]),
@@ -56,10 +59,7 @@ def tables(comparison: Comparison) -> list[Table]:
 
 
 def _percent(interval: dict[str, float]) -> str:
-    """With as many decimals as the interval leaves a meaning to."""
-    half = 50 * (interval["high"] - interval["low"])
-    decimals = 2 if half < 1 else 1
-    return f"{100 * interval['mean']:.{decimals}f} ±{half:.{decimals}f}"
+    return " ±".join(Interval(**interval).percents())
 
 
 def _epochs(row: dict[str, Any]) -> str:

@@ -88,13 +88,7 @@ def fit(
     x, y = checked_data(network, data.x_train, data.y_train, loss, "training")
     val = None if data.x_val is None else checked_data(network, data.x_val, data.y_val, loss, "validation")
     rows = len(x)
-    if batch_size > rows:
-        raise InputError(f"batch_size {batch_size} is larger than the {rows} rows of training data")
-    if 1 in (batch_size, rows % batch_size) and any(isinstance(layer, BatchNorm) for layer in network.layers):
-        raise InputError(
-            f"batch norm cannot train on a batch of one row: {rows} rows in batches of {batch_size} leave one; "
-            "choose another batch_size"
-        )
+    check_batches(network, rows, batch_size)
     penalties = regularization.checked("penalties", penalties, network.parameters)
     constraints = regularization.checked("constraints", constraints, network.parameters)
     if clip is not None:
@@ -280,6 +274,22 @@ def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024
         value, _ = loss(backend, outputs, targets, outputs)
         total += value * len(targets)
     return float(total) / len(x), int(correct) / len(x)
+
+
+def check_batches(network: Network, rows: int, batch_size: int) -> None:
+    """Refuse batches that ``network`` cannot be trained on.
+
+    Raises
+    ------
+    InputError: a batch larger than the data; a last batch of one row for a network with batch norm.
+    """
+    if batch_size > rows:
+        raise InputError(f"batch_size {batch_size} is larger than the {rows} rows of training data")
+    if 1 in (batch_size, rows % batch_size) and any(isinstance(layer, BatchNorm) for layer in network.layers):
+        raise InputError(
+            f"batch norm cannot train on a batch of one row: {rows} rows in batches of {batch_size} leave one; "
+            "choose another batch_size"
+        )
 
 
 def checked_data(network: Network, x: Any, y: Any, loss: Loss, split: str) -> tuple[Array, Array]:

@@ -107,8 +107,9 @@ def verdict(search: Search, summary: dict[str, Any]) -> list[str]:
     if summary["test"] is None:
         return [*said, "The data have no test split: there is no number to expect on new data."]
     test, again = summary["test"], summary["retrained"]
+    network = "the same network" if len(search.seeds) == 1 else f"its best seed's network (seed {best['best_seed']})"
     said.append(
-        f"The test accuracy of {test['accuracy']:.2%} is that of the same network on {rows['test']:,} rows that chose "
+        f"The test accuracy of {test['accuracy']:.2%} is that of {network} on {rows['test']:,} rows that chose "
         f"nothing: what to expect on new data, from {test['low']:.1%} to {test['high']:.1%} (95% interval)."
     )
     difference = again["accuracy"] - test["accuracy"]

@@ -10,6 +10,7 @@ from typing import Any
 from .. import optimizers
 from ..errors import InputError, count, lookup, number, unknown
 from ..study.plan import Contender, Problem
+from ..training.loop import check_batches
 from .spaces import Space, parse
 
 DEFAULT_SPACES = {
@@ -151,15 +152,12 @@ class Search:
         data = self.problem.data()
         if data.x_val is None:
             raise InputError(f"the data set {self.problem.dataset!r} has no validation split to choose by")
-        self.problem.network(self.seeds[0])
-        rows = len(data.x_train)
+        network, rows = self.problem.network(self.seeds[0]), len(data.x_train)
         space = self.searched.get("batch_size")
         sizes = space.values() if space else [self.fixed.get("batch_size", self.problem.batch_size)]
-        if max(sizes) > rows:
-            raise InputError(f"batch_size {max(sizes):g} is larger than the {rows} rows of training data")
-        for size in map(int, sizes):
-            if self.problem.batch_norm and any(1 in (size, n % size) for n in (rows, rows + len(data.x_val))):
-                raise InputError(f"batch norm cannot train on a batch of one row, which batches of {size} leave")
+        for size in sorted(map(int, sizes), reverse=True):
+            for n in (rows, rows + len(data.x_val)):  # the best is trained on both together, too
+                check_batches(network, n, size)
 
     def __str__(self) -> str:
         return f"{str(self.problem).rsplit(', batch', 1)[0]}, {self.contender.label}"
