@@ -21,6 +21,7 @@ import types
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -417,4 +418,13 @@ def lacking_in_cupy(machine):
 
     real = {"cupy": cupy, "cupy.linalg": cupy.linalg, "cupyx.scipy.special": cupyx.scipy.special}
     lacking = [f"{module}.{name}" for module, name in sorted(machine.names) if not hasattr(real[module], name)]
-    return lacking + [f"cupy.ndarray.{name}" for name in sorted(machine.methods) if not hasattr(cupy.ndarray, name)]
+    parts = {"ndarray": [*machine.methods, "data", "get", "set"], "cuda": ["is_available", "get_current_stream"]}
+    parts["cuda"] += ["MemoryPool", "using_allocator"]
+    parts["cuda.Stream.null"] = [name for name in vars(Stream) if not name.startswith("__")]
+    parts["cuda.Graph"] = ["launch"]
+    for part, names in parts.items():
+        found = attrgetter(part)(cupy)
+        lacking += [f"cupy.{part}.{name}" for name in sorted(names) if not hasattr(found, name)]
+    from cuda import pathfinder
+
+    return lacking + ([] if hasattr(pathfinder, "load_nvidia_dynamic_lib") else ["cuda.pathfinder"])
