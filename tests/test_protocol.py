@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import optimlab as ol
 from optimlab.cli import main
-from optimlab.plotting import profile_figure
+from optimlab.plotting import accuracy_figure, loss_figure, profile_figure, sensitivity_figure
 from optimlab.rules.textbook import adam
 from optimlab.study import PROBLEMS, Contender, Problem, Study, compare, read_study
 from optimlab.study.plan import random_settings
@@ -410,3 +410,19 @@ def test_no_resume_refuses_a_folder_with_runs(tmp_path):
     result = run("compare", "--no-resume", "--out", tmp_path)
     assert result.exit_code == 2
     assert "already holds runs" in result.stderr
+
+
+# --- the figures
+
+
+def test_figures_draw_names_as_they_are_and_a_loss_of_zero(tmp_path):
+    """Dollars are no formula: this one would not even parse."""
+    name = r"$\adam$ ^2_$"
+    found = compare(replace(TINY, optimizers=("sgd", Contender("adam", label=name)), defaults=False), tmp_path)
+    for record in found.confirmation["sgd"]:
+        record["curves"]["train_loss"][-1] = 0.0
+    profile = {"cost": "epochs", "problems": ["a"], "curves": {name: [(1.0, 0.5)], "sgd": [(1.0, 1.0)]}}
+    for figure in (loss_figure(found), accuracy_figure(found), sensitivity_figure(found), profile_figure(profile)):
+        figure.savefig(tmp_path / "figure.png")
+        texts = [text.get_text() for axes in figure.axes for text in (*axes.texts, axes.title)]
+        assert any(text.startswith(name) for text in texts)
