@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import optimlab as ol
 from optimlab.cli import main
 from optimlab.plotting import accuracy_figure, loss_figure, profile_figure, sensitivity_figure
+from optimlab.report import write_report
 from optimlab.rules.textbook import adam
 from optimlab.study import PROBLEMS, Contender, Problem, Study, compare, read_study
 from optimlab.study.plan import random_settings
@@ -426,3 +427,16 @@ def test_figures_draw_names_as_they_are_and_a_loss_of_zero(tmp_path):
         figure.savefig(tmp_path / "figure.png")
         texts = [text.get_text() for axes in figure.axes for text in (*axes.texts, axes.title)]
         assert any(text.startswith(name) for text in texts)
+
+
+def test_a_comparison_in_which_nothing_finishes_has_no_best(tmp_path):
+    linear = Problem(hidden=(8, 8), activation="identity", epochs=2)
+    study = replace(TINY, problem=linear, rates=(1e25, 1e26, 1e27), extensions=0, defaults=False)
+    with pytest.warns(UserWarning, match=r"no run finished at any learning rate from 1e\+25 to 1e\+27") as warned:
+        found = compare(study, tmp_path)
+    assert not any("best" in str(warning.message) for warning in warned)
+    assert found.verdict[0] == "No run at a chosen rate finished: there is nothing to compare."
+    assert all(row["speed"] is None for row in found.rows)
+    page = write_report(tmp_path).read_text()
+    assert "no run at a chosen rate finished" in page
+    assert "highest mean validation accuracy" not in page
