@@ -62,7 +62,7 @@ def test_mean_std_entropy_and_mutual_information_are_those_of_the_passes():
     for layer in net.layers[:3]:
         below = layer.forward(below, training=False).copy()
     for _ in range(9):
-        mask = (generator.random((8, 6), "float32").T >= 0.5) / 0.5
+        mask = (generator.random((6, 8), "float32") >= 0.5) / 0.5
         logits = torch.tensor(net.layers[4].forward((below * mask).astype("float32"), False)).double()
         passes.append(torch.softmax(logits, dim=1))
     p = torch.stack(passes)

@@ -30,12 +30,12 @@ def traced():
 
 @pytest.mark.parametrize(("sizes", "batch"), [([3072, 100, 100, 10], 32), ([784, 800, 10], 256)])
 def test_the_peak_is_weights_gradients_states_and_activations(sizes, batch, engine, traced):
-    data = rows(2 * batch, sizes[0])
+    data = rows(40 * batch, sizes[0])
     before = tracemalloc.get_traced_memory()[0]
     net = ol.MLP(sizes, initializer="zeros", backend=engine)
     opt = ol.Adam(net.parameters)
     tracemalloc.reset_peak()  # the first values of the weights are drawn in float64
-    ol.fit(net, opt, data, epochs=2, batch_size=batch)
+    ol.fit(net, opt, data, epochs=1, batch_size=batch)
     peak = tracemalloc.get_traced_memory()[1] - before
     hidden = sum(sizes[1:-1])
     # the batch; each layer's outputs and gradients by its inputs

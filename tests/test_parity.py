@@ -155,10 +155,10 @@ def test_nadams_product_keeps_little_however_beta1_changes():
     """A schedule of beta1 must not keep a list of products for every value that it has had."""
     parameters = parity.make_parameters("float64")
     optimizer = ol.Nadam(parameters, convention="torch", beta1=lambda step: 0.9 - 1e-4 * step)
-    before = sum(map(len, _host._products.values()))
+    before = sum(map(len, _host._kept.values()))
     for _ in range(300):
         optimizer.step()
-    assert sum(map(len, _host._products.values())) <= before + 301
+    assert sum(map(len, _host._kept.values())) <= before + 301
     product = 1.0
     for t in range(1, 301):
         product *= _host.decaying_beta(t, 0.8, 0.004)

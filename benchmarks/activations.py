@@ -1,0 +1,123 @@
+"""Activation functions, shallow and deep, on the bundled digits: document 002, "Funciones de activación".
+
+    python benchmarks/activations.py
+
+The document: the sigmoid has given way to functions that behave better; tanh is a good beginning; ReLU works very well
+in most cases; LeakyReLU keeps the gradient from dying away. Each activation trains a network of one hidden layer and
+one of eight, by momentum, its initial weights He's or Glorot's as suits it, at its own best learning rate: the same
+grid for all, chosen on validation data with three seeds, then measured with fresh ones (``ol.study.compare``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import common
+import numpy as np
+from common import INK, PALETTE, Settings
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+import optimlab as ol
+from optimlab.study import Study
+
+NAMES = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "swish", "mish", "gelu")
+"""Those that document 002 names."""
+NETWORKS = {"one hidden layer of 64": (64,), "eight hidden layers of 32": (32,) * 8}
+
+
+def measure(settings: Settings, hidden: tuple[int, ...], name: str) -> dict[str, Any]:
+    """The comparison of one optimizer, momentum, with this activation; its row and the fresh runs."""
+    study = Study(
+        optimizers=("momentum",),
+        rates=(0.01, 0.03, 0.1, 0.3),
+        confirmation_seeds=tuple(100 + seed for seed in settings.seeds),
+        defaults=False,
+    )
+    problem = replace(study.problem, dataset=settings.data, hidden=hidden, activation=name, initializer="auto",
+                      epochs=settings.epochs)  # fmt: skip
+    folder = f"{settings.name}/{name}-{len(hidden)}"
+    found = common.compared(settings, replace(study, problem=problem), folder)
+    (row,), runs = found.rows, found.confirmation["momentum"]
+    return {
+        "activation": name,
+        "lr": row["lr"],
+        "val_accuracy": row["val_accuracy"],
+        "test_accuracy": row["test_accuracy"],
+        "test_of_each_seed": [run.get("test_accuracy", 0.0) for run in runs],
+        "epochs_to_target": row["epochs_to_target"],
+        "hits": row["hits"],
+        "runs": row["runs"],
+        "train_loss": np.median([run["curves"]["train_loss"] for run in runs], axis=0).tolist(),
+    }
+
+
+def draw(found: dict[str, list[dict[str, Any]]], settings: Settings) -> Figure:
+    """Training loss by epoch, a panel a network."""
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    for axes, (network, rows) in zip(figure.subplots(1, len(found)), found.items(), strict=True):
+        axes.set_yscale("log")
+        ends = []
+        for k, row in enumerate(rows):
+            loss = row["train_loss"]
+            dash = ("-", (0, (5, 1.5)), (0, (1.5, 1)))[k % 3]
+            axes.plot(np.arange(1, len(loss) + 1), loss, color=PALETTE[k], linewidth=1.7, linestyle=dash, zorder=20 - k)
+            ends.append((loss[-1], row["activation"], PALETTE[k]))
+        axes.set(xlabel="epoch", xlim=(0.8, settings.epochs))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_title(network, fontsize=10, loc="left", color=INK)
+        common.plain_axes(axes)
+        common.end_labels(axes, settings.epochs, ends)
+    figure.axes[0].set_ylabel("training loss (cross-entropy, nats)")
+    figure.suptitle(
+        f"Activations on digits, momentum, each at its best rate: median of {len(settings.seeds)} seeds",
+        fontsize=10, color=INK, x=0.01, ha="left",
+    )  # fmt: skip
+    return figure
+
+
+@common.command(data="digits", epochs=20, seeds=10)
+def main(settings: Settings) -> None:
+    found = {network: [measure(settings, hidden, name) for name in NAMES] for network, hidden in NETWORKS.items()}
+    says = []
+    for network, rows in found.items():
+        relu = next(r for r in rows if r["activation"] == "relu")
+        table = []
+        for r in rows:
+            difference = common.interval(np.subtract(r["test_of_each_seed"], relu["test_of_each_seed"]))
+            r["against_relu"] = difference._asdict()
+            word = "" if r is relu else " tied" if difference.low <= 0 <= difference.high else ""
+            missed = r["epochs_to_target"] is None
+            table.append(
+                (r["activation"], f"{r['lr']:.2g}", "missed" if missed else f"{r['epochs_to_target']:g}",
+                 f"{r['hits']}/{r['runs']}", common.percent(r["val_accuracy"]), common.percent(r["test_accuracy"]),
+                 "-" if r is relu else f"{100 * difference.mean:+.2f}{word}")
+            )  # fmt: skip
+        common.show(
+            f"{network}: {settings.epochs} epochs, {len(settings.seeds)} seeds",
+            (
+                "",
+                "lr",
+                "epochs to 95%\n(median)",
+                "seeds that\nreached it",
+                "validation %",
+                "test %",
+                "test, against\nReLU",
+            ),
+            table,
+            "mean ±95% interval of the mean (Student's t)",
+        )
+        better = [r["activation"] for r in rows if r["against_relu"]["low"] > 0]
+        worse = [r["activation"] for r in rows if r["against_relu"]["high"] < 0]
+        says.append(
+            f"{network}: better than ReLU on test: {', '.join(better) or 'none'}; worse: {', '.join(worse) or 'none'} "
+            "(95% interval of the paired difference)."
+        )
+    says.append("The document prints no figures; these are held against its words.")
+    common.say(says)
+    common.write(settings, ol.datasets.load(settings.data), {"networks": found, "says": says}, draw(found, settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Write results/README.md from the results beside it: every figure of the source documents next to the measured one.
+
+    python benchmarks/make_page.py
+
+No number on the page is typed in. An experiment whose JSON file is not there is left out, and named.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import common
+
+from optimlab.files import write_atomically
+
+Row = Sequence[str]
+
+
+def cifar10(result: dict[str, Any]) -> list[str]:
+    rows = []
+    for row in result["rows"]:
+        ours, theirs, document = row.get("optimlab"), row.get("PyTorch"), row["document"]
+        rows.append(
+            (row["name"], percent(ours, len(result["seeds"])), percent(theirs, len(result["seeds"])),
+             f"{100 * document['best']:.2f}" if document else "–",
+             common.plus_minus(ours["final_train_loss"]) if ours else "–",
+             common.plus_minus(theirs["final_train_loss"]) if theirs else "–",
+             f"{document['train_loss'][-1]:.3f}" if document else "–")
+        )  # fmt: skip
+    head = ("", "best validation accuracy %: optimlab", "PyTorch", "document", "training loss at the end: optimlab",
+            "PyTorch", "document")  # fmt: skip
+    return table(head, rows)
+
+
+def percent(engine: dict[str, Any] | None, seeds: int) -> str:
+    of = engine and engine["val_accuracy"]
+    return common.percent(of) + common.of_fewer(of, seeds) if of else "–"
+
+
+def plateau(result: dict[str, Any]) -> list[str]:
+    return table(
+        ("", "", "best validation accuracy %", "its test accuracy %", "validation loss at the end"),
+        [
+            (f["name"], f["engine"], common.percent(f["val_accuracy"]), common.percent(f["test_accuracy"]),
+             common.plus_minus(f["final_val_loss"], digits=4))
+            for f in result["rows"]
+        ],
+    )  # fmt: skip
+
+
+def wide_mlp(result: dict[str, Any]) -> list[str]:
+    rows = []
+    for f in result["rows"]:
+        cells = [f["name"], f["engine"]]
+        for quantity, short in (("val_accuracy", "val"), ("test_accuracy", "test"), ("again_accuracy", "again")):
+            found = f.get(quantity)
+            text = "–" if found is None else f"{100 * found['mean']:.2f}"
+            cells.append(common.percent(found) if found and "low" in found else text)
+            cells.append(f"{100 * f['document'][short]:.2f}" if f["document"] else "–")
+        rows.append(cells)
+    head = ("", "", "validation %", "document", "test %", "document", "trained on all but test: test %", "document")
+    return table(head, rows)
+
+
+def speed_quality(result: dict[str, Any]) -> list[str]:
+    return table(
+        ("", "document: speed", "epochs to 95%", "document: quality", "test accuracy %", "learning rate"),
+        [
+            (f["optimizer"], f["words"][0],
+             common.plus_minus(f["epochs_to_target"], digits=1) if f["epochs_to_target"] else "missed",
+             f["words"][1], common.percent(f["test_accuracy"]), f"{f['lr']:.2g}")
+            for f in result["rows"]
+        ],
+    )  # fmt: skip
+
+
+def ensembles(result: dict[str, Any]) -> list[str]:
+    rows = [(f["name"], common.percent(f["accuracy"]), common.plus_minus(f["gain"], 100, 2)) for f in result["rows"]]
+    return table(("", "accuracy %", "gain, points"), rows)
+
+
+def initialisation(result: dict[str, Any]) -> list[str]:
+    return table(
+        ("", "", "signal: factor a layer", "digits, 10 hidden layers: validation %"),
+        [
+            (f["panel"], f["name"], common.plus_minus(f["factor_per_layer"]), common.percent(f["val_accuracy"]))
+            for f in result["rows"]
+        ],
+    )
+
+
+def activations(result: dict[str, Any]) -> list[str]:
+    return table(
+        ("", "", "validation %", "test %", "epochs to 95% (median)", "learning rate"),
+        [
+            (network, r["activation"], common.percent(r["val_accuracy"]), common.percent(r["test_accuracy"]),
+             f"{r['epochs_to_target']:g}" if r["epochs_to_target"] else "missed", f"{r['lr']:.2g}")
+            for network, rows in result["networks"].items()
+            for r in rows
+        ],
+    )  # fmt: skip
+
+
+SECTIONS = {
+    "cifar10_optimizers": ("Four optimizers on CIFAR-10 (document 000)", cifar10),
+    "cifar10_schedules": ("Two schedules on CIFAR-10 (document 000)", cifar10),
+    "cifar10_normalization": ("Normalised inputs, as published and as meant (document 000)", cifar10),
+    "cifar10_batchnorm": ("Batch norm on CIFAR-10 (document 000)", cifar10),
+    "mnist_plateau": ("A rate cut on plateaus, MNIST (document 001)", plateau),
+    "speed_quality": ("Speed and quality of nine optimizers, digits (document 002)", speed_quality),
+    "initialisation": ("Initial weights (document 002)", initialisation),
+    "activations": ("Activation functions (document 002)", activations),
+    "ensembles": ("Ensembles on CIFAR-10 (document 003)", ensembles),
+    "mnist_tuning": ("Adam and plateau on MNIST (document 004)", wide_mlp),
+    "fashion_tuning": ("Adam and plateau on Fashion-MNIST (document 004)", wide_mlp),
+}
+
+
+def table(head: Row, rows: Sequence[Row]) -> list[str]:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return [f"| {' | '.join(line)} |" for line in (head, rule, *rows)]
+
+
+def page(folder: Path) -> str:
+    lines = ["# The experiments of the source documents, run again", ""]
+    lines += [
+        "Made by `python benchmarks/make_page.py` from the JSON files of this folder, which the scripts of the same",
+        "names in [`benchmarks/`](..) leave. ± is half of the 95% interval of the mean (Student's t) over the seeds; a",
+        "document's number is that of its single run.",
+        "",
+    ]
+    for name, (title, make) in SECTIONS.items():
+        path = folder / f"{name}.json"
+        lines += [f"## {title}", ""]
+        if not path.exists():
+            lines += [f"Not run here: `python benchmarks/{name}.py` does, where the data are.", ""]
+            continue
+        result = json.loads(path.read_text())
+        versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items())
+        data, seeds = result["data"], len(result["seeds"])
+        rows = ", ".join(f"{count:,} {split}" for split, count in data["rows"].items())
+        lines += [
+            f"`{name}.py`, {result['epochs']} epochs, {seeds} seeds; {data['name']}, rows: {rows}; "
+            f"{result['made'][:10]}, {versions}.",
+            "",
+        ]
+        lines += [*make(result), "", *(f"- {sentence}" for sentence in result["says"]), ""]
+        lines += [f"![{title}]({name}.png)", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+@click.command(help="Write results/README.md from the results beside it.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=common.HERE / "results", help="Where the results are."
+)
+def main(folder: Path) -> None:
+    write_atomically(folder / "README.md", page(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+"""The experiments of document 004: an MLP 784-800-10 trained with Adam, on MNIST and on Fashion-MNIST.
+
+The document (Keras) searches learning rate and batch size, then the factor and patience of a plateau; it takes the best
+model on validation, tests it, and goes on training it on the training and validation rows together. Of each search it
+shows one outcome. Here the settings it found are trained with several seeds, in its own convention: Keras's initial
+weights, Keras's Adam, Keras's plateau. ``--search`` also makes the searches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import common
+import numpy as np
+import twins
+from common import INK, PALETTE, SOFT, Settings
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from twins import Row
+
+import optimlab as ol
+
+SIZES = (784, 800, 10)
+LIMIT = 100
+"""Epochs at most, where training stops early."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What the document printed of one setting: accuracies."""
+
+    val: float
+    test: float
+    again: float
+    """On test, after more epochs on training and validation rows."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """One data set's half of the document.
+
+    Attributes
+    ----------
+    lr: of Adam, as its first search found it.
+    batch: the same.
+    factor, patience: of the plateau, as its second search found them.
+    again_lr, again_epochs: of the last training, on training and validation rows together.
+    rates, batches: what the first search chose from, as :func:`optimlab.tuning.parse` reads it.
+    """
+
+    data: str
+    lr: float
+    batch: int
+    factor: float
+    patience: int
+    again_lr: float
+    again_epochs: int
+    plain: Printed
+    plateau: Printed
+    rates: str
+    batches: str
+
+
+def stopped_run(of: Document, data: ol.Dataset, seed: int, plateau: bool, limit: int, again: int) -> dict[str, Any]:
+    """One trial of the document at given settings: early stopping, the best epoch's test, and training on."""
+    network = ol.MLP(SIZES, convention="keras", seed=seed)
+    optimizer = ol.Adam(network.parameters, lr=of.lr, convention="keras")
+    # the document's early stopping waits 10 epochs, or twice as long as its plateau
+    stop = ol.EarlyStopping(
+        "val_accuracy", patience=2 * of.patience if plateau else 10, min_delta=1e-5, restore_best=False
+    )
+    best = ol.BestCheckpoint("val_accuracy")
+    callbacks: list[Any] = [stop, best]
+    if plateau:
+        options = dict(factor=of.factor, patience=of.patience, threshold=1e-4, min_lr=1e-5, convention="keras")
+        callbacks.append(ol.ReduceLROnPlateau("val_accuracy", **options))
+    fit = dict(batch_size=of.batch, seed=seed, progress=False)
+    history = ol.fit(network, optimizer, data, epochs=limit, callbacks=callbacks, **fit)
+    test_loss, test = ol.evaluate(network, data.x_test, data.y_test)
+    everything = ol.Dataset(
+        np.concatenate([data.x_train, data.x_val]), np.concatenate([data.y_train, data.y_val]), name=data.name
+    )
+    more = ol.Adam(network.parameters, lr=of.again_lr, convention="keras")
+    after = ol.fit(network, more, everything, epochs=again, **fit)
+    if "interrupted" in (history.status, after.status):
+        raise KeyboardInterrupt
+    again_loss, again_test = ol.evaluate(network, data.x_test, data.y_test)
+    return {
+        "val_accuracy": best.best.value,
+        "best_epoch": best.best.epoch,
+        "epochs": history.epochs,
+        "test_loss": test_loss,
+        "test_accuracy": test,
+        "again_loss": again_loss,
+        "again_accuracy": again_test,
+        "seconds": sum(history.seconds),
+        "curves": {name: getattr(history, name) for name in twins.CURVES},
+    }
+
+
+def settings_rows(settings: Settings, of: Document, data: ol.Dataset) -> tuple[list[dict[str, Any]], list[str]]:
+    """The settings that the document found, with every seed, and sentences on what Ctrl-C left unfinished."""
+    unfinished: list[str] = []
+    runs = common.Runs(settings)
+    limit, again = (settings.epochs, 1) if settings.quick else (LIMIT, of.again_epochs)
+    fixed = Row(f"Adam {of.lr:g}, {settings.epochs} epochs", "adam", of.lr, SIZES, of.batch, convention="keras")
+    records = twins.measure(settings, [fixed], lambda row: data)
+    found = [summarise(name, engine, made, None) for (name, engine), made in records.items()]
+    about = {"lr": of.lr, "batch": of.batch, "limit": limit, "again": again, "again_lr": of.again_lr}
+    about |= {"data_name": of.data, "data": common.about(data)["digest"]}
+    for name, plateau, printed in (
+        (f"Adam {of.lr:g}, early stopping", False, of.plain),
+        (f"plateau x{of.factor:g}, patience {of.patience}, early stopping", True, of.plateau),
+    ):
+        made: list[dict[str, Any]] = []
+        with common.until_interrupted():
+            for seed in settings.seeds:
+
+                def run(seed: int = seed, plateau: bool = plateau) -> dict[str, Any]:
+                    return stopped_run(of, data, seed, plateau, limit, again)
+
+                made.append(runs.get(run, row=name, seed=seed, **about))
+        if len(made) > 1:
+            found.append(summarise(name, "optimlab", made, printed))
+        if len(made) < len(settings.seeds):
+            unfinished.append(f"{name}: {len(made)} of {len(settings.seeds)} seeds were run.")
+    return found, unfinished
+
+
+def summarise(name: str, engine: str, runs: list[dict[str, Any]], printed: Printed | None) -> dict[str, Any]:
+    made: dict[str, Any] = {"name": name, "engine": engine, "document": printed and vars(printed)}
+    for quantity in ("val_accuracy", "test_accuracy", "again_accuracy"):
+        if quantity in runs[0]:
+            values = [run[quantity] for run in runs]
+            made[quantity] = {**common.interval(values)._asdict(), "runs": values}
+            made[quantity]["one_more_run"] = common.spread(values)._asdict()
+    made["best_epoch"] = [run["best_epoch"] for run in runs]
+    made["epochs"] = [len(run["curves"]["val_accuracy"]) for run in runs]
+    made["val_curves"] = [run["curves"]["val_accuracy"] for run in runs]
+    return made
+
+
+NAMES = {"val_accuracy": ("val", "validation"), "test_accuracy": ("test", "test"),
+         "again_accuracy": ("again", "test after training on")}  # fmt: skip
+
+
+def searched_rows(settings: Settings, of: Document) -> tuple[list[dict[str, Any]], list[str]]:
+    """The document's two searches, by :func:`optimlab.tuning.tune`: one outcome each, as there.
+
+    What is found is trained anew on training and validation rows, for as many epochs as the best one had; the document
+    trains the found network on.
+    """
+    from optimlab.tuning import Problem, Search, tune
+
+    # of the document's ten trials of the second search the quick mode makes two
+    few = settings.epochs if settings.quick else LIMIT
+    problem = Problem(settings.data, SIZES[1:-1], initializer="glorot_uniform", batch_size=of.batch, epochs=few)
+    found, unfinished = [], []
+    for name, spaces, fixed, trials, printed in (
+        ("search of rate and batch size", {"lr": of.rates, "batch_size": of.batches}, {}, 3, of.plain),
+        ("search of factor and patience", {"factor": "0.1:0.5", "patience": "2,5,10"}, {"lr": of.lr}, 10, of.plateau),
+    ):
+        search = Search(
+            problem, "adam:keras", spaces=spaces, fixed=fixed, trials=2 if settings.quick else trials, sampler="gp"
+        )
+        outcome = None
+        with common.until_interrupted():
+            outcome = tune(search, settings.out / settings.name / name.replace(" ", "-"))
+        if outcome is None:
+            unfinished.append(f"Interrupted in the {name}.")
+            break
+        best, summary = outcome.best, outcome.summary
+        values = (best["val_accuracy"], summary["test"]["accuracy"], summary["retrained"]["accuracy"])
+        chosen = ", ".join(f"{key} {value:.4g}" for key, value in best["hyperparameters"].items())
+        found.append(
+            {
+                "name": f"{name}, best of {len(outcome.records)}: {chosen}",
+                "engine": "optimlab",
+                "document": vars(printed),
+                "best_epoch": [best["best_epoch"]],
+                "trials": [
+                    {k: r[k] for k in ("hyperparameters", "val_accuracy", "best_epoch")} for r in outcome.records
+                ],
+                **{quantity: {"mean": value} for quantity, value in zip(NAMES, values, strict=True)},
+            }
+        )
+    return found, unfinished
+
+
+def report(settings: Settings, data: ol.Dataset, title: str, found: list[dict[str, Any]], notes: list[str]) -> None:
+    """The table, what it says, the JSON file and the figure."""
+    rows, says = [], []
+    for f in found:
+        document = f["document"] or {}
+        cells = [f["name"], f["engine"]]
+        for quantity, (short, long) in NAMES.items():
+            cells.append(percent(f.get(quantity)))
+            cells.append(f"{100 * document[short]:.2f}" if document else "-")
+            if document and "one_more_run" in f[quantity] and not settings.quick:
+                one = f[quantity]["one_more_run"]
+                inside = one["low"] <= document[short] <= one["high"]
+                says.append(
+                    f"{f['name']}, {long}: the document's {100 * document[short]:.2f}% is "
+                    f"{100 * (document[short] - f[quantity]['mean']):+.2f} points from our mean, "
+                    f"{'inside' if inside else 'OUTSIDE'} the 95% interval for one more run, "
+                    f"{100 * one['low']:.2f} to {100 * one['high']:.2f}%."
+                )
+        rows.append([*cells, " ".join(map(str, f["best_epoch"]))])
+    common.show(
+        f"{title}: {len(settings.seeds)} seeds",
+        ("", "", "validation %", "document", "test %", "document", "trained on all\nbut test: test %", "document",
+         "best epoch of\neach seed"),
+        rows,
+        "mean ±95% interval of the mean (Student's t); the document's are single runs",
+    )  # fmt: skip
+    says += notes
+    says.append(
+        "The document's validation figure is the best of several trials and of their epochs, chosen on the very rows "
+        "it is measured on; ours is the best epoch of one training, averaged over the seeds."
+    )
+    common.say(says)
+    common.write(settings, data, {"rows": found, "says": says}, draw(title, settings, found))
+
+
+def percent(found: dict[str, Any] | None) -> str:
+    """With its interval where there are several seeds."""
+    if found is None:
+        return "-"
+    return common.percent(found) if "low" in found else f"{100 * found['mean']:.2f}"
+
+
+def draw(title: str, settings: Settings, found: list[dict[str, Any]]) -> Figure:
+    """Validation accuracy by epoch of each seed, one panel a setting; the best epochs as dots."""
+    shown = [f for f in found if f["engine"] == "optimlab" and "val_curves" in f]
+    figure = Figure(figsize=(4.2 * len(shown) + 0.4, 3.9), layout="constrained")
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    lowest = min(curve[min(2, len(curve) - 1)] for f in shown for curve in f["val_curves"])
+    for axes, f in zip(panels, shown, strict=True):
+        for k, (curve, best) in enumerate(zip(f["val_curves"], f["best_epoch"], strict=True)):
+            colour = PALETTE[k % len(PALETTE)]
+            values = 100 * np.array(curve)
+            axes.plot(np.arange(1, len(values) + 1), values, color=colour, linewidth=1.2)
+            axes.plot(best, values[best - 1], "o", color=colour, markersize=6)
+        if f["document"]:
+            level = 100 * f["document"]["val"]
+            axes.axhline(level, color=SOFT, linewidth=1.1, linestyle=(0, (4, 3)))
+            axes.annotate(f"document {level:.2f}", (0, level), xycoords=("axes fraction", "data"), xytext=(4, 3),
+                          textcoords="offset points", color=SOFT, fontsize=9)  # fmt: skip
+        axes.set_title(f["name"], fontsize=10, color=INK)
+        axes.set(xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        common.plain_axes(axes)
+    panels[0].set_ylim(bottom=100 * lowest - 0.1)
+    panels[0].set_ylabel("validation accuracy (%)")
+    figure.suptitle(
+        f"{title}: validation accuracy, a line a seed; dots: its best epoch", fontsize=10, color=INK, x=0.01, ha="left"
+    )
+    return figure
+
+
+def experiment(settings: Settings, of: Document, title: str) -> None:
+    """All of it, for one data set."""
+    data = common.with_validation(ol.datasets.load(settings.data))
+    found, notes = settings_rows(settings, of, data)
+    if settings.search:
+        searched, unfinished = searched_rows(settings, of)
+        found, notes = found + searched, notes + unfinished
+    else:
+        notes.append("The document's two searches were not made here (--search).")
+    report(settings, data, title, found, notes)
