@@ -400,7 +400,14 @@ def test_a_rule_of_your_own_from_a_file(tmp_path):
     result = run("compare", *options, "--rates", "0.01,1,100", "--out", tmp_path / "out", "--json")
     assert result.exit_code == 0, result.output
     assert {r["label"] for r in json.loads(result.stdout)["optimizers"]} >= {"sgd", "halved"}
-    for wrong, message in (("mine.py", "takes FILE.py:NAME"), (f"{tmp_path / 'mine.py'}:other", "has no function")):
+    (tmp_path / "torn.py").write_text("def halved(w, g, *, lr=0.1:\n")
+    (tmp_path / "alone.py").write_text("import nothing_of_this_name\n")
+    for wrong, message in (
+        ("mine.py", "takes FILE.py:NAME"),
+        (f"{tmp_path / 'mine.py'}:other", "has no function"),
+        (f"{tmp_path / 'torn.py'}:halved", "torn.py does not run: SyntaxError: invalid syntax"),
+        (f"{tmp_path / 'alone.py'}:halved", "does not run: ModuleNotFoundError: No module named"),
+    ):
         result = run("compare", "--rule", wrong, "--out", tmp_path / "no")
         assert result.exit_code == 2
         assert message in result.stderr
