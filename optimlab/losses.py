@@ -96,8 +96,8 @@ def _checked(loss: Loss, outputs: Array, targets: Any, out: Array) -> tuple[floa
 
 
 def _row_max(xp: Any, logits: Array) -> Array:
-    """The maximum of each row, ``(..., 1)``. Along an axis of ten or so NumPy is slow: for many rows column after column
-    is faster, and a maximum is the same in any order."""
+    """The maximum of each row, ``(..., 1)``. Along an axis of ten or so NumPy is slow: for many rows column after
+    column is faster, and a maximum is the same in any order."""
     classes = logits.shape[-1]
     if logits.size < 256 * classes or classes > 32:
         return logits.max(axis=-1, keepdims=True)
