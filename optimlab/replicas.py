@@ -89,8 +89,9 @@ class _Step:
                 raise unknown(f"hyperparameter of {self.graph.name}", name, self.graph.hyperparameters)
         self.settings = [{**self.graph.hyperparameters, **own} for own in settings]
         # replicas that differ in the seed alone share their scalars
-        distinct = list({tuple(own.items()): own for own in self.settings}.values())
-        self._distinct = [(own, [r for r, s in enumerate(self.settings) if s == own]) for own in distinct]
+        distinct = {tuple(own.items()): own for own in self.settings}
+        self._distinct = list(distinct.values())
+        self._which = [list(distinct).index(tuple(own.items())) for own in self.settings]
         arrays = {"w": weights, "g": network.parameters.grad}
         arrays |= {name: xp.full_like(weights, value) for name, value in self.graph.state.items()}
         rows, columns = weights.shape
@@ -110,8 +111,8 @@ class _Step:
 
     def __call__(self) -> None:
         self.t += 1
-        for values, rows in self._distinct:
-            self._slots[rows] = self.graph.scalars(t=self.t, **values)
+        scalars = np.array([self.graph.scalars(t=self.t, **values) for values in self._distinct])
+        self._slots[...] = scalars[self._which]
         ones = (self._slots == 1).all(axis=0).tobytes()
         program = self._programs.get(ones)
         if program is None:

@@ -81,3 +81,11 @@ def test_playground_prints_the_time_of_a_frame(browser):  # where there is one: 
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) == 5
+
+
+def test_replicas_prints_runs_a_second():
+    command = [sys.executable, str(FOLDER / "replicas.py"), "--rounds", "1", "--optimizers", "sgd", "--epochs", "1"]
+    own = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
+    assert result.returncode == 0, result.stderr
+    assert "the whole sweep: x" in result.stdout

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 import optimlab as ol
 from optimlab.cli import main
-from optimlab.plotting import profile_figure
+from optimlab.plotting import accuracy_figure, loss_figure, profile_figure, sensitivity_figure
+from optimlab.report import write_report
 from optimlab.rules.textbook import adam
 from optimlab.study import PROBLEMS, Contender, Problem, Study, compare, read_study
 from optimlab.study.plan import random_settings
@@ -399,7 +400,14 @@ def test_a_rule_of_your_own_from_a_file(tmp_path):
     result = run("compare", *options, "--rates", "0.01,1,100", "--out", tmp_path / "out", "--json")
     assert result.exit_code == 0, result.output
     assert {r["label"] for r in json.loads(result.stdout)["optimizers"]} >= {"sgd", "halved"}
-    for wrong, message in (("mine.py", "takes FILE.py:NAME"), (f"{tmp_path / 'mine.py'}:other", "has no function")):
+    (tmp_path / "torn.py").write_text("def halved(w, g, *, lr=0.1:\n")
+    (tmp_path / "alone.py").write_text("import nothing_of_this_name\n")
+    for wrong, message in (
+        ("mine.py", "takes FILE.py:NAME"),
+        (f"{tmp_path / 'mine.py'}:other", "has no function"),
+        (f"{tmp_path / 'torn.py'}:halved", "torn.py does not run: SyntaxError: invalid syntax"),
+        (f"{tmp_path / 'alone.py'}:halved", "does not run: ModuleNotFoundError: No module named"),
+    ):
         result = run("compare", "--rule", wrong, "--out", tmp_path / "no")
         assert result.exit_code == 2
         assert message in result.stderr
@@ -410,3 +418,32 @@ def test_no_resume_refuses_a_folder_with_runs(tmp_path):
     result = run("compare", "--no-resume", "--out", tmp_path)
     assert result.exit_code == 2
     assert "already holds runs" in result.stderr
+
+
+# --- the figures
+
+
+def test_figures_draw_names_as_they_are_and_a_loss_of_zero(tmp_path):
+    """Dollars are no formula: this one would not even parse."""
+    name = r"$\adam$ ^2_$"
+    found = compare(replace(TINY, optimizers=("sgd", Contender("adam", label=name)), defaults=False), tmp_path)
+    for record in found.confirmation["sgd"]:
+        record["curves"]["train_loss"][-1] = 0.0
+    profile = {"cost": "epochs", "problems": ["a"], "curves": {name: [(1.0, 0.5)], "sgd": [(1.0, 1.0)]}}
+    for figure in (loss_figure(found), accuracy_figure(found), sensitivity_figure(found), profile_figure(profile)):
+        figure.savefig(tmp_path / "figure.png")
+        texts = [text.get_text() for axes in figure.axes for text in (*axes.texts, axes.title)]
+        assert any(text.startswith(name) for text in texts)
+
+
+def test_a_comparison_in_which_nothing_finishes_has_no_best(tmp_path):
+    linear = Problem(hidden=(8, 8), activation="identity", epochs=2)
+    study = replace(TINY, problem=linear, rates=(1e25, 1e26, 1e27), extensions=0, defaults=False)
+    with pytest.warns(UserWarning, match=r"no run finished at any learning rate from 1e\+25 to 1e\+27") as warned:
+        found = compare(study, tmp_path)
+    assert not any("best" in str(warning.message) for warning in warned)
+    assert found.verdict[0] == "No run at a chosen rate finished: there is nothing to compare."
+    assert all(row["speed"] is None for row in found.rows)
+    page = write_report(tmp_path).read_text()
+    assert "no run at a chosen rate finished" in page
+    assert "highest mean validation accuracy" not in page

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from .options import console, numbers, save_figure
 
 if TYPE_CHECKING:
@@ -194,7 +194,10 @@ def _own_rule(text: str) -> Any:
     path, _, name = text.rpartition(":")
     if not path or not Path(path).is_file():
         raise InputError(f"--rule takes FILE.py:NAME, the file and the function's name; got {text!r}")
-    found = runpy.run_path(path).get(name)
+    try:
+        found = runpy.run_path(path).get(name)
+    except Exception as error:
+        raise InputError(f"--rule {text}: {path} does not run: {type(error).__name__}: {one_line(error)}") from None
     if not callable(found):
         raise InputError(f"--rule {text}: {path} has no function {name!r}")
     return Contender(name, rule=found)

@@ -49,7 +49,9 @@ def loss_figure(comparison: Comparison) -> Figure:
     by_seconds.tick_params(labelleft=True)
     by_seconds.set_xlim(left=0)
     figure.suptitle(
-        f"Training loss, each optimizer at the learning rate chosen for it; {_conditions(comparison)}", fontsize=10
+        f"Training loss, each optimizer at the learning rate chosen for it; {_conditions(comparison)}",
+        fontsize=10,
+        parse_math=False,
     )
     for axes, labels in ends.items():
         plain_axes(axes)
@@ -73,7 +75,7 @@ def accuracy_figure(comparison: Comparison) -> Figure:
         axes.axhline(target, color="#737373", linewidth=0.8, linestyle=(0, (4, 3)))
         axes.fill_between(epochs, low, high, color=INK, alpha=0.25, linewidth=0)
         axes.plot(epochs, middle, color=INK, linewidth=1.8)
-        axes.set_title(f"{name}, lr {_chosen(comparison, name):.2g}", fontsize=10)
+        axes.set_title(f"{name}, lr {_chosen(comparison, name):.2g}", fontsize=10, parse_math=False)
     first = next(iter(panels.values()))
     finals = np.concatenate([np.ravel(middle[-1:]) for middle, _, _ in curves.values()])
     first.set_ylim(min(0.8, float(finals.min(initial=1.0)) - 0.05), 1.0)
@@ -85,6 +87,7 @@ def accuracy_figure(comparison: Comparison) -> Figure:
         f"Validation accuracy: median (line) and range (band) of the seeds; grey: the other optimizers; "
         f"dashed: the {in_percent(target)} target\n{_conditions(comparison)}",
         fontsize=10,
+        parse_math=False,
     )
     return figure
 
@@ -108,7 +111,7 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
                 axes.plot([lr], [1.06], marker="|", color="#D55E00", markersize=9, markeredgewidth=2, clip_on=False)
         chosen = _chosen(comparison, name)
         axes.plot([chosen], [np.median(grid[chosen])], "*", color="#D55E00", markersize=13, markeredgecolor="white")
-        axes.set_title(f"{name}: best at {chosen:.2g}", fontsize=10, pad=10)
+        axes.set_title(f"{name}: best at {chosen:.2g}", fontsize=10, pad=10, parse_math=False)
     first = next(iter(panels.values()))
     first.set_xscale("log")
     first.set_ylim(0.0, 1.03)
@@ -119,6 +122,7 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
         "Sensitivity to the learning rate: seeds (dots), their median (line), the chosen rate (star),\n"
         f"rates with diverged runs (tick on top); grey: the other optimizers. {comparison.study.problem}",
         fontsize=10,
+        parse_math=False,
     )
     return figure
 
@@ -184,7 +188,8 @@ def _end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> No
     if not ends:
         return
     low, high = (np.log10(v) for v in axes.get_ylim())
-    ordered = sorted(ends, key=lambda end: end[1])
+    # a loss may be exactly 0, which has no place on the axis
+    ordered = sorted(((x, max(y, 10**low), *rest) for x, y, *rest in ends), key=lambda end: end[1])
     heights = spread(np.array([np.log10(y) for _, y, _, _ in ordered]), 0.045 * (high - low))
     left, right = axes.get_xlim()
     for (x, y, name, colour), height in zip(ordered, heights, strict=True):
@@ -196,5 +201,6 @@ def _end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> No
             fontsize=9,
             va="center",
             annotation_clip=False,
+            parse_math=False,
             arrowprops={"arrowstyle": "-", "color": colour, "lw": 1.2, "shrinkA": 0, "shrinkB": 1, "relpos": (0, 0.5)},
         )

@@ -40,6 +40,7 @@ def profile_figure(profile: dict[str, Any]) -> Figure:
                 fontsize=9,
                 va="center",
                 annotation_clip=False,
+                parse_math=False,
             )
     axes.set_xscale("log")
     axes.set_xlim(1, end)

@@ -347,7 +347,7 @@ def _rate_text(lr: float, scores: list[float | None], median: float) -> str:
     if whole:
         said += f"; seeds {', '.join(whole)}"
     gone = len(scores) - len(whole)
-    return said + (f"; {gone} of {len(scores)} diverged" if gone else "")
+    return said + (f"; {gone} of {len(scores)} did not finish" if gone else "")
 
 
 def _power(value: float, axis: Axis) -> str:

@@ -19,6 +19,8 @@ def standing(row: Row, results: Results) -> str:
 def facts(results: Results) -> list[tuple[str, str, str]]:
     """Who, by how much, how sure, how fast: each a heading, an answer and what it rests on."""
     rows = results.tuned
+    if all(row.val_accuracy.high <= 0 for row in rows):
+        return [("Best", "none", "no run at a chosen rate finished")]
     best = next(row for row in results.rows if row.label == results.reference)
     found = [("Best", best.label, f"highest mean validation accuracy, {with_half(best.val_accuracy)}%")]
     others = [row for row in rows if row is not best]

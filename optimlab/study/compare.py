@@ -155,10 +155,14 @@ def _tune(study: Study, runner: _Runner) -> dict[str, dict[float, list[Record]]]
             wanted[c.label] = [best * ratio] if ratio != 1 else []
     for label, rates in wanted.items():
         if rates:
-            best = _best(found[label])
-            warnings.warn(
-                f"{label}: the best learning rate found, {best:.2g}, is still at the edge of the grid", stacklevel=3
+            grid = found[label]
+            finished = any(record["status"] == "ok" for records in grid.values() for record in records)
+            what = (
+                f"the best learning rate found, {_best(grid):.2g}, is still at the edge of the grid"
+                if finished
+                else f"no run finished at any learning rate from {min(grid):.2g} to {max(grid):.2g}"
             )
+            warnings.warn(f"{label}: {what}", stacklevel=3)
     return {label: dict(sorted(grid.items())) for label, grid in found.items()}
 
 
