@@ -491,7 +491,7 @@ def test_an_optimizer_that_only_diverges_alone(tmp_path, opened):
     study = replace(
         SMALL, optimizers=("sgd",), rates=(1e28, 1e29, 1e30), extensions=0, defaults=False, tuning_seeds=(0,)
     )
-    with pytest.warns(UserWarning, match="edge of the grid"):
+    with pytest.warns(UserWarning, match="no run finished at any learning rate"):
         compare(study, tmp_path)
     write_report(tmp_path)
     page = opened(tmp_path)
