@@ -60,8 +60,9 @@ def execute_together(runs: Sequence[Run]) -> list[Record]:
     return [{"key": run.key, "run": run.config(), **same, **own} for run, own in zip(runs, found, strict=True)]
 
 
-TOGETHER, SMALL = 30, 30_000
-"""Runs in a group, and parameters of a network up to which training replicas is faster than one after the other."""
+TOGETHER, SMALL = 30, 20_000
+"""Runs in a group, and parameters of a network up to which replicas train faster than one after the other: with Adam
+twice as fast at 5,000 parameters, 1.45 times at 10,000, 1.1 at 19,000, no faster at 26,000."""
 
 
 def together(runs: Sequence[Run], jobs: int = 1) -> list[list[Run]]:
