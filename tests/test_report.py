@@ -497,7 +497,7 @@ def test_an_optimizer_that_only_diverges_alone(tmp_path, opened):
     page = opened(tmp_path)
     assert cells(page, "diverged_share")[0][1] == "100"
     assert cells(page, "epochs_to_target")[0][1:3] == ["missed", "(0/3)"]
-    assert page.locator(".facts strong").all_inner_texts() == ["sgd", "none"]
+    assert page.locator(".facts strong").all_inner_texts() == ["none"]
     assert page.locator("path.diverged").first.get_attribute("d").count("M") == 3
     assert "sgd (100%)" in page.inner_text("#sensitivity + figure")
 
