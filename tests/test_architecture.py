@@ -75,7 +75,7 @@ def files():
 
 
 def test_every_module_has_its_place():
-    assert {module_name(p)[0] for p in files()} <= set(ORDER)
+    assert {module_name(p)[0] for p in files()} == set(ORDER)
 
 
 def test_imports_run_one_way():
