@@ -35,6 +35,7 @@ from rich.table import Table
 import optimlab as ol
 from optimlab.files import json_ready, write_atomically
 from optimlab.plotting.comparison import PALETTE, plain_axes
+from optimlab.plotting.comparison import spread as moved_apart
 from optimlab.study import Study, compare
 from optimlab.study.compare import Comparison
 from optimlab.study.statistics import Interval, t_interval
@@ -274,14 +275,7 @@ def end_labels(axes: Axes, x: float, ends: Sequence[tuple[float, str, str]], gap
     """Names (value, name, colour) beside the ends of lines, moved apart where they would overlap."""
     to_axes = axes.transData + axes.transAxes.inverted()
     ordered = sorted(ends)
-    heights = np.array([to_axes.transform((x, value))[1] for value, _, _ in ordered])
-    for _ in range(300):
-        overlap = gap - np.diff(heights)
-        if overlap.max(initial=0.0) <= 1e-6:
-            break
-        push = np.clip(overlap, 0, None) / 2
-        heights[:-1] -= push
-        heights[1:] += push
+    heights = moved_apart(np.array([to_axes.transform((x, value))[1] for value, _, _ in ordered]), gap)
     left = to_axes.transform((x, ordered[0][0]))[0]
     for (_, name, colour), height in zip(ordered, heights, strict=True):
         axes.text(left + 0.015, height, name, color=colour, fontsize=9, va="center", transform=axes.transAxes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from . import rules
 from .backends import Array
+from .backends.numpy import compiled
 from .datasets import Dataset
 from .errors import InputError, count, unknown
 from .kernels import Graph, numpy_source, trace
@@ -29,8 +31,6 @@ from .training.loop import check_batches, checked_data
 
 BLOCK_BYTES = 1 << 18
 """Bytes of each state array that the update works on at a time: whole rows, so at least one."""
-
-Watch = Callable[[int, History], Any]
 
 
 def stack(networks: Sequence[Network]) -> Network:
@@ -105,10 +105,6 @@ class _Step:
         self._programs: dict[bytes, tuple[Callable[..., None], list[tuple[Any, ...]]]] = {}
         self.t = 0
 
-    @property
-    def state_arrays(self) -> int:
-        return len(self.graph.state)
-
     def __call__(self) -> None:
         self.t += 1
         scalars = np.array([self.graph.scalars(t=self.t, **values) for values in self._distinct])
@@ -122,8 +118,6 @@ class _Step:
             step(*arguments)
 
     def _program(self, graph: Graph, ones: bytes) -> tuple[Callable[..., None], list[tuple[Any, ...]]]:
-        from .backends.numpy import compiled
-
         source = numpy_source(graph.without_ones([k for k, one in enumerate(ones) if one]))
         scratch = [*self._scratch[: source.registers], *self._masks[: source.masks]]
         calls = []
@@ -170,8 +164,6 @@ def fit_replicas(
     >>> slow.val_accuracy[-1] < fast.val_accuracy[-1]
     True
     """
-    import time
-
     loss = get_loss(loss)
     if not loss.classifies:
         raise InputError(f"replicas are trained on classes, the loss {loss.name} has none")

@@ -9,22 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .graph import Graph, Node
+from .graph import INFIX, Graph, Node
 
 C_TYPES = {"float32": "float", "float64": "double"}
-
-_INFIX = {
-    "add": "+",
-    "subtract": "-",
-    "multiply": "*",
-    "divide": "/",
-    "greater": ">",
-    "greater_equal": ">=",
-    "less": "<",
-    "less_equal": "<=",
-    "equal": "==",
-    "not_equal": "!=",
-}
 
 
 def c_source(graph: Graph, dtype: str) -> str:
@@ -142,4 +129,4 @@ def _expression(node: Node, a: list[str], calls: Mapping[str, str]) -> str:
         case op if op in calls:
             return f"{calls[op]}({a[0]})"
         case op:
-            return f"{a[0]} {_INFIX[op]} {a[1]}"
+            return f"{a[0]} {INFIX[op]} {a[1]}"

@@ -35,6 +35,20 @@ correctly rounded answer, which is why every engine can be bitwise equal to NumP
 TRANSCENDENTAL: dict[str, int] = {"sin": 1, "cos": 1, "exp": 1}
 """What a plain function may do beside. Engines round these differently: no rule may use them on an array."""
 
+INFIX = {
+    "add": "+",
+    "subtract": "-",
+    "multiply": "*",
+    "divide": "/",
+    "greater": ">",
+    "greater_equal": ">=",
+    "less": "<",
+    "less_equal": "<=",
+    "equal": "==",
+    "not_equal": "!=",
+}
+"""The operations that C, JavaScript and Python write with a sign between their operands."""
+
 COMPARISONS = frozenset(["greater", "greater_equal", "less", "less_equal", "equal", "not_equal"])
 
 

@@ -7,20 +7,7 @@ element would keep the loop from being vectorised.
 
 from __future__ import annotations
 
-from .graph import Graph, Node
-
-_INFIX = {
-    "add": "+",
-    "subtract": "-",
-    "multiply": "*",
-    "divide": "/",
-    "greater": ">",
-    "greater_equal": ">=",
-    "less": "<",
-    "less_equal": "<=",
-    "equal": "==",
-    "not_equal": "!=",
-}
+from .graph import INFIX, Graph, Node
 
 
 def numba_source(graph: Graph, dtype: str) -> str:
@@ -88,4 +75,4 @@ def _expression(node: Node, a: list[str], dtype: str) -> str:
         case "where":
             return f"{a[1]} if {a[0]} else {a[2]}"
         case op:
-            return f"{a[0]} {_INFIX[op]} {a[1]}"
+            return f"{a[0]} {INFIX[op]} {a[1]}"
