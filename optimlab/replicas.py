@@ -18,10 +18,10 @@ import numpy as np
 
 from . import rules
 from .backends import Array
-from .backends.numpy import compiled
+from .backends.numpy import NumPyStep
 from .datasets import Dataset
 from .errors import InputError, count, unknown
-from .kernels import Graph, numpy_source, trace
+from .kernels import trace
 from .layers import Dropout
 from .losses import Loss
 from .losses import get as get_loss
@@ -94,38 +94,13 @@ class _Step:
         self._which = [list(distinct).index(tuple(own.items())) for own in self.settings]
         arrays = {"w": weights, "g": network.parameters.grad}
         arrays |= {name: xp.full_like(weights, value) for name, value in self.graph.state.items()}
-        rows, columns = weights.shape
-        block = max(1, BLOCK_BYTES // (columns * weights.itemsize))
-        self._slots = np.empty((rows, len(self.graph.slots)), weights.dtype)
-        self._parts = [slice(start, start + block) for start in range(0, rows, block)]
-        self._arrays = arrays
-        source = numpy_source(self.graph)
-        self._scratch = [xp.empty((min(block, rows), columns), weights.dtype) for _ in range(source.registers)]
-        self._masks = [xp.empty((min(block, rows), columns), bool) for _ in range(source.masks)]
-        self._programs: dict[bytes, tuple[Callable[..., None], list[tuple[Any, ...]]]] = {}
+        self._step = NumPyStep(self.graph, [arrays], BLOCK_BYTES)
         self.t = 0
 
     def __call__(self) -> None:
         self.t += 1
         scalars = np.array([self.graph.scalars(t=self.t, **values) for values in self._distinct])
-        self._slots[...] = scalars[self._which]
-        ones = (self._slots == 1).all(axis=0).tobytes()
-        program = self._programs.get(ones)
-        if program is None:
-            program = self._programs[ones] = self._program(self.graph, ones)
-        step, calls = program
-        for arguments in calls:
-            step(*arguments)
-
-    def _program(self, graph: Graph, ones: bytes) -> tuple[Callable[..., None], list[tuple[Any, ...]]]:
-        source = numpy_source(graph.without_ones([k for k, one in enumerate(ones) if one]))
-        scratch = [*self._scratch[: source.registers], *self._masks[: source.masks]]
-        calls = []
-        for part in self._parts:
-            views = [self._arrays[name][part] for name in graph.inputs]
-            slots = [self._slots[part, k : k + 1] for k in range(self._slots.shape[1])]
-            calls.append((*views, *slots, *(r[: len(views[0])] for r in scratch)))
-        return compiled(source), calls
+        self._step(scalars[self._which])
 
 
 def fit_replicas(

@@ -112,28 +112,35 @@ class NumPyGenerator:
 
 class NumPyStep:
     """A rule bound to flat arrays; arrays longer than a block are worked on block by block, so that scratch
-    registers stay in the cache. The result is the same, bit for bit."""
+    registers stay in the cache. The result is the same, bit for bit.
+
+    Arrays of two axes, all of one shape, are replicas: a row each, with a row of scalars each.
+    """
 
     def __init__(self, graph: Graph, arrays: list[dict[str, Floats]], block_bytes: int = BLOCK_BYTES) -> None:
         self._graph = graph
-        dtype = arrays[0]["w"].dtype if arrays else np.dtype("float32")
+        first = arrays[0]["w"] if arrays else np.empty(0, "float32")
         longest = max((len(a["w"]) for a in arrays), default=0)
-        block = max(1, min(longest, block_bytes // dtype.itemsize))
+        block = max(1, min(longest, block_bytes // (first.itemsize * math.prod(first.shape[1:]))))
         self._blocks = [
-            [group[name][start : start + block] for name in graph.inputs]
+            (slice(start, start + block), [group[name][start : start + block] for name in graph.inputs])
             for group in arrays
             for start in range(0, len(group["w"]), block)
         ]
         source = numpy_source(graph)
-        self._slots = np.empty(source.slots, dtype)
-        self._scratch = [_aligned(np.empty, block, dtype) for _ in range(source.registers)]
-        self._masks = [np.empty(block, bool) for _ in range(source.masks)]
+        self._replicas = first.ndim > 1
+        self._slots = np.empty((*first.shape[: first.ndim - 1], source.slots), first.dtype)
+        shape = (block, *first.shape[1:])
+        self._scratch = [_aligned(np.empty, shape, first.dtype) for _ in range(source.registers)]
+        self._masks = [np.empty(shape, bool) for _ in range(source.masks)]
         self._programs: dict[bytes, tuple[Callable[..., None], list[tuple[Any, ...]]]] = {}
 
-    def __call__(self, scalars: tuple[float, ...]) -> None:
+    def __call__(self, scalars: Any) -> None:
         self._slots[:] = scalars
-        # on a single block, looking for ones costs as much as it can save
-        ones = (self._slots == 1).tobytes() if len(self._blocks) > 1 else b""
+        ones = b""
+        if len(self._blocks) > 1:  # on a single block, looking for ones costs as much as it can save
+            found = self._slots == 1
+            ones = (found.all(axis=0) if self._replicas else found).tobytes()
         program = self._programs.get(ones)
         if program is None:
             program = self._programs[ones] = self._program(ones)
@@ -144,14 +151,20 @@ class NumPyStep:
     def _program(self, ones: bytes) -> tuple[Callable[..., None], list[tuple[Any, ...]]]:
         """The compiled step, without what is multiplied or divided by slots that are 1, and its arguments."""
         source = numpy_source(self._graph.without_ones([k for k, one in enumerate(ones) if one]))
-        slots = [self._slots[k : k + 1].reshape(()) for k in range(len(self._slots))]
         scratch = [*self._scratch[: source.registers], *self._masks[: source.masks]]
-        calls = [(*views, *slots, *(r[: len(views[0])] for r in scratch)) for views in self._blocks]
-        return compiled(source), calls
+        calls = [(*views, *self._of(part), *(r[: len(views[0])] for r in scratch)) for part, views in self._blocks]
+        return _compiled(source), calls
+
+    def _of(self, part: slice) -> list[Floats]:
+        """The slots, each as it goes with a block: a number, or a column of the block's rows."""
+        count = self._slots.shape[-1]
+        if self._replicas:
+            return [self._slots[part, k : k + 1] for k in range(count)]
+        return [self._slots[k : k + 1].reshape(()) for k in range(count)]
 
 
 @cache
-def compiled(source: NumpySource) -> Callable[..., None]:
+def _compiled(source: NumpySource) -> Callable[..., None]:
     scope: dict[str, Any] = dict(vars(np))
     # exec of a string would make Python end by SIGINT after a Ctrl-C that hits it, handled or not
     exec(compile(source.text, "<rule as NumPy calls>", "exec"), scope)
