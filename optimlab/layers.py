@@ -123,18 +123,25 @@ class Dense(Layer):
         return [weights, biases] if self.use_bias else [weights]
 
     def forward(self, x: Array, training: bool) -> Array:
-        y = self._buffer("y", x.shape[-2], self.outputs)
-        self.backend.matmul(x, self.W.data, y)
+        y = self.product(x)
         if self.use_bias:
             y += self.b.data
-        self._x = x
         return y
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
-        if not self.W.frozen:
-            self.backend.matmul(self._x.swapaxes(-1, -2), dy, self.W.grad)
         if self.use_bias and not self.b.frozen:
             self.backend.xp.add.reduce(dy, axis=-2, out=self.b.grad, keepdims=bool(self.lead))
+        return self.product_backward(dy, input_gradient)
+
+    def product(self, x: Array) -> Array:
+        """x W."""
+        self._x = x
+        return self.backend.matmul(x, self.W.data, self._buffer("y", x.shape[-2], self.outputs))
+
+    def product_backward(self, dy: Array, input_gradient: bool) -> Array:
+        """dW and dx."""
+        if not self.W.frozen:
+            self.backend.matmul(self._x.swapaxes(-1, -2), dy, self.W.grad)
         if not input_gradient:
             return None
         dx = self._buffer("dx", dy.shape[-2], self.inputs)

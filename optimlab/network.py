@@ -14,6 +14,7 @@ from . import activations, backends
 from .activations import Activation
 from .backends import Array, Backend
 from .errors import InputError, number, unknown
+from .fusion import DenseActivate, fused
 from .initializers import Initializer
 from .layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized
 from .parameters import Parameter, Parameters, assign
@@ -96,6 +97,7 @@ class Network:
         self.parameters = Parameters([p for p, _ in made], self.dtype, self.backend)
         self._lowest = (-1, 0)
         self._rows = 0
+        self._parts: list[tuple[int, Layer | DenseActivate]] = []
         self.recipe: dict[str, Any] | None = None
         for parameter, values in made:
             parameter.data[...] = self.backend.asarray(values, self.dtype)
@@ -125,8 +127,9 @@ class Network:
     def forward_unchecked(self, x: Array, training: bool) -> Array:
         """:meth:`forward` for an array that :meth:`check_inputs` has seen."""
         self._rows = len(x)
-        for layer in self.layers:
-            x = layer.forward(x, training)
+        self._parts = fused(self.layers, self.backend)
+        for _, part in self._parts:
+            x = part.forward(x, training)
         return x
 
     def backward(self, gradient: Array, input_gradient: bool = False) -> Array:
@@ -144,8 +147,9 @@ class Network:
             expected = (self._rows, self.outputs)
             raise InputError(f"expected the gradient of outputs of shape {expected}, got {tuple(gradient.shape)}")
         lowest = 0 if input_gradient else self._lowest_trained()
-        for k in range(len(self.layers) - 1, lowest - 1, -1):
-            gradient = self.layers[k].backward(gradient, input_gradient or k > lowest)
+        for k, part in reversed(self._parts):
+            if k >= lowest:
+                gradient = part.backward(gradient, input_gradient or k > lowest)
         return gradient if input_gradient else None
 
     def _lowest_trained(self) -> int:
@@ -223,7 +227,7 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has not been through the forward pass: its layers hold no activations."""
-        return {**self.__dict__, "_rows": 0}
+        return {**self.__dict__, "_rows": 0, "_parts": []}
 
     def __repr__(self) -> str:
         sizes = "-".join(str(n) for n in (self.inputs, *(d.outputs for d in self.layers if isinstance(d, Dense))))

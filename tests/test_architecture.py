@@ -23,6 +23,7 @@ ORDER = [
     "activations",
     "losses",
     "layers",
+    "fusion",
     "network",
     "regularization",
     "mc_dropout",

@@ -88,6 +88,49 @@ def test_several_threads_give_the_same_bits(threads, monkeypatch):
         assert_same_arrays(arrays, expected, f"{n} elements")
 
 
+def kinds_of_numbers(dtype="float32"):
+    """Numbers of every magnitude and both signs, zeros, subnormals, infinities and NaN among them."""
+    generator = np.random.default_rng(0)
+    bits = generator.integers(0, 2**32, 400_000, dtype=np.uint32).view("float32")
+    with np.errstate(all="ignore"):
+        subnormal = (generator.standard_normal(100_000) * 1e-41).astype("float32")
+        special = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 3.4028235e38, 1.1754944e-38]
+        return np.concatenate([bits, subnormal, np.array(special, "float32")]).astype(dtype)
+
+
+def beside_midpoints(c, count=50_000):
+    """Float32 numbers whose quotients by ``c`` lie as near to the middle between two float32 numbers as can be."""
+    generator = np.random.default_rng(1)
+    middles = (generator.integers(2**23, 2**24, count) + 0.5) * 2.0 ** generator.integers(-30, 30, count)
+    x = (middles * float(c)).astype("float32")
+    return np.concatenate([np.nextafter(x, np.float32(0)), x, np.nextafter(x, np.float32(np.inf))])
+
+
+@pytest.mark.parametrize(
+    "c", [1 - 0.999**t for t in (1, 2, 3, 10, 500, 9999)] + [0.1, 1 / 3, -0.7, 0.25, 1e-30, 1e-45, 2**-126, 0.0, -0.0]
+)
+def test_a_division_by_less_than_one_is_rounded_correctly(c):
+    graph = kernels.trace(lambda w, g, *, c=1.0: g / c)
+    assert "float64" in kernels.numba_source(graph, "float32", below_one=[0])
+    x = np.concatenate([kinds_of_numbers(), beside_midpoints(c)])
+    w = np.empty_like(x)
+    slot = np.array([c], "float32")
+    engine.compiled(graph, "float32", below_one=[0])(w, x, slot)
+    with np.errstate(all="ignore"):
+        assert_same_bits(w, x / slot)
+
+
+def test_the_loop_is_chosen_by_the_size_of_each_divisor(monkeypatch):
+    made = []
+    monkeypatch.setattr(engine, "compiled", lambda graph, dtype, below: made.append((len(graph.nodes), below)) or print)
+    arrays = {"w": np.ones(3, "float32"), "g": np.ones(3, "float32")}
+    step = engine.NumbaStep(kernels.trace(lambda w, g, *, a=1.0, b=1.0: w - g / a / b), [arrays])
+    for divisors in ((0.5, 1.0), (0.25, 1.0), (2.0, -0.5), (1.0, np.nan), (6.0, -1.0)):
+        step(divisors)
+    # a quotient in the middle between two subnormal numbers is possible from 2 on: 3e-45 / 4, for one
+    assert made == [(2, [0]), (3, [1]), (2, []), (3, [])]
+
+
 def test_a_rule_of_any_name_is_compiled():
     step = engine.NumbaStep(kernels.trace(lambda w, g, *, lr=0.5: w - lr * g), [{"w": np.ones(3), "g": np.ones(3)}])
     step((0.5,))
@@ -135,6 +178,100 @@ def test_relu_and_the_loss_equal_their_formulas_on_every_kind_of_number(dtype):
             found.append([layer.forward(x, True).copy(), layer.backward(dy).copy(), gradient, np.array(value)])
     for ours, theirs in zip(*found, strict=True):
         assert_same_bits(ours, theirs)
+
+
+def stack_of(names, dtype="float32", **options):
+    sizes = {"sizes": [7, 9, 5], "seed": 1, "dtype": dtype, **options}
+    return [ol.MLP(**sizes, backend=name) for name in names]
+
+
+def passed(net, x, gradient):
+    """Outputs, gradients, and the arrays of the layers after a pass forward and back."""
+    with net.backend.quiet():
+        outputs = net.forward_unchecked(x, training=True).copy()
+        dx = net.backward(gradient.copy(), input_gradient=True).copy()
+    hidden = [a.copy() for layer in net.layers if isinstance(layer, ol.layers.Activate) for a in (layer._x, layer._y)]
+    return [outputs, dx, net.parameters.grad.copy(), *hidden]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bias_and_relu_as_one_equal_their_formulas_on_every_kind_of_number(dtype):
+    ours, theirs = stack_of(["numba", "numpy"], dtype)
+    assert [type(part).__name__ for _, part in ours._parts or ol.fusion.fused(ours.layers, ours.backend)] == [
+        "DenseActivate",
+        "Dense",
+    ]
+    x, gradient = (a.copy() for a in specimens(RULES["textbook.sgd"], dtype, 12_000).values())
+    rows = 1000
+    x, gradient = x[: 7 * rows].reshape(rows, 7), gradient[: 5 * rows].reshape(rows, 5)
+    x[: rows // 2] = np.random.default_rng(0).standard_normal((rows // 2, 7))
+    gradient[: rows // 2] = -0.0
+    for net in (ours, theirs):
+        net.parameters["dense1.b"].data[...] = np.linspace(-1, 1, 9)
+    for mine, reference in zip(passed(ours, x, gradient), passed(theirs, x, gradient), strict=True):
+        assert_same_bits(mine, reference)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"sizes": [7, 1, 5]}, {"sizes": [7, 2, 1]}, {"sizes": [7, 6, 6, 6, 2]}, {"use_bias": False}, {"dropout": 0.5}],
+    ids=str,
+)
+def test_networks_of_every_shape_pass_alike(options):
+    nets = stack_of(["numba", "numpy"], **options)
+    generator = np.random.default_rng(0)
+    for rows in (1, 2, 300):
+        x = generator.standard_normal((rows, 7), "float32")
+        gradient = generator.standard_normal((rows, nets[0].outputs), "float32")
+        found = [passed(net, x, gradient) for net in nets]
+        for mine, reference in zip(*found, strict=True):
+            assert_same_bits(mine, reference)
+
+
+@pytest.mark.parametrize("group", ["dense1.b", "dense1.W", "dense1", "dense2", "biases"])
+def test_what_is_frozen_keeps_its_gradient_where_layers_pass_as_one(group):
+    nets = stack_of(["numba", "numpy"])
+    x, gradient = np.random.default_rng(0).standard_normal((2, 30, 7), "float32")
+    for net in nets:
+        net.parameters.freeze(group)
+        net.parameters.grad[...] = 3.0
+        net.forward(x, training=True)
+        net.backward(gradient[:, :5].copy())
+    assert_same_bits(*(net.parameters.grad for net in nets))
+
+
+def test_a_gradient_that_is_given_is_not_written_to():
+    from optimlab.layers import Activate, Dense, Dropout
+
+    for last in ([Activate(4, "relu")], [Activate(4, "relu"), Dropout(4, 0.5)]):
+        net = ol.Network([Dense(3, 4), *last], backend="numba")
+        gradient = np.ones((2, 4), "float32")
+        net.forward(np.array([[1, 2, 3], [-1, -2, -3]], "float32"))
+        net.backward(gradient)
+        assert (gradient == 1).all()
+
+
+def test_a_method_that_was_replaced_on_a_layer_is_called():
+    net, _ = stack_of(["numba", "numpy"])
+    seen = []
+    for layer in net.layers[:2]:
+        forward = layer.forward
+        layer.forward = lambda x, training, forward=forward: seen.append(x.shape) or forward(x, training)
+    net.forward(np.ones((3, 7), "float32"))
+    assert seen == [(3, 7), (3, 9)]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 4, 5, 64])
+def test_rows_are_gathered_wherever_they_lie(rows):
+    backend = backends.get("numba")
+    generator = np.random.default_rng(0)
+    data = generator.standard_normal((50, 6), "float32")
+    indices = generator.integers(0, 50, rows)
+    sources = (data, np.asfortranarray(data), data[:, ::2], data.astype("float64"), data[:, 0], data.astype("int64"))
+    for given in sources:
+        out = backend.empty((rows, *given.shape[1:]), given.dtype)
+        backend.take(given, indices, out)
+        assert_same_bits(out, given[indices])
 
 
 def test_arrays_of_a_layer_of_ones_own_may_lie_in_any_way():

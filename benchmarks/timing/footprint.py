@@ -77,8 +77,8 @@ def first_step(sizes: tuple[int, ...], which: str) -> float:
 
 
 def peak_memory(job: Job) -> list[dict[str, Any]]:
-    """Most bytes of arrays at once while Adam trains, data aside, for each engine; and what cannot be done without:
-    weights, gradients, two states, and the activations."""
+    """Most bytes of arrays at once while Adam trains, data aside, for each engine; and what the textbook's formulas
+    fill: weights, gradients, two states, and the activations."""
     x, y = job.data()
     data = ol.Dataset(x_train=x, y_train=y)
     result = []
@@ -91,11 +91,12 @@ def peak_memory(job: Job) -> list[dict[str, Any]]:
         ol.fit(network, optimizer, data, epochs=1, batch_size=job.batch, progress=False)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        result.append({"name": f"optimlab, {engine}", "peak": peak, "least": least_memory(job, states=2)})
+        result.append({"name": f"optimlab, {engine}", "peak": peak, "textbook": textbook_memory(job, states=2)})
     return result
 
 
-def least_memory(job: Job, states: int) -> int:
-    """Bytes: parameters x (2 + states), the batch, and each layer's outputs and the gradients by its inputs."""
+def textbook_memory(job: Job, states: int) -> int:
+    """Bytes: parameters x (2 + states), the batch, and each layer's outputs and the gradients by its inputs: of a
+    hidden layer z, f(z) and the gradients by both, which the compiled engine needs no second array for."""
     hidden = sum(job.sizes[1:-1])
     return ITEM * (job.parameters * (2 + states) + job.batch * (job.sizes[0] + 4 * hidden + 2 * job.sizes[-1]))

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from importlib.util import find_spec
@@ -57,6 +57,13 @@ class NumbaBackend(NumPyBackend):
     def fused(self) -> Mapping[str, Any]:
         return _FUSED
 
+    def take(self, rows: Floats, indices: Floats, out: Floats) -> None:
+        plain = rows.ndim == 2 and indices.ndim == 1 and rows.flags.c_contiguous and out.flags.c_contiguous
+        if plain and rows.dtype == out.dtype and out.dtype.kind == "f":
+            _loop(numba_loops.gather, (2, -1, 2), out.dtype)(rows, indices, out)
+        else:
+            super().take(rows, indices, out)
+
     def bind(self, graph: Graph, arrays: list[dict[str, Floats]]) -> NumbaStep:  # type: ignore[override]
         return NumbaStep(graph, arrays)
 
@@ -71,20 +78,26 @@ class NumbaStep:
         self._stretches = [part for part in self._stretches if len(part[0]) < THREADS_FROM]
         self._slots = np.empty(len(graph.slots), arrays[0]["w"].dtype if arrays else "float32")
         self._divisors = [n.args[1].value for n in graph.nodes if n.op == "divide" and n.args[1].op == "slot"]
-        self._loops: dict[tuple[bool, ...], Loop] = {}
+        self._loops: dict[tuple[str, ...], Loop] = {}
 
     def __call__(self, scalars: tuple[float, ...]) -> None:
         self._slots[:] = scalars
-        # a division is what limits a loop whose arrays lie in the cache; a multiplication costs nothing beside them
-        ones = tuple([self._slots.item(k) == 1 for k in self._divisors])
-        loop = self._loops.get(ones)
+        # divisions are what limits a loop whose arrays lie in the cache, see numba_source
+        kinds = tuple([_kind(self._slots.item(k)) for k in self._divisors])
+        loop = self._loops.get(kinds)
         if loop is None:
-            units = [slot for slot, one in zip(self._divisors, ones, strict=True) if one]
-            loop = self._loops[ones] = compiled(self._graph.without_ones(units), self._slots.dtype.name)
+            which = list(zip(self._divisors, kinds, strict=True))
+            graph = self._graph.without_ones([k for k, kind in which if kind == "one"])
+            below = [k for k, kind in which if kind == "below"]
+            loop = self._loops[kinds] = compiled(graph, self._slots.dtype.name, below)
         for arrays in self._stretches:
             loop(*arrays, self._slots)
         if self._shared:
             _in_threads(loop, self._shared, self._slots)
+
+
+def _kind(divisor: float) -> str:
+    return "one" if divisor == 1 else "below" if abs(divisor) < 1 else ""
 
 
 def _in_threads(loop: Loop, stretches: list[tuple[Floats, ...]], slots: Floats) -> None:
@@ -132,12 +145,12 @@ compilations: list[Compiled] = []
 """Every loop this process has compiled or read, in order."""
 
 
-def compiled(graph: Graph, dtype: str) -> Loop:
+def compiled(graph: Graph, dtype: str, below_one: Container[int] = ()) -> Loop:
     """A rule as a compiled loop: ``loop(<inputs>, slots)``."""
-    return _compiled(graph.name, numba_source(graph, dtype), (1,) * (len(graph.inputs) + 1), dtype)
+    return _compiled(graph.name, numba_source(graph, dtype, below_one), (1,) * (len(graph.inputs) + 1), dtype)
 
 
-# ---- compiled forms of an activation and a loss; equal, bit for bit, to the formulas of that name
+# ---- compiled forms of an activation, alone and behind a bias, and a loss; equal, bit for bit, to the formulas
 
 
 def _relu(b: Any, x: Floats, out: Floats, tmp: list[Floats]) -> None:
@@ -146,6 +159,14 @@ def _relu(b: Any, x: Floats, out: Floats, tmp: list[Floats]) -> None:
 
 def _relu_backward(b: Any, x: Floats, y: Floats, dy: Floats, out: Floats, tmp: list[Floats]) -> None:
     _loop(numba_loops.relu_backward, (1, 1, 1), out.dtype)(x.ravel(), dy.ravel(), out.reshape(-1))
+
+
+def _bias_relu(z: Floats, b: Floats, out: Floats) -> None:
+    _loop(numba_loops.bias_relu, (2, 1, 2), out.dtype)(z, b, out)
+
+
+def _bias_relu_backward(z: Floats, dy: Floats, db: Floats) -> None:
+    _loop(numba_loops.bias_relu_backward, (2, 2, 1), dy.dtype)(z, dy, db)
 
 
 def _softmax_cross_entropy(b: Any, logits: Floats, labels: Floats, out: Floats) -> tuple[float, Floats]:
@@ -161,7 +182,11 @@ def _softmax_cross_entropy(b: Any, logits: Floats, labels: Floats, out: Floats) 
     return loss, out
 
 
-_FUSED = {"relu": (_relu, _relu_backward), "softmax_cross_entropy": _softmax_cross_entropy}
+_FUSED = {
+    "relu": (_relu, _relu_backward),
+    "dense relu": (_bias_relu, _bias_relu_backward),
+    "softmax_cross_entropy": _softmax_cross_entropy,
+}
 
 _rows = np.ascontiguousarray  # a layer or a loss from outside may lay its arrays out as it likes
 
