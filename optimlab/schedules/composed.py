@@ -1,0 +1,97 @@
+"""Schedules made of others."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .checks import Rate, one_more
+from .schedule import Schedule, line, momentum_at, value_at
+
+
+@dataclass(frozen=True)
+class Warmup(Schedule):
+    """A straight line from ``start`` at 0 up to where ``schedule`` begins, at ``steps``; then ``schedule``.
+
+    ``schedule`` is any schedule, function or constant, and counts from the end of the warm-up. ``k`` counts what
+    ``steps`` is given in, and ``schedule`` the same. With start = 0 the first update moves nothing. Goyal et al.
+    (2017), section 2.2. Equal to the warm-up of Keras's ``CosineDecay`` and to PyTorch's ``LinearLR`` in a
+    ``SequentialLR``.
+
+    >>> from optimlab.schedules import ExponentialLR
+    >>> lr = Warmup(ExponentialLR(0.5, gamma=0.5), steps=10)
+    >>> lr(0), lr(5), lr(10), lr(11)
+    (0.0, 0.25, 0.5, 0.25)
+    """
+
+    schedule: Rate
+    steps: int
+    start: float = 0.0
+
+    def _lr(self, k: int) -> float:
+        if k < self.steps:
+            return line(self.start, value_at(self.schedule, 0), k / self.steps)
+        return value_at(self.schedule, k - self.steps)
+
+    def momentum(self, k: int) -> float | None:
+        """That of ``schedule``; during the warm-up where it begins."""
+        return momentum_at(self.schedule, max(k - self.steps, 0))
+
+
+@dataclass(frozen=True)
+class Chain(Schedule):
+    """``pieces`` one after the other, each counting from its own start: the next takes over at each milestone.
+
+    Pieces are schedules, functions or constants, one more than milestones. ``k`` counts what the milestones are given
+    in, and the pieces the same. Equal to ``torch.optim.lr_scheduler.SequentialLR``.
+
+    >>> from optimlab.schedules import ExponentialLR
+    >>> lr = Chain([0.5, ExponentialLR(0.25, gamma=0.5)], milestones=[10])
+    >>> lr(9), lr(10), lr(11)
+    (0.5, 0.25, 0.125)
+    """
+
+    pieces: Sequence[Rate]
+    milestones: Sequence[int]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_more("pieces", self.pieces, self.milestones)
+
+    def _lr(self, k: int) -> float:
+        return value_at(*self._piece(k))
+
+    def momentum(self, k: int) -> float | None:
+        """That of the piece at ``k``, or None if it has none."""
+        return momentum_at(*self._piece(k))
+
+    def _piece(self, k: int) -> tuple[Rate, int]:
+        place = bisect_right(self.milestones, k)
+        return self.pieces[place], k - (self.milestones[place - 1] if place else 0)
+
+
+@dataclass(frozen=True)
+class PerEpoch(Schedule):
+    """What :func:`per_epoch` makes."""
+
+    schedule: Rate
+    steps_per_epoch: int
+
+    def _lr(self, k: int) -> float:
+        return value_at(self.schedule, k // self.steps_per_epoch)
+
+    def momentum(self, k: int) -> float | None:
+        """That of ``schedule``, in the epoch of step ``k``."""
+        return momentum_at(self.schedule, k // self.steps_per_epoch)
+
+
+def per_epoch(schedule: Rate, steps_per_epoch: int) -> PerEpoch:
+    """A schedule of epochs as one of steps: all steps of epoch e have the rate ``schedule(e)``.
+
+    >>> from optimlab.schedules import StepLR
+    >>> lr = per_epoch(StepLR(0.5, step_size=1, gamma=0.5), steps_per_epoch=100)
+    >>> lr(99), lr(100)
+    (0.5, 0.25)
+    """
+    return PerEpoch(schedule, steps_per_epoch)
