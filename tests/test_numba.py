@@ -88,49 +88,6 @@ def test_several_threads_give_the_same_bits(threads, monkeypatch):
         assert_same_arrays(arrays, expected, f"{n} elements")
 
 
-def kinds_of_numbers(dtype="float32"):
-    """Numbers of every magnitude and both signs, zeros, subnormals, infinities and NaN among them."""
-    generator = np.random.default_rng(0)
-    bits = generator.integers(0, 2**32, 400_000, dtype=np.uint32).view("float32")
-    with np.errstate(all="ignore"):
-        subnormal = (generator.standard_normal(100_000) * 1e-41).astype("float32")
-        special = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 3.4028235e38, 1.1754944e-38]
-        return np.concatenate([bits, subnormal, np.array(special, "float32")]).astype(dtype)
-
-
-def beside_midpoints(c, count=50_000):
-    """Float32 numbers whose quotients by ``c`` lie as near to the middle between two float32 numbers as can be."""
-    generator = np.random.default_rng(1)
-    middles = (generator.integers(2**23, 2**24, count) + 0.5) * 2.0 ** generator.integers(-30, 30, count)
-    x = (middles * float(c)).astype("float32")
-    return np.concatenate([np.nextafter(x, np.float32(0)), x, np.nextafter(x, np.float32(np.inf))])
-
-
-@pytest.mark.parametrize(
-    "c", [1 - 0.999**t for t in (1, 2, 3, 10, 500, 9999)] + [0.1, 1 / 3, -0.7, 0.25, 1e-30, 1e-45, 2**-126, 0.0, -0.0]
-)
-def test_a_division_by_less_than_one_is_rounded_correctly(c):
-    graph = kernels.trace(lambda w, g, *, c=1.0: g / c)
-    assert "float64" in kernels.numba_source(graph, "float32", below_one=[0])
-    x = np.concatenate([kinds_of_numbers(), beside_midpoints(c)])
-    w = np.empty_like(x)
-    slot = np.array([c], "float32")
-    engine.compiled(graph, "float32", below_one=[0])(w, x, slot)
-    with np.errstate(all="ignore"):
-        assert_same_bits(w, x / slot)
-
-
-def test_the_loop_is_chosen_by_the_size_of_each_divisor(monkeypatch):
-    made = []
-    monkeypatch.setattr(engine, "compiled", lambda graph, dtype, below: made.append((len(graph.nodes), below)) or print)
-    arrays = {"w": np.ones(3, "float32"), "g": np.ones(3, "float32")}
-    step = engine.NumbaStep(kernels.trace(lambda w, g, *, a=1.0, b=1.0: w - g / a / b), [arrays])
-    for divisors in ((0.5, 1.0), (0.25, 1.0), (2.0, -0.5), (1.0, np.nan), (6.0, -1.0)):
-        step(divisors)
-    # a quotient in the middle between two subnormal numbers is possible from 2 on: 3e-45 / 4, for one
-    assert made == [(2, [0]), (3, [1]), (2, []), (3, [])]
-
-
 def test_a_rule_of_any_name_is_compiled():
     step = engine.NumbaStep(kernels.trace(lambda w, g, *, lr=0.5: w - lr * g), [{"w": np.ones(3), "g": np.ones(3)}])
     step((0.5,))

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from importlib.util import find_spec
@@ -78,26 +78,20 @@ class NumbaStep:
         self._stretches = [part for part in self._stretches if len(part[0]) < THREADS_FROM]
         self._slots = np.empty(len(graph.slots), arrays[0]["w"].dtype if arrays else "float32")
         self._divisors = [n.args[1].value for n in graph.nodes if n.op == "divide" and n.args[1].op == "slot"]
-        self._loops: dict[tuple[str, ...], Loop] = {}
+        self._loops: dict[tuple[bool, ...], Loop] = {}
 
     def __call__(self, scalars: tuple[float, ...]) -> None:
         self._slots[:] = scalars
-        # divisions are what limits a loop whose arrays lie in the cache, see numba_source
-        kinds = tuple([_kind(self._slots.item(k)) for k in self._divisors])
-        loop = self._loops.get(kinds)
+        # a division is what limits a loop whose arrays lie in the cache; a multiplication costs nothing beside them
+        ones = tuple([self._slots.item(k) == 1 for k in self._divisors])
+        loop = self._loops.get(ones)
         if loop is None:
-            which = list(zip(self._divisors, kinds, strict=True))
-            graph = self._graph.without_ones([k for k, kind in which if kind == "one"])
-            below = [k for k, kind in which if kind == "below"]
-            loop = self._loops[kinds] = compiled(graph, self._slots.dtype.name, below)
+            units = [slot for slot, one in zip(self._divisors, ones, strict=True) if one]
+            loop = self._loops[ones] = compiled(self._graph.without_ones(units), self._slots.dtype.name)
         for arrays in self._stretches:
             loop(*arrays, self._slots)
         if self._shared:
             _in_threads(loop, self._shared, self._slots)
-
-
-def _kind(divisor: float) -> str:
-    return "one" if divisor == 1 else "below" if abs(divisor) < 1 else ""
 
 
 def _in_threads(loop: Loop, stretches: list[tuple[Floats, ...]], slots: Floats) -> None:
@@ -145,9 +139,9 @@ compilations: list[Compiled] = []
 """Every loop this process has compiled or read, in order."""
 
 
-def compiled(graph: Graph, dtype: str, below_one: Container[int] = ()) -> Loop:
+def compiled(graph: Graph, dtype: str) -> Loop:
     """A rule as a compiled loop: ``loop(<inputs>, slots)``."""
-    return _compiled(graph.name, numba_source(graph, dtype, below_one), (1,) * (len(graph.inputs) + 1), dtype)
+    return _compiled(graph.name, numba_source(graph, dtype), (1,) * (len(graph.inputs) + 1), dtype)
 
 
 # ---- compiled forms of an activation, alone and behind a bias, and a loss; equal, bit for bit, to the formulas
