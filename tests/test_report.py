@@ -148,11 +148,14 @@ def test_remarks_tell_ties_hits_and_speed_as_the_summary_does(finished, opened):
             assert remark == "reference"
         else:
             assert (remark == "tied") == row["tied"]
-            assert (remark == "lower") == (row["test_difference"]["high"] < 0)
-            assert (remark == "higher") == (row["test_difference"]["low"] > 0)
+            assert remark.endswith(" *") == (row["surely"]["test"] and not row["tied"])
+            assert remark.startswith("lower") == (row["test_difference"]["high"] < 0)
+            assert remark.startswith("higher") == (row["test_difference"]["low"] > 0)
     for label, _, remark, _ in cells(page, "epochs_to_target"):
         row = rows[label]
-        assert remark == f"({row['hits']}/{row['runs']})" + (f" {row['speed']}" if row["speed"] and row["hits"] else "")
+        star = " *" if row["surely"]["epochs"] and row["speed"] in ("slower", "faster") else ""
+        speed = f" {row['speed']}{star}" if row["speed"] and row["hits"] else ""
+        assert remark == f"({row['hits']}/{row['runs']}){speed}"
     assert page.locator("tr.beside").count() == 3
 
 

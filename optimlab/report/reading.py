@@ -34,7 +34,8 @@ class Row:
 
     ``contender`` is the label without the ``kind``, which is ``"tuned"``, ``"default"`` (the untuned rate) or
     ``"searched"`` (the best random setting). ``seconds`` is the time each epoch ends at, from the time of a step, which
-    is measured apart (runs that share a machine slow each other down). ``curves`` holds the bands over the confirmation
+    is measured apart (runs that share a machine slow each other down). ``surely`` tells of the difference in "test"
+    accuracy and in "epochs" whether an interval wide enough for all pairs of optimizers leaves zero out, too. ``curves`` holds the bands over the confirmation
     seeds of the quantities in ``CURVES``, ``ratios`` those of each layer's update/weight ratio.
     """
 
@@ -48,6 +49,7 @@ class Row:
     test_accuracy: Interval
     test_difference: Interval
     tied: bool
+    surely: dict[str, bool]
     epochs_to_target: float | None
     hits: int
     runs: int
@@ -221,6 +223,7 @@ def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, A
         test_accuracy=_interval("test_accuracy", raw["test_accuracy"]),
         test_difference=_interval("test_difference", raw["test_difference"]),
         tied=_truth("tied", raw["tied"]),
+        surely={name: _truth("surely", raw["surely"][name]) for name in ("test", "epochs")},
         epochs_to_target=optional("epochs_to_target"),
         hits=int(number("hits", raw["hits"], low=0)),
         runs=int(number("runs", raw["runs"], low=0)),

@@ -43,7 +43,8 @@ def columns(results: Results) -> list[Column]:
 
     def target(row: Row) -> Cell:
         shown = "missed" if row.epochs_to_target is None else f"{row.epochs_to_target:g}"
-        speed = f" {row.speed}" if row.speed and row.hits else ""
+        star = " *" if row.speed in ("slower", "faster") and row.surely["epochs"] else ""
+        speed = f" {row.speed}{star}" if row.speed and row.hits else ""
         return Cell(shown, row.epochs_to_target, f"({row.hits}/{row.runs}){speed}")
 
     def step(row: Row) -> Cell:
@@ -94,7 +95,8 @@ def columns(results: Results) -> list[Column]:
             "test_difference",
             f"test against {results.reference}",
             "points",
-            "mean of the differences seed by seed, and its 95% interval; tied where that holds zero",
+            "mean of the differences seed by seed, and its 95% interval; tied, where that holds zero; *, where one "
+            "wide enough for all pairs of optimizers (Bonferroni) does not hold it either",
             difference,
         ),
         Column(
@@ -103,7 +105,7 @@ def columns(results: Results) -> list[Column]:
             "",
             f"median of the first epoch with {goal} validation accuracy (how many runs got there); slower, where the "
             f"95% interval of the paired difference to {results.fastest} lies above zero; tied, where it holds "
-            "zero; neither is told where a run missed",
+            "zero; neither is told where a run missed; *, as for the test accuracy",
             target,
         ),
         Column("seconds_to_target", f"time to {goal}", brief_unit, "median time, evaluation excluded", seconds),

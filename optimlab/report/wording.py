@@ -13,7 +13,8 @@ def standing(row: Row, results: Results) -> str:
         return "reference"
     if row.tied:
         return "tied"
-    return "lower" if row.test_difference.mean < 0 else "higher"
+    word = "lower" if row.test_difference.mean < 0 else "higher"
+    return f"{word} *" if row.surely["test"] else word
 
 
 def facts(results: Results) -> list[tuple[str, str, str]]:
@@ -62,11 +63,15 @@ def _margin(others: list[Row]) -> tuple[str, str]:
 def _certainty(results: Results, others: list[Row]) -> tuple[str, str]:
     """How many of the differences in test accuracy are beyond chance."""
     counts = {
-        word: sum(standing(row, results) == name for row in others)
+        word: [row for row in others if standing(row, results).removesuffix(" *") == name]
         for word, name in (("ahead of", "lower"), ("tied with", "tied"), ("behind", "higher"))
     }
-    said = ", ".join(f"{word} {n}" for word, n in counts.items() if n)
-    return said, f"in test accuracy, by the 95% interval of the paired difference over {plural(results.seeds, 'seed')}"
+    said = ", ".join(f"{word} {len(found)}" for word, found in counts.items() if found)
+    basis = f"in test accuracy, by the 95% interval of the paired difference over {plural(results.seeds, 'seed')}"
+    if len(others) > 1 and len(counts["tied with"]) < len(others):
+        sure = sum(row.surely["test"] for row in others)
+        basis += f"; {sure or 'none'} by one wide enough for all pairs, too (*)"
+    return said, basis
 
 
 def loss_by_epochs(results: Results) -> str:

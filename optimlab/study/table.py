@@ -23,11 +23,14 @@ def tables(comparison: Comparison) -> list[Table]:
     study = comparison.study
     target, runs = study.problem.target, len(study.confirmation_seeds)
     made = []
+    caption = f"mean ±95% confidence interval, {runs} fresh seeds, each at its best rate"
+    if any(row["surely"]["test"] for row in comparison.rows):
+        caption += "\n*: by an interval wide enough for all pairs, too (Bonferroni)"
     for kind in dict.fromkeys(row["kind"] for row in comparison.rows):
         tuned = kind == "tuned"
         table = Table(
             title=escape(f"{study.problem}, {study.protocol} protocol") if tuned else _TITLES[kind],
-            caption=f"mean ±95% confidence interval, {runs} fresh seeds, each at its best rate" if tuned else None,
+            caption=caption if tuned else None,
             box=box.SIMPLE_HEAD,
             padding=(0, 0),
             pad_edge=False,
@@ -72,4 +75,4 @@ def _against(row: dict[str, Any]) -> str:
     if row["label"] == row["reference"]:
         return "best"
     text = f"{100 * row['test_difference']['mean']:+.2f}"
-    return f"{text} tied" if row["tied"] else text
+    return f"{text} tied" if row["tied"] else f"{text}*" if row["surely"]["test"] else text
