@@ -35,8 +35,9 @@ class Row:
     ``contender`` is the label without the ``kind``, which is ``"tuned"``, ``"default"`` (the untuned rate) or
     ``"searched"`` (the best random setting). ``seconds`` is the time each epoch ends at, from the time of a step, which
     is measured apart (runs that share a machine slow each other down). ``surely`` tells of the difference in "test"
-    accuracy and in "epochs" whether an interval wide enough for all pairs of optimizers leaves zero out, too. ``curves`` holds the bands over the confirmation
-    seeds of the quantities in ``CURVES``, ``ratios`` those of each layer's update/weight ratio.
+    accuracy and in "epochs" whether an interval wide enough for all pairs of optimizers leaves zero out, too.
+    ``curves`` holds the bands over the confirmation seeds of the quantities in ``CURVES``, ``ratios`` those of each
+    layer's update/weight ratio.
     """
 
     label: str
