@@ -254,12 +254,14 @@ def test_the_crash_of_joblib_1788_costs_nothing(tmp_path, two_processes, monkeyp
 
     class Crashing(joblib.Parallel):
         def __call__(self, tasks):
-            results = super().__call__(tasks)
-            for number, result in enumerate(results):
-                if number == 3 and not crashes:
-                    crashes.append(1)
-                    results.throw(RuntimeError("Set changed size during iteration"))
-                yield result
+            return crash(super().__call__(tasks))
+
+    def crash(results):
+        for number, result in enumerate(results):
+            if number == 3 and not crashes:
+                crashes.append(1)
+                results.throw(RuntimeError("Set changed size during iteration"))
+            yield result
 
     monkeypatch.setattr(joblib, "Parallel", Crashing)
     records = run_all(seeds(20), Store(tmp_path), execute=sketch, pool=two_processes)
@@ -325,6 +327,19 @@ def test_workers_end_when_the_study_is_interrupted_or_killed(number, tmp_path):
         wait_until(lambda: gone(process.pid))
     with Store(tmp_path) as store:
         assert 1 <= len(store.records) < 500
+
+
+def test_ctrl_c_is_for_the_study_and_not_for_its_workers(tmp_path):
+    """They would each print a traceback: from the first moment, in the midst of their imports, they hold it back."""
+
+    def sketch(run):
+        held = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        return {"key": run.key, "run": run.config(), "status": "ok", "pid": os.getpid(), "held": held}
+
+    with workers(jobs=2) as pool:
+        records = run_all(seeds(20), Store(tmp_path), execute=sketch, pool=pool)
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert all(record["held"] and record["pid"] != os.getpid() for record in records)
 
 
 # --- what cannot be used

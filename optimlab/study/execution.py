@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import threading
 import time
 import warnings
@@ -18,6 +19,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
+from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
@@ -152,10 +154,12 @@ def workers(jobs: int = 1, dask: Any = None) -> Iterator[Pool]:
         with _connected(dask) as client:
             yield partial(_on_cluster, client)
     elif jobs > 1:
+        from joblib.externals.loky import get_reusable_executor
+
         try:
             yield partial(_on_cores, jobs)
         finally:
-            _end_processes()
+            get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
     else:
         yield here
 
@@ -203,7 +207,7 @@ def _on_cores(jobs: int, execute: ExecuteGroup, groups: Mapping[str, Group]) -> 
         with parallel_config(backend="loky", n_jobs=jobs, **options):
             parallel = Parallel(return_as="generator_unordered")
         try:
-            with _closing_quietly(parallel(_tasks(execute, dict(waiting), started))) as outcomes:
+            with _results(parallel, _tasks(execute, dict(waiting), started)) as outcomes:
                 for key, records in outcomes:
                     del waiting[key]
                     yield key, records
@@ -237,26 +241,34 @@ def _end_with(parent: int) -> None:
 
 
 @contextmanager
-def _closing_quietly(results: Any) -> Iterator[Any]:
-    """Close joblib's generator without its advice on what was not used."""
+def _results(parallel: Any, tasks: Iterator[Any]) -> Iterator[Any]:
+    """What joblib's workers give, as it comes; closed without its advice on what was not used.
+
+    Ctrl-C is held back while the workers start, and they inherit that: a terminal sends it to them, too, and one that
+    is importing would print a traceback. It stops this process, which ends them.
+    """
+    from joblib.externals.loky.backend import resource_tracker as joblib_tracker
+
+    for tracker in (joblib_tracker, resource_tracker):  # first: they let Ctrl-C through again once they have started
+        tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield results
+        results = parallel(tasks)
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            yield results
+        finally:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*You could benefit from adjusting the input task iterator")
+                results.close()
     finally:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*You could benefit from adjusting the input task iterator")
-            results.close()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _cause(error: Exception) -> str:
     """The exit codes of a broken pool, such as ``SIGKILL(-9)``; else its message in short."""
     _, _, codes = str(error).partition("exit codes of the workers are {")
     return codes.partition("}")[0] or str(error).partition(".")[0]
-
-
-def _end_processes() -> None:
-    from joblib.externals.loky import get_reusable_executor
-
-    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
 # --- a cluster, by Dask
