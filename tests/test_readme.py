@@ -44,9 +44,20 @@ def test_accuracies_on_cifar(name):
     assert [ours, torch, document.replace("never run", "–")] == cells(section, row)[:3]
 
 
+def epochs(name):
+    """The table of each network in a printed report of ``benchmarks/speed.py``."""
+    printed = (ROOT / "benchmarks" / "results" / f"{name}.txt").read_text()
+    return [part for part in re.split(r"\n(?=\S*-\S+, batch)", printed) if ": training with Adam" in part[:80]]
+
+
 @pytest.mark.parametrize("name", SPEEDS)
 def test_epochs_in_milliseconds(name):
-    printed = (ROOT / "benchmarks" / "results" / "epyc-zen4-one-core.txt").read_text()
-    networks = [part for part in re.split(r"\n(?=\S*-\S+, batch)", printed) if "training with Adam" in part[:80]]
-    measured = [round(float(cells(part, SPEEDS[name], "│")[1].replace(",", ""))) for part in networks]
-    assert [int(cell) for cell in cells(README, name)] == measured
+    rows = [cells(network, SPEEDS[name], "│") for network in epochs("epyc-zen4-one-core")]
+    assert [int(cell) for cell in cells(README, name)] == [round(float(row[1].replace(",", ""))) for row in rows]
+
+
+def test_how_near_jax_is_on_the_larger_network():
+    names = "epyc-zen4-one-core", "epyc-zen4-one-core-haswell-kernels"
+    measured = [cells(epochs(name)[1], "JAX, one scan an epoch", "│")[3].split()[0] for name in names]
+    said = re.search(r"its time is ([0-9.]+) of ours.*?it is ([0-9.]+)\s", README, re.DOTALL)
+    assert list(said.groups()) == measured
