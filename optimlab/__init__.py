@@ -69,8 +69,7 @@ from .training import (
     verify_resume,
 )
 from .translation import translate
-
-__version__ = "0.1.0"
+from .version import __version__ as __version__
 
 _ON_DEMAND = ("tuning",)
 """Modules whose libraries are too heavy to load with optimlab: imported when first asked for."""

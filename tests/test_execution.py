@@ -406,7 +406,7 @@ def test_a_cluster_that_is_killed_is_one_clear_error_and_finished_runs_are_kept(
 
 
 def test_dask_workers_with_another_optimlab_are_refused(cluster, monkeypatch):
-    monkeypatch.setattr(ol, "__version__", "0.0.0")
+    monkeypatch.setattr(execution, "__version__", "0.0.0")
     refused = pytest.raises(ol.InputError, match=r"the workers of tcp://.* have optimlab \S+, not 0\.0\.0 as here")
     with refused, workers(dask=cluster.scheduler_address):
         pass

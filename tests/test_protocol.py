@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -242,7 +243,17 @@ def test_a_study_may_grow(tmp_path):
     assert after.startswith(before)
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{}", "{"])
+def test_runs_of_another_optimlab_are_not_taken_for_those_of_this_one(tmp_path, monkeypatch):
+    """A rule, or a default, may have changed since: the key of a run would not tell."""
+    compare(TINY, tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    monkeypatch.setattr(sys.modules[compare.__module__], "__version__", "9.9")
+    with pytest.raises(ol.InputError, match=rf"holds another study \(optimlab '{ol.__version__}' there, '9.9' now\)"):
+        compare(TINY, tmp_path)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"problem": 1}', "{"])
 def test_a_study_json_that_is_none_is_refused(tmp_path, content):
     (tmp_path / "study.json").write_text(content)
     with pytest.raises(ol.InputError, match="not the description of a study"):

@@ -15,7 +15,7 @@ from conftest import assert_same_bits, require
 
 import optimlab as ol
 from optimlab.cli import main
-from optimlab.tuning import Choice, Contender, Problem, Range, Search, parse, sampler, storage, tune
+from optimlab.tuning import Choice, Contender, Problem, Range, Search, parse, plan, sampler, storage, tune
 from optimlab.tuning.evidence import effects, mcnemar, right
 from optimlab.tuning.trial import best_of, run_trial
 
@@ -441,6 +441,13 @@ def test_a_folder_of_another_search_is_refused_and_left_alone(finished, change, 
     assert "holds another search: " in str(error.value)
     assert message in str(error.value)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_a_search_of_another_optimlab_is_not_gone_on_with(finished, monkeypatch):
+    folder, _ = finished
+    monkeypatch.setattr(plan, "__version__", "9.9")
+    with pytest.raises(ol.InputError, match=rf"holds another search: optimlab '{ol.__version__}', now '9.9'"):
+        tune(TINY, folder)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from .. import __version__
 from ..errors import InputError, RuleError
+from ..version import __version__
 from .compare import compare
 from .datasets import datasets
 from .explain import explain

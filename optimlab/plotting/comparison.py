@@ -93,7 +93,7 @@ def accuracy_figure(comparison: Comparison) -> Figure:
 
 
 def sensitivity_figure(comparison: Comparison) -> Figure:
-    """Best validation accuracy against the learning rate: seeds as dots, diverged runs as ticks on top."""
+    """Best validation accuracy against the learning rate: seeds as dots, what diverged or failed as ticks on top."""
     figure, panels = _panels(comparison)
     grids = {
         name: {lr: [accuracy(r) for r in runs] for lr, runs in grid.items()} for name, grid in comparison.tuning.items()
@@ -120,7 +120,7 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
     figure.supylabel("best validation accuracy", fontsize=10)
     figure.suptitle(
         "Sensitivity to the learning rate: seeds (dots), their median (line), the chosen rate (star),\n"
-        f"rates with diverged runs (tick on top); grey: the other optimizers. {comparison.study.problem}",
+        f"rates at which a run diverged or failed (tick on top); grey: the other optimizers. {comparison.study.problem}",
         fontsize=10,
         parse_math=False,
     )

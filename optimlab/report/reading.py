@@ -21,7 +21,7 @@ CURVES = ("train_loss", "val_accuracy", "lr")
 
 @dataclass(frozen=True)
 class Rate:
-    """One learning rate of the grid: the score of each tuning seed, None where the run diverged."""
+    """One learning rate of the grid: the score of each tuning seed, None where the run diverged or failed."""
 
     lr: float
     scores: list[float | None]

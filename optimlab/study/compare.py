@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from ..errors import InputError
 from ..files import json_ready, write_atomically
+from ..version import __version__
 from .execution import Pool, Together, run_all, workers
 from .plan import Run, Study
 from .run import execute, execute_together, host, time_steps, together, versions
@@ -186,19 +187,20 @@ def claim(study: Study, store: Store) -> None:
 
     Raises
     ------
-    InputError: the folder's study differs in something that its runs depend on.
+    InputError: the folder's study differs in something that its runs depend on, or another optimlab made them.
     """
-    path, mine = store.folder / "study.json", json_ready(study.config())
+    path, mine = store.folder / "study.json", {"optimlab": __version__, **json_ready(study.config())}
     if path.exists():
         try:
             theirs = json.loads(path.read_bytes())
-            problem = theirs["problem"]
+            there = {**theirs["problem"], "optimlab": theirs.get("optimlab")}
         except (OSError, ValueError, TypeError, KeyError):
             raise InputError(f"{path} is not the description of a study; choose another folder") from None
+        here = {**mine["problem"], "optimlab": __version__}
         changed = [
-            f"{name} {problem.get(name)!r} there, {mine['problem'].get(name)!r} now"
-            for name in sorted({*problem, *mine["problem"]})
-            if problem.get(name) != mine["problem"].get(name)
+            f"{name} {there.get(name)!r} there, {here.get(name)!r} now"
+            for name in sorted({*there, *here})
+            if there.get(name) != here.get(name)
         ]
         if changed and store.records:
             raise InputError(

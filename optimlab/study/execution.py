@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from threadpoolctl import threadpool_limits
 
 from ..errors import InputError, count
+from ..version import __version__
 from .plan import Run
 from .store import Store
 
@@ -331,8 +332,6 @@ async def _ask(address: str) -> None:
 
 
 def _version() -> str:
-    from .. import __version__
-
     return __version__
 
 

@@ -22,6 +22,7 @@ from ..optimizers import Optimizer
 from ..replicas import evaluate_replicas, fit_replicas
 from ..rules import LayerRule
 from ..training import History, evaluate, fit
+from ..version import __version__
 from .plan import Contender, Problem, Run, Study
 
 Record = dict[str, Any]
@@ -259,8 +260,6 @@ def estimate(study: Study) -> float:
 @cache
 def versions() -> dict[str, str]:
     """Of what the numbers depend on."""
-    from .. import __version__
-
     return {"optimlab": __version__, "numpy": np.__version__, "python": platform.python_version()}
 
 

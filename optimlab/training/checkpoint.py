@@ -23,6 +23,7 @@ from ..files import write_atomically
 from ..layers import Dropout
 from ..network import Network
 from ..optimizers import Optimizer
+from ..version import __version__
 
 FORMAT = 2
 
@@ -56,8 +57,6 @@ def save_checkpoint(
     >>> bool((twin.parameters.data == net.parameters.data).all())
     True
     """
-    from .. import __version__
-
     to_numpy = network.backend.to_numpy
     stored: Arrays = {name: to_numpy(values) for name, values in network.learned().items()}
     stored |= {f"extra/{name}": to_numpy(values) for name, values in (arrays or {}).items()}

@@ -11,6 +11,7 @@ from .. import optimizers
 from ..errors import InputError, count, lookup, number, unknown
 from ..study.plan import Contender, Problem
 from ..training.loop import check_batches
+from ..version import __version__
 from .spaces import Space, parse
 
 DEFAULT_SPACES = {
@@ -140,6 +141,7 @@ class Search:
         del problem["target"]
         rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("problem", "optimizer", "trials")}
         return {
+            "optimlab": __version__,
             **problem,
             **rest,
             **contender.config(),
