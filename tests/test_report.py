@@ -567,8 +567,14 @@ def test_a_performance_profile_is_drawn_where_there_is_one(changed, opened):
     folder = changed(lambda s: s.update(profile=profile))
     write_report(folder)
     page = opened(folder)
-    assert page.locator("section[aria-labelledby=profile] path.line").count() == 2 * 3
-    assert "3 problems (a, b, c)" in page.inner_text("section[aria-labelledby=profile]")
+    section = page.locator("section[aria-labelledby=profile]")
+    assert "3 problems (a, b, c)" in section.inner_text()
+    titles = [" ".join(title.split()) for title in section.locator(".panel h3").all_inner_texts()]
+    assert titles == ["sgd best on 67%", "adam best on 33%", "adagrad best on 67%"]
+    section.locator(".box").nth(1).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert "adam, within a factor 2 of the best: 67%" in " ".join(page.locator("#tip").inner_text().split())
 
 
 def test_the_full_protocol_shows_the_search(tmp_path, opened):

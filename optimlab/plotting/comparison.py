@@ -61,7 +61,7 @@ def loss_figure(comparison: Comparison) -> Figure:
 
 def accuracy_figure(comparison: Comparison) -> Figure:
     """Validation accuracy against epochs: median and range over the confirmation seeds, one panel per optimizer."""
-    figure, panels = _panels(comparison)
+    figure, panels = small_multiples([c.label for c in comparison.study.contenders])
     curves = {
         name: _curves(comparison, name, "val_accuracy") for name in [c.label for c in comparison.study.contenders]
     }
@@ -94,7 +94,7 @@ def accuracy_figure(comparison: Comparison) -> Figure:
 
 def sensitivity_figure(comparison: Comparison) -> Figure:
     """Best validation accuracy against the learning rate: seeds as dots, what diverged or failed as ticks on top."""
-    figure, panels = _panels(comparison)
+    figure, panels = small_multiples([c.label for c in comparison.study.contenders])
     grids = {
         name: {lr: [accuracy(r) for r in runs] for lr, runs in grid.items()} for name, grid in comparison.tuning.items()
     }
@@ -120,16 +120,16 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
     figure.supylabel("best validation accuracy", fontsize=10)
     figure.suptitle(
         "Sensitivity to the learning rate: seeds (dots), their median (line), the chosen rate (star),\n"
-        f"rates at which a run diverged or failed (tick on top); grey: the other optimizers. {comparison.study.problem}",
+        "rates at which a run diverged or failed (tick on top); grey: the other optimizers.\n"
+        f"{comparison.study.problem}",
         fontsize=10,
         parse_math=False,
     )
     return figure
 
 
-def _panels(comparison: Comparison) -> tuple[Figure, dict[str, Axes]]:
+def small_multiples(names: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
     """A grid of panels that share both axes, one per optimizer."""
-    names = [c.label for c in comparison.study.contenders]
     columns = min(3, len(names))
     rows = ceil(len(names) / columns)
     figure = Figure(figsize=(3.1 * columns + 0.6, 2.1 * rows + 0.9), layout="constrained")

@@ -7,51 +7,43 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from ..study.curves import look
-from .comparison import DASHES, PALETTE, plain_axes
+from .comparison import GREY, INK, small_multiples
 
 
 def profile_figure(profile: dict[str, Any]) -> Figure:
-    """Share of problems solved within a factor of the best optimizer's cost, a staircase each.
+    """Share of problems solved within a factor of the best optimizer's cost: a panel per optimizer, the factor on a
+    log axis.
 
-    ``profile`` is what :func:`optimlab.study.profile.profile_of` gives. The factor is on a log axis; where staircases
-    lie on each other, the label names them together.
+    ``profile`` is what :func:`optimlab.study.profile.profile_of` gives. Staircases meet too often for one panel: on
+    few problems there are few shares.
     """
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
     curves = profile["curves"]
-    last = max((x for stairs in curves.values() for x, _ in stairs), default=1.0)
-    end = max(2.0, last) * 1.15
-    ends: dict[float, list[tuple[str, str]]] = {}
-    for k, (name, stairs) in enumerate(curves.items()):
-        xs, ys = [x for x, _ in stairs] + [end], [y for _, y in stairs] + [stairs[-1][1]]
-        place, dash = look(k)
-        colour = PALETTE[place]
-        axes.step(xs, ys, where="post", color=colour, linestyle=DASHES[dash], linewidth=1.8)
-        ends.setdefault(ys[-1], []).append((name, colour))
-    for share, named in ends.items():
-        for k, (name, colour) in enumerate(named):
-            axes.annotate(
-                name,
-                xy=(end, share),
-                xytext=(6, -11 * (k - (len(named) - 1) / 2)),
-                textcoords="offset points",
-                color=colour,
-                fontsize=9,
-                va="center",
-                annotation_clip=False,
-                parse_math=False,
-            )
-    axes.set_xscale("log")
-    axes.set_xlim(1, end)
+    end = 1.15 * max(2.0, *(factor for stairs in curves.values() for factor, _ in stairs))
+    steps = {
+        name: ([factor for factor, _ in stairs] + [end], [share for _, share in stairs] + [stairs[-1][1]])
+        for name, stairs in curves.items()
+    }
+    figure, panels = small_multiples(list(curves))
+    for name, axes in panels.items():
+        for other in curves:
+            if other != name:
+                axes.step(*steps[other], where="post", color=GREY, linewidth=0.8)
+        axes.step(*steps[name], where="post", color=INK, linewidth=1.8)
+        axes.set_title(f"{name}: best on {curves[name][0][1]:.0%}", fontsize=10, parse_math=False)
+    first = next(iter(panels.values()))
+    first.set_xscale("log")
+    first.set_xlim(1, end)
     ticks = [t for t in (1, 1.5, 2, 3, 5, 10, 20, 50, 100) if t <= end]
-    axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
-    axes.minorticks_off()
-    axes.set_ylim(-0.03, 1.03)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_xlabel(f"factor of the best optimizer's {profile['cost']}")
-    axes.set_ylabel("share of problems")
-    problems = len(profile["problems"])
-    axes.set_title(f"Performance profile over {problems} problems: higher, and earlier, is better", fontsize=10)
-    plain_axes(axes)
+    first.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    first.minorticks_off()
+    first.set_ylim(-0.03, 1.03)
+    first.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    figure.supxlabel(f"factor of the best optimizer's {profile['cost']}", fontsize=10)
+    figure.supylabel("share of problems", fontsize=10)
+    figure.suptitle(
+        f"Performance profile over {len(profile['problems'])} problems: higher, and earlier, is better; "
+        "grey: the other optimizers",
+        fontsize=10,
+        parse_math=False,
+    )
     return figure

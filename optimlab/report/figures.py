@@ -447,33 +447,39 @@ def budget_panel(results: Results) -> Panel | None:
     )
 
 
-def profile_panel(results: Results) -> Panel | None:
+def profile_panels(results: Results) -> tuple[list[Panel], dict[str, list[Path]]]:
     """Dolan and Moré's performance profile, where several problems were compared."""
-    if results.profile is None:
-        return None
     names = [row.label for row in results.rows]
-    shown = [(names.index(label), steps) for label, steps in results.profile.curves.items() if label in names and steps]
-    x = Axis(1.0, max(2.0, *(f for _, steps in shown for f, _ in steps)) * 1.05, log=True)
+    curves = {} if results.profile is None else results.profile.curves
+    shown = [(names.index(label), steps) for label, steps in curves.items() if label in names and steps]
+    x = Axis(1.0, max((2.0, *(f for _, steps in shown for f, _ in steps))) * 1.05, log=True)
     y = Axis(0.0, 1.04)
-    paths, series, ends = [], [], []
-    for k, steps in shown:
-        places = [(x.place(f), y.place(s)) for f, s in steps]
-        stairs = [f"M{places[0][0]:g} {100 - places[0][1]:g}"]
-        stairs += [f"H{a:g}V{100 - b:g}" for a, b in places[1:]]
-        paths.append(Path("line", "".join(stairs) + "H100", k, *style(k)))
-        texts = [f"within a factor {significant(f, 3)} of the best: {percent(s, 0)}% of the problems" for f, s in steps]
-        series.append(Series(k, {"factors": [a for a, _ in places]}, [b for _, b in places], texts))
-        ends.append((k, results.rows[k].label, "", places[-1][1]))
-    height = max(300, LABEL * len(shown) + 24)
-    return Panel(
-        title="",
-        note="",
-        height=height,
-        y_ticks=[(y.place(v), f"{percent(v, 0)}%") for v in y.ticks()],
-        views=[View("factors", [(x.place(v), f"{v:g}×") for v in x.ticks()], paths)],
-        series=series,
-        labels=_apart(ends, height),
-    )
+    ticks = [(x.place(v), f"{v:g}×") for v in x.ticks()]
+    places = {k: [(x.place(f), y.place(share)) for f, share in steps] for k, steps in shown}
+    stairs = {
+        k: f"M{at[0][0]:g} {100 - at[0][1]:g}" + "".join(f"H{a:g}V{100 - b:g}" for a, b in at[1:]) + "H100"
+        for k, at in places.items()
+    }
+    panels = [
+        Panel(
+            title=names[k],
+            note=f"best on {percent(steps[0][1], 0)}%",
+            height=130,
+            y_ticks=[(y.place(v), f"{percent(v, 0)}%") for v in (0.0, 0.5, 1.0)],
+            views=[View("factors", ticks, [Path("line", stairs[k], k)])],
+            series=[
+                Series(
+                    k,
+                    {"factors": [a for a, _ in places[k]]},
+                    [b for _, b in places[k]],
+                    [f"within a factor {significant(f, 3)} of the best: {percent(s, 0)}%" for f, s in steps],
+                )
+            ],
+            row=k,
+        )
+        for k, steps in shown
+    ]
+    return panels, {"factors": [Path("other", d, k) for k, d in stairs.items()]}
 
 
 class Forest(NamedTuple):

@@ -77,10 +77,10 @@ def _parts(results: Results) -> dict[str, Any]:
     accuracy, behind_accuracy = figures.accuracy_panels(results, axes)
     sensitivity, behind_sensitivity = figures.sensitivity_panels(results)
     ratios, layers = figures.ratio_panels(results, axes)
-    loss, profile = figures.loss_panel(results, axes), figures.profile_panel(results)
-    budget = figures.budget_panel(results)
-    panels = [loss, *accuracy, *(panel for pair in ratios for panel in pair), *sensitivity]
-    panels += [panel for panel in (budget, profile) if panel is not None]
+    profile, behind_profile = figures.profile_panels(results)
+    loss, budget = figures.loss_panel(results, axes), figures.budget_panel(results)
+    panels = [loss, *accuracy, *(panel for pair in ratios for panel in pair), *sensitivity, *profile]
+    panels += [] if budget is None else [budget]
     for key, panel in enumerate(panels):
         panel.key = key
     return {
@@ -97,7 +97,7 @@ def _parts(results: Results) -> dict[str, Any]:
         "loss": loss,
         "accuracy": accuracy,
         "sensitivity": sensitivity,
-        "behind": {"accuracy": behind_accuracy, "sensitivity": behind_sensitivity},
+        "behind": {"accuracy": behind_accuracy, "sensitivity": behind_sensitivity, "profile": behind_profile},
         "ratios": ratios,
         "layers": [(name, *figures.style(k)) for k, name in enumerate(layers)],
         "budget": budget,
