@@ -320,7 +320,10 @@ def test_workers_end_when_the_study_is_interrupted_or_killed(number, tmp_path):
         if number == signal.SIGINT:
             os.killpg(process.pid, number)
             output, error = process.communicate(timeout=20)
-            assert (output, error) == ("interrupted\n", "")
+            assert output == "interrupted\n"
+            # nothing from a worker; joblib, stopped in the midst, may complain of itself, once in some hundred times
+            assert "KeyboardInterrupt" not in error
+            assert "LokyProcess" not in error
         else:
             process.kill()
             process.wait()
