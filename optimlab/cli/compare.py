@@ -219,7 +219,7 @@ def _plan(study: Study, folder: Path, jobs: int) -> dict[str, Any]:
         "optimizers": [c.label for c in study.contenders],
         "rates": list(study.rates),
         "runs": study.planned(),
-        "seconds": round(estimate(study) / jobs, 1),
+        "seconds": round(estimate(study, jobs), 1),
         "folder": str(folder),
     }
 

@@ -7,11 +7,11 @@ import os
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ..datasets import Dataset
 from ..diagnostics import update_ratios
@@ -236,25 +236,39 @@ def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, float]:
     return {label: float(np.median(values[1:])) for label, values in seconds.items() if len(values) > 1}
 
 
-def estimate(study: Study) -> float:
-    """About how many seconds the planned runs take one after another, from one epoch of each contender.
+def estimate(study: Study, jobs: int = 1) -> float:
+    """About how many seconds the planned runs take, from a few epochs of each contender, as replicas where it trains
+    so.
 
     Raises
     ------
     InputError: a problem on which no run can be made, a contender whose run fails.
     """
     study.problem.check()
-    one = replace(study.problem, epochs=1)
     total = 0.0
     for contender in study.contenders:
-        run = Run(one, contender, contender.defaults()["lr"], 0, test=True)
-        first = execute(run)  # reads the data, and whatever else is done once
-        if first["status"] == "error":
-            raise InputError(f"{contender.label} cannot be run: {first['error']}")
-        start = time.perf_counter()
-        execute(run)
-        total += time.perf_counter() - start
-    return total / len(study.contenders) * study.problem.epochs * study.planned()
+        first, once = _seconds(study, contender, 1), _seconds(study, contender, 1)  # at first the data are read, too
+        thrice = _seconds(study, contender, 3) if first < QUICK else 3 * once
+        total += once + (thrice - once) / 2 * (study.problem.epochs - 1)
+    return total / len(study.contenders) * study.planned() / jobs
+
+
+QUICK = 0.5
+"""Seconds of an epoch from which on what a run costs besides its epochs is not worth measuring."""
+
+
+def _seconds(study: Study, contender: Contender, epochs: int) -> float:
+    """Of one run of so many epochs, or the share of one in a group of replicas."""
+    problem = study.with_epochs(epochs).problem
+    lr = contender.defaults()["lr"]
+    group = together([Run(problem, contender, lr, seed) for seed in range(TOGETHER)])[0]
+    start = time.perf_counter()
+    with threadpool_limits(1):  # as in the study
+        records = execute_together(group)
+    for record in records:
+        if record["status"] == "error":
+            raise InputError(f"{contender.label} cannot be run: {record['error']}")
+    return (time.perf_counter() - start) / len(group)
 
 
 @cache
@@ -266,8 +280,6 @@ def versions() -> dict[str, str]:
 @cache
 def host() -> dict[str, Any]:
     """The machine, by what its times depend on."""
-    from threadpoolctl import threadpool_info
-
     model = ""
     try:
         with open("/proc/cpuinfo") as file:  # noqa: PTH123
