@@ -188,6 +188,27 @@ def test_pointer_and_keys_move_the_start(visit):
     assert state(page)["start"] == pytest.approx([dragged[0] + 0.1, dragged[1] + 0.5])
 
 
+def test_a_press_right_after_another_drags_too(visit):
+    """Before the browser had time for anything between the two."""
+    page = visit(QUIET)
+    page.evaluate(
+        """() => {
+            const canvas = $("contour"), box = canvas.getBoundingClientRect();
+            canvas.setPointerCapture = () => {}; // there is no such pointer
+            const send = (kind, x) => canvas.dispatchEvent(new PointerEvent(kind, {
+                pointerId: 1, pointerType: "mouse", button: 0,
+                clientX: box.left + x * box.width, clientY: box.top + box.height / 2,
+            }));
+            send("pointerdown", 0.5);
+            send("pointerup", 0.5);
+            send("pointerdown", 0.5);
+            setTimeout(() => { send("pointermove", 0.25); send("pointerup", 0.25); window.sent = true; }, 50);
+        }"""
+    )
+    page.wait_for_function("window.sent")
+    assert state(page)["start"][0] < -0.5
+
+
 def test_a_tap_sets_the_start_on_a_phone(visit):
     page = visit(QUIET, PHONE, has_touch=True, is_mobile=True)
     box = page.locator("#contour").bounding_box()

@@ -539,6 +539,7 @@ function listenToPointers() {
     };
     const nearStart = (x, y) => Math.hypot(x - view.px(scene.start[0]), y - view.py(scene.start[1])) < 28;
     let dragging = false;
+    let grabbed = true; // whether the last press took hold of the start; the click that ends it is then no tap
     // a finger that comes down on the start drags it; anywhere else it may scroll the page, or tap
     canvas.addEventListener("touchstart", event => {
         if (event.touches.length === 1 && view && nearStart(...plane(event.touches[0]))) event.preventDefault();
@@ -546,8 +547,8 @@ function listenToPointers() {
     canvas.addEventListener("pointerdown", event => {
         if (!view || event.button !== 0) return;
         const at = plane(event);
-        if (event.pointerType === "mouse" || nearStart(...at)) {
-            dragging = true;
+        dragging = grabbed = event.pointerType === "mouse" || nearStart(...at);
+        if (grabbed) {
             canvas.setPointerCapture(event.pointerId);
             if (!nearStart(...at)) setStart(...view.plane(...at));
         }
@@ -556,10 +557,10 @@ function listenToPointers() {
         if (dragging) setStart(...view.plane(...plane(event)));
     });
     canvas.addEventListener("click", event => {
-        if (event.pointerType !== "mouse" && view && !dragging) setStart(...view.plane(...plane(event)));
+        if (view && !grabbed) setStart(...view.plane(...plane(event)));
     });
     for (const end of ["pointerup", "pointercancel"]) {
-        canvas.addEventListener(end, () => setTimeout(() => (dragging = false)));
+        canvas.addEventListener(end, () => (dragging = false));
     }
     const loss = $("loss");
     const scrub = event => {
