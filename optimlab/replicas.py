@@ -27,7 +27,7 @@ from .losses import Loss
 from .losses import get as get_loss
 from .network import Network, seed_sequence
 from .training import History
-from .training.loop import check_batches, checked_data
+from .training.checks import check_batches, checked_data
 
 BLOCK_BYTES = 1 << 18
 """Bytes of each state array that the update works on at a time: whole rows, so at least one."""

@@ -1,6 +1,7 @@
 """The house keeps its shape: imports run one way, and importing optimlab stays light."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,20 @@ def test_imports_run_one_way():
         own, _ = imports(path)
         for name in own:
             assert ORDER.index(name) < place, f"{path.relative_to(PACKAGE)} imports {name}"
+
+
+def test_no_module_imports_itself_by_a_detour():
+    """Within a package, too, and in functions and for type checkers alone."""
+    names = {module_name(path) for path in files()}
+    graph = {}
+    for path in files():
+        found = graph.setdefault(".".join(module_name(path)), set())
+        folder = path.relative_to(PACKAGE).parent.parts
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = (*folder[: len(folder) - node.level + 1], *(node.module.split(".") if node.module else ()))
+                found.update(".".join((*base, a.name) if (*base, a.name) in names else base) for a in node.names)
+    assert [*graphlib.TopologicalSorter(graph).static_order()]
 
 
 def test_rules_know_only_numpy():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import ModuleType
@@ -129,6 +130,15 @@ def get(name: Any, parameters: int = 0) -> Backend:
             raise unknown("backend", name, ["auto", *names()])
         return _BACKENDS[name]
     return name if name in _BACKENDS.values() else lookup("backend", name, _BACKENDS)
+
+
+def _by_name(backend: Backend) -> tuple[Any, ...]:
+    """How a backend is pickled. A network goes on with NumPy where Numba is not installed: the results are the same."""
+    return get, ("auto", PAYS_FROM) if backend.name == "numba" else (backend.name,)
+
+
+for _backend in _BACKENDS.values():
+    copyreg.pickle(type(_backend), _by_name)
 
 
 def of(array: Array) -> Backend:

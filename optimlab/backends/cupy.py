@@ -67,11 +67,6 @@ class CuPyBackend:
     def special(self) -> ModuleType:
         return import_module("cupyx.scipy.special")
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        from . import get
-
-        return get, (self.name,)
-
     def empty(self, shape: int | tuple[int, ...], dtype: str) -> DeviceArray:
         with self.quiet():
             return self.xp.empty(shape, dtype)

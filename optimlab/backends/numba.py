@@ -47,12 +47,6 @@ class NumbaBackend(NumPyBackend):
 
     name = "numba"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A network goes on with NumPy where Numba is not installed: the results are the same."""
-        from . import PAYS_FROM, get
-
-        return get, ("auto", PAYS_FROM)
-
     @property
     def fused(self) -> Mapping[str, Any]:
         return _FUSED

@@ -40,11 +40,6 @@ class NumPyBackend:
     def special(self) -> ModuleType:
         return import_module("scipy.special")  # when first used: it takes as long as all of optimlab
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        from . import get
-
-        return get, (self.name,)
-
     def empty(self, shape: int | tuple[int, ...], dtype: str) -> Floats:
         return _aligned(np.empty, shape, dtype)
 

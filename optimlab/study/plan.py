@@ -20,7 +20,7 @@ from ..kernels import c_source, trace
 from ..network import MLP, Network
 from ..optimizers import Optimizer
 from ..rules import CONVENTIONS, Rule
-from ..training.loop import check_batches
+from ..training.checks import check_batches
 
 QUICK_RATES = tuple(10.0 ** (k / 2) for k in range(-6, 3))
 """Two a decade, 0.001 to 10."""

@@ -13,7 +13,8 @@ from .callbacks import (
 from .checkpoint import load_checkpoint, load_layers, save_checkpoint
 from .history import History
 from .loop import evaluate, fit
-from .resume import Checkpoint, resume, verify_resume
+from .resume import resume, verify_resume
+from .saved import Checkpoint
 
 __all__ = [
     "BestCheckpoint",

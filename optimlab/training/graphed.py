@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..backends import Array
 from ..errors import InputError, one_line
+from .run import Run
 from .tally import DeviceTally
-
-if TYPE_CHECKING:
-    from .loop import Run
 
 WARM_UP = 2
 """Steps taken without a graph first, see :meth:`optimlab.backends.recording.Recorder.record`."""
@@ -119,10 +117,10 @@ class Graphed:
         self._at += 1
 
 
-def graphed(run: Run) -> Graphed | None:
-    """The run's graph, or None, with a warning, where there can be none."""
+def graphed(run: Run) -> Callable[[Array, DeviceTally], int] | None:
+    """What trains by the run's graph, or None, with a warning, where there can be none."""
     try:
-        return Graphed(run)
+        return Graphed(run).epoch
     except Exception as error:
         fall_back(error)
         return None

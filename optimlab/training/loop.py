@@ -14,16 +14,17 @@ from .. import losses, regularization
 from ..backends import Array
 from ..datasets import Dataset
 from ..errors import InputError, count
-from ..layers import BatchNorm
 from ..losses import Loss
 from ..network import Network, seed_sequence
 from ..optimizers import Optimizer
 from ..progress import progress_bar
 from ..regularization import Clip, Constraint, Penalty
-from .graphed import Graphed, graphed
+from .checks import check_batches, checked_data
+from .graphed import graphed
 from .history import History
-from .resume import load_run
-from .tally import DeviceTally, Diverged, Sums, Tally
+from .run import Run
+from .saved import load_run
+from .tally import Diverged
 
 Callback: TypeAlias = Callable[[Network, Optimizer, History], Any]
 
@@ -100,7 +101,7 @@ def fit(
     if resume is not None:
         load_run(resume, run)
     if graph:
-        run.graphed = graphed(run)
+        run.by_graph = graphed(run)
     with network.backend.quiet(), progress_bar("training", epochs, shown=progress) as advance:
         try:
             for _ in range(history.epochs, epochs):
@@ -159,109 +160,6 @@ def evaluate(
     return value, accuracy if loss.classifies else None
 
 
-class Run:
-    """One network, optimizer and training set, the arrays that batches are gathered into, and where training is.
-
-    Attributes
-    ----------
-    history: of the epochs so far.
-    epochs, data: how many there are to be, and the name of the data set.
-    order: draws the order of the rows; ``order_state`` is what its state was when the present epoch began.
-    position: rows of the present epoch that have been trained on.
-    """
-
-    def __init__(
-        self,
-        network: Network,
-        optimizer: Optimizer,
-        loss: Loss,
-        batch_size: int,
-        x: Array,
-        y: Array,
-        penalties: Sequence[Penalty],
-        clip: Clip | None,
-        constraints: Sequence[Constraint],
-        order: np.random.Generator,
-        callbacks: Sequence[Callback],
-    ) -> None:
-        self.network, self.optimizer, self.loss, self.batch_size = network, optimizer, loss, batch_size
-        self.penalties, self.clip, self.constraints = penalties, clip, constraints
-        self.x, self.y = x, y
-        self.history = History(penalty=[] if penalties else None)
-        self.order, self.order_state = order, order.bit_generator.state
-        self.epochs, self.data = 0, ""
-        self.position = 0
-        self.sums = (0.0, 0, 0.0)
-        self.callbacks = list(callbacks)
-        self.hooks = [callback.on_step for callback in callbacks if hasattr(callback, "on_step")]
-        for callback in callbacks:
-            if hasattr(callback, "attach"):
-                callback.attach(self)
-        backend, rows = network.backend, min(batch_size, len(x))
-        self.graphed: Graphed | None = None
-        self.x_batch = backend.empty((rows, x.shape[1]), network.dtype)
-        self._y = backend.empty(y.shape, y.dtype)  # all targets of the epoch, in its order
-        self.gradient = backend.empty((rows, network.outputs), network.dtype)
-
-    @property
-    def sums(self) -> Sums:
-        """Loss, right answers and penalties over the rows of the present epoch; on a device, waits for it.
-
-        Raises
-        ------
-        Diverged: one of the losses is not finite.
-        """
-        return self._tally.sums()
-
-    @sums.setter
-    def sums(self, value: Sums) -> None:
-        backend = self.network.backend
-        steps = -(-len(self.x) // self.batch_size)
-        self._tally = DeviceTally(value, backend, steps) if backend.asynchronous else Tally(value)
-
-    def epoch(self) -> Sums:
-        """Train on the rows left of this epoch; its loss (mean over all rows), how many were classified right, and the
-        penalties."""
-        network, optimizer, backend, history = self.network, self.optimizer, self.network.backend, self.history
-        penalties, clip, constraints = self.penalties, self.clip, self.constraints
-        rows = len(self.x)
-        self.order_state = self.order.bit_generator.state
-        indices = backend.asarray(self.order.permutation(rows))
-        backend.take(self.y, indices, self._y)
-        x_batch, gradient = self.x_batch, self.gradient
-        tally, classifies, correct = self._tally, self.loss.classifies, 0
-        if self.graphed and not self.position:
-            self.position = self.graphed.epoch(indices, tally)  # type: ignore[arg-type]
-        for start in range(self.position, rows, self.batch_size):
-            y = self._y[start : start + self.batch_size]
-            n = len(y)
-            if n < self.batch_size:
-                x_batch, gradient = x_batch[:n], backend.xp.empty_like(gradient[:n])
-            x = x_batch
-            backend.take(self.x, indices[start : start + n], x)
-            x = network.forward_unchecked(x, training=True)
-            value, _ = self.loss(backend, x, y, gradient)
-            if classifies:
-                correct = backend.xp.count_nonzero(x.argmax(axis=-1) == y)
-            tally.add(n, value, correct)
-            network.backward(gradient)
-            for penalty in penalties:
-                tally.penalise(n, penalty(network.parameters))
-            if clip is not None:
-                clip(network.parameters)
-            optimizer.step()
-            for constraint in constraints:
-                constraint(network.parameters)
-            history.steps += 1
-            if self.hooks:
-                self.position = start + n
-                for hook in self.hooks:
-                    hook(network, optimizer)
-        total, correct, penalised = tally.sums()
-        self.position, self.sums = 0, (0.0, 0, 0.0)
-        return total / rows, correct, penalised / rows
-
-
 def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024) -> tuple[float, float]:
     backend = network.backend
     total: Any = 0.0  # on a device, both stay there until the end
@@ -274,33 +172,3 @@ def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024
         value, _ = loss(backend, outputs, targets, outputs)
         total += value * len(targets)
     return float(total) / len(x), int(correct) / len(x)
-
-
-def check_batches(network: Network, rows: int, batch_size: int) -> None:
-    """Refuse batches that ``network`` cannot be trained on.
-
-    Raises
-    ------
-    InputError: a batch larger than the data; a last batch of one row for a network with batch norm.
-    """
-    if batch_size > rows:
-        raise InputError(f"batch_size {batch_size} is larger than the {rows} rows of training data")
-    if 1 in (batch_size, rows % batch_size) and any(isinstance(layer, BatchNorm) for layer in network.layers):
-        raise InputError(
-            f"batch norm cannot train on a batch of one row: {rows} rows in batches of {batch_size} leave one; "
-            "choose another batch_size"
-        )
-
-
-def checked_data(network: Network, x: Any, y: Any, loss: Loss, split: str) -> tuple[Array, Array]:
-    """The arrays of one split on the backend, or one clear error."""
-    if x is None or y is None or not len(x):
-        raise InputError(f"the {split} data are empty")
-    if len(x) != len(y):
-        raise InputError(f"the {split} data have {len(x)} rows of inputs but {len(y)} targets")
-    x = network.check_inputs(x)
-    # a NaN is the least and the largest; a mask of all numbers could take more memory than the training
-    if not (math.isfinite(float(x.min())) and math.isfinite(float(x.max()))):
-        raise InputError(f"the {split} inputs hold NaN or infinite values")
-    y = loss.check(network.backend, y, (len(x), network.outputs))
-    return x, network.backend.asarray(y, None if loss.classifies else network.dtype)

@@ -10,7 +10,7 @@ from typing import Any
 from .. import optimizers
 from ..errors import InputError, count, lookup, number, unknown
 from ..study.plan import Contender, Problem
-from ..training.loop import check_batches
+from ..training.checks import check_batches
 from ..version import __version__
 from .spaces import Space, parse
 

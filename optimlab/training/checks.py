@@ -1,0 +1,42 @@
+"""What a network can be trained on."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..backends import Array
+from ..errors import InputError
+from ..layers import BatchNorm
+from ..losses import Loss
+from ..network import Network
+
+
+def check_batches(network: Network, rows: int, batch_size: int) -> None:
+    """Refuse batches that ``network`` cannot be trained on.
+
+    Raises
+    ------
+    InputError: a batch larger than the data; a last batch of one row for a network with batch norm.
+    """
+    if batch_size > rows:
+        raise InputError(f"batch_size {batch_size} is larger than the {rows} rows of training data")
+    if 1 in (batch_size, rows % batch_size) and any(isinstance(layer, BatchNorm) for layer in network.layers):
+        raise InputError(
+            f"batch norm cannot train on a batch of one row: {rows} rows in batches of {batch_size} leave one; "
+            "choose another batch_size"
+        )
+
+
+def checked_data(network: Network, x: Any, y: Any, loss: Loss, split: str) -> tuple[Array, Array]:
+    """The arrays of one split on the backend, or one clear error."""
+    if x is None or y is None or not len(x):
+        raise InputError(f"the {split} data are empty")
+    if len(x) != len(y):
+        raise InputError(f"the {split} data have {len(x)} rows of inputs but {len(y)} targets")
+    x = network.check_inputs(x)
+    # a NaN is the least and the largest; a mask of all numbers could take more memory than the training
+    if not (math.isfinite(float(x.min())) and math.isfinite(float(x.max()))):
+        raise InputError(f"the {split} inputs hold NaN or infinite values")
+    y = loss.check(network.backend, y, (len(x), network.outputs))
+    return x, network.backend.asarray(y, None if loss.classifies else network.dtype)
