@@ -56,6 +56,12 @@ def test_epochs_in_milliseconds(name):
     assert [int(cell) for cell in cells(README, name)] == [round(float(row[1].replace(",", ""))) for row in rows]
 
 
+def test_how_near_jax_is_on_two_cores():
+    measured = [cells(n, "JAX, one scan an epoch", "│")[3].split()[0] for n in epochs("epyc-zen4-two-cores")]
+    said = re.search(r"JAX is ahead: ([0-9.]+) and ([0-9.]+) of our time", README)
+    assert list(said.groups()) == measured
+
+
 def test_how_near_jax_is_on_the_larger_network():
     names = "epyc-zen4-one-core", "epyc-zen4-one-core-haswell-kernels"
     measured = [cells(epochs(name)[1], "JAX, one scan an epoch", "│")[3].split()[0] for name in names]
