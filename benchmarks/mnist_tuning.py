@@ -1,7 +1,7 @@
 """Learning rate, batch size, plateau: an MLP 784-800-10 with Adam on MNIST, document 004, after Keras.
 
 python benchmarks/mnist_tuning.py               # the settings that the document found, several seeds
-python benchmarks/mnist_tuning.py --search      # and its two searches: 3 and 10 trials, an hour on one core
+python benchmarks/mnist_tuning.py --search      # and its two searches: 3 and 10 trials, ten minutes on one core
 python benchmarks/mnist_tuning.py --torch       # and 20 epochs in PyTorch
 """
 
