@@ -55,7 +55,7 @@ class Store:
         except OSError as error:
             raise InputError(f"cannot write to the output folder {self.folder}: {error.strerror}") from None
         self.records = read(self.folder)
-        self._lock = FileLock(self.folder / ".lock", poll_interval=0.02, thread_local=False)
+        self._lock = FileLock(self.folder / ".lock", thread_local=False)
 
     def __enter__(self) -> Store:
         """Keep other writers out, and take in what they wrote before.
@@ -67,7 +67,7 @@ class Store:
         from filelock import Timeout
 
         try:
-            self._lock.acquire(timeout=GRACE)
+            self._lock.acquire(timeout=GRACE, poll_interval=0.02)
         except Timeout:
             raise InputError(f"another process is writing to {self.folder}: wait, or name a new folder") from None
         except OSError as error:
