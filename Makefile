@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PROJECT := setup.cfg pyproject.toml
 
-.PHONY: help compare test lint docs mutants speed clean
+.PHONY: help compare test lint docs lowest mutants speed clean
 
 help:
 	@echo "make compare   compare the nine classic rules on digits (installs on first use)"
@@ -12,6 +12,7 @@ help:
 	@echo "make lint      ruff and mypy"
 	@echo "make speed     time the engines against PyTorch, JAX, scikit-learn and the floor"
 	@echo "make docs      make the pages and figures in docs/ again"
+	@echo "make lowest    run all tests with the lowest versions that setup.cfg accepts"
 	@echo "make mutants   count the wrong rules that the tests would miss"
 
 $(BIN)/python:
@@ -50,8 +51,13 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_conventions.py
 	for example in average_weights mc_dropout ensembles; do $(BIN)/python examples/$$example.py; done
 
+lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[test]" --constraint tests/lowest.txt
+	.venv-lowest/bin/python -m pytest -p no:cacheprovider
+
 mutants: $(VENV)/.installed-dev
 	$(BIN)/python tests/mutation.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

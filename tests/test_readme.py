@@ -1,9 +1,10 @@
-"""The README's numbers are those of the committed results."""
+"""What is said in two places is the same: the README's numbers and the committed results, the lowest versions."""
 
 import re
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -26,6 +27,15 @@ SPEEDS = {
     "PyTorch, default Adam": "PyTorch default",
     "scikit-learn": "scikit-learn",
 }
+
+
+def test_the_lowest_versions_are_those_that_setup_cfg_accepts():
+    """``make lowest`` runs all tests with them."""
+    accepted = re.findall(r"^    ([\w-]+)>=([\d.]+)$", (ROOT / "setup.cfg").read_text(), re.MULTILINE)
+    tested = re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / "tests" / "lowest.txt").read_text(), re.MULTILINE)
+    others = {"ruff", "mypy", "pyparsing"}  # of no test; of matplotlib
+    versions = [{name: Version(v) for name, v in found if name not in others} for found in (accepted, tested)]
+    assert versions[0] == versions[1]
 
 
 def cells(text, name, bar="|"):
