@@ -58,3 +58,10 @@ def assert_same_bits(actual: Any, expected: Any, what: str = "") -> None:
     if not same.all():
         k = tuple(int(i) for i in np.argwhere(~same)[0])
         raise AssertionError(f"{what} differs in {(~same).sum()} places, first at {k}: {actual[k]!r}, {expected[k]!r}")
+
+
+@pytest.fixture
+def nothing_of_the_user(monkeypatch, tmp_path):
+    """Data sets are neither found where the user keeps them nor kept there."""
+    monkeypatch.delenv("OPTIMLAB_DATA", raising=False)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path / "cache")

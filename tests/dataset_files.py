@@ -9,12 +9,17 @@ import pickle
 import pickletools
 import struct
 import tarfile
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from optimlab.datasets import cifar, mnist
+from optimlab.errors import InputError
+
+MB = 1 << 20
 
 IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 ROWS, TEST = 30, 12
@@ -147,3 +152,16 @@ def npz_arrays() -> dict[str, np.ndarray]:
         "x_test": rng.integers(0, 256, (9, 4, 4, 3), dtype="uint8"),
         "y_test": np.arange(9) % 3,
     }
+
+
+def peak(function: Callable[..., Any], *arguments: Any) -> tuple[int, Any]:
+    """The most bytes the call held at once, and its result or the error it raised."""
+    tracemalloc.start()
+    try:
+        result = function(*arguments)
+    except InputError as error:
+        result = error
+    finally:
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    return most, result
