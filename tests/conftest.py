@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,9 @@ import numpy as np
 import pytest
 
 pytest_plugins = ["pytester"]
+
+# a shell's background jobs begin with Ctrl-C ignored, and hand that on; what is tested is what happens on a terminal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def require(module: str) -> ModuleType:
