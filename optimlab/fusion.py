@@ -36,6 +36,8 @@ class DenseActivate:
 
 def fused(layers: Sequence[Layer], backend: Backend) -> list[tuple[int, Layer | DenseActivate]]:
     """The layers, where they can be two as one, each with the place of its first."""
+    if not backend.fused:  # asked anew at each step, which may take less than 100 microseconds
+        return list(enumerate(layers))
     parts: list[tuple[int, Layer | DenseActivate]] = []
     for k, layer in enumerate(layers):
         if parts and isinstance(parts[-1][1], DenseActivate) and parts[-1][0] == k - 1:

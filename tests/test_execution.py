@@ -304,6 +304,14 @@ except KeyboardInterrupt:
 """
 
 
+OF_JOBLIB = re.compile(
+    r"^\S*resource_tracker\.py:\d+: UserWarning: resource_tracker: .*\n  warnings\.warn\(.*\n"
+    r"|^Exception in thread ExecutorManagerThread:\nTraceback.*\n(?:  .*\n)+KeyError: \d+\n",
+    re.MULTILINE,
+)
+"""What joblib, stopped in the midst, says of its own semaphores and threads, once in some hundred times."""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_workers_end_when_the_study_is_interrupted_or_killed(number, tmp_path):
     """Ctrl-C goes to the whole group of processes, as a terminal sends it; SIGKILL to the study alone, early, so that
@@ -321,9 +329,7 @@ def test_workers_end_when_the_study_is_interrupted_or_killed(number, tmp_path):
             os.killpg(process.pid, number)
             output, error = process.communicate(timeout=20)
             assert output == "interrupted\n"
-            # nothing from a worker; joblib, stopped in the midst, may complain of itself, once in some hundred times
-            assert "KeyboardInterrupt" not in error
-            assert "LokyProcess" not in error
+            assert OF_JOBLIB.sub("", error) == ""
         else:
             process.kill()
             process.wait()

@@ -62,9 +62,7 @@ def loss_figure(comparison: Comparison) -> Figure:
 def accuracy_figure(comparison: Comparison) -> Figure:
     """Validation accuracy against epochs: median and range over the confirmation seeds, one panel per optimizer."""
     figure, panels = small_multiples([c.label for c in comparison.study.contenders])
-    curves = {
-        name: _curves(comparison, name, "val_accuracy") for name in [c.label for c in comparison.study.contenders]
-    }
+    curves = {name: _curves(comparison, name, "val_accuracy") for name in panels}
     target = comparison.study.problem.target
     for name, axes in panels.items():
         for other, (middle, _, _) in curves.items():
