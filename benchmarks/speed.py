@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py                        # everything, about half an hour
     python benchmarks/speed.py --quick                # does it run? on a part of the rows, two rules, one round
-    python benchmarks/speed.py --rounds 30 --threads 1 --json speed.json
+    python benchmarks/speed.py --rounds 6 --processes 5 --threads 1 --json speed.json
     python benchmarks/speed.py --threads 1 --cpu-time # on a machine that others use, too
 
 For each number of threads, and each of the engines of optimlab (plain NumPy, and Numba where it is installed):
@@ -34,9 +34,11 @@ All competitors take turns: each round runs each once, and what is compared is t
 ratio within one round, so that a slow spell of the machine meets all alike. ``np.copyto`` runs on one thread always:
 on two, an update may be faster than its "floor".
 
-Each number of threads is a process of its own, bound to as many cores, since BLAS libraries read their environment
-when they are loaded. Variables such as ``OPENBLAS_CORETYPE`` reach it unchanged, and the report names the kernels that
-the BLAS has chosen.
+Each number of threads has processes of its own, bound to as many cores, since BLAS libraries read their environment
+when they are loaded. There are several, one after the other: the pages of memory that a process is given decide which
+of its arrays drive each other out of the cache, and so make one competitor or another up to 3 % faster or slower for as
+long as it lives. Variables such as ``OPENBLAS_CORETYPE`` reach it unchanged, and the report names the kernels that the
+BLAS has chosen.
 """
 
 from __future__ import annotations
@@ -64,8 +66,8 @@ from optimlab.files import write_atomically
 from optimlab.progress import progress_bar
 
 
-def work(threads: int, effort: Effort) -> dict[str, Any]:
-    """All measurements on one number of threads; runs in a process of its own."""
+def work(threads: int, effort: Effort, others: bool) -> dict[str, Any]:
+    """The measurements of one process; ``others``: memory and beginnings, too."""
     before = load_average()
     result: dict[str, Any] = {"threads": threads, "epochs": [], "steps": [], "memory": [], "begin": []}
     total = (len(effort.jobs) + len(effort.sizes) * len(effort.rules)) * (effort.rounds + 1)
@@ -82,7 +84,7 @@ def work(threads: int, effort: Effort) -> dict[str, Any]:
                 times = interleave(step_turns(rule, size, repeats), effort.rounds, 0.0, advance)
                 competitors += [{"rule": rule, "engine": name, "seconds": values} for name, values in times.items()]
             result["steps"].append({"parameters": size, "competitors": competitors})
-    if threads == 1:  # neither depends on the threads
+    if others:
         for job in effort.jobs:
             result["memory"].append({**describe(job), "competitors": peak_memory(job)})
         job = effort.jobs[0]
@@ -103,15 +105,25 @@ def describe(job: Job) -> dict[str, Any]:
     }
 
 
-def measure(threads: int, options: list[str]) -> dict[str, Any]:
-    """Run this file once more, as the worker for that many threads, and read what it prints."""
-    command = [sys.executable, __file__, "--worker", str(threads), *options]
-    with pinned(threads):
-        process = subprocess.run(command, env=environment(threads), stdout=subprocess.PIPE, text=True)
-    if process.returncode:
-        raise click.ClickException(f"the measurements on {threads} threads ended with status {process.returncode}")
-    result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
-    return result
+def measure(threads: int, processes: int, options: list[str]) -> dict[str, Any]:
+    """Run this file as a worker for that many threads, once for each process, and put together what they print."""
+    results: list[dict[str, Any]] = []
+    for k in range(processes):
+        command = [sys.executable, __file__, "--worker", str(threads), *options]
+        command += ["--others"] if threads == 1 and not k else []  # neither depends on the threads
+        with pinned(threads):
+            process = subprocess.run(command, env=environment(threads), stdout=subprocess.PIPE, text=True)
+        if process.returncode:
+            raise click.ClickException(f"the measurements on {threads} threads ended with status {process.returncode}")
+        results.append(json.loads(process.stdout.splitlines()[-1]))
+    whole, *rest = results
+    for result in rest:
+        for kind in ("epochs", "steps"):
+            for mine, its in zip(whole[kind], result[kind], strict=True):
+                for competitor, more in zip(mine["competitors"], its["competitors"], strict=True):
+                    if competitor["seconds"] is not None:
+                        competitor["seconds"] += more["seconds"]
+    return whole
 
 
 def parse_threads(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
@@ -132,7 +144,8 @@ def check_folder(context: click.Context, parameter: click.Parameter, path: Path 
 
 
 @click.command(help="Measure optimlab's training speed beside PyTorch, JAX, scikit-learn and the hardware's floor.")
-@click.option("--rounds", type=click.IntRange(1), help="Turns of each competitor.  [default: 15; with --quick 1]")
+@click.option("--rounds", type=click.IntRange(1), help="Turns in each process.  [default: 3; with --quick 1]")
+@click.option("--processes", type=click.IntRange(1), help="How many, after each other.  [default: 5; with --quick 1]")
 @click.option("--quick", is_flag=True, help="One round on a part of the rows: shows that it runs, not how fast.")
 @click.option("--threads", default="1,2", show_default=True, callback=parse_threads, help="Numbers of threads.")
 @click.option(
@@ -144,19 +157,22 @@ def check_folder(context: click.Context, parameter: click.Parameter, path: Path 
 )
 @click.option("--cpu-time", is_flag=True, help="Count the process's own time, on one thread: for a machine in use.")
 @click.option("--worker", type=int, hidden=True)
+@click.option("--others", is_flag=True, hidden=True)
 @click.option("--first", hidden=True)
 @click.option("--sizes", hidden=True)
 def main(
     rounds: int | None,
+    processes: int | None,
     quick: bool,
     threads: list[int],
     path: Path | None,
     cpu_time: bool,
     worker: int | None,
+    others: bool,
     first: str | None,
     sizes: str | None,
 ) -> None:
-    rounds = rounds or (1 if quick else 15)
+    rounds, processes = rounds or (1 if quick else 3), processes or (1 if quick else 5)
     if cpu_time:
         if threads != [1] and not worker:
             raise click.UsageError("--cpu-time goes with --threads 1: time of several threads would be added up")
@@ -165,7 +181,7 @@ def main(
         print(first_step(tuple(json.loads(sizes or "")), first))
         return
     if worker:
-        print(json.dumps(work(worker, Effort.quick(rounds) if quick else Effort.full(rounds))))
+        print(json.dumps(work(worker, Effort.quick(rounds) if quick else Effort.full(rounds), others)))
         return
     # wide enough for the tables where the output goes to a file
     console = Console() if sys.stdout.isatty() else Console(width=170)
@@ -173,12 +189,12 @@ def main(
         console.print("This system cannot bind a process to cores: the threads go where it puts them.")
     options = ["--rounds", str(rounds), *(["--quick"] if quick else []), *(["--cpu-time"] if cpu_time else [])]
     report: dict[str, Any] = {"date": datetime.now().astimezone().isoformat(timespec="seconds"), "rounds": rounds}
-    report |= {"quick": quick, "clock": "CPU time" if cpu_time else "wall time", "runs": []}
+    report |= {"processes": processes, "quick": quick, "clock": "CPU time" if cpu_time else "wall time", "runs": []}
     for count in threads:
         if count > available_cores():
             console.print(f"No measurements on {count} threads: this machine lends {available_cores()} core(s).")
             continue
-        report["runs"].append(measure(count, options))
+        report["runs"].append(measure(count, processes, options))
     if path:
         write_atomically(path, json.dumps(report))
     show(console, report)

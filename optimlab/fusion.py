@@ -1,7 +1,8 @@
 """A Dense layer and the activation behind it as one, for a backend that has them so.
 
-Each pass then goes once over the memory between two matrix products. The layers' own arrays hold what they hold
-without it, bit for bit, but for the gradient by the activation's outputs, which is overwritten by that by its inputs.
+Each pass then goes once over the memory between two matrix products, and in place: z = x W gives way to f(z + b), the
+gradient by the activation's outputs to that by its inputs. Half as much goes through the cache, where the next product
+finds what it reads. Outputs and gradients are what they are without it, bit for bit.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from .layers import Activate, Dense, Layer
 
 
 class DenseActivate:
-    """y = f(x W + b) with the backend's one loop for ``+ b`` and ``f``, and one for ``f'`` and ``db``."""
+    """y = f(x W + b) with the backend's one loop for ``+ b`` and ``f``, and one for ``f'``, of y, and ``db``."""
 
     def __init__(self, dense: Dense, activate: Activate) -> None:
         self._dense, self._activate = dense, activate
@@ -21,23 +22,20 @@ class DenseActivate:
 
     def forward(self, x: Array, training: bool) -> Array:
         dense, activate = self._dense, self._activate
-        z = activate._x = dense.product(x)
-        y = activate._y = activate._buffer("y", len(x), activate.outputs)
-        self._biased(z, dense.b.data, y)
+        y = activate._x = activate._y = dense.product(x)
+        self._biased(y, dense.b.data)
         return y
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
         dense, activate = self._dense, self._activate
         if dense.b.frozen:
             return dense.backward(activate.backward(dy), input_gradient)
-        self._back(activate._x, dy, dense.b.grad)
+        self._back(activate._y, dy, dense.b.grad)
         return dense.product_backward(dy, input_gradient)
 
 
 def fused(layers: Sequence[Layer], backend: Backend) -> list[tuple[int, Layer | DenseActivate]]:
     """The layers, where they can be two as one, each with the place of its first."""
-    if not backend.fused:  # asked anew at each step, which may take less than 100 microseconds
-        return list(enumerate(layers))
     parts: list[tuple[int, Layer | DenseActivate]] = []
     for k, layer in enumerate(layers):
         if parts and isinstance(parts[-1][1], DenseActivate) and parts[-1][0] == k - 1:
@@ -55,6 +53,7 @@ def _pair(layers: Sequence[Layer], backend: Backend) -> DenseActivate | None:
             # a subclass, or a method that was replaced on the object, may do something else
             known = all(type(k) in (Dense, Activate) and not {"forward", "backward"} & vars(k).keys() for k in layers)
             # NumPy does not add up a single column row after row
-            if known and dense.use_bias and dense.outputs > 1 and not dense.lead:
+            plain = dense.use_bias and dense.outputs > 1 and not dense.lead
+            if known and plain and not activate.keeps_inputs:
                 return DenseActivate(dense, activate) if f"dense {activate.known}" in backend.fused else None
     return None

@@ -238,6 +238,8 @@ class _Check:
         for layer in twin.layers:
             if isinstance(layer, Dropout):
                 layer.hold = True
+            elif isinstance(layer, Activate):
+                layer.keeps_inputs = True
         # copies, which do not hold on to the twin's arrays when all is done
         self.penalties = [copy.copy(p) for p in regularization.checked("penalties", penalties, twin.parameters)]
         bent = [p for p in self.penalties if getattr(p, "has_kink", False)]

@@ -152,6 +152,8 @@ class Activate(Layer):
     """y = f(x);  dx = dy f'(x), for an activation function f."""
 
     prefix = "activation"
+    keeps_inputs = False
+    """Whether x has to outlive the forward pass as it is, so that no backend may compute y in its place."""
 
     def __init__(self, features: int, activation: str | Activation) -> None:
         self.inputs = self.outputs = count("the number of features", features)

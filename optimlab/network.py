@@ -98,6 +98,7 @@ class Network:
         self._lowest = (-1, 0)
         self._rows = 0
         self._parts: list[tuple[int, Layer | DenseActivate]] = []
+        self._parts_of: list[Any] = []
         self.recipe: dict[str, Any] | None = None
         for parameter, values in made:
             parameter.data[...] = self.backend.asarray(values, self.dtype)
@@ -127,7 +128,10 @@ class Network:
     def forward_unchecked(self, x: Array, training: bool) -> Array:
         """:meth:`forward` for an array that :meth:`check_inputs` has seen."""
         self._rows = len(x)
-        self._parts = fused(self.layers, self.backend)
+        # a layer with one attribute more may have a method that was replaced
+        layers = [*self.layers, *[len(vars(layer)) for layer in self.layers]]
+        if layers != self._parts_of:
+            self._parts_of, self._parts = layers, fused(self.layers, self.backend)
         for _, part in self._parts:
             x = part.forward(x, training)
         return x
@@ -227,7 +231,7 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has not been through the forward pass: its layers hold no activations."""
-        return {**self.__dict__, "_rows": 0, "_parts": []}
+        return {**self.__dict__, "_rows": 0, "_parts": [], "_parts_of": []}
 
     def __repr__(self) -> str:
         sizes = "-".join(str(n) for n in (self.inputs, *(d.outputs for d in self.layers if isinstance(d, Dense))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import platform
 import re
@@ -16,9 +17,11 @@ from test_kernels import DTYPES, RULES, T, assert_same_arrays, assert_same_as_nu
 
 import optimlab as ol
 from optimlab import backends, kernels
+from optimlab.backends import machine_code
 from optimlab.backends import numba as engine
 
 numba = require("numba")
+SGD = kernels.trace(RULES["textbook.sgd"])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,17 +30,17 @@ def own_cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("platformdirs.user_cache_path", lambda name: folder)
-        engine._compiled.cache_clear()
+        machine_code.compiled.cache_clear()
         engine._loop.cache_clear()
         yield
-        engine._compiled.cache_clear()
+        machine_code.compiled.cache_clear()
         engine._loop.cache_clear()
 
 
 def kept_in(folder, monkeypatch):
     """Loops are kept in that folder from now on, and those of this process are forgotten."""
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: folder)
-    monkeypatch.setattr(engine, "_compiled", engine.cache(engine._compiled.__wrapped__))
+    monkeypatch.setattr(machine_code, "compiled", machine_code.cache(machine_code.compiled.__wrapped__))
 
 
 # ---- rules ----
@@ -54,10 +57,12 @@ def test_the_loop_equals_the_rule_and_is_vectorised(name, dtype):
         with np.errstate(all="ignore"):
             step(host_scalars(rule))
         assert_same_as_numpy(rule, arrays, expected, f"{n} elements")
-    assembly = "".join(engine.compiled(graph, dtype).inspect_asm().values())
+    _, module = machine_code.lowered(kernels.numba_source(graph, dtype), (1,) * (len(graph.inputs) + 1), dtype)
+    assembly = machine_code.machine().emit_assembly(module)
     assert not re.search(r"\b(vfn?m(add|sub)|fn?m(add|sub|l[as]))", assembly), "rounds once where NumPy rounds twice"
     if "sqrt" in {node.op for node in graph.nodes} and platform.machine() in ("x86_64", "AMD64"):
         assert re.search(r"\bv?sqrtp[sd]\b", assembly), "the loop is not vectorised"
+    assert machine_code.stands_alone(module), "what is kept needs Numba"
 
 
 @pytest.mark.parametrize("rule", [RULES["textbook.adam"], RULES["keras.nadam"], RULES["made_up.every_comparison"]])
@@ -147,7 +152,7 @@ def passed(net, x, gradient):
     with net.backend.quiet():
         outputs = net.forward_unchecked(x, training=True).copy()
         dx = net.backward(gradient.copy(), input_gradient=True).copy()
-    hidden = [a.copy() for layer in net.layers if isinstance(layer, ol.layers.Activate) for a in (layer._x, layer._y)]
+    hidden = [layer._y.copy() for layer in net.layers if isinstance(layer, ol.layers.Activate)]
     return [outputs, dx, net.parameters.grad.copy(), *hidden]
 
 
@@ -242,6 +247,27 @@ def test_arrays_of_a_layer_of_ones_own_may_lie_in_any_way():
     assert_same_bits(gradient, reference)
 
 
+def test_arrays_of_a_layer_of_ones_own_may_be_of_any_dtype():
+    layer = ol.layers.Activate(4, "relu")
+    layer.build("a", "float32", backends.get("numba"), np.random.SeedSequence(0))
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    assert_same_bits(layer.forward(x, True).copy(), np.maximum(x, 0).astype("float32"))
+    assert_same_bits(layer.backward(np.asfortranarray(x)).copy(), (x * (x > 0)).astype("float32"))
+    with pytest.raises(ValueError, match="broadcast"):
+        layer.forward(x.T, True)
+
+
+@pytest.mark.parametrize(
+    "g",
+    [np.ones(3), np.ones(4, "float32"), np.ones(6, "float32")[::2], np.ones((3, 1), "float32")],
+    ids=["float64", "longer", "with gaps", "two axes"],
+)
+def test_a_compiled_rule_refuses_arrays_that_do_not_go_together(g):
+    for arrays in ({"w": np.ones(3, "float32"), "g": g}, {"w": g, "g": np.ones(3, "float32")}):
+        with pytest.raises(ol.InputError, match="one axis, one size and one dtype, without gaps"):
+            engine.NumbaStep(SGD, [arrays])
+
+
 def test_replicas_of_a_network_of_this_engine_train():
     from optimlab.replicas import stack
 
@@ -287,20 +313,37 @@ def test_the_name_auto_chooses_by_size(monkeypatch):
     assert pickle.loads(pickle.dumps(large)).backend.name == "numpy"
 
 
-def test_numba_is_imported_when_a_large_network_takes_its_first_step():
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_numba_is_imported_only_to_compile(batch_norm, tmp_path):
+    """A first process trains with what it compiles, a second one with what the first has kept."""
     code = (
-        "import sys, numpy as np, optimlab as ol; net = ol.MLP([784, 200, 10]); opt = ol.SGD(net.parameters);"
-        "small = ol.MLP([4, 2]); ol.SGD(small.parameters).step();"
-        "before = 'numba' in sys.modules; opt.step(); print(before, 'numba' in sys.modules)"
+        "import sys, hashlib, optimlab as ol; data = ol.datasets.load('digits');"
+        f"net = ol.MLP([64, 30, 30, 10], seed=0, backend='numba', batch_norm={batch_norm});"
+        "opt = ol.Adam(net.parameters); before = 'llvmlite' in sys.modules; ol.fit(net, opt, data, epochs=1);"
+        "weights = hashlib.sha256(net.parameters.data.tobytes()).hexdigest();"
+        "print(before, 'llvmlite' in sys.modules, 'numba' in sys.modules, weights)"
+    )
+    weights = []
+    for compiles in ("True", "False"):
+        environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+        command = [sys.executable, "-c", code]
+        result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        assert result.stdout.split()[:3] == ["False", "True", compiles]
+        assert result.stderr == ""  # not a terminal
+        weights.append(result.stdout.split()[3])
+    assert weights[0] == weights[1]
+
+
+def test_a_small_network_needs_neither_numba_nor_llvmlite():
+    code = (
+        "import sys, optimlab as ol; net = ol.MLP([4, 2]); ol.SGD(net.parameters).step(); ol.MLP([784, 200, 10]);"
+        "print({'numba', 'llvmlite'} & set(sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["False", "True"]
-    assert result.stderr == ""  # not a terminal
+    assert result.stdout == "set()\n"
 
 
 # ---- the cache ----
-
-SGD = kernels.trace(RULES["textbook.sgd"])
 
 
 def test_a_loop_is_compiled_once_and_read_the_next_time(tmp_path, monkeypatch):
@@ -308,42 +351,59 @@ def test_a_loop_is_compiled_once_and_read_the_next_time(tmp_path, monkeypatch):
     for _ in range(2):
         kept_in(tmp_path, monkeypatch)
         engine.compiled(SGD, "float64")
-        seen.append(engine.compilations[-1])
+        seen.append(machine_code.compilations[-1])
     assert [(c.rule, c.dtype, c.cached) for c in seen] == [("sgd", "float64", False), ("sgd", "float64", True)]
     assert seen[1].seconds < min(0.2, seen[0].seconds)
 
 
-@pytest.mark.parametrize("damage", ["*.nbi", "*.nbc"])
-def test_a_damaged_cache_is_made_anew(damage, tmp_path, monkeypatch):
-    for content in (None, b"", b"damaged"):
+@pytest.mark.parametrize("damage", [lambda code: b"", lambda code: b"damaged", lambda code: code[:-1]])
+def test_a_damaged_file_is_made_anew(damage, tmp_path, monkeypatch):
+    kept_in(tmp_path, monkeypatch)
+    engine.compiled(SGD, "float32")
+    (file,) = tmp_path.rglob("*.o")
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    kept_in(tmp_path, monkeypatch)
+    w = np.ones(3, "float32")
+    engine.compiled(SGD, "float32")(w, w.copy(), np.array([0.5], "float32"))
+    assert w.tolist() == [0.5, 0.5, 0.5]
+    assert not machine_code.compilations[-1].cached
+    kept_in(tmp_path, monkeypatch)
+    engine.compiled(SGD, "float32")
+    assert machine_code.compilations[-1].cached
+
+
+def test_what_is_kept_is_for_this_processor_and_these_versions(tmp_path, monkeypatch):
+    for change in (
+        lambda: None,
+        lambda: monkeypatch.setenv("NUMBA_CPU_NAME", "generic"),
+        lambda: monkeypatch.setattr(machine_code, "version", lambda name: "0"),
+    ):
+        change()
         kept_in(tmp_path, monkeypatch)
-        engine.compiled(SGD, "float32")
-        files = list(tmp_path.rglob(damage))
-        for file in files if content is not None else ():
-            file.write_bytes(content)
-            kept_in(tmp_path, monkeypatch)
-            w = np.ones(3, "float32")
-            engine.compiled(SGD, "float32")(w, w.copy(), np.array([0.5], "float32"))
-            assert w.tolist() == [0.5, 0.5, 0.5]
+        w = np.ones(3, "float32")
+        engine.compiled(SGD, "float32")(w, w.copy(), np.array([0.5], "float32"))
+        assert w.tolist() == [0.5, 0.5, 0.5]
+        assert not machine_code.compilations[-1].cached
+    assert len(list(tmp_path.rglob("*.o"))) == 3
 
 
-def test_a_source_file_that_was_changed_is_written_anew(tmp_path, monkeypatch):
+def test_code_that_needs_numba_is_not_kept(tmp_path, monkeypatch):
     kept_in(tmp_path, monkeypatch)
-    engine.compiled(SGD, "float32")
-    (path,) = tmp_path.rglob("*.py")
-    path.write_text("raise SystemExit")
-    kept_in(tmp_path, monkeypatch)
-    engine.compiled(SGD, "float32")
-    assert path.read_text() == kernels.numba_source(SGD, "float32")
+    text = "def allocates(x):\n    x[0] = (x + x).sum()\n"
+    x = np.ones(3)
+    machine_code.compiled("allocates", text, (1,), "float64")(x)
+    assert x.tolist() == [6, 1, 1]
+    assert not list(tmp_path.rglob("*.o"))
 
 
 def test_a_folder_that_cannot_be_written_to_costs_one_warning(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     kept_in(tmp_path / "file", monkeypatch)
-    monkeypatch.setattr(engine, "_warn_once", engine.cache(engine._warn_once.__wrapped__))
+    monkeypatch.setattr(machine_code, "_warn_once", machine_code.cache(machine_code._warn_once.__wrapped__))
     with pytest.warns(RuntimeWarning, match="compiled loops cannot be kept in"):
         engine.compiled(SGD, "float32")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         engine.compiled(SGD, "float64")
-    assert not engine.compilations[-1].cached
+    assert not machine_code.compilations[-1].cached

@@ -97,6 +97,6 @@ def peak_memory(job: Job) -> list[dict[str, Any]]:
 
 def textbook_memory(job: Job, states: int) -> int:
     """Bytes: parameters x (2 + states), the batch, and each layer's outputs and the gradients by its inputs: of a
-    hidden layer z, f(z) and the gradients by both, which the compiled engine needs no second array for."""
+    hidden layer z, f(z) and the gradients by both; the compiled engine has one array for either two."""
     hidden = sum(job.sizes[1:-1])
     return ITEM * (job.parameters * (2 + states) + job.batch * (job.sizes[0] + 4 * hidden + 2 * job.sizes[-1]))

@@ -16,7 +16,8 @@ from .rule_steps import COPY
 
 
 def show(console: Console, report: dict[str, Any]) -> None:
-    console.print(f"\nmeasured {report['date']}, {report['rounds']} rounds, {report['clock']}", highlight=False)
+    turns = f"{report['rounds']} rounds in each of {report['processes']} processes"
+    console.print(f"\nmeasured {report['date']}, {turns}, {report['clock']}", highlight=False)
     all_conditions = [run["conditions"] for run in report["runs"]]
     for name in all_conditions[0] if all_conditions else ():
         values = dict.fromkeys("none" if c[name] is None else str(c[name]) for c in all_conditions)

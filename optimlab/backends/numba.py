@@ -1,33 +1,26 @@
 """The Numba backend: NumPy's arrays and matrix products, and compiled loops for everything between them.
 
 Each rule is one loop, compiled from the source that :func:`optimlab.kernels.numba_source` prints, and bitwise equal to
-the NumPy backend. What has been compiled is kept in the user's cache folder.
+the NumPy backend. See :mod:`optimlab.backends.machine_code` for how it is compiled and kept.
 """
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import os
-import sys
-import time
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from ..files import write_atomically
 from ..kernels import Graph, numba_source
-from . import numba_loops
+from . import machine_code, numba_loops
+from .machine_code import Loop
 from .numpy import Floats, NumPyBackend
-
-Loop = Callable[..., None]
 
 THREADS_FROM = 8_000_000
 """Elements from which a loop runs on all cores. Measured: below a few million, the threads of the BLAS, which go on
@@ -68,6 +61,9 @@ class NumbaStep:
     def __init__(self, graph: Graph, arrays: list[dict[str, Floats]]) -> None:
         self._graph = graph
         self._stretches = [tuple(part[name] for name in graph.inputs) for part in arrays]
+        for part in self._stretches:
+            if len({(a.shape, a.dtype) for a in part}) != 1 or not all(a.ndim == 1 and a.flags.carray for a in part):
+                raise InputError("a compiled rule works on arrays of one axis, one size and one dtype, without gaps")
         self._shared = [part for part in self._stretches if len(part[0]) >= THREADS_FROM]
         self._stretches = [part for part in self._stretches if len(part[0]) < THREADS_FROM]
         self._slots = np.empty(len(graph.slots), arrays[0]["w"].dtype if arrays else "float32")
@@ -112,55 +108,40 @@ def _pool(process: int, size: int) -> ThreadPoolExecutor:
 
 def _cores() -> int:
     """Those this process may use; fewer if ``NUMBA_NUM_THREADS`` says so, as tools that run many processes do."""
-    import numba
-
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    config: Any = numba.config
-    return min(cores, int(config.NUMBA_NUM_THREADS))
-
-
-class Compiled(NamedTuple):
-    """What came of making one loop."""
-
-    rule: str
-    dtype: str
-    seconds: float
-    cached: bool
-    """Whether it was read from the disk."""
-
-
-compilations: list[Compiled] = []
-"""Every loop this process has compiled or read, in order."""
+    return min(cores, int(os.environ.get("NUMBA_NUM_THREADS", cores)))
 
 
 def compiled(graph: Graph, dtype: str) -> Loop:
     """A rule as a compiled loop: ``loop(<inputs>, slots)``."""
-    return _compiled(graph.name, numba_source(graph, dtype), (1,) * (len(graph.inputs) + 1), dtype)
+    return machine_code.compiled(graph.name, numba_source(graph, dtype), (1,) * (len(graph.inputs) + 1), dtype)
 
 
 # ---- compiled forms of an activation, alone and behind a bias, and a loss; equal, bit for bit, to the formulas
 
 
 def _relu(b: Any, x: Floats, out: Floats, tmp: list[Floats]) -> None:
-    _loop(numba_loops.relu, (1, 1), out.dtype)(x.ravel(), out.reshape(-1))
+    _loop(numba_loops.relu, (1, 1), out.dtype)(_flat(x, out), out.reshape(-1))
 
 
 def _relu_backward(b: Any, x: Floats, y: Floats, dy: Floats, out: Floats, tmp: list[Floats]) -> None:
-    _loop(numba_loops.relu_backward, (1, 1, 1), out.dtype)(x.ravel(), dy.ravel(), out.reshape(-1))
+    _loop(numba_loops.relu_backward, (1, 1, 1), out.dtype)(_flat(x, out), _flat(dy, out), out.reshape(-1))
 
 
-def _bias_relu(z: Floats, b: Floats, out: Floats) -> None:
-    _loop(numba_loops.bias_relu, (2, 1, 2), out.dtype)(z, b, out)
+def _bias_relu(z: Floats, b: Floats) -> None:
+    _loop(numba_loops.bias_relu, (2, 1), z.dtype)(z, b)
 
 
-def _bias_relu_backward(z: Floats, dy: Floats, db: Floats) -> None:
-    _loop(numba_loops.bias_relu_backward, (2, 2, 1), dy.dtype)(z, dy, db)
+def _bias_relu_backward(y: Floats, dy: Floats, db: Floats) -> None:
+    _loop(numba_loops.bias_relu_backward, (2, 2, 1), dy.dtype)(y, dy, db)
 
 
 def _softmax_cross_entropy(b: Any, logits: Floats, labels: Floats, out: Floats) -> tuple[float, Floats]:
     n, dtype = len(logits), logits.dtype
-    gradient, picked, total = _rows(out), np.empty(n, dtype), np.empty(n, dtype)
-    _loop(numba_loops.shift, (2, -1, 2, 1), dtype)(_rows(logits), labels, gradient, picked)
+    logits, labels = np.ascontiguousarray(logits), np.ascontiguousarray(labels, np.int64)
+    gradient = out if out.flags.carray and out.dtype == dtype else np.empty_like(logits)
+    picked, total = np.empty(n, dtype), np.empty(n, dtype)
+    _loop(numba_loops.shift, (2, -1, 2, 1), dtype)(logits, labels, gradient, picked)
     np.exp(gradient, gradient)
     np.add.reduce(gradient, axis=1, out=total)
     loss = float(np.add.reduce(np.log(total) - picked)) / n
@@ -176,78 +157,15 @@ _FUSED = {
     "softmax_cross_entropy": _softmax_cross_entropy,
 }
 
-_rows = np.ascontiguousarray  # a layer or a loss from outside may lay its arrays out as it likes
+
+def _flat(x: Floats, like: Floats) -> Floats:
+    """``x``, which a layer of one's own may give in any layout and dtype, as a loop takes it beside ``like``."""
+    if x.shape != like.shape:
+        x = np.broadcast_to(x, like.shape)
+    return np.ascontiguousarray(x, like.dtype).reshape(-1)
 
 
 @cache
 def _loop(function: Loop, dimensions: tuple[int, ...], dtype: np.dtype[Any]) -> Loop:
     text = f"from typing import Any\n\n\n{inspect.getsource(function)}"
-    return _compiled(function.__name__, text, dimensions, dtype.name)
-
-
-@cache
-def _compiled(name: str, text: str, dimensions: tuple[int, ...], dtype: str) -> Loop:
-    """The function of that name in ``text``, from the user's cache folder or newly compiled; then, on a terminal, a
-    line says so. ``dimensions``: of each argument, a contiguous array; a negative one is of labels."""
-    import numba
-
-    types = [
-        numba.types.Array(numba.int64 if d < 0 else numba.from_dtype(np.dtype(dtype)), abs(d), "C") for d in dimensions
-    ]
-    start = time.perf_counter()
-    path = _source_file(f"{name}_{dtype}", text)
-    try:
-        loop: Any = _jit(text, types, path)
-    except Exception:  # a damaged entry of the cache; or an error that comes again
-        if path is None:
-            raise
-        for file in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
-            file.unlink(missing_ok=True)
-        loop = _jit(text, types, None)
-    entry = Compiled(name, dtype, time.perf_counter() - start, bool(loop.stats.cache_hits))
-    compilations.append(entry)
-    if not entry.cached and sys.stderr.isatty():
-        print(f"optimlab: compiled {name} for {dtype} in {entry.seconds:.1f} s", file=sys.stderr)
-    compiled_loop: Loop = loop
-    return compiled_loop
-
-
-def _jit(text: str, types: list[Any], path: Path | None) -> Any:
-    import numba
-
-    # Numba imports the module of this name when it reads its cache
-    scope: dict[str, Any] = {"__name__": __name__}
-    # exec of a string would make Python end by SIGINT after a Ctrl-C that hits it, handled or not
-    exec(compile(text, str(path or "<loop>"), "exec"), scope)
-    function = [f for f in scope.values() if inspect.isfunction(f)][-1]
-    # compiled code is linked by name, so that no two loops may have the same one
-    function.__name__ = function.__qualname__ = f"loop_{_digest(text)}"
-    return numba.njit(numba.void(*types), error_model="numpy", nogil=True, cache=path is not None)(function)
-
-
-def _source_file(name: str, text: str) -> Path | None:
-    """The text as a file in the user's cache folder: Numba keeps compiled code beside the file it came from. None,
-    with one warning, where the folder cannot be written to."""
-    from platformdirs import user_cache_path
-
-    safe = "".join(c if c.isalnum() else "_" for c in name)
-    path = user_cache_path("optimlab") / "numba" / f"{safe}_{_digest(text)}.py"
-    try:
-        (path.parent / "__pycache__").mkdir(parents=True, exist_ok=True)
-        if not path.is_file() or path.read_text() != text:
-            write_atomically(path, text)
-        if not os.access(path.parent / "__pycache__", os.W_OK):
-            raise InputError("it is read-only")
-    except (OSError, InputError) as error:
-        _warn_once(f"compiled loops cannot be kept in {path.parent}, and are compiled in each process: {error}")
-        return None
-    return path
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@cache
-def _warn_once(message: str) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=2)
+    return machine_code.compiled(function.__name__, text, dimensions, dtype.name)

@@ -23,36 +23,41 @@ def relu_backward(x: Any, dy: Any, out: Any) -> None:
         out[i] = (one if x[i] > zero else zero) * dy[i]
 
 
-def bias_relu(z: Any, b: Any, out: Any) -> None:
-    """The bias of a :class:`optimlab.layers.Dense`, and the ReLU behind it."""
+def bias_relu(z: Any, b: Any) -> None:
+    """The bias of a :class:`optimlab.layers.Dense`, and the ReLU behind it, in place."""
     zero = z.dtype.type(0)
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             value = z[i, j] + b[j]
-            z[i, j] = value
-            out[i, j] = value if (value > zero) | (value != value) else zero
+            z[i, j] = value if (value > zero) | (value != value) else zero
 
 
-def bias_relu_backward(z: Any, dy: Any, db: Any) -> None:
-    """Back through both: ``dy`` becomes the gradient by ``z``, ``db`` its sum over the rows."""
-    zero, one = z.dtype.type(0), z.dtype.type(1)
-    for i in range(z.shape[0]):
-        for j in range(z.shape[1]):
-            value = (one if z[i, j] > zero else zero) * dy[i, j]
+def bias_relu_backward(y: Any, dy: Any, db: Any) -> None:
+    """Back through both: ``dy`` becomes the gradient by what the bias is added to, ``db`` its sum over the rows. ``y``
+    is above zero where the ReLU's input is."""
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            value = (one if y[i, j] > zero else zero) * dy[i, j]
             dy[i, j] = value
             db[j] = (db[j] if i else zero) + value
 
 
 def gather(rows: Any, indices: Any, out: Any) -> None:
-    """``out[...] = rows[indices]``, four rows at a time: memory brings rows from four places sooner than from one."""
-    whole = len(indices) // 4 * 4
-    for i in range(0, whole, 4):
+    """``out[...] = rows[indices]``, eight rows at a time: memory brings rows from eight places sooner than from one."""
+    whole = len(indices) // 8 * 8
+    for i in range(0, whole, 8):
         a, b, c, d = indices[i], indices[i + 1], indices[i + 2], indices[i + 3]
+        e, f, g, h = indices[i + 4], indices[i + 5], indices[i + 6], indices[i + 7]
         for j in range(rows.shape[1]):
             out[i, j] = rows[a, j]
             out[i + 1, j] = rows[b, j]
             out[i + 2, j] = rows[c, j]
             out[i + 3, j] = rows[d, j]
+            out[i + 4, j] = rows[e, j]
+            out[i + 5, j] = rows[f, j]
+            out[i + 6, j] = rows[g, j]
+            out[i + 7, j] = rows[h, j]
     for i in range(whole, len(indices)):
         for j in range(rows.shape[1]):
             out[i, j] = rows[indices[i], j]

@@ -1,0 +1,213 @@
+"""Loops as machine code: compiled by Numba once, kept in the user's cache folder, and read from there with llvmlite
+alone, which takes hundredths of a second where importing Numba takes half of one.
+
+A loop is called with array objects of NumPy: in which words of such an object the addresses of its numbers and of its
+shape stand is part of NumPy's C interface.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import write_atomically
+
+Loop = Callable[..., None]
+
+NUMBERS = object.__basicsize__ // np.dtype(np.intp).itemsize
+"""The word of a ``PyArrayObject`` with the address of its first number: it follows what every object begins with."""
+
+SHAPE = NUMBERS + 2
+"""The word with the address of the shape; the number of axes stands between."""
+
+
+class Compiled(NamedTuple):
+    """What came of making one loop."""
+
+    rule: str
+    dtype: str
+    seconds: float
+    cached: bool
+    """Whether it was read from the disk."""
+
+
+compilations: list[Compiled] = []
+"""Every loop this process has compiled or read, in order."""
+
+
+@cache
+def compiled(name: str, text: str, dimensions: tuple[int, ...], dtype: str) -> Loop:
+    """The function that ``text`` defines, from the user's cache folder or newly compiled; then, on a terminal, a line
+    says so.
+
+    ``dimensions``: of each argument, which has to be a contiguous array of that dtype, for nothing checks it again; a
+    negative one is of labels, int64.
+    """
+    start = time.perf_counter()
+    path = _place(name, dtype, text, entry_source(dimensions, dtype))
+    code = _read(path)
+    loop = _loaded(code, len(dimensions)) if code else _made(text, dimensions, dtype, path)
+    compilations.append(Compiled(name, dtype, time.perf_counter() - start, cached=bool(code)))
+    if not code and sys.stderr.isatty():
+        print(f"optimlab: compiled {name} for {dtype} in {compilations[-1].seconds:.1f} s", file=sys.stderr)
+    return loop
+
+
+def entry_source(dimensions: tuple[int, ...], dtype: str) -> str:
+    """What calls a loop with the arrays behind the addresses of their objects.
+
+    >>> print(entry_source((2, -1), "float32"))  # doctest: +ELLIPSIS
+    def entry(a0, a1):
+        s0 = carray(a0[...], (2,), intp)
+        s1 = carray(a1[...], (1,), intp)
+        loop(carray(a0[...], (s0[0], s0[1],), float32), carray(a1[...], (s1[0],), int64))
+    """
+    shapes, arrays = [], []
+    for k, axes in enumerate(dimensions):
+        shapes.append(f"    s{k} = carray(a{k}[{SHAPE}], ({abs(axes)},), intp)")
+        sizes = " ".join(f"s{k}[{axis}]," for axis in range(abs(axes)))
+        arrays.append(f"carray(a{k}[{NUMBERS}], ({sizes}), {'int64' if axes < 0 else dtype})")
+    names = ", ".join(f"a{k}" for k in range(len(dimensions)))
+    return "\n".join([f"def entry({names}):", *shapes, f"    loop({', '.join(arrays)})"])
+
+
+def _made(text: str, dimensions: tuple[int, ...], dtype: str, path: Path) -> Loop:
+    """Compile a loop, and keep it if its code needs nothing of Numba's."""
+    callback, module = lowered(text, dimensions, dtype)
+    if not stands_alone(module):
+        return _callable(callback.address, len(dimensions), callback)
+    code = bytes(machine().emit_object(module))
+    _keep(path, code)
+    return _loaded(code, len(dimensions))
+
+
+def lowered(text: str, dimensions: tuple[int, ...], dtype: str) -> tuple[Any, Any]:
+    """Numba's callback of a loop, and its LLVM module, where the entry is named "entry" and all else is what it needs:
+    loops raise nothing, so that what Numba does after an error is gone."""
+    llvm, numba = _llvm(), import_module("numba")
+    loop = numba.njit(error_model="numpy", inline="always")(_defined(text, {}))
+    scope = {"carray": numba.carray, "loop": loop, **{t: getattr(np, t) for t in ("intp", "int64", dtype)}}
+    entry = _defined(entry_source(dimensions, dtype), scope)
+    words = numba.types.CPointer(numba.types.voidptr)
+    callback: Any = numba.cfunc(numba.void(*[words] * len(dimensions)), error_model="numpy")(entry)
+    module = llvm.parse_assembly(callback.inspect_llvm())
+    module.get_function(callback.native_name).name = "entry"
+    for value in (*module.functions, *module.global_variables):
+        if not value.is_declaration and value.name != "entry":
+            value.linkage = "internal"
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    # Numba has done it, and where it did not it was not worth it
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine(), options)
+    builder.getModulePassManager().run(module, builder)
+    return callback, module
+
+
+def _defined(text: str, scope: dict[str, Any]) -> Any:
+    """The function that the text defines."""
+    before = set(scope)
+    # exec of a string would make Python end by SIGINT after a Ctrl-C that hits it, handled or not
+    exec(compile(text, "<loop>", "exec"), scope)
+    return [value for name, value in scope.items() if name not in before and callable(value)][-1]
+
+
+def _loaded(code: bytes, arguments: int) -> Loop:
+    llvm = _llvm()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return _callable(engine.get_function_address("entry"), arguments, engine)
+
+
+_owners: list[Any] = []
+"""What the code of each loop lives in."""
+
+
+def _callable(address: int, arguments: int, owner: Any) -> Loop:
+    _owners.append(owner)
+    # other threads run while a loop does: ctypes lets go of Python's lock
+    return ctypes.CFUNCTYPE(None, *[ctypes.py_object] * arguments)(address)
+
+
+def _llvm() -> Any:
+    return import_module("llvmlite.binding")  # when first used
+
+
+def machine() -> Any:
+    """This processor as LLVM sees it, with the settings that Numba makes."""
+    llvm = _llvm()
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    cpu, features = _processor()
+    reloc = "static" if target.name.startswith("x86") else "default"
+    return target.create_target_machine(
+        cpu=cpu, features=features, opt=3, reloc=reloc, codemodel="jitdefault", jit=True
+    )
+
+
+def _processor() -> tuple[str, str]:
+    """Name and features, by the variables that set them for Numba if these are there."""
+    llvm = _llvm()
+    cpu = os.environ.get("NUMBA_CPU_NAME", llvm.get_host_cpu_name())
+    known = "" if cpu.lower() == "generic" else llvm.get_host_cpu_features().flatten()
+    return cpu, os.environ.get("NUMBA_CPU_FEATURES", known)
+
+
+def stands_alone(module: Any) -> bool:
+    """Whether a process without Numba has all that the code calls, which is at most functions of C's library."""
+    outside = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    try:
+        return all(hasattr(ctypes.CDLL(None), name) for name in outside)
+    except TypeError:  # Windows has no symbols of the whole process
+        return False
+
+
+def _place(name: str, dtype: str, *texts: str) -> Path:
+    """The file of a loop's machine code, named after all that the code depends on."""
+    from platformdirs import user_cache_path
+
+    made_by = (version("numba"), version("llvmlite"), *_processor(), *texts)
+    digest = hashlib.sha256("\n".join(made_by).encode()).hexdigest()[:16]
+    safe = "".join(c if c.isalnum() else "_" for c in f"{name}_{dtype}")
+    return user_cache_path("optimlab") / "numba" / f"{safe}_{digest}.o"
+
+
+def _keep(path: Path, code: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, _checksum(code) + code)
+    except (OSError, InputError) as error:
+        _warn_once(f"compiled loops cannot be kept in {path.parent}, and are compiled in each process: {error}")
+
+
+def _read(path: Path) -> bytes | None:
+    """The code that was kept, if it is whole."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    checksum, code = content[: len(_checksum(b""))], content[len(_checksum(b"")) :]
+    return code if checksum == _checksum(code) else None
+
+
+def _checksum(code: bytes) -> bytes:
+    return hashlib.sha256(code).digest()
+
+
+@cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
