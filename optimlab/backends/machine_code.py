@@ -102,7 +102,7 @@ def lowered(text: str, dimensions: tuple[int, ...], dtype: str) -> tuple[Any, An
     scope = {"carray": numba.carray, "loop": loop, **{t: getattr(np, t) for t in ("intp", "int64", dtype)}}
     entry = _defined(entry_source(dimensions, dtype), scope)
     words = numba.types.CPointer(numba.types.voidptr)
-    callback: Any = numba.cfunc(numba.void(*[words] * len(dimensions)), error_model="numpy")(entry)
+    callback = numba.cfunc(numba.void(*[words] * len(dimensions)), error_model="numpy")(entry)
     module = llvm.parse_assembly(callback.inspect_llvm())
     module.get_function(callback.native_name).name = "entry"
     for value in (*module.functions, *module.global_variables):
