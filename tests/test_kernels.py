@@ -18,7 +18,7 @@ from conftest import assert_same_bits
 from device import SHIM, run_grid
 
 from optimlab import RuleError, kernels, rules
-from optimlab.backends.numpy import NumPyStep
+from optimlab.backends.numpy import NumPyStep, _sign
 from optimlab.rules import textbook
 
 DTYPES = ["float32", "float64"]
@@ -186,6 +186,17 @@ def assert_same_as_numpy(rule, actual, expected, what):
     if picks and platform.machine() not in ("x86_64", "AMD64"):
         actual, expected = ({name: a + 0.0 for name, a in arrays.items()} for arrays in (actual, expected))  # -0 to 0
     assert_same_arrays(actual, expected, what)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_signs_are_numpys_whatever_the_number(dtype):
+    x = specimens(textbook.sgd, dtype, 20_000)["g"]
+    out = np.empty_like(x)
+    with np.errstate(all="raise"):
+        _sign(x, out)
+    assert_same_bits(out, np.sign(x), "signs")
+    _sign(x, x)
+    assert_same_bits(x, out, "in place")
 
 
 def test_a_rule_left_to_numpy_keeps_float32():
