@@ -247,6 +247,17 @@ def test_arrays_of_a_layer_of_ones_own_may_lie_in_any_way():
     assert_same_bits(gradient, reference)
 
 
+def test_data_may_be_a_file_mapped_into_memory_for_reading(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((50, 6), dtype="float32"))
+    data = ol.Dataset(np.load(tmp_path / "x.npy", mmap_mode="r"), np.arange(50) % 3)
+    weights = []
+    for name in ("numpy", "numba"):
+        net = ol.MLP([6, 5, 3], seed=0, backend=name)
+        ol.fit(net, ol.Adam(net.parameters), data, epochs=2, batch_size=16)
+        weights.append(net.parameters.data)
+    assert_same_bits(*weights)
+
+
 def test_arrays_of_a_layer_of_ones_own_may_be_of_any_dtype():
     layer = ol.layers.Activate(4, "relu")
     layer.build("a", "float32", backends.get("numba"), np.random.SeedSequence(0))
