@@ -29,7 +29,7 @@ def own_cache(tmp_path_factory):
     """A cache folder that nobody has written to before."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("platformdirs.user_cache_path", lambda name: folder)
+        patch.setattr("platformdirs.user_cache_path", lambda name, appauthor: folder)
         machine_code.compiled.cache_clear()
         engine._loop.cache_clear()
         yield
@@ -39,7 +39,7 @@ def own_cache(tmp_path_factory):
 
 def kept_in(folder, monkeypatch):
     """Loops are kept in that folder from now on, and those of this process are forgotten."""
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: folder)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name, appauthor: folder)
     monkeypatch.setattr(machine_code, "compiled", machine_code.cache(machine_code.compiled.__wrapped__))
 
 

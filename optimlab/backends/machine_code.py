@@ -183,7 +183,7 @@ def _place(name: str, dtype: str, *texts: str) -> Path:
     made_by = (version("numba"), version("llvmlite"), *_processor(), *texts)
     digest = hashlib.sha256("\n".join(made_by).encode()).hexdigest()[:16]
     safe = "".join(c if c.isalnum() else "_" for c in f"{name}_{dtype}")
-    return user_cache_path("optimlab") / "numba" / f"{safe}_{digest}.o"
+    return user_cache_path("optimlab", appauthor=False) / "numba" / f"{safe}_{digest}.o"
 
 
 def _keep(path: Path, code: bytes) -> None:
