@@ -80,7 +80,7 @@ def test_how_near_the_others_are_on_one_core():
     jax = ratios("epyc-zen4-one-core", "numba", "JAX, one scan an epoch")
     assert said("its time is NUMBER of ours") == jax[1:]
     torch = ratios("epyc-zen4-one-core", "numpy", "PyTorch fused")
-    assert said("ahead of plain NumPy: NUMBER and NUMBER") == torch
+    assert said("level with plain NumPy: NUMBER and NUMBER") == torch
 
 
 def test_how_near_the_others_are_with_other_kernels():
