@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -382,6 +383,18 @@ def test_a_damaged_file_is_made_anew(damage, tmp_path, monkeypatch):
     kept_in(tmp_path, monkeypatch)
     engine.compiled(SGD, "float32")
     assert machine_code.compilations[-1].cached
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owner here")
+def test_what_another_user_left_is_not_run(tmp_path, monkeypatch):
+    kept_in(tmp_path, monkeypatch)
+    engine.compiled(SGD, "float32")
+    stat = os.fstat
+    someone = os.getuid() + 1
+    monkeypatch.setattr(os, "fstat", lambda file: SimpleNamespace(st_uid=someone, st_size=stat(file).st_size))
+    kept_in(tmp_path, monkeypatch)
+    engine.compiled(SGD, "float32")
+    assert not machine_code.compilations[-1].cached
 
 
 def test_what_is_kept_is_for_this_processor_and_these_versions(tmp_path, monkeypatch):
