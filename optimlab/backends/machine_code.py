@@ -24,6 +24,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import write_atomically
+from ..version import __version__
 
 Loop = Callable[..., None]
 
@@ -180,8 +181,9 @@ def _place(name: str, dtype: str, *texts: str) -> Path:
     """The file of a loop's machine code, named after all that the code depends on."""
     from platformdirs import user_cache_path
 
-    made_by = (version("numba"), version("llvmlite"), *_processor(), *texts)
-    digest = hashlib.sha256("\n".join(made_by).encode()).hexdigest()[:16]
+    made_by = (__version__, version("numba"), version("llvmlite"))
+    made_of = (*made_by, _llvm().get_process_triple(), *_processor(), *texts)
+    digest = hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:16]
     safe = "".join(c if c.isalnum() else "_" for c in f"{name}_{dtype}")
     return user_cache_path("optimlab", appauthor=False) / "numba" / f"{safe}_{digest}.o"
 
