@@ -1,6 +1,6 @@
 """Training speed of optimlab beside PyTorch, JAX, scikit-learn and the hardware's floor.
 
-    python benchmarks/speed.py                        # everything, about half an hour
+    python benchmarks/speed.py                        # everything, a quarter of an hour
     python benchmarks/speed.py --quick                # does it run? on a part of the rows, two rules, one round
     python benchmarks/speed.py --rounds 6 --processes 5 --threads 1 --json speed.json
     python benchmarks/speed.py --threads 1 --cpu-time # on a machine that others use, too
@@ -35,10 +35,9 @@ ratio within one round, so that a slow spell of the machine meets all alike. ``n
 on two, an update may be faster than its "floor".
 
 Each number of threads has processes of its own, bound to as many cores, since BLAS libraries read their environment
-when they are loaded. There are several, one after the other: the pages of memory that a process is given decide which
-of its arrays drive each other out of the cache, and so make one competitor or another up to 3 % faster or slower for as
-long as it lives. Variables such as ``OPENBLAS_CORETYPE`` reach it unchanged, and the report names the kernels that the
-BLAS has chosen.
+when they are loaded. There are several, one after the other, for a ratio may be off by some hundredths in all rounds of
+one process and not in the next. The file that ``--json`` names has the rounds of each, in order. Variables such as
+``OPENBLAS_CORETYPE`` reach them unchanged, and the report names the kernels that the BLAS has chosen.
 """
 
 from __future__ import annotations

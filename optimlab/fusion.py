@@ -14,7 +14,10 @@ from .layers import Activate, Dense, Layer
 
 
 class DenseActivate:
-    """y = f(x W + b) with the backend's one loop for ``+ b`` and ``f``, and one for ``f'``, of y, and ``db``."""
+    """y = f(x W + b) with the backend's one loop for ``+ b`` and ``f``, and one for ``f'`` and ``db``.
+
+    Only for an f whose derivative can be told from y as from f's input, as ReLU's can: the input is gone by then.
+    """
 
     def __init__(self, dense: Dense, activate: Activate) -> None:
         self._dense, self._activate = dense, activate

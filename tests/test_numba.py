@@ -224,6 +224,28 @@ def test_a_method_that_was_replaced_on_a_layer_is_called():
     assert seen == [(3, 7), (3, 9)]
 
 
+def test_a_method_may_be_replaced_and_given_back_between_passes():
+    net, reference = stack_of(["numba", "numpy"])
+    x, activate = np.ones((3, 7), "float32"), net.layers[1]
+    assert_same_bits(net.forward(x), reference.forward(x))
+    activate.forward = lambda x, training: 0 * x
+    assert_same_bits(net.forward(x), np.tile(net.parameters["dense2.b"].data, (3, 1)))
+    del activate.forward
+    assert_same_bits(net.forward(x), reference.forward(x))
+
+
+def test_gradients_are_checked_at_the_same_points_as_with_numpy():
+    """Where every unit is at its kink, and the inputs of a ReLU that is computed in place are gone."""
+    x, y = np.random.default_rng(0).standard_normal((6, 7)), np.arange(6) % 5
+    reports = []
+    for net in stack_of(["numba", "numpy"], initializer="zeros"):
+        reports.append(ol.gradcheck(net, x, y))
+    for net in stack_of(["numba", "numpy"]):
+        reports.append(ol.gradcheck(net, x, y))
+    assert reports[0] == reports[1]
+    assert reports[2] == reports[3]
+
+
 @pytest.mark.parametrize("rows", [0, 1, 3, 4, 5, 64])
 def test_rows_are_gathered_wherever_they_lie(rows):
     backend = backends.get("numba")
@@ -235,6 +257,20 @@ def test_rows_are_gathered_wherever_they_lie(rows):
         out = backend.empty((rows, *given.shape[1:]), given.dtype)
         backend.take(given, indices, out)
         assert_same_bits(out, given[indices])
+
+
+@pytest.mark.parametrize("indices", [np.arange(9, dtype="int32"), np.arange(18)[::2]], ids=["int32", "with gaps"])
+def test_rows_are_gathered_by_indices_of_any_kind(indices):
+    data = np.random.default_rng(0).standard_normal((50, 6), "float32")
+    out = np.empty((9, 6), "float32")
+    backends.get("numba").take(data, indices, out)
+    assert_same_bits(out, data[indices])
+
+
+@pytest.mark.parametrize("shape", [(8, 6), (9, 5), (10, 6)])
+def test_rows_are_gathered_into_an_array_of_their_shape(shape):
+    with pytest.raises(ValueError, match="output array"):
+        backends.get("numba").take(np.ones((50, 6), "float32"), np.arange(9), np.empty(shape, "float32"))
 
 
 def test_arrays_of_a_layer_of_ones_own_may_lie_in_any_way():
@@ -275,9 +311,16 @@ def test_arrays_of_a_layer_of_ones_own_may_be_of_any_dtype():
     ids=["float64", "longer", "with gaps", "two axes"],
 )
 def test_a_compiled_rule_refuses_arrays_that_do_not_go_together(g):
-    for arrays in ({"w": np.ones(3, "float32"), "g": g}, {"w": g, "g": np.ones(3, "float32")}):
+    w = np.ones(3, "float32")
+    for stretches in ([{"w": w, "g": g}], [{"w": g, "g": w}], [{"w": w, "g": w}, {"w": w, "g": g}]):
         with pytest.raises(ol.InputError, match="one axis, one size and one dtype, without gaps"):
-            engine.NumbaStep(SGD, [arrays])
+            engine.NumbaStep(SGD, stretches)
+
+
+def test_a_compiled_rule_refuses_a_stretch_of_another_dtype():
+    stretches = [{"w": np.ones(3, dtype), "g": np.ones(3, dtype)} for dtype in DTYPES]
+    with pytest.raises(ol.InputError, match="one dtype"):
+        engine.NumbaStep(SGD, stretches)
 
 
 def test_replicas_of_a_network_of_this_engine_train():

@@ -133,14 +133,12 @@ def _loaded(code: bytes, arguments: int) -> Loop:
     return _callable(engine.get_function_address("entry"), arguments, engine)
 
 
-_owners: list[Any] = []
-"""What the code of each loop lives in."""
-
-
 def _callable(address: int, arguments: int, owner: Any) -> Loop:
-    _owners.append(owner)
+    """The code at that address; ``owner``, in whose memory it lies, lives as long."""
     # other threads run while a loop does: ctypes lets go of Python's lock
-    return ctypes.CFUNCTYPE(None, *[ctypes.py_object] * arguments)(address)
+    loop: Any = ctypes.CFUNCTYPE(None, *[ctypes.py_object] * arguments)(address)
+    loop.owner = owner
+    return loop  # type: ignore[no-any-return]
 
 
 def _llvm() -> Any:

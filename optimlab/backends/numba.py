@@ -45,8 +45,9 @@ class NumbaBackend(NumPyBackend):
         return _FUSED
 
     def take(self, rows: Floats, indices: Floats, out: Floats) -> None:
-        plain = rows.ndim == 2 and indices.ndim == 1 and rows.flags.c_contiguous and out.flags.c_contiguous
-        if plain and rows.dtype == out.dtype and out.dtype.kind == "f":
+        plain = rows.ndim == 2 and rows.flags.c_contiguous and out.flags.carray and indices.flags.c_contiguous
+        fitting = plain and indices.dtype == np.int64 and out.shape == (*indices.shape, rows.shape[1])
+        if fitting and rows.dtype == out.dtype and out.dtype.kind == "f":
             _loop(numba_loops.gather, (2, -1, 2), out.dtype)(rows, indices, out)
         else:
             super().take(rows, indices, out)
@@ -56,13 +57,19 @@ class NumbaBackend(NumPyBackend):
 
 
 class NumbaStep:
-    """A rule bound to flat arrays, as one compiled loop over each stretch."""
+    """A rule bound to flat arrays, as one compiled loop over each stretch.
+
+    Raises
+    ------
+    InputError: arrays that do not go together: the loop itself looks at nothing but the addresses of the numbers.
+    """
 
     def __init__(self, graph: Graph, arrays: list[dict[str, Floats]]) -> None:
         self._graph = graph
         self._stretches = [tuple(part[name] for name in graph.inputs) for part in arrays]
         for part in self._stretches:
-            if len({(a.shape, a.dtype) for a in part}) != 1 or not all(a.ndim == 1 and a.flags.carray for a in part):
+            alike = all((a.shape, a.dtype) == (part[0].shape, self._stretches[0][0].dtype) for a in part)
+            if not alike or not all(a.ndim == 1 and a.flags.carray for a in part):
                 raise InputError("a compiled rule works on arrays of one axis, one size and one dtype, without gaps")
         self._shared = [part for part in self._stretches if len(part[0]) >= THREADS_FROM]
         self._stretches = [part for part in self._stretches if len(part[0]) < THREADS_FROM]
@@ -139,7 +146,8 @@ def _bias_relu_backward(y: Floats, dy: Floats, db: Floats) -> None:
 def _softmax_cross_entropy(b: Any, logits: Floats, labels: Floats, out: Floats) -> tuple[float, Floats]:
     n, dtype = len(logits), logits.dtype
     logits, labels = np.ascontiguousarray(logits), np.ascontiguousarray(labels, np.int64)
-    gradient = out if out.flags.carray and out.dtype == dtype else np.empty_like(logits)
+    fitting = out.flags.carray and (out.shape, out.dtype) == (logits.shape, dtype)
+    gradient = out if fitting else np.empty_like(logits)
     picked, total = np.empty(n, dtype), np.empty(n, dtype)
     _loop(numba_loops.shift, (2, -1, 2, 1), dtype)(logits, labels, gradient, picked)
     np.exp(gradient, gradient)

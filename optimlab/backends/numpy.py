@@ -159,7 +159,8 @@ class NumPyStep:
 
 
 def _sign(x: Floats, out: Floats) -> None:
-    """``np.sign``, which branches at each element, and so takes ten times as long where signs are mixed."""
+    """``np.sign`` of the same bits. NumPy's own takes ten times as long where signs are mixed, and less than these four
+    calls on some thousand elements or fewer (measured)."""
     if x.size < 2000:
         np.sign(x, out)
         return
