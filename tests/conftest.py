@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "report_folder"]
 
 # a shell's background jobs begin with Ctrl-C ignored, and hand that on; what is tested is what happens on a terminal
 signal.signal(signal.SIGINT, signal.default_int_handler)
