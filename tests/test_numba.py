@@ -284,6 +284,14 @@ def test_arrays_of_a_layer_of_ones_own_may_lie_in_any_way():
     assert_same_bits(gradient, reference)
 
 
+@pytest.mark.parametrize("shape", [(19, 5), (20, 4), (21, 5)])
+def test_a_gradient_of_another_shape_than_the_logits_is_not_written_to(shape):
+    loss, gradient = ol.losses.LOSSES["softmax_cross_entropy"], np.zeros(shape, "float32")
+    with pytest.raises(ValueError, match="broadcast"):
+        loss(backends.get("numba"), np.ones((20, 5), "float32"), np.arange(20) % 5, gradient)
+    assert not gradient.any()
+
+
 def test_data_may_be_a_file_mapped_into_memory_for_reading(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((50, 6), dtype="float32"))
     data = ol.Dataset(np.load(tmp_path / "x.npy", mmap_mode="r"), np.arange(50) % 3)
