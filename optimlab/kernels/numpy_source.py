@@ -17,8 +17,9 @@ class NumpySource(NamedTuple):
 
 
 def numpy_source(graph: Graph) -> NumpySource:
-    """The graph as one line per operation, results going straight into the buffer they belong to when
-    its old value is no longer needed, into a scratch register otherwise.
+    """The graph as one line per operation, results going straight into the buffer they belong to when its old value is
+    no longer needed, into a scratch register otherwise. In place is faster: what only leads up to a buffer's new value
+    stands there, too, from the old one's last use on.
 
     Whatever the buffers' length, each element goes through the same operations in the same order, so
     running the text on blocks equals running it on whole arrays bit for bit.
@@ -26,10 +27,10 @@ def numpy_source(graph: Graph) -> NumpySource:
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import momentum
     >>> print(numpy_source(trace(momentum)).text)
-    def step(w, g, m, _h0, _h1, _r0, _r1):
-        multiply(_h0, m, _r0)
-        multiply(_h1, g, _r1)
-        subtract(_r0, _r1, m)
+    def step(w, g, m, _h0, _h1, _r0):
+        multiply(_h0, m, m)
+        multiply(_h1, g, _r0)
+        subtract(m, _r0, m)
         add(w, m, w)
     """
     last_use: dict[Node, int] = {}
@@ -54,6 +55,7 @@ def numpy_source(graph: Graph) -> NumpySource:
     target: dict[Node, str] = {}  # the buffer each output node may be written to directly
     for name, node in zip(graph.written, graph.outputs, strict=True):
         target.setdefault(node, name)
+    written_at = {target[n]: i for i, n in enumerate(graph.nodes) if n in target and n.op != "where"}
     lines: list[str] = []
 
     def register(kind: str) -> str:
@@ -68,9 +70,12 @@ def numpy_source(graph: Graph) -> NumpySource:
         home = target.get(node)
         old = inputs.get(home) if home else None
         released = old is None or last_use.get(old, -1) <= i
+        lent = [n for n in (place[a] for a in node.args if last_use[a] == i) if last_use[node] <= written_at.get(n, -1)]
         # np.copyto twice is the only form of where without an allocation: its target must not be an operand
-        if home and released and not (node.op == "where" and old in node.args):
+        if home and released and not (node.op == "where" and home in [place[a] for a in node.args]):
             where = home
+        elif lent and kind == "_r" and node.op != "where":
+            where = lent[0]
         else:
             if node.op != "where":
                 _release(dying, place, free)
