@@ -84,6 +84,20 @@ def new_weights_in_every_place(w, g, m, v, *, lr=0.1):
     return w, w, w
 
 
+def an_old_value_that_outlives_the_new(w, g, m, *, lr=0.1):
+    old, m = lr * m, g * g
+    return (w - m) * old, m
+
+
+def a_choice_between_old_values(w, g, m, *, lr=0.1):
+    old = lr * m
+    return w - g, np.where(g > 0, old, w)
+
+
+def a_comparison_of_what_is_replaced(w, g, m, *, lr=0.1):
+    return w - g, lr * np.where(m > 0, g, w)
+
+
 def state_left_alone(w, g, u, v, *, lr=0.1):
     return w - lr * u, u, v + g
 
@@ -135,6 +149,9 @@ RULES |= {
         rotated_states,
         one_value_in_two_places,
         new_weights_in_every_place,
+        an_old_value_that_outlives_the_new,
+        a_choice_between_old_values,
+        a_comparison_of_what_is_replaced,
         state_left_alone,
         states_that_remember,
         weights_from_a_state,

@@ -55,6 +55,7 @@ def numpy_source(graph: Graph) -> NumpySource:
     target: dict[Node, str] = {}  # the buffer each output node may be written to directly
     for name, node in zip(graph.written, graph.outputs, strict=True):
         target.setdefault(node, name)
+    # a where needs its target to itself, see below
     written_at = {target[n]: i for i, n in enumerate(graph.nodes) if n in target and n.op != "where"}
     lines: list[str] = []
 
@@ -72,7 +73,7 @@ def numpy_source(graph: Graph) -> NumpySource:
         released = old is None or last_use.get(old, -1) <= i
         lent = [n for n in (place[a] for a in node.args if last_use[a] == i) if last_use[node] <= written_at.get(n, -1)]
         # np.copyto twice is the only form of where without an allocation: its target must not be an operand
-        if home and released and not (node.op == "where" and home in [place[a] for a in node.args]):
+        if home and released and not (node.op == "where" and old in node.args):
             where = home
         elif lent and kind == "_r" and node.op != "where":
             where = lent[0]
