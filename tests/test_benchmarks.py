@@ -89,3 +89,12 @@ def test_replicas_prints_runs_a_second():
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
     assert result.returncode == 0, result.stderr
     assert "the whole sweep: x" in result.stdout
+
+
+def test_products_names_the_kernels_taken():
+    command = [sys.executable, str(FOLDER / "products.py"), "--rounds", "1"]
+    own = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
+    assert result.returncode == 0, result.stderr
+    assert "not set" in result.stdout
+    assert result.stdout.count("784-800-10, x") == 2

@@ -1,0 +1,131 @@
+"""The matrix products of training, by each set of kernels that OpenBLAS has for this processor, and by JAX.
+
+``python benchmarks/products.py [--rounds 5]``
+
+Nine tenths of the time of a large network's training are matrix products, and OpenBLAS does not always choose the
+fastest of its kernels: ``OPENBLAS_CORETYPE=Haswell``, say, set before Python starts, makes it take others. Printed are
+GFLOP a second of the first layer's two products, x W and x^T dy, in float32 on one pinned core: medians over rounds, in
+each of which every choice has a process of its own, for OpenBLAS chooses when it is loaded. Where JAX is installed, its
+products are measured, too, each a call that makes a new array: within one jitted scan they cost less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+import threadpoolctl
+from rich.console import Console
+from timing.clock import conditions, optional
+from timing.jobs import DTYPE, Effort
+from timing.pinning import environment, pinned
+from timing.tables import new_table
+
+import optimlab as ol
+
+KERNELS = ("", "Haswell", "SkylakeX")
+"""Values of the variable: not set, and two that NumPy's wheels have kernels for, AVX2's and AVX-512's."""
+
+JAX = "JAX"
+CALLS = 30
+
+
+def speeds(array: Callable[[Any], Any], forward: Callable[..., Any], backward: Callable[..., Any]) -> dict[str, float]:
+    """GFLOP a second of ``forward(x, W)`` and ``backward(x, dy)``, which return when they have finished."""
+    found = {}
+    for job in Effort.full(1).jobs:
+        n, inputs, outputs = job.batch, *job.sizes[:2]
+        generator = np.random.default_rng(0)
+        x, w, dy = (array(generator.random(shape, DTYPE)) for shape in ((n, inputs), (inputs, outputs), (n, outputs)))
+        for name, product, second in (("x W", forward, w), ("x^T dy", backward, dy)):
+            times = []
+            for _ in range(CALLS):
+                start = time.perf_counter()
+                product(x, second)
+                times.append(time.perf_counter() - start)
+            found[f"{job.name}, {name}"] = 2 * n * inputs * outputs / median(times) / 1e9
+    return found
+
+
+def numpy_speeds() -> dict[str, float]:
+    backend = ol.backends.get("numpy")
+    results: dict[tuple[int, int], Any] = {}
+
+    def array(values: Any) -> Any:
+        own = backend.empty(values.shape, DTYPE)
+        own[...] = values
+        return own
+
+    def product(a: Any, b: Any) -> None:
+        shape = (a.shape[0], b.shape[1])
+        if shape not in results:
+            results[shape] = backend.empty(shape, DTYPE)
+        np.matmul(a, b, out=results[shape])
+
+    return speeds(array, product, lambda x, dy: product(x.T, dy))
+
+
+def jax_speeds() -> dict[str, float]:
+    import jax
+
+    forward, backward = jax.jit(lambda x, w: x @ w), jax.jit(lambda x, dy: x.T @ dy)
+    wait = jax.block_until_ready
+    return speeds(jax.numpy.asarray, lambda *a: wait(forward(*a)), lambda *a: wait(backward(*a)))
+
+
+def work(choice: str) -> dict[str, Any]:
+    if choice == JAX:
+        return {"taken": "its own", "speeds": jax_speeds()}
+    pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    taken = next((pool.get("architecture") for pool in pools), None) or "unknown"
+    return {"taken": taken, "speeds": numpy_speeds()}
+
+
+def measured(choice: str) -> dict[str, Any] | None:
+    """What a process of its own prints; None where it fails, as kernels for another processor do."""
+    variables = environment(1) | ({"OPENBLAS_CORETYPE": choice} if choice in KERNELS[1:] else {})
+    with pinned(1):
+        command = [sys.executable, __file__, "--worker", choice]
+        process = subprocess.run(command, env=variables, stdout=subprocess.PIPE, text=True)
+    return None if process.returncode else json.loads(process.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker is not None:
+        print(json.dumps(work(options.worker)))
+        return
+    choices = [*KERNELS, *([JAX] if optional("jax") else [])]
+    rounds = [{choice: measured(choice) for choice in choices} for _ in range(max(1, options.rounds))]
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    for name in ("CPU", "system", "NumPy", "BLAS of NumPy and SciPy", "JAX, Optax"):
+        console.print(f"{name:>24}: {conditions()[name]}", highlight=False, markup=False)
+    table = new_table("GFLOP a second on one core, float32", "medians over rounds; in brackets lowest and highest")
+    for column in ("OPENBLAS_CORETYPE", "kernels taken"):
+        table.add_column(column, no_wrap=True)
+    first = next(result for result in rounds[0].values() if result)
+    for column in first["speeds"]:
+        table.add_column(column, justify="right", no_wrap=True)
+    for choice in choices:
+        results = [r for r in (each[choice] for each in rounds) if r]
+        if not results:
+            table.add_row(choice, "not on this processor")
+            continue
+        columns = [[r["speeds"][name] for r in results] for name in first["speeds"]]
+        cells = [f"{median(values):.0f} ({min(values):.0f}-{max(values):.0f})" for values in columns]
+        table.add_row(choice or "not set", results[0]["taken"], *cells)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
