@@ -108,8 +108,9 @@ def main() -> None:
     choices = [*KERNELS, *([JAX] if optional("jax") else [])]
     rounds = [{choice: measured(choice) for choice in choices} for _ in range(max(1, options.rounds))]
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    for name in ("CPU", "system", "NumPy", "BLAS of NumPy and SciPy", "JAX, Optax"):
-        console.print(f"{name:>24}: {conditions()[name]}", highlight=False, markup=False)
+    for name, value in conditions().items():
+        if name in ("CPU", "system", "NumPy", "BLAS of NumPy and SciPy", "JAX, Optax"):
+            console.print(f"{name:>24}: {value}", highlight=False, markup=False)
     table = new_table("GFLOP a second on one core, float32", "medians over rounds; in brackets lowest and highest")
     for column in ("OPENBLAS_CORETYPE", "kernels taken"):
         table.add_column(column, no_wrap=True)
