@@ -11,7 +11,6 @@ products are measured, too, each a call that makes a new array: within one jitte
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
+import click
 import numpy as np
 import threadpoolctl
 from rich.console import Console
@@ -97,16 +97,15 @@ def measured(choice: str) -> dict[str, Any] | None:
     return None if process.returncode else json.loads(process.stdout.splitlines()[-1])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker is not None:
-        print(json.dumps(work(options.worker)))
+@click.command(help=__doc__.partition("\n")[0])
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
+@click.option("--worker", hidden=True)
+def main(rounds: int, worker: str | None) -> None:
+    if worker is not None:
+        print(json.dumps(work(worker)))
         return
     choices = [*KERNELS, *([JAX] if optional("jax") else [])]
-    rounds = [{choice: measured(choice) for choice in choices} for _ in range(max(1, options.rounds))]
+    taken = [{choice: measured(choice) for choice in choices} for _ in range(rounds)]
     console = Console() if sys.stdout.isatty() else Console(width=140)
     for name, value in conditions().items():
         if name in ("CPU", "system", "NumPy", "BLAS of NumPy and SciPy", "JAX, Optax"):
@@ -114,13 +113,13 @@ def main() -> None:
     table = new_table("GFLOP a second on one core, float32", "medians over rounds; in brackets lowest and highest")
     for column in ("OPENBLAS_CORETYPE", "kernels taken"):
         table.add_column(column, no_wrap=True)
-    first = next(result for result in rounds[0].values() if result)
+    first = next(result for result in taken[0].values() if result)
     for column in first["speeds"]:
         table.add_column(column, justify="right", no_wrap=True)
     for choice in choices:
-        results = [r for r in (each[choice] for each in rounds) if r]
+        results = [r for r in (each[choice] for each in taken) if r]
         if not results:
-            table.add_row(choice, "not on this processor")
+            table.add_row(choice, "did not run")
             continue
         columns = [[r["speeds"][name] for r in results] for name in first["speeds"]]
         cells = [f"{median(values):.0f} ({min(values):.0f}-{max(values):.0f})" for values in columns]

@@ -55,7 +55,7 @@ def numpy_source(graph: Graph) -> NumpySource:
     target: dict[Node, str] = {}  # the buffer each output node may be written to directly
     for name, node in zip(graph.written, graph.outputs, strict=True):
         target.setdefault(node, name)
-    # a where needs its target to itself, see below
+    # until then a buffer whose old value is gone may hold what leads up to the new one; a where needs it empty
     written_at = {target[n]: i for i, n in enumerate(graph.nodes) if n in target and n.op != "where"}
     lines: list[str] = []
 
@@ -66,12 +66,13 @@ def numpy_source(graph: Graph) -> NumpySource:
         return f"{kind}{count[kind] - 1}"
 
     for i, node in enumerate(graph.nodes):
-        dying = [a for a in dict.fromkeys(node.args) if last_use[a] == i and place[a][:2] in free and not a.is_leaf]
+        ending = [a for a in dict.fromkeys(node.args) if last_use[a] == i]
+        dying = [a for a in ending if place[a][:2] in free and not a.is_leaf]
+        lent = [place[a] for a in ending if last_use[node] <= written_at.get(place[a], -1)]
         kind = "_k" if node.is_mask else "_r"
         home = target.get(node)
         old = inputs.get(home) if home else None
         released = old is None or last_use.get(old, -1) <= i
-        lent = [n for n in (place[a] for a in node.args if last_use[a] == i) if last_use[node] <= written_at.get(n, -1)]
         # np.copyto twice is the only form of where without an allocation: its target must not be an operand
         if home and released and not (node.op == "where" and old in node.args):
             where = home
