@@ -8,6 +8,8 @@ import platform
 import re
 import subprocess
 import sys
+import threading
+import time
 import warnings
 from types import SimpleNamespace
 
@@ -83,15 +85,49 @@ def test_stretches_at_any_place_and_factors_that_become_one(rule):
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
 def test_several_threads_give_the_same_bits(threads, monkeypatch):
-    monkeypatch.setattr(engine, "THREADS_FROM", 50)
+    others, wait = [], engine.wait
+    monkeypatch.setattr(engine, "LONG", 50)
+    monkeypatch.setattr(engine, "THREADS_FROM", 500)
     monkeypatch.setattr(engine, "_cores", lambda: threads)
+    monkeypatch.setattr(engine, "wait", lambda parts: [others.append(len(parts)), wait(parts)])
     rule = RULES["textbook.adam"]
-    for n in (50, 1000):
+    for n in (49, 50, 1000):
         arrays = specimens(rule, "float32", n)
         expected = called(rule, arrays)
         with np.errstate(all="ignore"):
             engine.NumbaStep(kernels.trace(rule), [arrays])(host_scalars(rule))
         assert_same_arrays(arrays, expected, f"{n} elements")
+    assert others == [0, threads - 1]
+
+
+def test_a_call_counts_no_references():
+    loop = engine.compiled(SGD, "float32")
+    held = (loop.__self__, np.ones(3, "float32"), np.ones(3, "float32"), np.ones(1, "float32"))
+    before = [sys.getrefcount(thing) for thing in held]
+    for call in (loop, machine_code.unlocked(loop)):
+        for _ in range(100):
+            call(*held[1:])
+    assert [sys.getrefcount(thing) for thing in held] == before
+    assert held[1].tolist() == [-199.0] * 3
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_other_threads_run_beside_an_unlocked_loop(held):
+    text = """from numpy import sqrt
+
+def slow(x):
+    for _k in range(200_000):
+        for _i in range(len(x)):
+            x[_i] = sqrt(x[_i] + x[_i])
+"""
+    loop = machine_code.compiled("slow", text, (1,), "float64")
+    x, ran = np.ones(1000), []
+    thread = threading.Thread(target=loop if held else machine_code.unlocked(loop), args=(x,))
+    thread.start()
+    while thread.is_alive():
+        ran.append(time.sleep(0.001))
+    assert len(ran) <= 5 if held else len(ran) >= 10
+    assert np.allclose(x, 2)
 
 
 def test_a_rule_of_any_name_is_compiled():

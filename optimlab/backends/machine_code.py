@@ -1,8 +1,10 @@
 """Loops as machine code: compiled by Numba once, kept in the user's cache folder, and read from there with llvmlite
 alone, which takes hundredths of a second where importing Numba takes half of one.
 
-A loop is called with array objects of NumPy: in which words of such an object the addresses of its numbers and of its
-shape stand is part of NumPy's C interface.
+A loop is a built-in function, of the kind that CPython's C interface calls METH_FASTCALL: between two matrix products,
+where nothing of Python is in the cache, a call by ctypes takes some seven microseconds more. It is called with array
+objects of NumPy: in which words of such an object the addresses of its numbers and of its shape stand is part of
+NumPy's C interface.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ from ..errors import InputError
 from ..files import write_atomically
 from ..version import __version__
 
-Loop = Callable[..., None]
+Loop = Callable[..., Any]
+"""Called with arrays. Python's lock is held meanwhile, see :func:`unlocked`; what it returns means nothing."""
+
+METH_FASTCALL = 0x80
 
 NUMBERS = object.__basicsize__ // np.dtype(np.intp).itemsize
 """The word of a ``PyArrayObject`` with the address of its first number: it follows what every object begins with."""
@@ -60,7 +65,7 @@ def compiled(name: str, text: str, dimensions: tuple[int, ...], dtype: str) -> L
     start = time.perf_counter()
     path = _place(name, dtype, text, entry_source(dimensions, dtype))
     code = _read(path)
-    loop = _loaded(code, len(dimensions)) if code else _made(text, dimensions, dtype, path)
+    loop = _loaded(code) if code else _made(text, dimensions, dtype, path)
     compilations.append(Compiled(name, dtype, time.perf_counter() - start, cached=bool(code)))
     if not code and sys.stderr.isatty():
         print(f"optimlab: compiled {name} for {dtype} in {compilations[-1].seconds:.1f} s", file=sys.stderr)
@@ -71,28 +76,35 @@ def entry_source(dimensions: tuple[int, ...], dtype: str) -> str:
     """What calls a loop with the arrays behind the addresses of their objects.
 
     >>> print(entry_source((2, -1), "float32"))  # doctest: +ELLIPSIS
-    def entry(a0, a1):
+    def entry(owner, objects, count):
+        a0 = objects[0]
+        a1 = objects[1]
         s0 = carray(a0[...], (2,), intp)
         s1 = carray(a1[...], (1,), intp)
         loop(carray(a0[...], (s0[0], s0[1],), float32), carray(a1[...], (s1[0],), int64))
+        one_more_reference(owner)
+        return owner
     """
-    shapes, arrays = [], []
+    objects, shapes, arrays = [], [], []
     for k, axes in enumerate(dimensions):
+        objects.append(f"    a{k} = objects[{k}]")
         shapes.append(f"    s{k} = carray(a{k}[{SHAPE}], ({abs(axes)},), intp)")
         sizes = " ".join(f"s{k}[{axis}]," for axis in range(abs(axes)))
         arrays.append(f"carray(a{k}[{NUMBERS}], ({sizes}), {'int64' if axes < 0 else dtype})")
-    names = ", ".join(f"a{k}" for k in range(len(dimensions)))
-    return "\n".join([f"def entry({names}):", *shapes, f"    loop({', '.join(arrays)})"])
+    call = f"    loop({', '.join(arrays)})"
+    # a built-in function has to return an object
+    end = ["    one_more_reference(owner)", "    return owner"]
+    return "\n".join(["def entry(owner, objects, count):", *objects, *shapes, call, *end])
 
 
 def _made(text: str, dimensions: tuple[int, ...], dtype: str, path: Path) -> Loop:
     """Compile a loop, and keep it if its code needs nothing of Numba's."""
     callback, module = lowered(text, dimensions, dtype)
     if not stands_alone(module):
-        return _callable(callback.address, len(dimensions), callback)
+        return _callable(callback.address, callback)
     code = bytes(machine().emit_object(module))
     _keep(path, code)
-    return _loaded(code, len(dimensions))
+    return _loaded(code)
 
 
 def lowered(text: str, dimensions: tuple[int, ...], dtype: str) -> tuple[Any, Any]:
@@ -100,10 +112,13 @@ def lowered(text: str, dimensions: tuple[int, ...], dtype: str) -> tuple[Any, An
     loops raise nothing, so that what Numba does after an error is gone."""
     llvm, numba = _llvm(), import_module("numba")
     loop = numba.njit(error_model="numpy", inline="always")(_defined(text, {}))
-    scope = {"carray": numba.carray, "loop": loop, **{t: getattr(np, t) for t in ("intp", "int64", dtype)}}
+    pointer, address = numba.types.CPointer, numba.types.voidptr
+    more = numba.types.ExternalFunction("Py_IncRef", numba.void(address))
+    scope = {"carray": numba.carray, "loop": loop, "one_more_reference": more}
+    scope |= {t: getattr(np, t) for t in ("intp", "int64", dtype)}
     entry = _defined(entry_source(dimensions, dtype), scope)
-    words = numba.types.CPointer(numba.types.voidptr)
-    callback = numba.cfunc(numba.void(*[words] * len(dimensions)), error_model="numpy")(entry)
+    signature = address(address, pointer(pointer(address)), numba.intp)
+    callback = numba.cfunc(signature, error_model="numpy")(entry)
     module = llvm.parse_assembly(callback.inspect_llvm())
     module.get_function(callback.native_name).name = "entry"
     for value in (*module.functions, *module.global_variables):
@@ -125,20 +140,53 @@ def _defined(text: str, scope: dict[str, Any]) -> Any:
     return [value for name, value in scope.items() if name not in before and callable(value)][-1]
 
 
-def _loaded(code: bytes, arguments: int) -> Loop:
+def _loaded(code: bytes) -> Loop:
     llvm = _llvm()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    return _callable(engine.get_function_address("entry"), arguments, engine)
+    return _callable(engine.get_function_address("entry"), engine)
 
 
-def _callable(address: int, arguments: int, owner: Any) -> Loop:
-    """The code at that address; ``owner``, in whose memory it lies, lives as long."""
-    # other threads run while a loop does: ctypes lets go of Python's lock
-    loop: Any = ctypes.CFUNCTYPE(None, *[ctypes.py_object] * arguments)(address)
-    loop.owner = owner
-    return loop  # type: ignore[no-any-return]
+class _Definition(ctypes.Structure):
+    """CPython's PyMethodDef."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+class _Owner(NamedTuple):
+    """What a loop, a built-in function, holds as its ``__self__``: all that has to live as long."""
+
+    definition: _Definition
+    memory: Any
+    """That in which the code lies."""
+
+
+def _callable(address: int, memory: Any) -> Loop:
+    """The code at that address as a built-in function."""
+    make = ctypes.pythonapi.PyCFunction_NewEx
+    make.restype, make.argtypes = ctypes.py_object, (ctypes.POINTER(_Definition), ctypes.py_object, ctypes.c_void_p)
+    definition = _Definition(b"loop", address, METH_FASTCALL, None)
+    loop: Loop = make(definition, _Owner(definition, memory), None)
+    return loop
+
+
+@cache
+def unlocked(loop: Loop) -> Loop:
+    """The same loop, with Python's lock let go meanwhile, so that other threads run: for what takes long."""
+    function = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ssize_t)
+    code = function(loop.__self__.definition.function)  # type: ignore[attr-defined]
+
+    def call(*arrays: Any) -> None:
+        # references are counted under the lock alone: with no owner, none is
+        code(None, (ctypes.py_object * len(arrays))(*arrays), len(arrays))
+
+    return call
 
 
 def _llvm() -> Any:

@@ -26,6 +26,10 @@ THREADS_FROM = 8_000_000
 """Elements from which a loop runs on all cores. Measured: below a few million, the threads of the BLAS, which go on
 spinning after a product, take from the loop's threads more than these bring; what they bring is limited by memory."""
 
+LONG = 1_000_000
+"""Elements from which a loop lets go of Python's lock: it takes half a millisecond then, and to let go some
+microseconds."""
+
 LINE = 16
 """Elements that a part is a multiple of, so that no two threads write to one cache line."""
 
@@ -71,8 +75,8 @@ class NumbaStep:
             alike = all((a.shape, a.dtype) == (part[0].shape, self._stretches[0][0].dtype) for a in part)
             if not alike or not all(a.ndim == 1 and a.flags.carray for a in part):
                 raise InputError("a compiled rule works on arrays of one axis, one size and one dtype, without gaps")
-        self._shared = [part for part in self._stretches if len(part[0]) >= THREADS_FROM]
-        self._stretches = [part for part in self._stretches if len(part[0]) < THREADS_FROM]
+        self._long = [part for part in self._stretches if len(part[0]) >= LONG]
+        self._stretches = [part for part in self._stretches if len(part[0]) < LONG]
         self._slots = np.empty(len(graph.slots), arrays[0]["w"].dtype if arrays else "float32")
         self._divisors = [n.args[1].value for n in graph.nodes if n.op == "divide" and n.args[1].op == "slot"]
         self._loops: dict[tuple[bool, ...], Loop] = {}
@@ -87,24 +91,20 @@ class NumbaStep:
             loop = self._loops[ones] = compiled(self._graph.without_ones(units), self._slots.dtype.name)
         for arrays in self._stretches:
             loop(*arrays, self._slots)
-        if self._shared:
-            _in_threads(loop, self._shared, self._slots)
+        for arrays in self._long:
+            _in_threads(machine_code.unlocked(loop), arrays, self._slots)
 
 
-def _in_threads(loop: Loop, stretches: list[tuple[Floats, ...]], slots: Floats) -> None:
-    """The loop over each stretch, cut into a part for each core."""
-    count = _cores()
-    for arrays in stretches:
-        step = -(-len(arrays[0]) // count // LINE) * LINE
-        parts = [[a[start : start + step] for a in arrays] for start in range(0, len(arrays[0]), step)]
-        if len(parts) == 1:
-            loop(*arrays, slots)
-            continue
-        others = [_pool(os.getpid(), count - 1).submit(loop, *part, slots) for part in parts[1:]]
-        try:
-            loop(*parts[0], slots)
-        finally:  # Ctrl-C, too, leaves no thread at work
-            wait(others)
+def _in_threads(loop: Loop, arrays: tuple[Floats, ...], slots: Floats) -> None:
+    """The loop over the arrays, cut into a part for each core if they are long enough."""
+    count = _cores() if len(arrays[0]) >= THREADS_FROM else 1
+    step = -(-len(arrays[0]) // count // LINE) * LINE
+    parts = [[a[start : start + step] for a in arrays] for start in range(0, len(arrays[0]), step)]
+    others = [_pool(os.getpid(), count - 1).submit(loop, *part, slots) for part in parts[1:]]
+    try:
+        loop(*parts[0], slots)
+    finally:  # Ctrl-C, too, leaves no thread at work
+        wait(others)
 
 
 @cache
