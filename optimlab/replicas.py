@@ -23,7 +23,7 @@ from .datasets import Dataset
 from .errors import InputError, count, unknown
 from .kernels import trace
 from .layers import Dropout
-from .losses import Loss
+from .losses import Loss, correct
 from .losses import get as get_loss
 from .network import Network, seed_sequence
 from .training import History
@@ -155,7 +155,7 @@ def fit_replicas(
     with network.backend.quiet():
         for _ in range(epochs):
             start = time.perf_counter()
-            losses, correct = trained.epoch()
+            losses, right = trained.epoch()
             seconds = (time.perf_counter() - start) / len(networks)
             val_losses, val_accuracy = _evaluate(network, *val, loss)
             for r, history in enumerate(trained.histories):
@@ -163,7 +163,7 @@ def fit_replicas(
                     continue
                 entries = {"train_loss": losses[r], "val_loss": val_losses[r], "seconds": seconds}
                 entries["lr"] = step.settings[r]["lr"]
-                entries |= {"train_accuracy": correct[r] / len(x), "val_accuracy": val_accuracy[r]}
+                entries |= {"train_accuracy": right[r] / len(x), "val_accuracy": val_accuracy[r]}
                 if all(map(math.isfinite, entries.values())):
                     history.append(**entries)
                 else:
@@ -186,14 +186,14 @@ def evaluate_replicas(
 def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024) -> tuple[list[float], list[float]]:
     backend = network.backend
     replicas = len(network.parameters.data)
-    total, correct = backend.xp.zeros(replicas), backend.xp.zeros(replicas, int)
+    total, right = backend.xp.zeros(replicas), backend.xp.zeros(replicas, int)
     for start in range(0, len(x), rows):
         targets = y[start : start + rows]
         outputs = network.forward_unchecked(x[start : start + rows], training=False)
-        correct += backend.xp.count_nonzero(outputs.argmax(axis=-1) == targets, axis=-1)
+        right += correct(backend, outputs, targets)
         values, _ = loss(backend, outputs, backend.xp.broadcast_to(targets, outputs.shape[:-1]), outputs)
         total += values * len(targets)
-    return [float(v) / len(x) for v in total], [int(c) / len(x) for c in correct]
+    return [float(v) / len(x) for v in total], [int(r) / len(x) for r in right]
 
 
 class _Training:
@@ -222,7 +222,7 @@ class _Training:
         shuffled = {seed: order.permutation(rows) for seed, order in self.orders.items()}
         indices = backend.asarray([shuffled[seed] for seed in self.seeds])
         targets = self.y[indices]
-        total, correct = xp.zeros(replicas), xp.zeros(replicas, int)
+        total, right = xp.zeros(replicas), xp.zeros(replicas, int)
         for start in range(0, rows, self.batch_size):
             y = targets[:, start : start + self.batch_size]
             n = y.shape[1]
@@ -238,11 +238,11 @@ class _Training:
                 for r in np.flatnonzero(~np.isfinite(backend.to_numpy(values))):
                     if self.alive[r]:
                         self.diverged(int(r), self.histories[r].steps)
-            correct += xp.count_nonzero(outputs.argmax(axis=-1) == y, axis=-1)
+            right += correct(backend, outputs, y)
             total += values * n
             for layer in reversed(network.layers):
                 gradient = layer.backward(gradient, layer is not network.layers[0])
             if start + n == rows:
                 self.before[...] = network.parameters.data
             self.step()
-        return [float(t) / rows for t in total], [int(c) for c in correct]
+        return [float(t) / rows for t in total], [int(r) for r in right]

@@ -282,6 +282,21 @@ def test_gradients_are_checked_at_the_same_points_as_with_numpy():
     assert reports[2] == reports[3]
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("classes", [1, 2, 10])
+def test_right_answers_are_counted_as_numpy_counts_them(classes, dtype):
+    generator = np.random.default_rng(classes)
+    values = np.array([-np.inf, -1, -0.0, 0, 1, np.inf, np.nan], dtype)  # few: most rows have several largest
+    outputs, labels = generator.choice(values, (500, classes)), generator.integers(0, classes, 500)
+    expected = np.count_nonzero(outputs.argmax(axis=1) == labels)
+    assert 0 < expected < 500 or classes == 1
+    backend = backends.get("numba")
+    for given in (outputs, np.asfortranarray(outputs), np.repeat(outputs, 2, axis=1)[:, ::2]):
+        for of in (labels, labels.astype("int32"), np.repeat(labels, 2)[::2], labels.astype("float64")):
+            assert ol.losses.correct(backend, given, of) == expected
+    assert ol.losses.correct(backend, outputs[:0], labels[:0]) == 0
+
+
 @pytest.mark.parametrize("rows", [0, 1, 3, 4, 5, 64])
 def test_rows_are_gathered_wherever_they_lie(rows):
     backend = backends.get("numba")

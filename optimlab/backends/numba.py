@@ -124,7 +124,8 @@ def compiled(graph: Graph, dtype: str) -> Loop:
     return machine_code.compiled(graph.name, numba_source(graph, dtype), (1,) * (len(graph.inputs) + 1), dtype)
 
 
-# ---- compiled forms of an activation, alone and behind a bias, and a loss; equal, bit for bit, to the formulas
+# ---- compiled forms of an activation, alone and behind a bias, a loss, and the count of right answers; equal, bit for
+# bit, to the formulas
 
 
 def _relu(b: Any, x: Floats, out: Floats, tmp: list[Floats]) -> None:
@@ -159,10 +160,18 @@ def _softmax_cross_entropy(b: Any, logits: Floats, labels: Floats, out: Floats) 
     return loss, out
 
 
+def _correct(outputs: Floats, labels: Floats) -> int:
+    outputs, labels = np.ascontiguousarray(outputs), np.ascontiguousarray(labels)
+    count = np.empty(1, np.int64)
+    _loop(numba_loops.correct, (2, -1, -1), outputs.dtype)(outputs, labels, count)
+    return count.item()
+
+
 _FUSED = {
     "relu": (_relu, _relu_backward),
     "dense relu": (_bias_relu, _bias_relu_backward),
     "softmax_cross_entropy": _softmax_cross_entropy,
+    "correct": _correct,
 }
 
 

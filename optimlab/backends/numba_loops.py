@@ -84,3 +84,15 @@ def normalise(out: Any, labels: Any, total: Any) -> None:
         for j in range(out.shape[1]):
             out[i, j] = out[i, j] / divisor
         out[i, labels[i]] = out[i, labels[i]] - share
+
+
+def correct(outputs: Any, labels: Any, count: Any) -> None:
+    """:func:`optimlab.losses.correct`; the first of several largest counts, or the first NaN."""
+    right = 0
+    for i in range(outputs.shape[0]):
+        best, top = 0, outputs[i, 0]
+        for j in range(1, outputs.shape[1]):
+            if (outputs[i, j] > top) | ((outputs[i, j] != outputs[i, j]) & (top == top)):
+                best, top = j, outputs[i, j]
+        right += best == labels[i]
+    count[0] = right

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..backends import Array
 from ..errors import InputError, one_line
+from ..losses import correct
 from .run import Run
 from .tally import DeviceTally
 
@@ -101,7 +102,7 @@ class Graphed:
         outputs = run.network.forward_unchecked(run.x_batch, training=True)
         row[0, 0], _ = run.loss(backend, outputs, self._y, run.gradient)
         if run.loss.classifies:
-            row[0, 1] = backend.xp.count_nonzero(outputs.argmax(axis=-1) == self._y)
+            row[0, 1] = correct(backend, outputs, self._y)
         run.network.backward(run.gradient)
         row[0, 2] = 0
         for penalty in run.penalties:

@@ -168,7 +168,7 @@ def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024
         targets = y[start : start + rows]
         outputs = network.forward_unchecked(x[start : start + rows], training=False)
         if loss.classifies:
-            correct += backend.xp.count_nonzero(outputs.argmax(axis=-1) == targets)
+            correct += losses.correct(backend, outputs, targets)
         value, _ = loss(backend, outputs, targets, outputs)
         total += value * len(targets)
     return float(total) / len(x), int(correct) / len(x)

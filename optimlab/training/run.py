@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import Array
-from ..losses import Loss
+from ..losses import Loss, correct
 from ..network import Network
 from ..optimizers import Optimizer
 from ..regularization import Clip, Constraint, Penalty
@@ -87,7 +87,7 @@ class Run:
         indices = backend.asarray(self.order.permutation(rows))
         backend.take(self.y, indices, self._y)
         x_batch, gradient = self.x_batch, self.gradient
-        tally, classifies, correct = self._tally, self.loss.classifies, 0
+        tally, classifies, right = self._tally, self.loss.classifies, 0
         if self.by_graph and not self.position:
             self.position = self.by_graph(indices, tally)  # type: ignore[arg-type]
         for start in range(self.position, rows, self.batch_size):
@@ -100,8 +100,8 @@ class Run:
             x = network.forward_unchecked(x, training=True)
             value, _ = self.loss(backend, x, y, gradient)
             if classifies:
-                correct = backend.xp.count_nonzero(x.argmax(axis=-1) == y)
-            tally.add(n, value, correct)
+                right = correct(backend, x, y)
+            tally.add(n, value, right)
             network.backward(gradient)
             for penalty in penalties:
                 tally.penalise(n, penalty(network.parameters))
@@ -115,6 +115,6 @@ class Run:
                 self.position = start + n
                 for hook in self.hooks:
                     hook(network, optimizer)
-        total, correct, penalised = tally.sums()
+        total, right, penalised = tally.sums()
         self.position, self.sums = 0, (0.0, 0, 0.0)
-        return total / rows, correct, penalised / rows
+        return total / rows, right, penalised / rows
