@@ -51,8 +51,9 @@ class Backend(Protocol):
     def special(self) -> ModuleType: ...
     @property
     def fused(self) -> Mapping[str, Any]:
-        """Activations (forward and backward) and losses that the backend has in a form of its own, by their names, and
-        activations with a Dense layer's bias, as ``"dense relu"``; each gives what the formulas give, bit for bit."""
+        """Activations (forward and backward) and losses that the backend has in a form of its own, by their names,
+        activations with a Dense layer's bias, as ``"dense relu"``, and :func:`optimlab.losses.correct`; each gives what
+        the formulas give, bit for bit."""
 
     def empty(self, shape: int | tuple[int, ...], dtype: str) -> Array: ...
     def zeros(self, shape: int | tuple[int, ...], dtype: str) -> Array: ...

@@ -169,8 +169,8 @@ class _Owner(NamedTuple):
 
 def _callable(address: int, memory: Any) -> Loop:
     """The code at that address as a built-in function."""
-    make = ctypes.pythonapi.PyCFunction_NewEx
-    make.restype, make.argtypes = ctypes.py_object, (ctypes.POINTER(_Definition), ctypes.py_object, ctypes.c_void_p)
+    kind = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(_Definition), ctypes.py_object, ctypes.c_void_p)
+    make = kind(("PyCFunction_NewEx", ctypes.pythonapi))
     definition = _Definition(b"loop", address, METH_FASTCALL, None)
     loop: Loop = make(definition, _Owner(definition, memory), None)
     return loop
