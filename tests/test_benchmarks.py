@@ -1,6 +1,7 @@
 """The benchmark scripts run; what they measure is never asserted."""
 
 import importlib.util
+import itertools
 import os
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from click.testing import CliRunner
+
+from optimlab import backends
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -89,6 +92,26 @@ def test_replicas_prints_runs_a_second():
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
     assert result.returncode == 0, result.stderr
     assert "the whole sweep: x" in result.stdout
+
+
+def test_anatomy_times_every_product_and_all_between(monkeypatch):
+    anatomy = script("anatomy", monkeypatch)
+    quick = anatomy.Effort.quick(1)
+    names = anatomy.engines()
+    times = {f"{job.name} {name}": anatomy.microseconds(job, name) for job in quick.jobs for name in names}
+    assert not any("matmul" in vars(backends.get(name)) for name in names)
+    for job in quick.jobs:
+        parts = anatomy.anatomy(job)
+        forward = 2 * job.batch * sum(a * b for a, b in itertools.pairwise(job.sizes))
+        assert sum(part.flop for part in parts) == 3 * forward - 2 * job.batch * job.sizes[0] * job.sizes[1]
+        assert all(len(times[f"{job.name} {name}"]) == len(parts) for name in names)
+        assert all(value > 0 for name in names for value in times[f"{job.name} {name}"])
+    monkeypatch.setattr(anatomy.Effort, "full", anatomy.Effort.quick)
+    monkeypatch.setattr(anatomy, "measured", lambda: times)
+    result = CliRunner().invoke(anatomy.main, ["--rounds", "2"])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("layer 1: x^T dy") == 2
+    assert f"{sum(times[f'784-800-10 {names[0]}']):.1f}" in result.output
 
 
 def test_products_names_the_kernels_taken():

@@ -2,7 +2,7 @@
 alone, which takes hundredths of a second where importing Numba takes half of one.
 
 A loop is a built-in function, of the kind that CPython's C interface calls METH_FASTCALL: between two matrix products,
-where nothing of Python is in the cache, a call by ctypes takes some seven microseconds more. It is called with array
+where nothing of Python is in the cache, a call by ctypes takes several microseconds more. It is called with array
 objects of NumPy: in which words of such an object the addresses of its numbers and of its shape stand is part of
 NumPy's C interface.
 """
