@@ -3,9 +3,9 @@
 ``python benchmarks/anatomy.py [--rounds 5]``
 
 Both networks of ``speed.py``, with Adam, on each CPU engine, on one pinned core. Every product is timed where it is
-called, within training itself, so that the caches are as training leaves them: what is between two products finds
-nothing of Python there, and takes several times as long as in a loop of its own. Printed are microseconds: medians over
-the steps of an epoch with a full batch, then over rounds, each of which is a process of its own.
+called, within training itself, so that the caches are as training leaves them: after a large product nothing of Python
+is there, and what comes next takes longer than in a loop of its own. Printed are microseconds: medians over the steps
+with a full batch, then over rounds, each of which is a process of its own.
 """
 
 from __future__ import annotations
@@ -48,10 +48,11 @@ def anatomy(job: Job) -> list[Part]:
         found += [Part(before, 0), Part(f"layer {k}: x W", 2 * job.batch * inputs * outputs)]
     for k, (inputs, outputs) in reversed(layers):
         flop = 2 * job.batch * inputs * outputs
-        before = (
-            "activation, gradient of the bias" if k < len(layers) else "bias, loss, right answers, gradient of the bias"
-        )
-        found += [Part(before, 0), Part(f"layer {k}: x^T dy", flop)]
+        last = "bias, loss, right answers, gradient of the bias"
+        found += [
+            Part("activation, gradient of the bias" if k < len(layers) else last, 0),
+            Part(f"layer {k}: x^T dy", flop),
+        ]
         if k > 1:
             found += [Part("nothing but calls", 0), Part(f"layer {k}: dy W^T", flop)]
     return found
