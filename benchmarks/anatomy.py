@@ -25,7 +25,7 @@ from timing.clock import conditions
 from timing.epochs import optimlab_epoch
 from timing.jobs import Effort, Job, engines
 from timing.pinning import environment, pinned
-from timing.tables import new_table
+from timing.tables import new_table, show_conditions
 
 import optimlab as ol
 
@@ -122,9 +122,7 @@ def main(rounds: int, worker: bool) -> None:
         return
     taken = [measured() for _ in range(rounds)]
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    for name, value in conditions().items():
-        if name in ("CPU", "system", "NumPy", "BLAS of NumPy and SciPy", "Numba"):
-            console.print(f"{name:>24}: {value}", highlight=False, markup=False)
+    show_conditions(console, conditions(), "CPU", "system", "NumPy", "BLAS of NumPy and SciPy", "Numba")
     for job in jobs:
         columns = {engine: zip(*(each[f"{job.name} {engine}"] for each in taken), strict=True) for engine in engines()}
         console.print(shown(job, {engine: [median(c) for c in column] for engine, column in columns.items()}))

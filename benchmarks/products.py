@@ -26,7 +26,7 @@ from rich.console import Console
 from timing.clock import conditions, optional
 from timing.jobs import DTYPE, Effort
 from timing.pinning import environment, pinned
-from timing.tables import new_table
+from timing.tables import new_table, show_conditions
 
 import optimlab as ol
 
@@ -107,9 +107,7 @@ def main(rounds: int, worker: str | None) -> None:
     choices = [*KERNELS, *([JAX] if optional("jax") else [])]
     taken = [{choice: measured(choice) for choice in choices} for _ in range(rounds)]
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    for name, value in conditions().items():
-        if name in ("CPU", "system", "NumPy", "BLAS of NumPy and SciPy", "JAX, Optax"):
-            console.print(f"{name:>24}: {value}", highlight=False, markup=False)
+    show_conditions(console, conditions(), "CPU", "system", "NumPy", "BLAS of NumPy and SciPy", "JAX, Optax")
     table = new_table("GFLOP a second on one core, float32", "medians over rounds; in brackets lowest and highest")
     for column in ("OPENBLAS_CORETYPE", "kernels taken"):
         table.add_column(column, no_wrap=True)

@@ -34,6 +34,13 @@ def show(console: Console, report: dict[str, Any]) -> None:
             console.print(table)
 
 
+def show_conditions(console: Console, found: dict[str, Any], *names: str) -> None:
+    """Those of these names, in their order, as :func:`show` prints all of them."""
+    for name, value in found.items():
+        if name in names:
+            console.print(f"{name:>24}: {value}", highlight=False, markup=False)
+
+
 def new_table(title: str, caption: str) -> Table:
     return Table(title=title, caption=caption, title_justify="left", caption_justify="left")
 
