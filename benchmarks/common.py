@@ -25,7 +25,6 @@ from typing import Any
 
 import click
 import numpy as np
-import threadpoolctl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich import box
@@ -33,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 import optimlab as ol
+from optimlab.backends.threads import one_thread
 from optimlab.files import json_ready, write_atomically
 from optimlab.plotting.comparison import PALETTE, plain_axes
 from optimlab.plotting.comparison import spread as moved_apart
@@ -83,7 +83,7 @@ def command(
                 search=options.get("search", False),
             )
             try:
-                with threadpoolctl.threadpool_limits(1):
+                with one_thread():
                     function(settings)
             except ol.InputError as error:
                 raise click.UsageError(str(error)) from None

@@ -1,12 +1,13 @@
-"""The matrix products of training, by each set of kernels that OpenBLAS has for this processor, and by JAX.
+"""The matrix products of training, by each set of kernels that OpenBLAS has for this processor, oneDNN and JAX.
 
 ``python benchmarks/products.py [--rounds 5]``
 
 Nine tenths of the time of a large network's training are matrix products, and OpenBLAS does not always choose the
 fastest of its kernels: ``OPENBLAS_CORETYPE=Haswell``, say, set before Python starts, makes it take others. Printed are
 GFLOP a second of the first layer's two products, x W and x^T dy, in float32 on one pinned core: medians over rounds, in
-each of which every choice has a process of its own, for OpenBLAS chooses when it is loaded. Where JAX is installed, its
-products are measured, too, each a call that makes a new array: within one jitted scan they cost less.
+each of which every choice has a process of its own, for OpenBLAS chooses when it is loaded. Where oneDNN is installed
+and the processor has AVX-512, it is measured, too: the compiled engine uses it. So is JAX where that is installed; each
+of its products is a call that makes a new array: within one jitted scan they cost less.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ from timing.pinning import environment, pinned
 from timing.tables import new_table, show_conditions
 
 import optimlab as ol
+from optimlab.backends import onednn
 
 KERNELS = ("", "Haswell", "SkylakeX")
 """Values of the variable: not set, and two that NumPy's wheels have kernels for, AVX2's and AVX-512's."""
 
-JAX = "JAX"
+ONEDNN, JAX = "oneDNN", "JAX"
 CALLS = 30
 
 
@@ -54,7 +56,8 @@ def speeds(array: Callable[[Any], Any], forward: Callable[..., Any], backward: C
     return found
 
 
-def numpy_speeds() -> dict[str, float]:
+def numpy_speeds(matmul: Callable[..., Any]) -> dict[str, float]:
+    """Of a function that writes the product of two arrays of NumPy to a third."""
     backend = ol.backends.get("numpy")
     results: dict[tuple[int, int], Any] = {}
 
@@ -67,7 +70,7 @@ def numpy_speeds() -> dict[str, float]:
         shape = (a.shape[0], b.shape[1])
         if shape not in results:
             results[shape] = backend.empty(shape, DTYPE)
-        np.matmul(a, b, out=results[shape])
+        matmul(a, b, results[shape])
 
     return speeds(array, product, lambda x, dy: product(x.T, dy))
 
@@ -80,12 +83,19 @@ def jax_speeds() -> dict[str, float]:
     return speeds(jax.numpy.asarray, lambda *a: wait(forward(*a)), lambda *a: wait(backward(*a)))
 
 
+def onednn_product(a: Any, b: Any, out: Any) -> None:
+    if not onednn.multiply(a, b, out):
+        raise RuntimeError("this product is not oneDNN's")
+
+
 def work(choice: str) -> dict[str, Any]:
     if choice == JAX:
         return {"taken": "its own", "speeds": jax_speeds()}
+    if choice == ONEDNN:
+        return {"taken": "AVX-512", "speeds": numpy_speeds(onednn_product)}
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
     taken = next((pool.get("architecture") for pool in pools), None) or "unknown"
-    return {"taken": taken, "speeds": numpy_speeds()}
+    return {"taken": taken, "speeds": numpy_speeds(np.matmul)}
 
 
 def measured(choice: str) -> dict[str, Any] | None:
@@ -104,10 +114,11 @@ def main(rounds: int, worker: str | None) -> None:
     if worker is not None:
         print(json.dumps(work(worker)))
         return
-    choices = [*KERNELS, *([JAX] if optional("jax") else [])]
+    choices = [*KERNELS, *([ONEDNN] if onednn.library() else []), *([JAX] if optional("jax") else [])]
     taken = [{choice: measured(choice) for choice in choices} for _ in range(rounds)]
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    show_conditions(console, conditions(), "CPU", "system", "NumPy", "BLAS of NumPy and SciPy", "JAX, Optax")
+    libraries = "NumPy", "BLAS of NumPy and SciPy", "large ones, one thread", "JAX, Optax"
+    show_conditions(console, conditions(), "CPU", "system", *libraries)
     table = new_table("GFLOP a second on one core, float32", "medians over rounds; in brackets lowest and highest")
     for column in ("OPENBLAS_CORETYPE", "kernels taken"):
         table.add_column(column, no_wrap=True)

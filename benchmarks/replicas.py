@@ -23,9 +23,9 @@ from timing.pinning import environment, pinned
 os.environ.update(environment(1))
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 from timing.clock import optional
 
+from optimlab.backends.threads import one_thread
 from optimlab.study import Contender, Run, Study
 from optimlab.study.run import execute, execute_together, together
 
@@ -100,7 +100,7 @@ def main() -> None:
     print(f"load average {os.getloadavg()[0]:.1f}, {'CPU' if options.cpu_time else 'wall'} time, one core")
     print(f"{'':10} {'alone':>10} {'replicas':>10} {'JAX vmap':>10}   runs a second")
     total = {"alone": 0.0, "replicas": 0.0}
-    with pinned(1), threadpool_limits(1):
+    with pinned(1), one_thread():
         for name in study.optimizers:
             runs = study.tuning_runs(Contender.parse(str(name)), study.rates)
             turns: dict[str, Callable[[], Any]] = {

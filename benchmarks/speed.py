@@ -19,8 +19,8 @@ For each number of threads, and each of the engines of optimlab (plain NumPy, an
    - JAX: the whole epoch is one jitted ``lax.scan``, the update is Optax's.
    - scikit-learn: ``MLPClassifier.partial_fit`` on all rows, which is one epoch in batches of ``batch_size`` in one
      call; ``fit(max_iter=1)`` would also make new weights.
-   - the floor: the matrix products that a step needs, and nothing else, on NumPy's BLAS; and these with one copy of as
-     many bytes as the update moves.
+   - the floor: the matrix products that a step needs, and nothing else, by the libraries of the compiled engine; and
+     these with one copy of as many bytes as the update moves.
 
 2. **One step of each rule**, beside a copy of the same bytes (``graph.arrays_moved`` arrays, within as many arrays as
    the rule touches) and beside PyTorch's and Optax's optimizer of that name. (Formulas differ in detail; see each

@@ -15,6 +15,7 @@ import numpy as np
 import threadpoolctl
 
 import optimlab as ol
+from optimlab.backends import onednn
 
 from .jobs import DTYPE
 
@@ -90,6 +91,7 @@ def conditions() -> dict[str, Any]:
         "optimlab": ol.__version__,
         "NumPy": np.__version__,
         "BLAS of NumPy and SciPy": ", ".join(sorted(names)) or "unknown",
+        "large ones, one thread": ", ".join(onednn.used()) or "the same",
         "Numba": versions["numba"],
         "PyTorch": torch.__version__ if torch else "not installed",
         "PyTorch's threads": torch and torch.get_num_threads(),

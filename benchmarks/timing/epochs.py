@@ -166,9 +166,11 @@ def sklearn_epoch(sklearn: Any, job: Job, x: Any, y: Any) -> Turn:
 
 
 def floor_epoch(job: Job, x: Any, update: Callable[[], None]) -> Turn:
-    """The products of every step, forward and backward, but for the gradient of the inputs, which nobody needs."""
+    """The products of every step, forward and backward, but for the gradient of the inputs, which nobody needs; by the
+    library that the fastest engine has for each."""
     generator = np.random.default_rng(0)
-    empty = ol.backends.get("numpy").empty
+    backend = ol.backends.get(engines()[-1])
+    empty = backend.empty
     weights = [generator.standard_normal(shape, dtype=DTYPE) / shape[0] ** 0.5 for shape in job.shapes if shape[1:]]
     weight_gradients = [empty(w.shape, DTYPE) for w in weights]
     outputs = [empty((job.batch, n), DTYPE) for n in job.sizes[1:]]
@@ -178,11 +180,11 @@ def floor_epoch(job: Job, x: Any, update: Callable[[], None]) -> Turn:
         n = len(inputs)
         values = [inputs, *(y[:n] for y in outputs)]
         for k, w in enumerate(weights):
-            np.matmul(values[k], w, out=values[k + 1])
+            backend.matmul(values[k], w, values[k + 1])
         for k in range(len(weights) - 1, -1, -1):
-            np.matmul(values[k].T, gradients[k][:n], out=weight_gradients[k])
+            backend.matmul(values[k].T, gradients[k][:n], weight_gradients[k])
             if k:
-                np.matmul(gradients[k][:n], weights[k].T, out=gradients[k - 1][:n])
+                backend.matmul(gradients[k][:n], weights[k].T, gradients[k - 1][:n])
         update()
 
     def epoch() -> None:

@@ -111,7 +111,8 @@ def get(name: Any, parameters: int = 0) -> Backend:
     """The backend of that name, or the backend itself.
 
     ``"auto"`` is Numba's for a network of at least :data:`PAYS_FROM` parameters where Numba is installed, otherwise
-    NumPy's. Both give the same bits. ``"cupy"`` runs everything on an NVIDIA GPU.
+    NumPy's. Both give the same bits, but for large products by oneDNN, see :mod:`optimlab.backends.onednn`. ``"cupy"``
+    runs everything on an NVIDIA GPU.
 
     Raises
     ------

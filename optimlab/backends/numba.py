@@ -1,4 +1,4 @@
-"""The Numba backend: NumPy's arrays and matrix products, and compiled loops for everything between them.
+"""The Numba backend: NumPy's arrays, and compiled loops for everything between two matrix products.
 
 Each rule is one loop, compiled from the source that :func:`optimlab.kernels.numba_source` prints, and bitwise equal to
 the NumPy backend. See :mod:`optimlab.backends.machine_code` for how it is compiled and kept.
@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..kernels import Graph, numba_source
-from . import machine_code, numba_loops
+from . import machine_code, numba_loops, onednn
 from .machine_code import Loop
 from .numpy import Floats, NumPyBackend
 
@@ -40,13 +40,17 @@ def installed() -> bool:
 
 
 class NumbaBackend(NumPyBackend):
-    """Arrays of NumPy, matrix products of its BLAS, updates compiled by Numba."""
+    """Arrays of NumPy, updates compiled by Numba; matrix products of NumPy's BLAS, or of oneDNN where that is installed
+    and faster."""
 
     name = "numba"
 
     @property
     def fused(self) -> Mapping[str, Any]:
         return _FUSED
+
+    def matmul(self, a: Floats, b: Floats, out: Floats) -> Floats:
+        return out if onednn.multiply(a, b, out) else np.matmul(a, b, out=out)
 
     def take(self, rows: Floats, indices: Floats, out: Floats) -> None:
         plain = rows.ndim == 2 and rows.flags.c_contiguous and out.flags.carray and indices.flags.c_contiguous

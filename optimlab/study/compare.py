@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
+from ..backends.threads import one_thread
 from ..errors import InputError
 from ..files import json_ready, write_atomically
 from ..version import __version__
@@ -74,7 +73,7 @@ def compare(
         another study.
     """
     study.problem.check()
-    with workers(jobs, dask) as pool, Store(folder) as store, threadpool_limits(1):
+    with workers(jobs, dask) as pool, Store(folder) as store, one_thread():
         claim(study, store)
         runner = _Runner(store, pool, jobs if dask is None else 2, study.planned(), on_run)
         tuning = _tune(study, runner)

@@ -22,8 +22,7 @@ from functools import partial
 from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
-from threadpoolctl import threadpool_limits
-
+from ..backends.threads import one_thread
 from ..errors import InputError, count
 from ..version import __version__
 from .plan import Run
@@ -171,7 +170,7 @@ def _each(execute: Execute, group: Group) -> list[Record]:
 
 def _work(execute: ExecuteGroup, key: str, group: Group) -> tuple[str, list[Record]]:
     try:
-        with threadpool_limits(1):
+        with one_thread():
             return key, execute(group)
     except Exception as error:  # what happens to one run must not reach the others
         return key, _all_failed(group, error)

@@ -11,8 +11,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_info
 
+from ..backends import onednn
+from ..backends.threads import one_thread
 from ..datasets import Dataset
 from ..diagnostics import update_ratios
 from ..errors import InputError
@@ -263,7 +265,7 @@ def _seconds(study: Study, contender: Contender, epochs: int) -> float:
     lr = contender.defaults()["lr"]
     group = together([Run(problem, contender, lr, seed) for seed in range(TOGETHER)])[0]
     start = time.perf_counter()
-    with threadpool_limits(1):  # as in the study
+    with one_thread():  # as in the study
         records = execute_together(group)
     for record in records:
         if record["status"] == "error":
@@ -294,5 +296,5 @@ def host() -> dict[str, Any]:
         "processor": model or platform.machine(),
         "cores": os.cpu_count(),
         "system": platform.platform(terse=True),
-        "blas": sorted(blas),
+        "blas": sorted(blas) + onednn.used(),
     }

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from ..backends.threads import one_thread
 from ..errors import InputError
 from ..files import json_ready, write_atomically
 from ..network import Network
@@ -72,7 +72,7 @@ def tune(search: Search, folder: str | Path, *, progress: bool | None = None) ->
     """
     sampler.require(search)
     folder = Path(folder)
-    with locked(folder), threadpool_limits(1), progress_bar("tuning", search.trials + 1, shown=progress) as advance:
+    with locked(folder), one_thread(), progress_bar("tuning", search.trials + 1, shown=progress) as advance:
         journal = Journal(folder, search)
         propose = sampler.proposals(search)
         for _ in journal.records:

@@ -1,0 +1,235 @@
+"""Large matrix products by oneDNN: as exact as NumPy's, and made only where they are meant to be."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import assert_same_bits
+from threadpoolctl import threadpool_limits
+
+import optimlab as ol
+from optimlab.backends import onednn
+from optimlab.backends.threads import one_thread
+from optimlab.study.run import host
+
+NUMBA = ol.backends.get("numba") if "numba" in ol.backends.names() else None
+
+needs_library = pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="oneDNN's package is for Linux on x86-64"
+)
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """The library is looked for anew, before the test and after it."""
+    onednn.library.cache_clear()
+    yield monkeypatch
+    monkeypatch.undo()
+    onednn.library.cache_clear()
+
+
+@pytest.fixture
+def library(fresh):
+    """oneDNN on one thread, whatever processor this is."""
+    try:
+        importlib.metadata.version(onednn.DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{onednn.DISTRIBUTION} is not installed")
+    fresh.setattr(onednn, "AVX512", 0)
+    with one_thread():
+        yield onednn.library()
+
+
+def matrices(rows, inner, columns, order="CC", dtype="float32"):
+    generator = np.random.default_rng(0)
+    a, b = generator.standard_normal((rows, inner)), generator.standard_normal((inner, columns))
+    return np.asarray(a, dtype, order[0]), np.asarray(b, dtype, order[1]), np.full((rows, columns), np.nan, dtype)
+
+
+# --- what it gives
+
+
+@needs_library
+@pytest.mark.parametrize("order", ["CC", "CF", "FC", "FF"])
+@pytest.mark.parametrize("shape", [(256, 784, 800), (784, 256, 800), (32, 3072, 100), (211, 331, 127), (1, 3001, 3001)])
+def test_a_product_is_that_of_float64_up_to_rounding(library, shape, order):
+    a, b, out = matrices(*shape, order)
+    assert onednn.multiply(a, b, out)
+    exact, terms = a.astype(float) @ b.astype(float), abs(a.astype(float)) @ abs(b.astype(float))
+    # the bound of any order of summation: Higham (2002), section 3.5
+    assert (abs(out - exact) <= shape[1] * 2.0**-24 * terms * 1.01).all()
+
+
+@needs_library
+def test_infinities_and_nans_go_through(library):
+    a, b, out = matrices(256, 200, 300)
+    a[3, 5], a[7, 0], b[9, 11] = np.inf, np.nan, -np.inf
+    assert onednn.multiply(a, b, out)
+    with np.errstate(invalid="ignore"):
+        expected = a @ b
+    for kind in (np.isnan, np.isposinf, np.isneginf):
+        np.testing.assert_array_equal(kind(out), kind(expected))
+
+
+# --- where it is made
+
+
+@needs_library
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(matrices(200, 200, 199), id="small"),
+        pytest.param(matrices(256, 784, 800, dtype="float64"), id="float64"),
+        pytest.param([x[None] for x in matrices(256, 784, 800)], id="replicas"),
+        pytest.param([x[:, ::2] for x in matrices(400, 800, 800)[:1]] + list(matrices(400, 400, 800)[1:]), id="gaps"),
+    ],
+)
+def test_other_products_are_left_to_numpy(library, given):
+    a, b, out = given
+    assert not onednn.multiply(a, b, out)
+    assert np.isnan(out).all()
+
+
+@needs_library
+def test_products_on_several_threads_are_left_to_numpy(library):
+    given = matrices(256, 784, 800)
+    with threadpool_limits(2):
+        assert not onednn.multiply(*given)
+    assert onednn.multiply(*given)
+
+
+@needs_library
+@pytest.mark.skipif(NUMBA is None, reason="Numba is not installed")
+def test_shapes_that_do_not_go_together_are_numpys_error(library):
+    a, b, out = matrices(256, 784, 800)
+    for given in ((a, b[:-1], out), (a, b, out[:-1])):
+        with pytest.raises(ValueError, match="matmul"):
+            NUMBA.matmul(*given)
+
+
+def trained(backend):
+    """A network large enough for oneDNN, after an epoch on one thread."""
+    generator = np.random.default_rng(1)
+    x, y = generator.standard_normal((600, 300), "float32"), generator.integers(0, 10, 600)
+    network = ol.MLP([300, 400, 10], seed=0, backend=backend)
+    with one_thread():
+        ol.fit(network, ol.Adam(network.parameters), ol.Dataset(x, y), epochs=2, batch_size=200, progress=False)
+    return network.parameters.data
+
+
+@needs_library
+@pytest.mark.skipif(NUMBA is None, reason="Numba is not installed")
+def test_a_large_network_trains_alike_and_the_same_seed_gives_the_same_bits(library, monkeypatch):
+    made, plain = [], onednn.multiply
+    monkeypatch.setattr(onednn, "multiply", lambda *given: made.append(plain(*given)) or made[-1])
+    first = trained("numba")
+    # of each of 6 steps x W and x^T dy of the first layer; the rest is small
+    assert (len(made), sum(made)) == (30, 12)
+    assert_same_bits(trained("numba"), first)
+    made.clear()
+    np.testing.assert_allclose(first, trained("numpy"), rtol=1e-3, atol=1e-4)
+    assert not made
+
+
+# --- where it is not
+
+
+@pytest.mark.skipif(NUMBA is None, reason="Numba is not installed")
+def test_without_the_package_bits_are_numpys(fresh):
+    fresh.setattr(onednn, "DISTRIBUTION", "of-no-such-name")
+    assert onednn.library() is None
+    assert onednn.used() == []
+    assert_same_bits(trained("numba"), trained("numpy"))
+
+
+class Broken:
+    """A package whose only file is no library, or none at all."""
+
+    def __init__(self, *files):
+        self.files = files
+
+
+class File:
+    name = "libdnnl.so.3"
+
+    def __init__(self, path):
+        self.path = path
+
+    def locate(self):
+        return self.path
+
+
+def test_a_library_that_cannot_be_loaded_is_one_warning(fresh, tmp_path):
+    path = tmp_path / "libdnnl.so.3"
+    path.write_bytes(b"not a library")
+    fresh.setattr(onednn, "distribution", lambda name: Broken(File(path)))
+    with pytest.warns(RuntimeWarning, match=r"onednn-cpu-gomp is installed but cannot be used: .*libdnnl\.so"):
+        assert onednn.library() is None
+    assert onednn.library() is None  # a second warning would be an error
+
+
+@needs_library
+def test_a_library_of_another_kind_is_one_warning(fresh):
+    fresh.setattr(onednn, "distribution", lambda name: Broken(File("libc.so.6")))
+    with pytest.warns(RuntimeWarning, match=r"cannot be used: .*dnnl_get_effective_cpu_isa"):
+        assert onednn.library() is None
+
+
+@needs_library
+def test_a_processor_without_avx512_has_none(fresh):
+    fresh.setattr(onednn, "AVX512", 1 << 30)
+    assert onednn.library() is None
+
+
+# --- threads and processes
+
+
+def output(code, **variables):
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=60)
+    assert not run.returncode, run.stderr
+    return run.stdout.split()
+
+
+START = """
+import os, numpy as np
+from optimlab.backends import onednn
+from optimlab.backends.threads import one_thread
+onednn.AVX512 = 0
+a, b, out = np.ones((256, 784), "f"), np.ones((784, 800), "f"), np.zeros((256, 800), "f")
+"""
+
+
+@needs_library
+def test_the_threads_of_a_library_loaded_within_the_limit_are_limited(library):
+    code = START + (
+        "with one_thread(): print(onednn.library().omp_get_max_threads(), onednn.multiply(a, b, out))\n"
+        "print(onednn.library().omp_get_max_threads(), onednn.multiply(a, b, out))"
+    )
+    assert output(code, OMP_NUM_THREADS="2") == ["1", "True", "2", "False"]
+
+
+@needs_library
+def test_a_forked_process_multiplies_too(library):
+    code = START + (
+        "with one_thread():\n"
+        "    assert onednn.multiply(a, b, out)\n"
+        "    child = os.fork()\n"
+        "    out[...] = 0\n"
+        "    done = onednn.multiply(a, b, out) and (out == 784).all()\n"
+        "    os._exit(not done) if child == 0 else print(done, os.waitpid(child, 0)[1])\n"
+    )
+    assert output(code, OMP_NUM_THREADS="2") == ["True", "0"]
+
+
+@needs_library
+def test_a_study_names_it_among_what_times_depend_on(library):
+    host.cache_clear()
+    try:
+        assert host()["blas"][-1].startswith(f"{onednn.DISTRIBUTION} 20")
+    finally:
+        host.cache_clear()
