@@ -35,7 +35,7 @@ class Network:
     seed: an integer, or a :class:`numpy.random.SeedSequence`; decides the initial weights and the dropout masks.
     dtype: ``"float32"`` or ``"float64"``.
     backend: ``"auto"``, or a name of :func:`optimlab.backends.names`; ``"auto"`` is Numba's for a large network where
-        Numba is installed, else NumPy's, see :func:`optimlab.backends.get`. Both give the same bits.
+        Numba is installed, else NumPy's, see :func:`optimlab.backends.get`.
 
     Attributes
     ----------

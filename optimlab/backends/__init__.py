@@ -135,7 +135,7 @@ def get(name: Any, parameters: int = 0) -> Backend:
 
 
 def _by_name(backend: Backend) -> tuple[Any, ...]:
-    """How a backend is pickled. A network goes on with NumPy where Numba is not installed: the results are the same."""
+    """How a backend is pickled. A network goes on with NumPy where Numba is not installed."""
     return get, ("auto", PAYS_FROM) if backend.name == "numba" else (backend.name,)
 
 

@@ -16,10 +16,10 @@ from .numpy import Floats
 DISTRIBUTION = "onednn-cpu-gomp"
 """The package: oneDNN for processors alone, on GNU's OpenMP, with nothing else to install."""
 
-LARGE = 8_000_000
-"""Multiplications from which a product is oneDNN's: a tenth of a millisecond. Measured: with AVX-512 it takes a tenth
-less time for the layers of large networks, up to a third less for small batches, and more for a rare shape alone;
-without, it is no faster than NumPy's BLAS."""
+LARGE, WIDE = 8_000_000, 128
+"""Multiplications, a tenth of a millisecond's, and columns of the result, from which a product is oneDNN's. Measured:
+with AVX-512 it then takes a tenth less time for the layers of large networks, up to a third less for small batches, and
+more for few shapes; with fewer columns, or without AVX-512, it is no faster than NumPy's BLAS."""
 
 AVX512 = 0x27
 """oneDNN's flags of the least that a processor with AVX-512 has."""
@@ -51,14 +51,15 @@ def used() -> list[str]:
 
 
 def multiply(a: Floats, b: Floats, out: Floats) -> bool:
-    """``out = a b``, if that is a large product of float32 matrices, to be made on one thread; else nothing, and False.
-    Each matrix or its transpose has to lie without gaps; ``out`` shares no memory with the others."""
-    if a.ndim != 2 or b.ndim != 2 or a.size * b.shape[1] < LARGE:
+    """``out = a b``, if that is a large product of float32 matrices, wide enough, to be made on one thread; else nothing,
+    and False. Each matrix or its transpose lies without gaps; ``out`` shares no memory with the others."""
+    columns = b.shape[-1]
+    if columns < WIDE or a.size * columns < LARGE or a.ndim != 2 or b.ndim != 2:
         return False
     onednn = library()
     if onednn is None or onednn.omp_get_max_threads() != 1:
         return False
-    (rows, inner), columns = a.shape, b.shape[1]
+    rows, inner = a.shape
     plain = out.flags.carray and a.flags.forc and b.flags.forc
     fitting = len(b) == inner and out.shape == (rows, columns)
     if not (plain and fitting) or {x.dtype.name for x in (a, b, out)} != {"float32"}:
