@@ -2,6 +2,8 @@
 
 On one thread only: oneDNN's threads are OpenMP's, NumPy's BLAS has its own, and those of each, waiting for more to do,
 keep a core from those of the other.
+
+Reference: oneDNN's Developer Guide, "BLAS functions" (dnnl_sgemm) and "CPU Dispatcher Control".
 """
 
 from __future__ import annotations
@@ -51,8 +53,8 @@ def used() -> list[str]:
 
 
 def multiply(a: Floats, b: Floats, out: Floats) -> bool:
-    """``out = a b``, if that is a large product of float32 matrices, wide enough, to be made on one thread; else nothing,
-    and False. Each matrix or its transpose lies without gaps; ``out`` shares no memory with the others."""
+    """Make ``out = a b``, and say whether: only a large and wide product of float32 matrices that lie in memory without
+    gaps, as they are or transposed, and only on one thread. ``out`` shares no memory with the others."""
     columns = b.shape[-1]
     if columns < WIDE or a.size * columns < LARGE or a.ndim != 2 or b.ndim != 2:
         return False
