@@ -86,13 +86,12 @@ def test_infinities_and_nans_go_through(library):
         pytest.param(matrices(784, 256, 127), id="narrow"),
         pytest.param(matrices(256, 784, 800, dtype="float64"), id="float64"),
         pytest.param([x[None] for x in matrices(256, 784, 800)], id="replicas"),
-        pytest.param([x[:, ::2] for x in matrices(400, 800, 800)[:1]] + list(matrices(400, 400, 800)[1:]), id="gaps"),
+        pytest.param([np.repeat(x, 2, axis=1)[:, ::2] for x in matrices(256, 784, 800)], id="gaps"),
     ],
 )
 def test_other_products_are_left_to_numpy(library, given):
-    a, b, out = given
-    assert not onednn.multiply(a, b, out)
-    assert np.isnan(out).all()
+    assert not onednn.multiply(*given)
+    assert np.isnan(given[-1]).all()
 
 
 @needs_library
