@@ -79,20 +79,19 @@ def said(pattern):
 
 def test_how_near_the_others_are_on_one_core():
     jax = ratios("epyc-zen4-one-core", "numba", "JAX, one scan an epoch")
-    assert said("its time is RATIO of ours") == jax[1:]
+    assert said("JAX takes RATIO and RATIO of the compiled engine's time") == jax
     torch = ratios("epyc-zen4-one-core", "numpy", "PyTorch fused")
     assert said("PyTorch with fused Adam takes RATIO and RATIO of the time") == torch
 
 
-def test_how_near_the_others_are_with_other_kernels():
-    report = "epyc-zen4-one-core-haswell-kernels"
-    measured = [ratios(report, "numba", "JAX, one scan an epoch")[1], *ratios(report, "numpy", "PyTorch fused")]
-    assert said("JAX's time is RATIO of ours, PyTorch's RATIO and RATIO") == measured
+def test_how_near_jax_is_without_onednn():
+    measured = ratios("epyc-zen4-one-core-openblas", "numba", "JAX, one scan an epoch")
+    assert said("are level on the second network: RATIO") == measured[1:]
 
 
 def test_how_near_jax_is_on_two_cores():
     measured = ratios("epyc-zen4-two-cores", "numba", "JAX, one scan an epoch")
-    assert said("JAX is ahead: RATIO and RATIO of our time") == measured
+    assert said("JAX takes RATIO and RATIO of our time") == measured
 
 
 def test_how_long_it_takes_to_begin():
