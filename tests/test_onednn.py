@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +74,20 @@ def test_infinities_and_nans_go_through(library):
         expected = a @ b
     for kind in (np.isnan, np.isposinf, np.isneginf):
         np.testing.assert_array_equal(kind(out), kind(expected))
+
+
+@needs_library
+def test_memory_does_not_grow(library):
+    given = matrices(256, 256, 256)
+    onednn.multiply(*given)
+    before = resident()
+    assert all(onednn.multiply(*given) for _ in range(300))
+    assert resident() - before < 1 << 20
+
+
+def resident():
+    """Bytes of this process that lie in memory, those of libraries included."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 # --- where it is made
