@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -77,6 +78,14 @@ def test_infinities_and_nans_go_through(library):
 
 
 @needs_library
+def test_what_is_multiplied_may_be_read_only(library):
+    a, b, out = matrices(256, 200, 300)
+    a.flags.writeable = b.flags.writeable = False
+    assert onednn.multiply(a, b, out)
+    np.testing.assert_allclose(out, a @ b, rtol=1e-4, atol=1e-4)
+
+
+@needs_library
 def test_memory_does_not_grow(library):
     given = matrices(256, 256, 256)
     onednn.multiply(*given)
@@ -100,6 +109,7 @@ def resident():
         pytest.param(matrices(200, 200, 199), id="small"),
         pytest.param(matrices(784, 256, 127), id="narrow"),
         pytest.param(matrices(256, 784, 800, dtype="float64"), id="float64"),
+        pytest.param(matrices(256, 784, 800, dtype=">f4"), id="swapped bytes"),
         pytest.param([x[None] for x in matrices(256, 784, 800)], id="replicas"),
         pytest.param([np.repeat(x, 2, axis=1)[:, ::2] for x in matrices(256, 784, 800)], id="gaps"),
     ],
@@ -161,27 +171,15 @@ def test_without_the_package_bits_are_numpys(fresh):
     assert_same_bits(trained("numba"), trained("numpy"))
 
 
-class Broken:
-    """A package whose only file is no library, or none at all."""
-
-    def __init__(self, *files):
-        self.files = files
-
-
-class File:
-    name = "libdnnl.so.3"
-
-    def __init__(self, path):
-        self.path = path
-
-    def locate(self):
-        return self.path
+def package(library):
+    """What is known of a package with that file as its library."""
+    return SimpleNamespace(files=[SimpleNamespace(name="libdnnl.so.3", locate=lambda: library)])
 
 
 def test_a_library_that_cannot_be_loaded_is_one_warning(fresh, tmp_path):
     path = tmp_path / "libdnnl.so.3"
     path.write_bytes(b"not a library")
-    fresh.setattr(onednn, "distribution", lambda name: Broken(File(path)))
+    fresh.setattr(onednn, "distribution", lambda name: package(path))
     with pytest.warns(RuntimeWarning, match=r"onednn-cpu-gomp is installed but cannot be used: .*libdnnl\.so"):
         assert onednn.library() is None
     assert onednn.library() is None  # a second warning would be an error
@@ -189,7 +187,7 @@ def test_a_library_that_cannot_be_loaded_is_one_warning(fresh, tmp_path):
 
 @needs_library
 def test_a_library_of_another_kind_is_one_warning(fresh):
-    fresh.setattr(onednn, "distribution", lambda name: Broken(File("libc.so.6")))
+    fresh.setattr(onednn, "distribution", lambda name: package("libc.so.6"))
     with pytest.warns(RuntimeWarning, match=r"cannot be used: .*dnnl_get_effective_cpu_isa"):
         assert onednn.library() is None
 

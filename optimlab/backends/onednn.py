@@ -13,6 +13,8 @@ import warnings
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, version
 
+import numpy as np
+
 from .numpy import Floats
 
 DISTRIBUTION = "onednn-cpu-gomp"
@@ -64,7 +66,7 @@ def multiply(a: Floats, b: Floats, out: Floats) -> bool:
     rows, inner = a.shape
     plain = out.flags.carray and a.flags.forc and b.flags.forc
     fitting = len(b) == inner and out.shape == (rows, columns)
-    if not (plain and fitting) or {x.dtype.name for x in (a, b, out)} != {"float32"}:
+    if not (plain and fitting) or not a.dtype == b.dtype == out.dtype == np.float32:
         return False
     (order_a, *left), (order_b, *right), (_, *result) = map(_described, (a, b, out))
     done: int = onednn.dnnl_sgemm(order_a, order_b, rows, columns, inner, 1.0, *left, *right, 0.0, *result)
