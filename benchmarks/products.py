@@ -1,6 +1,6 @@
 """The matrix products of training, by each set of kernels that OpenBLAS has for this processor, oneDNN and JAX.
 
-``python benchmarks/products.py [--rounds 5]``
+``python benchmarks/products.py [--rounds 5] [--shapes]``
 
 Nine tenths of the time of a large network's training are matrix products, and OpenBLAS does not always choose the
 fastest of its kernels: ``OPENBLAS_CORETYPE=Haswell``, say, set before Python starts, makes it take others. Printed are
@@ -8,10 +8,15 @@ GFLOP a second of the first layer's two products, x W and x^T dy, in float32 on 
 each of which every choice has a process of its own, for OpenBLAS chooses when it is loaded. Where oneDNN is installed
 and the processor has AVX-512, it is measured, too: the compiled engine uses it. So is JAX where that is installed; each
 of its products is a call that makes a new array: within one jitted scan they cost less.
+
+``--shapes`` prints what decides, in ``optimlab/backends/onednn.py``, which products are oneDNN's: the time of NumPy's
+BLAS over oneDNN's, by layer, of all three products of each; medians of turns, 6 MB being written before each. As
+without AVX-512, on a processor that has it: ``ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell``, set before.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -35,8 +40,9 @@ from optimlab.backends import onednn
 KERNELS = ("", "Haswell", "SkylakeX")
 """Values of the variable: not set, and two that NumPy's wheels have kernels for, AVX2's and AVX-512's."""
 
-ONEDNN, JAX = "oneDNN", "JAX"
+ONEDNN, JAX, SHAPES = "oneDNN", "JAX", "shapes"
 CALLS = 30
+BATCHES, INPUTS, OUTPUTS = (32, 64, 256), (784, 3072), (50, 100, 128, 200, 400, 800)
 
 
 def speeds(array: Callable[[Any], Any], forward: Callable[..., Any], backward: Callable[..., Any]) -> dict[str, float]:
@@ -88,7 +94,48 @@ def onednn_product(a: Any, b: Any, out: Any) -> None:
         raise RuntimeError("this product is not oneDNN's")
 
 
+def shape_ratios() -> dict[str, list[float]]:
+    """By layer, of its three products: how many times as long NumPy's BLAS takes as oneDNN."""
+    empty = ol.backends.get("numpy").empty
+    others = empty(1_500_000, DTYPE)
+    found = {}
+    for n, inputs, outputs in itertools.product(BATCHES, INPUTS, OUTPUTS):
+        shapes = (n, inputs), (inputs, outputs), (n, outputs)
+        (x, w, dy), (dx, dw, y) = ([empty(shape, DTYPE) for shape in shapes] for _ in range(2))
+        for array in (x, w, dy):
+            array[...] = np.random.default_rng(0).standard_normal(array.shape, DTYPE)
+        ratios = []
+        for a, b, out in ((x, w, y), (x.T, dy, dw), (dy, w.T, dx)):
+            turns = []
+            for _ in range(CALLS):
+                times = []
+                for matmul in (np.matmul, onednn_product):
+                    others += 1
+                    start = time.perf_counter()
+                    matmul(a, b, out)
+                    times.append(time.perf_counter() - start)
+                turns.append(times[0] / times[1])
+            ratios.append(median(turns))
+        found[f"{n} x {inputs} x {outputs}"] = ratios
+    return found
+
+
+def show_shapes(console: Console) -> None:
+    found = measured(SHAPES)
+    if found is None:
+        raise click.ClickException(f"{onednn.DISTRIBUTION} is not installed, or cannot be used")
+    table = new_table("time of NumPy's BLAS over oneDNN's, float32, one core", "medians of turns")
+    for column in ("batch x inputs x outputs", "x W", "x^T dy", "dy W^T"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, ratios in found.items():
+        table.add_row(name, *(f"{ratio:.2f}" for ratio in ratios))
+    console.print(table)
+
+
 def work(choice: str) -> dict[str, Any]:
+    if choice == SHAPES:
+        onednn.LARGE = onednn.WIDE = onednn.AVX512 = 0  # what is looked for
+        return shape_ratios()
     if choice == JAX:
         return {"taken": "its own", "speeds": jax_speeds()}
     if choice == ONEDNN:
@@ -109,15 +156,20 @@ def measured(choice: str) -> dict[str, Any] | None:
 
 @click.command(help=__doc__.partition("\n")[0])
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
+@click.option("--shapes", is_flag=True, help="oneDNN beside NumPy's BLAS, by the shape of the layer.")
 @click.option("--worker", hidden=True)
-def main(rounds: int, worker: str | None) -> None:
+def main(rounds: int, shapes: bool, worker: str | None) -> None:
     if worker is not None:
         print(json.dumps(work(worker)))
         return
-    choices = [*KERNELS, *([ONEDNN] if onednn.library() else []), *([JAX] if optional("jax") else [])]
-    taken = [{choice: measured(choice) for choice in choices} for _ in range(rounds)]
     console = Console() if sys.stdout.isatty() else Console(width=140)
     libraries = "NumPy", "BLAS of NumPy and SciPy", "large ones, one thread", "JAX, Optax"
+    if shapes:
+        show_conditions(console, conditions(), "CPU", "system", *libraries[:2])
+        show_shapes(console)
+        return
+    choices = [*KERNELS, *([ONEDNN] if onednn.library() else []), *([JAX] if optional("jax") else [])]
+    taken = [{choice: measured(choice) for choice in choices} for _ in range(rounds)]
     show_conditions(console, conditions(), "CPU", "system", *libraries)
     table = new_table("GFLOP a second on one core, float32", "medians over rounds; in brackets lowest and highest")
     for column in ("OPENBLAS_CORETYPE", "kernels taken"):

@@ -8,9 +8,11 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from optimlab import backends
+from optimlab.backends.threads import one_thread
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -112,6 +114,23 @@ def test_anatomy_times_every_product_and_all_between(monkeypatch):
     assert result.exit_code == 0, result.output
     assert result.output.count("layer 1: x^T dy") == 2
     assert f"{sum(times[f'784-800-10 {names[0]}']):.1f}" in result.output
+
+
+def test_products_holds_onednn_against_numpy_by_shape(monkeypatch):
+    products = script("products", monkeypatch)
+    if not products.onednn.library():
+        pytest.skip("oneDNN is not installed, or not for this processor")
+    for name, values in {"BATCHES": (32,), "INPUTS": (64,), "OUTPUTS": (50, 128)}.items():
+        monkeypatch.setattr(products, name, values)
+    for name in ("LARGE", "WIDE"):
+        monkeypatch.setattr(products.onednn, name, 0)
+    with one_thread():
+        found = products.shape_ratios()
+    assert all(len(ratios) == 3 and min(ratios) > 0 for ratios in found.values())
+    monkeypatch.setattr(products, "measured", lambda choice: found)
+    result = CliRunner().invoke(products.main, ["--shapes"])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("32 x 64 x") == 2
 
 
 def test_products_names_the_kernels_taken():

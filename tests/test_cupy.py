@@ -322,13 +322,13 @@ def test_a_row_major_product_is_put_to_a_blas_rightly(a_transposed, b_transposed
 
 
 def test_cublas_refuses_what_it_cannot_multiply(machine, blas):
-    x = backends.get("cupy").zeros((4, 6), "float32")
-    for a, b, out in [(x[:, ::2], x[:3], x[:, :6]), (x, x, x), (x, x.T, x.T[:4, :4])]:
+    x, square = (backends.get("cupy").zeros((4, n), "float32") for n in (6, 4))
+    for a, b, out in [(x[:, ::2], x[:3], x[:, :6]), (x, x, x), (x, x.T, x.T[:4, :4]), (x[::-1], x.T, square)]:
         with pytest.raises(ol.InputError, match=r"cannot multiply|by rows or by columns"):
             cublas.gemm(a, b, out)
     blas.__dict__["cublasSgemm_v2"] = lambda *arguments: 13
     with pytest.raises(ol.InputError, match="cublasSgemm_v2 of cuBLAS failed with status 13"):
-        cublas.CuBLAS(device.Stream(machine)).matmul(x, x.T, backends.get("cupy").zeros((4, 4), "float32"))
+        cublas.CuBLAS(device.Stream(machine)).matmul(x, x.T, square)
 
 
 GRAPHED = ["relu", "float64", "batch norm", "standardized", "frozen", "schedule", "groups", "clip by value", "gelu"]

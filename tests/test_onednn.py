@@ -1,6 +1,7 @@
 """Large matrix products by oneDNN: as exact as NumPy's, and made only where they are meant to be."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -16,6 +17,7 @@ from threadpoolctl import threadpool_limits
 import optimlab as ol
 from optimlab.backends import onednn
 from optimlab.backends.threads import one_thread
+from optimlab.study import Problem, Study, compare
 from optimlab.study.run import host
 
 NUMBA = ol.backends.get("numba") if "numba" in ol.backends.names() else None
@@ -78,6 +80,17 @@ def test_infinities_and_nans_go_through(library):
 
 
 @needs_library
+def test_parts_of_larger_matrices_are_multiplied_where_they_lie(library):
+    a, b, out = matrices(256, 784, 800)
+    wide, tall = np.full((256, 800), np.nan, "float32"), np.full((900, 784), np.nan, "float32")
+    wide[:, 3:787], tall[:800] = a, b.T
+    assert onednn.multiply(wide[:, 3:787], tall[:800].T, out)
+    expected = np.empty_like(out)
+    assert onednn.multiply(a, b.T.copy().T, expected)
+    np.testing.assert_array_equal(out, expected)
+
+
+@needs_library
 def test_what_is_multiplied_may_be_read_only(library):
     a, b, out = matrices(256, 200, 300)
     a.flags.writeable = b.flags.writeable = False
@@ -112,6 +125,7 @@ def resident():
         pytest.param(matrices(256, 784, 800, dtype=">f4"), id="swapped bytes"),
         pytest.param([x[None] for x in matrices(256, 784, 800)], id="replicas"),
         pytest.param([np.repeat(x, 2, axis=1)[:, ::2] for x in matrices(256, 784, 800)], id="gaps"),
+        pytest.param([matrices(256, 784, 800)[0][::-1], *matrices(256, 784, 800)[1:]], id="backwards"),
     ],
 )
 def test_other_products_are_left_to_numpy(library, given):
@@ -158,6 +172,25 @@ def test_a_large_network_trains_alike_and_the_same_seed_gives_the_same_bits(libr
     made.clear()
     np.testing.assert_allclose(first, trained("numpy"), rtol=1e-3, atol=1e-4)
     assert not made
+
+
+@needs_library
+@pytest.mark.skipif(NUMBA is None, reason="Numba is not installed")
+def test_a_study_of_wide_networks_is_the_same_in_several_processes(fresh, tmp_path):
+    if not onednn.library():
+        pytest.skip("oneDNN is not installed, or not for this processor")
+    made, plain = [], onednn.multiply
+    fresh.setattr(onednn, "multiply", lambda *given: made.append(plain(*given)) or made[-1])
+    wide = Problem(hidden=(512, 512), epochs=1)
+    study = Study(wide, ("sgd",), (0.001, 0.01, 0.1), tuning_seeds=(0,), confirmation_seeds=(1, 2))
+    runs = []
+    for jobs in (1, 2):
+        compare(study, tmp_path / f"{jobs}", jobs=jobs)
+        records = map(json.loads, (tmp_path / f"{jobs}" / "runs.jsonl").read_text().splitlines())
+        runs.append({r["key"]: {k: r[k] for k in ("val_loss", "val_accuracy")} for r in records if "val_loss" in r})
+    assert any(made)
+    assert runs[0]
+    assert runs[0] == runs[1]
 
 
 # --- where it is not

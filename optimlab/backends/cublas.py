@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from ..errors import InputError
+from .layout import layout
 
 WORKSPACE = 32 << 20
 """Bytes: what NVIDIA recommends for an H100. It is cuBLAS's own memory, so that none is allocated in a recording."""
@@ -37,21 +38,13 @@ def gemm(a: Any, b: Any, out: Any) -> Gemm:
     Gemm(transposed=(True, False), m=4, n=2, k=3, leading=(3, 3, 4))
     """
     (rows, inner), columns = a.shape, b.shape[1]
-    transposed_b, leading_b = _layout(b)
-    transposed_a, leading_a = _layout(a)
+    first, second = layout(b), layout(a)
+    if first is None or second is None:
+        raise InputError("a matrix for cuBLAS lies in memory by rows or by columns")
     if b.shape[0] != inner or out.shape != (rows, columns) or not out.flags.c_contiguous:
         raise InputError(f"cannot multiply shapes {a.shape} and {b.shape} into {out.shape}")
-    return Gemm((transposed_b, transposed_a), columns, rows, inner, (leading_b, leading_a, columns))
-
-
-def _layout(x: Any) -> tuple[bool, int]:
-    """Whether the matrix lies in memory transposed, and the distance between the lines in which it lies there."""
-    down, across = (step // x.itemsize for step in x.strides)
-    if across == 1:
-        return False, max(down, x.shape[1])
-    if down == 1:
-        return True, max(across, x.shape[0])
-    raise InputError("a matrix for cuBLAS lies in memory by rows or by columns")
+    transposed = first.transposed, second.transposed
+    return Gemm(transposed, columns, rows, inner, (first.leading, second.leading, columns))
 
 
 class CuBLAS:

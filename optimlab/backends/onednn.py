@@ -15,15 +15,16 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 
 import numpy as np
 
+from .layout import layout
 from .numpy import Floats
 
 DISTRIBUTION = "onednn-cpu-gomp"
 """The package: oneDNN for processors alone, on GNU's OpenMP, with nothing else to install."""
 
 LARGE, WIDE = 8_000_000, 128
-"""Multiplications, a tenth of a millisecond's, and columns of the result, from which a product is oneDNN's. Measured:
-with AVX-512 it then takes a tenth less time for the layers of large networks, up to a third less for small batches, and
-more for few shapes; with fewer columns, or without AVX-512, it is no faster than NumPy's BLAS."""
+"""Multiplications, a tenth of a millisecond's, and columns of the result, from which a product is oneDNN's. Measured
+by ``benchmarks/products.py --shapes``: with AVX-512 it is then 0.9 to 1.5 times as fast as NumPy's BLAS, 1.1 for the
+layers of large networks; with 50 columns 0.7 to 1.0, and without AVX-512 0.4 to 1.2 times."""
 
 AVX512 = 0x27
 """oneDNN's flags of the least that a processor with AVX-512 has."""
@@ -55,25 +56,20 @@ def used() -> list[str]:
 
 
 def multiply(a: Floats, b: Floats, out: Floats) -> bool:
-    """Make ``out = a b``, and say whether: only a large and wide product of float32 matrices that lie in memory without
-    gaps, as they are or transposed, and only on one thread. ``out`` shares no memory with the others."""
+    """Make ``out = a b``, and say whether: only a large and wide product of float32 matrices that have a
+    :func:`~optimlab.backends.layout.layout`, and only on one thread. ``out`` shares no memory with the others."""
     columns = b.shape[-1]
     if columns < WIDE or a.size * columns < LARGE or a.ndim != 2 or b.ndim != 2:
         return False
     onednn = library()
     if onednn is None or onednn.omp_get_max_threads() != 1:
         return False
-    rows, inner = a.shape
-    plain = out.flags.carray and a.flags.forc and b.flags.forc
-    fitting = len(b) == inner and out.shape == (rows, columns)
-    if not (plain and fitting) or not a.dtype == b.dtype == out.dtype == np.float32:
+    (rows, inner), first, second = a.shape, layout(a), layout(b)
+    fitting = len(b) == inner and out.shape == (rows, columns) and a.dtype == b.dtype == out.dtype == np.float32
+    if first is None or second is None or not fitting or not out.flags.carray:
         return False
-    (order_a, *left), (order_b, *right), (_, *result) = map(_described, (a, b, out))
-    done: int = onednn.dnnl_sgemm(order_a, order_b, rows, columns, inner, 1.0, *left, *right, 0.0, *result)
-    return done == 0
-
-
-def _described(matrix: Floats) -> tuple[bytes, int, int]:
-    """Whether a matrix lies transposed, the address of its first number, and the length of a line in memory."""
-    transposed = not matrix.flags.c_contiguous
-    return b"T" if transposed else b"N", matrix.ctypes.data, matrix.shape[0 if transposed else 1]
+    orders = [b"T" if side.transposed else b"N" for side in (first, second)]
+    left, right = (a.ctypes.data, first.leading), (b.ctypes.data, second.leading)
+    result = out.ctypes.data, columns
+    status: int = onednn.dnnl_sgemm(*orders, rows, columns, inner, 1.0, *left, *right, 0.0, *result)
+    return status == 0
