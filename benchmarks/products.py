@@ -97,7 +97,7 @@ def onednn_product(a: Any, b: Any, out: Any) -> None:
 def shape_ratios() -> dict[str, list[float]]:
     """By layer, of its three products: how many times as long NumPy's BLAS takes as oneDNN."""
     empty = ol.backends.get("numpy").empty
-    others = empty(1_500_000, DTYPE)
+    others = np.zeros(1_500_000, DTYPE)
     found = {}
     for n, inputs, outputs in itertools.product(BATCHES, INPUTS, OUTPUTS):
         shapes = (n, inputs), (inputs, outputs), (n, outputs)
