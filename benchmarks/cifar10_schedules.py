@@ -21,7 +21,7 @@ ROWS = (
     row("step", "momentum", 0.01, schedule=StepLR(0.01, step_size=10, gamma=0.1),
         torch_schedule=lambda torch, opt: torch.optim.lr_scheduler.StepLR(opt, 10, 0.1),
         document=Printed(0.4117, 26, (1.6238, 1.3871, 1.3489), (0.4190, 0.5006, 0.5209), (0.3661, 0.4036, 0.4107))),
-    row("cyclic", "momentum", 0.01, schedule=CyclicLR(0.0001, 0.01, up=5, down=25),
+    row("cyclic", "momentum", 0.01, schedule=CyclicLR(0.0001, 0.01, up=5, down=25, per="epoch"),
         torch_schedule=lambda torch, opt: torch.optim.lr_scheduler.CyclicLR(opt, 0.0001, 0.01, 5, 25),
         document=Printed(0.4267, 30, (1.6772, 1.3994, 1.1116), (0.3929, 0.4899, 0.6156), (0.3019, 0.4128, 0.4267))),
     row("constant 0.01", "momentum", 0.01),

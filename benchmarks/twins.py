@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any, NamedTuple
 
 import common
@@ -34,7 +33,7 @@ class Row:
 
     Attributes
     ----------
-    schedule: the rate as a function of the epoch.
+    schedule: the rate; it counts epochs.
     torch_schedule: the same as ``torch_schedule(torch, optimizer)``.
     plateau: options of ``ReduceLROnPlateau`` on the validation loss.
     convention: of rule, initial weights and batch norm.
@@ -75,10 +74,9 @@ def optimlab_run(row: Row, data: ol.Dataset, seed: int, epochs: int) -> dict[str
     network = ol.MLP(row.sizes, batch_norm=row.batch_norm, convention=row.convention, seed=seed)
     hyper: dict[str, Any] = {"lr": row.lr}
     if row.schedule:
-        rate = ol.schedules.per_epoch(row.schedule, ceil(len(data.x_train) / row.batch))
-        hyper["lr"] = rate
-        if rate.momentum(0) is not None:
-            hyper["beta"] = rate.momentum
+        hyper["lr"] = row.schedule
+        if row.schedule.momentum(0) is not None:
+            hyper["beta"] = row.schedule.momentum
     optimizer = ol.optimizers.get(row.rule)(network.parameters, convention=row.convention, **hyper)
     best = ol.BestCheckpoint("val_accuracy")
     callbacks: list[Any] = [best]

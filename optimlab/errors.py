@@ -91,6 +91,19 @@ def count(name: str, value: Any) -> int:
     return int(value)
 
 
+def whole(name: str, value: Any) -> int:
+    """``value`` as a Python integer of at least 0.
+
+    >>> whole("epoch", -1)
+    Traceback (most recent call last):
+    ...
+    optimlab.errors.InputError: epoch must be a whole number of at least 0, got -1
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 0:
+        raise InputError(f"{name} must be a whole number of at least 0, got {value!r}")
+    return int(value)
+
+
 def one_line(error: object) -> str:
     """What an error of a library says, on one line and not too long for a message of ours.
 

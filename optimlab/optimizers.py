@@ -2,7 +2,8 @@
 
 Each class below is a name for one rule of :mod:`optimlab.rules`; its keyword arguments are that rule's
 hyperparameters, with that rule's defaults. A hyperparameter is a number, or a function of the step that gives one
-(``step`` counts the updates made so far: 0 for the first).
+(``step`` counts the updates made so far: 0 for the first), or a schedule of :mod:`optimlab.schedules`, which counts
+steps or epochs, as it says.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 from . import rules
 from .backends import Array
-from .errors import InputError, lookup, number, unknown
+from .errors import InputError, lookup, number, unknown, whole
 from .kernels import declaration, trace
 from .parameters import Parameter, Parameters, stretches
+from .schedules import Schedule, unit
 
 Hyperparameter: TypeAlias = float | Callable[[int], float]
 
@@ -34,11 +36,13 @@ class Optimizer:
     groups: hyperparameters that differ for some parameters: ``{"biases": {"weight_decay": 0.0}}``. Keys are kinds
         ("weights", "biases", "scales"), layers ("dense2") or single parameters ("dense2.W"); no parameter may be
         in two groups, and those in none have the hyperparameters given to the optimizer.
-    hyperparameters: by the rule's names; numbers, or functions of the step.
+    hyperparameters: by the rule's names; numbers, functions of the step, or schedules of steps or epochs.
 
     Attributes
     ----------
     t: updates made so far.
+    epoch: the number of the present epoch, from 0; None before the first. :func:`optimlab.fit` counts it; in a loop of
+        your own, set it at the start of each epoch. Only schedules of epochs look at it.
     state: one flat array per state of the rule, laid out as ``parameters.data``.
     used: the values of the hyperparameters in the last step (of the parameters in no group).
 
@@ -75,6 +79,7 @@ class Optimizer:
         self._kernel: Kernel = _LayerKernel(rule) if isinstance(rule, rules.LayerRule) else _ElementKernel(rule)
         self.parameters = parameters
         self.t = 0
+        self._epoch: int | None = None
         self.used: dict[str, float] = {}
         self.hyperparameters: dict[str, Hyperparameter] = {
             **self._kernel.hyperparameters,
@@ -92,19 +97,35 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step (of the parameters in no group); may be set."""
-        return self._value("lr", lookup(f"hyperparameter of {self.name}", "lr", self.hyperparameters))
+        """The learning rate of the next step, if it is of the same epoch (of the parameters in no group); may be set.
+        Before the first epoch, a schedule of epochs gives that of epoch 0."""
+        value = lookup(f"hyperparameter of {self.name}", "lr", self.hyperparameters)
+        return self._value("lr", value, self.epoch or 0)
 
     @lr.setter
     def lr(self, value: Hyperparameter) -> None:
         self.hyperparameters |= self._checked({"lr": value})
+
+    @property
+    def epoch(self) -> int | None:
+        """The number of the present epoch, from 0; None before the first. May be set."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        self._epoch = whole("epoch", value)
+
+    def begin_epoch(self) -> None:
+        """Count an epoch: 0 for the first."""
+        self._epoch = 0 if self._epoch is None else self._epoch + 1
 
     def step(self) -> None:
         """One update of every unfrozen parameter from ``parameters.grad``: one kernel call a group.
 
         Raises
         ------
-        InputError: a function of the step gave a value out of range; nothing is changed.
+        InputError: a function of the step gave a value out of range, or a schedule counts epochs and ``epoch`` was
+            never set; nothing is changed.
         """
         for run, slots in zip(self.bound(), self.advance(), strict=True):
             run(slots)
@@ -115,7 +136,7 @@ class Optimizer:
 
         Raises
         ------
-        InputError: a function of the step gave a value out of range; nothing is changed.
+        InputError: as :meth:`step`.
         """
         values = [self._values(self.hyperparameters)]
         values += [self._values({**self.hyperparameters, **own}) for own in self.groups.values()]
@@ -134,12 +155,22 @@ class Optimizer:
         return self._runs
 
     def _values(self, hyperparameters: dict[str, Hyperparameter]) -> dict[str, float]:
-        return {name: self._value(name, value) if callable(value) else value for name, value in hyperparameters.items()}
+        return {
+            name: self._value(name, value, self._epoch) if callable(value) else value
+            for name, value in hyperparameters.items()
+        }
 
-    def _value(self, name: str, value: Hyperparameter) -> float:
+    def _value(self, name: str, value: Hyperparameter, epoch: int | None) -> float:
         if not callable(value):
             return value
-        return check_hyperparameter(name, value(self.t), f" at step {self.t}")
+        if unit(value) == "step":
+            return check_hyperparameter(name, value(self.t), f" at step {self.t}")
+        if epoch is None:
+            raise InputError(
+                f"{name} is a schedule of epochs, and the optimizer has not been told the epoch: write `opt.epoch = "
+                "epoch` at the start of each epoch (fit does it), or give the schedule per='step'"
+            )
+        return check_hyperparameter(name, value(epoch), f" at epoch {epoch}")
 
     def _bind(self) -> None:
         """Look up the slices of each group, again after a change of what is frozen."""
@@ -167,8 +198,8 @@ class Optimizer:
         return {k: v if callable(v) else check_hyperparameter(k, v) for k, v in values.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that changes from step to step, as copies: rule, t, state, and the numbers among the
-        hyperparameters (functions are not stored).
+        """Everything that changes from step to step, as copies: rule, t, epoch, state, and the numbers among the
+        hyperparameters (functions and schedules are not stored).
 
         >>> import optimlab as ol
         >>> opt = ol.Momentum(ol.MLP([1, 1]).parameters, lr=0.5)
@@ -183,6 +214,7 @@ class Optimizer:
         return {
             "rule": self.name,
             "t": self.t,
+            "epoch": self.epoch,
             "hyperparameters": numbers(self.hyperparameters),
             "groups": {name: numbers(own) for name, own in self.groups.items()},
             "layout": [(p.name, p.shape) for p in self.parameters],
@@ -206,6 +238,8 @@ class Optimizer:
             raise InputError("this state is of a network with other parameters")
         if isinstance(stored["t"], bool) or not isinstance(stored["t"], int) or stored["t"] < 0:
             raise InputError(f"t must be an integer of at least 0, got {stored['t']!r}")
+        epoch = stored.get("epoch")
+        epoch = None if epoch is None else whole("epoch", epoch)
         backend = self.parameters.backend
         arrays = {}
         for name, mine in self.state.items():
@@ -220,7 +254,7 @@ class Optimizer:
         changes += [(own, self._checked(stored["groups"][name])) for name, own in self.groups.items()]
         for name, values in arrays.items():
             self.state[name][...] = values
-        self.t = stored["t"]
+        self.t, self._epoch = stored["t"], epoch
         for mine, numbers in changes:
             mine.update({k: v for k, v in numbers.items() if not callable(mine.get(k))})
 
@@ -229,8 +263,13 @@ class Optimizer:
         return {**self.__dict__, "_runs": [], "_version": -1}
 
     def __repr__(self) -> str:
-        values = (f"{k}={'<function>' if callable(v) else f'{v:g}'}" for k, v in self.hyperparameters.items())
-        return f"<{type(self).__name__} {', '.join(values)}, t={self.t}>"
+        def shown(value: Hyperparameter) -> str:
+            if isinstance(value, Schedule):
+                return repr(value)
+            return "<function>" if callable(value) else f"{value:g}"
+
+        values = ", ".join(f"{name}={shown(value)}" for name, value in self.hyperparameters.items())
+        return f"<{type(self).__name__} {values}, t={self.t}{'' if self.epoch is None else f', epoch={self.epoch}'}>"
 
 
 def check_hyperparameter(name: str, value: Any, where: str = "") -> float:

@@ -82,7 +82,8 @@ def find_lr(
     reads off the range in which the loss falls at all.)
 
     The run ends early when a loss is not finite, which is left out, or ``smoothed`` is more than 4 times its lowest.
-    The network and the optimizer given stay as they were. A group with a rate of its own keeps it.
+    The network and the optimizer given stay as they were. A group with a rate of its own keeps it, and a schedule of
+    epochs the value of the optimizer's present epoch, or of epoch 0 before the first.
 
     Parameters
     ----------
@@ -106,6 +107,7 @@ def find_lr(
     loss = losses.get(loss)
     batches = _batches(network, data, loss, count("batch_size", batch_size), seed)
     network, optimizer = copy.deepcopy((network, optimizer))  # together: one trains the other's parameters
+    optimizer.epoch = optimizer.epoch or 0
     measured: list[float] = []
     smoothed: list[float] = []
     average, diverged_at = 0.0, None

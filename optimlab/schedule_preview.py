@@ -1,4 +1,4 @@
-"""Look at a schedule before training: rate and momentum at each step, and exactly where they change abruptly.
+"""Look at a schedule before training: rate and momentum at each step or epoch, and exactly where they change abruptly.
 
 The changes are found in the values themselves, not told by the schedule: what is shown is what an optimizer will see,
 off-by-one included, for a function of your own as well.
@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .errors import count, number
-from .schedules import Rate, momentum_at, value_at
+from .schedules import Rate, momentum_at, unit, value_at
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,11 +26,11 @@ SHOWN = 30
 
 @dataclass(frozen=True)
 class Row:
-    """One step, and the one before it.
+    """One step or epoch, whichever the schedule counts, and the one before it.
 
     Attributes
     ----------
-    k: the step (or epoch: what the schedule counts).
+    k: its number, from 0.
     what: "jump", "bend", "turn" (from rising to falling or back), or "" for a mere sample.
     lr_before, lr: the rate at k - 1 (None at 0) and at k.
     momentum_before, momentum: the same; None where the schedule sets none.
@@ -51,28 +51,30 @@ class Preview:
     Attributes
     ----------
     schedule: what was looked at.
-    lr: the rate at each step.
-    momentum: the momentum at each step, None where the schedule sets none.
-    boundaries: a row for each step at which rate or momentum change abruptly.
+    per: what it counts, "epoch" or "step"; a function or a constant counts steps.
+    lr: the rate at each.
+    momentum: the momentum at each, None where the schedule sets none.
+    boundaries: a row for each at which rate or momentum change abruptly.
     table: these, and some samples between them.
     """
 
     schedule: Rate
+    per: str
     lr: tuple[float, ...]
     momentum: tuple[float | None, ...]
     boundaries: tuple[Row, ...]
     table: tuple[Row, ...]
 
     def figure(self) -> Figure:
-        """Rate and, where the schedule sets one, momentum over the steps, boundaries marked. Needs Matplotlib."""
+        """Rate and, where the schedule sets one, momentum over steps or epochs, boundaries marked. Needs Matplotlib."""
         from .plotting.schedules import schedule_figure
 
         marks = [row.k for row in self.boundaries]
-        return schedule_figure(_title(self.schedule), self.lr, self.momentum, marks)
+        return schedule_figure(_title(self.schedule), self.per, self.lr, self.momentum, marks)
 
     def __str__(self) -> str:
         cycles = any(m is not None for m in self.momentum)
-        cells = [["k", "lr before", "lr", *(["momentum before", "momentum"] if cycles else []), "change"]]
+        cells = [[self.per, "lr before", "lr", *(["momentum before", "momentum"] if cycles else []), "change"]]
         hidden = {row.k for row in self.boundaries[SHOWN:]}
         for row in self.table:
             if row.k not in hidden:
@@ -87,30 +89,31 @@ class Preview:
         return "\n".join(lines)
 
 
-def preview(schedule: Rate, steps: int) -> Preview:
-    """Look at a schedule, function or constant at 0, 1, ..., ``steps`` - 1.
+def preview(schedule: Rate, length: int) -> Preview:
+    """Look at a schedule, function or constant at 0, 1, ..., ``length`` - 1: epochs or steps, whichever it counts.
 
     Raises
     ------
-    InputError: ``schedule`` gives no finite, nonnegative rate somewhere; the message names the step.
+    InputError: ``schedule`` gives no finite, nonnegative rate somewhere; the message names the step or epoch.
 
     >>> from optimlab.schedules import MultiStepLR
-    >>> print(preview(MultiStepLR(0.1, [30, 80]), steps=100))
-    MultiStepLR(lr=0.1, milestones=(30, 80), gamma=0.1, convention='textbook')
+    >>> print(preview(MultiStepLR(0.1, [30, 80]), 100))
+    MultiStepLR(lr=0.1, milestones=(30, 80), gamma=0.1, convention='textbook', per='epoch')
     <BLANKLINE>
-     k  lr before     lr  change
-     0          -    0.1
-    25        0.1    0.1
-    30        0.1   0.01  jump
-    50       0.01   0.01
-    74       0.01   0.01
-    80       0.01  0.001  jump
-    99      0.001  0.001
+    epoch  lr before     lr  change
+        0          -    0.1
+       25        0.1    0.1
+       30        0.1   0.01  jump
+       50       0.01   0.01
+       74       0.01   0.01
+       80       0.01  0.001  jump
+       99      0.001  0.001
     """
     if not callable(schedule):
         number("schedule", schedule, low=0)
-    ks = range(count("steps", steps))
-    lr = [number("lr", value_at(schedule, k), low=0, where=f" at step {k}") for k in ks]
+    per = unit(schedule)
+    ks = range(count("length", length))
+    lr = [number("lr", value_at(schedule, k), low=0, where=f" at {per} {k}") for k in ks]
     momentum = [momentum_at(schedule, k) for k in ks]
     changes = _changes(momentum) | _changes(lr)
 
@@ -118,9 +121,10 @@ def preview(schedule: Rate, steps: int) -> Preview:
         before = (lr[k - 1], momentum[k - 1]) if k else (None, None)
         return Row(k, changes.get(k, ""), before[0], lr[k], before[1], momentum[k])
 
-    samples = {round(quarter * (steps - 1) / 4) for quarter in range(5)}
+    samples = {round(quarter * (length - 1) / 4) for quarter in range(5)}
     return Preview(
         schedule,
+        per,
         tuple(lr),
         tuple(momentum),
         tuple(row(k) for k in sorted(changes)),
@@ -129,9 +133,9 @@ def preview(schedule: Rate, steps: int) -> Preview:
 
 
 def _changes(values: Sequence[float | None]) -> dict[int, str]:
-    """Steps at which a curve jumps, bends or turns.
+    """Places at which a curve jumps, bends or turns.
 
-    A jump stands at the first step with the new value, a bend or a turn at the step in the corner.
+    A jump stands at the first place with the new value, a bend or a turn at the one in the corner.
     """
     found: dict[int, str] = {}
     known = [0.0 if v is None else v for v in values]

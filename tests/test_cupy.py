@@ -120,6 +120,7 @@ OPTIONS = {
     "standardized": {"standardize": ol.Standardize(np.full(64, 8.0), np.full(64, 4.0))},
     "frozen": {"frozen": ["dense2", "biases"]},
     "schedule": {"rate": ol.schedules.OneCycle(0.01, total=33)},
+    "schedule of epochs": {"rate": ol.schedules.ExponentialLR(0.01, 0.5)},
     "groups": {"make": lambda p, lr: ol.AdamW(p, lr=lr, groups={"biases": {"weight_decay": 0.0}})},
     "lamb": {"make": ol.optimizers.LAMB},
     "penalties": {"fitted": {"penalties": lambda: [ol.L2(1e-3), ol.L1(1e-4)]}},
@@ -332,7 +333,7 @@ def test_cublas_refuses_what_it_cannot_multiply(machine, blas):
 
 
 GRAPHED = ["relu", "float64", "batch norm", "standardized", "frozen", "schedule", "groups", "clip by value", "gelu"]
-GRAPHABLE = {name: OPTIONS[name] for name in [*GRAPHED, "penalties"]} | {"clip by norm": CLIPPED}
+GRAPHABLE = {name: OPTIONS[name] for name in [*GRAPHED, "schedule of epochs", "penalties"]} | {"clip by norm": CLIPPED}
 
 
 @pytest.mark.parametrize("options", GRAPHABLE.values(), ids=GRAPHABLE)

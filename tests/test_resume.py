@@ -218,7 +218,8 @@ def test_verify_resume_passes_what_resumes_and_fails_what_does_not():
 
 def schedule_of_everything():
     s = ol.schedules
-    return s.Chain([s.Warmup(s.StepLR(0.01, step_size=3), steps=4), s.CosineAnnealing(0.005, total=8)], [8])
+    warm = s.Warmup(s.StepLR(0.01, step_size=3, per="step"), steps=4)
+    return s.Chain([warm, s.CosineAnnealing(0.005, total=8, per="step")], [8])
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,8 @@ def schedule_of_everything():
         ("adam", {"lr": 0.01}),
         ("nadam", {"convention": "keras", "lr": ol.schedules.OneCycle(0.02, total=18)}),
         ("adamw", {"lr": schedule_of_everything(), "groups": {"biases": {"weight_decay": 0.0}}}),
-        ("lamb", {"lr": 0.01}),
+        ("lamb", {"lr": ol.schedules.per_epoch(ol.schedules.ExponentialLR(0.01, 0.5), 6)}),
+        ("sgd", {"lr": ol.schedules.Chain([0.1, ol.schedules.ExponentialLR(0.05, 0.5)], [1])}),
         ("momentum", {"convention": "torch", "dampening": 0.5}),
     ],
 )

@@ -1,5 +1,7 @@
 """Schedules: PyTorch's and Keras's values, every boundary, bad input; plateau, preview."""
 
+import copy
+import dataclasses
 import json
 import math
 import pickle
@@ -25,10 +27,12 @@ from optimlab.schedules import (
     PolynomialDecay,
     PowerDecay,
     ReduceLROnPlateau,
+    Schedule,
     StepLR,
     Warmup,
     WarmupStableDecay,
     per_epoch,
+    unit,
 )
 
 torch = require("torch")
@@ -72,7 +76,7 @@ TORCH = {
     "exponential-fast": (ExponentialLR(LR, 0.7), lambda o: theirs.ExponentialLR(o, 0.7)),
     "linear": (LinearDecay(LR, 0.1 * LR, 400), lambda o: theirs.LinearLR(o, 1.0, 0.1, 400)),
     "linear-up": (Warmup(LR, 100, start=LR / 4), lambda o: theirs.LinearLR(o, 0.25, 1.0, 100)),
-    "constant": (Chain([LR / 4, LR], [7]), lambda o: theirs.ConstantLR(o, 0.25, 7)),
+    "constant": (Chain([LR / 4, LR], [7], per="epoch"), lambda o: theirs.ConstantLR(o, 0.25, 7)),
     "polynomial": (PolynomialDecay(LR, 700), lambda o: theirs.PolynomialLR(o, 700, 1.0)),
     "polynomial-2": (PolynomialDecay(LR, 1200, 2.5), lambda o: theirs.PolynomialLR(o, 1200, 2.5)),
     "cosine": (CosineAnnealing(LR, 2000), lambda o: theirs.CosineAnnealingLR(o, 2000)),
@@ -120,7 +124,7 @@ TORCH = {
     ),
     "lambda": (lambda k: LR * 0.95 ** (k // 9), lambda o: theirs.LambdaLR(o, lambda k: 0.95 ** (k // 9))),
     "chain": (
-        Chain([Warmup(LR, 10, LR / 10), ExponentialLR(LR, 0.95), StepLR(LR, 40, 0.5)], [10, 300]),
+        Chain([Warmup(LR, 10, LR / 10, per="epoch"), ExponentialLR(LR, 0.95), StepLR(LR, 40, 0.5)], [10, 300]),
         lambda o: theirs.SequentialLR(
             o,
             [theirs.LinearLR(o, 0.1, 1.0, 10), theirs.ExponentialLR(o, 0.95), theirs.StepLR(o, 40, 0.5)],
@@ -128,7 +132,7 @@ TORCH = {
         ),
     ),
     "warmup-restarts": (
-        Warmup(CosineWarmRestarts(LR, 50, 2), 25, start=LR / 100),
+        Warmup(CosineWarmRestarts(LR, 50, 2), 25, start=LR / 100, per="epoch"),
         lambda o: theirs.SequentialLR(
             o, [theirs.LinearLR(o, 0.01, 1.0, 25), theirs.CosineAnnealingWarmRestarts(o, 50, 2)], [25]
         ),
@@ -212,7 +216,7 @@ KERAS = {
     ),
     "CosineDecay": (CosineAnnealing(LR, 700, 0.1 * LR, "keras"), lambda k: keras_cosine(k, LR, 700, 0.1)),
     "CosineDecay-warm": (
-        Warmup(CosineAnnealing(LR, 700), 50, 0.01),
+        Warmup(CosineAnnealing(LR, 700, convention="keras"), 50, 0.01),
         lambda k: keras_cosine(k, 0.01, 700, 0.0, LR, 50),
     ),
     "CosineDecayRestarts": (CosineWarmRestarts(LR, 37, 1, 0.1 * LR), lambda k: keras_restarts(k, LR, 37, 1.0, 0.1)),
@@ -244,7 +248,7 @@ def test_equals_keras(name):
         (CosineWarmRestarts(0.8, 3), 3, (0.2, 0.8, 0.6)),
         (CosineWarmRestarts(0.8, 3, 2), 9, (0.8 * (1 + math.cos(math.pi * 5 / 6)) / 2, 0.8, None)),
         (Warmup(0.8, 4), 4, (0.6, 0.8, 0.8)),
-        (Warmup(StepLR(0.8, 1, 0.5), 4), 4, (0.6, 0.8, 0.4)),
+        (Warmup(StepLR(0.8, 1, 0.5, per="step"), 4), 4, (0.6, 0.8, 0.4)),
         (OneCycle(0.8, 10, anneal_strategy="linear", div_factor=2, final_div_factor=1), 2, (0.6, 0.8, None)),
         (OneCycle(0.8, 10, div_factor=2, final_div_factor=4), 9, (None, 0.1, 0.1)),
         (CyclicLR(0.0, 0.8, 4), 4, (0.6, 0.8, 0.6)),
@@ -284,10 +288,21 @@ ANY = st.one_of(
     st.builds(WarmupStableDecay, rates, st.integers(0, 60), st.integers(0, 60), lengths, rates),
 )  # fmt: skip
 WRAPPED = ANY | st.one_of(
-    st.builds(Warmup, ANY | rates, lengths, rates),
-    st.builds(lambda a, b, m: Chain([a, b], [m]), ANY, ANY | rates, lengths),
-    st.builds(per_epoch, ANY, lengths),
+    st.builds(lambda a, *rest: Warmup(a, *rest, per=unit(a)), ANY | rates, lengths, rates),
+    st.builds(lambda a, b, m: Chain([a, asked(b, unit(a))], [m]), ANY, ANY | rates, lengths),
+    st.builds(lambda a, n: per_epoch(asked(a, "epoch"), n), ANY, lengths),
 )
+
+
+def asked(rate, per):
+    """The same schedule counting ``per``, its pieces too."""
+    if not isinstance(rate, Schedule):
+        return rate
+    parts = {"pieces": lambda pieces: [asked(p, per) for p in pieces], "schedule": lambda piece: asked(piece, per)}
+    changed = {name: make(getattr(rate, name)) for name, make in parts.items() if hasattr(rate, name)}
+    return dataclasses.replace(rate, per=per, **changed)
+
+
 BOUNDS = ("lr", "end", "start", "base_lr", "max_lr")
 
 
@@ -339,16 +354,26 @@ def test_any_schedule_stays_within_its_bounds(schedule, k):
         (lambda: CyclicLR(0.1, 0.2, mode="triangle"), "did you mean 'triangular'"),
         (lambda: CyclicLR(0.1, 0.2, max_momentum=1.0), r"max_momentum must lie in \[0, 1\)"),
         (lambda: WarmupStableDecay(0.1, -1, 5, 5), "warmup must be a whole number"),
-        (lambda: Chain([0.1, 0.2], [3, 5]), "pieces must be one more than milestones"),
+        (lambda: Chain([0.1, 0.2], [3, 5], per="step"), "pieces must be one more than milestones"),
         (lambda: per_epoch(0.1, 2.5), "steps_per_epoch must be a whole number"),
         (lambda: StepLR(0.1, 3)(-1), "k must be a finite number of at least 0, got -1"),
+        (lambda: OneCycle(0.1, 3).momentum(-1), "k must be a finite number of at least 0, got -1"),
+        (lambda: StepLR(0.1, 3, per="steps"), "unknown unit 'steps'; did you mean 'step'"),
+        (lambda: StepLR(0.1, 3, per=1), "unknown unit 1"),
+        (lambda: Warmup(StepLR(0.1, 3), 5), r"Warmup counts steps, but its StepLR counts epochs: .* per='step'"),
+        (lambda: Warmup(OneCycle(0.1, 3), 5, per="epoch"), "Warmup counts epochs, but its OneCycle counts steps"),
+        (lambda: Chain([Warmup(0.1, 3), StepLR(0.1, 3)], [3]), "Chain counts steps, but its StepLR counts epochs"),
+        (lambda: Chain([StepLR(0.1, 3), 0.1], [3], per="step"), "Chain counts steps, but its StepLR counts epochs"),
+        (lambda: Chain([0.1, lambda k: 0.2], [3]), "no piece of the Chain says what it counts: write per='epoch'"),
+        (lambda: per_epoch(CyclicLR(0.1, 0.2), 5), "per_epoch counts epochs, but its CyclicLR counts steps"),
+        (lambda: ol.LearningRateScheduler(OneCycle(0.1, 3)), "Scheduler counts epochs, but its OneCycle counts steps"),
         (lambda: ReduceLROnPlateau(0.1, mode="least"), "unknown mode 'least'"),
         (lambda: ReduceLROnPlateau(0.1, factor=1.0), r"factor must lie in \[0, 1\)"),
         (lambda: ReduceLROnPlateau(0.1, patience=-1), "patience must be a whole number"),
         (lambda: ReduceLROnPlateau(0.1)("low"), "metric must be a number"),
         (lambda: ReduceLROnPlateau(0.1).load({"lr": 0.1}), "lacks best, bad, cooling"),
         (lambda: ReduceLROnPlateau(0.1).load({"rate": 0.1}), "unknown state of ReduceLROnPlateau 'rate'"),
-        (lambda: ol.preview(StepLR(0.1, 3), 0), "steps must be a whole number"),
+        (lambda: ol.preview(StepLR(0.1, 3), 0), "length must be a whole number"),
         (lambda: ol.preview(lambda k: 0.1 - 0.1 * k, 5), "lr must be .* at step 2"),
     ],
 )
@@ -370,10 +395,238 @@ def test_a_schedule_as_the_rate_and_momentum_of_an_optimizer():
 
 def test_wrapped_schedules_keep_their_momentum():
     inner = CyclicLR(0.1, 0.2, up=4)
-    warm, chain, epochs = Warmup(inner, 3), Chain([0.1, inner], [3]), per_epoch(inner, 3)
+    warm, chain, epochs = Warmup(inner, 3), Chain([0.1, inner], [3]), per_epoch(asked(inner, "epoch"), 3)
     assert [warm.momentum(k) for k in (0, 3, 5)] == [inner.momentum(k) for k in (0, 0, 2)]
     assert [chain.momentum(k) for k in (2, 3, 5)] == [None, inner.momentum(0), inner.momentum(2)]
     assert [epochs.momentum(k) for k in (2, 3)] == [inner.momentum(0), inner.momentum(1)]
+
+
+# --- epochs and steps ---
+
+UNITS = {
+    "epoch": [
+        StepLR(0.1, 10),
+        MultiStepLR(0.1, [10]),
+        PiecewiseConstant([10], [0.1, 0.2]),
+        ExponentialLR(0.1, 0.9),
+        PowerDecay(0.1, 10),
+        InverseTime(0.1, 10),
+        LinearDecay(0.1, 0.0, 10),
+        PolynomialDecay(0.1, 10),
+        CosineAnnealing(0.1, 10),
+        CosineAnnealing(0.1, 10, convention="torch"),
+        CosineWarmRestarts(0.1, 10),
+        Chain([0.1, StepLR(0.1, 10)], [10]),
+    ],
+    "step": [
+        CyclicLR(0.1, 0.2),
+        OneCycle(0.1, 10),
+        Warmup(0.1, 10),
+        WarmupStableDecay(0.1, 10, 10, 10),
+        MultiStepLR(0.1, [10], convention="keras"),
+        PiecewiseConstant([10], [0.1, 0.2], convention="keras"),
+        CosineAnnealing(0.1, 10, convention="keras"),
+        Chain([Warmup(0.1, 10), 0.1], [10]),
+        per_epoch(StepLR(0.1, 10), 17),
+    ],
+}
+EVERY = [(schedule, per) for per, schedules in UNITS.items() for schedule in schedules]
+
+
+@pytest.mark.parametrize(("schedule", "per"), EVERY, ids=str)
+def test_every_schedule_says_what_it_counts(schedule, per):
+    assert unit(schedule) == unit(schedule.momentum) == per
+    assert ol.preview(schedule, 20).per == per
+    assert str(ol.preview(schedule, 20)).splitlines()[2].split()[0] == per
+    assert f"{per}, from 0" in [axes.get_xlabel() for axes in ol.preview(schedule, 20).figure().axes]
+    if isinstance(schedule, ol.schedules.PerEpoch):
+        return  # always of steps, and of nothing else
+    assert f"per='{per}'" in repr(schedule)
+    for other in ("epoch", "step"):
+        changed = asked(schedule, other)
+        assert unit(changed) == other
+        assert [changed(k) for k in range(30)] == [schedule(k) for k in range(30)]
+    assert pickle.loads(pickle.dumps(schedule)) == copy.deepcopy(schedule) == schedule
+
+
+def test_every_schedule_is_in_the_table_of_units():
+    public = {value for name in ol.schedules.__all__ if isinstance(value := getattr(ol.schedules, name), type)}
+    kinds = {kind for kind in public if issubclass(kind, Schedule)} - {Schedule}
+    assert {type(schedule) for schedule, _ in EVERY} == kinds
+
+
+EPOCHS, BATCHES = 9, 5
+TINY = ol.Dataset(np.zeros((BATCHES, 2), "float32"), np.zeros(BATCHES, int))
+
+
+def rates_used(lr, epochs=EPOCHS, **hyperparameters):
+    """What ``fit`` really updates with, step by step; all gradients are finite, whatever the rate."""
+    net = ol.MLP([2, 2], seed=0)
+    opt = ol.Momentum(net.parameters, lr=lr, convention="torch", **hyperparameters)
+    return used_by(net, opt, epochs)
+
+
+def used_by(net, opt, epochs):
+    used = []
+
+    def watch(net, opt, history):
+        pass
+
+    watch.on_step = lambda net, opt: used.append(opt.used)
+    ol.fit(net, opt, TINY, epochs=epochs, batch_size=1, callbacks=[watch])
+    return used
+
+
+@pytest.mark.parametrize("per", ["epoch", "step"])
+@pytest.mark.parametrize("name", TORCH)
+def test_training_follows_pytorch_stepped_once_an_epoch_or_once_a_step(name, per):
+    ours, make = TORCH[name]
+    steps = EPOCHS * BATCHES
+    lr, momentum, _ = torch_run(make, EPOCHS if per == "epoch" else steps)
+    if per == "epoch":
+        lr, momentum = np.repeat(lr, BATCHES), np.repeat(momentum, BATCHES)
+    if not isinstance(ours, Schedule):  # a function is one of the step; this is how it becomes one of the epoch
+        ours = per_epoch(ours, BATCHES) if per == "epoch" else ours
+        used = rates_used(ours)
+    else:
+        ours = asked(ours, per)
+        used = rates_used(ours, beta=ours.momentum if ours.momentum(0) is not None else 0.9)
+        close([u["beta"] for u in used], momentum)
+    close([u["lr"] for u in used], lr)
+
+
+TABLES = {
+    "StepLR": (StepLR(0.1, step_size=10, gamma=0.1), [0.1] * 10 + [0.01] * 10 + [0.001] * 10),
+    "MultiStepLR": (MultiStepLR(0.1, milestones=[10, 30], gamma=0.1), [0.1] * 10 + [0.01] * 20 + [0.001] * 5),
+    "ExponentialLR": (ExponentialLR(0.1, gamma=0.1), [0.1, 0.01, 0.001]),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_tables_of_document_001(name):
+    """The rate of each epoch, from the first, as the article prints it."""
+    schedule, printed = TABLES[name]
+    net = ol.MLP([2, 2], seed=0)
+    history = ol.fit(net, ol.SGD(net.parameters, lr=schedule), TINY, epochs=len(printed), batch_size=2)
+    assert history.lr == pytest.approx(printed, rel=1e-12)
+    assert list(ol.preview(schedule, len(printed)).lr) == pytest.approx(printed, rel=1e-12)
+
+
+def test_every_hyperparameter_of_every_group_follows_its_own_clock():
+    net = ol.MLP([2, 2], seed=0)
+    halve = ExponentialLR(0.5, 0.5)
+    groups = {"biases": {"lr": ExponentialLR(0.25, 0.5), "beta": lambda step: 0.5 / (1 + step)}}
+    opt = ol.Momentum(net.parameters, lr=asked(halve, "step"), beta=halve, groups=groups)
+    seen = []
+    scalars, opt._kernel.scalars = opt._kernel.scalars, lambda **values: seen.append(values) or scalars(**values)
+    used_by(net, opt, 3)
+    steps = range(3 * BATCHES)
+    expected = [{"t": k + 1, "lr": 0.5 * 0.5**k, "beta": 0.5 * 0.5 ** (k // BATCHES)} for k in steps]
+    assert seen[0::2] == expected
+    assert seen[1::2] == [{"t": k + 1, "lr": 0.25 * 0.5 ** (k // BATCHES), "beta": 0.5 / (1 + k)} for k in steps]
+
+
+def test_by_hand_the_epoch_has_to_be_told():
+    net = ol.MLP([2, 1], seed=0)
+    opt = ol.SGD(net.parameters, lr=StepLR(0.5, 1, 0.5))
+    before = net.parameters.data.copy()
+    net.parameters.grad[...] = 1.0
+    with pytest.raises(ol.InputError, match=r"lr is a schedule of epochs.*write `opt.epoch = epoch`.*per='step'"):
+        opt.step()
+    assert (opt.t, opt.epoch, opt.used, opt.lr) == (0, None, {}, 0.5)
+    np.testing.assert_array_equal(net.parameters.data, before)
+    for epoch in range(3):
+        opt.epoch = epoch
+        for _ in range(2):
+            opt.step()
+            assert opt.used["lr"] == opt.lr == 0.5 * 0.5**epoch
+    for hyperparameters in ({"beta": StepLR(0.5, 1)}, {"groups": {"biases": {"lr": StepLR(0.5, 1)}}}):
+        with pytest.raises(ol.InputError, match="is a schedule of epochs"):
+            ol.Momentum(net.parameters, **hyperparameters).step()
+
+
+@pytest.mark.parametrize("epoch", [-1, 1.5, True, math.nan, "1", None])
+def test_an_epoch_is_a_whole_number(epoch):
+    opt = ol.SGD(ol.MLP([2, 1], seed=0).parameters)
+    with pytest.raises(ol.InputError, match="epoch must be a whole number of at least 0"):
+        opt.epoch = epoch
+    with pytest.raises(ol.InputError, match="epoch must be a whole number"):
+        opt.load_state_dict({**opt.state_dict(), "epoch": -1})
+    assert opt.epoch is None
+
+
+def test_a_second_fit_goes_on_with_the_epochs():
+    net = ol.MLP([2, 2], seed=0)
+    opt = ol.SGD(net.parameters, lr=ExponentialLR(0.5, 0.5))
+    assert [u["lr"] for u in used_by(net, opt, 2)][::BATCHES] == [0.5, 0.25]
+    assert (opt.epoch, opt.t) == (1, 2 * BATCHES)
+    other = ol.SGD(net.parameters, lr=ExponentialLR(0.5, 0.5))
+    other.load_state_dict(opt.state_dict())
+    for again in (opt, other, copy.deepcopy((net, opt))[1], pickle.loads(pickle.dumps((net, opt)))[1]):
+        assert again.epoch == 1
+        again.begin_epoch()
+        assert again.lr == 0.125
+
+
+@pytest.mark.parametrize("stop", [3, BATCHES, BATCHES + 1, 3 * BATCHES - 1])
+def test_a_resumed_run_is_in_the_epoch_it_was_in(stop, tmp_path):
+    """In the middle of an epoch, and at its last step."""
+
+    def run(epochs, **options):
+        net = ol.MLP([2, 2], seed=0)
+        opt = ol.SGD(net.parameters, lr=ExponentialLR(0.5, 0.5))
+        keep = ol.Checkpoint(tmp_path / "run.npz", every=stop)
+        return ol.fit(net, opt, TINY, epochs=epochs, batch_size=1, callbacks=[keep], **options).lr, opt.epoch
+
+    whole = run(4)
+    run(-(-stop // BATCHES))
+    assert run(4, resume=tmp_path / "run.npz") == whole == ([0.5, 0.25, 0.125, 0.0625], 3)
+
+
+def test_the_range_finder_leaves_a_schedule_of_epochs_where_it_is():
+    net = ol.MLP([64, 10], seed=0)
+    data = ol.datasets.load("digits")
+    options = {"steps": 20, "high": 0.1}
+    found = {}
+    for epoch, beta in ((None, 0.9), (None, ExponentialLR(0.9, 0.5)), (1, ExponentialLR(0.9, 0.5)), (1, 0.45)):
+        opt = ol.Momentum(net.parameters, beta=beta)
+        if epoch is not None:
+            opt.epoch = epoch
+        found[epoch, isinstance(beta, float)] = ol.find_lr(net, opt, data, **options).losses
+        assert opt.epoch == epoch
+    assert found[None, True] == found[None, False] != found[1, False] == found[1, True]
+
+
+def test_a_scheduler_callback_takes_a_schedule_of_epochs():
+    net = ol.MLP([2, 2], seed=0)
+    halve = ExponentialLR(0.5, 0.5)
+    opt = ol.SGD(net.parameters, lr=halve(0))
+    history = ol.fit(net, opt, TINY, epochs=3, batch_size=2, callbacks=[ol.LearningRateScheduler(halve)])
+    assert history.lr == [0.5, 0.25, 0.125]
+
+
+def test_an_optimizer_prints_its_schedules():
+    opt = ol.SGD(ol.MLP([2, 1], seed=0).parameters, lr=StepLR(0.1, 10))
+    assert repr(opt) == "<SGD lr=StepLR(lr=0.1, step_size=10, gamma=0.1, per='epoch'), t=0>"
+    opt.epoch = 3
+    assert repr(opt).endswith("t=0, epoch=3>")
+
+
+@pytest.mark.parametrize("k", [True, False, math.nan, math.inf, -1, -0.5, "1", None, [1], np.array([1]), 1j])
+@pytest.mark.parametrize("schedule", [schedule for schedule, _ in EVERY], ids=str)
+def test_a_wrong_counter_is_refused_by_every_schedule(schedule, k):
+    for call in (schedule, schedule.momentum):
+        with pytest.raises(ol.InputError, match="k must be"):
+            call(k)
+
+
+@pytest.mark.parametrize("schedule", [schedule for schedule, _ in EVERY], ids=str)
+def test_any_kind_of_number_counts(schedule):
+    for kind in (np.int8, np.uint8, np.int64, np.float32, float):
+        for k in (0, 3, 25):
+            assert schedule(kind(k)) == schedule(k)
+            assert type(schedule(kind(k))) is float
+    assert schedule(10**300) >= 0
 
 
 # --- plateau ---
@@ -464,7 +717,7 @@ def test_plateau_resumes_exactly(convention):
     [
         (MultiStepLR(0.1, [15, 30]), 45, [(15, "jump"), (30, "jump")]),
         (MultiStepLR(0.1, [15, 30], convention="keras"), 45, [(16, "jump"), (31, "jump")]),
-        (Warmup(CosineAnnealing(0.1, 80), 10), 100, [(10, "turn")]),
+        (Warmup(CosineAnnealing(0.1, 80, per="step"), 10), 100, [(10, "turn")]),
         (WarmupStableDecay(0.1, 10, 60, 20), 100, [(10, "bend"), (70, "bend"), (90, "bend")]),
         (CosineWarmRestarts(0.1, 20, 2), 100, [(20, "jump"), (60, "jump")]),
         (CyclicLR(0.01, 0.1, 20, 30), 99, [(20, "turn"), (50, "turn"), (70, "turn")]),

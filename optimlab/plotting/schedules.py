@@ -1,4 +1,4 @@
-"""The figure of a schedule: rate above, momentum below, on one axis of steps."""
+"""The figure of a schedule: rate above, momentum below, on one axis of steps or epochs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from matplotlib.ticker import MaxNLocator
 from .comparison import GREY, INK, PALETTE, plain_axes
 
 DRAWN, NAMED = 60, 12
-"""So many marks are drawn, and so many labelled with their step; more would hide the curve, or overlap."""
+"""So many marks are drawn, and so many labelled with their number; more would hide the curve, or overlap."""
 
 
 def schedule_figure(
-    title: str, lr: Sequence[float], momentum: Sequence[float | None], boundaries: Sequence[int]
+    title: str, per: str, lr: Sequence[float], momentum: Sequence[float | None], boundaries: Sequence[int]
 ) -> Figure:
-    """Rate and momentum at each step, ``boundaries`` marked; without any momentum, the rate alone."""
+    """Rate and momentum at each step or epoch, ``boundaries`` marked; without any momentum, the rate alone."""
     curves: list[tuple[str, Sequence[float | None], str]] = [("learning rate", lr, INK)]
     if any(m is not None for m in momentum):
         curves.append(("momentum", momentum, PALETTE[1]))
@@ -29,7 +29,7 @@ def schedule_figure(
         for k in boundaries if len(boundaries) <= DRAWN else ():
             axes.axvline(k, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         shown = np.array(values, float)  # None becomes NaN, a gap
-        # in stairs, as it is used; dots where they can be told apart, to show on which side of a boundary a step stands
+        # in stairs, as it is used; dots where they can be told apart, to show on which side of a boundary each stands
         dots = "o" if len(shown) <= 60 else ""
         axes.plot(shown, color=colour, linewidth=1.8, drawstyle="steps-post", marker=dots, markersize=3.5)
         axes.set_ylabel(name)
@@ -38,7 +38,7 @@ def schedule_figure(
         top.set_xticks(list(boundaries), [str(k) for k in boundaries], fontsize=8, color="#737373")
         top.spines["top"].set_visible(False)
         top.tick_params(length=0)
-    panels[-1].set_xlabel("k (steps, or whatever the schedule counts), from 0")
+    panels[-1].set_xlabel(f"{per}, from 0")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(fill(title, 100), fontsize=10)
     return figure

@@ -1,10 +1,21 @@
 """Learning-rate schedules: pure functions of a counter.
 
-A schedule is a frozen dataclass; ``schedule(k)`` is the rate at ``k`` = 0, 1, 2, ... What ``k`` counts is up to who
-calls: an optimizer given ``lr=schedule`` calls it with the updates made so far, so there ``k`` counts steps and every
-length below is in steps; ``per_epoch(schedule, steps_per_epoch)`` lets it count epochs instead. Nothing is remembered
-between calls: a resumed run needs the counter alone, and a schedule can be looked at before training
-(:func:`optimlab.preview`).
+A schedule is a frozen dataclass; ``schedule(k)`` is the rate at ``k`` = 0, 1, 2, ... What ``k`` counts, and so the
+unit of every length, stands in ``schedule.per``, which is printed with it:
+
+- "epoch" for those that PyTorch's users step once an epoch: ``StepLR``, ``MultiStepLR``, ``PiecewiseConstant``,
+  ``ExponentialLR``, ``PowerDecay``, ``InverseTime``, ``LinearDecay``, ``PolynomialDecay``, ``CosineAnnealing``,
+  ``CosineWarmRestarts``;
+- "step" for those that are followed batch by batch: ``CyclicLR``, ``OneCycle``, ``Warmup``, ``WarmupStableDecay``; and
+  for what has ``convention="keras"``, since Keras's schedules count steps;
+- for ``Chain``, what its pieces count.
+
+Each can be asked for the other: ``StepLR(0.1, 500, per="step")``, ``CyclicLR(0.001, 0.01, up=5, per="epoch")``. A
+function of your own counts steps.
+
+An optimizer given ``lr=schedule`` counts both, as ``opt.t`` and ``opt.epoch``. :func:`optimlab.fit` sets the latter;
+in a loop of your own, write ``opt.epoch = epoch`` at the start of each epoch. Nothing is remembered between calls: a
+resumed run needs the counters alone, and a schedule can be looked at before training (:func:`optimlab.preview`).
 
 A schedule with a given end keeps its last value after it. Where PyTorch and Keras differ, ``convention`` chooses;
 "textbook" is the definition printed in the docstring.
@@ -13,7 +24,7 @@ The one schedule that is no function of a counter, :class:`ReduceLROnPlateau`, s
 :mod:`optimlab.schedules.plateau`.
 
 >>> from optimlab.schedules import CosineAnnealing, Warmup
->>> lr = Warmup(CosineAnnealing(0.1, total=100), steps=10)
+>>> lr = Warmup(CosineAnnealing(0.1, total=100, per="step"), steps=10)
 >>> [lr(0), lr(5), lr(10), lr(60), lr(110), lr(1000)]
 [0.0, 0.05, 0.1, 0.05, 0.0, 0.0]
 """
@@ -35,7 +46,7 @@ from .decays import (
     StepLR,
 )
 from .plateau import ReduceLROnPlateau
-from .schedule import Schedule, momentum_at, value_at
+from .schedule import Schedule, momentum_at, require_unit, unit, value_at
 
 __all__ = [
     "CONVENTIONS",
@@ -60,5 +71,7 @@ __all__ = [
     "WarmupStableDecay",
     "momentum_at",
     "per_epoch",
+    "require_unit",
+    "unit",
     "value_at",
 ]

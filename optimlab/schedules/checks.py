@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from ..errors import InputError, count, lookup, number
+from ..errors import InputError, count, lookup, number, whole
 
 Rate: TypeAlias = float | Callable[[int], float]
-"""A constant, a schedule, or any function of the counter."""
+"""A constant, a schedule, or any function of the step."""
 
 CONVENTIONS = ("textbook", "torch", "keras")
 
@@ -44,11 +44,6 @@ def _gamma(name: str, value: Any) -> float:
     return checked
 
 
-def whole(name: str, value: Any) -> int:
-    """A whole number of at least 0."""
-    return 0 if not isinstance(value, bool) and hasattr(value, "__index__") and value == 0 else count(name, value)
-
-
 def _length(name: str, value: Any) -> int | None:
     return None if value is None else count(name, value)
 
@@ -80,6 +75,10 @@ def _milestones(name: str, values: Any) -> tuple[int, ...]:
     return checked
 
 
+def _unit(name: str, value: Any) -> str | None:
+    return None if value is None else lookup("unit", value, {"epoch": "epoch", "step": "step"})
+
+
 def _one_of(kind: str, *names: str) -> Callable[[str, Any], str]:
     return lambda name, value: lookup(kind, value, {n: n for n in names})
 
@@ -109,6 +108,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "values": _each(from_zero),
     "pieces": _each(_rate),
     "schedule": _rate,
+    "per": _unit,
     "convention": _one_of("convention", *CONVENTIONS),
     "mode": _one_of("mode", "triangular", "triangular2", "exp_range"),
     "anneal_strategy": _one_of("anneal_strategy", "cos", "linear"),

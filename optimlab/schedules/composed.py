@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
+from ..errors import InputError
 from .checks import Rate, one_more
-from .schedule import Schedule, line, momentum_at, value_at
+from .schedule import Schedule, line, momentum_at, require_unit, stated_unit, value_at
 
 
 @dataclass(frozen=True)
 class Warmup(Schedule):
     """A straight line from ``start`` at 0 up to where ``schedule`` begins, at ``steps``; then ``schedule``.
 
-    ``schedule`` is any schedule, function or constant, and counts from the end of the warm-up. ``k`` counts what
-    ``steps`` is given in, and ``schedule`` the same. With start = 0 the first update moves nothing. Goyal et al.
-    (2017), section 2.2. Equal to the warm-up of Keras's ``CosineDecay`` and to PyTorch's ``LinearLR`` in a
-    ``SequentialLR``.
+    ``schedule`` is any schedule, function or constant, and counts from the end of the warm-up. ``k`` counts steps, or
+    epochs with ``per="epoch"``; ``schedule`` has to count the same. With start = 0 the first update moves nothing.
+    Goyal et al. (2017), section 2.2. Equal to the warm-up of Keras's ``CosineDecay`` and to PyTorch's ``LinearLR`` in
+    a ``SequentialLR``.
+
+    Raises
+    ------
+    InputError: ``schedule`` counts something else. :func:`per_epoch` makes a schedule of epochs one of steps.
 
     >>> from optimlab.schedules import ExponentialLR
-    >>> lr = Warmup(ExponentialLR(0.5, gamma=0.5), steps=10)
+    >>> lr = Warmup(ExponentialLR(0.5, gamma=0.5, per="step"), steps=10)
     >>> lr(0), lr(5), lr(10), lr(11)
     (0.0, 0.25, 0.5, 0.25)
     """
@@ -28,42 +33,61 @@ class Warmup(Schedule):
     schedule: Rate
     steps: int
     start: float = 0.0
+    _: KW_ONLY
+    per: str = "step"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_unit(self.schedule, self.per, "Warmup")
 
     def _lr(self, k: int) -> float:
         if k < self.steps:
             return line(self.start, value_at(self.schedule, 0), k / self.steps)
         return value_at(self.schedule, k - self.steps)
 
-    def momentum(self, k: int) -> float | None:
-        """That of ``schedule``; during the warm-up where it begins."""
-        return momentum_at(self.schedule, max(k - self.steps, 0))
+    def _momentum(self, k: int) -> float | None:
+        return momentum_at(self.schedule, max(k - self.steps, 0))  # during the warm-up, where the schedule begins
 
 
 @dataclass(frozen=True)
 class Chain(Schedule):
     """``pieces`` one after the other, each counting from its own start: the next takes over at each milestone.
 
-    Pieces are schedules, functions or constants, one more than milestones. ``k`` counts what the milestones are given
-    in, and the pieces the same. Equal to ``torch.optim.lr_scheduler.SequentialLR``.
+    Pieces are schedules, functions or constants, one more than milestones. ``k`` counts what the pieces count, who all
+    have to count the same; where all are functions and constants, ``per`` says it. Equal to
+    ``torch.optim.lr_scheduler.SequentialLR``.
+
+    Raises
+    ------
+    InputError: some pieces count epochs and others steps, or nothing says which.
 
     >>> from optimlab.schedules import ExponentialLR
     >>> lr = Chain([0.5, ExponentialLR(0.25, gamma=0.5)], milestones=[10])
-    >>> lr(9), lr(10), lr(11)
-    (0.5, 0.25, 0.125)
+    >>> lr(9), lr(10), lr(11), lr.per
+    (0.5, 0.25, 0.125, 'epoch')
     """
 
     pieces: Sequence[Rate]
     milestones: Sequence[int]
+    _: KW_ONLY
+    per: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         one_more("pieces", self.pieces, self.milestones)
+        for piece in self.pieces:
+            require_unit(piece, str(self.per), "Chain")
+
+    def _usual_unit(self) -> str:
+        units = [unit for piece in self.pieces if (unit := stated_unit(piece))]
+        if not units:
+            raise InputError("no piece of the Chain says what it counts: write per='epoch' or per='step'")
+        return units[0]
 
     def _lr(self, k: int) -> float:
         return value_at(*self._piece(k))
 
-    def momentum(self, k: int) -> float | None:
-        """That of the piece at ``k``, or None if it has none."""
+    def _momentum(self, k: int) -> float | None:
         return momentum_at(*self._piece(k))
 
     def _piece(self, k: int) -> tuple[Rate, int]:
@@ -73,21 +97,32 @@ class Chain(Schedule):
 
 @dataclass(frozen=True)
 class PerEpoch(Schedule):
-    """What :func:`per_epoch` makes."""
+    """What :func:`per_epoch` makes; it counts steps."""
 
     schedule: Rate
     steps_per_epoch: int
+    per = "step"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_unit(self.schedule, "epoch", "per_epoch")
 
     def _lr(self, k: int) -> float:
         return value_at(self.schedule, k // self.steps_per_epoch)
 
-    def momentum(self, k: int) -> float | None:
-        """That of ``schedule``, in the epoch of step ``k``."""
+    def _momentum(self, k: int) -> float | None:
         return momentum_at(self.schedule, k // self.steps_per_epoch)
 
 
 def per_epoch(schedule: Rate, steps_per_epoch: int) -> PerEpoch:
-    """A schedule of epochs as one of steps: all steps of epoch e have the rate ``schedule(e)``.
+    """Return a schedule of epochs as one of steps: all steps of epoch e have the rate ``schedule(e)``.
+
+    An optimizer takes a schedule of epochs as it is. This is for a :class:`Warmup` in steps before it, and for a
+    function of the epoch.
+
+    Raises
+    ------
+    InputError: ``schedule`` counts steps.
 
     >>> from optimlab.schedules import StepLR
     >>> lr = per_epoch(StepLR(0.5, step_size=1, gamma=0.5), steps_per_epoch=100)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from ..errors import InputError
 from .checks import in_order
@@ -14,9 +14,10 @@ class CosineWarmRestarts(Schedule):
     """Half a cosine again and again, each ``factor`` times as long as the one before, the first one ``period`` long.
 
     end + (lr − end) · (1 + cos(π t/T)) / 2, where t counts from the last restart and T is the current length; at the
-    restart itself the rate is lr, and ``end`` is never quite reached. ``k`` counts what ``period`` is given in.
-    Loshchilov and Hutter (2017), "SGDR", equation 5. Equal to ``torch.optim.lr_scheduler.CosineAnnealingWarmRestarts``
-    and Keras's ``CosineDecayRestarts`` (whose ``t_mul``, the factor, is 2 if not given).
+    restart itself the rate is lr, and ``end`` is never quite reached. ``k`` counts epochs, or steps with
+    ``per="step"``. Loshchilov and Hutter (2017), "SGDR", equation 5. Equal to
+    ``torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`` and, per step, to Keras's ``CosineDecayRestarts`` (whose
+    ``t_mul``, the factor, is 2 if not given).
 
     >>> lr = CosineWarmRestarts(0.5, period=10, factor=2)
     >>> [round(lr(k), 3) for k in (0, 5, 9, 10, 20, 29, 30)]
@@ -27,6 +28,8 @@ class CosineWarmRestarts(Schedule):
     period: int
     factor: float = 1.0
     end: float = 0.0
+    _: KW_ONLY
+    per: str = "epoch"
 
     def _lr(self, k: int) -> float:
         since, length = float(k), float(self.period)
@@ -47,9 +50,9 @@ class OneCycle(Schedule):
     began, as fast as it rose, and then down to the end. Momentum goes from ``max_momentum`` down to ``base_momentum``
     and back. ``anneal_strategy``: "cos" or "linear".
 
-    ``k`` counts steps: the cycle is meant to be followed batch by batch. Smith and Topin (2018), "Super-convergence";
-    equal to ``torch.optim.lr_scheduler.OneCycleLR``, with its defaults. After the last count PyTorch takes one more
-    step beyond the end, and then raises; here the last value stays.
+    ``k`` counts steps: the cycle is meant to be followed batch by batch (``per="epoch"`` chooses epochs). Smith and
+    Topin (2018), "Super-convergence"; equal to ``torch.optim.lr_scheduler.OneCycleLR``, with its defaults. After the
+    last count PyTorch takes one more step beyond the end, and then raises; here the last value stays.
 
     >>> lr = OneCycle(0.5, total=100)
     >>> [round(lr(k), 4) for k in (0, 29, 99)], [round(lr.momentum(k), 2) for k in (0, 29, 99)]
@@ -65,6 +68,8 @@ class OneCycle(Schedule):
     div_factor: float = 25.0
     final_div_factor: float = 1e4
     three_phase: bool = False
+    _: KW_ONLY
+    per: str = "step"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,8 +81,7 @@ class OneCycle(Schedule):
         low = self.max_lr / self.div_factor
         return self._anneal(k, low, self.max_lr, low, low / self.final_div_factor)
 
-    def momentum(self, k: int) -> float:
-        """The momentum at ``k``."""
+    def _momentum(self, k: int) -> float:
         return self._anneal(k, self.max_momentum, self.base_momentum, self.max_momentum, self.max_momentum)
 
     def _anneal(self, k: int, start: float, peak: float, back: float, end: float) -> float:
@@ -100,7 +104,7 @@ class CyclicLR(Schedule):
     1 (mode "triangular"), 2^(1−c) ("triangular2") or gamma^k ("exp_range"). Momentum goes the other way:
     max_momentum − (max_momentum − base_momentum) · height · scale.
 
-    ``k`` counts steps, not epochs. Smith (2017), "Cyclical learning rates"; equal to
+    ``k`` counts steps, or epochs with ``per="epoch"``. Smith (2017), "Cyclical learning rates"; equal to
     ``torch.optim.lr_scheduler.CyclicLR``, with its defaults. PyTorch also sets the momentum (Adam's beta1) unless told
     not to; here it is set by ``momentum=schedule.momentum`` or not at all.
 
@@ -119,6 +123,8 @@ class CyclicLR(Schedule):
     gamma: float = 1.0
     base_momentum: float = 0.8
     max_momentum: float = 0.9
+    _: KW_ONLY
+    per: str = "step"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -128,8 +134,7 @@ class CyclicLR(Schedule):
     def _lr(self, k: int) -> float:
         return self.base_lr + (self.max_lr - self.base_lr) * self._height(k)
 
-    def momentum(self, k: int) -> float:
-        """The momentum at ``k``."""
+    def _momentum(self, k: int) -> float:
         return self.max_momentum - (self.max_momentum - self.base_momentum) * self._height(k)
 
     def _height(self, k: int) -> float:
@@ -145,7 +150,7 @@ class CyclicLR(Schedule):
 class WarmupStableDecay(Schedule):
     """From 0 straight up to lr in ``warmup``, lr for ``stable``, straight down to ``end`` in ``decay``; then ``end``.
 
-    ``k`` counts what the three lengths are given in, by custom steps. Hu et al. (2024), "MiniCPM", section 4, with the
+    ``k`` counts steps, or epochs with ``per="epoch"``. Hu et al. (2024), "MiniCPM", section 4, with the
     linear decay of Hägele et al. (2024), "Scaling laws and compute-optimal training beyond fixed training durations".
 
     >>> lr = WarmupStableDecay(0.5, warmup=10, stable=80, decay=10)
@@ -158,6 +163,8 @@ class WarmupStableDecay(Schedule):
     stable: int
     decay: int
     end: float = 0.0
+    _: KW_ONLY
+    per: str = "step"
 
     def _lr(self, k: int) -> float:
         if k < self.warmup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from .checks import one_more
 from .schedule import Schedule, half_cosine, line
@@ -14,7 +14,7 @@ from .schedule import Schedule, half_cosine, line
 class StepLR(Schedule):
     """A drop every ``step_size`` epochs: lr · gamma^⌊k/step_size⌋.
 
-    ``k`` counts what ``step_size`` is given in, by custom epochs. Equal to ``torch.optim.lr_scheduler.StepLR`` and to
+    ``k`` counts epochs, or steps with ``per="step"``. Equal to ``torch.optim.lr_scheduler.StepLR`` and to
     Keras's ``ExponentialDecay(lr, step_size, gamma, staircase=True)``.
 
     >>> lr = StepLR(0.5, step_size=30, gamma=0.5)
@@ -25,6 +25,8 @@ class StepLR(Schedule):
     lr: float
     step_size: int
     gamma: float = 0.1
+    _: KW_ONLY
+    per: str = "epoch"
 
     def _lr(self, k: int) -> float:
         return self.lr * self.gamma ** (k // self.step_size)
@@ -34,9 +36,9 @@ class StepLR(Schedule):
 class MultiStepLR(Schedule):
     """A drop at each milestone: lr · gamma^(milestones passed).
 
-    ``k`` counts what the milestones are given in, by custom epochs. A milestone m counts as passed at k = m
-    ("textbook", and "torch": ``torch.optim.lr_scheduler.MultiStepLR``); in "keras" (``PiecewiseConstantDecay``) only
-    at k = m + 1.
+    ``k`` counts epochs; in "keras", whose schedules live in the optimizer, it counts steps; ``per`` chooses. A
+    milestone m counts as passed at k = m ("textbook", and "torch": ``torch.optim.lr_scheduler.MultiStepLR``); in
+    "keras" (``PiecewiseConstantDecay``) only at k = m + 1.
 
     >>> lr = MultiStepLR(0.5, milestones=[30, 80], gamma=0.5)
     >>> lr(29), lr(30), lr(80)
@@ -49,6 +51,8 @@ class MultiStepLR(Schedule):
     milestones: Sequence[int]
     gamma: float = 0.1
     convention: str = "textbook"
+    _: KW_ONLY
+    per: str | None = None
 
     def _lr(self, k: int) -> float:
         return self.lr * self.gamma ** _passed(self.milestones, k, self.convention)
@@ -58,8 +62,8 @@ class MultiStepLR(Schedule):
 class PiecewiseConstant(Schedule):
     """Any constants: ``values[0]`` before the first milestone, then ``values[1]``, ...
 
-    ``k`` counts what the milestones are given in; a milestone m counts as passed at k = m, in "keras"
-    (``PiecewiseConstantDecay``) only at k = m + 1.
+    ``k`` counts epochs; in "keras", whose schedules live in the optimizer, it counts steps; ``per`` chooses. A
+    milestone m counts as passed at k = m, in "keras" (``PiecewiseConstantDecay``) only at k = m + 1.
 
     >>> lr = PiecewiseConstant([10, 20], [0.1, 0.5, 0.01])
     >>> lr(9), lr(10), lr(20)
@@ -69,6 +73,8 @@ class PiecewiseConstant(Schedule):
     milestones: Sequence[int]
     values: Sequence[float]
     convention: str = "textbook"
+    _: KW_ONLY
+    per: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,8 +88,8 @@ class PiecewiseConstant(Schedule):
 class ExponentialLR(Schedule):
     """The same factor every time: lr · gamma^k.
 
-    ``k`` counts epochs or steps; gamma is per epoch or per step accordingly. Equal to
-    ``torch.optim.lr_scheduler.ExponentialLR`` and, with gamma = rate^(1/s), to Keras's
+    ``k`` counts epochs and gamma is the factor of an epoch; with ``per="step"``, of a step. Equal to
+    ``torch.optim.lr_scheduler.ExponentialLR`` and, with ``per="step"``, with gamma = rate^(1/s), to Keras's
     ``ExponentialDecay(lr, s, rate)``.
 
     >>> ExponentialLR(0.5, gamma=0.5)(2)
@@ -92,6 +98,8 @@ class ExponentialLR(Schedule):
 
     lr: float
     gamma: float
+    _: KW_ONLY
+    per: str = "epoch"
 
     def _lr(self, k: int) -> float:
         return self.lr * self.gamma**k
@@ -101,7 +109,8 @@ class ExponentialLR(Schedule):
 class PowerDecay(Schedule):
     """Power decay: lr / (1 + k/s)^c.
 
-    ``k`` counts what ``s`` is given in. After s the rate is down to 1/2^c, and then falls ever more slowly.
+    ``k`` counts epochs, or steps with ``per="step"``. After s the rate is down to 1/2^c, and then falls ever more
+    slowly.
 
     >>> PowerDecay(0.5, s=10, c=2)(10)
     0.125
@@ -110,18 +119,20 @@ class PowerDecay(Schedule):
     lr: float
     s: float
     c: float = 1.0
+    _: KW_ONLY
+    per: str = "epoch"
 
     def _lr(self, k: int) -> float:
-        return self.lr / float((1 + k / self.s) ** self.c)
+        return self.lr * float((1 + k / self.s) ** -self.c)  # a positive power may overflow
 
 
 @dataclass(frozen=True)
 class InverseTime(Schedule):
     """1/t decay: lr / (1 + k/s), power decay with c = 1.
 
-    ``k`` counts what ``s`` is given in. Robbins and Monro (1951) ask for a decay of this kind: the sum of the rates
-    grows without bound, that of their squares does not. Keras's ``InverseTimeDecay(lr, steps, rate)`` has
-    s = steps/rate; the ``decay`` of its old optimizers is 1/s, with k counting steps.
+    ``k`` counts epochs, or steps with ``per="step"``. Robbins and Monro (1951) ask for a decay of this kind: the sum
+    of the rates grows without bound, that of their squares does not. Keras's ``InverseTimeDecay(lr, steps, rate)`` has
+    s = steps/rate; the ``decay`` of its old optimizers is 1/s. Both of these count steps.
 
     >>> InverseTime(0.5, s=10)(30)
     0.125
@@ -129,6 +140,8 @@ class InverseTime(Schedule):
 
     lr: float
     s: float
+    _: KW_ONLY
+    per: str = "epoch"
 
     def _lr(self, k: int) -> float:
         return self.lr / (1 + k / self.s)
@@ -138,8 +151,8 @@ class InverseTime(Schedule):
 class LinearDecay(Schedule):
     """A straight line from lr at 0 to ``end`` at ``total``, then ``end``: lr + (end − lr) · min(k/total, 1).
 
-    ``k`` counts what ``total`` is given in. Equal to Keras's ``PolynomialDecay(lr, total, end)`` and to
-    ``torch.optim.lr_scheduler.LinearLR`` (which takes factors of lr).
+    ``k`` counts epochs, or steps with ``per="step"``. Equal to Keras's ``PolynomialDecay(lr, total, end)`` (per step)
+    and to ``torch.optim.lr_scheduler.LinearLR`` (which takes factors of lr).
 
     >>> lr = LinearDecay(0.5, end=0.25, total=10)
     >>> lr(0), lr(5), lr(10), lr(11)
@@ -149,6 +162,8 @@ class LinearDecay(Schedule):
     lr: float
     end: float
     total: int
+    _: KW_ONLY
+    per: str = "epoch"
 
     def _lr(self, k: int) -> float:
         return line(self.lr, self.end, k / self.total)
@@ -158,8 +173,8 @@ class LinearDecay(Schedule):
 class PolynomialDecay(Schedule):
     """A power of what is left, then ``end``: end + (lr − end) · (1 − min(k/total, 1))^power.
 
-    ``k`` counts what ``total`` is given in. Equal to Keras's ``PolynomialDecay`` (``cycle=False``) and, with end = 0,
-    to ``torch.optim.lr_scheduler.PolynomialLR``.
+    ``k`` counts epochs, or steps with ``per="step"``. Equal to Keras's ``PolynomialDecay`` (``cycle=False``, per step)
+    and, with end = 0, to ``torch.optim.lr_scheduler.PolynomialLR``.
 
     >>> PolynomialDecay(0.5, total=10, power=2)(5)
     0.125
@@ -169,6 +184,8 @@ class PolynomialDecay(Schedule):
     total: int
     power: float = 1.0
     end: float = 0.0
+    _: KW_ONLY
+    per: str = "epoch"
 
     def _lr(self, k: int) -> float:
         return self.end + (self.lr - self.end) * float((1 - min(k / self.total, 1)) ** self.power)
@@ -178,9 +195,9 @@ class PolynomialDecay(Schedule):
 class CosineAnnealing(Schedule):
     """Half a cosine from lr at 0 to ``end`` at ``total``: end + (lr − end) · (1 + cos(π k/total)) / 2.
 
-    ``k`` counts what ``total`` is given in. After ``total`` the rate stays at ``end`` ("textbook", and "keras":
-    ``CosineDecay``); in "torch" (``CosineAnnealingLR``) the cosine goes on, and the rate is back at lr at 2 total.
-    Loshchilov and Hutter (2017), "SGDR", equation 5, without the restarts.
+    ``k`` counts epochs, in "keras" steps; ``per`` chooses. After ``total`` the rate stays at ``end`` ("textbook", and
+    "keras": ``CosineDecay``); in "torch" (``CosineAnnealingLR``) the cosine goes on, and the rate is back at lr at
+    2 total. Loshchilov and Hutter (2017), "SGDR", equation 5, without the restarts.
 
     >>> lr = CosineAnnealing(0.5, total=10)
     >>> lr(0), lr(5), lr(10), lr(20)
@@ -193,6 +210,8 @@ class CosineAnnealing(Schedule):
     total: int
     end: float = 0.0
     convention: str = "textbook"
+    _: KW_ONLY
+    per: str | None = None
 
     def _lr(self, k: int) -> float:
         return half_cosine(self.lr, self.end, k / self.total if self.convention == "torch" else min(k / self.total, 1))

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import InputError, lookup, number, unknown
-from .checks import CHECKS, above_zero, from_zero, whole
+from ..errors import InputError, lookup, number, unknown, whole
+from .checks import CHECKS, above_zero, from_zero
 
 
 class ReduceLROnPlateau:

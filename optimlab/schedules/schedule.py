@@ -1,40 +1,100 @@
-"""What schedules share."""
+"""What schedules share: the counter, and what it counts."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from dataclasses import fields
+from typing import Any
 
-from ..errors import number
+from ..errors import InputError, number
 from .checks import CHECKS, Rate
 
 
 class Schedule(ABC):
-    """What schedules share: fields are checked by their names, see :mod:`optimlab.schedules.checks`, and so is the
-    counter."""
+    """A frozen dataclass whose fields are checked by their names, see :mod:`optimlab.schedules.checks`.
+
+    Attributes
+    ----------
+    per: what the counter counts, "epoch" or "step".
+    """
+
+    per: str | None
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
             object.__setattr__(self, field.name, CHECKS[field.name](field.name, getattr(self, field.name)))
+        if self.per is None:
+            object.__setattr__(self, "per", self._usual_unit())
 
     def __call__(self, k: int) -> float:
-        """The learning rate at ``k``, counted from 0; a fraction of an epoch is as good.
+        """Return the learning rate at ``k``, counted from 0; a fraction of an epoch is as good.
 
         Raises
         ------
         InputError: ``k`` is negative or no number.
         """
-        number("k", k, low=0)
-        return self._lr(k)
+        return self._lr(_counter(k))
+
+    def momentum(self, k: int) -> float | None:
+        """Return the momentum at ``k``, for a schedule that sets it too; else None.
+
+        Raises
+        ------
+        InputError: ``k`` is negative or no number.
+        """
+        return self._momentum(_counter(k))
 
     @abstractmethod
     def _lr(self, k: int) -> float:
         """The definition."""
 
-    def momentum(self, k: int) -> float | None:
-        """The momentum at ``k``, for a schedule that sets it too; else None."""
+    def _momentum(self, k: int) -> float | None:
         return None
+
+    def _usual_unit(self) -> str:
+        """What the counter counts where ``per`` is None: Keras's schedules count steps."""
+        return "step" if getattr(self, "convention", None) == "keras" else "epoch"
+
+
+def _counter(k: Any) -> Any:
+    """``k`` as a Python number: an integer stays one."""
+    if hasattr(k, "__len__"):
+        raise InputError(f"k must be one number, got {k!r}")
+    checked = number("k", k, low=0)
+    return int(k) if hasattr(k, "__index__") else checked
+
+
+def stated_unit(rate: Rate) -> str | None:
+    """Return what a schedule counts, or the schedule whose ``momentum`` this is; None for a function or a constant."""
+    schedule = getattr(rate, "__self__", rate)
+    return schedule.per if isinstance(schedule, Schedule) else None
+
+
+def unit(rate: Rate) -> str:
+    """Return what a rate counts, "epoch" or "step": a function counts steps.
+
+    >>> from optimlab.schedules import OneCycle, StepLR
+    >>> unit(StepLR(0.1, 10)), unit(StepLR(0.1, 10, per="step")), unit(OneCycle(0.1, 100).momentum)
+    ('epoch', 'step', 'step')
+    >>> unit(lambda step: 0.1 / (1 + step))
+    'step'
+    """
+    return stated_unit(rate) or "step"
+
+
+def require_unit(rate: Rate, per: str, caller: str) -> None:
+    """Refuse a schedule that does not count what its caller counts.
+
+    Raises
+    ------
+    InputError: it counts the other; the message says what to write.
+    """
+    other = stated_unit(rate)
+    if other in (None, per):
+        return
+    name = type(getattr(rate, "__self__", rate)).__name__
+    raise InputError(f"{caller} counts {per}s, but its {name} counts {other}s: write {name}(..., per={per!r})")
 
 
 def value_at(rate: Rate, k: int) -> float:

@@ -160,6 +160,10 @@ class LearningRateScheduler:
     (The first epoch has begun before any callback is called: give the optimizer ``schedule(0)``.) For a rate that
     changes with every step, give the schedule itself to the optimizer.
 
+    Raises
+    ------
+    InputError: ``schedule`` counts steps.
+
     >>> import optimlab as ol
     >>> net = ol.MLP([64, 10], seed=0)
     >>> halve = LearningRateScheduler(lambda epoch: 0.1 * 0.5**epoch)
@@ -169,6 +173,7 @@ class LearningRateScheduler:
     """
 
     def __init__(self, schedule: Callable[[int], float]) -> None:
+        schedules.require_unit(schedule, "epoch", "LearningRateScheduler")
         self.schedule = schedule
 
     def __call__(self, network: Network, optimizer: Optimizer, history: History) -> None:
