@@ -20,7 +20,7 @@ from . import rules
 from .backends import Array
 from .backends.numpy import NumPyStep
 from .datasets import Dataset
-from .errors import InputError, count, unknown
+from .errors import InputError, count, number, unknown
 from .kernels import trace
 from .layers import Dropout
 from .losses import Loss, correct
@@ -87,6 +87,8 @@ class _Step:
         for name in {name: None for own in settings for name in own}:
             if name not in self.graph.hyperparameters:
                 raise unknown(f"hyperparameter of {self.graph.name}", name, self.graph.hyperparameters)
+            for own in settings:
+                number(name, own.get(name, 0.0), where=": replicas take numbers; train one with a schedule by fit")
         self.settings = [{**self.graph.hyperparameters, **own} for own in settings]
         # replicas that differ in the seed alone share their scalars
         distinct = {tuple(own.items()): own for own in self.settings}
@@ -119,7 +121,7 @@ def fit_replicas(
 
     Parameters
     ----------
-    rule: elementwise; ``settings[r]`` are the hyperparameters of replica r that are not the rule's defaults.
+    rule: elementwise; ``settings[r]`` are the hyperparameters of replica r that are not the rule's defaults, numbers.
     seeds: of the order of the data, one a replica.
     watch: called after each epoch with the stacked network, the histories, and the weights before the last update.
 
