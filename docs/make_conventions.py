@@ -24,12 +24,14 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 import parity  # noqa: E402
 from parity import ROWS, Row, measure  # noqa: E402
 
+import optimlab as ol  # noqa: E402
 from optimlab import rules  # noqa: E402
 from optimlab.kernels import declaration  # noqa: E402
 from optimlab.rules._host import decaying_beta  # noqa: E402
 
 CONVENTIONS = {"textbook": "textbook", "torch": "PyTorch", "keras": "Keras"}
 SAME_EPSILON = 1e-7
+LATE = 1000
 
 # ---- what is said about each rule; numbers in braces are computed ----
 
@@ -86,7 +88,7 @@ ol.Adam(net.parameters, lr=1e-3, convention="torch")  # what torch.optim.Adam co
 ol.Adam(net.parameters, lr=1e-3, convention="keras")  # what keras.optimizers.Adam computes
 ```
 
-Each convention brings its own defaults. Four questions tell conventions apart; the textbook's column is of its nine
+Each convention brings its own defaults. Five questions tell conventions apart; the textbook's column is of its nine
 rules (the modern ones beside them, such as AMSGrad, have epsilon where their papers have it):
 
 | | textbook | PyTorch | Keras |
@@ -95,6 +97,11 @@ rules (the modern ones beside them, such as AMSGrad, have epsilon where their pa
 | Where does the learning rate stand in momentum? | inside the velocity | outside | inside |
 | What is `weight_decay`? | decoupled | L2, added to the gradient; decoupled in AdamW | decoupled |
 | What does Adam correct for its start at zero? | both moments | both moments | the step |
+| What does `t` count? | updates of the optimizer | steps of each parameter | updates of the optimizer |
+
+The last question matters for layers that are frozen at first. Unfrozen after {late:,} steps, under gradients of 1, a
+weight makes a first move of `lr` with PyTorch's Adam, where `t` is 1. With the textbook's and Keras's it moves
+{far:.2g} times as far: its moments are new, but `t` is not.
 
 ## Rule by rule
 
@@ -241,6 +248,23 @@ def facts() -> dict[str, Any]:
     }
 
 
+def moved_too_far() -> float:
+    """The first move of Adam for a weight that is unfrozen late, over that of PyTorch's."""
+    moves = []
+    for convention in ("textbook", "torch"):
+        parameters = ol.MLP([1, 1, 1], dtype="float64").parameters
+        optimizer = ol.Adam(parameters, convention=convention)
+        parameters.freeze("dense1")
+        parameters.grad[...] = 1.0
+        for _ in range(LATE):
+            optimizer.step()
+        parameters.unfreeze("dense1")
+        before = parameters["dense1.W"].data.copy()
+        optimizer.step()
+        moves.append(float((before - parameters["dense1.W"].data)[0, 0]))
+    return moves[0] / moves[1]
+
+
 # ---- the page ----
 
 
@@ -275,7 +299,7 @@ def listed_exceptions() -> str:
 
 
 def page() -> str:
-    parts = [INTRODUCTION.format(eps=SAME_EPSILON, steps=parity.STEPS)]
+    parts = [INTRODUCTION.format(eps=SAME_EPSILON, steps=parity.STEPS, late=LATE, far=moved_too_far())]
     for name, text in PROSE.items():
         prose = textwrap.fill(" ".join(text.split()).format(**facts()), 118, break_on_hyphens=False)
         parts.append(f"### {name}\n\n{prose}\n\n{side_by_side(name)}\n\n{gaps(name)}\n")

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 from . import rules
 from .backends import Array
-from .errors import InputError, lookup, number, unknown, whole
+from .errors import InputError, count, lookup, number, unknown, whole
 from .kernels import declaration, trace
 from .parameters import Parameter, Parameters, stretches
 from .schedules import Schedule, unit
@@ -40,7 +40,7 @@ class Optimizer:
 
     Attributes
     ----------
-    t: updates made so far.
+    t: updates made so far. Rules of the torch convention count those of each parameter, see :meth:`steps`.
     epoch: the number of the present epoch, from 0; None before the first. :func:`optimlab.fit` counts it; in a loop of
         your own, set it at the start of each epoch. Only schedules of epochs look at it.
     state: one flat array per state of the rule, laid out as ``parameters.data``.
@@ -93,6 +93,9 @@ class Optimizer:
         }
         for name, value in self._kernel.state.items():
             self.state[name] += value
+        self._own_steps = rules.counts_each_parameter(rule)
+        self._missed: dict[str, int] = {}
+        self._resting: tuple[list[str], int] = [], 0
         self._version = -1
 
     @property
@@ -120,7 +123,8 @@ class Optimizer:
         self._epoch = 0 if self._epoch is None else self._epoch + 1
 
     def step(self) -> None:
-        """One update of every unfrozen parameter from ``parameters.grad``: one kernel call a group.
+        """One update of every unfrozen parameter from ``parameters.grad``: one kernel call a group, or, in the torch
+        convention, one for those members of a group that have made equally many steps.
 
         Raises
         ------
@@ -131,8 +135,7 @@ class Optimizer:
             run(slots)
 
     def advance(self) -> list[Any]:
-        """Count a step, and give what it needs of ``t`` and the hyperparameters, a group each: a step without the
-        update.
+        """Count a step, and give what each update of :meth:`bound` needs of ``t`` and the hyperparameters.
 
         Raises
         ------
@@ -140,8 +143,9 @@ class Optimizer:
         """
         values = [self._values(self.hyperparameters)]
         values += [self._values({**self.hyperparameters, **own}) for own in self.groups.values()]
+        self.bound()
         try:
-            scalars = [self._kernel.scalars(t=self.t + 1, **v) for v in values]
+            scalars = [self._kernel.scalars(t=self.t + 1 - missed, **values[group]) for group, missed in self._counters]
         except ArithmeticError as error:
             raise InputError(f"{self.name} cannot be computed at step {self.t} with {values[0]}: {error}") from None
         self.used = values[0]
@@ -149,7 +153,7 @@ class Optimizer:
         return scalars
 
     def bound(self) -> list[Any]:
-        """The update of each group, called with what :meth:`advance` gives for it."""
+        """The updates that make up a step, each called with what :meth:`advance` gives for it."""
         if self._version != self.parameters.version:
             self._bind()
         return self._runs
@@ -174,9 +178,49 @@ class Optimizer:
 
     def _bind(self) -> None:
         """Look up the slices of each group, again after a change of what is frozen."""
+        self._missed = self._missed_so_far()
+        self._resting = [p.name for p in self.parameters if p.frozen], self.t
         arrays = {"w": self.parameters.data, "g": self.parameters.grad, **self.state}
-        self._runs = [self._kernel.bind(self.parameters, members, arrays) for members in self._members]
+        parts = [
+            (group, missed, members)
+            for group, all_members in enumerate(self._members)
+            for missed, members in self._by_counter(all_members).items()
+        ]
+        self._counters = [(group, missed) for group, missed, _ in parts]
+        self._runs = [self._kernel.bind(self.parameters, members, arrays) for _, _, members in parts]
         self._version = self.parameters.version
+
+    def steps(self, parameter: Parameter) -> int:
+        """The updates of one parameter so far, as its rule counts them: ``t``, but in the torch convention without
+        those made while the parameter was frozen.
+
+        >>> import optimlab as ol
+        >>> net = ol.MLP([2, 2, 1])
+        >>> opt = ol.Adam(net.parameters, convention="torch")
+        >>> net.parameters.freeze("dense1")
+        >>> opt.step()
+        >>> opt.steps(net.parameters["dense1.W"]), opt.steps(net.parameters["dense2.W"])
+        (0, 1)
+        """
+        return self.t - (self._missed_so_far().get(parameter.name, 0) if self._own_steps else 0)
+
+    def _missed_so_far(self) -> dict[str, int]:
+        """How many updates each parameter was frozen for, those that were never frozen left out."""
+        names, since = self._resting
+        missed = dict(self._missed)
+        for name in names if self.t > since else ():
+            missed[name] = missed.get(name, 0) + self.t - since
+        return missed
+
+    def _by_counter(self, members: list[Parameter]) -> dict[int, list[Parameter]]:
+        """Members of a group by how many updates they have missed: one number for all where the rule counts for all."""
+        if not self._own_steps:
+            return {0: members}
+        parts: dict[int, list[Parameter]] = {}
+        for p in members:
+            if not p.frozen:
+                parts.setdefault(self._missed.get(p.name, 0), []).append(p)
+        return parts or {0: members}
 
     def _make_groups(self) -> list[list[Parameter]]:
         """The parameters in no group, then those of each group."""
@@ -215,6 +259,7 @@ class Optimizer:
             "rule": self.name,
             "t": self.t,
             "epoch": self.epoch,
+            "missed": self._missed_so_far(),
             "hyperparameters": numbers(self.hyperparameters),
             "groups": {name: numbers(own) for name, own in self.groups.items()},
             "layout": [(p.name, p.shape) for p in self.parameters],
@@ -240,6 +285,9 @@ class Optimizer:
             raise InputError(f"t must be an integer of at least 0, got {stored['t']!r}")
         epoch = stored.get("epoch")
         epoch = None if epoch is None else whole("epoch", epoch)
+        missed = {str(name): count(f"missed updates of {name}", n) for name, n in stored.get("missed", {}).items()}
+        if not set(missed) <= {name for name, _ in layout} or max(missed.values(), default=0) > stored["t"]:
+            raise InputError(f"missed updates must be of this network's parameters, and at most t each, got {missed}")
         backend = self.parameters.backend
         arrays = {}
         for name, mine in self.state.items():
@@ -254,7 +302,11 @@ class Optimizer:
         changes += [(own, self._checked(stored["groups"][name])) for name, own in self.groups.items()]
         for name, values in arrays.items():
             self.state[name][...] = values
-        self.t, self._epoch = stored["t"], epoch
+        if missed != self._missed_so_far():
+            self.parameters.version += 1  # other counters, so other updates
+        # what is frozen now, and has been since the state was stored, goes on missing updates
+        self.t, self._epoch, self._missed = stored["t"], epoch, missed
+        self._resting = [p.name for p in self.parameters if p.frozen], self.t
         for mine, numbers in changes:
             mine.update({k: v for k, v in numbers.items() if not callable(mine.get(k))})
 

@@ -107,7 +107,7 @@ def test_rules_know_only_numpy():
     for path in (PACKAGE / "rules").glob("*.py"):
         own, others = imports(path)
         assert own == set()
-        assert others <= {"numpy", "__future__", "collections", "functools", "types", "typing"}
+        assert others <= {"numpy", "__future__", "collections", "functools", "inspect", "types", "typing"}
 
 
 def test_only_backends_make_device_arrays():

@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import itertools
+import json
 import os
 import sys
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +168,40 @@ def test_nadams_product_keeps_little_however_beta1_changes():
     assert abs(_host.decaying_beta_product(300, 0.8, 0.004) / product - 1) < 1e-12
 
 
+def test_nadams_products_are_right_in_threads(monkeypatch):
+    """Eight threads fill one table, and give way to each other in the midst of it."""
+    factors = [_host.decaying_beta(t, 0.999, 0.03) for t in range(1, 101)]
+    plain = _host.decaying_beta
+
+    def yielding(*arguments):
+        time.sleep(1e-6)
+        return plain(*arguments)
+
+    monkeypatch.setattr(_host, "decaying_beta", yielding)
+    steps = [100, 90, 80, 100, 70, 95, 100, 99]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda t: _host.decaying_beta_product(t, 0.999, 0.03), steps))
+    np.testing.assert_allclose(found, [np.prod(factors[:t]) for t in steps], rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_centred_rmsprop_without_memory_divides_by_the_root_of_epsilon(backend, dtype):
+    """As Keras (3.15, eager) does, which was run: w - 1 = 0.1195401 for the first weight, in float32."""
+    if backend == "numba":
+        require("numba")
+    parameters = ol.MLP([3, 2], dtype=dtype, backend=backend).parameters
+    optimizer = ol.RMSProp(parameters, convention="keras", centered=True, lr=1e-4, beta=0.0)
+    parameters.data[...] = 1.0
+    gradients = np.random.default_rng(0).normal(size=(5, 8)).astype(dtype)
+    for g in gradients:
+        parameters.grad[...] = g
+        optimizer.step()
+    expected = 1 - 1e-4 / 1e-7**0.5 * gradients.astype(float).sum(axis=0)
+    np.testing.assert_allclose(parameters.data, expected, rtol=1e-6 if dtype == "float32" else 1e-13)
+    assert parameters.data[0] - 1 == pytest.approx(0.1195401, rel=1e-5)
+
+
 # ---- defaults ----
 
 
@@ -264,3 +301,111 @@ def test_muon_moves_matrices_with_more_outputs_than_inputs_further(monkeypatch):
         w, m, s = rules.layerwise.muon(w, g, m, s, t=t, lr=0.1, weight_decay=0.2)
     np.testing.assert_allclose(w, theirs.detach().numpy().T, rtol=1e-10)
     assert not s.any()
+
+
+# ---- what PyTorch counts: the steps of each parameter ----
+
+FREEZING = {
+    "unfrozen later": {0: ({"dense1"}, set()), 7: (set(), {"dense1"})},
+    "one layer after the other": {0: ({"dense1", "norm1"}, set()), 5: (set(), {"norm1"}), 9: (set(), {"dense1"})},
+    "frozen in between": {4: ({"dense2", "biases"}, set()), 9: (set(), {"biases"}), 12: (set(), {"dense2.W"})},
+    "again and again": {k: (set(), {"weights"}) if k % 6 else ({"weights"}, set()) for k in range(0, 20, 3)},
+    "all of them": {3: ({"weights", "biases", "scales"}, set()), 8: (set(), {"weights", "biases", "scales"})},
+}
+"""By step, from 0: what is frozen before it, and what is unfrozen."""
+
+
+def torch_row_with_freezing(row, variant, pattern, groups=None, between=lambda optimizer: optimizer):
+    """Our weights and PyTorch's after 20 steps; a frozen parameter has no gradient there."""
+    names = parity.names_there(row)
+    parameters = parity.make_parameters("float64")
+    for p, w in zip(parameters, parity.tensors(parity.START, "float64"), strict=True):
+        p.data[...] = w
+    ours = parity.make_optimizer(row, parameters, groups=groups, **{"lr": 0.05, **row.variants[variant]})
+    theirs = [torch.tensor(p.data, requires_grad=True) for p in parameters]
+    options = parity.options_there(row, variant)
+    if "beta1" in row.defaults:
+        options["betas"] = tuple(options.pop(k, row.defaults[k]) for k in ("beta1", "beta2"))
+    own = [{"params": [w], "lr": 0.05} for w in theirs]
+    for p, group in zip(parameters, own, strict=True):
+        for name, values in (groups or {}).items():
+            if name in (p.kind, p.layer, p.name):
+                group |= {names[k]: v for k, v in values.items()}
+    with parity.torch_defaults(torch, "float64"):
+        optimizer = getattr(torch.optim, parity.CALLS["torch"][row.rule][0])(own, **options)
+        for step in range(20):
+            frozen, unfrozen = pattern.get(step, ((), ()))
+            for name in frozen:
+                parameters.freeze(name)
+            for name in unfrozen:
+                parameters.unfreeze(name)
+            gradients = parity.tensors(parity.GRADIENTS[step], "float64")
+            for p, w, g in zip(parameters, theirs, gradients, strict=True):
+                p.grad[...] = g
+                w.grad = None if p.frozen else torch.from_numpy(g)
+            ours.step()
+            optimizer.step()
+            ours = between(ours)
+    counted = [int(optimizer.state[w].get("step", -1)) for w in theirs]
+    return ours, counted, parity.flattened([w.detach() for w in theirs])
+
+
+def weights_of(optimizer):
+    return parity.flattened([p.data for p in optimizer.parameters])
+
+
+@pytest.mark.parametrize("pattern", FREEZING.values(), ids=FREEZING)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.convention == "torch"], ids=str)
+def test_a_parameter_counts_its_own_steps_as_in_pytorch(row, pattern):
+    for variant in row.variants:
+        ours, counted, theirs = torch_row_with_freezing(row, variant, pattern)
+        np.testing.assert_allclose(weights_of(ours), theirs, rtol=1e-11, atol=1e-13)
+        if rules.counts_each_parameter(row.function) and counted[0] >= 0:
+            assert [ours.steps(p) for p in ours.parameters] == counted
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.convention == "torch"], ids=str)
+def test_so_it_does_in_groups_and_when_stored_and_loaded_at_any_step(row):
+    """Loaded into a fresh optimizer after every single step, the path is the same bit for bit."""
+    pattern, groups = FREEZING["frozen in between"], {"biases": {"lr": 0.5}, "dense1.W": {"weight_decay": 0.1}}
+
+    def stored_and_loaded(optimizer):
+        again, stored = parity.make_optimizer(row, optimizer.parameters, groups=groups), optimizer.state_dict()
+        arrays = stored.pop("state")
+        again.load_state_dict({**json.loads(json.dumps(stored)), "state": arrays})
+        return again
+
+    ours, _, theirs = torch_row_with_freezing(row, "others", pattern, groups)
+    np.testing.assert_allclose(weights_of(ours), theirs, rtol=1e-11, atol=1e-13)
+    again, _, _ = torch_row_with_freezing(row, "others", pattern, groups, stored_and_loaded)
+    assert_same_bits(weights_of(again), weights_of(ours), row.rule)
+
+
+@pytest.mark.parametrize("name", ["textbook", "keras"])
+def test_the_other_conventions_have_one_counter(name):
+    """A layer that is unfrozen after 9 steps makes its first with t = 10, as Keras's ``iterations`` has it."""
+    parameters = parity.make_parameters("float64")
+    optimizer = ol.Adam(parameters, convention=name, lr=0.1, eps=0.0)
+    parameters.freeze("dense1")
+    parameters.grad[...] = 1.0
+    for _ in range(9):
+        optimizer.step()
+    parameters.unfreeze("dense1")
+    before = parameters["dense1.W"].data.copy()
+    optimizer.step()
+    m, s = 0.1, 0.001
+    move = 0.1 * m / (1 - 0.9**10) / (s / (1 - 0.999**10)) ** 0.5
+    np.testing.assert_allclose(before - parameters["dense1.W"].data, move, rtol=1e-12)
+    assert optimizer.steps(parameters["dense1.W"]) == optimizer.t == 10
+
+
+def test_one_counter_costs_no_more_updates():
+    """A group is one update, as long as its members have made equally many steps."""
+    parameters = parity.make_parameters("float64")
+    optimizer = ol.Adam(parameters, convention="torch", groups={"biases": {"lr": 0.5}})
+    assert len(optimizer.bound()) == 2
+    parameters.freeze("dense1")
+    optimizer.step()
+    assert len(optimizer.bound()) == 2
+    parameters.unfreeze("dense1")
+    assert len(optimizer.bound()) == 4

@@ -20,6 +20,7 @@ The same name stands for different arithmetic in different libraries. A *convent
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from types import ModuleType
 from typing import Any
 
@@ -50,6 +51,15 @@ def find(name: str, convention: str = "textbook") -> Rule | None:
     return None
 
 
+def counts_each_parameter(rule: Rule) -> bool:
+    """Whether the rule has a ``t`` that counts the steps of each parameter, as in PyTorch, not those of the optimizer.
+
+    >>> [counts_each_parameter(rule) for rule in (torch.adam, torch.sgd, keras.adam)]
+    [True, False, False]
+    """
+    return getattr(rule, "__module__", None) == torch.__name__ and "t" in signature(rule).parameters
+
+
 def names(convention: str = "textbook") -> list[str]:
     """The rules of a convention, from simple to involved.
 
@@ -63,6 +73,7 @@ __all__ = [
     "CONVENTIONS",
     "LayerRule",
     "Rule",
+    "counts_each_parameter",
     "find",
     "host",
     "keras",

@@ -41,14 +41,17 @@ def decaying_beta(t: int, beta1: float, momentum_decay: float) -> float:
     return float(beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay)))
 
 
-_kept: dict[float, list[float]] = {}
+_kept: dict[float, dict[int, float]] = {}
 
 
-def kept(key: float) -> list[float]:
-    """A list to fill as it is needed, ``[1.0]`` at first; the same list for the same key."""
+def kept(key: float) -> dict[int, float]:
+    """A table to fill in order, ``{0: 1.0}`` at first; the same table for the same key.
+
+    Threads may fill one table at once: each entry depends on its place alone, so all of them write the same number.
+    """
     if key not in _kept and len(_kept) >= 16:  # a key that changes with every step
         _kept.clear()
-    return _kept.setdefault(key, [1.0])
+    return _kept.setdefault(key, {0: 1.0})
 
 
 @host
@@ -67,7 +70,7 @@ def decaying_beta_product(t: int, beta1: float, momentum_decay: float) -> float:
         return 0.0
     known = kept(momentum_decay)
     for k in range(len(known), t + 1):
-        known.append(known[k - 1] * decaying_beta(k, 1.0, momentum_decay))
+        known[k] = known[k - 1] * decaying_beta(k, 1.0, momentum_decay)
     return power * known[t]
 
 
