@@ -30,6 +30,8 @@ from .kernels import (
     unicode,
 )
 from .optimizers import check_hyperparameter
+from .spelling import encoding_of_stdout, spelled
+from .tables import Column, Table, width
 
 SOURCES = ("python", "numpy", "numba", "c", "cuda", "javascript")
 
@@ -126,21 +128,18 @@ class Explanation:
         }
 
     def __str__(self) -> str:
-        rows = _table(self)
-        widths = [max(len(_bare(row[k])) for row in rows) for k in range(len(rows[0]))]
-        lines = [
-            "  ".join(cell + " " * (width - len(_bare(cell))) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
+        (corner, *steps), *body = _table(self)
+        encoding = encoding_of_stdout()
+        table = Table([Column(corner, "name"), *map(Column, steps)], body).text(width() - 2, encoding)
         cost = self.cost
         kinds = ", ".join(f"{n} {op}" for op, n in cost["by kind"].items())
-        return "\n".join(
+        told = "\n".join(
             [
                 f"{self.rule} ({self.convention}), " + ", ".join(f"{k}={v:g}" for k, v in self.hyperparameters.items()),
                 "",
                 *(f"  {line}" for line in self.formula.splitlines()),
                 "",
-                *(f"  {line}" for line in lines),
+                *(f"  {line}".rstrip() for line in table.splitlines()),
                 "",
                 f"  State: {_plural(cost['state arrays'], 'array')}, {cost['state bytes']} bytes a weight in float32.",
                 f"  A step moves {cost['bytes moved']} bytes a weight and makes {cost['operations']} operations:"
@@ -148,6 +147,7 @@ class Explanation:
                 *([f"  {self.reference}"] if self.reference else []),
             ]
         )
+        return spelled(told, encoding)
 
     def _repr_markdown_(self) -> str:
         header, *body = _table(self)
@@ -470,8 +470,3 @@ def _plural(n: int, noun: str) -> str:
 
 def _short(value: float) -> str:
     return f"{value:.6g}"
-
-
-def _bare(text: str) -> str:
-    """Without combining marks, which take no room."""
-    return text.replace("\u0302", "")

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from .errors import count, number
 from .schedules import Rate, momentum_at, unit, value_at
+from .spelling import encoding_of_stdout, spelled
+from .tables import Column, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,19 +76,16 @@ class Preview:
 
     def __str__(self) -> str:
         cycles = any(m is not None for m in self.momentum)
-        cells = [[self.per, "lr before", "lr", *(["momentum before", "momentum"] if cycles else []), "change"]]
+        names = [self.per, "lr before", "lr", *(["momentum before", "momentum"] if cycles else [])]
+        cells = []
         hidden = {row.k for row in self.boundaries[SHOWN:]}
         for row in self.table:
             if row.k not in hidden:
                 values = (row.lr_before, row.lr, row.momentum_before, row.momentum)[: 4 if cycles else 2]
                 cells.append([str(row.k), *("-" if v is None else f"{v:.6g}" for v in values), row.what])
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [_title(self.schedule), ""]
-        for *numbers, what in cells:
-            lines.append("  ".join([*map(str.rjust, numbers, widths), what]).rstrip())
-        if hidden:
-            lines.append(f"and {len(hidden)} more changes, the last at {max(hidden)}")
-        return "\n".join(lines)
+        more = f"and {len(hidden)} more changes, the last at {max(hidden)}" if hidden else ""
+        columns = [*map(Column, names), Column("change", "words")]
+        return f"{spelled(_title(self.schedule), encoding_of_stdout())}\n\n{Table(columns, cells, caption=more)}"
 
 
 def preview(schedule: Rate, length: int) -> Preview:
@@ -101,6 +100,7 @@ def preview(schedule: Rate, length: int) -> Preview:
     MultiStepLR(lr=0.1, milestones=(30, 80), gamma=0.1, convention='textbook', per='epoch')
     <BLANKLINE>
     epoch  lr before     lr  change
+    ───────────────────────────────
         0          -    0.1
        25        0.1    0.1
        30        0.1   0.01  jump

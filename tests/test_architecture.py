@@ -16,6 +16,8 @@ ORDER = [
     "errors",
     "files",
     "progress",
+    "spelling",
+    "tables",
     "rules",
     "schedules",
     "initializers",

@@ -362,7 +362,7 @@ def test_the_command_prints_a_table_and_leaves_the_figure(finished):
     folder, result, _ = finished
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
-    rows = [line for line in result.stdout.splitlines() if line.startswith((" sgd ", " adam "))]
+    rows = [line for line in result.stdout.splitlines() if line.startswith(("sgd ", "adam "))]
     assert len(rows) == 2
     assert max(map(len, rows)) <= 80
     assert "0.01*" in result.stdout

@@ -9,11 +9,13 @@ from typing import Any
 import click
 
 from ..errors import InputError, RuleError
+from ..spelling import spell
 from ..version import __version__
 from .compare import compare
 from .datasets import datasets
 from .explain import explain
 from .export import export
+from .options import echo
 from .race import race
 from .report import report
 from .tune import tune
@@ -23,6 +25,8 @@ class _Group(click.Group):
     """Bad input is one line on standard error and exit code 2; Ctrl-C is exit code 130."""
 
     def main(self, *args: Any, **options: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            spell(stream)
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _one_line
@@ -30,18 +34,18 @@ class _Group(click.Group):
         except (InputError, RuleError) as error:
             message, code = str(error), 2
         except click.exceptions.NoArgsIsHelpError as error:
-            click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+            echo(error.ctx.get_help() if error.ctx else "", err=True)
             sys.exit(2)
         except click.ClickException as error:
             message, code = error.format_message(), error.exit_code
         except click.Abort:
             message, code = "interrupted", 130
-        click.echo(f"optimlab: {message}", err=True)
+        echo(f"optimlab: {message}", err=True)
         sys.exit(code)
 
 
 def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
-    click.echo(f"optimlab: warning: {message}", err=True)
+    echo(f"optimlab: warning: {message}", err=True)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

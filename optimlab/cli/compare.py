@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InputError, one_line
-from .options import console, numbers, save_figure
+from .options import echo, numbers, save_figure, say, show
 
 if TYPE_CHECKING:
     from ..study import Comparison, Contender, Study
@@ -95,7 +95,7 @@ def compare(
         plans = {name: _plan(study, folders[name], jobs) for name, study in studies.items()}
         if as_json:
             answer = next(iter(plans.values())) if len(plans) == 1 else {"problems": plans}
-            click.echo(json.dumps(answer, indent=2))
+            echo(json.dumps(answer, indent=2))
             return
         for name, study in studies.items():
             _say_plan(study, plans[name])
@@ -106,7 +106,7 @@ def compare(
         for name, study in studies.items():
             comparisons[name] = _run(study, folders[name], jobs, dask)
     except KeyboardInterrupt:
-        click.echo(f"\noptimlab: interrupted; finished runs are kept in {out}, the same command goes on", err=True)
+        echo(f"\noptimlab: interrupted; finished runs are kept in {out}, the same command goes on", err=True)
         sys.exit(130)
     profile = profile_of(comparisons, folders)
     seconds = time.perf_counter() - start
@@ -116,7 +116,7 @@ def compare(
     if as_json:
         found = {name: {"verdict": c.verdict, "optimizers": c.rows} for name, c in comparisons.items()}
         answer = next(iter(found.values())) if len(found) == 1 else {"problems": found, "profile": profile}
-        click.echo(json.dumps(answer, indent=2))
+        echo(json.dumps(answer, indent=2))
         return
     for name, comparison in comparisons.items():
         _print(comparison, folders[name], figures[name], seconds)
@@ -225,7 +225,7 @@ def _plan(study: Study, folder: Path, jobs: int) -> dict[str, Any]:
 
 
 def _say_plan(study: Study, plan: dict[str, Any]) -> None:
-    click.echo(
+    echo(
         f"{study.problem}, {study.protocol} protocol\n"
         f"optimizers: {', '.join(plan['optimizers'])}\n"
         f"rates: {', '.join(f'{r:.2g}' for r in study.rates)}, {len(study.tuning_seeds)} seeds"
@@ -251,38 +251,18 @@ def _save_figures(comparison: Comparison, folder: Path) -> list[str]:
 def _print(comparison: Comparison, folder: Path, figures: list[str], seconds: float) -> None:
     from ..study.table import tables
 
-    screen = console()
     for table in tables(comparison):
-        screen.print(table)
+        show(table)
     for sentence in comparison.verdict:
-        screen.print(f"• {sentence}", highlight=False, markup=False)
+        say(f"• {sentence}")
     for row in comparison.rows:
         for error in row["errors"]:
-            screen.print(f"{row['label']}: a run failed: {error}", highlight=False, markup=False)
-    screen.print(
-        f"\nWritten to {folder}: report.html, runs.jsonl, summary.json, {', '.join(figures)} ({seconds:.0f} s)",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+            say(f"{row['label']}: a run failed: {error}")
+    echo(f"\nWritten to {folder}: report.html, runs.jsonl, summary.json, {', '.join(figures)} ({seconds:.0f} s)")
 
 
 def _print_profile(profile: dict[str, Any], figures: list[str], folder: Path) -> None:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
+    from ..study.table import profile_table
 
-    factors = (1.0, 1.5, 2.0, 3.0)
-    made = Table(
-        "optimizer", box=box.SIMPLE_HEAD, title=f"performance profile over {len(profile['problems'])} problems"
-    )
-    for factor in factors:
-        made.add_column(f"≤ {factor:g} × best", justify="right")
-    for label, stairs in profile["curves"].items():
-        made.add_row(
-            escape(label), *(f"{max((s for f, s in stairs if f <= factor), default=0):.0%}" for factor in factors)
-        )
-    screen = console()
-    screen.print(made)
-    screen.print(f"share of problems solved within a factor of the best {profile['cost']}", highlight=False)
-    screen.print(f"Written to {folder}: {', '.join(figures)}", highlight=False, markup=False, soft_wrap=True)
+    show(profile_table(profile))
+    echo(f"Written to {folder}: {', '.join(figures)}")

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from .options import console
+from ..tables import Column, Table
+from .options import echo, say, show
 
 
 @click.command()
@@ -34,17 +35,17 @@ def datasets(name: str | None, root: Path | None, offline: bool, as_json: bool) 
     """
     if name is None:
         listed = [_bundled(), *_sources(root)]
-        click.echo(json.dumps({"datasets": listed}, indent=2)) if as_json else _print(listed, root)
+        echo(json.dumps({"datasets": listed}, indent=2)) if as_json else _print(listed, root)
         return
     described = _described(name, root, offline)
     if as_json:
-        click.echo(json.dumps(described, indent=2))
+        echo(json.dumps(described, indent=2))
         return
     for split, part in described["splits"].items():
         counts = part["rows_per_class"]
-        click.echo(f"{split:<10} {part['rows']:>6} rows, {min(counts)} to {max(counts)} a class")
-    click.echo(f"{'features':<10} {described['features']:>6}, from {described['low']:g} to {described['high']:g}")
-    click.echo(f"{'classes':<10} {len(described['classes']):>6}: {', '.join(described['classes'])}")
+        echo(f"{split:<10} {part['rows']:>6} rows, {min(counts)} to {max(counts)} a class")
+    echo(f"{'features':<10} {described['features']:>6}, from {described['low']:g} to {described['high']:g}")
+    echo(f"{'classes':<10} {len(described['classes']):>6}: {', '.join(described['classes'])}")
 
 
 def _bundled() -> dict[str, Any]:
@@ -71,21 +72,18 @@ def _sources(root: Path | None) -> list[dict[str, Any]]:
 
 
 def _print(listed: list[dict[str, Any]], root: Path | None) -> None:
-    from rich.table import Table
-
     from ..datasets.sources import places
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("name", "train / val / test", "features", "MB", "found in"):
-        table.add_column(title, justify="left" if title in ("name", "found in") else "right", overflow="fold")
+    columns = [Column("name", "name"), *map(Column, ("train / val / test", "features", "MB"))]
+    columns += [Column("found in", "path")]
+    body = []
     for row in listed:
         size = "" if row["bytes"] is None else f"{row['bytes'] / 1e6:.1f}"
         rows = " / ".join(map(str, row["rows"]))
-        table.add_row(row["name"], rows, str(row["features"]), size, row["found"] or "-")
-    screen = console()
-    screen.print(table)
-    screen.print(f"\nLooked in {', '.join(map(str, places(root)))}.", highlight=False, markup=False, soft_wrap=True)
-    screen.print("`optimlab datasets NAME` gets and checks one.", highlight=False, markup=False)
+        body.append([row["name"], rows, str(row["features"]), size, row["found"] or "-"])
+    show(Table(columns, body))
+    echo(f"Looked in {', '.join(map(str, places(root)))}.")
+    say("`optimlab datasets NAME` gets and checks one.")
 
 
 def _described(name: str, root: Path | None, offline: bool) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from dataclasses import asdict
 import click
 
 from ..errors import InputError
-from .options import numbers
+from ..spelling import encoding_of_stdout, spelled
+from .options import echo, numbers
 
 
 @click.command()
@@ -51,22 +52,25 @@ def explain(
 
     hyperparameters = dict(_setting(text) for text in settings)
     if source is not None:
-        click.echo(explanation.source(rule, source, convention=convention).rstrip())
+        echo(explanation.source(rule, source, convention=convention).rstrip())
     elif against is not None:
         parting = explanation.first_parting(
             rule, convention, against, gradients=gradients, steps=max(steps, 100), **hyperparameters
         )
-        click.echo(json.dumps(asdict(parting), indent=2) if as_json else str(parting))
+        echo(json.dumps(asdict(parting), indent=2) if as_json else str(parting))
     else:
         explained = explanation.explain(
             rule, convention=convention, steps=steps, gradients=gradients or 0.1, **hyperparameters
         )
         if term is not None:
-            click.echo("\n".join(map(repr, explained.term(term))))
+            echo("\n".join(map(repr, explained.term(term))))
         elif as_json:
-            click.echo(json.dumps(explained.to_dict(), indent=2, ensure_ascii=False))
+            text = json.dumps(explained.to_dict(), indent=2, ensure_ascii=False)
+            # the names of the variables are keys: they are escaped where they cannot be written, not spelled
+            plain = spelled(text, encoding_of_stdout()) == text
+            echo(text if plain else json.dumps(explained.to_dict(), indent=2))
         else:
-            click.echo(explained.latex if as_latex else str(explained))
+            echo(explained.latex if as_latex else str(explained))
 
 
 def _setting(text: str) -> tuple[str, float]:

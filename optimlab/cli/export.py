@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .options import echo
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -25,4 +27,4 @@ def export(folder: Path, to: Path, curves: bool) -> None:
     from ..study.export import export as export_runs
 
     rows = export_runs(folder, to, curves=curves)
-    click.echo(f"Written: {to} ({len(rows)} rows)")
+    echo(f"Written: {to} ({len(rows)} rows)")

@@ -11,6 +11,7 @@ from typing import Any
 from ..study import Run, Study
 from ..study.compare import OnRun
 from ..study.summary import Record, accuracy, score
+from ..tables import Column, Table
 
 
 @contextmanager
@@ -58,14 +59,8 @@ class _Seen:
             self.grid.setdefault(setting, []).append(record)
 
 
-def _table(study: Study, seen: dict[str, _Seen]) -> Any:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    made = Table("optimizer", box=box.SIMPLE_HEAD, title=escape(str(study.problem)))
-    for name in ("tuning runs", "best rate", "validation %", "fresh seeds", "test %"):
-        made.add_column(name, justify="right")
+def _table(study: Study, seen: dict[str, _Seen]) -> Table:
+    rows = []
     for label, so_far in seen.items():
         cells = ["", "", "", "", ""]
         if so_far.grid:
@@ -78,5 +73,6 @@ def _table(study: Study, seen: dict[str, _Seen]) -> Any:
             first = next(iter(so_far.confirmed.values()))
             cells[3] = f"{len(first)}/{len(study.confirmation_seeds)}"
             cells[4] = f"{100 * mean(first):.2f}"
-        made.add_row(escape(label), *cells)
-    return made
+        rows.append([label, *cells])
+    columns = map(Column, ("tuning runs", "best rate", "validation %", "fresh seeds", "test %"))
+    return Table([Column("optimizer", "name"), *columns], rows, str(study.problem))

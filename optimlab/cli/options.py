@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+from ..spelling import spelled
+from ..tables import Table, width
+
 
 def numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
     """A callback for options that take numbers separated by commas."""
@@ -19,11 +22,29 @@ def numbers(context: click.Context, parameter: click.Parameter, value: str | Non
         raise click.BadParameter(f"expected numbers separated by commas, got {value!r}") from None
 
 
-def console() -> Any:
-    """The terminal; piped output has no width of its own, it leaves room for the tables."""
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a text as it is, to standard output or standard error.
+
+    ``click.echo`` would write UTF-8 to an output that is said to be ASCII.
+    """
+    print(text, file=sys.stderr if err else sys.stdout, flush=True)
+
+
+def say(text: str) -> None:
+    """Print sentences, broken at spaces to fit the width of standard output."""
+    screen = _screen()
+    screen.print(spelled(text, screen.encoding), highlight=False, markup=False)
+
+
+def show(table: Table) -> None:
+    """Print a table, to fit the width of standard output."""
+    _screen().print(table, crop=False)
+
+
+def _screen() -> Any:
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=100)
+    return Console(width=width())
 
 
 def save_figure(figure: Any, path: Path) -> list[str]:

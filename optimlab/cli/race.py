@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..errors import InputError
-from .options import console, numbers, save_figure
+from .options import echo, numbers, save_figure, say, show
 
 
 @click.command()
@@ -89,7 +89,7 @@ def race(
     )
     written = _write(outcome, out, gif)
     if as_json:
-        click.echo(json.dumps(outcome.summary(), indent=2))
+        echo(json.dumps(outcome.summary(), indent=2))
         return
     _print(outcome, out, written, time.perf_counter() - begun)
 
@@ -115,7 +115,7 @@ def _write_playground(out: Path) -> None:
 
     path = _folder(out) / "playground.html"
     write_playground(path)
-    click.echo(f"Written {path}: open it in a browser")
+    echo(f"Written {path}: open it in a browser")
 
 
 def _write(outcome: Any, out: Path, gif: bool) -> list[str]:
@@ -143,7 +143,7 @@ def _write(outcome: Any, out: Path, gif: bool) -> list[str]:
                 if write_mp4(film, out / f"{name}.mp4"):
                     written.append(f"{name}.mp4")
             except InputError as error:  # the GIF shows the same
-                click.echo(f"optimlab: {error}", err=True)
+                echo(f"optimlab: {error}", err=True)
     return written
 
 
@@ -151,9 +151,6 @@ def _print(outcome: Any, out: Path, written: list[str], seconds: float) -> None:
     from ..race.table import table
     from ..race.words import sentence
 
-    screen = console()
-    screen.print(table(outcome))
-    screen.print(sentence(outcome) + ".", highlight=False, markup=False)
-    screen.print(
-        f"\nWritten to {out}: {', '.join(written)} ({seconds:.0f} s)", highlight=False, markup=False, soft_wrap=True
-    )
+    show(table(outcome))
+    say(sentence(outcome) + ".")
+    echo(f"\nWritten to {out}: {', '.join(written)} ({seconds:.0f} s)")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .options import echo
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -18,4 +20,4 @@ def report(folder: Path) -> None:
     """
     from ..report import write_report
 
-    click.echo(f"Written to {write_report(folder)}")
+    echo(f"Written to {write_report(folder)}")

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ..errors import InputError, lookup
-from .options import console, save_figure
+from .options import echo, save_figure, say, show
 
 
 @click.command()
@@ -118,11 +118,11 @@ def tune(
     try:
         tuned = tune(search, out)
     except KeyboardInterrupt:
-        click.echo(f"\noptimlab: interrupted; finished trials are kept in {out}, the same command goes on", err=True)
+        echo(f"\noptimlab: interrupted; finished trials are kept in {out}, the same command goes on", err=True)
         sys.exit(130)
     figures = _save_figures(tuned, out)
     if as_json:
-        click.echo((out / "summary.json").read_text().rstrip())
+        echo((out / "summary.json").read_text().rstrip())
         return
     _print(tuned, out, figures, time.perf_counter() - start)
 
@@ -163,27 +163,18 @@ def _print_plan(search: Any, folder: Path, as_json: bool) -> None:
     from ..tuning.table import first_trials, plan_table
 
     if as_json:
-        click.echo(json.dumps({**search.config(), "trials": search.trials, "first": first_trials(search)}, indent=2))
+        echo(json.dumps({**search.config(), "trials": search.trials, "first": first_trials(search)}, indent=2))
         return
-    screen = console()
-    screen.print(plan_table(search))
-    screen.print(
-        f"{search.trials} trials ({search.sampler}, seed {search.seed}) would be kept in {folder}; nothing was run.",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    show(plan_table(search))
+    echo(f"{search.trials} trials ({search.sampler}, seed {search.seed}) would be kept in {folder}; nothing was run.")
 
 
 def _print(tuned: Any, folder: Path, figures: list[str], seconds: float) -> None:
     from ..tuning.table import measures_table, results_table
 
-    screen = console()
-    screen.print(results_table(tuned))
-    screen.print(measures_table(tuned.summary))
+    show(results_table(tuned))
+    show(measures_table(tuned.summary))
     for sentence in tuned.summary["verdict"]:
-        screen.print(sentence, highlight=False, markup=False)
+        say(sentence)
     files = ["journal.log", "trials.jsonl", "summary.json", "best.npz", "retrained.npz", *figures]
-    screen.print(
-        f"\nWritten to {folder}: {', '.join(files)} ({seconds:.0f} s)", highlight=False, markup=False, soft_wrap=True
-    )
+    echo(f"\nWritten to {folder}: {', '.join(files)} ({seconds:.0f} s)")

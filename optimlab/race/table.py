@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
+from ..tables import Column, Table, fixed
 from .run import TRIALS, Race
 
 
@@ -19,28 +17,22 @@ def table(race: Race) -> Table:
         notes.append(f"medians of {len(race.racers[0].reached)} runs with fresh noise")
     notes += ["* given, not tuned"] * (not all(row["tuned"] for row in rows))
     notes += ["! at the edge of the grid"] * any(row["at_edge"] for row in rows)
-    made = Table(
-        title=f"{landscape.title}, {race.steps} steps from ({race.start[0]:g}, {race.start[1]:g})",
-        caption="; ".join(notes),
-        box=box.SIMPLE_HEAD,
-        padding=(0, 0),
-        pad_edge=False,
-    )
-    made.add_column("optimizer", no_wrap=True)
     reaching = f"steps to\n{100 * race.tolerance:g}%" if landscape.minima else "steps\nto leave"
-    for name in ("\nlr", "\nscore", reaching, "height\nleft", "ends at\nx, y", "usable\nrates"):
-        made.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        made.add_row(
+    names = ("lr", "score", reaching, "height\nleft", "ends at\nx, y", "usable\nrates")
+    body = [
+        [
             row["optimizer"],
             f"{row['lr']:.2g}{_mark(row)}",
             "diverged" if row["score"] is None else f"{row['score']:.2f}",
             _steps(row),
             "-" if row["final_gap"] is None else f"{row['final_gap']:.2g}",
-            "{:.2f}, {:.2f}".format(*row["final_point"]),
+            ", ".join(fixed(place, 2) for place in row["final_point"]),
             "-" if row["usable_rates"] is None else f"{row['usable_rates']}/{len(race.rates)}",
-        )
-    return made
+        ]
+        for row in rows
+    ]
+    title = f"{landscape.title}, {race.steps} steps from ({race.start[0]:g}, {race.start[1]:g})"
+    return Table([Column("optimizer", "name"), *map(Column, names)], body, title, "; ".join(notes))
 
 
 def _mark(row: dict[str, Any]) -> str:

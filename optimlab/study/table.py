@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich import box
-from rich.markup import escape
-from rich.table import Table
-
+from ..tables import Column, Table
 from .compare import Comparison
 from .statistics import Interval
 from .summary import in_percent, ranked
@@ -28,23 +25,14 @@ def tables(comparison: Comparison) -> list[Table]:
         caption += "\n*: by an interval wide enough for all pairs, too (Bonferroni)"
     for kind in dict.fromkeys(row["kind"] for row in comparison.rows):
         tuned = kind == "tuned"
-        table = Table(
-            title=escape(f"{study.problem}, {study.protocol} protocol") if tuned else _TITLES[kind],
-            caption=caption if tuned else None,
-            box=box.SIMPLE_HEAD,
-            padding=(0, 0),
-            pad_edge=False,
-        )
-        table.add_column("optimizer", no_wrap=True)
         goal = in_percent(target)
-        names = ["\nlr", f"epochs\nto {goal}", "validation\naccuracy %", "test\naccuracy %", "against\nthe best"]
+        names = ["lr", f"epochs\nto {goal}", "validation\naccuracy %", "test\naccuracy %", "against\nthe best"]
         if tuned:
             names += [f"decades\n≥{goal}", "µs a\nstep", "B per\nweight"]
-        for name in names:
-            table.add_column(name, justify="right", no_wrap=True)
+        body = []
         for row in ranked([r for r in comparison.rows if r["kind"] == kind]):
             cells = [
-                escape(row["label"].removesuffix(f", {kind}")),
+                row["label"].removesuffix(f", {kind}"),
                 f"{row['lr']:.2g}" + ("!" if row["at_edge"] else ""),
                 _epochs(row),
                 _percent(row["val_accuracy"]),
@@ -56,9 +44,26 @@ def tables(comparison: Comparison) -> list[Table]:
                 cells.append(f"{row['usable_decades']:.1f}")
                 cells.append("-" if step is None else f"{step:.0f}")
                 cells.append(f"{row['state_bytes_per_parameter']}")
-            table.add_row(*cells)
-        made.append(table)
+            body.append(cells)
+        title = f"{study.problem}, {study.protocol} protocol" if tuned else _TITLES[kind]
+        columns = [Column("optimizer", "name"), *map(Column, names)]
+        made.append(Table(columns, body, title, caption if tuned else ""))
     return made
+
+
+def profile_table(profile: dict[str, Any]) -> Table:
+    """Share of problems that each optimizer solves within a factor of the best one's cost."""
+    factors = (1.0, 1.5, 2.0, 3.0)
+    rows = [
+        [label, *(f"{max((s for f, s in stairs if f <= factor), default=0):.0%}" for factor in factors)]
+        for label, stairs in profile["curves"].items()
+    ]
+    return Table(
+        [Column("optimizer", "name"), *(Column(f"≤ {factor:g} ×\nbest") for factor in factors)],
+        rows,
+        f"performance profile over {len(profile['problems'])} problems",
+        f"share of problems solved within a factor of the best {profile['cost']}",
+    )
 
 
 def _percent(interval: dict[str, float]) -> str:
