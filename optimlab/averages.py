@@ -23,8 +23,8 @@ class AverageWeights:
     Batch norm's running statistics are averaged like the weights; those of the averaged network can be computed
     anew instead, see :meth:`recompute_statistics`.
 
-    Used as a callback of ``fit`` it is updated after every step; by hand, call :meth:`update`. :meth:`applied` puts
-    the average into the network for a while.
+    Used as a callback of ``fit`` it begins anew and is updated after every step; by hand, call :meth:`update`.
+    :meth:`applied` puts the average into the network for a while.
 
     Reference: Polyak & Juditsky (1992); Izmailov et al. (2018) for the recomputed statistics.
 
@@ -60,14 +60,21 @@ class AverageWeights:
             difference *= share
             self._average[name] += difference
 
+    def on_begin(self, network: Network, optimizer: Optimizer, history: Any) -> None:
+        """Called by ``fit`` before the first step: forget earlier updates."""
+        self._check(network)
+        self.updates = 0
+        for name, array in network.learned().items():  # a NaN of an earlier run would stay in the average for ever
+            self._average[name][...] = array
+
     def on_step(self, network: Network, optimizer: Optimizer) -> None:
         """Called by ``fit`` after each step."""
-        if network is not self.network:
-            raise InputError("this average was made for another network")
+        self._check(network)
         self.update()
 
-    def __call__(self, network: Network, optimizer: Optimizer, history: Any) -> None:
-        """Nothing to do after an epoch."""
+    def _check(self, network: Network) -> None:
+        if network is not self.network:
+            raise InputError("this average was made for another network")
 
     def state(self) -> dict[str, Any]:
         """For :class:`optimlab.Checkpoint`."""
@@ -196,6 +203,10 @@ class Snapshots:
     def __init__(self, every: int) -> None:
         self.every = count("every", every)
         self.networks: list[Network] = []
+
+    def on_begin(self, network: Network, optimizer: Optimizer, history: Any) -> None:
+        """Called by ``fit`` before the first step: begin a new list."""
+        self.networks = []
 
     def __call__(self, network: Network, optimizer: Optimizer, history: Any) -> None:
         if history.epochs % self.every == 0:

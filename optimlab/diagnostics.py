@@ -83,6 +83,11 @@ class Diagnostics:
     def __post_init__(self) -> None:
         count("every", self.every - 1)
 
+    def on_begin(self, network: Network, optimizer: Optimizer, history: Any) -> None:
+        """Called by ``fit`` before the first step: forget earlier runs."""
+        self.measurements, self.gap = [], None
+        self._steps, self._before = 0, None
+
     def on_step(self, network: Network, optimizer: Optimizer) -> None:
         """Called by ``fit`` after each update."""
         self._steps += 1

@@ -63,6 +63,15 @@ class Layer:
         """Arrays that are not parameters but belong to the trained layer."""
         return {}
 
+    def settings(self) -> dict[str, str]:
+        """What the layer was set to, by name, as text: a checkpoint fits only a layer that was set to the same.
+
+        By default every attribute that is a number, a string, None, a tuple or list of these, or an activation, and
+        whose name has no underscore in front.
+        """
+        given = {name: value for name, value in vars(self).items() if name[0] != "_" and name not in ("name", "dtype")}
+        return {name: _told(value) for name, value in given.items() if _is_setting(value)}
+
     def forward(self, x: Array, training: bool) -> Array:
         raise NotImplementedError
 
@@ -87,6 +96,22 @@ class Layer:
         """A copy or pickle holds what the layer has learned, not the arrays it works in."""
         kept = {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
         return {**kept, "_buffers": {}, "_views": {}, "_mask": ()}
+
+
+def _is_setting(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_is_setting, value))
+    scalar = getattr(value, "shape", None) == ()
+    return value is None or scalar or isinstance(value, bool | int | float | str | Activation)
+
+
+def _told(value: Any) -> str:
+    """A setting as text: equal for equal settings, in whatever process."""
+    if isinstance(value, Activation):
+        return f"{type(value).__name__}({', '.join(f'{k}={_told(v)}' for k, v in vars(value).items())})"
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_told, value))}]"
+    return repr(value.item() if hasattr(value, "item") else value)
 
 
 class Dense(Layer):

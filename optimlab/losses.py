@@ -14,7 +14,7 @@ from .errors import InputError, lookup
 
 
 def softmax_cross_entropy(logits: Array, labels: Any, out: Array = None) -> tuple[float, Array]:
-    """Cross-entropy of the softmax of ``logits`` against integer labels.
+    """Cross-entropy of the softmax of ``logits`` against labels.
 
     ::
 
@@ -23,7 +23,7 @@ def softmax_cross_entropy(logits: Array, labels: Any, out: Array = None) -> tupl
     Parameters
     ----------
     logits: shape ``(batch, classes)``, float.
-    labels: shape ``(batch,)``, integers from 0 to classes - 1.
+    labels: shape ``(batch,)``, integers from 0 to classes - 1; or one-hot, shape ``(batch, classes)``.
     out: where to write the gradient; a new array by default. May be ``logits`` itself.
 
     Raises
@@ -145,14 +145,28 @@ def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Arra
     xp = backend.xp
     labels = labels if backend.owns(labels) else backend.asarray(labels)
     n, classes = shape
+    if labels.shape == (n, classes):
+        labels = _from_one_hot(backend, labels)
     if labels.shape != (n,):
-        raise InputError(f"expected {n} labels, one a row, got shape {tuple(labels.shape)}")
+        one_hot = f"or one-hot labels of shape {(n, classes)}"
+        raise InputError(f"expected {n} labels, one a row, {one_hot}, got shape {tuple(labels.shape)}")
     if not xp.issubdtype(labels.dtype, xp.integer):
         raise InputError(f"labels must be integers from 0 to {classes - 1}, got dtype {labels.dtype}")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise InputError(f"labels must lie from 0 to {classes - 1}, the network's outputs; got {low} to {high}")
     return backend.asarray(labels, "int64")
+
+
+def _from_one_hot(backend: Backend, labels: Array) -> Array:
+    """The place of the one in each row."""
+    xp, ones = backend.xp, labels == 1
+    if not bool((ones | (labels == 0)).all() & (ones.sum(axis=1) == 1).all()):
+        raise InputError(
+            f"labels of shape {tuple(labels.shape)} must be one-hot, a single 1 in each row and 0 elsewhere; "
+            "probabilities are not accepted"
+        )
+    return xp.argmax(ones, axis=1)
 
 
 def _squared_error(backend: Backend, outputs: Array, targets: Array, out: Array) -> tuple[float, Array]:

@@ -39,13 +39,12 @@ def make(rule, rich, schedule="constant"):
 
 
 class StopAt:
-    """Ctrl-C after so many steps."""
+    """Ctrl-C after so many steps, the last of them saved: it stands behind the checkpoint."""
+
+    last = True
 
     def __init__(self, step):
         self.step = step
-
-    def __call__(self, network, optimizer, history):
-        pass
 
     def on_step(self, network, optimizer):
         self.step -= 1

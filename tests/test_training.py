@@ -187,7 +187,14 @@ BAD_DATA = [
     (dict(y_train=np.full(10, 3)), "labels must lie from 0 to 2, the network's outputs; got 3 to 3"),
     (dict(y_train=np.full(10, -1)), "labels must lie from 0 to 2"),
     (dict(y_train=np.zeros(10)), "labels must be integers from 0 to 2, got dtype float64"),
-    (dict(y_train=np.zeros((10, 3), int)), "one a row"),
+    (
+        dict(y_train=np.zeros((10, 2), int)),
+        r"expected 10 labels, one a row, or one-hot .* \(10, 3\), got shape \(10, 2\)",
+    ),
+    (dict(y_train=np.zeros((10, 3), int)), "must be one-hot, a single 1 in each row"),
+    (dict(y_train=np.full((10, 3), 1 / 3)), "must be one-hot.*probabilities are not accepted"),
+    (dict(y_train=np.ones((10, 3), bool)), "must be one-hot"),
+    (dict(y_train=np.full((10, 3), np.nan)), "must be one-hot"),
 ]
 
 

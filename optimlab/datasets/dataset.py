@@ -19,7 +19,8 @@ class Dataset:
 
     Raises
     ------
-    InputError: a split whose inputs and targets differ in length, or of which only one is given.
+    InputError: a split whose inputs and targets differ in length, or of which only one is given; a sparse matrix, or
+        something else that is no array of rows.
 
     >>> Dataset(x_train=[[0.0], [1.0]], y_train=[0, 1])
     <Dataset: 2 training rows of 1 features>
@@ -39,7 +40,7 @@ class Dataset:
             x, y = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
             if (x is None) != (y is None):
                 raise InputError(f"the {split} split needs both x_{split} and y_{split}, or neither")
-            if x is not None and len(x) != len(y):
+            if x is not None and rows(f"x_{split}", x) != rows(f"y_{split}", y):
                 raise InputError(f"x_{split} has {len(x)} rows, y_{split} {len(y)}")
 
     def with_validation(self, rows: int, train_rows: int | None = None) -> Dataset:
@@ -75,6 +76,24 @@ class Dataset:
         rows += [f"{len(self.x_test)} test"] if self.x_test is not None else []
         name = f" {self.name}" if self.name else ""
         return f"<Dataset{name}: {', '.join(rows)} rows of {np.shape(self.x_train)[1]} features>"
+
+
+def rows(name: str, values: Any) -> int:
+    """How many rows an array has.
+
+    Raises
+    ------
+    InputError: it has none, such as a number, or it is a sparse matrix.
+
+    >>> rows("x_train", [[0.0], [1.0]])
+    2
+    """
+    if hasattr(values, "toarray"):  # of SciPy and others: NumPy takes it for a single object
+        raise InputError(f"{name} is a sparse matrix; write .toarray() behind it, which takes memory for its zeros")
+    try:
+        return len(values)
+    except TypeError:
+        raise InputError(f"{name} must be an array of rows, got {values!r}") from None
 
 
 def scaled(pixels: NDArray[np.uint8], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

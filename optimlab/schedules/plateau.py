@@ -84,6 +84,15 @@ class ReduceLROnPlateau:
         ------
         InputError: ``metric`` is no number.
         """
+        if self.hear(metric):
+            self.lr = self.cut(self.lr)
+        return self.lr
+
+    def hear(self, metric: float) -> bool:
+        """Hear the metric of the epoch that has just ended: whether the rate is to be cut.
+
+        For a rate that others set, too: ``if plateau.hear(loss): opt.lr = plateau.cut(opt.lr)``.
+        """
         if not hasattr(metric, "__float__"):
             raise InputError(f"metric must be a number, got {metric!r}")
         metric = float(metric)
@@ -91,11 +100,15 @@ class ReduceLROnPlateau:
         if better:
             self.best = metric
         self.bad = 0 if better else self.bad + 1
-        if self._keras:
-            self._step_keras(better)
-        else:
-            self._step_torch()
-        return self.lr
+        due = self._due_keras(better) if self._keras else self._due_torch()
+        if due:
+            self.bad, self.cooling = 0, self._cooldown
+        return due
+
+    def cut(self, lr: float) -> float:
+        """What a cut makes of a rate: max(lr · factor, min_lr), unless that is hardly less."""
+        new = max(lr * self._factor, self._min_lr)
+        return new if lr - new > self._eps else lr
 
     def state(self) -> dict[str, float]:
         """What changes from epoch to epoch, as plain data."""
@@ -117,26 +130,17 @@ class ReduceLROnPlateau:
         checked = {name: check(name, state[name]) for name, check in _PLATEAU_STATE.items()}
         self.__dict__.update(checked)
 
-    def _step_torch(self) -> None:
+    def _due_torch(self) -> bool:
         if self.cooling:
             self.cooling -= 1
             self.bad = 0
-        if self.bad > self._patience:
-            self._cut()
-            self.bad, self.cooling = 0, self._cooldown
+        return self.bad > self._patience
 
-    def _step_keras(self, better: bool) -> None:
+    def _due_keras(self, better: bool) -> bool:
         if self.cooling:
             self.cooling -= 1
             self.bad = 0 if better or self.cooling else 1
-        if not better and not self.cooling and self.bad >= self._patience:
-            self._cut()
-            self.bad, self.cooling = 0, self._cooldown
-
-    def _cut(self) -> None:
-        new = max(self.lr * self._factor, self._min_lr)
-        if self.lr - new > self._eps:
-            self.lr = new
+        return not better and not self.cooling and self.bad >= self._patience
 
     def _improves(self, metric: float) -> bool:
         new, best = self._sign * metric, self._sign * self.best

@@ -1,15 +1,14 @@
-"""Callbacks: what is done after each epoch of :func:`optimlab.fit`.
+"""Callbacks of :func:`optimlab.fit`. When each method is called is told in :mod:`optimlab.training.lifecycle`.
 
-A callback is anything that can be called as ``callback(network, optimizer, history)``; if it returns True, training
-ends. One that also has a method ``on_step(network, optimizer)`` is called so after every update; one with
-``on_end(network, optimizer, history)`` once, however training ended. One that remembers things from epoch to epoch has
-``state()``, plain data and arrays by name, and ``load(state, network)``, for :class:`Checkpoint` to keep.
-Names and meanings follow Keras where it has the thing.
+Names and meanings follow Keras where it has the thing. Each callback below may be used again: a new run begins without
+what the last one left. None depends on where in the list it stands, but for this: of several that put the best weights
+back, the one that ends last decides, which is a :class:`BestCheckpoint`, else the last in the list.
 """
 
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import math
 import os
@@ -19,11 +18,12 @@ from typing import Any
 
 from .. import schedules
 from ..backends import Array
-from ..errors import InputError, count, lookup, number
+from ..errors import InputError, count, lookup, number, unknown
 from ..network import Network
 from ..optimizers import Optimizer
 from .checkpoint import save_checkpoint
 from .history import History
+from .lifecycle import named
 from .snapshot import restore, snapshot
 
 MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -39,42 +39,49 @@ class Best:
 
     Attributes
     ----------
-    value, epoch: the best so far, and the number of its epoch from 1.
+    value, epoch: the best so far, and the number of its epoch from 1; 0 before the first.
     """
 
     def __init__(self, monitor: str = "val_loss", min_delta: float = 0.0) -> None:
         self.monitor = lookup("measure", monitor, {name: name for name in MEASURES})
         self.min_delta = number("min_delta", min_delta, low=0)
         self.rises = monitor.endswith("accuracy")
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every epoch."""
         self.value = -math.inf if self.rises else math.inf
         self.epoch = 0
 
     def improves(self, history: History) -> bool:
         """Whether the last epoch is the best, which is then remembered."""
-        values = getattr(history, self.monitor)
-        if not values:
-            raise InputError(
-                f"there is no {self.monitor} to watch: the data have no such split, or the loss no classes"
-            )
-        gain = values[-1] - self.value if self.rises else self.value - values[-1]
+        value = _latest(history, self.monitor)
+        gain = value - self.value if self.rises else self.value - value
         if not gain > self.min_delta:
             return False
-        self.value, self.epoch = values[-1], history.epochs
+        self.value, self.epoch = value, history.epochs
         return True
 
     def state(self) -> dict[str, Any]:
-        return {"best": None if not self.epoch else self.value, "best_epoch": self.epoch}
+        return {"best": self.value, "best_epoch": self.epoch}
 
     def load(self, state: dict[str, Any]) -> None:
-        if state["best_epoch"]:
-            self.value, self.epoch = state["best"], state["best_epoch"]
+        self.value, self.epoch = state["best"], state["best_epoch"]
+
+
+def _latest(history: History, monitor: str) -> float:
+    values: list[float] = getattr(history, monitor)
+    if not values:
+        raise InputError(f"there is no {monitor} to watch: the data have no such split, or the loss no classes")
+    return values[-1]
 
 
 class EarlyStopping:
     """Ends training once a measure has not improved for ``patience`` epochs.
 
     As in Keras: an epoch improves if it is better than the best by more than ``min_delta``; training ends after
-    ``patience`` epochs in a row that do not. With ``restore_best`` the network is then put back to its best epoch.
+    ``patience`` epochs in a row that do not. With ``restore_best`` the network is put back to its best epoch when
+    training ends, however it ends: also when the epochs run out, by Ctrl-C, or when the loss diverges.
 
     >>> import optimlab as ol
     >>> data = ol.datasets.load("digits")
@@ -83,6 +90,8 @@ class EarlyStopping:
     >>> history = ol.fit(net, ol.Adam(net.parameters, lr=0.03), data, epochs=200, callbacks=[stop])
     >>> history.status, history.epochs == stop.best.epoch + 3
     ('stopped', True)
+    >>> ol.evaluate(net, data.x_val, data.y_val)[0] == min(history.val_loss)
+    True
     """
 
     def __init__(
@@ -94,6 +103,10 @@ class EarlyStopping:
         self.waited = 0
         self._kept: dict[str, Array] = {}
 
+    def on_begin(self, network: Network, optimizer: Optimizer, history: History) -> None:
+        self.best.reset()
+        self.waited, self._kept = 0, {}
+
     def __call__(self, network: Network, optimizer: Optimizer, history: History) -> bool:
         if self.best.improves(history):
             self.waited = 0
@@ -101,11 +114,11 @@ class EarlyStopping:
                 self._kept = snapshot(network)
             return False
         self.waited += 1
-        if self.waited < self.patience:
-            return False
+        return self.waited >= self.patience
+
+    def on_end(self, network: Network, optimizer: Optimizer, history: History) -> None:
         if self._kept:
             restore(network, self._kept)
-        return True
 
     def state(self) -> dict[str, Any]:
         return {**self.best.state(), "waited": self.waited, **self._kept}
@@ -113,7 +126,7 @@ class EarlyStopping:
     def load(self, state: dict[str, Any], network: Network) -> None:
         self.best.load(state)
         self.waited = state["waited"]
-        self._kept = {name: state[name].copy() for name in network.learned() if name in state}
+        self._kept = {name: state[name] for name in network.learned() if name in state}
 
 
 class BestCheckpoint:
@@ -130,10 +143,17 @@ class BestCheckpoint:
     True
     """
 
+    last = True
+    """The file holds the optimizer as all others have left it."""
+
     def __init__(self, monitor: str = "val_loss", path: str | Path | None = None) -> None:
         self.best = Best(monitor)
         self.path = path
         self._kept: dict[str, Array] = {}
+
+    def on_begin(self, network: Network, optimizer: Optimizer, history: History) -> None:
+        self.best.reset()
+        self._kept = {}
 
     def __call__(self, network: Network, optimizer: Optimizer, history: History) -> None:
         if self.best.improves(history):
@@ -151,40 +171,70 @@ class BestCheckpoint:
 
     def load(self, state: dict[str, Any], network: Network) -> None:
         self.best.load(state)
-        self._kept = {name: state[name].copy() for name in network.learned() if name in state}
+        self._kept = {name: state[name] for name in network.learned() if name in state}
 
 
 class LearningRateScheduler:
-    """Sets the learning rate of each epoch but the first: ``schedule(epoch)``, epochs counted from 0.
+    """Sets the learning rate at the beginning of each epoch: ``schedule(epoch)``, epochs counted from 0.
 
-    (The first epoch has begun before any callback is called: give the optimizer ``schedule(0)``.) For a rate that
-    changes with every step, give the schedule itself to the optimizer.
+    As in Keras, ``schedule(epoch, lr)`` is as good; ``lr`` is the rate that is there, such as one that
+    :class:`ReduceLROnPlateau` has cut. The rate is passed to a second parameter that has no default or is called
+    ``lr``. Parameter groups with a rate of their own keep it. For a rate that changes with every step, give the
+    schedule itself to the optimizer.
 
     Raises
     ------
-    InputError: ``schedule`` counts steps.
+    InputError: not such a function, or a schedule that counts steps; when training begins, an optimizer whose ``lr`` is a schedule already; in an
+        epoch, a rate that is not a number of at least 0.
 
     >>> import optimlab as ol
     >>> net = ol.MLP([64, 10], seed=0)
-    >>> halve = LearningRateScheduler(lambda epoch: 0.1 * 0.5**epoch)
-    >>> opt = ol.SGD(net.parameters, lr=0.1)
-    >>> ol.fit(net, opt, ol.datasets.load("digits"), epochs=3, callbacks=[halve]).lr
+    >>> halve = LearningRateScheduler(lambda epoch, lr: lr / 2 if epoch else lr)
+    >>> ol.fit(net, ol.SGD(net.parameters, lr=0.1), ol.datasets.load("digits"), epochs=3, callbacks=[halve]).lr
     [0.1, 0.05, 0.025]
     """
 
-    def __init__(self, schedule: Callable[[int], float]) -> None:
+    def __init__(self, schedule: Callable[[int], float] | Callable[[int, float], float]) -> None:
         schedules.require_unit(schedule, "epoch", "LearningRateScheduler")
-        self.schedule = schedule
+        self.schedule: Callable[..., float] = schedule
+        self._takes_rate = _takes_rate(schedule)
 
-    def __call__(self, network: Network, optimizer: Optimizer, history: History) -> None:
-        optimizer.lr = self.schedule(history.epochs)
+    def on_begin(self, network: Network, optimizer: Optimizer, history: History) -> None:
+        _settable(self, optimizer, optimizer.hyperparameters)
+
+    def on_epoch_begin(self, network: Network, optimizer: Optimizer, history: History) -> None:
+        epoch = history.epochs
+        optimizer.lr = self.schedule(epoch, optimizer.lr) if self._takes_rate else self.schedule(epoch)
+
+
+def _takes_rate(schedule: Any) -> bool:
+    """Whether a function of the epoch is one of the learning rate, too."""
+    wrong = InputError(f"LearningRateScheduler takes a function (epoch) or (epoch, lr), got {schedule!r}")
+    if not callable(schedule) or isinstance(schedule, type):
+        raise wrong
+    try:
+        parameters = list(inspect.signature(schedule).parameters.values())
+    except ValueError:  # some functions written in C do not tell
+        return False
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if len(required) > 2 or any(p.kind is p.KEYWORD_ONLY for p in required):
+        raise wrong
+    if not places and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        raise wrong
+    return len(places) > 1 and (len(required) == 2 or places[1].name in ("lr", "learning_rate"))
 
 
 class ReduceLROnPlateau:
     """Cuts the learning rate when a measure no longer improves.
 
     Keyword arguments and meanings as in :class:`optimlab.schedules.ReduceLROnPlateau`: ``factor``, ``patience``,
-    ``threshold``, ``cooldown``, ``min_lr``, ``convention``; the mode follows from the measure.
+    ``threshold``, ``cooldown``, ``min_lr``, ``convention``; the mode follows from the measure. The rate that is there
+    is cut, whoever set it, and so is that of each parameter group with one of its own, as in PyTorch.
+
+    Raises
+    ------
+    InputError: an unknown option or measure, a value out of range; when training begins, a rate that is a schedule.
 
     >>> import optimlab as ol
     >>> net = ol.MLP([64, 10], seed=0)
@@ -197,29 +247,58 @@ class ReduceLROnPlateau:
     """
 
     def __init__(self, monitor: str = "val_loss", **options: Any) -> None:
-        self.best = Best(monitor)
-        self.options = {"mode": "max" if self.best.rises else "min", **options}
-        schedules.ReduceLROnPlateau(1.0, **self.options)  # bad options are refused now, not after an epoch
-        self.plateau: schedules.ReduceLROnPlateau | None = None
+        self.monitor = lookup("measure", monitor, {name: name for name in MEASURES})
+        known = list(inspect.signature(schedules.ReduceLROnPlateau).parameters)[1:]
+        for name in options:
+            if name == "min_delta":
+                raise InputError("the min_delta of Keras's ReduceLROnPlateau is called threshold here")
+            if name not in known:
+                raise unknown("option of ReduceLROnPlateau", name, known)
+        self._options = {"mode": "max" if monitor.endswith("accuracy") else "min", **options}
+        self._listener = self._listening()
+
+    def _listening(self) -> schedules.ReduceLROnPlateau:
+        """One that has heard nothing yet. It holds no rate: those of the optimizer are cut."""
+        return schedules.ReduceLROnPlateau(1.0, **self._options)
+
+    def on_begin(self, network: Network, optimizer: Optimizer, history: History) -> None:
+        self._listener = self._listening()
+        self._rates(optimizer)
 
     def __call__(self, network: Network, optimizer: Optimizer, history: History) -> None:
-        self.best.improves(history)
-        if self.plateau is None:
-            self.plateau = schedules.ReduceLROnPlateau(optimizer.lr, **self.options)
-        optimizer.lr = self.plateau(getattr(history, self.best.monitor)[-1])
+        if self._listener.hear(_latest(history, self.monitor)):
+            for values in self._rates(optimizer):
+                values["lr"] = self._listener.cut(values["lr"])
+
+    def _rates(self, optimizer: Optimizer) -> list[dict[str, Any]]:
+        """Where the rates stand: the optimizer's own, and those of groups that have one."""
+        groups = [values for values in optimizer.groups.values() if "lr" in values]
+        return [_settable(self, optimizer, values) for values in (optimizer.hyperparameters, *groups)]
 
     def state(self) -> dict[str, Any]:
-        return {"plateau": None if self.plateau is None else self.plateau.state(), **self.best.state()}
+        return {name: value for name, value in self._listener.state().items() if name != "lr"}
 
     def load(self, state: dict[str, Any], network: Network) -> None:
-        self.best.load(state)
-        if state["plateau"] is not None:
-            self.plateau = schedules.ReduceLROnPlateau(1.0, **self.options)
-            self.plateau.load(state["plateau"])
+        self._listener.load({**self._listener.state(), **state})
+
+
+def _settable(callback: Any, optimizer: Optimizer, values: dict[str, Any]) -> dict[str, Any]:
+    """``values``, if their ``lr`` is a number.
+
+    Raises
+    ------
+    InputError: it is a schedule, or there is none.
+    """
+    if callable(lookup(f"hyperparameter of {optimizer.name}", "lr", values)):
+        raise InputError(
+            f"{named(callback)} sets the learning rate, which {values['lr']!r} sets too: give the optimizer a number "
+            "as lr, or leave one of the two out"
+        )
+    return values
 
 
 class CSVLogger:
-    """Writes one line an epoch to a CSV file, with a header; an existing file is replaced.
+    """Writes one line an epoch to a CSV file, with a header; a new run replaces the file of an earlier one.
 
     Raises
     ------
@@ -229,6 +308,9 @@ class CSVLogger:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._header: list[str] = []
+
+    def on_begin(self, network: Network, optimizer: Optimizer, history: History) -> None:
+        self._header = []
 
     def __call__(self, network: Network, optimizer: Optimizer, history: History) -> None:
         row = _last_epoch(history)
@@ -249,7 +331,7 @@ class CSVLogger:
 
 
 class JSONLogger:
-    """Appends one line of JSON an epoch to a file.
+    """Appends one line of JSON an epoch to a file, after those of earlier runs.
 
     Raises
     ------

@@ -25,7 +25,7 @@ from ..network import Network
 from ..optimizers import Optimizer
 from ..version import __version__
 
-FORMAT = 2
+FORMAT = 3
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -38,8 +38,9 @@ def save_checkpoint(
     extra: Mapping[str, Any] | None = None,
     arrays: Mapping[str, Array] | None = None,
 ) -> None:
-    """Write weights, batch-norm statistics, dropout streams, the optimizer's state, and whatever else is given:
-    ``extra`` plain data, and ``arrays`` by name, which :func:`read_checkpoint` gives back as ``"extra/<name>"``.
+    """Write weights, batch-norm statistics, dropout streams, what each layer was set to, the optimizer's state, and
+    whatever else is given: ``extra`` plain data, and ``arrays`` by name, which :func:`read_checkpoint` gives back as
+    ``"extra/<name>"``.
 
     Written under a temporary name, flushed and renamed: a checkpoint of that name stays whole until the new one is.
 
@@ -91,13 +92,13 @@ def load_checkpoint(path: str | Path, network: Network, optimizer: Optimizer | N
     Raises
     ------
     InputError: no such file; damaged, of another format, or not a checkpoint at all; of another architecture, rule
-        or dtype; or without an optimizer's state where one is asked for.
+        or dtype, or of layers that were set otherwise; or without an optimizer's state where one is asked for.
     """
     arrays, header = read_checkpoint(path)
-    here = _describe(network)
-    if header.get("network") != here:
-        differing = [key for key in here if header.get("network", {}).get(key) != here[key]]
-        raise InputError(f"{path} is of another network: it differs in {', '.join(differing)}")
+    differing = differences(_entries(header["network"]), _entries(_describe(network)))
+    if differing:
+        advice = "; load_layers takes the weights of single layers"
+        raise InputError(f"{path} is of another network: {differing}{advice}")
     if optimizer is not None:
         if header["optimizer"] is None:
             raise InputError(f"{path} holds no optimizer's state")
@@ -145,7 +146,10 @@ def read_checkpoint(path: str | Path) -> tuple[Arrays, dict[str, Any]]:
         raise InputError(f"{path} is damaged, or no checkpoint: its checksum does not fit")
     header: dict[str, Any] = json.loads(arrays.pop("header").tobytes())
     if header.get("format") != FORMAT:
-        raise InputError(f"{path} has format {header.get('format')}, this version reads format {FORMAT}")
+        raise InputError(
+            f"{path} has format {header.get('format')}, this version reads format {FORMAT}: read it with the version "
+            f"that wrote it, optimlab {header.get('versions', {}).get('optimlab')}"
+        )
     return arrays, header
 
 
@@ -182,9 +186,45 @@ def _describe(network: Network) -> dict[str, Any]:
     """What has to be equal for a checkpoint to fit."""
     return {
         "layers": [[type(layer).__name__, layer.name, layer.inputs, layer.outputs] for layer in network.layers],
+        "settings": {layer.name: layer.settings() for layer in network.layers},
         "parameters": [[p.name, list(p.shape)] for p in network.parameters],
         "dtype": network.dtype,
     }
+
+
+def _entries(described: dict[str, Any]) -> dict[str, str]:
+    """A network as :func:`_describe` tells it, a line each."""
+    entries = {
+        "dtype": described["dtype"],
+        "the order of the layers": ", ".join(name for _, name, _, _ in described["layers"]),
+    }
+    entries |= {name: f"{kind} {inputs} x {outputs}" for kind, name, inputs, outputs in described["layers"]}
+    entries |= {name: f"of shape {tuple(shape)}" for name, shape in described["parameters"]}
+    settings = described["settings"].items()
+    return entries | {f"{layer}.{name}": value for layer, own in settings for name, value in own.items()}
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any], at_most: int = 5) -> str:
+    """What differs between a file and what it is loaded into, with both values; empty where nothing does.
+
+    >>> differences({"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 4, "d": 5})
+    'b 2, now 4; c 3, now none; d none, now 5'
+    """
+    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+    told = [f"{name} {there.get(name, 'none')}, now {here.get(name, 'none')}" for name in names[:at_most]]
+    return "; ".join(told + ["..."] * (len(names) > at_most))
+
+
+def fingerprint(array: NDArray[Any]) -> str:
+    """What tells an array from others: its dtype, shape, and the SHA-256 of its bytes.
+
+    >>> fingerprint(np.zeros((2, 3)))
+    'float64 (2, 3) 17b0761f87b081d5cf10757ccc89f12be355c70e2e29df288b65b30710dcbcd1'
+    """
+    digest = hashlib.sha256()
+    for start in range(0, len(array), 4096):  # rows apart in memory are copied, some at a time
+        digest.update(np.ascontiguousarray(array[start : start + 4096]).data)
+    return f"{array.dtype} {array.shape} {digest.hexdigest()}"
 
 
 def _random_layers(network: Network) -> list[Dropout]:

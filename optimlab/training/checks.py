@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 from ..backends import Array
+from ..datasets import Dataset
+from ..datasets.dataset import rows
 from ..errors import InputError
 from ..layers import BatchNorm
 from ..losses import Loss
@@ -28,11 +30,25 @@ def check_batches(network: Network, rows: int, batch_size: int) -> None:
         )
 
 
+def check_dataset(data: Any) -> None:
+    """Refuse what is not a data set.
+
+    Raises
+    ------
+    InputError: saying how one is made.
+    """
+    if not isinstance(data, Dataset):
+        raise InputError(
+            f"data must be a Dataset, got {type(data).__name__}; write ol.Dataset(x, y), or "
+            "ol.Dataset(x_train, y_train, x_val, y_val)"
+        )
+
+
 def checked_data(network: Network, x: Any, y: Any, loss: Loss, split: str) -> tuple[Array, Array]:
     """The arrays of one split on the backend, or one clear error."""
-    if x is None or y is None or not len(x):
+    if x is None or y is None or not rows(f"the {split} inputs", x):
         raise InputError(f"the {split} data are empty")
-    if len(x) != len(y):
+    if len(x) != rows(f"the {split} targets", y):
         raise InputError(f"the {split} data have {len(x)} rows of inputs but {len(y)} targets")
     x = network.check_inputs(x)
     # a NaN is the least and the largest; a mask of all numbers could take more memory than the training

@@ -35,7 +35,7 @@ class Graphed:
         backend = run.network.backend
         if not backend.asynchronous:
             raise InputError(f"a CUDA graph needs the backend 'cupy', not {backend.name!r}")
-        if run.hooks:
+        if run.life.on_step:
             raise InputError("a callback looks at every step")
         if not all(hasattr(update, "hp") for update in run.optimizer.bound()):
             raise InputError(f"{run.optimizer.name} is a rule of whole matrices")

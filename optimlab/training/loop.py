@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -19,14 +19,12 @@ from ..network import Network, seed_sequence
 from ..optimizers import Optimizer
 from ..progress import progress_bar
 from ..regularization import Clip, Constraint, Penalty
-from .checks import check_batches, checked_data
+from .checks import check_batches, check_dataset, checked_data
 from .graphed import graphed
 from .history import History
 from .run import Run
 from .saved import load_run
 from .tally import Diverged
-
-Callback: TypeAlias = Callable[[Network, Optimizer, History], Any]
 
 
 def fit(
@@ -41,7 +39,7 @@ def fit(
     clip: Clip | None = None,
     constraints: Sequence[Constraint] = (),
     seed: int | np.random.SeedSequence = 0,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Any] = (),
     resume: str | Path | None = None,
     progress: bool | None = None,
     graph: bool = False,
@@ -62,7 +60,8 @@ def fit(
     constraints: such as ``[ol.MaxNorm(3.0)]``, called on the weights after each update. See
         :mod:`optimlab.regularization` for all three.
     callbacks: called as ``callback(network, optimizer, history)`` after each epoch; one that returns True ends the
-        training, with status ``"stopped"``. See :mod:`optimlab.training.callbacks`.
+        training, with status ``"stopped"``. For those there are see :mod:`optimlab.training.callbacks`, for your own
+        :mod:`optimlab.training.lifecycle`.
     resume: a file that :class:`optimlab.Checkpoint` left: the run goes on from there, bit for bit. Network, optimizer,
         data and options have to be made as they were; ``epochs`` may be more.
     progress: True or False to show a progress bar or not; by default where standard error is a terminal.
@@ -84,6 +83,7 @@ def fit(
     if optimizer.parameters is not network.parameters:
         raise InputError("the optimizer was made for another network's parameters")
     loss = losses.get(loss)
+    check_dataset(data)
     epochs = count("epochs", epochs)
     batch_size = count("batch_size", batch_size)
     x, y = checked_data(network, data.x_train, data.y_train, loss, "training")
@@ -96,45 +96,37 @@ def fit(
         regularization.checked("clip", [clip], network.parameters)
     order = np.random.default_rng(seed_sequence(seed))
     run = Run(network, optimizer, loss, batch_size, x, y, penalties, clip, constraints, order, callbacks)
-    run.epochs, run.data = epochs, data.name
-    history = run.history
-    if resume is not None:
-        load_run(resume, run)
+    run.epochs, run.data, run.val = epochs, data.name, val
+    history, life = run.history, run.life
+    remembered = load_run(resume, run) if resume is not None else None
     if graph:
         run.by_graph = graphed(run)
-    with network.backend.quiet(), progress_bar("training", epochs, shown=progress) as advance:
-        try:
-            for _ in range(history.epochs, epochs):
-                start = time.perf_counter()
-                train_loss, correct, penalty = run.epoch()
-                seconds = time.perf_counter() - start
-                entries = {"train_loss": train_loss, "seconds": seconds}
-                if penalties:
-                    entries["penalty"] = penalty
-                if "lr" in optimizer.used:
-                    entries["lr"] = optimizer.used["lr"]
+    with network.backend.quiet(), progress_bar("training", epochs, shown=progress) as advance, life.ending():
+        life.begin(remembered)
+        for _ in range(history.epochs, epochs):
+            if not run.position:  # else a resumed run is within an epoch that has begun
+                life.begin_epoch()
+            start = time.perf_counter()
+            train_loss, correct, penalty = run.epoch()
+            seconds = time.perf_counter() - start
+            entries = {"train_loss": train_loss, "seconds": seconds}
+            if penalties:
+                entries["penalty"] = penalty
+            if "lr" in optimizer.used:
+                entries["lr"] = optimizer.used["lr"]
+            if loss.classifies:
+                entries["train_accuracy"] = correct / rows
+            if val:
+                entries["val_loss"], accuracy = _evaluate(network, *val, loss)
                 if loss.classifies:
-                    entries["train_accuracy"] = correct / rows
-                if val:
-                    entries["val_loss"], accuracy = _evaluate(network, *val, loss)
-                    if loss.classifies:
-                        entries["val_accuracy"] = accuracy
-                if not all(map(math.isfinite, entries.values())):
-                    raise Diverged(late=0)
-                history.append(**entries)
-                advance(f"loss {train_loss:.4g}")
-                answers = [callback(network, optimizer, history) for callback in callbacks]
-                if any(answer is True for answer in answers):
-                    history.status = "stopped"
-                    break
-        except Diverged as end:
-            history.steps -= end.late
-            history.status, history.diverged_step = "diverged", history.steps
-        except KeyboardInterrupt:
-            history.status = "interrupted"
-        for callback in callbacks:
-            if hasattr(callback, "on_end"):
-                callback.on_end(network, optimizer, history)
+                    entries["val_accuracy"] = accuracy
+            if not all(map(math.isfinite, entries.values())):
+                raise Diverged(late=0)
+            history.append(**entries)
+            advance(f"loss {train_loss:.4g}")
+            if life.end_epoch():
+                history.status = "stopped"
+                break
     return history
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..network import Network
 from ..optimizers import Optimizer
 from .checkpoint import read_checkpoint
 from .history import History
+from .lifecycle import named
 from .loop import fit
 from .recipe import made, named_data
 from .saved import Checkpoint
@@ -94,12 +96,15 @@ def verify_resume(
 ) -> list[int]:
     """Prove that a run of yours resumes bit for bit: stop it at random steps, go on, and compare.
 
+    Compared are what the network has learned, the optimizer's state, the history but for its times, and the ``state()``
+    of every callback, but for what differs between two runs that are not stopped, such as the size of a log.
+
     ``make()`` gives a new network, optimizer and list of callbacks, the same each time. Returns the steps it was
     stopped at. ``options`` are those of ``fit``.
 
     Raises
     ------
-    AssertionError: naming the step and the array that differs.
+    AssertionError: naming the step and what differs.
 
     >>> import optimlab as ol
     >>> def make():
@@ -110,34 +115,65 @@ def verify_resume(
     """
 
     class Stop:
+        last = True  # after the checkpoint, which stands before it
+
         def __init__(self, step: int) -> None:
             self.step = step
-
-        def __call__(self, network: Network, optimizer: Optimizer, history: Any) -> None:
-            pass
 
         def on_step(self, network: Network, optimizer: Optimizer) -> None:
             self.step -= 1
             if not self.step:
                 raise KeyboardInterrupt
 
-    def run(path: Path, stop: int = 0, resume: Path | None = None) -> tuple[Network, Optimizer, int]:
+    def run(path: Path, stop: int = 0, resume: Path | None = None) -> tuple[dict[str, Any], dict[str, Any], int]:
         network, optimizer, callbacks = make()
-        extra = [*callbacks, Checkpoint(path, every=1), Stop(stop)]
+        # the checkpoint stands first, where it would miss what the others do if it were called in this order
+        extra = [Checkpoint(path, every=1), *callbacks, Stop(stop)]
         history = fit(network, optimizer, data, epochs=epochs, callbacks=extra, resume=resume, **options)
-        return network, optimizer, history.steps
+        return _outcome(network, optimizer, history), _remembered(callbacks), history.steps
 
     generator = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.npz"
-        whole, first, steps = run(path)
+        whole, remembered, steps = run(path)
+        twin, remembered_again, _ = run(path)
+        if unequal := _unequal(whole, twin):
+            raise AssertionError(f"two runs of {steps} steps that were not stopped differ in {unequal[0]}")
+        for name in _unequal(remembered, remembered_again):
+            del remembered[name]
         chosen = [int(k) for k in generator.integers(1, steps + 1, stops)]
         for stop in chosen:
             path.unlink()
             run(path, stop)
-            again, second, _ = run(path, resume=path)
-            ours, theirs = {**again.learned(), **second.state}, {**whole.learned(), **first.state}
-            for name in theirs:
-                if not bool((ours[name] == theirs[name]).all()):
-                    raise AssertionError(f"stopped at step {stop} of {steps} and resumed, {name} differs")
+            again, remembered_again, _ = run(path, resume=path)
+            if unequal := _unequal(whole, again) + _unequal(remembered, remembered_again):
+                raise AssertionError(f"stopped at step {stop} of {steps} and resumed, {unequal[0]} differs")
     return chosen
+
+
+def _outcome(network: Network, optimizer: Optimizer, history: History) -> dict[str, Any]:
+    """What a run leaves behind, by name."""
+    left = {**network.learned(), **optimizer.state, "t of the optimizer": optimizer.t}
+    measured = {name: value for name, value in history.to_dict().items() if name != "seconds"}
+    return {**left, **{f"{name} of the history": value for name, value in measured.items()}}
+
+
+def _remembered(callbacks: Sequence[Any]) -> dict[str, Any]:
+    """What the callbacks remember, by name; copies, since they may be used again."""
+    return {
+        f"{name} of {named(callback)}": copy.deepcopy(value)
+        for callback in callbacks
+        if hasattr(callback, "state")
+        for name, value in callback.state().items()
+    }
+
+
+def _unequal(whole: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """The names of what differs, or is in the first alone."""
+
+    def same(a: Any, b: Any) -> bool:
+        if hasattr(a, "shape") and hasattr(b, "shape"):
+            return bool(a.shape == b.shape and (a == b).all())
+        return type(a) is type(b) and repr(a) == repr(b)  # plain data, in which NaN is NaN
+
+    return [name for name, value in whole.items() if name not in other or not same(value, other[name])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from ..losses import Loss, correct
 from ..network import Network
 from ..optimizers import Optimizer
 from ..regularization import Clip, Constraint, Penalty
+from .checkpoint import fingerprint
 from .history import History
+from .lifecycle import Lifecycle
 from .tally import DeviceTally, Sums, Tally
 
 
@@ -22,7 +25,8 @@ class Run:
     Attributes
     ----------
     history: of the epochs so far.
-    epochs, data: how many there are to be, and the name of the data set.
+    life: of the callbacks.
+    epochs, data, val: how many epochs there are to be, the name of the data set, its validation split.
     order: draws the order of the rows; ``order_state`` is what its state was when the present epoch began.
     position: rows of the present epoch that have been trained on.
     by_graph: trains on the full batches of an epoch by a CUDA graph, and gives how many rows these have.
@@ -48,11 +52,11 @@ class Run:
         self.history = History(penalty=[] if penalties else None)
         self.order, self.order_state = order, order.bit_generator.state
         self.epochs, self.data = 0, ""
+        self.val: tuple[Array, Array] | None = None
         self.position = 0
         self.sums = (0.0, 0, 0.0)
-        self.callbacks = list(callbacks)
-        self.hooks = [callback.on_step for callback in callbacks if hasattr(callback, "on_step")]
-        for callback in callbacks:
+        self.life = Lifecycle(callbacks, network, optimizer, self.history)
+        for callback in self.life.callbacks:
             if hasattr(callback, "attach"):
                 callback.attach(self)
         backend, rows = network.backend, min(batch_size, len(x))
@@ -60,6 +64,14 @@ class Run:
         self.x_batch = backend.empty((rows, x.shape[1]), network.dtype)
         self._y = backend.empty(y.shape, y.dtype)  # all targets of the epoch, in its order
         self.gradient = backend.empty((rows, network.outputs), network.dtype)
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """What tells these data from others, an array each; worked out once a run."""
+        arrays = {"x_train": self.x, "y_train": self.y}
+        if self.val is not None:
+            arrays |= {"x_val": self.val[0], "y_val": self.val[1]}
+        return {name: fingerprint(self.network.backend.to_numpy(array)) for name, array in arrays.items()}
 
     @property
     def sums(self) -> Sums:
@@ -89,7 +101,7 @@ class Run:
         indices = backend.asarray(self.order.permutation(rows))
         backend.take(self.y, indices, self._y)
         x_batch, gradient = self.x_batch, self.gradient
-        tally, classifies, right = self._tally, self.loss.classifies, 0
+        tally, classifies, right, hooks = self._tally, self.loss.classifies, 0, self.life.on_step
         if self.by_graph and not self.position:
             self.position = self.by_graph(indices, tally)  # type: ignore[arg-type]
         for start in range(self.position, rows, self.batch_size):
@@ -113,9 +125,9 @@ class Run:
             for constraint in constraints:
                 constraint(network.parameters)
             history.steps += 1
-            if self.hooks:
+            if hooks:
                 self.position = start + n
-                for hook in self.hooks:
+                for hook in hooks:
                     hook(network, optimizer)
         total, right, penalised = tally.sums()
         self.position, self.sums = 0, (0.0, 0, 0.0)

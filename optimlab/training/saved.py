@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, count
-from ..files import json_ready
 from ..network import Network
 from ..optimizers import Optimizer
-from .checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
+from .checkpoint import differences, load_checkpoint, read_checkpoint, save_checkpoint
+from .history import History
+from .lifecycle import named
 from .recipe import recipe
 from .run import Run
 
@@ -17,9 +20,10 @@ from .run import Run
 class Checkpoint:
     """A callback that saves the whole run every ``every`` steps: ``fit(..., resume=path)`` then goes on from there.
 
-    Kept are weights, batch-norm statistics, the optimizer's state, every random stream, the place within the shuffled
-    epoch, the history, and the state of every callback that has one. What is a function of the step, such as a
-    schedule, needs no keeping.
+    Kept are weights, batch-norm statistics, the optimizer's state, which parameters are frozen, every random stream,
+    the place within the shuffled epoch, the history, and the state of every callback that has one, after all of them
+    have had the step. The data are not kept, but a fingerprint of them is, with what each layer was set to and the
+    schedules: what differs when the run goes on is refused.
 
     Raises
     ------
@@ -38,6 +42,8 @@ class Checkpoint:
     True
     """
 
+    last = True
+
     def __init__(self, path: str | Path, every: int = 100) -> None:
         self.path = Path(path)
         self.every = count("every", every)
@@ -52,20 +58,21 @@ class Checkpoint:
         if self._run is not None and self._run.history.steps % self.every == 0:
             save_run(self.path, self._run)
 
-    def __call__(self, network: Network, optimizer: Optimizer, history: Any) -> None:
-        """Nothing to do after an epoch."""
+    def on_end(self, network: Network, optimizer: Optimizer, history: History) -> None:
+        """Called by ``fit`` when training has ended."""
+        self._run = None
 
 
 def save_run(path: str | Path, run: Run) -> None:
     """Write a run as it stands between two steps."""
-    every = next((callback.every for callback in run.callbacks if isinstance(callback, Checkpoint)), 1)
+    every = next((callback.every for callback in run.life.callbacks if isinstance(callback, Checkpoint)), 1)
     plain: list[Any] = []
     arrays: dict[str, Any] = {}
-    for k, callback in enumerate(run.callbacks):
+    for k, callback in enumerate(run.life.callbacks):
         state = callback.state() if hasattr(callback, "state") else {}
         own = {name: value for name, value in state.items() if run.network.backend.owns(value)}
         arrays |= {f"{k}/{name}": value for name, value in own.items()}
-        plain.append([_kind(callback), {n: json_ready(value) for n, value in state.items() if n not in own}])
+        plain.append([named(callback), {n: _coded(value) for n, value in state.items() if n not in own}])
     extra = {
         "config": _config(run),
         "history": run.history.to_dict(),
@@ -79,50 +86,96 @@ def save_run(path: str | Path, run: Run) -> None:
     save_checkpoint(path, run.network, run.optimizer, extra=extra, arrays=arrays)
 
 
-def load_run(path: str | Path, run: Run) -> None:
-    """Put a run back to where it was saved.
+def load_run(path: str | Path, run: Run) -> list[dict[str, Any]]:
+    """Put a run back to where it was saved, all but its callbacks: what each of these remembered, in their order.
 
     Raises
     ------
-    InputError: no such file, damaged, not of a run, or of another network, rule, data, options or callbacks; nothing
-        is changed.
+    InputError: no such file, damaged, not of a run, or of another network, rule, data, options or callbacks, or of more
+        epochs than are asked for; nothing is changed.
     """
     arrays, header = read_checkpoint(path)
     extra = header["extra"]
     if not {"config", "history", "order", "position", "sums", "used", "callbacks"} <= set(extra):
         raise InputError(f"{path} is a checkpoint of a network, not of a run")
-    here = _config(run)
-    there = extra["config"]
-    differing = [f"{name} {there.get(name)!r}, now {here[name]!r}" for name in here if there.get(name) != here[name]]
+    here, there = _config(run), extra["config"]
+    if there["data"] != here["data"]:
+        raise InputError(
+            f"{path} is of a run on other data: {differences(_short(there['data']), _short(here['data']))}. Give the "
+            "data as they were, split and scaled in the same way: fit(network, optimizer, data, ..., resume=path), or "
+            "resume(path, data=data)"
+        )
+    differing = differences({**there, **there["schedules"]}, {**here, **here["schedules"]})
     if differing:
-        raise InputError(f"{path} is of another run: {'; '.join(differing)}")
-    kinds = [kind for kind, _ in extra["callbacks"]]
-    if kinds != [_kind(callback) for callback in run.callbacks]:
-        raise InputError(f"{path} is of a run with other callbacks: {', '.join(kinds) or 'none'}")
+        raise InputError(f"{path} is of another run: {differing}")
+    kinds, ours = ([kind for kind, _ in extra["callbacks"]], [named(callback) for callback in run.life.callbacks])
+    if kinds != ours:
+        told = f"{', '.join(kinds) or 'none'}, now {', '.join(ours) or 'none'}"
+        raise InputError(f"{path} is of a run with other callbacks: {told}")
+    done = len(extra["history"]["train_loss"])
+    if done >= run.epochs:
+        raise InputError(f"{path} is of a run that has done {done} epochs: ask for more than {run.epochs}")
     load_checkpoint(path, run.network, run.optimizer)
-    for k, (callback, (_, plain)) in enumerate(zip(run.callbacks, extra["callbacks"], strict=True)):
-        if hasattr(callback, "load"):
-            begin = f"extra/{k}/"
-            own = {name.removeprefix(begin): a for name, a in arrays.items() if name.startswith(begin)}
-            callback.load({**plain, **own}, run.network)
+    for p in run.network.parameters:
+        p.frozen = p.name in extra["recipe"]["frozen"]
+    run.network.parameters.version += 1
     for name, value in extra["history"].items():
         setattr(run.history, name, value)
     run.history.status, run.history.diverged_step = "completed", None
     run.order.bit_generator.state = extra["order"]
     run.position, run.sums, run.optimizer.used = extra["position"], tuple(extra["sums"]), extra["used"]
+    backend, states = run.network.backend, []
+    for k, (_, plain) in enumerate(extra["callbacks"]):
+        begin = f"extra/{k}/"
+        own = {name.removeprefix(begin): a for name, a in arrays.items() if name.startswith(begin)}
+        # copies: what is read from a file cannot be written to
+        states.append({**_decoded(plain), **{name: backend.asarray(a.copy()) for name, a in own.items()}})
+    return states
 
 
 def _config(run: Run) -> dict[str, Any]:
     """What decides the steps to come, and has to be the same."""
+    optimizer = run.optimizer
+    places = {"": optimizer.hyperparameters, **{f"{name}: ": own for name, own in optimizer.groups.items()}}
     return {
-        "rows": len(run.x),
+        "data": run.fingerprints,
         "batch_size": run.batch_size,
         "loss": run.loss.name,
-        "penalties": [repr(penalty) for penalty in run.penalties],
-        "clip": repr(run.clip),
-        "constraints": [repr(constraint) for constraint in run.constraints],
+        "penalties": _told(run.penalties),
+        "clip": _told(run.clip),
+        "constraints": _told(run.constraints),
+        "schedules": {
+            f"the schedule of {place}{name}": _told(value)
+            for place, values in places.items()
+            for name, value in values.items()
+            if callable(value)
+        },
     }
 
 
-def _kind(callback: Any) -> str:
-    return type(callback).__name__
+def _told(value: Any) -> str:
+    """The text of an object, without where in memory it is."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def _short(fingerprints: dict[str, str]) -> dict[str, str]:
+    """To be read by people: the first digits are enough to differ."""
+    return {name: f"{text[:-64]}{text[-64:-52]}" for name, text in fingerprints.items()}
+
+
+def _coded(value: Any) -> Any:
+    """Plain data with numbers that are not finite as :func:`_decoded` reads them: JSON has none."""
+    if isinstance(value, dict):
+        return {k: _coded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_coded(v) for v in value]
+    return {_FLOAT: repr(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return float(value[_FLOAT]) if list(value) == [_FLOAT] else {k: _decoded(v) for k, v in value.items()}
+    return [_decoded(v) for v in value] if isinstance(value, list) else value
+
+
+_FLOAT = "not finite"

@@ -102,7 +102,7 @@ def retrain(search: Search, record: Record) -> tuple[Network, History]:
         x_val=None,
         y_val=None,
     )
-    follow = LearningRateScheduler(lambda epoch: rates[min(epoch, epochs - 1)])  # once more after the last
+    follow = LearningRateScheduler(lambda epoch: rates[epoch])
     network = search.problem.network(run["seed"])
     chosen = {**search.fixed, **record["hyperparameters"]}
     return network, _fit(search, network, both, chosen, epochs, run["seed"], [follow] if search.plateau else [])
