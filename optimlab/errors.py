@@ -104,6 +104,24 @@ def whole(name: str, value: Any) -> int:
     return int(value)
 
 
+def rows(name: str, values: Any) -> int:
+    """How many rows an array has.
+
+    Raises
+    ------
+    InputError: it has none, such as a number, or it is a sparse matrix.
+
+    >>> rows("x_train", [[0.0], [1.0]])
+    2
+    """
+    if hasattr(values, "toarray"):  # of SciPy and others: NumPy takes it for a single object
+        raise InputError(f"a sparse matrix cannot be {name}; make it an array by its method toarray()")
+    try:
+        return len(values)
+    except TypeError:
+        raise InputError(f"{name} must be an array of rows, got {values!r}") from None
+
+
 def one_line(error: object) -> str:
     """What an error of a library says, on one line and not too long for a message of ours.
 

@@ -13,7 +13,7 @@ import numpy as np
 from . import activations, backends
 from .activations import Activation
 from .backends import Array, Backend
-from .errors import InputError, number, unknown
+from .errors import InputError, number, rows, unknown
 from .fusion import DenseActivate, fused
 from .initializers import Initializer
 from .layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized
@@ -167,6 +167,7 @@ class Network:
     def check_inputs(self, x: Any) -> Array:
         """``x`` as an array of the network's backend and dtype, or one clear error."""
         if not (self.backend.owns(x) and x.dtype == self.dtype):
+            rows("the inputs", x)
             x = self.backend.asarray(x)
             if x.dtype.kind not in "fiub":
                 raise InputError(f"the inputs must be real numbers, got dtype {x.dtype}")

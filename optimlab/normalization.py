@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .datasets import Dataset
-from .errors import InputError, count
+from .errors import InputError, count, rows
 
 _ROWS = 4096
 """Rows worked on at a time, so that large data need no float64 copy of themselves."""
@@ -136,6 +136,7 @@ def scale_255(x: Any) -> NDArray[Any]:
 
 
 def _checked(x: Any) -> NDArray[Any]:
+    rows("the inputs", x)
     values: NDArray[Any] = np.asarray(x)
     if values.dtype.kind not in "fiub" or values.ndim != 2 or not values.size:
         got = f"shape {values.shape}, dtype {values.dtype}"

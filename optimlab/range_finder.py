@@ -18,6 +18,7 @@ from .layers import BatchNorm
 from .losses import Loss
 from .network import Network, seed_sequence
 from .optimizers import Optimizer
+from .training.checks import check_dataset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -141,6 +142,7 @@ def _batches(
     network: Network, data: Dataset, loss: Loss, size: int, seed: int | np.random.SeedSequence
 ) -> Iterator[tuple[Array, Array]]:
     """Full batches without end, each pass over the rows in another order; all is checked before the first."""
+    check_dataset(data)
     backend, x, y = network.backend, network.check_inputs(data.x_train), data.y_train
     rows = len(x)
     if size > rows:

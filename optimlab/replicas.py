@@ -27,7 +27,7 @@ from .losses import Loss, correct
 from .losses import get as get_loss
 from .network import Network, seed_sequence
 from .training import History
-from .training.checks import check_batches, checked_data
+from .training.checks import check_batches, check_dataset, checked_data
 
 BLOCK_BYTES = 1 << 18
 """Bytes of each state array that the update works on at a time: whole rows, so at least one."""
@@ -142,6 +142,7 @@ def fit_replicas(
     True
     """
     loss = get_loss(loss)
+    check_dataset(data)
     if not loss.classifies:
         raise InputError(f"replicas are trained on classes, the loss {loss.name} has none")
     if not len(networks) == len(settings) == len(seeds):

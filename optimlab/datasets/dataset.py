@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, count
+from ..errors import InputError, count, rows
 
 
 @dataclass(frozen=True)
@@ -76,24 +76,6 @@ class Dataset:
         rows += [f"{len(self.x_test)} test"] if self.x_test is not None else []
         name = f" {self.name}" if self.name else ""
         return f"<Dataset{name}: {', '.join(rows)} rows of {np.shape(self.x_train)[1]} features>"
-
-
-def rows(name: str, values: Any) -> int:
-    """How many rows an array has.
-
-    Raises
-    ------
-    InputError: it has none, such as a number, or it is a sparse matrix.
-
-    >>> rows("x_train", [[0.0], [1.0]])
-    2
-    """
-    if hasattr(values, "toarray"):  # of SciPy and others: NumPy takes it for a single object
-        raise InputError(f"{name} is a sparse matrix; write .toarray() behind it, which takes memory for its zeros")
-    try:
-        return len(values)
-    except TypeError:
-        raise InputError(f"{name} must be an array of rows, got {values!r}") from None
 
 
 def scaled(pixels: NDArray[np.uint8], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

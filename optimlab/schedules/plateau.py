@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -61,7 +62,13 @@ class ReduceLROnPlateau:
         min_lr: float = 0.0,
         eps: float | None = None,
         convention: str = "textbook",
+        **other: Any,
     ) -> None:
+        for name in other:
+            if name == "min_delta":
+                raise InputError("what Keras's ReduceLROnPlateau calls min_delta is called threshold here")
+            known = inspect.signature(ReduceLROnPlateau).parameters
+            raise unknown("option of ReduceLROnPlateau", name, [n for n in known if n not in ("lr", "other")])
         self.lr = above_zero("lr", lr)
         self._sign: float = lookup("mode", mode, {"min": 1.0, "max": -1.0})
         self._factor = number("factor", factor, low=0, below=1)

@@ -11,14 +11,13 @@ import csv
 import inspect
 import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .. import schedules
 from ..backends import Array
-from ..errors import InputError, count, lookup, number, unknown
+from ..errors import InputError, count, lookup, number
 from ..network import Network
 from ..optimizers import Optimizer
 from .checkpoint import save_checkpoint
@@ -184,8 +183,8 @@ class LearningRateScheduler:
 
     Raises
     ------
-    InputError: not such a function, or a schedule that counts steps; when training begins, an optimizer whose ``lr`` is a schedule already; in an
-        epoch, a rate that is not a number of at least 0.
+    InputError: not such a function, or a schedule that counts steps; when training begins, an optimizer whose ``lr`` is
+        a schedule already; in an epoch, a rate that is not a number of at least 0.
 
     >>> import optimlab as ol
     >>> net = ol.MLP([64, 10], seed=0)
@@ -248,12 +247,6 @@ class ReduceLROnPlateau:
 
     def __init__(self, monitor: str = "val_loss", **options: Any) -> None:
         self.monitor = lookup("measure", monitor, {name: name for name in MEASURES})
-        known = list(inspect.signature(schedules.ReduceLROnPlateau).parameters)[1:]
-        for name in options:
-            if name == "min_delta":
-                raise InputError("the min_delta of Keras's ReduceLROnPlateau is called threshold here")
-            if name not in known:
-                raise unknown("option of ReduceLROnPlateau", name, known)
         self._options = {"mode": "max" if monitor.endswith("accuracy") else "min", **options}
         self._listener = self._listening()
 
@@ -323,11 +316,11 @@ class CSVLogger:
             writer.writerow(row)
 
     def state(self) -> dict[str, Any]:
-        return {"header": self._header, "size": _size(self.path) if self._header else 0}
+        return {"header": self._header, "lines": _lines(self.path) if self._header else 0}
 
     def load(self, state: dict[str, Any], network: Network) -> None:
         self._header = state["header"]
-        _cut(self.path, state["size"])
+        _cut(self.path, state["lines"])
 
 
 class JSONLogger:
@@ -346,10 +339,10 @@ class JSONLogger:
             file.write(json.dumps(_last_epoch(history), allow_nan=False) + "\n")
 
     def state(self) -> dict[str, Any]:
-        return {"size": _size(self.path)}
+        return {"lines": _lines(self.path)}
 
     def load(self, state: dict[str, Any], network: Network) -> None:
-        _cut(self.path, state["size"])
+        _cut(self.path, state["lines"])
 
 
 def _last_epoch(history: History) -> dict[str, Any]:
@@ -357,14 +350,20 @@ def _last_epoch(history: History) -> dict[str, Any]:
     return {"epoch": history.epochs, **measured}
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+def _lines(path: Path) -> int:
+    if not path.exists():
+        return 0
+    with _opened(path, "r") as file:
+        return sum(1 for _ in file)
 
 
-def _cut(path: Path, size: int) -> None:
+def _cut(path: Path, lines: int) -> None:
     """Drop the epochs logged after the checkpoint: they are trained and logged again."""
-    if _size(path) > size:
-        os.truncate(path, size)
+    if path.exists():
+        with path.open("rb+") as file:
+            for _ in range(lines):
+                file.readline()
+            file.truncate()
 
 
 def _opened(path: Path, mode: str) -> Any:

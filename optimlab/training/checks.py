@@ -7,8 +7,7 @@ from typing import Any
 
 from ..backends import Array
 from ..datasets import Dataset
-from ..datasets.dataset import rows
-from ..errors import InputError
+from ..errors import InputError, rows
 from ..layers import BatchNorm
 from ..losses import Loss
 from ..network import Network

@@ -134,10 +134,11 @@ def checked(callbacks: Any) -> list[Any]:
         methods = [name for name in dir(callback) if name.startswith("on_") and callable(getattr(callback, name))]
         unknown = [name for name in methods if name not in HOOKS]
         if unknown or not (methods or callable(callback)):
-            has = f"has the method {unknown[0]}, which fit never calls" if unknown else "is no callback"
+            wrong = f"{named(callback)} has the method {unknown[0]}, which fit never calls" if unknown else ""
             raise InputError(
-                f"{callback!r} {has}. A callback is a function (network, optimizer, history), called after each epoch, "
-                f"or an object with any of {', '.join(HOOKS)} and __call__; see optimlab.training.lifecycle"
+                f"{wrong or f'{callback!r} is no callback'}. A callback is a function "
+                "(network, optimizer, history), called after each epoch, or an object with any of on_begin, "
+                "on_epoch_begin, on_step, __call__ (after each epoch) and on_end; see optimlab.training.lifecycle"
             )
     return list(callbacks)
 

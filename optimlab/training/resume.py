@@ -97,7 +97,7 @@ def verify_resume(
     """Prove that a run of yours resumes bit for bit: stop it at random steps, go on, and compare.
 
     Compared are what the network has learned, the optimizer's state, the history but for its times, and the ``state()``
-    of every callback, but for what differs between two runs that are not stopped, such as the size of a log.
+    of every callback, but for what differs between two runs that are not stopped, such as the lines of a growing log.
 
     ``make()`` gives a new network, optimizer and list of callbacks, the same each time. Returns the steps it was
     stopped at. ``options`` are those of ``fit``.
