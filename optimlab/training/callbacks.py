@@ -194,8 +194,8 @@ class LearningRateScheduler:
     """
 
     def __init__(self, schedule: Callable[[int], float] | Callable[[int, float], float]) -> None:
-        schedules.require_unit(schedule, "epoch", "LearningRateScheduler")
         self.schedule: Callable[..., float] = schedule
+        schedules.require_unit(self.schedule, "epoch", "LearningRateScheduler")
         self._takes_rate = _takes_rate(schedule)
 
     def on_begin(self, network: Network, optimizer: Optimizer, history: History) -> None:
