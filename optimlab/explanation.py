@@ -15,6 +15,7 @@ import numpy as np
 from . import rules
 from .errors import InputError, RuleError, count, lookup, number, unknown
 from .kernels import (
+    Equation,
     Graph,
     Node,
     c_source,
@@ -76,12 +77,12 @@ class Explanation:
     @property
     def formula(self) -> str:
         """The formula in Unicode, one line per variable."""
-        return "\n".join(f"{unicode(ast.Name(e.name))} = {unicode(e.value)}" for e in equations(self.graph))
+        return "\n".join(" = ".join(e.printed(unicode)) for e in equations(self.graph))
 
     @property
     def latex(self) -> str:
         """The formula as a LaTeX ``aligned`` block."""
-        lines = (rf"{latex(ast.Name(e.name))} &= {latex(e.value)}" for e in equations(self.graph))
+        lines = (" &= ".join(e.printed(latex)) for e in equations(self.graph))
         return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
     @property
@@ -108,7 +109,7 @@ class Explanation:
         >>> explain("adam", steps=2, gradients=0.5).term("m_hat")
         [0.5, 0.5]
         """
-        printed = {e.name.partition("@")[0]: unicode(ast.Name(e.name)) for e in equations(self.graph)}
+        printed = {e.name.partition("@")[0]: _symbol(e) for e in equations(self.graph)}
         return [step.terms[lookup(f"term of {self.rule}", name, printed)] for step in self.steps]
 
     def to_dict(self) -> dict[str, Any]:
@@ -210,7 +211,10 @@ def source(
     if kind not in SOURCES:
         raise unknown("source", kind, SOURCES)
     if kind == "python":
-        return inspect.getsource(getattr(function, "function", function))
+        try:
+            return inspect.getsource(getattr(function, "function", function))
+        except OSError:
+            raise InputError(f"there is no file with the Python source of {function.__name__}") from None
     graph = trace(function)
     if kind == "numpy":
         return numpy_source(graph).text
@@ -369,9 +373,9 @@ def _first_other(graph: Graph, runs: list[list[Step]], k: int, at: int) -> str:
     """The first variable that both formulas name and that differs, as this one defines it."""
     ours, theirs = runs[k][at - 1].terms, runs[1 - k][at - 1].terms
     for e in equations(graph):
-        name = unicode(ast.Name(e.name))
+        name, value = e.printed(unicode)
         if name in theirs and not math.isclose(ours[name], theirs[name], rel_tol=PARTED):
-            return f"{name} = {unicode(e.value)} = {ours[name]:.6g}"
+            return f"{name} = {value} = {ours[name]:.6g}"
     return "no variable of the same name differs"
 
 
@@ -413,6 +417,7 @@ def _run(
     rates: list[float] | None = None,
     start: dict[str, float] | None = None,
 ) -> list[Step]:
+    made = [(_symbol(e), e.node or compile(ast.unparse(e.value), "<scalar>", "eval")) for e in equations(graph)]
     arrays: dict[str, Any] = {"w": np.float64(weight), **{k: np.float64(v) for k, v in (start or graph.state).items()}}
     steps = []
     with np.errstate(all="ignore"):
@@ -428,15 +433,17 @@ def _run(
             share = None if without is None else _eps_share(graph, values, graph.values(arrays, without))
             named: dict[str, float] = {}
             scope = {**graph.functions, **own, "t": t}
-            for e in equations(graph):
-                # the text is the rule's own code, traced from it
-                value = eval(ast.unparse(e.value), {**scope}) if e.node is None else values[e.node]
-                named[unicode(ast.Name(e.name))] = float(value)
+            for symbol, origin in made:  # the code of a scalar is the rule's own, traced from it
+                named[symbol] = float(values[origin] if isinstance(origin, Node) else eval(origin, {**scope}))
             new = dict(zip(graph.written, (values[n] for n in graph.outputs), strict=True))
             weight_now = float(new["w"])
             steps.append(Step(t, g, named, weight_now, weight_now - float(arrays["w"]), share))
             arrays |= new
     return steps
+
+
+def _symbol(e: Equation) -> str:
+    return unicode(ast.Name(e.name), e.plain)
 
 
 def _eps_share(graph: Graph, values: dict[Node, Any], without: dict[Node, Any]) -> float | None:

@@ -66,6 +66,7 @@ class Optimizer:
 
     def __init__(
         self,
+        /,
         parameters: Parameters,
         rule: rules.Rule,
         *,
@@ -335,7 +336,7 @@ class Kernel(Protocol):
     state: dict[str, float]
     hyperparameters: dict[str, float]
 
-    def scalars(self, **values: float) -> Any:
+    def scalars(self, /, **values: float) -> Any:
         """What a step needs of ``t`` and the hyperparameters."""
 
     def bind(self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]) -> Callable[[Any], None]:
@@ -349,7 +350,7 @@ class _ElementKernel:
         self._graph = trace(rule)
         self.state, self.hyperparameters = self._graph.state, self._graph.hyperparameters
 
-    def scalars(self, **values: float) -> tuple[float, ...]:
+    def scalars(self, /, **values: float) -> tuple[float, ...]:
         return self._graph.scalars(**values)
 
     def bind(self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]) -> Callable[[Any], None]:
@@ -366,7 +367,7 @@ class _LayerKernel:
         self._counts = "t" in inspect.signature(rule).parameters
         self._written = ("w", *inputs[2:])
 
-    def scalars(self, **values: float) -> dict[str, float]:
+    def scalars(self, /, **values: float) -> dict[str, float]:
         return {name: value for name, value in values.items() if name != "t" or self._counts}
 
     def bind(self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]) -> Callable[[Any], None]:

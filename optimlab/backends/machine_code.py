@@ -26,6 +26,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import write_atomically
+from ..kernels.names import rule_name
 from ..version import __version__
 
 Loop = Callable[..., Any]
@@ -230,8 +231,7 @@ def _place(name: str, dtype: str, *texts: str) -> Path:
     made_by = (__version__, version("numba"), version("llvmlite"))
     made_of = (*made_by, _llvm().get_process_triple(), *_processor(), *texts)
     digest = hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:16]
-    safe = "".join(c if c.isalnum() else "_" for c in f"{name}_{dtype}")
-    return user_cache_path("optimlab", appauthor=False) / "numba" / f"{safe}_{digest}.o"
+    return user_cache_path("optimlab", appauthor=False) / "numba" / f"{rule_name(name)}_{dtype}_{digest}.o"
 
 
 def _keep(path: Path, code: bytes) -> None:

@@ -122,12 +122,11 @@ class NumPyStep:
             for group in arrays
             for start in range(0, len(group["w"]), block)
         ]
-        source = numpy_source(graph)
         self._replicas = first.ndim > 1
-        self._slots = np.empty((*first.shape[: first.ndim - 1], source.slots), first.dtype)
-        shape = (block, *first.shape[1:])
-        self._scratch = [_aligned(np.empty, shape, first.dtype) for _ in range(source.registers)]
-        self._masks = [np.empty(shape, bool) for _ in range(source.masks)]
+        self._slots = np.empty((*first.shape[: first.ndim - 1], len(graph.slots)), first.dtype)
+        self._shape = (block, *first.shape[1:])
+        self._scratch: list[Floats] = []
+        self._masks: list[Floats] = []
         self._programs: dict[bytes, tuple[Callable[..., None], list[tuple[Any, ...]]]] = {}
 
     def __call__(self, scalars: Any) -> None:
@@ -146,6 +145,11 @@ class NumPyStep:
     def _program(self, ones: bytes) -> tuple[Callable[..., None], list[tuple[Any, ...]]]:
         """The compiled step, without what is multiplied or divided by slots that are 1, and its arguments."""
         source = numpy_source(self._graph.without_ones([k for k, one in enumerate(ones) if one]))
+        # what leaves operations out may need more registers: where a value stood in its buffer, an old one may stay
+        while len(self._scratch) < source.registers:
+            self._scratch.append(_aligned(np.empty, self._shape, self._slots.dtype))
+        while len(self._masks) < source.masks:
+            self._masks.append(np.empty(self._shape, bool))
         scratch = [*self._scratch[: source.registers], *self._masks[: source.masks]]
         calls = [(*views, *self._of(part), *(r[: len(views[0])] for r in scratch)) for part, views in self._blocks]
         return _compiled(source), calls

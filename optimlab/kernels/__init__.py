@@ -5,7 +5,8 @@ from __future__ import annotations
 from .c_source import c_source, cuda_source
 from .formula import Equation, equations, latex, mathml, mentions, text_of, unicode
 from .graph import OPERATIONS, TRANSCENDENTAL, Graph, Node
-from .javascript_source import javascript_function, javascript_scalars, javascript_source, javascript_step, with_terms
+from .javascript_scalars import javascript_scalars
+from .javascript_source import javascript_function, javascript_source, javascript_step, with_terms
 from .numba_source import numba_source
 from .numpy_source import NumpySource, numpy_source
 from .trace import declaration, trace, trace_function

@@ -10,36 +10,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .graph import INFIX, Graph, Node
+from .names import identifiers, rule_name
 
 C_TYPES = {"float32": "float", "float64": "double"}
 
 
 def c_source(graph: Graph, dtype: str) -> str:
-    """A C function ``void <rule>_step(long long __n, T *w_, const T *g_, T *<state>_..., const T *__hp)``.
+    """A C function ``void <rule>_step(long long n, T *w_, const T *g_, T *<state>_..., const T *hp)``.
 
-    ``__hp`` holds the host scalars, ``graph.scalars(...)``, cast to ``T``.
+    ``hp`` holds the host scalars, ``graph.scalars(...)``, cast to ``T``.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import sgd
     >>> print(c_source(trace(sgd), "float32"))
     #include <math.h>
     <BLANKLINE>
-    void sgd_step(long long __n, float *w_, const float *g_, const float *__hp)
+    void sgd_step(long long n, float *w_, const float *g_, const float *hp)
     {
-        /* __hp[0] = lr */
-        for (long long __i = 0; __i < __n; ++__i) {
-            const float _w = w_[__i];
-            const float _g = g_[__i];
-            const float __v0 = __hp[0] * _g;
-            const float __v1 = _w - __v0;
-            w_[__i] = __v1;
+        /* hp[0] = lr */
+        for (long long i = 0; i < n; ++i) {
+            const float w_i = w_[i];
+            const float g_i = g_[i];
+            const float v0 = hp[0] * g_i;
+            const float v1 = w_i - v0;
+            w_[i] = v1;
         }
     }
     """
     return (
         f"#include <math.h>\n\nvoid {function_name(graph)}({_parameters(graph, C_TYPES[dtype])})\n{{\n"
         f"{_legend(graph)}"
-        "    for (long long __i = 0; __i < __n; ++__i) {\n"
+        "    for (long long i = 0; i < n; ++i) {\n"
         f"{_element(graph, C_TYPES[dtype])}"
         "    }\n}"
     )
@@ -51,13 +52,13 @@ def cuda_source(graph: Graph, dtype: str) -> str:
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import sgd
     >>> print(cuda_source(trace(sgd), "float64").splitlines()[0])
-    extern "C" __global__ void sgd_step(long long __n, double *w_, const double *g_, const double *__hp)
+    extern "C" __global__ void sgd_step(long long n, double *w_, const double *g_, const double *hp)
     """
     return (
         f'extern "C" __global__ void {function_name(graph)}({_parameters(graph, C_TYPES[dtype])})\n{{\n'
         f"{_legend(graph)}"
-        "    const long long __stride = (long long)gridDim.x * blockDim.x;\n"
-        "    for (long long __i = (long long)blockIdx.x * blockDim.x + threadIdx.x; __i < __n; __i += __stride) {\n"
+        "    const long long stride = (long long)gridDim.x * blockDim.x;\n"
+        "    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) {\n"
         f"{_element(graph, C_TYPES[dtype])}"
         "    }\n}"
     )
@@ -65,50 +66,53 @@ def cuda_source(graph: Graph, dtype: str) -> str:
 
 def function_name(graph: Graph) -> str:
     """What the C function or CUDA kernel of a rule is called."""
-    return f"{graph.name}_step" if graph.name.isidentifier() else "rule_step"
+    return f"{rule_name(graph.name)}_step"
 
 
 def _parameters(graph: Graph, ctype: str) -> str:
-    pointers = (f"{'' if name in graph.written else 'const '}{ctype} *{name}_" for name in graph.inputs)
-    return ", ".join(["long long __n", *pointers, f"const {ctype} *__hp"])
+    names = identifiers(graph.inputs)
+    pointers = (f"{'' if name in graph.written else 'const '}{ctype} *{names[name]}_" for name in graph.inputs)
+    return ", ".join(["long long n", *pointers, f"const {ctype} *hp"])
 
 
 def _legend(graph: Graph) -> str:
-    return "".join(f"    /* __hp[{k}] = {slot} */\n" for k, slot in enumerate(graph.slots))
+    return "".join(f"    /* hp[{k}] = {slot} */\n" for k, slot in enumerate(graph.slots))
 
 
 def _element(graph: Graph, ctype: str) -> str:
     suffix = "f" if ctype == "float" else ""
     calls = {"sqrt": f"sqrt{suffix}", "absolute": f"fabs{suffix}"}
-    lines = [f"const {ctype} _{name} = {name}_[__i];" for name in graph.inputs]
-    made, outputs = element(graph, calls, {k: f"__hp[{k}]" for k in range(len(graph.slots))})
+    names = identifiers(graph.inputs)
+    lines = [f"const {ctype} {name}_i = {name}_[i];" for name in names.values()]
+    inputs = {name: f"{called}_i" for name, called in names.items()}
+    made, outputs = element(graph, calls, inputs, {k: f"hp[{k}]" for k in range(len(graph.slots))})
     lines += [f"const {'int' if mask else ctype} {name} = {text};" for name, text, mask in made]
-    lines += [f"{name}_[__i] = {text};" for name, text in zip(graph.written, outputs, strict=True)]
+    lines += [f"{names[name]}_[i] = {text};" for name, text in zip(graph.written, outputs, strict=True)]
     return "".join(f"        {line}\n" for line in lines)
 
 
 def element(
-    graph: Graph, calls: Mapping[str, str], slots: Mapping[int, str]
+    graph: Graph, calls: Mapping[str, str], inputs: Mapping[str, str], slots: Mapping[int, str]
 ) -> tuple[list[tuple[str, str, bool]], list[str]]:
     """What one element goes through, in a language that writes arithmetic as C does.
 
-    ``calls`` says how functions are called there, ``slots`` how the host scalars are reached; the inputs are
-    ``_<name>``. Returns the values to compute, each ``(name, expression, whether it is a boolean)``, and the outputs'
-    texts.
+    ``calls`` says how functions are called there, ``inputs`` and ``slots`` how an element of each input and the host
+    scalars are reached. Returns the values to compute, each ``(name, expression, whether it is a boolean)``, and the
+    outputs' texts.
     """
     names: dict[Node, str] = {}
 
     def text(node: Node) -> str:
         if node.op == "input":
-            return f"_{node.value}"
+            return inputs[node.value]
         if node.op == "slot":
             return slots[node.value]
         return names[node]
 
     made = []
     for k, node in enumerate(graph.nodes):
-        made.append((f"__v{k}", _expression(node, [text(a) for a in node.args], calls), node.is_mask))
-        names[node] = f"__v{k}"
+        made.append((f"v{k}", _expression(node, [text(a) for a in node.args], calls), node.is_mask))
+        names[node] = f"v{k}"
     return made, [text(node) for node in graph.outputs]
 
 

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection
 from typing import NamedTuple
-from unicodedata import normalize
 
 from .graph import Graph, Node
+from .names import greek
 
 
 class Equation(NamedTuple):
     """``name`` is set to ``value``.
 
     Names of arrays carry their time: ``m@old`` from the step before, ``m@new`` of this step, ``g@mid`` where the
-    rule changes an input on the way. Names without a mark are scalars.
+    rule changes an input on the way. Names without a time are scalars, ``lr@changed`` where the rule changes one that
+    it was given. Operations on arrays are written as the rule writes them, ``np.sqrt(...)``.
     """
 
     name: str
     value: ast.expr
     node: Node | None
     """None for a scalar."""
+    plain: frozenset[str] = frozenset()
+    """Names to print as they are written, because others would be printed alike: ``beta1`` beside ``beta_1``."""
+
+    def printed(self, style: Callable[[ast.expr, Collection[str]], str]) -> tuple[str, str]:
+        """Both sides by :func:`unicode`, :func:`latex` or :func:`mathml`."""
+        return style(ast.Name(self.name), self.plain), style(self.value, self.plain)
 
 
 def equations(graph: Graph) -> list[Equation]:
@@ -33,14 +42,28 @@ def equations(graph: Graph) -> list[Equation]:
     ['m@new = beta * m@old - lr * g@new', 'w@new = w@old + m@new']
     """
     names = _names(graph)
-    made = [Equation(name, ast.parse(text, mode="eval").body, None) for text, name in graph.scalar_names.items()]
+    scalars = {text: _scalar_name(graph, name) for text, name in graph.scalar_names.items()}
+    made = [Equation(name, ast.parse(text, mode="eval").body, None) for text, name in scalars.items()]
     made += [Equation(names[n], _expression(graph, n, names, top=True), n) for n in graph.nodes if n in names]
     made += [
         Equation(f"{name}@new", _expression(graph, node, names), node)
         for name, node in zip(graph.written, graph.outputs, strict=True)
         if names.get(node) != f"{name}@new" and not (node.op == "input" and node.value == name)
     ]
-    return made
+    plain = _alike(made)
+    return [e._replace(plain=plain) for e in made] if plain else made
+
+
+def _alike(made: list[Equation]) -> frozenset[str]:
+    """The names of a formula that would be printed as another one is."""
+    parts = (part for e in made for part in (ast.Name(e.name), *ast.walk(e.value)))
+    names = {part.id for part in parts if isinstance(part, ast.Name)}
+    found: set[str] = set()
+    for printed in (_unicode_name, _latex_name):
+        texts = {name: printed(name) for name in names}
+        count = Counter(texts.values())
+        found.update(name.partition("@")[0] for name, text in texts.items() if count[text] > 1)
+    return frozenset(name for name in names if name.partition("@")[0] in found)
 
 
 def _names(graph: Graph) -> dict[Node, str]:
@@ -50,6 +73,10 @@ def _names(graph: Graph) -> dict[Node, str]:
     for name, node in reversed(list(zip(graph.written, graph.outputs, strict=True))):
         names[node] = f"{name}@new"
     return {n: name for n, name in names.items() if not n.is_leaf}
+
+
+def _scalar_name(graph: Graph, name: str) -> str:
+    return f"{name}@changed" if name in graph.hyperparameters or name == "t" else name
 
 
 def mentions(graph: Graph, node: Node, scalar: str) -> bool:
@@ -68,7 +95,7 @@ def mentions(graph: Graph, node: Node, scalar: str) -> bool:
 
 def text_of(graph: Graph, node: Node) -> str:
     """One node as Unicode, down to the variables the rule names."""
-    return unicode(_expression(graph, node, _names(graph), top=True))
+    return unicode(_expression(graph, node, _names(graph), top=True), equations(graph)[0].plain)
 
 
 _BINARY = {"add": ast.Add, "subtract": ast.Sub, "multiply": ast.Mult, "divide": ast.Div}
@@ -89,7 +116,7 @@ def _expression(graph: Graph, node: Node, names: dict[Node, str], top: bool = Fa
     if node.op == "input":
         return ast.Name(f"{node.value}@{'new' if node.value == 'g' else 'old'}")
     if node.op == "slot":
-        return _scalar(ast.parse(graph.slots[node.value], mode="eval").body, graph.scalar_names)
+        return _scalar(ast.parse(graph.slots[node.value], mode="eval").body, graph)
     args = [_expression(graph, a, names) for a in node.args]
     if node.op in _BINARY:
         return ast.BinOp(args[0], _BINARY[node.op](), args[1])
@@ -99,16 +126,16 @@ def _expression(graph: Graph, node: Node, names: dict[Node, str], top: bool = Fa
         return ast.UnaryOp(ast.USub(), args[0])
     if node.op == "square":
         return ast.BinOp(args[0], ast.Pow(), ast.Constant(2))
-    return ast.Call(ast.Name(node.op), args, [])
+    return ast.Call(ast.Attribute(ast.Name("np"), node.op), args, [])
 
 
-def _scalar(e: ast.expr, names: dict[str, str]) -> ast.expr:
+def _scalar(e: ast.expr, graph: Graph) -> ast.expr:
     """An expression of scalars, with the names the rule has for its parts."""
 
     class Rename(ast.NodeTransformer):
         def visit(self, node: ast.AST) -> ast.AST:
-            name = names.get(ast.unparse(node)) if isinstance(node, ast.expr) else None
-            return ast.Name(name) if name else self.generic_visit(node)
+            name = graph.scalar_names.get(ast.unparse(node)) if isinstance(node, ast.expr) else None
+            return ast.Name(_scalar_name(graph, name)) if name else self.generic_visit(node)
 
     renamed = Rename().visit(e)
     assert isinstance(renamed, ast.expr)
@@ -119,7 +146,8 @@ def _scalar(e: ast.expr, names: dict[str, str]) -> ast.expr:
 
 
 class _Style(NamedTuple):
-    name: Callable[[str], str]
+    name: Callable[[str, bool], str]
+    """A variable; with True as it is written, no letter of another alphabet for it."""
     power: Callable[[str, str], str]
     quotient: Callable[[str, str], str]
     times: str
@@ -135,25 +163,25 @@ class _Style(NamedTuple):
 _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(1, 6)
 
 
-def unicode(expression: ast.expr) -> str:
+def unicode(expression: ast.expr, plain: Collection[str] = ()) -> str:
     """An expression of :func:`equations` for a terminal.
 
     >>> unicode(ast.parse("(1 - beta1) / (1 - beta1**t)", mode="eval").body)
     '(1 − β₁) / (1 − β₁ᵗ)'
     """
-    return _print(expression, _UNICODE)[0]
+    return _print(expression, _UNICODE, plain)[0]
 
 
-def latex(expression: ast.expr) -> str:
+def latex(expression: ast.expr, plain: Collection[str] = ()) -> str:
     r"""An expression of :func:`equations` in LaTeX.
 
-    >>> latex(ast.parse("lr * m_hat / sqrt(s_hat + eps)", mode="eval").body)
+    >>> latex(ast.parse("lr * m_hat / np.sqrt(s_hat + eps)", mode="eval").body)
     '\\frac{\\eta \\, \\hat{m}}{\\sqrt{\\hat{s} + \\varepsilon}}'
     """
-    return _print(expression, _LATEX)[0]
+    return _print(expression, _LATEX, plain)[0]
 
 
-def mathml(expression: ast.expr) -> str:
+def mathml(expression: ast.expr, plain: Collection[str] = ()) -> str:
     """An expression of :func:`equations` in MathML, which browsers draw by themselves.
 
     Each variable carries its name as ``data-name``, so that a page can put its number there.
@@ -162,19 +190,22 @@ def mathml(expression: ast.expr) -> str:
     <mi data-name="lr">η</mi> <mo>&InvisibleTimes;</mo> <msup> <mrow> <mover data-name="s_hat"> <mi>s</mi>
     <mo>^</mo> </mover> </mrow> <mrow> <mn>2</mn> </mrow> </msup>
     """
-    return _print(expression, _MATHML)[0]
+    return _print(expression, _MATHML, plain)[0]
 
 
-def _print(e: ast.expr, style: _Style) -> tuple[str, int]:
+def _print(e: ast.expr, style: _Style, plain: Collection[str]) -> tuple[str, int]:
     """The text of an expression and how tightly it binds."""
 
+    def whole(part: ast.expr) -> str:
+        return _print(part, style, plain)[0]
+
     def inside(part: ast.expr, least: int) -> str:
-        text, binds = _print(part, style)
+        text, binds = _print(part, style, plain)
         return text if binds >= least else f"{style.parentheses[0]}{text}{style.parentheses[1]}"
 
     match e:
         case ast.Name(name):
-            return style.name(name), _ATOM
+            return style.name(name, name in plain), _ATOM
         case ast.Constant(value):
             return style.number(f"{value:g}" if isinstance(value, float) else str(value)), _ATOM
         case ast.BinOp(left, ast.Add(), right):
@@ -187,26 +218,25 @@ def _print(e: ast.expr, style: _Style) -> tuple[str, int]:
             return (style.functions["*"] if digits else style.times).join(both), _PRODUCT
         case ast.BinOp(left, ast.Div(), right):
             if style.quotient_binds == _ATOM:
-                return style.quotient(_print(left, style)[0], _print(right, style)[0]), _ATOM
+                return style.quotient(whole(left), whole(right)), _ATOM
             return style.quotient(inside(left, _PRODUCT), inside(right, _POWER)), _PRODUCT
         case ast.BinOp(left, ast.Pow(), ast.Constant(0.5)):
-            return _print(ast.Call(ast.Name("sqrt"), [left], []), style)
+            return _print(ast.Call(ast.Attribute(ast.Name("np"), "sqrt"), [left], []), style, plain)
         case ast.BinOp(left, ast.Pow(), right):
-            return style.power(inside(left, _ATOM), _print(right, style)[0]), _POWER
+            return style.power(inside(left, _ATOM), whole(right)), _POWER
         case ast.UnaryOp(ast.USub(), operand):
             return f"{style.functions['-'].strip(' ')}{inside(operand, _PRODUCT)}", _SIGN
         case ast.Compare(left, [operator], [right]):
             return f"{inside(left, _SUM)}{style.compare[type(operator)]}{inside(right, _SUM)}", 0
-        case ast.Call(ast.Name("sqrt"), [argument]) if "√" in style.functions:
+        case ast.Call(ast.Attribute(value, "__abs__")):
+            return style.functions["absolute"].format(whole(value)), _ATOM
+        case ast.Call(ast.Attribute(_, "sqrt"), [argument]) if "√" in style.functions:
             return f"√{inside(argument, _ATOM)}", _ATOM
-        case ast.Call(ast.Name(name), args):
-            texts = [_print(a, style)[0] for a in args]
-            if name in style.functions:
-                return style.functions[name].format(*texts), _ATOM
-            return (
-                f"{style.name(name)}{style.parentheses[0]}{style.functions[','].join(texts)}{style.parentheses[1]}",
-                _ATOM,
-            )
+        case ast.Call(ast.Attribute(_, operation), args) if operation in style.functions:
+            return style.functions[operation].format(*map(whole, args)), _ATOM
+        case ast.Call(ast.Attribute(attr=name) | ast.Name(name), args):  # no letter of another alphabet
+            arguments = style.functions[","].join(map(whole, args))
+            return f"{style.name(name, True)}{style.parentheses[0]}{arguments}{style.parentheses[1]}", _ATOM
     raise TypeError(f"cannot print {ast.unparse(e)}")
 
 
@@ -221,23 +251,11 @@ _GREEK = {
     "mu": "μ",
     "momentum_decay": "ψ",
 }
-_TEX = {
-    "β": r"\beta",
-    "ε": r"\varepsilon",
-    "η": r"\eta",
-    "ρ": r"\rho",
-    "λ": r"\lambda",
-    "μ": r"\mu",
-    "δ": r"\delta",
-    "ψ": r"\psi",
-    "≥": r"\ge",
-    "≤": r"\le",
-    "≠": r"\ne",
-}
+_TEX = {"ε": r"\varepsilon", "≥": r"\ge", "≤": r"\le", "≠": r"\ne"}
 _SIGNS = {ast.Gt: ">", ast.GtE: "≥", ast.Lt: "<", ast.LtE: "≤", ast.Eq: "=", ast.NotEq: "≠"}
 _SUBSCRIPT = str.maketrans("0123456789t+-", "₀₁₂₃₄₅₆₇₈₉ₜ₊₋")
 _SUPERSCRIPT = {**{str(d): c for d, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}, "t": "ᵗ", "+": "⁺", " ": ""}
-_TIMES = {"old": "t-1", "new": "t", "mid": "t", "": ""}
+_TIMES = {"old": "t-1", "new": "t", "mid": "t", "changed": "", "": ""}
 
 
 class _Parts(NamedTuple):
@@ -248,32 +266,45 @@ class _Parts(NamedTuple):
     time: str
 
 
-def _parts(name: str) -> _Parts:
+def _parts(name: str, plain: bool) -> _Parts:
     """``s_hat@new`` is the letter s, hatted, at time t; ``beta1`` the letter beta with index 1."""
     base, _, when = name.partition("@")
-    hat = base.endswith("_hat")
-    base = base.removesuffix("_hat")
+    prime, time = when in ("mid", "changed"), _TIMES[when]
+    if plain:
+        return _Parts(base, False, prime, "", time)
+    hat = base.endswith("_hat") and base != "_hat"
+    base = base.removesuffix("_hat") if hat else base
     letter, index = _GREEK.get(base, base), ""
-    match = re.fullmatch(r"([a-z]+?)_?(\d+|max|next)", base)
+    match = re.fullmatch(r"([a-z]+?)_?(\d+|max|next)", base, re.ASCII)
     if match and (match[1] in _GREEK or len(match[1]) == 1):
         letter, index = _GREEK.get(match[1], match[1]), match[2]
-    return _Parts(letter, hat, when == "mid", index, _TIMES[when])
+    return _Parts(letter, hat, prime, index, time)
 
 
-def _unicode_name(name: str) -> str:
-    p = _parts(name)
+def _unicode_name(name: str, plain: bool = False) -> str:
+    p = _parts(name, plain)
     mark = f"_{p.below}" if p.below.isalpha() else p.below.translate(_SUBSCRIPT)
     time = ("," if mark and p.time else "") + p.time.translate(_SUBSCRIPT)
-    return normalize("NFC", p.letter + "\u0302" * p.hat) + "′" * p.prime + mark + time
+    return unicodedata.normalize("NFC", p.letter + "\u0302" * p.hat) + "′" * p.prime + mark + time
 
 
-def _latex_name(name: str) -> str:
-    p = _parts(name)
-    text = _TEX.get(p.letter, p.letter if len(p.letter) == 1 else rf"\mathrm{{{p.letter}}}".replace("_", r"\_"))
+def _latex_name(name: str, plain: bool = False) -> str:
+    p = _parts(name, plain)
+    text = _latex_letter(p.letter) if len(p.letter) == 1 and not plain else rf"\mathrm{{{p.letter}}}"
+    text = text.replace("_", r"\_")
     text = (rf"\hat{{{text}}}" if p.hat else text) + "'" * p.prime
     index = rf"\mathrm{{{p.below}}}" if p.below.isalpha() else p.below
     below = ",".join(part for part in (index, p.time) if part)
-    return f"{text}_{{{below}}}" if below else text
+    text = f"{text}_{{{below}}}" if below else text
+    return f"{{{text}}}" if p.prime else text  # a power of it would be a second superscript
+
+
+def _latex_letter(letter: str) -> str:
+    if letter.isascii():
+        return letter
+    name = greek(letter)
+    known = name.islower() and name != "omicron"  # capitals that look like Latin ones have no command
+    return _TEX.get(letter, rf"\{name}" if known else rf"\mathrm{{{letter}}}")
 
 
 def _unicode_power(base: str, exponent: str) -> str:
@@ -282,8 +313,8 @@ def _unicode_power(base: str, exponent: str) -> str:
     return f"{base}^({exponent})"
 
 
-def _mathml_name(name: str) -> str:
-    p = _parts(name)
+def _mathml_name(name: str, plain: bool = False) -> str:
+    p = _parts(name, plain)
     given = f' data-name="{name}"'
     text = f"<mi{{0}}>{p.letter}</mi>"
     if p.hat:
@@ -312,7 +343,6 @@ _UNICODE = _Style(
         "*": " · ",
         "√": "√",
         "absolute": "|{0}|",
-        "abs": "|{0}|",
         "maximum": "max({0}, {1})",
         "minimum": "min({0}, {1})",
         "where": "({1} where {0}, else {2})",
@@ -335,7 +365,6 @@ _LATEX = _Style(
         "*": r" \cdot ",
         "sqrt": r"\sqrt{{{0}}}",
         "absolute": r"\left|{0}\right|",
-        "abs": r"\left|{0}\right|",
         "maximum": r"\max\left({0}, {1}\right)",
         "minimum": r"\min\left({0}, {1}\right)",
         "sign": r"\operatorname{{sign}}\left({0}\right)",
@@ -359,7 +388,6 @@ _MATHML = _Style(
         "*": "<mo>·</mo>",
         "sqrt": "<msqrt>{0}</msqrt>",
         "absolute": "<mrow><mo>|</mo>{0}<mo>|</mo></mrow>",
-        "abs": "<mrow><mo>|</mo>{0}<mo>|</mo></mrow>",
         "maximum": "<mrow><mi>max</mi><mo>(</mo>{0}<mo>,</mo>{1}<mo>)</mo></mrow>",
         "minimum": "<mrow><mi>min</mi><mo>(</mo>{0}<mo>,</mo>{1}<mo>)</mo></mrow>",
         "where": "<mrow><mo>(</mo>{1}<mtext> where </mtext>{0}<mtext>, else </mtext>{2}<mo>)</mo></mrow>",

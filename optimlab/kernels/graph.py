@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -111,9 +112,9 @@ class Graph:
         parameters = ", ".join(["t", *self.hyperparameters])
         values = "".join(f"{slot}, " for slot in self.slots)
         scope: dict[str, Any] = dict(self.functions)
-        text = f"def scalars(*, {parameters}):\n    return ({values})"
-        exec(compile(text, "<scalars of a rule>", "exec"), scope)
-        function: Callable[..., tuple[float, ...]] = scope["scalars"]
+        text = f"lambda *, {parameters}: ({values})"
+        # eval of a string would make Python end by SIGINT after a Ctrl-C that hits it, handled or not
+        function: Callable[..., tuple[float, ...]] = eval(_compiled(text), scope)
         return function
 
     def without_ones(self, ones: Iterable[int]) -> Graph:
@@ -187,3 +188,9 @@ class Graph:
     def arrays_moved(self) -> int:
         """Arrays read plus arrays written by one fused step: times the itemsize, bytes a parameter."""
         return len(self.inputs) + len(self.written)
+
+
+@cache
+def _compiled(text: str) -> CodeType:
+    """Optimizers of one rule have a graph each, and the same text."""
+    return compile(text, "<scalars of a rule>", "eval")

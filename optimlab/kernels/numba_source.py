@@ -8,10 +8,11 @@ element would keep the loop from being vectorised.
 from __future__ import annotations
 
 from .graph import INFIX, Graph, Node
+from .names import identifiers
 
 
 def numba_source(graph: Graph, dtype: str) -> str:
-    """A Python function ``step(w_, g_, <state>_..., hp_)`` of flat arrays; ``hp_`` holds the host scalars.
+    """A Python function ``step(w_, g_, <state>_..., hp)`` of flat arrays; ``hp`` holds the host scalars.
 
     Whole elements are read before any is written, and no element sees another: the loop may be cut anywhere.
 
@@ -20,36 +21,37 @@ def numba_source(graph: Graph, dtype: str) -> str:
     >>> print(numba_source(trace(sgd), "float32"))
     from numpy import float32, sqrt
     <BLANKLINE>
-    def step(w_, g_, hp_):
-        _h0 = hp_[0]  # lr
-        for _i in range(len(w_)):
-            _w = w_[_i]
-            _g = g_[_i]
-            _v0 = _h0 * _g
-            _v1 = _w - _v0
-            w_[_i] = _v1
+    def step(w_, g_, hp):
+        h0 = hp[0]  # lr
+        for i in range(len(w_)):
+            w_i = w_[i]
+            g_i = g_[i]
+            v0 = h0 * g_i
+            v1 = w_i - v0
+            w_[i] = v1
     """
+    called = identifiers(graph.inputs)
     names: dict[Node, str] = {}
 
     def text(node: Node) -> str:
         if node.op == "input":
-            return f"_{node.value}"
+            return f"{called[node.value]}_i"
         if node.op == "slot":
-            return f"_h{node.value}"
+            return f"h{node.value}"
         return names[node]
 
-    body = [f"_{name} = {name}_[_i]" for name in graph.inputs]
+    body = [f"{name}_i = {name}_[i]" for name in called.values()]
     for k, node in enumerate(graph.nodes):
-        body.append(f"_v{k} = {_expression(node, [text(a) for a in node.args], dtype)}")
-        names[node] = f"_v{k}"
-    body += [f"{name}_[_i] = {text(node)}" for name, node in zip(graph.written, graph.outputs, strict=True)]
+        body.append(f"v{k} = {_expression(node, [text(a) for a in node.args], dtype)}")
+        names[node] = f"v{k}"
+    body += [f"{called[name]}_[i] = {text(node)}" for name, node in zip(graph.written, graph.outputs, strict=True)]
     return "\n".join(
         [
             f"from numpy import {dtype}, sqrt",
             "",
-            f"def step({', '.join(f'{name}_' for name in graph.inputs)}, hp_):",
-            *(f"    _h{k} = hp_[{k}]  # {slot}" for k, slot in enumerate(graph.slots)),
-            "    for _i in range(len(w_)):",
+            f"def step({', '.join(f'{name}_' for name in called.values())}, hp):",
+            *(f"    h{k} = hp[{k}]  # {slot}" for k, slot in enumerate(graph.slots)),
+            "    for i in range(len(w_)):",
             *(f"        {line}" for line in body),
         ]
     )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import keyword
 from typing import NamedTuple
 
-from .graph import Graph, Node
+from .graph import OPERATIONS, Graph, Node
+from .names import identifiers
+
+_TAKEN = {*OPERATIONS, "copyto", *keyword.kwlist}
+"""What a step's arrays cannot be called; its temporaries begin with an underscore, as no identifier made here does."""
 
 
 class NumpySource(NamedTuple):
     """Source of ``step(<inputs>, <slots>, <registers>, <masks>)`` and what it has to be called with."""
 
     text: str
-    slots: int
     registers: int
     masks: int
 
@@ -33,6 +37,8 @@ def numpy_source(graph: Graph) -> NumpySource:
         subtract(m, _r0, m)
         add(w, m, w)
     """
+    called = identifiers(graph.inputs, _TAKEN)
+    written = [called[name] for name in graph.written]
     last_use: dict[Node, int] = {}
     for i, node in enumerate(graph.nodes):
         for arg in node.args:
@@ -45,15 +51,15 @@ def numpy_source(graph: Graph) -> NumpySource:
     inputs: dict[str, Node] = {}
     for node in {arg for n in graph.nodes for arg in n.args} | set(graph.outputs):
         if node.op == "input":
-            place[node] = node.value
-            inputs[node.value] = node
+            place[node] = called[node.value]
+            inputs[place[node]] = node
         elif node.op == "slot":
             place[node] = f"_h{node.value}"
 
     free: dict[str, list[str]] = {"_r": [], "_k": []}
     count = {"_r": 0, "_k": 0}
     target: dict[Node, str] = {}  # the buffer each output node may be written to directly
-    for name, node in zip(graph.written, graph.outputs, strict=True):
+    for name, node in zip(written, graph.outputs, strict=True):
         target.setdefault(node, name)
     # until then a buffer whose old value is gone may hold what leads up to the new one; a where needs it empty
     written_at = {target[n]: i for i, n in enumerate(graph.nodes) if n in target and n.op != "where"}
@@ -88,23 +94,23 @@ def numpy_source(graph: Graph) -> NumpySource:
         place[node] = where
 
     # an output that could not be written where it belongs, or is another output's value too
-    moves = [(n, place[o]) for n, o in zip(graph.written, graph.outputs, strict=True) if place[o] != n]
+    moves = [(n, place[o]) for n, o in zip(written, graph.outputs, strict=True) if place[o] != n]
     for _, source in moves:
-        if source in graph.inputs and any(source == other for other, _ in moves):
+        if source in inputs and any(source == other for other, _ in moves):
             saved = register("_r")
             lines.append(f"copyto({saved}, {source})")
             moves = [(n, saved if s == source else s) for n, s in moves]
     lines.extend(f"copyto({name}, {source})" for name, source in moves)
 
     parameters = [
-        *graph.inputs,
+        *called.values(),
         *(f"_h{k}" for k in range(len(graph.slots))),
         *(f"_r{k}" for k in range(count["_r"])),
         *(f"_k{k}" for k in range(count["_k"])),
     ]
     body = "\n".join(f"    {line}" for line in lines or ["pass"])
     text = f"def step({', '.join(parameters)}):\n{body}"
-    return NumpySource(text, len(graph.slots), count["_r"], count["_k"])
+    return NumpySource(text, count["_r"], count["_k"])
 
 
 def _release(nodes: list[Node], place: dict[Node, str], free: dict[str, list[str]]) -> None:

@@ -11,38 +11,39 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cache
-from types import FrameType
-from typing import Any, NoReturn
+from functools import cached_property
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from ..errors import RuleError
 from ..rules import LayerRule
 from .graph import OPERATIONS, TRANSCENDENTAL, Graph, Node
+from .local_names import Frames
+from .names import distinct, function_name
+
+T = TypeVar("T")
 
 _ACCEPTED = f"accepted on arrays: + - * / **2 **0.5, comparisons, np.{', np.'.join(list(OPERATIONS)[5:12])}"
-_SCALAR_OPERATORS = {
-    "add": "+",
-    "sub": "-",
-    "mul": "*",
-    "truediv": "/",
-    "floordiv": "//",
-    "mod": "%",
-    "pow": "**",
-    "lt": "<",
-    "le": "<=",
-    "gt": ">",
-    "ge": ">=",
-    "eq": "==",
-    "ne": "!=",
+_SCALAR_OPERATORS: dict[str, ast.operator | ast.cmpop] = {
+    "add": ast.Add(),
+    "sub": ast.Sub(),
+    "mul": ast.Mult(),
+    "truediv": ast.Div(),
+    "floordiv": ast.FloorDiv(),
+    "mod": ast.Mod(),
+    "pow": ast.Pow(),
+    "lt": ast.Lt(),
+    "le": ast.LtE(),
+    "gt": ast.Gt(),
+    "ge": ast.GtE(),
+    "eq": ast.Eq(),
+    "ne": ast.NotEq(),
 }
-_TAKEN = {*OPERATIONS, "copyto"}
-"""Names that a printed step needs for itself, beside those with a leading underscore."""
+_ARGUMENTS = ("parameters", "rule", "groups")
+"""Of an optimizer: no hyperparameter can have these names, or one could not tell which is meant."""
 
 _UFUNC_ALIASES = {"true_divide": "divide", "abs": "absolute", "fabs": "absolute"}
 
@@ -71,15 +72,17 @@ def declaration(rule: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, fl
         if p.kind is p.KEYWORD_ONLY:
             if p.name == "t":
                 continue
+            if p.name in _ARGUMENTS:
+                raise RuleError(
+                    f"rule {name}: no hyperparameter can be called {p.name}, the name of an argument of Optimizer"
+                )
             if not given:
                 raise RuleError(f"rule {name}: hyperparameter {p.name} needs a default value")
             hyperparameters[p.name] = float(p.default)
         else:
             inputs.append(p.name)
-            if p.name in _TAKEN or p.name.startswith("_"):
-                raise RuleError(
-                    f"rule {name}: {p.name!r} cannot name an array, it is the name of an operation or begins with _"
-                )
+            if p.name == "t":
+                raise RuleError(f"rule {name}: t, the number of the step, must stand behind *: (w, g, *, t, lr=0.1)")
             if len(inputs) > 2:
                 state[p.name] = float(p.default) if given else 0.0
     if inputs[:2] != ["w", "g"]:
@@ -88,7 +91,7 @@ def declaration(rule: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, fl
 
 
 def trace(rule: Callable[..., Any]) -> Graph:
-    """The expression graph of ``rule``.
+    """The expression graph of ``rule``, with what its global and outer variables hold now.
 
     Raises
     ------
@@ -113,19 +116,18 @@ def trace(rule: Callable[..., Any]) -> Graph:
         raise RuleError(f"{rule.__name__} looks at whole tensors: it is called per parameter, never elementwise")
     if not callable(rule):
         raise RuleError(f"{rule!r} is not a rule: a rule is a Python function of (w, g, *state)")
-    return _trace(rule)
-
-
-@cache
-def _trace(rule: Callable[..., Any]) -> Graph:
     inputs, state, hyperparameters = declaration(rule)
-    recorder = _Recorder(getattr(rule, "__name__", "rule"), hyperparameters)
+    frames = Frames(rule)
+    recorder = _Recorder(getattr(rule, "__name__", "rule"), hyperparameters, note=frames.note)
     arrays = [_Array(recorder, recorder.node("input", value=name)) for name in inputs]
-    scalars = {name: _Scalar(recorder, name) for name in hyperparameters}
+    scalars = {name: _Scalar(recorder, ast.Name(name)) for name in hyperparameters}
     if "t" in inspect.signature(rule).parameters:
-        scalars["t"] = _Scalar(recorder, "t")
-    with _locals_of(rule) as (names, scalar_names):
+        scalars["t"] = _Scalar(recorder, ast.Name("t"))
+    try:
         returned = rule(*arrays, **scalars)
+        names, scalar_names = _local_names(frames)
+    finally:
+        frames.forget()
     outputs = returned if isinstance(returned, tuple) else (returned,)
     expected = 1 + len(state)
     if len(outputs) != expected:
@@ -139,7 +141,6 @@ def _trace(rule: Callable[..., Any]) -> Graph:
     return replace(graph, names=names, scalar_names=scalar_names)
 
 
-@cache
 def trace_function(function: Callable[..., Any]) -> Graph:
     """The expression graph of a plain function of arrays, such as ``f(x, y)``: its constants are the slots.
 
@@ -158,38 +159,41 @@ def trace_function(function: Callable[..., Any]) -> Graph:
     return recorder.graph(inputs, {}, {}, tuple(map(recorder.operand, outputs)))
 
 
-@contextmanager
-def _locals_of(rule: Callable[..., Any]) -> Iterator[tuple[dict[Node, str], dict[str, str]]]:
-    """Note what each local variable of the rule (or of a rule it calls) holds when it returns: arrays by their
-    node, scalars by their text."""
+def _local_names(frames: Frames) -> tuple[dict[Node, str], dict[str, str]]:
+    """What arrays, by their node, and scalars, by their text, are called in the rule and in the functions it calls.
+
+    No two have one name; the rule's own names come before those of the functions.
+    """
     names: dict[Node, str] = {}
     scalar_names: dict[str, str] = {}
-    before = sys.getprofile()
+    for variables in frames.variables():
+        arrays = {v.node: name for name, v in variables.items() if isinstance(v, _Array) and not v.node.is_leaf}
+        scalars = {v.text: name for name, v in variables.items() if isinstance(v, _Scalar) and not v.is_name}
+        _add(arrays, names)
+        _add(scalars, scalar_names)
+    return names, scalar_names
 
-    def watch(frame: FrameType, event: str, _: Any) -> None:
-        if event == "return" and frame.f_globals.get("__name__") == getattr(rule, "__module__", None):
-            for name, value in frame.f_locals.items():
-                if isinstance(value, _Array) and not value.node.is_leaf:
-                    names[value.node] = name
-                elif isinstance(value, _Scalar) and not value.text.isidentifier():
-                    scalar_names[ast.unparse(ast.parse(value.text))] = name
 
-    sys.setprofile(watch)
-    try:
-        yield names, scalar_names
-    finally:
-        sys.setprofile(before)
+def _add(new: dict[T, str], known: dict[T, str]) -> None:
+    taken = set(known.values())
+    known.update({thing: name for thing, name in new.items() if name not in taken and thing not in known})
 
 
 class _Recorder:
     """Holds the nodes made so far, so that equal subexpressions are one node."""
 
     def __init__(
-        self, name: str, hyperparameters: Iterable[str], kind: str = "rule", operations: Iterable[str] = OPERATIONS
+        self,
+        name: str,
+        hyperparameters: Iterable[str],
+        kind: str = "rule",
+        operations: Iterable[str] = OPERATIONS,
+        note: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.kind = kind
         self.operations = operations
+        self.note = note
         self.hyperparameters = {*hyperparameters, "t"}
         self._nodes: dict[tuple[Any, ...], Node] = {}
         self._slots: list[str] = []
@@ -206,23 +210,34 @@ class _Recorder:
         if isinstance(value, _Array):
             return value.node
         if isinstance(value, _Scalar):
-            return self.slot(ast.unparse(ast.parse(value.text)))
+            return self.slot(value.text)
         if isinstance(value, bool | np.generic | np.ndarray) or not isinstance(value, int | float):
             kind = f"a NumPy {value.dtype} value" if hasattr(value, "dtype") else f"a {type(value).__name__}"
             self.refuse(
                 f"{kind} from outside the rule",
                 "everything a rule needs must come through its signature; constants are Python floats",
             )
-        return self.slot(self.constant(value))
+        return self.slot(ast.unparse(self.constant(value)))
 
-    def constant(self, value: float) -> str:
+    def constant(self, value: float) -> ast.expr:
         try:
             if math.isfinite(value):
-                return repr(value)
+                plain = float(value) if isinstance(value, float) else int(value)
+                negative = math.copysign(1, plain) < 0  # of a power, too, the minus sign is part of the number
+                return ast.UnaryOp(ast.USub(), ast.Constant(-plain)) if negative else ast.Constant(plain)
         except OverflowError:  # an integer too large for a float
             pass
         name = repr(value) if isinstance(value, float) else "an integer too large for a float"
         self.refuse(f"the constant {name}", "constants must be finite")
+
+    def function(self, function: Callable[..., float]) -> str:
+        """What a function of scalars is called among the slots."""
+        for name, known in self.functions.items():
+            if known is function:
+                return name
+        name = distinct(function_name(function.__name__), {*self.functions, *self.hyperparameters})
+        self.functions[name] = function
+        return name
 
     def slot(self, text: str) -> Node:
         if text not in self._slots:
@@ -230,6 +245,7 @@ class _Recorder:
         return self.node("slot", value=self._slots.index(text))
 
     def apply(self, op: str, *values: Any) -> _Array:
+        self.note()
         operands = tuple(map(self.operand, values))
         if op != "where" and any(o.is_mask for o in operands):
             self.refuse(f"np.{op} on a comparison's result", "write np.where(g > 0, a, b)")
@@ -336,19 +352,28 @@ class _Array(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 class _Scalar:
-    """Stands for a hyperparameter, or ``t``, or an expression of them; holds its Python text."""
+    """Stands for a hyperparameter, or ``t``, or an expression of them; holds it as Python's syntax tree."""
 
-    def __init__(self, recorder: _Recorder, text: str) -> None:
+    def __init__(self, recorder: _Recorder, tree: ast.expr) -> None:
         self._recorder = recorder
-        self.text = text
+        self.tree = tree
+        recorder.note()
 
-    def _combine(self, operator: str, left: Any, right: Any) -> Any:
-        texts = []
+    @cached_property
+    def text(self) -> str:
+        return ast.unparse(self.tree)
+
+    @property
+    def is_name(self) -> bool:
+        return isinstance(self.tree, ast.Name)
+
+    def _combine(self, operator: ast.operator | ast.cmpop, left: Any, right: Any) -> Any:
+        trees = []
         for value in (left, right):
             if isinstance(value, _Scalar):
-                texts.append(value.text)
+                trees.append(value.tree)
             elif isinstance(value, int | float) and not isinstance(value, bool | np.generic):
-                texts.append(f"({self._recorder.constant(value)})")
+                trees.append(self._recorder.constant(value))
             elif isinstance(value, _Array):
                 return NotImplemented  # the array's own operator takes over
             else:
@@ -356,7 +381,9 @@ class _Scalar:
                     f"a {type(value).__name__} from outside the rule",
                     "everything a rule needs must come through its signature; constants are Python floats",
                 )
-        return _Scalar(self._recorder, f"({texts[0]} {operator} {texts[1]})")
+        if isinstance(operator, ast.cmpop):
+            return _Scalar(self._recorder, ast.Compare(trees[0], [operator], [trees[1]]))
+        return _Scalar(self._recorder, ast.BinOp(trees[0], operator, trees[1]))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(isinstance(value, _Array) for value in inputs):
@@ -369,22 +396,22 @@ class _Scalar:
 
     def record_call(self, function: Callable[..., float], arguments: tuple[Any, ...]) -> _Scalar:
         """A call of a function marked with :func:`optimlab.rules.host`, to be made once a step."""
-        name, known = function.__name__, self._recorder.functions
         if not all(isinstance(value, _Scalar | int | float) for value in arguments):
-            self._recorder.refuse(f"{name}() on an array", "a function marked with host takes scalars alone")
-        if known.setdefault(name, function) is not function or name in self._recorder.hyperparameters:
-            self._recorder.refuse(f"two things called {name}", "rename the function")
-        texts = [value.text if isinstance(value, _Scalar) else self._recorder.constant(value) for value in arguments]
-        return _Scalar(self._recorder, f"{name}({', '.join(texts)})")
+            self._recorder.refuse(
+                f"{function.__name__}() on an array", "a function marked with host takes scalars alone"
+            )
+        trees = [value.tree if isinstance(value, _Scalar) else self._recorder.constant(value) for value in arguments]
+        return _Scalar(self._recorder, ast.Call(ast.Name(self._recorder.function(function)), trees, []))
 
     def __neg__(self) -> _Scalar:
-        return _Scalar(self._recorder, f"(-{self.text})")
+        return _Scalar(self._recorder, ast.UnaryOp(ast.USub(), self.tree))
 
     def __pos__(self) -> _Scalar:
         return self
 
     def __abs__(self) -> _Scalar:
-        return _Scalar(self._recorder, f"abs({self.text})")
+        # not abs(...): a hyperparameter may be called so
+        return _Scalar(self._recorder, ast.Call(ast.Attribute(self.tree, "__abs__"), [], []))
 
     def __float__(self) -> float:
         self._recorder.refuse(
@@ -406,13 +433,13 @@ class _Scalar:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _scalar_operator(symbol: str, reflected: bool) -> Callable[[_Scalar, Any], Any]:
+def _scalar_operator(operator: ast.operator | ast.cmpop, reflected: bool) -> Callable[[_Scalar, Any], Any]:
     def method(self: _Scalar, other: Any) -> Any:
-        return self._combine(symbol, *((other, self) if reflected else (self, other)))
+        return self._combine(operator, *((other, self) if reflected else (self, other)))
 
     return method
 
 
-for _name, _symbol in _SCALAR_OPERATORS.items():
-    setattr(_Scalar, f"__{_name}__", _scalar_operator(_symbol, reflected=False))
-    setattr(_Scalar, f"__r{_name}__", _scalar_operator(_symbol, reflected=True))
+for _name, _operator in _SCALAR_OPERATORS.items():
+    setattr(_Scalar, f"__{_name}__", _scalar_operator(_operator, reflected=False))
+    setattr(_Scalar, f"__r{_name}__", _scalar_operator(_operator, reflected=True))

@@ -88,7 +88,7 @@ def _rule(name: str, convention: str) -> str:
     assert rule is not None
     graph = trace(rule)
     explained, made = with_terms(graph)
-    lines = [{"name": e.name, "symbol": mathml(ast.Name(e.name)), "formula": mathml(e.value)} for e in made]
+    lines = [dict(zip(("name", "symbol", "formula"), (e.name, *e.printed(mathml)), strict=True)) for e in made]
     functions = [javascript_scalars(explained), javascript_step(graph), javascript_function(explained, "terms")]
     facts = {"state": graph.state, "hyperparameters": graph.hyperparameters, "equations": lines}
     made_of = f"scalars: {graph.name}_scalars, step: {graph.name}_step, terms"

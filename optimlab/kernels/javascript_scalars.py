@@ -1,0 +1,235 @@
+"""Print host scalars as JavaScript: Python's arithmetic of numbers, and the functions of numbers that a rule calls."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from types import FunctionType
+from typing import Any
+
+from ..errors import RuleError
+from ..rules._host import kept
+from .graph import Graph
+from .names import distinct, function_name, identifiers, rule_name
+
+_WORDS = (  # of JavaScript, and what is used here
+    "arguments await break case catch class const continue debugger default delete do else enum eval export extends "
+    "false finally for function if implements import in instanceof interface let new null package private protected "
+    "public return static super switch this throw true try typeof undefined var void while with yield "
+    "Math Number NaN Infinity kept"
+)
+
+_KEPT = """\
+function kept(key) {
+    return (kept.lists ??= {})[key] ??= [1.0];
+}"""
+
+_OPERATORS: dict[type[ast.AST], tuple[str, int]] = {
+    ast.Add: ("+", 1),
+    ast.Sub: ("-", 1),
+    ast.Mult: ("*", 2),
+    ast.Div: ("/", 2),
+    ast.Pow: ("**", 4),
+    ast.Lt: ("<", 0),
+    ast.LtE: ("<=", 0),
+    ast.Gt: (">", 0),
+    ast.GtE: (">=", 0),
+    ast.Eq: ("===", 0),
+    ast.NotEq: ("!==", 0),
+}
+_LENGTH, _RANGE = ".length", "for"
+_BUILTINS: dict[Any, str] = {
+    abs: "Math.abs",
+    min: "Math.min",
+    max: "Math.max",
+    float: "Number",
+    len: _LENGTH,
+    range: _RANGE,
+    kept: "kept",
+}
+
+Names = Mapping[str, str]
+"""What is written for each of Python's names."""
+
+
+def javascript_scalars(graph: Graph) -> str:
+    """``<rule>_scalars({t, <hyperparameters>})``, after the functions it calls.
+
+    Raises
+    ------
+    RuleError: a function does what is not printed here, or its source is nowhere to be found.
+
+    >>> from optimlab.kernels import trace
+    >>> from optimlab.rules.textbook import adam
+    >>> print(javascript_scalars(trace(adam)))
+    function adam_scalars({t, lr, beta1, beta2, eps}) {
+        return [beta1, 1 - beta1, beta2, 1 - beta2, 1 - beta1 ** t, 1 - beta2 ** t, lr, eps];
+    }
+    """
+    own = {key: inspect.unwrap(function) for key, function in graph.functions.items()}
+    labels = {function: key for key, function in own.items()}
+    given = ["t", *graph.hyperparameters]
+    for function in (functions := _reached(own.values())):
+        labels.setdefault(function, distinct(function_name(function.__name__), {*given, *labels.values()}))
+    stem = rule_name(graph.name)
+    names = identifiers([*given, *labels.values()], [*_WORDS.split(), f"{stem}_scalars", f"{stem}_step"])
+    called = {function: names[label] for function, label in labels.items()}
+    texts = [_function(function, called) for function in functions]
+    if any(kept in _outside(function).values() for function in functions):
+        texts.insert(0, _KEPT)
+    scope = {**names, **{key: called[function] for key, function in own.items()}}
+    values = ", ".join(_text(ast.parse(slot, mode="eval").body, scope) for slot in graph.slots)
+    taken = ", ".join(name if name == names[name] else f"{json.dumps(name)}: {names[name]}" for name in given)
+    return "\n\n".join([*texts, f"function {stem}_scalars({{{taken}}}) {{\n    return [{values}];\n}}"])
+
+
+# ---- expressions
+
+
+def _text(e: ast.expr, names: Names, least: int = 0) -> str:
+    """An expression; in parentheses where it binds less tightly than ``least``."""
+    text, binds = _printed(e, names)
+    return text if binds >= least else f"({text})"
+
+
+def _printed(e: ast.expr, names: Names) -> tuple[str, int]:
+    def text(part: ast.expr, least: int = 0) -> str:
+        return _text(part, names, least)
+
+    match e:
+        case ast.Name(name) if name in names:
+            return names[name], 5
+        case ast.Constant(int() | float() as value):
+            return _number(value), 5
+        case ast.BinOp(left, ast.Pow(), right):
+            return f"{text(left, 5)} ** {text(right, 4)}", 4
+        case ast.BinOp(left, ast.FloorDiv(), right):
+            return f"Math.floor({text(left, 2)} / {text(right, 3)})", 5
+        case ast.BinOp(left, operator, right) if type(operator) in _OPERATORS:
+            symbol, binds = _OPERATORS[type(operator)]
+            return f"{text(left, binds)} {symbol} {text(right, binds + 1)}", binds
+        case ast.UnaryOp(ast.USub(), operand):
+            return f"-{text(operand, 5)}", 3
+        case ast.Compare(left, [operator], [right]) if type(operator) in _OPERATORS:
+            return f"Number({text(left, 1)} {_OPERATORS[type(operator)][0]} {text(right, 1)})", 5
+        case ast.Subscript(value, index):
+            return f"{text(value, 5)}[{text(index)}]", 5
+        case ast.Call(ast.Attribute(value, "__abs__"), []):
+            return f"Math.abs({text(value)})", 5
+        case ast.Call(ast.Attribute(value, "append"), [argument]):
+            return f"{text(value, 5)}.push({text(argument)})", 5
+        case ast.Call(ast.Name(name), [argument]) if names.get(name) == _LENGTH:
+            return f"{text(argument, 5)}.length", 5
+        case ast.Call(ast.Name(name), arguments, []) if name in names:
+            return f"{names[name]}({', '.join(map(text, arguments))})", 5
+    raise RuleError(f"{ast.unparse(e)} has no JavaScript here; accepted: + - * / // **, comparisons, abs, min, max")
+
+
+def _number(value: float) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "(-Infinity)"
+    text = repr(float(value) if isinstance(value, float) else int(value))
+    return f"({text})" if text.startswith("-") else text
+
+
+# ---- functions
+
+
+def _outside(function: Callable[..., Any]) -> dict[str, Any]:
+    """What a function's names are that it does not define itself."""
+    if not isinstance(function, FunctionType):
+        raise RuleError(f"{function!r} is no function with a name and a body: it cannot be printed")
+    found = inspect.getclosurevars(function)
+    return {**found.builtins, **found.globals, **found.nonlocals}
+
+
+def _reached(functions: Iterable[Callable[..., Any]]) -> list[Callable[..., Any]]:
+    """These functions of numbers, each after those that it calls."""
+    found: list[Callable[..., Any]] = []
+    entered: list[Callable[..., Any]] = []
+
+    def visit(function: Callable[..., Any]) -> None:
+        if function in entered:
+            return
+        entered.append(function)
+        for value in _outside(function).values():
+            other = inspect.unwrap(value) if callable(value) else None
+            if isinstance(other, FunctionType) and other is not kept:
+                visit(other)
+        found.append(function)
+
+    for function in functions:
+        visit(function)
+    return found
+
+
+def _function(function: Callable[..., Any], called: Mapping[Callable[..., Any], str]) -> str:
+    definition = _definition(function)
+    arguments = definition.args
+    if arguments.vararg or arguments.kwarg or arguments.kwonlyargs:
+        raise RuleError(f"{definition.name}: what stands behind * in its signature has no JavaScript here")
+    parameters = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
+    assigned = [n.id for n in ast.walk(definition) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    own = identifiers([*parameters, *assigned], [*_WORDS.split(), *called.values()])
+    names: dict[str, str] = {}
+    for name, value in _outside(function).items():
+        plain = inspect.unwrap(value) if callable(value) else value
+        if isinstance(plain, bool | int | float):
+            names[name] = _number(plain)
+        elif callable(plain) and (text := called.get(plain, _BUILTINS.get(plain, ""))):
+            names[name] = text
+    names |= own
+    loops = {n.target.id for n in ast.walk(definition) if isinstance(n, ast.For) and isinstance(n.target, ast.Name)}
+    variables = dict.fromkeys(own[name] for name in assigned if name not in loops)
+    lines = [f"let {', '.join(variables)};"] if variables else []
+    lines += [line for statement in definition.body for line in _statement(statement, names)]
+    defaults = [_default(value, definition.name) for value in function.__defaults__ or ()]
+    plain_count = len(parameters) - len(defaults)
+    given = [own[name] for name in parameters[:plain_count]]
+    given += [f"{own[name]} = {text}" for name, text in zip(parameters[plain_count:], defaults, strict=True)]
+    return f"function {called[function]}({', '.join(given)}) {{\n" + "".join(f"    {line}\n" for line in lines) + "}"
+
+
+def _definition(function: Callable[..., Any]) -> ast.FunctionDef:
+    try:
+        parsed = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    except (OSError, SyntaxError):
+        parsed = None
+    if not isinstance(parsed, ast.FunctionDef):
+        raise RuleError(f"{function.__name__}: a function is printed from its source, which a def in a file has")
+    return parsed
+
+
+def _default(value: Any, function: str) -> str:
+    if not isinstance(value, int | float):
+        raise RuleError(f"{function}: the default {value!r} is no number")
+    return _number(value)
+
+
+def _statement(s: ast.stmt, names: Names) -> list[str]:
+    def text(e: ast.expr) -> str:
+        return _text(e, names)
+
+    def block(body: list[ast.stmt]) -> list[str]:
+        return [f"    {line}" for inner in body for line in _statement(inner, names)]
+
+    match s:
+        case ast.Expr(ast.Constant(str())):  # the docstring
+            return []
+        case ast.Expr(value):
+            return [f"{text(value)};"]
+        case ast.Assign([ast.Name(name)], value):
+            return [f"{names[name]} = {text(value)};"]
+        case ast.Return(ast.expr() as value):
+            return [f"return {text(value)};"]
+        case ast.If(test, body, orelse):
+            other = ["} else {", *block(orelse)] if orelse else []
+            return [f"if ({text(test)}) {{", *block(body), *other, "}"]
+        case ast.For(ast.Name(name), ast.Call(ast.Name(called), [start, stop]), body) if names.get(called) == _RANGE:
+            k = names[name]
+            return [f"for (let {k} = {text(start)}; {k} < {text(stop)}; {k}++) {{", *block(body), "}"]
+    raise RuleError(f"{ast.unparse(s).splitlines()[0]!r} has no JavaScript here")
