@@ -193,9 +193,9 @@ class LearningRateScheduler:
     [0.1, 0.05, 0.025]
     """
 
-    def __init__(self, schedule: Callable[[int], float] | Callable[[int, float], float]) -> None:
-        self.schedule: Callable[..., float] = schedule
-        schedules.require_unit(self.schedule, "epoch", "LearningRateScheduler")
+    def __init__(self, schedule: Callable[..., float]) -> None:
+        self.schedule = schedule
+        schedules.require_unit(schedule, "epoch", "LearningRateScheduler")
         self._takes_rate = _takes_rate(schedule)
 
     def on_begin(self, network: Network, optimizer: Optimizer, history: History) -> None:
