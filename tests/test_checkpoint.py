@@ -156,12 +156,12 @@ def test_another_format_is_refused(saved, monkeypatch):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (lambda: make(dtype="float64"), "another network: dtype float32, now float64;"),
+        (lambda: make(dtype="float64"), "another network: dtype float32, now float64[.]"),
         (lambda: make(use_bias=False), r"dense1.b of shape \(12,\), now none"),
         (lambda: (ol.MLP([64, 13, 10], batch_norm=True, dropout=0.3), None), "dense1 Dense 64 x 12, now Dense 64 x 13"),
         (
             lambda: (ol.MLP([64, 12, 10]), None),
-            "the order of the layers dense1, norm1, activation1, dropout1, dense2, now dense1, activation1, dense2; ",
+            "the order of the layers dense1, norm1, activation1, dropout1, dense2, now dense1, activation1, dense2;",
         ),
         (
             lambda: make(batch_norm="after"),
@@ -172,6 +172,77 @@ def test_another_format_is_refused(saved, monkeypatch):
 )
 def test_another_network_or_rule_is_refused(saved, other, message):
     unchanged(saved, message, *other())
+
+
+def layers_set(**changes):
+    """A network and what is changed in its layers after it was made."""
+    net, opt = make(activation=ol.activations.LeakyReLU(0.1))
+    for name, value in changes.items():
+        layer, attribute = name.split("__")
+        setattr(next(x for x in net.layers if x.name == layer), attribute, value)
+    return net, opt
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"norm1__momentum": 0.95}, "norm1.momentum 0.9, now 0.95"),
+        ({"norm1__eps": 1e-3}, "norm1.eps 1e-05, now 0.001"),
+        ({"norm1__convention": "torch"}, "norm1.convention 'textbook', now 'torch'"),
+        ({"dropout1__rate": 0.5}, "dropout1.rate 0.3, now 0.5"),
+        (
+            {"activation1__activation": ol.activations.LeakyReLU(0.2)},
+            r"activation1.activation LeakyReLU\(slope=0.1\), now LeakyReLU\(slope=0.2\)",
+        ),
+        ({"dense1__of_a_user": (1, 2.5)}, r"dense1.of_a_user none, now \[1, 2.5\]"),
+    ],
+)
+def test_what_a_layer_was_set_to_has_to_be_the_same(changes, message, tmp_path):
+    save_checkpoint(tmp_path / "c.npz", *layers_set())
+    unchanged(tmp_path / "c.npz", message, *layers_set(**changes))
+    save_checkpoint(tmp_path / "c.npz", *layers_set(**changes))
+    load_checkpoint(tmp_path / "c.npz", *layers_set(**changes))
+
+
+def test_numbers_of_numpy_are_as_good(tmp_path):
+    save_checkpoint(tmp_path / "c.npz", *layers_set(norm1__momentum=np.float64(0.95)))
+    load_checkpoint(tmp_path / "c.npz", *layers_set(norm1__momentum=0.95))
+
+
+class Noise(ol.layers.Layer):
+    """A layer of a user's: it says what it was set to by its attributes, or by settings of its own."""
+
+    def __init__(self, features, scale, table=None):
+        self.inputs = self.outputs = features
+        self.scale, self.table = scale, table
+        self._calls = 0
+
+    def forward(self, x, training):
+        self._calls += 1
+        return x * self.scale
+
+    def backward(self, dy, input_gradient=True):
+        return dy * self.scale
+
+
+class TableNoise(Noise):
+    def settings(self):
+        return {**super().settings(), "table": repr(self.table.tolist())}
+
+
+def test_a_layer_of_a_user_says_what_it_was_set_to(tmp_path):
+    def net(scale=2.0, table=None, kind=Noise):
+        return ol.Network([ol.layers.Dense(3, 2), kind(2, scale, table)])
+
+    saved = net()
+    saved.forward(np.zeros((4, 3)))
+    save_checkpoint(tmp_path / "c.npz", saved)
+    load_checkpoint(tmp_path / "c.npz", net())
+    unchanged(tmp_path / "c.npz", "layer1.scale 2.0, now 3.0", net(scale=3.0))
+    ones, twos = np.ones(2), np.ones(2) * 2
+    save_checkpoint(tmp_path / "c.npz", net(table=ones, kind=TableNoise))
+    load_checkpoint(tmp_path / "c.npz", net(table=ones, kind=TableNoise))
+    unchanged(tmp_path / "c.npz", r"layer1.table \[1.0, 1.0\], now \[2.0, 2.0\]", net(table=twos, kind=TableNoise))
 
 
 def test_an_optimizer_that_is_not_there_is_missed(tmp_path):

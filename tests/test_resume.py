@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,174 @@ def test_another_run_is_refused_and_nothing_changes(change, message, tmp_path):
         ol.fit(net, opt, DATA, resume=tmp_path / "run.npz", **options)
     np.testing.assert_array_equal(net.parameters.data, before)
     assert opt.t == 0
+
+
+def tiny(**changes):
+    g = np.random.default_rng(0)
+    x, y = g.normal(size=(24, 4)).astype("float32"), g.integers(0, 3, 24)
+    return replace(ol.Dataset(x, y, x[:8].copy(), y[:8].copy()), **changes)
+
+
+def short(path, data=None, epochs=3, lr=0.1, set_up=lambda net: None, resume=None, callbacks=(), **options):
+    net = ol.MLP([4, 6, 3], batch_norm=True, dropout=0.2, seed=0)
+    set_up(net)
+    groups = {"biases": {"lr": 0.05}}
+    opt = ol.SGD(net.parameters, lr=lr, groups=groups)
+    save = ol.Checkpoint(path, every=4)
+    options = {"batch_size": 8, **options}
+    history = ol.fit(net, opt, data or tiny(), epochs=epochs, callbacks=[*callbacks, save], resume=resume, **options)
+    return net, history
+
+
+X, Y = tiny().x_train, tiny().y_train
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"x_train": X + 1},
+            r"x_train float32 \(24, 4\) [0-9a-f]{12}, now float32 \(24, 4\) [0-9a-f]{12}[.] Give the data",
+        ),
+        ({"x_train": X[::-1], "y_train": Y[::-1]}, "x_train .*y_train"),
+        ({"y_train": (Y + 1) % 3}, r"on other data: y_train int64 \(24,\)"),
+        ({"x_train": X[:16], "y_train": Y[:16]}, r"x_train float32 \(24, 4\) .*, now float32 \(16, 4\)"),
+        ({"x_val": X[8:16]}, "on other data: x_val"),
+        ({"y_val": (Y[:8] + 1) % 3}, "on other data: y_val"),
+        ({"x_val": None, "y_val": None}, "x_val .*, now none; y_val .*, now none"),
+    ],
+)
+def test_other_data_are_refused_and_nothing_changes(change, message, tmp_path):
+    short(tmp_path / "run.npz")
+    net = ol.MLP([4, 6, 3], batch_norm=True, dropout=0.2, seed=0)
+    opt = ol.SGD(net.parameters, lr=0.1, groups={"biases": {"lr": 0.05}})
+    before, save = net.parameters.data.copy(), ol.Checkpoint(tmp_path / "new.npz")
+    with pytest.raises(ol.InputError, match=message):
+        ol.fit(net, opt, tiny(**change), batch_size=8, callbacks=[save], resume=tmp_path / "run.npz")
+    np.testing.assert_array_equal(net.parameters.data, before)
+    assert opt.t == 0
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"x_train": X.astype("float64")},
+        {"x_train": np.asfortranarray(X)},
+        {"x_train": X.tolist(), "y_train": Y.tolist()},
+        {"y_train": np.eye(3)[Y]},
+        {"y_train": Y.astype("uint8"), "name": "another name"},
+    ],
+)
+def test_the_same_numbers_are_the_same_data(same, tmp_path):
+    """What training sees decides, not the type or the order in memory of what is given."""
+    whole, _ = short(tmp_path / "run.npz")
+    again, _ = short(tmp_path / "other.npz", tiny(**same), resume=tmp_path / "run.npz")
+    np.testing.assert_array_equal(again.parameters.data, whole.parameters.data)
+
+
+def test_data_that_were_scaled_after_loading_are_asked_for(tmp_path):
+    """The name of the set is still that of the raw one, which must not be taken for it."""
+    path, scaled = tmp_path / "run.npz", ol.Standardize.fit(DATA.x_train).dataset(DATA)
+
+    def train(**options):
+        net = ol.MLP([64, 10], seed=0)
+        ol.fit(net, ol.SGD(net.parameters), scaled, batch_size=200, callbacks=[ol.Checkpoint(path, every=7)], **options)
+        return net
+
+    whole = train(epochs=2)
+    with pytest.raises(
+        ol.InputError, match=r"on other data: x_train .*Give the data as they were.*fit\(network"
+    ) as told:
+        ol.resume(path)
+    assert "resume(path, data=data)" in str(told.value)
+    for again in (train(epochs=2, resume=path), ol.resume(path, data=scaled).network):
+        np.testing.assert_array_equal(again.parameters.data, whole.parameters.data)
+
+
+@pytest.mark.parametrize(
+    ("layer", "attribute", "value"),
+    [("norm1", "momentum", 0.5), ("norm1", "eps", 0.1), ("dropout1", "rate", 0.7)],
+)
+def test_layers_that_were_set_after_the_network_was_made(layer, attribute, value, tmp_path):
+    """From the file alone the network is made as its constructor makes it: refused, both values said."""
+
+    def set_up(net):
+        setattr(next(x for x in net.layers if x.name == layer), attribute, value)
+
+    whole, _ = short(tmp_path / "run.npz", set_up=set_up)
+    for attempt in (
+        lambda: ol.resume(tmp_path / "run.npz", data=tiny()),
+        lambda: short(tmp_path / "other.npz", resume=tmp_path / "run.npz"),
+    ):
+        with pytest.raises(ol.InputError, match=f"{layer}.{attribute} {value}, now 0?[.0-9e-]+[.] Make the network"):
+            attempt()
+    again, _ = short(tmp_path / "other.npz", set_up=set_up, resume=tmp_path / "run.npz")
+    np.testing.assert_array_equal(again.parameters.data, whole.parameters.data)
+
+
+def test_another_schedule_is_refused(tmp_path):
+    schedule, other = ol.schedules.StepLR(0.1, 2), ol.schedules.StepLR(0.1, 3)
+    whole, _ = short(tmp_path / "run.npz", lr=schedule)
+    again, _ = short(tmp_path / "other.npz", lr=schedule, resume=tmp_path / "run.npz")
+    np.testing.assert_array_equal(again.parameters.data, whole.parameters.data)
+    with pytest.raises(ol.InputError, match=r"the schedule of lr StepLR\(.*, now StepLR\("):
+        short(tmp_path / "other.npz", lr=other, resume=tmp_path / "run.npz")
+    with pytest.raises(ol.InputError, match=r"the schedule of lr StepLR\(.*, now none"):
+        short(tmp_path / "other.npz", lr=0.1, resume=tmp_path / "run.npz")
+    short(tmp_path / "run.npz", lr=0.1)
+    with pytest.raises(ol.InputError, match=r"the schedule of lr none, now StepLR\("):
+        short(tmp_path / "other.npz", lr=schedule, resume=tmp_path / "run.npz")
+
+
+def test_a_function_of_a_user_is_known_by_its_name_in_another_process(tmp_path):
+    """Not by where in memory it is."""
+
+    def penalties():
+        def nothing(parameters):
+            return 0.0
+
+        return [nothing]
+
+    whole, _ = short(tmp_path / "run.npz", penalties=penalties())
+    again, _ = short(tmp_path / "other.npz", penalties=penalties(), resume=tmp_path / "run.npz")
+    np.testing.assert_array_equal(again.parameters.data, whole.parameters.data)
+
+
+def test_what_was_frozen_on_the_way_is_frozen_again(tmp_path):
+    """As by gradual unfreezing: the network that goes on is made as the first was."""
+
+    class Thaws:
+        def __call__(self, network, optimizer, history):
+            if history.epochs == 1:
+                network.parameters.unfreeze("dense1")
+                network.parameters.freeze("dense2.b")
+
+    def set_up(net):
+        net.parameters.freeze("dense1")
+
+    whole, _ = short(tmp_path / "run.npz", set_up=set_up, callbacks=[Thaws()])
+    again, _ = short(tmp_path / "other.npz", set_up=set_up, callbacks=[Thaws()], resume=tmp_path / "run.npz")
+    np.testing.assert_array_equal(again.parameters.data, whole.parameters.data)
+    assert [p.frozen for p in again.parameters] == [p.frozen for p in whole.parameters]
+
+
+def test_fewer_epochs_than_were_done_are_refused(tmp_path):
+    short(tmp_path / "run.npz")
+    with pytest.raises(ol.InputError, match="has done 2 epochs: ask for more than 2"):
+        short(tmp_path / "other.npz", epochs=2, resume=tmp_path / "run.npz")
+
+
+def test_a_run_without_checkpoints_computes_no_fingerprint(monkeypatch):
+    monkeypatch.setattr("optimlab.training.run.fingerprint", lambda array: 1 / 0)
+    net = ol.MLP([4, 3])
+    ol.fit(net, ol.SGD(net.parameters), tiny(), epochs=1, batch_size=8)
+
+
+def test_the_fingerprint_is_computed_once_a_run(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr("optimlab.training.run.fingerprint", lambda array: seen.append(array.shape) or "-" * 64)
+    short(tmp_path / "run.npz", epochs=4)
+    assert seen == [(24, 4), (24,), (8, 4), (8,)]
 
 
 def test_other_files_are_refused(tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import optimlab as ol
 
@@ -173,6 +174,67 @@ def test_a_smaller_batch_reuses_the_larger_ones_buffers():
     a = net.forward(np.ones((10, 4)), training=True)
     b = net.forward(np.ones((4, 4)), training=True)
     assert np.shares_memory(a, b)
+
+
+@pytest.mark.parametrize(
+    "kind", [int, bool, "float32", "uint8", lambda rows: rows.tolist()], ids=["int", "bool", "float32", "uint8", "list"]
+)
+def test_one_hot_labels_are_as_good_as_integers(kind):
+    """Bit for bit, in training and in evaluation."""
+    data = small()
+    rows = [np.eye(3)[y] for y in (data.y_train, data.y_val)]
+    y_train, y_val = [kind(y) if kind not in (int, bool) and callable(kind) else y.astype(kind) for y in rows]
+    nets = [ol.MLP([4, 8, 3], seed=0) for _ in range(2)]
+    made = [data, replace(data, y_train=y_train, y_val=y_val)]
+    ours, theirs = (
+        ol.fit(net, ol.Adam(net.parameters), d, epochs=2, batch_size=16) for net, d in zip(nets, made, strict=True)
+    )
+    np.testing.assert_array_equal(nets[0].parameters.data, nets[1].parameters.data)
+    assert (ours.train_accuracy, ours.val_loss) == (theirs.train_accuracy, theirs.val_loss)
+    assert ol.evaluate(nets[0], data.x_val, y_val) == ol.evaluate(nets[0], data.x_val, data.y_val)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((np.zeros((10, 4)), np.zeros(10, int)), r"data must be a Dataset, got tuple; write ol.Dataset\(x, y\)"),
+        (np.zeros((10, 4)), "data must be a Dataset, got ndarray"),
+        (None, "data must be a Dataset, got NoneType"),
+        ({"x_train": 1}, "data must be a Dataset, got dict"),
+    ],
+)
+def test_what_is_no_data_set_is_refused(data, message):
+    net = ol.MLP([4, 3])
+    for call in (
+        lambda: ol.fit(net, ol.SGD(net.parameters), data),
+        lambda: ol.find_lr(net, ol.SGD(net.parameters), data),
+    ):
+        with pytest.raises(ol.InputError, match=message):
+            call()
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csr_array", "coo_array"])
+def test_sparse_matrices_are_refused_wherever_inputs_go(kind):
+    x = getattr(sparse, kind)(np.eye(4))
+    net = ol.MLP([4, 3])
+    for call in (
+        lambda: ol.Dataset(x, [0, 1, 2, 0]),
+        lambda: ol.Dataset(np.eye(4), [0, 1, 2, 0], x, [0, 1, 2, 0]),
+        lambda: ol.Dataset(np.eye(4), x),
+        lambda: ol.evaluate(net, x, [0, 1, 2, 0]),
+        lambda: ol.evaluate(net, np.eye(4), x),
+        lambda: net.forward(x),
+        lambda: net.predict(x),
+        lambda: ol.gradcheck(net, x, [0, 1, 2, 0]),
+        lambda: ol.Standardize.fit(x),
+    ):
+        with pytest.raises(
+            ol.InputError, match=r"a sparse matrix cannot be .*; make it an array by its method toarray\(\)"
+        ):
+            call()
+    for wrong in (3, 2.5, np.array(1.0)):
+        with pytest.raises(ol.InputError, match="must be an array of rows, got"):
+            ol.Dataset(wrong, wrong)
 
 
 BAD_DATA = [

@@ -97,8 +97,8 @@ def load_checkpoint(path: str | Path, network: Network, optimizer: Optimizer | N
     arrays, header = read_checkpoint(path)
     differing = differences(_entries(header["network"]), _entries(_describe(network)))
     if differing:
-        advice = "; load_layers takes the weights of single layers"
-        raise InputError(f"{path} is of another network: {differing}{advice}")
+        advice = "Make the network, and set its layers, as they were; load_layers takes weights from another network"
+        raise InputError(f"{path} is of another network: {differing}. {advice}")
     if optimizer is not None:
         if header["optimizer"] is None:
             raise InputError(f"{path} holds no optimizer's state")

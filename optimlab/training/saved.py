@@ -105,7 +105,7 @@ def load_run(path: str | Path, run: Run) -> list[dict[str, Any]]:
             "data as they were, split and scaled in the same way: fit(network, optimizer, data, ..., resume=path), or "
             "resume(path, data=data)"
         )
-    differing = differences({**there, **there["schedules"]}, {**here, **here["schedules"]})
+    differing = differences({**there, **there.pop("schedules")}, {**here, **here.pop("schedules")})
     if differing:
         raise InputError(f"{path} is of another run: {differing}")
     kinds, ours = ([kind for kind, _ in extra["callbacks"]], [named(callback) for callback in run.life.callbacks])
