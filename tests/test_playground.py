@@ -313,6 +313,56 @@ def test_the_address_holds_the_whole_state(visit):
     again.wait_for_function("scene.landscape === 'saddle' && scene.t === 3")
 
 
+FACTS = {
+    "zigzag": ("quadratic", (-3.5, 2), "fifty times steeper across than along"),
+    "too-fast": ("quadratic", (-3.5, 0.3), "stable up to a rate of 2/50"),
+    "bend": ("rosenbrock", (-1.2, 1.0), "bent, nearly flat floor"),
+    "conventions": ("quadratic", (-3.5, 2), "epsilon = 0.5"),
+    "diagonal": ("noisy-valley", (-3.5, -1), "only twenty times steeper across"),
+    "noise": ("noisy-valley", (-3.5, -1), "Each gradient carries noise"),
+    "saddle": ("saddle", (-1.5, 0.01), "0.01 beside it"),
+    "luck": ("rastrigin", (-3.3, 2.6), "Everywhere a minimum"),
+}
+"""What each lesson's text speaks of: its landscape, where all start, and words that hold there alone."""
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+def test_a_lesson_shows_what_it_speaks_of(visit, lesson):
+    """By its name alone, by its whole address, from the list; not on another landscape."""
+    landscape, start, words = FACTS[lesson.name]
+    page = visit(f"#lesson={lesson.name}&play=0")
+    found = state(page)
+    assert (found["landscape"], found["start"], found["lesson"]) == (landscape, list(start), lesson.name)
+    assert words in page.locator("#lesson").text_content() == lesson.text
+    assert page.locator("#sight-title").text_content() == lesson.title
+    assert page.locator("#landscape").input_value() == landscape
+    assert state(visit(f"#{lesson.address}&lesson={lesson.name}&play=0")) == found
+    without = state(visit(f"#{lesson.address}&play=0"))
+    assert {**without, "lesson": lesson.name, "address": found["address"]} == found
+    other = next(name for name in FUNCTIONS if name != landscape)
+    elsewhere = visit(f"#lesson={lesson.name}&on={other}&play=0")
+    assert state(elsewhere)["landscape"] == other
+    assert state(elsewhere)["lesson"] == ""
+    assert elsewhere.locator("#lesson").text_content() == TEXTS[other]
+    moved = state(visit(f"#lesson={lesson.name}&start=1,1&play=0"))
+    free = {"start", "address", "runners"}  # rates that the lesson does not give are tuned from the start
+    assert {k: v for k, v in moved.items() if k not in free} == {k: v for k, v in found.items() if k not in free}
+    assert moved["start"] == [1, 1]
+
+
+def test_the_numbers_in_the_lessons_are_those_of_the_landscapes():
+    def curvatures(name):
+        f, (x, y), h = FUNCTIONS[name], FUNCTIONS[name].minima[0], 1e-4
+        columns = [np.subtract(f.gradient(x + a, y + b), f.gradient(x - a, y - b)) for a, b in ((h, 0), (0, h))]
+        return sorted(np.linalg.eigvalsh(np.array(columns) / (2 * h)))
+
+    low, high = curvatures("quadratic")
+    assert (low, high) == pytest.approx((1, 50))
+    low, high = curvatures("noisy-valley")
+    assert high / low == pytest.approx(20)
+    assert min(map(abs, FUNCTIONS["saddle"].start)) == 0.01
+
+
 def test_every_lesson_and_landscape(visit):
     assert set(TEXTS) == set(FUNCTIONS)
     page = visit(QUIET)
@@ -352,6 +402,7 @@ def test_divergence_is_said_plainly(visit):
         "#on=quadratic&run=sgd&run=,,,,&run=adam,torch,on,lr:1e9,nonsense:2,beta1&start=1",
         "#run=sgd,__proto__,on,lr:1",
         "#<script>alert(1)</script>",
+        "#lesson=sadle",
         "#" + "run=adam,torch,on,lr:0.1&" * 300,
     ],
 )

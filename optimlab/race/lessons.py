@@ -31,7 +31,7 @@ TEXTS = {
 
 @dataclass(frozen=True)
 class Lesson:
-    """A scene worth showing: ``address`` is that of the page, after ``#``."""
+    """A scene worth showing: ``address`` is that of the page, after ``#``; ``#lesson=NAME`` is short for it."""
 
     name: str
     title: str
@@ -115,5 +115,5 @@ LESSONS = (
     ),
 )
 
-OPENING = "lesson=zigzag&" + LESSONS[0].address
+OPENING = f"lesson={LESSONS[0].name}"
 """What the page shows when its address says nothing."""

@@ -42,11 +42,26 @@ function addressOf(scene) {
     return `#${parts.join("&")}`;
 }
 
+function fieldsOf(address) {
+    return address.replace(/^#/, "").split("&").filter(Boolean).map(part => decodeURIComponent(part).split("="));
+}
+
+// With the fields of the lesson that it names where it has none of its own. On another landscape the lesson would speak
+// of what cannot be seen: it is left out.
+function withLesson(fields) {
+    const own = Object.fromEntries(fields);
+    const lesson = LESSONS.find(l => l.name === own.lesson);
+    if (!lesson) return fields;
+    const scene = fieldsOf(lesson.address);
+    if ("on" in own && own.on !== Object.fromEntries(scene).on) return fields.filter(([name]) => name !== "lesson");
+    return [...scene.filter(([name]) => !(name in own)), ...fields];
+}
+
 // The scene of an address, and a list of what in it could not be understood (and was left at its default).
 function sceneOf(address) {
     let fields;
     try {
-        fields = address.replace(/^#/, "").split("&").filter(Boolean).map(part => decodeURIComponent(part).split("="));
+        fields = withLesson(fieldsOf(address));
     } catch {
         return {scene: defaultScene(), complaints: ["the address"]};
     }
@@ -72,7 +87,7 @@ function sceneOf(address) {
         else if (name === "play") scene.playing = text === "1";
         else if (name === "numbers") scene.callout = text === "1";
         else if (name === "axis") scene.axis = text === "y" ? 1 : 0;
-        else if (name === "lesson") scene.lesson = LESSONS.some(l => l.name === text) ? text : "";
+        else if (name === "lesson" && LESSONS.some(l => l.name === text)) scene.lesson = text;
         else if (!["on", "t", "look", "run"].includes(name)) wrong(name);
     }
     for (const [, text] of fields.filter(([name, value]) => name === "run" && value !== "none")) {

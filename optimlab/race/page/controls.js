@@ -445,7 +445,7 @@ function listen() {
     });
     $("lessons").addEventListener("change", () => {
         const lesson = LESSONS.find(l => l.name === $("lessons").value);
-        if (lesson) location.hash = `${lesson.address}&lesson=${lesson.name}`;
+        if (lesson) location.hash = `lesson=${lesson.name}`;
     });
     $("tune").addEventListener("click", () => {
         scene.runners = scene.runners.map(runner => tuned(scene, runner));
