@@ -224,6 +224,8 @@ def _statement(s: ast.stmt, names: Names) -> list[str]:
             return [f"{text(value)};"]
         case ast.Assign([ast.Name(name)], value):
             return [f"{names[name]} = {text(value)};"]
+        case ast.Assign([ast.Subscript() as place], value):
+            return [f"{text(place)} = {text(value)};"]
         case ast.Return(ast.expr() as value):
             return [f"return {text(value)};"]
         case ast.If(test, body, orelse):
