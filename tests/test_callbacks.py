@@ -536,6 +536,35 @@ def test_any_other_answer_is_refused(answer):
         fit(mlp(), [lambda *about: answer])
 
 
+class Watches:
+    """A callback of a user's that says what it watches."""
+
+    monitor = "val_accuracy"
+
+    def __call__(self, network, optimizer, history):
+        return history.val_accuracy[-1] > 2
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: EarlyStopping(), lambda: ol.BestCheckpoint(), lambda: ol.ReduceLROnPlateau(), lambda: Watches()]
+)
+def test_what_is_not_measured_cannot_be_watched(make):
+    """Told before the first step."""
+    net, note, callback = mlp(), Notes(), make()
+    before, data = net.parameters.data.copy(), tiny()
+    message = (
+        f"there is no {callback.monitor} for {type(callback).__name__} to watch.*measured are train_loss, train_acc"
+    )
+    without = ol.Dataset(data.x_train, data.y_train)
+    with pytest.raises(ol.InputError, match=message):
+        ol.fit(net, ol.SGD(net.parameters), without, batch_size=8, callbacks=[note, callback])
+    np.testing.assert_array_equal(net.parameters.data, before)
+    assert note.calls == []
+    numbers, options = ol.Dataset(data.x_train, np.zeros((24, 3))), {"loss": "mean_squared_error", "batch_size": 8}
+    with pytest.raises(ol.InputError, match="there is no train_accuracy for EarlyStopping to watch"):
+        ol.fit(net, ol.SGD(net.parameters), numbers, callbacks=[EarlyStopping("train_accuracy")], **options)
+
+
 class KerasStyle:
     def set_model(self, model):
         pass

@@ -21,11 +21,9 @@ from ..errors import InputError, count, lookup, number
 from ..network import Network
 from ..optimizers import Optimizer
 from .checkpoint import save_checkpoint
-from .history import History
+from .history import MEASURES, History
 from .lifecycle import named
 from .snapshot import restore, snapshot
-
-MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
 class Best:
@@ -97,6 +95,7 @@ class EarlyStopping:
         self, monitor: str = "val_loss", patience: int = 10, min_delta: float = 0.0, *, restore_best: bool = True
     ) -> None:
         self.best = Best(monitor, min_delta)
+        self.monitor = monitor
         self.patience = count("patience", patience)
         self.restore_best = restore_best
         self.waited = 0
@@ -147,6 +146,7 @@ class BestCheckpoint:
 
     def __init__(self, monitor: str = "val_loss", path: str | Path | None = None) -> None:
         self.best = Best(monitor)
+        self.monitor = monitor
         self.path = path
         self._kept: dict[str, Array] = {}
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+"""The lists that say how good a network is."""
+
 
 @dataclass
 class History:
@@ -18,8 +21,8 @@ class History:
     lr: learning rate of the epoch's last step.
     penalty: sum of the penalties, averaged as ``train_loss``, which does not hold them; None where there are none.
     seconds: training time of the epoch, evaluation excluded.
-    status: ``"completed"``, ``"stopped"`` (by a callback), ``"diverged"`` (the loss became infinite or NaN) or
-        ``"interrupted"`` (Ctrl-C).
+    status: ``"completed"``, ``"stopped"`` (by a callback), ``"diverged"`` (the loss became infinite or NaN),
+        ``"interrupted"`` (Ctrl-C), or ``"failed"`` (an exception, which only callbacks live to see).
     steps: updates made, over all epochs.
     diverged_step: the step, counted from 1, whose loss was not finite; None unless diverged.
     """

@@ -13,7 +13,8 @@ method              called with                       when
 Each is optional, so that a plain function is a callback. ``on_begin`` makes a callback forget earlier runs. One that
 remembers things has ``state()``, plain data and arrays by name, and ``load(state, network)``, which in a resumed run
 follows ``on_begin``. A callback with a true attribute ``last`` is called after all others at each of these points: one
-that saves what the others have done.
+that saves what the others have done. One whose attribute ``monitor`` names a list of the history is refused in a run
+that will not have it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 from ..errors import InputError
 from ..network import Network
 from ..optimizers import Optimizer
-from .history import History
+from .history import MEASURES, History
 from .tally import Diverged
 
 HOOKS = ("on_begin", "on_epoch_begin", "on_step", "on_end")
@@ -51,8 +52,20 @@ class Lifecycle:
         self._about = network, optimizer, history
         self.on_step = [callback.on_step for callback in self._ordered if hasattr(callback, "on_step")]
 
-    def begin(self, states: Sequence[dict[str, Any]] | None = None) -> None:
-        """Begin every callback; ``states``, of a resumed run, has what each of ``callbacks`` remembered."""
+    def begin(self, states: Sequence[dict[str, Any]] | None = None, measured: Sequence[str] = MEASURES) -> None:
+        """Begin every callback; ``states``, of a resumed run, has what each of ``callbacks`` remembered.
+
+        Raises
+        ------
+        InputError: one of them monitors what is not ``measured``; none has begun.
+        """
+        for callback in self.callbacks:
+            monitor = getattr(callback, "monitor", None)
+            if isinstance(monitor, str) and monitor in MEASURES and monitor not in measured:
+                raise InputError(
+                    f"there is no {monitor} for {named(callback)} to watch: the data have no such split, or the loss "
+                    f"no classes; measured are {', '.join(measured)}"
+                )
         remembered = {id(callback): state for callback, state in zip(self.callbacks, states or (), strict=False)}
         for callback in self._ordered:
             if hasattr(callback, "on_begin"):

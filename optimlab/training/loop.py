@@ -98,11 +98,13 @@ def fit(
     run = Run(network, optimizer, loss, batch_size, x, y, penalties, clip, constraints, order, callbacks)
     run.epochs, run.data, run.val = epochs, data.name, val
     history, life = run.history, run.life
+    kinds = ("loss", "accuracy") if loss.classifies else ("loss",)
+    measured = [f"{split}_{kind}" for split in (("train", "val") if val else ("train",)) for kind in kinds]
     remembered = load_run(resume, run) if resume is not None else None
     if graph:
         run.by_graph = graphed(run)
     with network.backend.quiet(), progress_bar("training", epochs, shown=progress) as advance, life.ending():
-        life.begin(remembered)
+        life.begin(remembered, measured)
         for _ in range(history.epochs, epochs):
             if not run.position:  # else a resumed run is within an epoch that has begun
                 life.begin_epoch()
