@@ -78,6 +78,16 @@ def number(
     raise InputError(f"{name} must {accepted}, got {value!r}{where}")
 
 
+def exact(value: float) -> str:
+    """Return the shortest text that is read back as this number.
+
+    >>> exact(0.5), exact(1e-08), exact(0.9999999), exact(128.0)
+    ('0.5', '1e-08', '0.9999999', '128')
+    """
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
+
+
 def count(name: str, value: Any) -> int:
     """``value`` as a Python integer of at least 1.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import threading
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,7 +24,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """
     try:
         with whole_or_absent(path) as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            # a name that the file system cannot spell in UTF-8 is shown with escapes
+            file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
 
@@ -48,6 +51,39 @@ def whole_or_absent(path: Path) -> Iterator[BinaryIO]:
     flush_folder(path.parent)
 
 
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+
+
+def check_folder_name(name: str, taken: Iterable[str] = ()) -> None:
+    """Refuse a name that cannot be that of a folder on every system, beside those ``taken``.
+
+    Raises
+    ------
+    InputError: it leads elsewhere, is reserved or too long, or differs from one that is taken in upper and lower case
+        alone.
+
+    >>> check_folder_name("..")
+    Traceback (most recent call last):
+    ...
+    optimlab.errors.InputError: '..' cannot be the name of a folder: a name begins and ends with something but a dot
+    """
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    same = next((other for other in taken if unicodedata.normalize("NFKC", other).casefold() == folded), None)
+    if same is not None:
+        why = "it is there already" if same == name else f"on some systems it is the same as {same!r}"
+    elif not name.isprintable() or set(name) & set('/\\:*?"<>|'):
+        why = "it holds a character that no name may have"
+    elif not name or name != name.strip(". "):
+        why = "a name begins and ends with something but a dot"
+    elif folded.partition(".")[0] in _RESERVED or folded in ("profile.png", "profile.svg"):
+        why = "it is reserved"
+    elif len(name.encode("utf-8", "replace")) > 100:
+        why = f"it is too long ({len(name.encode())} bytes, of at most 100)"
+    else:
+        return
+    raise InputError(f"{name!r} cannot be the name of a folder: {why}")
+
+
 def flush_folder(folder: Path) -> None:
     """Make the new name itself outlive a power cut, where the system allows folders to be flushed."""
     try:
@@ -60,6 +96,15 @@ def flush_folder(folder: Path) -> None:
         pass
     finally:
         os.close(handle)
+
+
+def json_text(value: Any, *, indent: int | None = 2, ascii_only: bool = True) -> str:
+    """Return ``value`` as JSON that every parser reads; a number that is not finite is null.
+
+    >>> json_text({"cap": float("inf")}, indent=None)
+    '{"cap": null}'
+    """
+    return json.dumps(json_ready(value), indent=indent, allow_nan=False, ensure_ascii=ascii_only)
 
 
 def json_ready(value: Any) -> Any:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from conftest import require
+from run_files import SCORES, kept, names
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import optimlab as ol
@@ -293,7 +294,7 @@ from optimlab.study.execution import run_all, workers
 
 def slow(run):
     time.sleep(0.05)
-    return {"key": run.key, "run": run.config(), "status": "ok", "pid": os.getpid()}
+    return {"key": run.key, "run": run.config(), "status": "diverged", "pid": os.getpid()}
 
 runs = [Run(Problem(), Contender("sgd"), 0.1, seed) for seed in range(500)]
 try:
@@ -343,7 +344,7 @@ def test_ctrl_c_is_for_the_study_and_not_for_its_workers(tmp_path):
 
     def sketch(run):
         held = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-        return {"key": run.key, "run": run.config(), "status": "ok", "pid": os.getpid(), "held": held}
+        return {"key": run.key, "run": run.config(), "status": "ok", **SCORES, "pid": os.getpid(), "held": held}
 
     with workers(jobs=2) as pool:
         records = run_all(seeds(20), Store(tmp_path), execute=sketch, pool=pool)
@@ -439,10 +440,10 @@ def test_inside_a_worker_the_runs_are_made_in_it(tmp_path):
 
 
 HOLDER = """
-import sys, time
+import json, sys, time
 from optimlab.study import Store
 with Store(sys.argv[1]) as store:
-    store.append({"key": "a", "status": "ok"})
+    store.append(json.loads(sys.argv[2]))
     print("held", flush=True)
     time.sleep(60)
 """
@@ -450,63 +451,66 @@ with Store(sys.argv[1]) as store:
 
 def test_a_second_writer_is_refused_until_the_first_ends_even_by_a_kill(tmp_path, monkeypatch):
     monkeypatch.setattr("optimlab.study.store.GRACE", 0.1)
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path), json.dumps(kept("a"))], stdout=subprocess.PIPE, text=True
+    )
     with holder:
         assert holder.stdout.readline() == "held\n"
         before = (tmp_path / "runs.jsonl").read_bytes()
         reader = Store(tmp_path)
-        assert list(reader.records) == ["a"]
-        for write in (reader.__enter__, lambda: reader.append({"key": "b", "status": "ok"})):
+        assert names(reader) == ["a"]
+        for write in (reader.__enter__, lambda: reader.append(kept("b"))):
             with pytest.raises(ol.InputError, match=f"another process is writing to {tmp_path}"):
                 write()
         assert (tmp_path / "runs.jsonl").read_bytes() == before
         holder.kill()
     with reader as store:
-        store.append({"key": "b", "status": "ok"})
-    assert list(Store(tmp_path).records) == ["a", "b"]
+        store.append(kept("b"))
+    assert names(Store(tmp_path)) == ["a", "b"]
 
 
 def test_a_writer_takes_in_what_was_written_since_it_read(tmp_path):
     early = Store(tmp_path)
-    Store(tmp_path).append({"key": "a", "status": "ok"})
+    Store(tmp_path).append(kept("a"))
     with early:
-        assert early.finished("a")
+        assert early.finished(kept("a")["key"])
 
 
 def test_a_line_in_the_middle_of_being_written_is_left_to_its_writer(tmp_path):
     with Store(tmp_path) as writer:
-        writer.append({"key": "a", "status": "ok"})
+        writer.append(kept("a"))
+        line = json.dumps(kept("b")).encode() + b"\n"
         with writer.path.open("ab") as file:
-            file.write(b'{"key": "b", "sta')
+            file.write(line[:20])
         with pytest.warns(UserWarning, match="cut off"):
-            assert list(Store(tmp_path).records) == ["a"]
+            assert names(Store(tmp_path)) == ["a"]
         with writer.path.open("ab") as file:
-            file.write(b'tus": "ok"}\n')
-    assert list(Store(tmp_path).records) == ["a", "b"]
+            file.write(line[20:])
+    assert names(Store(tmp_path)) == ["a", "b"]
 
 
 def test_a_line_that_did_not_fit_is_taken_back(tmp_path):
     """The system lets ten bytes of it through, as a disk does that fills up."""
     resource = require("resource")
     with Store(tmp_path) as store:
-        store.append({"key": "a", "status": "ok"})
+        store.append(kept("a"))
         whole, limits = store.path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, limits[1]))
         try:
             with pytest.raises(ol.InputError, match=r"cannot write .*: File too large"):
-                store.append({"key": "b", "status": "ok"})
+                store.append(kept("b"))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert store.path.read_bytes() == whole
-        store.append({"key": "c", "status": "ok"})
-    assert list(Store(tmp_path).records) == ["a", "c"]
+        store.append(kept("c"))
+    assert names(Store(tmp_path)) == ["a", "c"]
 
 
 def test_the_last_record_of_a_key_counts(tmp_path):
     with Store(tmp_path) as store:
-        store.append({"key": "a", "status": "error", "error": "bad luck"})
-        store.append({"key": "a", "status": "ok"})
-    assert Store(tmp_path).records == {"a": {"key": "a", "status": "ok"}}
+        store.append(kept("a", "error", error="bad luck"))
+        store.append(kept("a"))
+    assert Store(tmp_path).records == {kept("a")["key"]: kept("a")}
 
 
 # --- the table of all runs
@@ -518,7 +522,7 @@ def finished(runs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     with Store(folder) as store:
         run_all(runs, store, execute=execute)
-        store.append({"key": "failed", "run": runs[0].config(), "status": "error", "error": 'a "bad", bad\nday'})
+        store.append(kept("failed", "error", error='a "bad", bad\nday'))
     return folder
 
 

@@ -114,6 +114,22 @@ def test_the_full_protocol_searches_all_hyperparameters_with_the_same_budget(tmp
     assert sum(r["optimizer"] == "adam" and bool(r["hyperparameters"]) and not r["test"] for r in runs) == 4
 
 
+@pytest.mark.parametrize("beta2", [0.9999999, 0.99999991, 1e-9, 0.1 + 0.2, 1 / 3])
+def test_a_label_tells_a_number_exactly(beta2):
+    assert float(Contender("adam", hyperparameters={"beta2": beta2}).label[len("adam (beta2=") : -1]) == beta2
+    others = [Contender("adam", hyperparameters={"beta2": value}).label for value in (beta2, 0.9999998, 0.5)]
+    assert len(set(others)) == 3
+
+
+@pytest.mark.parametrize("lr", [0.0, -0.1, math.inf])
+def test_a_rule_whose_default_rate_is_none_is_refused_before_any_run(lr):
+    def no_rate(w, g, *, lr=lr):
+        return w - lr * g
+
+    with pytest.raises(ol.InputError, match=r"default learning rate of no_rate is .*: give lr a positive default"):
+        Contender("no_rate", rule=no_rate)
+
+
 def test_random_settings_depend_on_the_contender_alone():
     first = random_settings(Contender("adam"), 5)
     assert first == random_settings(Contender("adam"), 5) == random_settings(Contender("adam"), 8)[:5]
@@ -329,6 +345,137 @@ def test_a_study_file_with_several_problems(tmp_path):
 def test_a_malformed_study_file_is_told_by_line_and_key(tmp_path, old, new, message):
     with pytest.raises(ol.InputError, match=message):
         read_study(written(tmp_path, FILE.replace(old, new)))
+
+
+MANY = (
+    FILE
+    + """\
+
+[[contenders]]
+name = "nadam"
+[contenders.hyperparameters]
+beta1 = 0.8
+
+[[problems]]
+name = "first"
+
+[[problems]]
+name = "second"
+hidden = [8]
+
+[[problems]]  # the third
+name = "third"
+epochs = 7
+"""
+)
+
+
+def line_of(text, part):
+    """The number of the last line with ``part``."""
+    return max(k for k, line in enumerate(text.splitlines(), 1) if part in line)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "message"),
+    [
+        ("confirmation_seeds = 3", "confirmation_seeds = [100, -1]", "confirmation_seeds", "got -1"),
+        ("confirmation_seeds = 3", "confirmation_seeds = [100, 1.5]", "confirmation_seeds", "got 1.5"),
+        ("confirmation_seeds = 3", "confirmation_seeds = [100, 100]", "confirmation_seeds", "named twice: 100"),
+        ("confirmation_seeds = 3", "confirmation_seeds = [0, 1, 2]", "confirmation_seeds", "must be fresh"),
+        ("confirmation_seeds = 3", "confirmation_seeds = [100]", "confirmation_seeds", "two confirmation seeds"),
+        ("confirmation_seeds = 3", "tuning_seeds = []", "tuning_seeds", "at least one tuning seed"),
+        ("confirmation_seeds = 3", "tuning_seeds = [105]", "tuning_seeds", "must be fresh"),
+        ("confirmation_seeds = 3", "extensions = -1", "extensions", "extensions must be"),
+        ("confirmation_seeds = 3", "search = -1", "search", "search must be"),
+        ("confirmation_seeds = 3", 'protocol = "fast"', "protocol", "expected"),
+        ("0.001, 0.1, 1]", "0.1, 1]", "rates", "at least three"),
+        ("0.001, 0.1, 1]", "-0.1, 0.1, 1]", "rates", "positive learning rates"),
+        ("hidden = [32, 16]", "hidden = [32, 0]", "hidden", "each hidden layer's size must be"),
+        ("hidden = [8]", "hidden = [0]", "hidden", "each hidden layer's size must be"),
+        ("hidden = [8]", "hiden = [8]", "hiden", "did you mean 'hidden'"),
+        ("hidden = [8]", 'dataset = "mnits"', "dataset", "did you mean 'mnist'"),
+        ("epochs = 7", "epochs = 0", "epochs", "epochs must be"),
+        ("epochs = 7", "epochs = true", "epochs", "expected a whole number"),
+        ("epochs = 7", "dropout = inf", "dropout", "dropout must be a finite number"),
+        ('name = "third"', 'name = "first"', "name", "it is there already"),
+        ('name = "third"', 'name = "FIRST"', "name", "the same as 'first'"),
+        ('name = "third"', 'name = ".."', "name", "begins with a letter or digit"),
+        ('name = "third"', "name = 3", "name", "expected a name of its own"),
+        ('name = "nadam"', 'name = "nadm"', "name", "did you mean 'nadam'"),
+        ('name = "nadam"', 'name = "nadam"\nconvention = "jax"', "convention", "unknown convention 'jax'"),
+        ("beta1 = 0.8", "beta1 = 8", "hyperparameters", "beta1 must lie"),
+        ('label = "long memory"', "label = 3", "label", "expected a text"),
+        ('label = "long memory"', 'label = "x, default"', "label", "a label cannot end"),
+    ],
+)
+def test_an_error_is_told_at_the_line_that_makes_it(tmp_path, old, new, key, message):
+    """Every key of a study, a problem and a contender, in whichever of several tables it stands."""
+    assert MANY.count(old) == 1
+    text = MANY.replace(old, new)
+    with pytest.raises(ol.InputError) as error:
+        read_study(written(tmp_path, text))
+    where = line_of(text, "[contenders.hyperparameters]" if key == "hyperparameters" else new.splitlines()[-1])
+    assert f"study.toml, line {where}, key '{key}': " in str(error.value)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("problem.hidden = [4]\nproblem.epochs = 0\n", 2),
+        ("rates = [0.1, 1, 10]\nproblem = { epochs = 0 }\n", 2),
+        ("[problem] # epochs = 3\n'epochs' = 0\n", 2),
+        ('rates = [\n  0.1, 1, 10,\n]\n[[problems]]\nname = "a"\n[[problems]]\nname = "b"\n"epochs" = 0\n', 8),
+        ("[[problems]]\nname = 'a'\n[[problems]]\nhidden = [3]\n", 3),
+    ],
+)
+def test_a_line_is_found_however_the_table_is_written(tmp_path, text, line):
+    with pytest.raises(ol.InputError, match=f"line {line}, key '(epochs|name)'"):
+        read_study(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["..", ".", "", "a/b", "/tmp/x", "a\\b", "C:", "a ", "a.", ".hidden", "-rf", "con", "NUL.txt", "COM1", "a\tb"],
+)
+def test_a_problem_whose_name_is_no_folder_writes_nowhere(tmp_path, name):
+    assert_no_folder(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["x" * 101, "é" * 51, "profile.png", "a\x00b", "\u202eb"])
+def test_a_name_too_long_or_reserved_writes_nowhere(tmp_path, name):
+    assert_no_folder(tmp_path, name)
+
+
+def assert_no_folder(tmp_path, name):
+    text = f"[[problems]]\nname = {json.dumps(name)}\n[[problems]]\nname = 'fine'\n"
+    out = tmp_path / "deep" / "out"
+    result = run("compare", "--study", written(tmp_path, text), "--out", out)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    assert "line 2, key 'name': " in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
+
+
+@pytest.mark.parametrize(("one", "other"), [("a", "a"), ("a", "A"), ("ﬁ", "fi"), ("straße", "STRASSE")])
+def test_two_problems_that_would_share_a_folder_are_refused(tmp_path, one, other):
+    text = f'[[problems]]\nname = "{one}"\n[[problems]]\nname = "{other}"\n'
+    with pytest.raises(ol.InputError, match=r"line 4, key 'name': .* cannot be the name of a folder"):
+        read_study(written(tmp_path, text))
+
+
+def test_full_as_an_option_and_in_the_file_are_the_same(tmp_path):
+    """Neither overrides what the file says of rates and seeds."""
+    own = "rates = [0.01, 0.1, 1]\nconfirmation_seeds = [200, 201]\nsearch = 3\n"
+    for said in ("", own, "rates = [0.01, 0.1, 1]\n", "confirmation_seeds = 4\n", "search = 2\n"):
+        plain = written(tmp_path, said)
+        (by_option,) = read_study(plain, full=True).values()
+        (by_file,) = read_study(written(tmp_path, f'protocol = "full"\n{said}')).values()
+        assert by_option.config() == by_file.config()
+    assert (by_option.rates, by_option.search) == (FULL["rates"], 2)
+    (study,) = read_study(written(tmp_path, own), full=True).values()
+    assert (study.rates, study.confirmation_seeds, study.search) == ((0.01, 0.1, 1.0), (200, 201), 3)
+    options = ("--study", written(tmp_path, own), "--full", "--out", tmp_path / "out", "--dry-run", "--json")
+    assert json.loads(run("compare", *options).stdout)["rates"] == [0.01, 0.1, 1.0]
 
 
 def test_no_study_file(tmp_path):

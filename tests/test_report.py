@@ -14,6 +14,7 @@ from optimlab.optimizers import OPTIMIZERS
 from optimlab.report import write_report
 from optimlab.report.reading import read_results
 from optimlab.study import Contender, Run, compare
+from optimlab.study.record import key_of
 from optimlab.study.statistics import performance_profile
 
 EVIL = """</script><script>window.hit=1</script><img src=x onerror="window.hit=1"> {{ 7*7 }} '&amp;"""
@@ -293,6 +294,7 @@ def test_a_row_has_its_own_runs_and_no_others(tmp_path):
     path = tmp_path / "runs.jsonl"
     for record in records_of(tmp_path):
         record["run"]["problem"]["epochs"] = 9
+        record["key"] = key_of(record["run"])
         record["curves"]["train_loss"] = [100.0] * 4
         path.write_text(path.read_text() + json.dumps(record) + "\n")
     results = read_results(tmp_path)
@@ -506,6 +508,7 @@ def test_a_long_run_is_thinned_and_stays_small(changed, opened):
     for line in (folder / "runs.jsonl").read_text().splitlines():
         record = json.loads(line)
         record["run"]["problem"]["epochs"] = 2000
+        record["key"] = key_of(record["run"])
         for name, curve in record["curves"].items():
             if isinstance(curve, list):
                 record["curves"][name] = (curve * 2000)[:2000]

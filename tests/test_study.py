@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from run_files import kept, names
 from scipy import stats
 
 import optimlab as ol
@@ -272,14 +273,14 @@ def test_a_kill_loses_nothing_that_was_finished(tmp_path):
 def test_a_torn_last_line_is_dropped_with_a_warning(tmp_path):
     store = Store(tmp_path)
     for key in "ab":
-        store.append({"key": key, "status": "ok"})
+        store.append(kept(key))
     with (tmp_path / "runs.jsonl").open("ab") as file:
         file.write(b'{"key": "c", "sta')
     with pytest.warns(UserWarning, match="dropped a last line that was cut off"):
         again = Store(tmp_path)
-    assert list(again.records) == ["a", "b"]
-    again.append({"key": "d", "status": "ok"})
-    assert list(Store(tmp_path).records) == ["a", "b", "d"]
+    assert names(again) == ["a", "b"]
+    again.append(kept("d"))
+    assert names(Store(tmp_path)) == ["a", "b", "d"]
 
 
 @pytest.mark.parametrize("content", [b"not json\n", b"[1, 2]\n", b'{"no": "key"}\n', b"\xff\xfe\n"])
@@ -291,8 +292,9 @@ def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path, content):
 
 
 def test_nan_is_stored_as_null(tmp_path):
-    Store(tmp_path).append({"key": "a", "curve": [1.0, float("nan"), float("inf")], "status": "ok"})
-    assert Store(tmp_path).records["a"]["curve"] == [1.0, None, None]
+    Store(tmp_path).append(kept("a", curves={"val_loss": [1.0, float("nan"), float("inf")]}))
+    (record,) = Store(tmp_path).records.values()
+    assert record["curves"]["val_loss"] == [1.0, None, None]
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
@@ -304,13 +306,13 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's always-full device")  # noqa: PTH110
 def test_a_full_disk_stops_with_one_clear_error(tmp_path):
     with Store(tmp_path) as store:
-        store.append({"key": "a", "status": "ok"})
+        store.append(kept("a"))
         whole = store.path.read_bytes()
         store.path = type(store.path)("/dev/full")
         with pytest.raises(ol.InputError, match="cannot write /dev/full: No space left"):
-            store.append({"key": "b", "status": "ok"})
+            store.append(kept("b"))
     assert (tmp_path / "runs.jsonl").read_bytes() == whole
-    assert list(store.records) == ["a"]
+    assert names(store) == ["a"]
 
 
 # --- studies that cannot be run

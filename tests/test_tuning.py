@@ -416,7 +416,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     assert "Traceback" not in error
     # while it ran, nobody else could write there
     assert second.exit_code == 2
-    assert second.stderr == f"optimlab: another process is writing to {tmp_path}: wait, or name a new folder\n"
+    assert (
+        second.stderr == f"optimlab: another process is writing to {tmp_path}: wait, or name another folder (--out)\n"
+    )
     assert finished_trials(tmp_path) < 500
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import InputError, one_line
+from ..files import json_text
 from .options import echo, numbers, save_figure, say, show
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=int, default=1, show_default=True, help="Processes that run at once.")
 @click.option("--dask", metavar="ADDRESS", help="Run on a dask.distributed cluster.")
 @click.option("--dry-run", is_flag=True, help="Say what would run and about how long it takes.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table; null for infinity.")
 def compare(
     file: Path | None,
     out: Path,
@@ -75,27 +77,24 @@ def compare(
     again), summary.json, and the figures (PNG and SVG).
 
     \b
+    Exit code: 0 if a run at a chosen rate finished, 1 if none did, 2 for input
+    that cannot be used, 130 after Ctrl-C.
+
+    \b
     Examples:
       optimlab compare --optimizers sgd,momentum,adam --epochs 10
       optimlab compare --optimizers adam,adam:torch,adam:keras --jobs 2
       optimlab compare --study study.toml --dry-run
     """
-    from ..report import write_report
     from ..study.profile import profile_of
 
     studies = {name: _changed(study, **changes) for name, study in _read(file, changes).items()}
     folders = {name: out if len(studies) == 1 else out / name for name in studies}
-    if jobs < 1:
-        raise InputError(f"--jobs must be at least 1, got {jobs}")
-    if not resume:
-        for folder in folders.values():
-            if (folder / "runs.jsonl").exists():
-                raise InputError(f"{folder} already holds runs; choose another folder, or leave out --no-resume")
+    _check(studies, folders, resume, jobs, dask)
     if dry_run:
         plans = {name: _plan(study, folders[name], jobs) for name, study in studies.items()}
         if as_json:
-            answer = next(iter(plans.values())) if len(plans) == 1 else {"problems": plans}
-            echo(json.dumps(answer, indent=2))
+            echo(json_text(next(iter(plans.values())) if len(plans) == 1 else {"problems": plans}))
             return
         for name, study in studies.items():
             _say_plan(study, plans[name])
@@ -105,32 +104,57 @@ def compare(
     try:
         for name, study in studies.items():
             comparisons[name] = _run(study, folders[name], jobs, dask)
+            if not as_json:
+                _print(comparisons[name])
     except KeyboardInterrupt:
         echo(f"\noptimlab: interrupted; finished runs are kept in {out}, the same command goes on", err=True)
         sys.exit(130)
     profile = profile_of(comparisons, folders)
-    seconds = time.perf_counter() - start
-    figures = {name: _save_figures(comparison, folders[name]) for name, comparison in comparisons.items()}
-    for folder in folders.values():
-        write_report(folder)
     if as_json:
         found = {name: {"verdict": c.verdict, "optimizers": c.rows} for name, c in comparisons.items()}
-        answer = next(iter(found.values())) if len(found) == 1 else {"problems": found, "profile": profile}
-        echo(json.dumps(answer, indent=2))
-        return
-    for name, comparison in comparisons.items():
-        _print(comparison, folders[name], figures[name], seconds)
+        echo(json_text(next(iter(found.values())) if len(found) == 1 else {"problems": found, "profile": profile}))
+    elif profile is not None:
+        _print_profile(profile)
+    # the numbers are out: whatever a figure or a page fails of, they are not lost
+    written = {name: _write(comparison, folders[name]) for name, comparison in comparisons.items()}
     if profile is not None:
         from ..plotting import profile_figure
 
-        _print_profile(profile, save_figure(profile_figure(profile), out / "profile"), out)
+        written[""] = _written([lambda: save_figure(profile_figure(profile), out / "profile")])
+    if not as_json:
+        for name, (files, _) in written.items():
+            _say_written(folders.get(name, out), files, time.perf_counter() - start)
+    failures = [failure for _, failed in written.values() for failure in failed]
+    if failures:
+        raise InputError("; ".join(failures))
+    empty = [name for name, comparison in comparisons.items() if not comparison.finished]
+    if empty:
+        where = f" on {', '.join(empty)}" if len(comparisons) > 1 else ""
+        echo(f"optimlab: no run at a chosen rate finished{where}: there is nothing to compare", err=True)
+        sys.exit(1)
+
+
+def _check(studies: dict[str, Study], folders: dict[str, Path], resume: bool, jobs: int, dask: str | None) -> None:
+    """Refuse whatever the runs would be refused for, before the first one; nothing is written."""
+    from ..study.compare import check_folder
+
+    if jobs < 1:
+        raise InputError(f"--jobs must be at least 1, got {jobs}")
+    if dask is not None and jobs > 1:
+        raise InputError("give --jobs or --dask, not both: a cluster has workers of its own")
+    for name, folder in folders.items():
+        if not resume and (folder / "runs.jsonl").exists():
+            raise InputError(f"{folder} already holds runs; name another folder (--out), or leave out --no-resume")
+        studies[name].problem.check()
+        check_folder(studies[name], folder)
 
 
 def _read(file: Path | None, changes: dict[str, Any]) -> dict[str, Study]:
     from ..study import PROBLEMS, Problem, Study, read_study
+    from ..study.study_file import FULL
 
     if file is not None:
-        return read_study(file)
+        return read_study(file, full=changes["full"])
     dataset = changes["dataset"] or "digits"
     if dataset.endswith(".npz"):
         if changes["target"] is None:
@@ -140,18 +164,15 @@ def _read(file: Path | None, changes: dict[str, Any]) -> dict[str, Study]:
         from ..errors import lookup
 
         problem = lookup("data set", dataset, PROBLEMS)
-    return {problem.name: Study(problem)}
+    return {problem.name: Study(problem, **FULL) if changes["full"] else Study(problem)}  # type: ignore[arg-type]
 
 
 def _changed(study: Study, **changes: Any) -> Study:
     """The study with what the options say."""
-    from ..study.study_file import FULL
 
     def given(name: str) -> Any:
         return changes[name]
 
-    if given("full"):
-        study = replace(study, **FULL)  # type: ignore[arg-type]
     problem = {k: given(k) for k in ("dataset", "target", "epochs") if given(k) is not None}
     if given("epochs") is not None and given("epochs") < 1:
         raise InputError(f"--epochs must be at least 1, got {given('epochs')}")
@@ -241,14 +262,32 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _save_figures(comparison: Comparison, folder: Path) -> list[str]:
+def _write(comparison: Comparison, folder: Path) -> tuple[list[str], list[str]]:
+    """Write the page and the figures; the names of all files, and what kept others from being written."""
     from .. import plotting
+    from ..report import write_report
 
-    names = ("loss", "accuracy", "sensitivity")
-    return [f for name in names for f in save_figure(getattr(plotting, f"{name}_figure")(comparison), folder / name)]
+    def figure(name: str) -> list[str]:
+        return save_figure(getattr(plotting, f"{name}_figure")(comparison), folder / name)
+
+    page, failed = _written([lambda: [write_report(folder).name]])
+    figures, more = _written([partial(figure, name) for name in ("loss", "accuracy", "sensitivity")])
+    return [*page, "runs.jsonl", "summary.json", *figures], [*failed, *more]
 
 
-def _print(comparison: Comparison, folder: Path, figures: list[str], seconds: float) -> None:
+def _written(steps: Iterable[Callable[[], list[str]]]) -> tuple[list[str], list[str]]:
+    """The files that each step leaves, and the errors of those that fail."""
+    files: list[str] = []
+    failed: list[str] = []
+    for step in steps:
+        try:
+            files += step()
+        except InputError as error:
+            failed.append(str(error))
+    return files, list(dict.fromkeys(failed))
+
+
+def _print(comparison: Comparison) -> None:
     from ..study.table import tables
 
     for table in tables(comparison):
@@ -258,11 +297,13 @@ def _print(comparison: Comparison, folder: Path, figures: list[str], seconds: fl
     for row in comparison.rows:
         for error in row["errors"]:
             say(f"{row['label']}: a run failed: {error}")
-    echo(f"\nWritten to {folder}: report.html, runs.jsonl, summary.json, {', '.join(figures)} ({seconds:.0f} s)")
 
 
-def _print_profile(profile: dict[str, Any], figures: list[str], folder: Path) -> None:
+def _say_written(folder: Path, files: list[str], seconds: float) -> None:
+    echo(f"\nWritten to {folder}: {', '.join(files)} ({seconds:.0f} s)")
+
+
+def _print_profile(profile: dict[str, Any]) -> None:
     from ..study.table import profile_table
 
     show(profile_table(profile))
-    echo(f"Written to {folder}: {', '.join(figures)}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ..files import json_text
 from ..tables import Column, Table
 from .options import echo, say, show
 
@@ -35,11 +35,11 @@ def datasets(name: str | None, root: Path | None, offline: bool, as_json: bool) 
     """
     if name is None:
         listed = [_bundled(), *_sources(root)]
-        echo(json.dumps({"datasets": listed}, indent=2)) if as_json else _print(listed, root)
+        echo(json_text({"datasets": listed})) if as_json else _print(listed, root)
         return
     described = _described(name, root, offline)
     if as_json:
-        echo(json.dumps(described, indent=2))
+        echo(json_text(described))
         return
     for split, part in described["splits"].items():
         counts = part["rows_per_class"]

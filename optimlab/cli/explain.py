@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import click
 
 from ..errors import InputError
+from ..files import json_text
 from ..spelling import encoding_of_stdout, spelled
 from .options import echo, numbers
 
@@ -57,7 +57,7 @@ def explain(
         parting = explanation.first_parting(
             rule, convention, against, gradients=gradients, steps=max(steps, 100), **hyperparameters
         )
-        echo(json.dumps(asdict(parting), indent=2) if as_json else str(parting))
+        echo(json_text(asdict(parting)) if as_json else str(parting))
     else:
         explained = explanation.explain(
             rule, convention=convention, steps=steps, gradients=gradients or 0.1, **hyperparameters
@@ -65,10 +65,10 @@ def explain(
         if term is not None:
             echo("\n".join(map(repr, explained.term(term))))
         elif as_json:
-            text = json.dumps(explained.to_dict(), indent=2, ensure_ascii=False)
+            text = json_text(explained.to_dict(), ascii_only=False)
             # the names of the variables are keys: they are escaped where they cannot be written, not spelled
             plain = spelled(text, encoding_of_stdout()) == text
-            echo(text if plain else json.dumps(explained.to_dict(), indent=2))
+            echo(text if plain else json_text(explained.to_dict()))
         else:
             echo(explained.latex if as_latex else str(explained))
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..study import Run, Study
 from ..study.compare import OnRun
-from ..study.summary import Record, accuracy, score
+from ..study.record import Record
+from ..study.summary import accuracy, score
 from ..tables import Column, Table
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..errors import InputError
+from ..files import json_text
 from .options import echo, numbers, save_figure, say, show
 
 
@@ -89,7 +90,7 @@ def race(
     )
     written = _write(outcome, out, gif)
     if as_json:
-        echo(json.dumps(outcome.summary(), indent=2))
+        echo(json_text(outcome.summary()))
         return
     _print(outcome, out, written, time.perf_counter() - begun)
 

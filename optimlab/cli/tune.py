@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from ..errors import InputError, lookup
+from ..files import json_text
 from .options import echo, save_figure, say, show
 
 
@@ -163,7 +163,7 @@ def _print_plan(search: Any, folder: Path, as_json: bool) -> None:
     from ..tuning.table import first_trials, plan_table
 
     if as_json:
-        echo(json.dumps({**search.config(), "trials": search.trials, "first": first_trials(search)}, indent=2))
+        echo(json_text({**search.config(), "trials": search.trials, "first": first_trials(search)}))
         return
     show(plan_table(search))
     echo(f"{search.trials} trials ({search.sampler}, seed {search.seed}) would be kept in {folder}; nothing was run.")

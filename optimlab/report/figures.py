@@ -493,10 +493,10 @@ class Forest(NamedTuple):
 def forest(results: Results) -> Forest:
     """The interval of each row's paired difference in test accuracy.
 
-    The axis is made for the tuned rows; an untuned one may lie beyond it.
+    The axis is made for the tuned rows that finished a run; another may lie beyond it.
     """
-    spans = [row.test_difference for row in results.tuned]
-    low, high = min(0.0, *(s.low for s in spans)), max(0.0, *(s.high for s in spans))
+    spans = [row.test_difference for row in results.tuned if row.finished]
+    low, high = min([0.0, *(s.low for s in spans)]), max([0.0, *(s.high for s in spans)])
     room = 0.06 * (high - low) or 0.01
     axis = Axis(low - room, high + room)
     marks = [

@@ -11,11 +11,13 @@ from typing import Any
 from ..errors import InputError, count, number
 from ..study.curves import Band, band, epoch_seconds
 from ..study.plan import KINDS
+from ..study.record import Record
 from ..study.statistics import Interval
-from ..study.summary import ranked
+from ..study.store import read
+from ..study.summary import accuracy, finished, ranked, unfinished
 from .reproduction import Recipe, Settings, recipe, settings
 
-SUMMARY, RUNS = "summary.json", "runs.jsonl"
+SUMMARY = "summary.json"
 CURVES = ("train_loss", "val_accuracy", "lr")
 
 
@@ -36,6 +38,8 @@ class Row:
     ``"searched"`` (the best random setting). ``seconds`` is the time each epoch ends at, from the time of a step, which
     is measured apart (runs that share a machine slow each other down). ``surely`` tells of the difference in "test"
     accuracy and in "epochs" whether an interval wide enough for all pairs of optimizers leaves zero out, too.
+    Of the ``runs`` with fresh seeds some ``finished`` and some ``failed`` with an error; the others diverged. Some are
+    ``missing`` from ``runs.jsonl``, and ``changed`` tells whether those there have other scores than the summary.
     ``curves`` holds the bands over the confirmation seeds of the quantities in ``CURVES``, ``ratios`` those of each
     layer's update/weight ratio.
     """
@@ -54,6 +58,10 @@ class Row:
     epochs_to_target: float | None
     hits: int
     runs: int
+    finished: int
+    failed: int
+    missing: int
+    changed: bool
     speed: str | None
     seconds_to_target: float | None
     microseconds_per_step: float | None
@@ -113,7 +121,7 @@ def read_results(folder: str | Path) -> Results:
     """
     path = Path(folder) / SUMMARY
     summary = _parsed(_text(path), f"{path} is not JSON")
-    runs = _runs(Path(folder) / RUNS)
+    runs = _runs(folder)
     try:
         return _results(summary, runs)
     except KeyError as error:
@@ -142,20 +150,9 @@ def _parsed(text: str, complaint: str) -> Any:
         raise InputError(f"{complaint}: {error}") from None
 
 
-def _runs(path: Path) -> list[dict[str, Any]]:
-    """The finished confirmation runs; a last line that was cut off is no record yet."""
-    text = _text(path)
-    whole = text[: text.rfind("\n") + 1]
-    records = []
-    for k, line in enumerate(whole.splitlines(), 1):
-        record = _parsed(line, f"{path}, line {k}: not a record of a run")
-        try:
-            if record["run"]["test"] is True and record["status"] != "error":
-                record["curves"].items()
-                records.append(record)
-        except (KeyError, TypeError, AttributeError):
-            raise InputError(f"{path}, line {k}: not a record of a run") from None
-    return records
+def _runs(folder: str | Path) -> list[Record]:
+    """The confirmation runs that a curve is made of: of each the last record, as everywhere."""
+    return [r for r in read(folder).values() if r["run"].get("test") is True and r["status"] != "error"]
 
 
 def _results(summary: dict[str, Any], runs: list[dict[str, Any]]) -> Results:
@@ -207,12 +204,22 @@ def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, A
     def optional(name: str) -> float | None:
         return None if raw[name] is None else number(name, raw[name], low=0, below=1e15)
 
-    mine = [r["curves"] for r in runs if _belongs(r["run"], raw, contenders[contender])]
-    curves = {name: band([c[name] for c in mine]) for name in CURVES}
+    records = [r for r in runs if _belongs(r["run"], raw, contenders[contender])]
+    mine = [r.get("curves", {}) for r in records]
+    curves = {name: band([c.get(name, []) for c in mine]) for name in CURVES}
     step = optional("microseconds_per_step")
     second = number("time of an epoch", epoch_seconds(runs, epochs, step), low=0, below=1e15)
-    seconds = [(k + 1) * second for k in range(max((len(c["lr"]) for c in mine), default=0))]
-    layers = list(mine[0].get("update_ratio") or {}) if mine else []
+    seconds = [(k + 1) * second for k in range(max((len(c.get("lr", [])) for c in mine), default=0))]
+    # a run that diverged in its first epoch has none
+    ratios = [c.get("update_ratio", {}) for c in mine]
+    layers = list(dict.fromkeys(name for own in ratios for name in own))
+    total = int(number("runs", raw["runs"], low=1, below=1e9))
+    whole, failed = finished(raw), unfinished(raw, "error")
+    if not 0 <= whole <= total >= failed >= 0:
+        raise InputError(f"{label}: of {total} runs {whole} cannot have finished and {failed} have failed")
+    scores = [number("val_accuracy", accuracy(r), low=0, below=1.0001) for r in records]
+    val_accuracy = _interval("val_accuracy", raw["val_accuracy"])
+    missing = max(0, total - failed - len(records))
     return Row(
         label=label,
         contender=contender,
@@ -220,14 +227,18 @@ def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, A
         lr=number("lr", raw["lr"], low=1e-300, below=1e300),
         trials=int(number("trials", raw["trials"], low=0)),
         at_edge=_truth("at_edge", raw["at_edge"]),
-        val_accuracy=_interval("val_accuracy", raw["val_accuracy"]),
+        val_accuracy=val_accuracy,
         test_accuracy=_interval("test_accuracy", raw["test_accuracy"]),
         test_difference=_interval("test_difference", raw["test_difference"]),
         tied=_truth("tied", raw["tied"]),
         surely={name: _truth("surely", raw["surely"][name]) for name in ("test", "epochs")},
         epochs_to_target=optional("epochs_to_target"),
         hits=int(number("hits", raw["hits"], low=0)),
-        runs=int(number("runs", raw["runs"], low=0)),
+        runs=total,
+        finished=whole,
+        failed=failed,
+        missing=missing,
+        changed=not missing and abs(sum(scores) / total - val_accuracy.mean) > 1e-9,
         speed=None if raw["speed"] is None else _string("speed", raw["speed"]),
         seconds_to_target=optional("seconds_to_target"),
         microseconds_per_step=step,
@@ -248,7 +259,7 @@ def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, A
         best_after=[number("best_after", v, low=0, below=1.0001) for v in raw["best_after"] or []],
         seconds=seconds,
         curves=curves,
-        ratios={_string("layer", name): band([c["update_ratio"][name] for c in mine]) for name in layers},
+        ratios={_string("layer", name): band([own.get(name, []) for own in ratios]) for name in layers},
     )
 
 

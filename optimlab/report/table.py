@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..study.statistics import Interval
 from ..study.summary import in_percent
 from .formats import percent, plural, points, significant, with_half
 from .reading import Results, Row
@@ -37,7 +38,12 @@ def columns(results: Results) -> list[Column]:
     long = max((row.seconds_to_target or 0.0 for row in results.rows), default=0.0) >= 1
     brief, brief_unit = (1.0, "s") if long else (1e3, "ms")
 
+    def accuracy(row: Row, interval: Interval) -> Cell:
+        return Cell(with_half(interval), interval.mean) if row.finished else Cell("–", None)
+
     def difference(row: Row) -> Cell:
+        if not row.finished:
+            return Cell("–", None, "failed" if row.failed else "diverged")
         shown = "0" if row.label == results.reference else points(row.test_difference.mean)
         return Cell(shown, row.test_difference.mean, standing(row, results))
 
@@ -82,14 +88,14 @@ def columns(results: Results) -> list[Column]:
             "validation accuracy",
             "%",
             f"mean over {seeds} with its 95% interval",
-            lambda r: Cell(with_half(r.val_accuracy), r.val_accuracy.mean),
+            lambda r: accuracy(r, r.val_accuracy),
         ),
         Column(
             "test_accuracy",
             "test accuracy",
             "%",
             f"at the epoch with the best validation accuracy; mean over {seeds} with its 95% interval",
-            lambda r: Cell(with_half(r.test_accuracy), r.test_accuracy.mean),
+            lambda r: accuracy(r, r.test_accuracy),
         ),
         Column(
             "test_difference",

@@ -20,11 +20,11 @@ def standing(row: Row, results: Results) -> str:
 def facts(results: Results) -> list[tuple[str, str, str]]:
     """Who, by how much, how sure, how fast: each a heading, an answer and what it rests on."""
     rows = results.tuned
-    if all(row.val_accuracy.high <= 0 for row in rows):
+    if not any(row.finished for row in rows):
         return [("Best", "none", "no run at a chosen rate finished")]
     best = next(row for row in results.rows if row.label == results.reference)
     found = [("Best", best.label, f"highest mean validation accuracy, {with_half(best.val_accuracy)}%")]
-    others = [row for row in rows if row is not best]
+    others = [row for row in rows if row is not best and not row.failed]  # a failure is no result of the optimizer
     if others:
         found += [("By how much", *_margin(others)), ("How sure", *_certainty(results, others))]
     fastest = next(row for row in results.rows if row.label == results.fastest)
@@ -38,6 +38,23 @@ def facts(results: Results) -> list[tuple[str, str, str]]:
             basis += f"; tied with it: {_few(tied)}"
         found.append((goal, fastest.label, basis))
     return found
+
+
+def gaps(results: Results) -> list[str]:
+    """Rows whose curves are not of the runs that the summary was made of."""
+    said = [
+        f"{row.label}: {row.missing} of {plural(row.runs, 'fresh run')} {'is' if row.missing == 1 else 'are'} missing "
+        "from runs.jsonl, so its curves are those of the rest; run the same comparison again to make up for it."
+        for row in results.rows
+        if row.missing
+    ]
+    changed = [row.label for row in results.rows if row.changed]
+    if changed:
+        said.append(
+            f"The runs of {listed(changed)} in runs.jsonl have other scores than summary.json: run the same comparison "
+            "again."
+        )
+    return said
 
 
 def _few(names: list[str]) -> str:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from errno import EACCES, ENOTDIR
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..backends.threads import one_thread
 from ..errors import InputError
-from ..files import json_ready, write_atomically
+from ..files import json_ready, json_text, write_atomically
 from ..version import __version__
 from .execution import Pool, Together, run_all, workers
 from .plan import Run, Study
+from .record import Record
 from .run import execute, execute_together, host, time_steps, together, versions
-from .store import Store
-from .summary import Record, row_label, rows, score, verdict
+from .store import FILE, LOCK, Store, locked, read
+from .summary import finished, listed, row_label, rows, score, verdict
 
 OnRun = Callable[[Run, Record, int, int], None]
 
@@ -42,6 +45,11 @@ class Comparison:
     verdict: list[str]
     tuning: dict[str, dict[float, list[Record]]]
     confirmation: dict[str, list[Record]]
+
+    @property
+    def finished(self) -> bool:
+        """Whether any run at a tuned rate finished: else there is nothing to compare."""
+        return any(finished(row) for row in self.rows if row["kind"] == "tuned")
 
 
 def compare(
@@ -73,6 +81,7 @@ def compare(
         another study.
     """
     study.problem.check()
+    check_folder(study, folder)
     with workers(jobs, dask) as pool, Store(folder) as store, one_thread():
         claim(study, store)
         runner = _Runner(store, pool, jobs if dask is None else 2, study.planned(), on_run)
@@ -112,7 +121,7 @@ def compare(
         "host": host(),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_atomically(store.folder / "summary.json", json.dumps(json_ready(summary), indent=2, allow_nan=False) + "\n")
+    write_atomically(store.folder / "summary.json", json_text(summary) + "\n")
     return Comparison(study, table, said, tuning, confirmed["tuned"])
 
 
@@ -156,10 +165,10 @@ def _tune(study: Study, runner: _Runner) -> dict[str, dict[float, list[Record]]]
     for label, rates in wanted.items():
         if rates:
             grid = found[label]
-            finished = any(record["status"] == "ok" for records in grid.values() for record in records)
+            some = any(record["status"] == "ok" for records in grid.values() for record in records)
             what = (
                 f"the best learning rate found, {_best(grid):.2g}, is still at the edge of the grid"
-                if finished
+                if some
                 else f"no run finished at any learning rate from {min(grid):.2g} to {max(grid):.2g}"
             )
             warnings.warn(f"{label}: {what}", stacklevel=3)
@@ -180,30 +189,104 @@ def _by_setting(study: Study, records: list[Record]) -> list[list[Record]]:
     return [records[k : k + n] for k in range(0, len(records), n)]
 
 
-def claim(study: Study, store: Store) -> None:
-    """Write down whose folder this is, or refuse one that holds runs of another study. A study may grow: more
-    optimizers, rates or seeds go on from the runs that are there.
+def check_folder(study: Study, folder: str | Path) -> None:
+    """Refuse a folder in which :func:`compare` cannot run ``study``. Nothing is written there.
 
     Raises
     ------
-    InputError: the folder's study differs in something that its runs depend on, or another optimlab made them.
+    InputError: the folder cannot be written or is in use; it holds another study, something else, or the report of a
+        comparison with more in it, which this one would replace.
     """
-    path, mine = store.folder / "study.json", {"optimlab": __version__, **json_ready(study.config())}
-    if path.exists():
-        try:
-            theirs = json.loads(path.read_bytes())
-            there = {**theirs["problem"], "optimlab": theirs.get("optimlab")}
-        except (OSError, ValueError, TypeError, KeyError):
-            raise InputError(f"{path} is not the description of a study; choose another folder") from None
-        here = {**mine["problem"], "optimlab": __version__}
+    folder = Path(folder)
+    try:
+        place = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        if not place.is_dir():
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
+        if not all(os.access(p, os.W_OK) for p in (place, folder / FILE) if p.exists()):
+            raise PermissionError(EACCES, os.strerror(EACCES))
+    except OSError as error:
+        raise InputError(f"cannot write to the output folder {folder}: {error.strerror}") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a line that was cut off is told when it is dropped
+        records = read(folder) if (folder / FILE).exists() else {}
+    if (folder / LOCK).exists():
+        with locked(folder):
+            pass
+    _check_owner(study, folder, bool(records))
+
+
+def claim(study: Study, store: Store) -> None:
+    """Write down whose folder this is, or refuse one that is another's.
+
+    A study may grow: more optimizers, rates or seeds go on from the runs that are there.
+
+    Raises
+    ------
+    InputError: as :func:`check_folder`.
+    """
+    _check_owner(study, store.folder, bool(store.records))
+    mine = {"optimlab": __version__, **study.config()}
+    write_atomically(store.folder / "study.json", json_text(mine) + "\n")
+
+
+ELSEWHERE = "name another folder (--out FOLDER)"
+
+
+def _check_owner(study: Study, folder: Path, has_runs: bool) -> None:
+    mine = json_ready(study.config())
+    here = {**mine["problem"], "optimlab": __version__}
+    theirs = _description(folder / "study.json", "the description of a study")
+    if theirs is not None and has_runs:
+        there = {**theirs["problem"], "optimlab": theirs.get("optimlab")}
         changed = [
             f"{name} {there.get(name)!r} there, {here.get(name)!r} now"
             for name in sorted({*there, *here})
             if there.get(name) != here.get(name)
         ]
-        if changed and store.records:
+        if changed:
             raise InputError(
-                f"the folder {store.folder} holds another study ({'; '.join(changed)}); "
-                "choose another folder, or delete this one to start afresh"
+                f"the folder {folder} holds another study ({'; '.join(changed)}); "
+                f"{ELSEWHERE}, or delete this one to start afresh"
             )
-    write_atomically(path, json.dumps(mine, indent=2) + "\n")
+    if (folder / "journal.log").exists():
+        raise InputError(f"the folder {folder} holds a search, not a comparison: journal.log; {ELSEWHERE}")
+    reported = _description(folder / "summary.json", "the summary of a comparison", "study")
+    lost = [] if reported is None else _lost(reported, mine)
+    if lost:
+        raise InputError(
+            f"the folder {folder} holds a comparison that this one would replace: it also has {listed(lost)}; "
+            f"{ELSEWHERE}, or ask for these, too"
+        )
+
+
+def _description(path: Path, what: str, part: str = "") -> dict[str, Any] | None:
+    """The study that a file describes, by itself or as one ``part`` of it; None where there is no file."""
+    try:
+        found = json.loads(path.read_bytes())
+        found = found[part] if part else found
+        _ = {**found["problem"]}
+        return dict(found)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        raise InputError(f"{path} is not {what}; {ELSEWHERE}") from None
+
+
+def _lost(theirs: dict[str, Any], mine: dict[str, Any]) -> list[str]:
+    """What a comparison has that another one has not, in words."""
+
+    def gone(name: str) -> list[Any]:
+        return [value for value in theirs.get(name) or [] if value not in mine[name]]
+
+    try:
+        labels = [c["label"] for c in mine["optimizers"]]
+        lost = [str(c["label"]) for c in theirs["optimizers"] if c["label"] not in labels]
+        kinds = {"rates": "learning rate", "tuning_seeds": "tuning seed", "confirmation_seeds": "fresh seed"}
+        lost += [f"the {kind} {value!r}" for name, kind in kinds.items() for value in gone(name)]
+    except (TypeError, KeyError):
+        return []
+    if theirs.get("defaults") and not mine["defaults"]:
+        lost.append("the default rates")
+    if (theirs.get("search") or 0) > mine["search"]:
+        lost.append(f"{theirs['search']} random settings of each")
+    return lost if len(lost) <= 6 else [*lost[:5], f"{len(lost) - 5} more"]

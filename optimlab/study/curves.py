@@ -42,7 +42,7 @@ def epoch_seconds(records: Iterable[Mapping[str, Any]], epochs: int, microsecond
     >>> epoch_seconds([{"steps": 3}, {"steps": 200}], epochs=20, microseconds_per_step=50.0)
     0.0005
     """
-    steps = max((record.get("steps", 0) for record in records), default=0)
+    steps = max((record.get("steps") or 0 for record in records), default=0)
     return float(steps / epochs * (microseconds_per_step or 0.0) / 1e6)
 
 

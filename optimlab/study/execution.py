@@ -26,9 +26,9 @@ from ..backends.threads import one_thread
 from ..errors import InputError, count
 from ..version import __version__
 from .plan import Run
+from .record import Record
 from .store import Store
 
-Record = dict[str, Any]
 Execute = Callable[[Run], Record]
 
 ALONE = 2

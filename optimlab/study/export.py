@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, lookup
+from ..errors import InputError, lookup, one_line
 from ..files import write_atomically
 from .store import read
 
@@ -28,7 +28,8 @@ def export(folder: str | Path, to: str | Path, *, curves: bool = False) -> list[
 
     Raises
     ------
-    InputError: there are no runs, the file cannot be written or is of another kind, or pyarrow is not installed.
+    InputError: there are no runs, the file cannot be written or is of another kind, a column of Parquet would hold
+        values of several types, or pyarrow is not installed.
     """
     to = Path(to)
     encode = lookup("kind of table", to.suffix, {".csv": _csv, ".parquet": _parquet})
@@ -74,7 +75,7 @@ def _csv(columns: dict[str, list[Any]]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([_cell(value) for value in row] for row in zip(*columns.values(), strict=True))
-    return text.getvalue().encode()
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def _cell(value: Any) -> str:
@@ -89,6 +90,13 @@ def _parquet(columns: dict[str, list[Any]]) -> bytes:
         from pyarrow import parquet
     except ModuleNotFoundError:
         raise InputError("Parquet needs the package pyarrow: pip install 'optimlab[parquet]'") from None
+    arrays = {}
+    for name, values in columns.items():
+        try:
+            arrays[name] = pyarrow.array(values)
+        except (pyarrow.ArrowException, UnicodeError, OverflowError) as error:
+            why = one_line(error)
+            raise InputError(f"{name} has values that do not fit into one column of Parquet: {why}; use .csv") from None
     file = io.BytesIO()
-    parquet.write_table(pyarrow.table(columns), file)
+    parquet.write_table(pyarrow.table(arrays), file)
     return file.getvalue()

@@ -15,12 +15,14 @@ import numpy as np
 
 from .. import datasets, optimizers
 from ..datasets import Dataset
-from ..errors import InputError, count, number, unknown
+from ..errors import InputError, count, exact, number, unknown
 from ..kernels import c_source, trace
 from ..network import MLP, Network
 from ..optimizers import Optimizer
 from ..rules import CONVENTIONS, Rule
 from ..training.checks import check_batches
+from .record import digest as _digest
+from .record import key_of
 
 QUICK_RATES = tuple(10.0 ** (k / 2) for k in range(-6, 3))
 """Two a decade, 0.001 to 10."""
@@ -62,6 +64,13 @@ class Problem:
         object.__setattr__(self, "hidden", hidden)
         for name in ("target", "dropout"):
             object.__setattr__(self, name, number(name, getattr(self, name)))
+        dataset = str(self.dataset)
+        if dataset.endswith(".npz"):
+            # a worker elsewhere has another current folder
+            dataset = str(Path(dataset).expanduser().absolute())
+        object.__setattr__(self, "dataset", dataset)
+        if not self.name.isprintable():
+            raise InputError(f"the file name {self.name!r} holds a character that cannot be shown: rename the file")
         if not 0 < self.target <= 1:
             raise InputError(f"target is a validation accuracy in (0, 1], got {self.target}")
 
@@ -98,8 +107,8 @@ class Problem:
 
     @property
     def name(self) -> str:
-        """The data set's name; of a file, its own without the folder."""
-        return Path(self.dataset).stem if self.dataset.endswith(".npz") else self.dataset
+        """The data set's name; of a file, its own: an own mnist.npz is not MNIST."""
+        return Path(self.dataset).name if self.dataset.endswith(".npz") else self.dataset
 
     def __str__(self) -> str:
         data = self.data()
@@ -152,6 +161,11 @@ class Contender:
         known = self.defaults()
         if "lr" not in known:
             raise InputError(f"{self.name} has no learning rate lr to tune")
+        if not 0 < known["lr"] < math.inf:
+            raise InputError(
+                f"the default learning rate of {self.name} is {exact(known['lr'])}: give lr a positive default, "
+                "such as lr=0.01"
+            )
         for name, value in fixed.items():
             if name == "lr":
                 raise InputError(f"{self.name}: the learning rate is tuned, it cannot be fixed; name the rates instead")
@@ -160,7 +174,7 @@ class Contender:
             fixed[name] = optimizers.check_hyperparameter(name, value)
         object.__setattr__(self, "hyperparameters", tuple(sorted(fixed.items())))
         said = [self.convention] if self.convention != "textbook" else []
-        said += [f"{name}={value:g}" for name, value in self.hyperparameters]
+        said += [f"{name}={exact(value)}" for name, value in self.hyperparameters]
         object.__setattr__(self, "label", self.label or (f"{self.name} ({', '.join(said)})" if said else self.name))
         if not isinstance(self.label, str) or not self.label.isprintable():
             raise InputError(f"a label is text on one line, got {self.label!r}")
@@ -256,7 +270,7 @@ class Run:
         >>> a.key == Run(Problem(), Contender("adam"), 0.01, 0).key, a.key == b.key
         (True, False)
         """
-        return _digest(json.dumps(self.config(), sort_keys=True, separators=(",", ":")))
+        return key_of(self.config())
 
     def __str__(self) -> str:
         return f"{self.contender.label} lr {self.lr:.2g} seed {self.seed}"
@@ -316,10 +330,10 @@ class Study:
             raise InputError("the learning rates of a grid must rise")
         if not self.tuning_seeds or len(self.confirmation_seeds) < 2:
             raise InputError("a study needs at least one tuning seed and two confirmation seeds")
-        seeds = [*self.tuning_seeds, *self.confirmation_seeds]
-        if any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in seeds):
-            raise InputError(f"seeds are whole numbers of at least 0, got {seeds}")
         for kind, own in (("tuning", self.tuning_seeds), ("confirmation", self.confirmation_seeds)):
+            for seed in own:
+                if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+                    raise InputError(f"{kind} seeds are whole numbers of at least 0, got {seed!r}")
             if len(set(own)) < len(own):
                 raise InputError(f"a {kind} seed is named twice: {', '.join(map(str, own))}")
         if set(self.tuning_seeds) & set(self.confirmation_seeds):
@@ -408,10 +422,6 @@ def random_settings(contender: Contender, trials: int) -> list[tuple[float, tupl
                 chosen.append((name, draw(1e-6, 0.1)))
         drawn.append((lr, tuple(chosen)))
     return drawn
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache

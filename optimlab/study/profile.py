@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from ..files import write_atomically
+from ..files import json_text, write_atomically
 from .compare import Comparison
 from .statistics import performance_profile
 
@@ -35,5 +35,5 @@ def profile_of(comparisons: Mapping[str, Comparison], folders: Mapping[str, Path
     }
     for folder in folders.values():
         path = folder / "summary.json"
-        write_atomically(path, json.dumps({**json.loads(path.read_bytes()), "profile": profile}, indent=2) + "\n")
+        write_atomically(path, json_text({**json.loads(path.read_bytes()), "profile": profile}) + "\n")
     return profile

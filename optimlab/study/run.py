@@ -26,8 +26,7 @@ from ..rules import LayerRule
 from ..training import History, evaluate, fit
 from ..version import __version__
 from .plan import Contender, Problem, Run, Study
-
-Record = dict[str, Any]
+from .record import Record
 
 
 def execute(run: Run) -> Record:
@@ -217,9 +216,9 @@ TIMED_STEPS, TIMING_ROUNDS = 60, 5
 def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, float]:
     """Seconds a training step takes, by label: one after another in this process, evaluation excluded.
 
-    In each of five rounds every run trains 60 steps of the problem, after one round that is not counted; the
-    answer is the median; one that diverges has none. Interleaved, so that a machine that slows down slows all of
-    them. (Under parallel workers, where the runs themselves may be, times are wrong by a factor of two.)
+    In each of five rounds every run trains 60 steps of the problem, after one round that is not counted; the answer is
+    the median. A run that diverges or fails has none. Interleaved, so that a machine that slows down slows all of them.
+    (Under parallel workers, where the runs themselves may be, times are wrong by a factor of two.)
     """
     data = problem.data()
     rows = min(len(data.x_train), TIMED_STEPS * problem.batch_size)
@@ -229,9 +228,12 @@ def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, float]:
     seconds: dict[str, list[float]] = {label: [] for label in runs}
     for _ in range(TIMING_ROUNDS + 1):
         for label, run in runs.items():
-            net = problem.network(0)
-            opt = run.contender.make(net, run.lr, run.settings())
-            history = fit(net, opt, some, epochs=epochs, batch_size=problem.batch_size, progress=False)
+            try:
+                net = problem.network(0)
+                opt = run.contender.make(net, run.lr, run.settings())
+                history = fit(net, opt, some, epochs=epochs, batch_size=problem.batch_size, progress=False)
+            except Exception:  # its runs have told why
+                continue
             if history.status == "interrupted":
                 raise KeyboardInterrupt
             seconds[label] += [sum(history.seconds) / history.steps] if history.seconds else []

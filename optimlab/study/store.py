@@ -6,14 +6,16 @@ import contextlib
 import json
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from ..files import flush_folder, json_ready
+from .record import Record, check_record
 
-FILE = "runs.jsonl"
+FILE, LOCK = "runs.jsonl", ".lock"
 GRACE = 1.0
 """Seconds that a writer waits for another one to end."""
 
@@ -22,27 +24,27 @@ class Store:
     """The runs in ``folder/runs.jsonl``, by key.
 
     A record is one line, flushed to the disk before :meth:`append` returns, so that whatever ends the program,
-    finished runs stay. A line that was cut off by it is dropped with a warning at the next start. Of several records
-    with one key, such as a run that failed and was tried again, the last counts.
+    finished runs stay. A last line that was cut off is dropped with a warning at the next start. Of several records
+    with one key, such as a run that failed and was tried again, the last counts. Empty lines are skipped.
 
     ``with store:`` keeps all other writers out until the block ends, or the process does, however that happens;
     outside of it each :meth:`append` does so for itself. Reading is always possible.
 
     Raises
     ------
-    InputError: the folder cannot be made or written to, or the file holds something else.
+    InputError: the folder cannot be made or written to, or a line is no record, see
+        :func:`optimlab.study.record.check_record`.
 
     >>> import tempfile
-    >>> folder = tempfile.mkdtemp()
+    >>> from optimlab.study import Contender, Problem, Run
+    >>> folder, run = tempfile.mkdtemp(), Run(Problem(), Contender("sgd"), 1e30, seed=0)
     >>> with Store(folder) as store:
-    ...     store.append({"key": "a", "loss": float("nan")})
-    >>> Store(folder).records
-    {'a': {'key': 'a', 'loss': None}}
+    ...     store.append({"key": run.key, "run": run.config(), "status": "diverged", "val_loss": float("nan")})
+    >>> Store(folder).records[run.key]["val_loss"] is None
+    True
     """
 
     def __init__(self, folder: str | Path) -> None:
-        from filelock import FileLock
-
         self.folder = Path(folder)
         self.path = self.folder / FILE
         try:
@@ -55,7 +57,7 @@ class Store:
         except OSError as error:
             raise InputError(f"cannot write to the output folder {self.folder}: {error.strerror}") from None
         self.records = read(self.folder)
-        self._lock = FileLock(self.folder / ".lock", thread_local=False)
+        self._lock: Any = None
 
     def __enter__(self) -> Store:
         """Keep other writers out, and take in what they wrote before.
@@ -64,30 +66,28 @@ class Store:
         ------
         InputError: another process writes here.
         """
-        from filelock import Timeout
-
-        try:
-            self._lock.acquire(timeout=GRACE, poll_interval=0.02)
-        except Timeout:
-            raise InputError(f"another process is writing to {self.folder}: wait, or name a new folder") from None
-        except OSError as error:
-            raise InputError(f"cannot write to the output folder {self.folder}: {error.strerror}") from None
+        lock = _acquired(self.folder)
         try:
             content = self.path.read_bytes()
-            self.records = _parse(self.path, content)
-            if _whole(content) < len(content):
-                os.truncate(self.path, _whole(content))
+            self.records, whole = _parse(self.path, content)
+            if whole < len(content):
+                os.truncate(self.path, whole)
+            elif content and not content.endswith(b"\n"):  # an editor took it away
+                with self.path.open("ab") as file:
+                    file.write(b"\n")
         except BaseException:
-            self._lock.release()
+            lock.release()
             raise
+        self._lock = lock
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._lock.release()
+        self._lock = None
 
-    def append(self, record: dict[str, Any]) -> None:
+    def append(self, record: Record) -> None:
         """Keep one finished run. NaN and infinity become null.
 
         Raises
@@ -95,7 +95,7 @@ class Store:
         InputError: another process writes here, the disk is full or the file can no longer be written; earlier
             records are whole.
         """
-        if not self._lock.is_locked:
+        if self._lock is None:
             with self:
                 return self.append(record)
         record = json_ready(record)
@@ -119,34 +119,82 @@ class Store:
         return key in self.records and self.records[key]["status"] in ("ok", "diverged")
 
 
-def read(folder: str | Path) -> dict[str, dict[str, Any]]:
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other writers out of an existing folder until the block ends.
+
+    Raises
+    ------
+    InputError: another process writes there, or the folder cannot be written.
+    """
+    lock = _acquired(folder)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquired(folder: Path) -> Any:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK, thread_local=False)
+    try:
+        lock.acquire(timeout=GRACE, poll_interval=0.02)
+    except Timeout:
+        raise InputError(f"another process is writing to {folder}: wait, or name another folder (--out)") from None
+    except OSError as error:
+        raise InputError(f"cannot write to the output folder {folder}: {error.strerror}") from None
+    return lock
+
+
+def read(folder: str | Path) -> dict[str, Record]:
     """The records in ``folder``, by key, without changing anything there; others may be writing.
 
     Raises
     ------
-    InputError: there are none, or the file holds something else.
+    InputError: there is no such file, or a line is no record: with its number.
     """
     path = Path(folder) / FILE
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    if _whole(content) < len(content):
+    records, whole = _parse(path, content)
+    if whole < len(content):
         warnings.warn(f"{path}: dropped a last line that was cut off", stacklevel=3)
-    return _parse(path, content)
-
-
-def _whole(content: bytes) -> int:
-    """The length of what was written to its end."""
-    return content.rfind(b"\n") + 1
-
-
-def _parse(path: Path, content: bytes) -> dict[str, dict[str, Any]]:
-    records: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(content[: _whole(content)].splitlines(), 1):
-        try:
-            record = json.loads(line)
-            records[record["key"]] = record
-        except (ValueError, TypeError, KeyError):
-            raise InputError(f"{path}, line {number}: not a record of a run") from None
     return records
+
+
+def _parse(path: Path, content: bytes) -> tuple[dict[str, Record], int]:
+    """The records by key, and the length of what was written to its end."""
+    records: dict[str, Record] = {}
+    *lines, last = content.split(b"\n")
+    whole = len(content)
+    if _is_cut_off(last):
+        whole -= len(last)
+    else:
+        lines.append(last)
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = check_record(json.loads(line.decode("utf-8-sig"), parse_constant=_refuse))
+        except (ValueError, RecursionError) as error:  # InputError and UnicodeDecodeError are ValueErrors
+            raise InputError(f"{path}, line {number}: not a record of a run: {one_line(error)}") from None
+        records[record["key"]] = record
+    return records, whole
+
+
+def _is_cut_off(line: bytes) -> bool:
+    """Whether a line without its end is a part of a record: no part but the whole is an object of JSON."""
+    if not line.startswith(b"{"):
+        return False
+    try:
+        json.loads(line)
+    except ValueError:
+        return True
+    return False
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import InputError, lookup, unknown
+from ..files import check_folder_name
 from .plan import FULL_RATES, PROBLEMS, QUICK_RATES, Contender, Problem, Study
 
 FULL = {"rates": FULL_RATES, "search": len(FULL_RATES), "confirmation_seeds": tuple(range(100, 120))}
@@ -22,7 +24,12 @@ _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 _LISTS = ("hidden", "rates", "tuning_seeds", "confirmation_seeds")
 
 
-def read_study(path: str | Path) -> dict[str, Study]:
+Place = tuple[str, int]
+"""A table of the file: its name, and how many of that name stand before it."""
+TOP: Place = ("", 0)
+
+
+def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
     """The studies of a file, by the name of their problem: one for ``[problem]``, one for each of ``[[problems]]``.
 
     ::
@@ -45,7 +52,8 @@ def read_study(path: str | Path) -> dict[str, Study]:
 
     The other keys are those of :class:`Study` and :class:`Problem`; what is left out has their defaults, and
     ``[problem]`` those of the data set's own problem. ``[[problems]]``, each with a ``name``, are variants of
-    ``[problem]``.
+    ``[problem]``. The name becomes that of a folder. With ``full`` the protocol is ``"full"``, whatever the file says;
+    in either case what the file says of rates, seeds and ``search`` counts.
 
     Raises
     ------
@@ -60,22 +68,23 @@ def read_study(path: str | Path) -> dict[str, Study]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not TOML: {error}") from None
     reader = _Reader(path, text)
-    problem = reader.problem(content.pop("problem", {}), "problem")
+    problem = reader.problem(content.pop("problem", {}), ("problem", 0))
     variants = content.pop("problems", [])
-    study = reader.study(content, problem)
+    protocol = content.pop("protocol", "quick")
+    reader.expect(protocol in ("quick", "full"), "protocol", '"quick" or "full"')
+    study = reader.study(content, problem, dict(FULL) if full or protocol == "full" else {"rates": QUICK_RATES})
     if not variants:
         return {problem.name: study}
     reader.expect(isinstance(variants, list) and all(isinstance(v, dict) for v in variants), "problems", "[[problems]]")
     studies: dict[str, Study] = {}
-    for table in variants:
-        name = table.pop("name", "")
-        reader.expect(
-            isinstance(name, str) and re.fullmatch(r"[\w.-]+", name) and name not in studies,
-            "name",
-            "a name of its own for each of [[problems]], of letters, digits, dots and dashes",
-        )
-        studies[name] = replace(study, problem=reader.problem(table, "problems", problem))
+    for k, table in enumerate(variants):
+        name = reader.folder(table.pop("name", ""), studies, ("problems", k))
+        studies[name] = replace(study, problem=reader.problem(table, ("problems", k), problem))
     return studies
+
+
+def _named(name: str, _: dict[str, Any]) -> Contender:
+    return Contender.parse(name)
 
 
 class _Reader:
@@ -83,48 +92,84 @@ class _Reader:
 
     def __init__(self, path: Path, text: str) -> None:
         self.path, self.lines = path, text.splitlines()
+        self.places: list[Place] = []
+        """The table that each line stands in; a header belongs to the table that it begins."""
+        place, counted = TOP, Counter[str]()
+        for line in self.lines:
+            if header := re.fullmatch(r"""\s*(\[\[?)\s*["']?([\w-]+)["']?[^\[\]=]*\]\]?\s*(#.*)?""", line):
+                name = header[2]
+                counted[name] += header[1] == "[["
+                place = name, max(0, counted[name] - 1)
+            self.places.append(place)
 
-    def at(self, key: str) -> str:
-        """The file, with the line where ``key`` stands."""
-        pattern = re.compile(rf"""\s*(\[+\s*)?["']?{re.escape(key)}["']?\s*[=\].]""")
-        line = next((k for k, line in enumerate(self.lines, 1) if pattern.match(line)), None)
+    def at(self, key: str, place: Place = TOP) -> str:
+        """The file, with the line where ``key`` stands, or else its table begins."""
+        begins, within = rf"""\s*["']?{re.escape(key)}["']?\s*[=.]""", rf"""(?<![\w.-])["']?{re.escape(key)}["']?\s*="""
+        table = re.escape(place[0])
+        ways = [
+            (place, re.compile(begins).match),
+            (place, re.compile(within).search),
+            (TOP, re.compile(rf"\s*{table}\b.*\b{re.escape(key)}\s*=").match),  # dotted keys, tables within a line
+            (place, re.compile(rf"\s*\[.*\b{re.escape(key)}\b.*\]").match),
+            (place, re.compile(r"\s*\[").match),
+            (TOP, re.compile(rf"\s*{table}\s*=").match),
+        ]
+        found = (
+            number
+            for where, matches in ways
+            for number, (line, own) in enumerate(zip(self.lines, self.places, strict=True), 1)
+            if own == where and matches(line)
+        )
+        line = next(found, None)
         return f"{self.path}, line {line}, key {key!r}" if line else f"{self.path}, key {key!r}"
 
-    def expect(self, condition: Any, key: str, what: str) -> None:
+    def expect(self, condition: Any, key: str, what: str, place: Place = TOP) -> None:
         if not condition:
-            raise InputError(f"{self.at(key)}: expected {what}")
+            raise InputError(f"{self.at(key, place)}: expected {what}")
 
-    def problem(self, table: Any, section: str, base: Problem | None = None) -> Problem:
-        self.expect(isinstance(table, dict), section, "a table of the problem's settings")
+    def folder(self, name: Any, taken: Iterable[str], place: Place) -> str:
+        """The name of one of ``[[problems]]``, which becomes a folder beside the others."""
+        self.expect(
+            isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name),
+            "name",
+            "a name of its own for each of [[problems]], of letters, digits, dots and dashes, that begins with a "
+            f"letter or digit; got {name!r}",
+            place,
+        )
+        try:
+            check_folder_name(name, taken)
+        except InputError as error:
+            raise InputError(f"{self.at('name', place)}: {error}") from None
+        return str(name)
+
+    def problem(self, table: Any, place: Place, base: Problem | None = None) -> Problem:
+        self.expect(isinstance(table, dict), place[0], "a table of the problem's settings")
         known = {f.name: f for f in fields(Problem)}
-        values = {k: self.value(k, v, known) for k, v in table.items()}
+        values = {k: self.value(k, v, known, place) for k, v in table.items()}
         dataset = values.get("dataset", base.dataset if base else "digits")
-        if isinstance(dataset, str) and dataset.endswith(".npz"):
+        if dataset.endswith(".npz"):
             if "dataset" in values:
                 values["dataset"] = dataset = str((self.path.parent / dataset).resolve())
-            self.expect(
-                "target" in values or base, "dataset", "a target (a validation accuracy) beside a data set of your own"
-            )
+            told = "a target (a validation accuracy) beside a data set of your own"
+            self.expect("target" in values or base, "dataset", told, place)
             start = base or Problem()
         else:
             try:
-                start = base or lookup("data set", dataset, PROBLEMS)
+                usual = lookup("data set", dataset, PROBLEMS)
             except InputError as error:
-                raise InputError(f"{self.at('dataset')}: {error}") from None
-        return self.make("problem", lambda: replace(start, **values), values)
+                raise InputError(f"{self.at('dataset', place)}: {error}") from None
+            start = base or usual
+        return self.make(lambda some: replace(start, **some), values, place, "dataset")
 
-    def study(self, table: dict[str, Any], problem: Problem) -> Study:
-        protocol = table.pop("protocol", "quick")
-        self.expect(protocol in ("quick", "full"), "protocol", '"quick" or "full"')
+    def study(self, table: dict[str, Any], problem: Problem, base: dict[str, Any]) -> Study:
         own = table.pop("contenders", [])
         known = {f.name: f for f in fields(Study) if f.name != "problem"}
-        values: dict[str, Any] = dict(FULL) if protocol == "full" else {"rates": QUICK_RATES}
         named = table.pop("optimizers", [] if own else None)
         seeds = table.get("confirmation_seeds")
         if isinstance(seeds, int) and not isinstance(seeds, bool):
             self.expect(seeds >= 2, "confirmation_seeds", "at least 2, for an interval")
             table["confirmation_seeds"] = list(range(100, 100 + seeds))
-        values |= {k: self.value(k, v, known) for k, v in table.items()}
+        values = {k: self.value(k, v, known, TOP) for k, v in table.items()}
         if named is not None:
             self.expect(
                 isinstance(named, list) and all(isinstance(n, str) for n in named),
@@ -132,44 +177,56 @@ class _Reader:
                 'names such as ["adam"]',
             )
             self.expect(isinstance(own, list), "contenders", "[[contenders]], one table each")
-            entries = [self.make("optimizers", partial(Contender.parse, n), ()) for n in named]
-            values["optimizers"] = (*entries, *map(self.contender, own))
-        return self.make("optimizers", lambda: Study(problem=problem, **values), values)
+            entries = [self.make(partial(_named, name), {}, TOP, "optimizers") for name in named]
+            more = [self.contender(one, ("contenders", k)) for k, one in enumerate(own)]
+            values["optimizers"] = (*entries, *more)
+        return self.make(lambda some: Study(problem=problem, **{**base, **some}), values, TOP, "optimizers")
 
-    def contender(self, table: Any) -> Contender:
+    def contender(self, table: Any, place: Place) -> Contender:
         accepted = ("name", "convention", "hyperparameters", "label")
-        self.expect(isinstance(table, dict) and "name" in table, "contenders", "a name for each of [[contenders]]")
-        for key in table:
+        told = "a name for each of [[contenders]]"
+        self.expect(isinstance(table, dict) and "name" in table, "contenders", told, place)
+        for key, value in table.items():
             if key not in accepted:
-                raise InputError(f"{self.at(key)}: {unknown('key', key, accepted)}")
-        self.expect(
-            isinstance(table.get("hyperparameters", {}), Mapping), "hyperparameters", "a table such as {beta = 0.9}"
-        )
-        return self.make("name", lambda: Contender(**table), table)
+                raise InputError(f"{self.at(key, place)}: {unknown('key', key, accepted)}")
+            kind, what = (Mapping, "a table such as {beta = 0.9}") if key == "hyperparameters" else (str, "a text")
+            self.expect(isinstance(value, kind), key, what, place)
+        return self.make(lambda some: Contender(**{"name": table["name"], **some}), table, place, "name")
 
-    def value(self, key: str, value: Any, known: Mapping[str, Any]) -> Any:
+    def value(self, key: str, value: Any, known: Mapping[str, Any], place: Place) -> Any:
         """A value of the kind that the plan's field has."""
         if key not in known:
-            raise InputError(f"{self.at(key)}: {unknown('key', key, known)}")
+            raise InputError(f"{self.at(key, place)}: {unknown('key', key, known)}")
         if key in _LISTS:
             self.expect(
                 isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value),
                 key,
                 f"a list of numbers, got {value!r}",
+                place,
             )
             return tuple(map(float, value)) if key == "rates" else tuple(value)
         kind = type(known[key].default)
         if kind is float and type(value) is int:
             return float(value)
-        self.expect(type(value) is kind, key, f"{_KINDS[kind]}, got {value!r}")
+        self.expect(type(value) is kind, key, f"{_KINDS[kind]}, got {value!r}", place)
         return value
 
-    def make(self, key: str, make: Callable[[], Made], values: Iterable[Any]) -> Made:
-        """``make()``; an error of the plan is told with the line of the key it speaks of, where that can be seen."""
+    def make(self, build: Callable[[dict[str, Any]], Made], values: dict[str, Any], place: Place, key: str) -> Made:
+        """``build(values)``; an error is told with the line of the value that brings it about.
+
+        That is the one with which alone there is the same error, or without which there is none.
+        """
+
+        def error_of(some: dict[str, Any]) -> str | None:
+            try:
+                build(some)
+            except InputError as error:
+                return str(error)
+            return None
+
         try:
-            return make()
+            return build(values)
         except InputError as error:
-            spoken = next(
-                (k for k in values if isinstance(k, str) and re.search(rf"\b{re.escape(k)}\b", str(error))), key
-            )
-            raise InputError(f"{self.at(spoken)}: {error}") from None
+            guilty = [k for k, value in values.items() if error_of({k: value}) == str(error)]
+            guilty += [k for k in values if error_of({n: v for n, v in values.items() if n != k}) is None]
+            raise InputError(f"{self.at([*guilty, key][0], place)}: {error}") from None

@@ -9,9 +9,8 @@ from typing import Any
 
 from .curves import epoch_seconds
 from .plan import Study
+from .record import Record
 from .statistics import best_after, paired_difference, t_interval, usable_decades
-
-Record = dict[str, Any]
 
 
 def accuracy(record: Record, split: str = "val") -> float:
@@ -104,7 +103,7 @@ def rows(
                     "speed": _speed(slower, name == hasty and target < inf),
                     "seconds_to_target": None if target == inf or epoch is None else target * epoch,
                     "microseconds_per_step": None if step is None else 1e6 * step,
-                    "state_bytes_per_parameter": records[0].get("state_arrays", 0)
+                    "state_bytes_per_parameter": (records[0].get("state_arrays") or 0)
                     * (8 if study.problem.dtype == "float64" else 4),
                     "usable_rates": sum(m >= study.problem.target for m in medians.values()),
                     "usable_decades": usable_decades(medians, lr, study.problem.target) if kind == "tuned" else None,
@@ -144,6 +143,16 @@ def _haste(records: Sequence[Record]) -> tuple[float, int, float]:
     return median(epochs), epochs.count(inf), mean([e for e in epochs if e < inf] or [inf])
 
 
+def finished(row: Mapping[str, Any]) -> int:
+    """Return how many of a row's fresh runs finished."""
+    return int(row["runs"]) - unfinished(row, "diverged") - unfinished(row, "error")
+
+
+def unfinished(row: Mapping[str, Any], status: str) -> int:
+    """Return how many of a row's fresh runs have the status ``"diverged"`` or ``"error"``."""
+    return round(float(row["unfinished"][status]) * int(row["runs"]))
+
+
 def _share(records: Sequence[Record], status: str) -> float:
     return [r["status"] for r in records].count(status) / len(records)
 
@@ -168,7 +177,7 @@ def verdict(study: Study, table: Sequence[dict[str, Any]]) -> list[str]:
     """What the rows say, and how sure it is: a list of sentences, each true of the numbers it stands beside."""
     tuned = ranked([r for r in table if r["kind"] == "tuned"])
     said = []
-    if all(r["unfinished"]["diverged"] + r["unfinished"]["error"] == 1 for r in tuned):
+    if not any(map(finished, tuned)):
         said.append("No run at a chosen rate finished: there is nothing to compare.")
     else:
         # a failure is no result of the optimizer: what it makes of the means is not told as one
@@ -274,7 +283,7 @@ def _about_defaults(table: Sequence[dict[str, Any]], tuned: Sequence[dict[str, A
 def _about_failures(table: Sequence[dict[str, Any]]) -> list[str]:
     said = []
     for r in table:
-        diverged, failed = (round(r["unfinished"][status] * r["runs"]) for status in ("diverged", "error"))
+        diverged, failed = (unfinished(r, status) for status in ("diverged", "error"))
         if diverged == r["runs"] and r["diverged_share"] == 1:
             said.append(f"Every run of {r['label']} diverged.")
         elif diverged:

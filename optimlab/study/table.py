@@ -7,7 +7,7 @@ from typing import Any
 from ..tables import Column, Table
 from .compare import Comparison
 from .statistics import Interval
-from .summary import in_percent, ranked
+from .summary import finished, in_percent, ranked, unfinished
 
 _TITLES = {
     "default": "the same untuned, at the default rate",
@@ -35,8 +35,8 @@ def tables(comparison: Comparison) -> list[Table]:
                 row["label"].removesuffix(f", {kind}"),
                 f"{row['lr']:.2g}" + ("!" if row["at_edge"] else ""),
                 _epochs(row),
-                _percent(row["val_accuracy"]),
-                _percent(row["test_accuracy"]),
+                _percent(row, "val_accuracy"),
+                _percent(row, "test_accuracy"),
                 _against(row),
             ]
             if tuned:
@@ -66,8 +66,9 @@ def profile_table(profile: dict[str, Any]) -> Table:
     )
 
 
-def _percent(interval: dict[str, float]) -> str:
-    return " ±".join(Interval(**interval).percents())
+def _percent(row: dict[str, Any], name: str) -> str:
+    """A mean with its interval; where no run finished there is none."""
+    return " ±".join(Interval(**row[name]).percents()) if finished(row) else "-"
 
 
 def _epochs(row: dict[str, Any]) -> str:
@@ -77,6 +78,8 @@ def _epochs(row: dict[str, Any]) -> str:
 
 
 def _against(row: dict[str, Any]) -> str:
+    if not finished(row):
+        return "failed" if unfinished(row, "error") else "diverged"
     if row["label"] == row["reference"]:
         return "best"
     text = f"{100 * row['test_difference']['mean']:+.2f}"

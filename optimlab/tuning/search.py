@@ -13,7 +13,7 @@ import numpy as np
 
 from ..backends.threads import one_thread
 from ..errors import InputError
-from ..files import json_ready, write_atomically
+from ..files import json_text, write_atomically
 from ..network import Network
 from ..progress import progress_bar
 from ..study.run import host, versions
@@ -84,7 +84,7 @@ def tune(search: Search, folder: str | Path, *, progress: bool | None = None) ->
         if best is None:
             raise InputError(f"all {len(journal.records)} trials diverged: search lower learning rates")
         summary = _summary(search, journal, best)
-        write_atomically(folder / SUMMARY, json.dumps(json_ready(summary), indent=2, allow_nan=False) + "\n")
+        write_atomically(folder / SUMMARY, json_text(summary) + "\n")
         advance("measured")
     return Tuned(search, journal.records, best, summary)
 

@@ -41,7 +41,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock = filelock.FileLock(folder / ".lock", timeout=0)
         lock.acquire()
     except filelock.Timeout:
-        raise InputError(f"another process is writing to {folder}: wait, or name a new folder") from None
+        raise InputError(f"another process is writing to {folder}: wait, or name another folder (--out)") from None
     except OSError as error:
         raise InputError(f"cannot write to the output folder {folder}: {error.strerror}") from None
     try:
@@ -94,7 +94,7 @@ def _opened(folder: Path, search: Search) -> tuple[Any, list[Record]]:
     if not path.exists():
         for name in (TRIALS, SUMMARY, BEST, "runs.jsonl"):
             if (folder / name).exists():
-                raise InputError(f"{folder} holds something else than a search: {name}; choose another folder")
+                raise InputError(f"{folder} holds something else than a search: {name}; name another folder (--out)")
     config = json.loads(json.dumps(search.config()))
     _drop_torn_line(path)
     try:
@@ -104,7 +104,9 @@ def _opened(folder: Path, search: Search) -> tuple[Any, list[Record]]:
             storage = optuna.storages.JournalStorage(backend)
             names = [study.study_name for study in optuna.get_all_study_summaries(storage)]
             if names not in ([], [STUDY]):
-                raise InputError(f"{path} holds other studies of Optuna: {', '.join(names)}; choose another folder")
+                raise InputError(
+                    f"{path} holds other studies of Optuna: {', '.join(names)}; name another folder (--out)"
+                )
             if names:  # create_study(load_if_exists=True) would write to a journal that may be refused below
                 study = optuna.load_study(storage=storage, study_name=STUDY)
             else:
@@ -121,7 +123,7 @@ def _opened(folder: Path, search: Search) -> tuple[Any, list[Record]]:
         raise InputError(f"{path} is no journal of a search: {type(error).__name__}: {error}") from None
     differing = [f"{name} {_told(there, name)}, now {_told(config, name)}" for name in _differing(there, config)]
     if differing:
-        raise InputError(f"{folder} holds another search: {'; '.join(differing)}; choose another folder")
+        raise InputError(f"{folder} holds another search: {'; '.join(differing)}; name another folder (--out)")
     return study, records
 
 
@@ -155,7 +157,7 @@ def _drop_torn_line(path: Path) -> None:
             pass
         content = path.read_bytes()
         if not content.startswith(_FIRST[: len(content)]):
-            raise InputError(f"{path} is no journal of a search; choose another folder")
+            raise InputError(f"{path} is no journal of a search; name another folder (--out)")
         end = content.rfind(b"\n") + 1
         if end < len(content):
             os.truncate(path, end)

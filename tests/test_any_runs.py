@@ -1,0 +1,464 @@
+"""Whatever became of the runs of a study: there is a table, a page, a verdict and an export, and they agree."""
+
+import contextlib
+import csv
+import io
+import json
+import random
+import re
+import sys
+import warnings
+from dataclasses import replace
+from unittest import mock
+
+import pytest
+from click.testing import CliRunner
+from conftest import require
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from run_files import FATES, kept, made
+
+import optimlab as ol
+from optimlab.cli import main
+from optimlab.plotting import accuracy_figure, loss_figure, sensitivity_figure
+from optimlab.report import write_report
+from optimlab.report.reading import read_results
+from optimlab.study import Problem, Store, Study
+from optimlab.study import compare as compare_function
+from optimlab.study.export import export
+from optimlab.study.store import read
+from optimlab.study.summary import finished, unfinished
+from optimlab.study.table import tables
+
+compare_module = sys.modules[compare_function.__module__]
+SMALL = Study(
+    problem=Problem(hidden=(4,), epochs=3, target=0.5),
+    optimizers=("sgd", "adam"),
+    rates=(0.01, 0.1, 1.0),
+    tuning_seeds=(0,),
+    confirmation_seeds=(100, 101, 102),
+    extensions=0,
+)
+
+
+def strict(text):
+    """JSON as any parser reads it."""
+    return json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
+
+
+@contextlib.contextmanager
+def planted(fate, score=lambda run: 0.9):
+    """Runs end as ``fate`` says, and nothing is trained or waits for the disk."""
+    with (
+        mock.patch.object(
+            compare_module, "execute_together", lambda runs: [made(run, fate(run), score(run)) for run in runs]
+        ),
+        mock.patch.object(compare_module, "time_steps", lambda problem, runs: dict.fromkeys(runs, 1e-4)),
+        mock.patch("os.fsync"),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # that a rate lies at the edge, or none finished
+        yield
+
+
+def shown(comparison):
+    console = Console(width=200, record=True, file=io.StringIO())
+    for table in tables(comparison):
+        console.print(table)
+    return console.export_text()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    # often all of one kind, else each by itself
+    kinds=st.sampled_from([*((fate,) for fate in FATES), FATES, FATES, FATES[:2], ("ok", "error")]),
+    seed=st.integers(0, 1 << 32),
+    search=st.sampled_from([0, 2]),
+    defaults=st.booleans(),
+)
+def test_any_runs_may_have_diverged_failed_or_be_missing(tmp_path_factory, kinds, seed, search, defaults):
+    folder = tmp_path_factory.mktemp("any")
+    study = replace(SMALL, search=search, defaults=defaults)
+    chance = random.Random(seed)
+    with planted(lambda run: chance.choice(kinds), lambda run: chance.choice([0.2, 0.6, 0.9])):
+        found = compare_function(study, folder)
+    summary = strict((folder / "summary.json").read_text())
+    assert summary["verdict"] == found.verdict
+    assert found.verdict
+    confirmed = [r for r in read(folder).values() if r["run"]["test"]]
+    for row in found.rows:
+        own = [
+            r
+            for r in confirmed
+            if (r["run"]["optimizer"], r["run"]["lr"]) == (row["optimizer"], row["lr"])
+            and all(row["hyperparameters"][k] == v for k, v in r["run"]["hyperparameters"].items())
+            and (row["kind"] == "searched" or not r["run"]["hyperparameters"])
+        ]
+        counted = [sum(r["status"] == status for r in own) for status in ("ok", "diverged", "error")]
+        assert [finished(row), unfinished(row, "diverged"), unfinished(row, "error")] == counted
+    text, page = shown(found), write_report(folder).read_text()
+    nothing = not any(finished(row) for row in found.rows if row["kind"] == "tuned")
+    assert nothing == (not found.finished) == ("there is nothing to compare" in " ".join(found.verdict))
+    assert nothing == ("no run at a chosen rate finished" in page)
+    for row in found.rows:
+        cells = next(line for line in text.splitlines() if line.split()[:1] == [row["optimizer"]])
+        assert not (nothing and re.search(r"best|tied|±", cells)), cells
+        if unfinished(row, "error"):
+            assert f"{unfinished(row, 'error')} of 3 fresh runs of {row['label']} failed" in " ".join(found.verdict)
+            assert "MemoryError: made up" in page
+    exported = export(folder, folder / "runs.csv")
+    assert len(exported) == len(read(folder))
+    epochs = export(folder, folder / "curves.csv", curves=True) if any(r.get("curves") for r in confirmed) else []
+    assert all(row["epoch"] <= study.problem.epochs for row in epochs)
+
+    # some lines are lost: the page says which rows lack them
+    lines = (folder / "runs.jsonl").read_bytes().splitlines(keepends=True)
+    rest = [line for line in lines if chance.random() < 0.8]
+    (folder / "runs.jsonl").write_bytes(b"".join(rest))
+    page, results = write_report(folder).read_text(), read_results(folder)
+    assert not any(row.changed for row in results.rows)
+    for row, raw in zip(results.rows, found.rows, strict=True):
+        told = re.search(rf"{row.label}: (\d) of 3 fresh runs (?:is|are) missing from runs.jsonl", page)
+        assert (int(told[1]) if told else 0) == row.missing <= raw["runs"]
+    # and the same study goes on to the same end
+    with planted(lambda run: chance.choice(kinds)):
+        assert [row["label"] for row in compare_function(study, folder).rows] == [row["label"] for row in found.rows]
+
+
+@pytest.mark.parametrize("tuning", FATES)
+@pytest.mark.parametrize("fresh", FATES)
+def test_figures_of_any_runs(tmp_path, tuning, fresh):
+    with planted(lambda run: fresh if run.test else tuning):
+        found = compare_function(replace(SMALL, defaults=False), tmp_path)
+    for draw in (loss_figure, accuracy_figure, sensitivity_figure):
+        assert draw(found).axes
+
+
+STUDY = """\
+optimizers = ["sgd", "adam"]
+rates = [0.01, 0.1, 1.0]
+tuning_seeds = [0]
+confirmation_seeds = 2
+extensions = 0
+
+[problem]
+hidden = [4]
+epochs = 3
+"""
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """``command(fate, *options)``: optimlab compare, of which the runs end as ``fate`` says; no figure is drawn."""
+    monkeypatch.setattr(sys.modules["optimlab.cli.compare"], "save_figure", lambda figure, path: [f"{path.name}.png"])
+    (tmp_path / "study.toml").write_text(STUDY)
+
+    def run(fate, *options, out="out"):
+        with planted(fate if callable(fate) else lambda run: fate):
+            arguments = ["compare", "--study", tmp_path / "study.toml", "--out", tmp_path / out, *options]
+            return CliRunner().invoke(main, [str(a) for a in arguments])
+
+    return run
+
+
+@pytest.mark.parametrize("fate", FATES[1:])
+def test_where_nothing_finished_the_exit_code_is_1_and_nothing_is_best(command, tmp_path, fate):
+    result = command(fate)
+    assert result.exit_code == 1
+    assert result.stderr.endswith("optimlab: no run at a chosen rate finished: there is nothing to compare\n")
+    cells = [line for line in result.stdout.split("•")[0].splitlines() if line.split()[:1] in (["sgd"], ["adam"])]
+    assert len(cells) == 4
+    assert not any(re.search(r"±|best|tied", line) for line in cells)
+    assert re.search(rf"sgd .* - +- +{'failed' if fate == 'error' else 'diverged'}", result.stdout)
+    assert (tmp_path / "out" / "report.html").exists()
+    as_json = command(fate, "--json")
+    assert as_json.exit_code == 1
+    assert "nothing to compare" in strict(as_json.stdout)["verdict"][0]
+
+
+def test_one_that_finished_is_a_success(command):
+    result = command(lambda run: "ok" if run.contender.name == "sgd" else "error")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"sgd .* 90\.00 ±0\.00 +best", result.stdout)
+    assert re.search(r"adam .* - +- +failed", result.stdout)
+
+
+def test_the_table_is_printed_even_where_the_page_or_a_figure_fails(command, monkeypatch):
+    def fails(*arguments):
+        raise ol.InputError("cannot write report.html: No space left on device")
+
+    monkeypatch.setattr("optimlab.report.write_report", fails)
+    result = command("ok")
+    assert result.exit_code == 2
+    assert re.search(r"sgd .* 90\.00 ±0\.00", result.stdout)
+    assert "• " in result.stdout
+    assert result.stderr.endswith("optimlab: cannot write report.html: No space left on device\n")
+    as_json = command("ok", "--json")
+    assert (as_json.exit_code, strict(as_json.stdout)["optimizers"][0]["label"]) == (2, "sgd")
+
+
+def test_of_several_problems_each_is_printed_as_it_finishes(command, tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY + '[[problems]]\nname = "a"\n[[problems]]\nname = "b"\nhidden = [5]\n')
+
+    def fate(run):
+        if run.problem.hidden == (5,):
+            raise KeyboardInterrupt
+        return "ok"
+
+    result = command(fate)
+    assert result.exit_code == 130
+    assert re.search(r"sgd .* 90\.00 ±0\.00", result.stdout)
+    result = command(lambda run: "error" if run.problem.hidden == (5,) else "ok")
+    assert result.exit_code == 1
+    assert "no run at a chosen rate finished on b" in result.stderr
+
+
+def test_a_step_whose_timing_fails_has_no_time(tmp_path, monkeypatch):
+    """The runs are there already: what is not known is not printed, and nothing is lost."""
+    from optimlab.study import run as run_module
+
+    study, real = replace(SMALL, problem=replace(SMALL.problem, epochs=1), defaults=False), run_module.fit
+
+    def fit(net, opt, data, **options):
+        if opt.__class__.__name__ == "Adam":
+            raise MemoryError("none left")
+        return real(net, opt, data, **options)
+
+    runs = {c.label: study.confirmation_runs(c, 0.1)[0] for c in study.contenders}
+    monkeypatch.setattr(run_module, "fit", fit)
+    assert set(run_module.time_steps(study.problem, runs)) == {"sgd"}
+
+
+# --- the folder
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--optimizers", "sgd"], "it also has adam;"),
+        (["--optimizers", "sgd,nadam"], "it also has adam;"),
+        (["--rates", "0.01,0.1,10"], "it also has the learning rate 1.0;"),
+    ],
+)
+def test_a_report_is_not_replaced_by_that_of_a_smaller_comparison(command, tmp_path, options, told):
+    command("ok")
+    before = files(tmp_path / "out")
+    for dry in ([], ["--dry-run"]):
+        result = command("ok", *options, *dry)
+        assert result.exit_code == 2
+        assert "holds a comparison that this one would replace: " in result.stderr
+        assert f"{told} name another folder (--out FOLDER), or ask for these, too" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert files(tmp_path / "out") == before
+    assert command("ok", *options, out="another").exit_code == 0
+    assert command("ok", "--optimizers", "sgd,adam,nadam", "--seeds", "3").exit_code == 0, "a study may grow"
+
+
+@pytest.mark.parametrize("fresh", ["confirmation_seeds = 2", "confirmation_seeds = 3"])
+def test_a_comparison_without_a_report_may_become_a_smaller_one(command, tmp_path, fresh):
+    """Ctrl-C, and other options: there is no report that would be lost; the runs stay."""
+
+    def interrupted(run):
+        if run.test:
+            raise KeyboardInterrupt
+        return "ok"
+
+    (tmp_path / "study.toml").write_text(STUDY.replace("confirmation_seeds = 2", fresh))
+    assert command(interrupted).exit_code == 130
+    runs = (tmp_path / "out" / "runs.jsonl").read_bytes()
+    assert command("ok", "--optimizers", "sgd").exit_code == 0
+    assert (tmp_path / "out" / "runs.jsonl").read_bytes().startswith(runs)
+
+
+def spoilt(folder, how):
+    """A folder that cannot be used: where it is, and what is said of it."""
+    if how == "a file":
+        folder.write_text("")
+        return folder, "cannot write to the output folder"
+    if how == "below a file":
+        folder.write_text("")
+        return folder / "below", "cannot write to the output folder"
+    folder.mkdir()
+    if how == "a search":
+        (folder / "journal.log").write_text("")
+        return folder, "holds a search, not a comparison: journal.log; name another folder (--out FOLDER)"
+    if how == "another summary":
+        (folder / "summary.json").write_text("{}")
+        return folder, "summary.json is not the summary of a comparison; name another folder (--out FOLDER)"
+    if how == "an edited line":
+        (folder / "runs.jsonl").write_text("{}\n")
+        return folder, "line 1: not a record of a run: key is missing"
+    if how == "another study":
+        with planted(lambda run: "ok"):
+            compare_function(SMALL.with_epochs(2), folder)
+        return folder, "target 0.5 there, 0.95 now); name another folder (--out FOLDER), or delete"
+    if how == "study.json":
+        (folder / "study.json").write_text("[]")
+        return folder, "study.json is not the description of a study; name another folder (--out FOLDER)"
+    return None
+
+
+HOWS = ["a file", "below a file", "a search", "another summary", "an edited line", "another study", "study.json"]
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_a_dry_run_refuses_what_the_run_refuses(command, tmp_path, how):
+    folder, told = spoilt(tmp_path / "out", how)
+    before = files(folder) if folder.is_dir() else None
+    errors = []
+    for dry in (["--dry-run"], []):
+        result = command("ok", *dry, out=folder)
+        assert result.exit_code == 2, result.output
+        assert told in result.stderr
+        errors.append(result.stderr)
+        assert (files(folder) if folder.is_dir() else None) == before
+    assert errors[0] == errors[1]
+
+
+def test_a_dry_run_beside_a_running_study_is_refused_as_a_second_one_is(command, tmp_path, monkeypatch):
+    monkeypatch.setattr("optimlab.study.store.GRACE", 0.05)
+    with Store(tmp_path / "out"):
+        for dry in (["--dry-run"], []):
+            result = command("ok", *dry)
+            assert (result.exit_code, "another process is writing to" in result.stderr) == (2, True)
+    assert command("ok", "--jobs", "2", "--dask", "tcp://127.0.0.1:1", "--dry-run").exit_code == 2
+
+
+# --- the lines of runs.jsonl
+
+
+@pytest.fixture(scope="module")
+def finished_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    fates = dict(zip((100, 101, 102), ("ok", "diverged", "error"), strict=True))
+    with planted(lambda run: fates.get(run.seed, "ok") if run.contender.name == "adam" else "ok"):
+        compare_function(SMALL, folder)
+    return folder
+
+
+def readers(folder):
+    """The scores that each consumer sees, or its error."""
+    seen = {}
+
+    def by(name, answer):
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*cut off")
+                seen[name] = answer()
+        except ol.InputError as error:
+            seen[name] = str(error)
+
+    by("store", lambda: {key: r.get("val_accuracy") for key, r in Store(folder).records.items()})
+    by("export", lambda: {row["key"]: row.get("val_accuracy") for row in export(folder, folder / "runs.csv")})
+    by("page", lambda: write_report(folder).name)
+    return seen
+
+
+def edits(line):
+    """A line as an editor, a script or a disk may leave it."""
+    record = json.loads(line)
+
+    def written(change):
+        return json.dumps({**record, **change}).encode()
+
+    yield from (written({name: value}) for name in record for value in (None, "x", -1, [[]], {"a": 1}, 1e300))
+    yield from (json.dumps({k: v for k, v in record.items() if k != name}).encode() for name in record)
+    yield from (line[: len(line) // 2], line[1:], b"{}", b"[]", b"null", b"7", b"NaN", b"\xff\xfe", b"[" * 50_000)
+    yield line.replace(b'"val_accuracy":0.9', b'"val_accuracy":NaN')
+    yield line.replace(b'"val_accuracy":0.9', b'"val_accuracy":1e999')
+    yield line.replace(b'"lr":', b'"lr":1', 1)
+    yield line.replace(b'"seed":', b'"seed":1', 1)
+
+
+def test_an_edited_line_is_named_by_its_number_or_gives_one_number_everywhere(finished_folder, tmp_path):
+    """Every field of one line of each kind, one after another; no other exception, and all readers agree."""
+    content = (finished_folder / "runs.jsonl").read_bytes()
+    lines = content.splitlines()
+    (tmp_path / "summary.json").write_bytes((finished_folder / "summary.json").read_bytes())
+    statuses = [json.loads(line)["status"] for line in lines]
+    named = same = 0
+    with mock.patch("os.fsync"):
+        for number in {statuses.index(status) for status in ("ok", "diverged", "error")}:
+            for edited in edits(lines[number]):
+                (tmp_path / "runs.jsonl").write_bytes(b"\n".join([*lines[:number], edited, *lines[number + 1 :], b""]))
+                seen = readers(tmp_path)
+                if isinstance(seen["store"], str):
+                    assert f"runs.jsonl, line {number + 1}: not a record of a run: " in seen["store"]
+                    assert set(seen.values()) == {seen["store"]}
+                    assert len(seen["store"].splitlines()) == 1
+                    named += 1
+                else:
+                    assert seen["store"] == seen["export"]
+                    assert seen["page"] == "report.html"
+                    same += 1
+    assert min(named, same) > 20, (named, same)
+
+
+def test_of_two_lines_of_one_run_the_last_counts_everywhere(finished_folder, tmp_path):
+    lines = (finished_folder / "runs.jsonl").read_bytes().splitlines()
+    (tmp_path / "summary.json").write_bytes((finished_folder / "summary.json").read_bytes())
+    rows = read_results(finished_folder).rows
+    again = [line.replace(b'"train_loss":[1.0,', b'"train_loss":[9.0,') for line in lines]
+    (tmp_path / "runs.jsonl").write_bytes(b"\n".join([*again, *lines, b"", *lines[::2], b"  ", b""]))
+    assert [row.curves for row in read_results(tmp_path).rows] == [row.curves for row in rows]
+    assert len(export(tmp_path, tmp_path / "runs.csv")) == len(lines)
+    with planted(lambda run: "error"):  # those that failed are tried again, no other
+        compare_function(SMALL, tmp_path)
+    assert len(Store(tmp_path).records) == len(lines)
+
+
+def test_a_page_says_that_the_runs_are_not_those_of_the_summary(finished_folder, tmp_path):
+    for name in ("summary.json", "runs.jsonl"):
+        (tmp_path / name).write_bytes((finished_folder / name).read_bytes())
+    text = (tmp_path / "runs.jsonl").read_text()
+    (tmp_path / "runs.jsonl").write_text(text.replace('"val_accuracy":0.9', '"val_accuracy":0.8'))
+    told = "The runs of sgd, adam, sgd, default and adam, default in runs.jsonl have other scores than summary.json"
+    assert told in write_report(tmp_path).read_text()
+
+
+def test_a_whole_last_line_without_its_end_is_kept(tmp_path):
+    """An editor took the newline away: the run is not run again, and the next line does not run into it."""
+    line = json.dumps(kept("a")).encode()
+    (tmp_path / "runs.jsonl").write_bytes(line)
+    with Store(tmp_path) as store:
+        assert len(store.records) == 1
+        store.append(kept("b"))
+    assert (tmp_path / "runs.jsonl").read_bytes().splitlines()[0] == line
+    assert len(read(tmp_path)) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_file_cut_anywhere_loses_only_its_last_line(tmp_path_factory, finished_folder, data):
+    content = (finished_folder / "runs.jsonl").read_bytes()
+    folder = tmp_path_factory.mktemp("cut")
+    cut = data.draw(st.integers(0, len(content)))
+    (folder / "runs.jsonl").write_bytes(content[:cut])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*cut off")
+        found = list(read(folder))
+    whole = content[:cut].count(b"\n")
+    assert found == list(read(finished_folder))[: len(found)]
+    assert len(found) in (whole, whole + 1)
+    assert len(found) == whole or content[cut : cut + 1] == b"\n"
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_columns_of_mixed_values_are_exported_or_named(finished_folder, tmp_path, kind):
+    require("pyarrow.parquet")
+    content = (finished_folder / "runs.jsonl").read_text().replace('"engine":"numpy"', '"engine":7', 1)
+    (tmp_path / "runs.jsonl").write_text(content)
+    to = tmp_path / f"runs.{kind}"
+    if kind == "csv":
+        export(tmp_path, to)
+        with to.open(newline="") as file:
+            assert {row["engine"] for row in csv.DictReader(file)} == {"7", "numpy", ""}
+    else:
+        with pytest.raises(ol.InputError, match="engine"):
+            export(tmp_path, to)
+        assert not to.exists()
