@@ -145,6 +145,7 @@ def study_rows(some, values):
                     "epochs_to_target": None if k % 2 else 12.5,
                     "hits": k % 3,
                     "runs": 10,
+                    "unfinished": {"diverged": 0.0, "error": 0.0},
                     "usable_decades": 12.5,
                     "microseconds_per_step": None if k % 4 == 0 else 123456.0,
                     "state_bytes_per_parameter": 12,
@@ -210,6 +211,7 @@ def test_a_race(some, values, most, encoding):
                 "steps_to_tolerance": None if k % 2 else 20000.0,
                 "hits": 2,
                 "runs": 10,
+                "unfinished": {"diverged": 0.0, "error": 0.0},
             }
             for k, name in enumerate(some)
         ]
