@@ -30,6 +30,8 @@ class Activation:
 
     scratch: ClassVar[int] = 0
     elementwise: ClassVar[bool] = True
+    gives_probabilities: ClassVar[bool] = False
+    """Whether what comes out is meant as probabilities, so that no softmax should follow."""
 
     @property
     def has_kink(self) -> bool:
@@ -80,6 +82,8 @@ class Identity(Activation):
 @dataclass(frozen=True)
 class Sigmoid(Activation):
     """y = 1 / (1 + e^-x);  y' = y (1 - y)."""
+
+    gives_probabilities = True
 
     def forward(self, b: Backend, x: Array, out: Array, tmp: list[Array]) -> None:
         b.special.expit(x, out=out)
@@ -317,6 +321,7 @@ class Softmax(Activation):
     """
 
     elementwise = False
+    gives_probabilities = True
 
     def forward(self, b: Backend, x: Array, out: Array, tmp: list[Array]) -> None:
         with b.quiet():  # the difference of two huge numbers may overflow to -inf, whose e^x is 0

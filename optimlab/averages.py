@@ -113,11 +113,13 @@ class AverageWeights:
 def recompute_statistics(network: Network, x: Any, batch_size: int = 256) -> None:
     """Set each batch norm's running mean and variance to the mean over the batches of ``x``.
 
-    For weights that were averaged, loaded or edited: the old statistics belong to others.
+    For weights that were averaged, loaded or edited: the old statistics belong to others, and leave no trace. All else
+    stays as it is, dropout's random numbers and a pending backward pass included; interrupted, it changes nothing. A
+    frozen batch norm keeps its statistics.
 
     Raises
     ------
-    InputError: fewer than two rows, or a network without batch norm.
+    InputError: fewer than two rows, or a network without batch norm, or with frozen ones only.
 
     >>> import numpy as np, optimlab as ol
     >>> net = ol.Network([ol.layers.BatchNorm(1)], dtype="float64")
@@ -125,32 +127,37 @@ def recompute_statistics(network: Network, x: Any, batch_size: int = 256) -> Non
     >>> net.layers[0].running_mean, net.layers[0].running_var
     (array([4.5]), array([2.5]))
     """
-    norms = [layer for layer in network.layers if isinstance(layer, BatchNorm)]
+    twin = network.copy()
+    norms = {layer.name: layer for layer in twin.layers if isinstance(layer, BatchNorm) and not layer.frozen}
     if not norms:
-        raise InputError("this network has no batch norm")
+        raise InputError("this network has no batch norm to compute statistics for: it has none, or frozen ones only")
     x = network.check_inputs(x)
     size = count("batch_size", batch_size)
     # a last batch of one row has no variance, and is left out
     batches = [x[start : start + size] for start in range(0, len(x), size) if len(x) - start > 1]
     if not batches or size < 2:
         raise InputError("batch-norm statistics need batches of at least two rows")
-    held = [norm.momentum for norm in norms]
+    for norm in norms.values():
+        for statistic in norm.state().values():
+            statistic[...] = 0  # not whatever it was: a NaN would outlive a factor of zero
     for n, batch in enumerate(batches, 1):
-        for norm in norms:
+        for norm in norms.values():
             norm.share = 1 / n
-        network.forward(batch, training=True)
-    for norm, momentum in zip(norms, held, strict=True):
-        norm.momentum = momentum
+        twin.forward(batch, training=True)
+    for layer in network.layers:
+        if layer.name in norms:
+            for name, statistic in layer.state().items():
+                statistic[...] = norms[layer.name].state()[name]
 
 
 class Ensemble:
-    """Networks whose predicted probabilities are averaged.
+    """Networks whose predicted probabilities, or values of a regression, are averaged.
 
     Of the same model from several seeds, of the best of a search, or of snapshots along one run.
 
     Raises
     ------
-    InputError: no networks, or some with other inputs or classes.
+    InputError: no networks, some with other inputs or classes, or some of classes and some of a regression.
 
     >>> import optimlab as ol
     >>> data = ol.datasets.load("digits")
@@ -170,19 +177,22 @@ class Ensemble:
                     f"the networks of an ensemble must have the same inputs and classes: {first.inputs} and "
                     f"{first.outputs} in one, {network.inputs} and {network.outputs} in another"
                 )
+            if network.of_classes != first.of_classes:
+                raise InputError("some networks of the ensemble tell classes apart, others are of a regression")
         self.networks = list(networks)
 
     def predict_proba(self, x: Any) -> Array:
-        """The mean of the networks' probabilities, shape ``(rows, classes)``."""
-        total = self.networks[0].predict_proba(x)
-        for network in self.networks[1:]:
-            total += network.predict_proba(x)
-        total /= len(self.networks)
-        return total
+        """The mean of the networks' probabilities, shape ``(rows, classes)``; see :meth:`Network.predict_proba`."""
+        return self._mean([network.predict_proba(x) for network in self.networks])
 
     def predict(self, x: Any) -> Array:
-        """The most likely class of each row."""
-        return self.predict_proba(x).argmax(axis=-1)
+        """The most likely class of each row; of a regression the mean of the outputs. See :meth:`Network.predict`."""
+        if self.networks[0].of_classes:
+            return self.predict_proba(x).argmax(axis=-1)
+        return self._mean([network.predict(x) for network in self.networks])
+
+    def _mean(self, answers: list[Array]) -> Array:
+        return sum(answers[1:], answers[0]) / len(answers)
 
 
 class Snapshots:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import count
+from .errors import InputError, count
 from .kernels import mentions, trace
 from .layers import Activate
 from .network import Network
@@ -34,7 +34,9 @@ class Measurement:
     step: number of the update, from 1.
     update_ratio: per weight matrix, ``||w_new - w_old|| / ||w_old||``.
     gradient_norm: per parameter.
-    dead: per activation layer with a flat side, share of units that gave 0 for every row of the batch.
+    dead: per elementwise activation layer, share of units whose derivative was 0 for every row of the batch: no
+        gradient passes through them. For ReLU these are the units that gave 0 throughout; a unit of LeakyReLU or ELU is
+        never dead for giving negative values only.
     activation: per activation layer, mean and standard deviation of its outputs.
     eps_ruled: share of (a sample of) the weights whose denominator is more epsilon than second moment; None for a rule
         without epsilon in a denominator.
@@ -71,7 +73,7 @@ class Diagnostics:
     >>> [m.step for m in watch.measurements]
     [10, 20, 30]
     >>> print(watch.verdict())
-    9...% of the units of activation1 are dead: no row of a batch makes them give anything but zero
+    9...% of the units of activation1 are dead: their derivative is zero for every row of a batch
     """
 
     every: int = 50
@@ -81,7 +83,8 @@ class Diagnostics:
     _before: Any = None
 
     def __post_init__(self) -> None:
-        count("every", self.every - 1)
+        if count("every", self.every) < 2:
+            raise InputError(f"every must be at least 2, to see the weights before the step; got {self.every}")
 
     def on_begin(self, network: Network, optimizer: Optimizer, history: Any) -> None:
         """Called by ``fit`` before the first step: forget earlier runs."""
@@ -140,9 +143,18 @@ def measure(network: Network, optimizer: Optimizer, before: Any, step: int) -> M
         if isinstance(layer, Activate):
             y = layer._y
             activation[layer.name] = (float(y.mean()), float(y.std()))
-            if layer.activation.has_kink:
-                dead[layer.name] = float((y.max(axis=0) <= 0).mean())
+            if layer.activation.elementwise:
+                dead[layer.name] = float((_slopes(layer) == 0).all(axis=0).mean())
     return Measurement(step, ratio, gradient, dead, activation, _eps_ruled(network, optimizer, before))
+
+
+def _slopes(layer: Activate) -> Any:
+    """The derivative of the activation for each row and unit of the last training pass."""
+    x, y, xp = layer._x, layer._y, layer.backend.xp
+    slopes, scratch = xp.empty_like(y), [xp.empty_like(y) for _ in range(layer.activation.scratch)]
+    with layer.backend.quiet():
+        layer.activation.backward(layer.backend, x, y, xp.ones_like(y), slopes, scratch)
+    return slopes
 
 
 def update_ratios(network: Network, before: Any, replica: Any = ...) -> dict[str, float]:
@@ -206,7 +218,7 @@ def _speed(recent: list[Measurement]) -> list[str]:
 def _deaths(recent: list[Measurement]) -> list[str]:
     shares = {name: median(m.dead[name] for m in recent) for name in (recent[-1].dead if recent else {})}
     return [
-        f"{100 * share:.0f}% of the units of {name} are dead: no row of a batch makes them give anything but zero"
+        f"{100 * share:.0f}% of the units of {name} are dead: their derivative is zero for every row of a batch"
         for name, share in shares.items()
         if share > DEAD
     ]

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from . import rules
+from .backends import dtype_name
 from .errors import InputError, RuleError, count, lookup, number, unknown
 from .kernels import (
     Equation,
@@ -196,7 +198,7 @@ def explain(
 
 
 def source(
-    rule: str | rules.Rule, kind: str = "python", *, convention: str = "textbook", dtype: str = "float32"
+    rule: str | rules.Rule, kind: str = "python", *, convention: str = "textbook", dtype: DTypeLike = "float32"
 ) -> str:
     """A rule as ``"python"``, or as an engine runs it: ``"numpy"``, ``"numba"``, ``"c"``, ``"cuda"``, ``"javascript"``.
 
@@ -220,7 +222,7 @@ def source(
         return numpy_source(graph).text
     if kind == "javascript":
         return javascript_source(graph)
-    return {"numba": numba_source, "c": c_source, "cuda": cuda_source}[kind](graph, dtype)
+    return {"numba": numba_source, "c": c_source, "cuda": cuda_source}[kind](graph, dtype_name(dtype))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from . import losses, regularization
 from .activations import Activation
 from .backends import Array, Backend
-from .errors import InputError
+from .errors import InputError, count, number
 from .layers import Activate, Dropout, Layer
 from .losses import Loss
 from .network import Network, seed_sequence
@@ -68,9 +68,9 @@ def gradcheck(
         gradcheck(activation, x)             backward of an activation
         gradcheck(loss, outputs, targets)    gradient of a loss: a Loss, or f(outputs, targets) -> (loss, gradient)
 
-    Works on a float64 copy; what is passed in stays as it is. Without ``y`` the loss is a random linear function of
-    the outputs. A layer of a network is checked at its weights there, a new one near its initial weights, off the
-    zeros and ones that would hide a missing term.
+    Works on a float64 copy, of which nothing is frozen; what is passed in stays as it is. Without ``y`` the loss is a
+    random linear function of the outputs. A layer of a network is checked at its weights there, a new one near its
+    initial weights, off the zeros and ones that would hide a missing term.
 
     Checked are random directions in the space of all parameters and of the inputs, and each parameter by itself
     where there are at most 2,000 (or ``every_entry=True``); each input too, unless a whole network is checked.
@@ -110,8 +110,7 @@ def gradcheck(
     optimlab.gradient_check.GradientError: entry [0, 1] of the outputs: halved gives 1.5, finite differences 3 ...
     """
     __tracebackhide__ = True  # pytest shows the line that called
-    if directions < 1:
-        raise InputError(f"directions must be at least 1, got {directions!r}")
+    directions, tolerance = count("directions", directions), number("tolerance", tolerance, low=0)
     generator = np.random.default_rng(seed_sequence(seed))
     given, source = "inputs", "backward"
     if isinstance(checked, Network):
@@ -165,15 +164,11 @@ def gradcheck(
 def _alone(layer: Layer, generator: np.random.Generator) -> Network:
     """A network of a copy of ``layer`` and nothing else."""
     twin = copy.deepcopy(layer)
-    twin.__dict__.pop("name", None)  # which it has from the network it belongs to
     backend = getattr(layer, "backend", "numpy")
     network = Network([twin], seed=int(generator.integers(2**32)), dtype="float64", backend=backend)
     if hasattr(layer, "name"):
         for p in network.parameters:
-            own = getattr(layer, p.name.rpartition(".")[2])
-            p.name, p.data[...] = own.name, own.data
-        for name, values in layer.state().items():
-            setattr(twin, name, values.astype("float64"))
+            p.name = getattr(layer, p.name.rpartition(".")[2]).name
     else:
         network.parameters.data += 0.1 * generator.standard_normal(network.parameters.data.size)
     return network
@@ -247,7 +242,7 @@ class _Check:
         self.bent = [twin.parameters.data[part] for members in groups for part in stretches(members)]
         self.x = twin.check_inputs(x).copy()
         shape = (len(self.x), twin.outputs)
-        targets = loss.check(backend, y, shape)
+        targets = twin.check_targets(loss, y, len(self.x))
         buffer = backend.empty(shape, "float64")
 
         def value_and_gradient() -> tuple[float, Any]:
@@ -292,7 +287,7 @@ class _Check:
 
     def _at_kinks(self) -> list[Array]:
         """The arrays whose zeros are kinks."""
-        layers = [k for k in self.twin.layers if isinstance(k, Activate) and k.activation.has_kink]
+        layers = [k for k in self.twin.last_pass.layers if isinstance(k, Activate) and k.activation.has_kink]
         return [*(layer._x for layer in layers), *self.bent]
 
     def _pattern(self) -> list[Any]:

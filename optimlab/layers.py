@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,14 +38,16 @@ class Layer:
     """What the layers share: a name, a backend, and output arrays that are allocated once.
 
     A new layer sets ``inputs`` and ``outputs`` (numbers of features), lists its parameters in ``declare``, and
-    writes ``forward`` and ``backward``. Attributes that begin with an underscore are for arrays it works with between
-    the two; a copy or pickle does not have them.
+    writes ``forward`` and ``backward``. What these two set in attributes that begin with an underscore is for the pass
+    at hand: copies and pickles do not have it, and an evaluation has its own. An evaluation changes no other attribute.
     """
 
     inputs: int
     outputs: int
     prefix = "layer"
     """The beginning of the layer's name in a network."""
+    _kept: frozenset[str] | None = None
+    """Names of the attributes that the layer had when its network was made; those are for good."""
     lead: tuple[int, ...] = ()
     """What stands before ``(batch, features)`` in every shape: ``(R,)`` in a network of R replicas, see
     :mod:`optimlab.replicas`."""
@@ -92,10 +95,40 @@ class Layer:
             view = self._views[key, rows] = flat[:size].reshape(shape)
         return view
 
+    def double(self) -> Layer:
+        """A layer that shares everything with this one except the arrays it works in."""
+        twin = object.__new__(type(self))
+        twin._buffers, twin._views = {}, {}
+        twin.follow(self)
+        return twin
+
+    def follow(self, layer: Layer) -> None:
+        """Become a double of ``layer`` as it is now, and go on with the working arrays of before."""
+        lasting = layer._lasting()
+        lasting["_buffers"], lasting["_views"] = self._buffers, self._views
+        self.__dict__ = lasting
+
+    def _lasting(self) -> dict[str, Any]:
+        """The attributes that a copy has, too."""
+        lasting = self.__dict__.copy()  # at once: another thread may be training, and setting attributes
+        for name in _working(tuple(lasting), self._kept):
+            del lasting[name]
+        return lasting
+
     def __getstate__(self) -> dict[str, Any]:
         """A copy or pickle holds what the layer has learned, not the arrays it works in."""
-        kept = {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
-        return {**kept, "_buffers": {}, "_views": {}, "_mask": ()}
+        return {**self._lasting(), "_buffers": {}, "_views": {}}
+
+    def settle(self) -> None:
+        """Called by the network when the layer has all of its attributes."""
+        self._kept = frozenset({*vars(self), "_kept"} - {"_buffers", "_views", "_home"})
+        self._home = True
+
+
+@cache
+def _working(names: tuple[str, ...], kept: frozenset[str] | None) -> list[str]:
+    """Those of a layer's attributes that are for the pass at hand."""
+    return [] if kept is None else [name for name in names if name.startswith("_") and name not in kept]
 
 
 def _is_setting(value: Any) -> bool:
@@ -119,7 +152,7 @@ class Dense(Layer):
 
     ``W`` has shape ``(inputs, outputs)``, ``b`` shape ``(outputs,)``. Initial values are Glorot's uniform ones and
     zero, as in Keras; ``convention="torch"`` draws both from +-1 / sqrt(inputs), as ``torch.nn.Linear`` does.
-    ``initializer`` is for ``W`` alone.
+    ``initializer`` is for ``W`` alone. The activation function is a layer of its own, :class:`Activate`.
     """
 
     prefix = "dense"
@@ -132,7 +165,13 @@ class Dense(Layer):
         use_bias: bool = True,
         initializer: str | Initializer | None = None,
         convention: str = "textbook",
+        activation: None = None,
     ) -> None:
+        if activation is not None:
+            raise InputError(
+                f"an activation is a layer of its own: put Activate({outputs}, {activation!r}) after Dense({inputs}, "
+                f"{outputs})"
+            )
         self.inputs, self.outputs = count("the number of inputs", inputs), count("the number of outputs", outputs)
         self.use_bias = use_bias
         lookup("convention", convention, BATCH_NORM)
@@ -219,6 +258,10 @@ class BatchNorm(Layer):
 
     and in evaluation, where ``mu`` and ``var`` are constants, ``dx = gamma / sqrt(var + eps) dz``.
 
+    A frozen layer (``net.parameters.freeze("norm1")``, both ``gamma`` and ``beta``) is in evaluation mode always: it
+    uses its running averages in training, too, and leaves them as they are. So does Keras with ``trainable = False``;
+    in PyTorch it takes ``module.eval()``, since ``requires_grad_(False)`` alone leaves the averages moving.
+
     ==========  =================  =====  =====================================================
     convention  default momentum   eps    what differs
     ==========  =================  =====  =====================================================
@@ -232,7 +275,7 @@ class BatchNorm(Layer):
 
     Raises
     ------
-    InputError: in training, on a batch of one, whose variance is zero.
+    InputError: in training, unless frozen, on a batch of one, whose variance is zero.
     """
 
     prefix = "norm"
@@ -267,6 +310,11 @@ class BatchNorm(Layer):
         self.running_var = backend.zeros(self.outputs, dtype) + 1
 
     @property
+    def frozen(self) -> bool:
+        """Whether the layer is not trained, and works as in evaluation."""
+        return self.gamma.frozen and self.beta.frozen
+
+    @property
     def share(self) -> float:
         """The batch's share in a running average, whatever the convention calls momentum; may be set."""
         return self.momentum if self.convention == "torch" else 1 - self.momentum
@@ -281,7 +329,7 @@ class BatchNorm(Layer):
     def forward(self, x: Array, training: bool) -> Array:
         n, keep = x.shape[-2], bool(self.lead)
         x_hat, z = self._buffer("x_hat", n, self.outputs), self._buffer("z", n, self.outputs)
-        xp = self.backend.xp
+        xp, training = self.backend.xp, training and not self.frozen
         if training:
             if n < 2:
                 raise InputError("batch norm cannot train on a batch of one row: its variance is zero")
@@ -378,11 +426,11 @@ class Dropout(Layer):
     """
 
     prefix = "dropout"
+    _mask: Array = ()
 
     def __init__(self, features: int, rate: float) -> None:
         self.inputs = self.outputs = count("the number of features", features)
         self.rate, self.hold = number("the dropout rate", rate, low=0, below=1), False
-        self._mask: Array = ()
 
     def build(self, name: str, dtype: str, backend: Backend, seed: np.random.SeedSequence) -> None:
         super().build(name, dtype, backend, seed)

@@ -1,6 +1,7 @@
 """Loss functions with their gradients: ``loss, gradient = f(outputs, targets)``.
 
-The loss is the mean over the batch, a Python float; the gradient is that of the mean, of the outputs' shape.
+The loss is the mean over the batch, a Python float; the gradient is that of the mean, of the outputs' shape and dtype.
+Outputs are floating-point numbers of any size; float16 is computed in float32, the gradient's dtype then.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class Loss(NamedTuple):
     """``check(backend, targets, shape of the outputs)``: the targets as an array of the backend."""
     classifies: bool
     """Whether targets are class labels, so that accuracy means something."""
+    applies_softmax: bool = False
+    """Whether it takes logits: a network that ends in softmax or sigmoid is then refused."""
 
     def __call__(self, backend: Backend, outputs: Array, targets: Array, out: Array) -> tuple[float, Array]:
         fused = backend.fused.get(self.name) if outputs.ndim == 2 and LOSSES.get(self.name) is self else None
@@ -103,10 +106,18 @@ def _checked(loss: Loss, outputs: Array, targets: Any, out: Array) -> tuple[floa
         shape = tuple(outputs.shape)
         raise InputError(f"expected floating-point outputs of shape (batch, features), got {shape}, {outputs.dtype}")
     targets = loss.check(backend, targets, outputs.shape)
+    if outputs.dtype.itemsize < 4:
+        # float16 ends at 65504, fewer than a batch may have rows, and has no number for small shares of a mean
+        outputs = outputs.astype("float32")
     if out is None:
-        out = backend.xp.empty_like(outputs)
-    elif out.shape != outputs.shape or out.dtype != outputs.dtype:
-        raise InputError(f"out must be an array of shape {tuple(outputs.shape)}, {outputs.dtype}")
+        out = backend.xp.empty(outputs.shape, outputs.dtype)
+    elif (
+        not backend.owns(out)
+        or out.shape != outputs.shape
+        or out.dtype != outputs.dtype
+        or not getattr(out.flags, "writeable", True)
+    ):
+        raise InputError(f"out must be a writeable array of shape {tuple(outputs.shape)}, {outputs.dtype}")
     with backend.quiet():
         value, gradient = loss(backend, outputs, targets, out)
     return float(value), gradient
@@ -143,7 +154,7 @@ def _cross_entropy(backend: Backend, logits: Array, labels: Array, out: Array) -
 
 def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Array:
     xp = backend.xp
-    labels = labels if backend.owns(labels) else backend.asarray(labels)
+    labels = backends.given(backend, labels, "the labels")
     n, classes = shape
     if labels.shape == (n, classes):
         labels = _from_one_hot(backend, labels)
@@ -178,7 +189,7 @@ def _squared_error(backend: Backend, outputs: Array, targets: Array, out: Array)
 
 
 def _check_targets(backend: Backend, targets: Any, shape: tuple[int, ...]) -> Array:
-    targets = targets if backend.owns(targets) else backend.asarray(targets)
+    targets = backends.given(backend, targets, "the targets")
     if targets.shape != tuple(shape):
         raise InputError(f"expected targets of the outputs' shape {tuple(shape)}, got {tuple(targets.shape)}")
     if targets.dtype.kind not in "fiu" or not bool(backend.xp.isfinite(targets).all()):
@@ -186,7 +197,7 @@ def _check_targets(backend: Backend, targets: Any, shape: tuple[int, ...]) -> Ar
     return targets
 
 
-_softmax_cross_entropy = Loss("softmax_cross_entropy", _cross_entropy, _check_labels, classifies=True)
+_softmax_cross_entropy = Loss("softmax_cross_entropy", _cross_entropy, _check_labels, True, applies_softmax=True)
 _mean_squared_error = Loss("mean_squared_error", _squared_error, _check_targets, classifies=False)
 
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in (_softmax_cross_entropy, _mean_squared_error)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from . import activations
 from .backends import Array
 from .errors import InputError, count
 from .layers import Dropout
@@ -15,18 +14,21 @@ class MCPrediction(NamedTuple):
     """What ``samples`` stochastic passes say, as float64 arrays of the network's backend."""
 
     mean: Array
-    """Class probabilities, the mean over the passes, shape ``(rows, classes)``."""
+    """Class probabilities, or the outputs of a regression: the mean over the passes, shape ``(rows, outputs)``."""
     std: Array
     """Their standard deviation over the passes (divided by ``samples``, not ``samples - 1``), the same shape."""
     entropy: Array
-    """Entropy of ``mean`` in nats, shape ``(rows,)``: from 0 for a sure answer to ln(classes)."""
+    """Entropy of ``mean`` in nats, shape ``(rows,)``: from 0 for a sure answer to ln(classes); None for a
+    regression."""
     mutual_information: Array
     """``entropy`` less the mean entropy of the single passes, in nats, shape ``(rows,)``: what the passes disagree
-    about, large where the network saw too few such data and small where the classes overlap."""
+    about, large where the network saw too few such data and small where the classes overlap; None for a
+    regression."""
 
 
 def mc_predict(network: Network, x: Any, samples: int = 50, seed: int = 0, *, batch_size: int = 1024) -> MCPrediction:
-    """Class probabilities and their uncertainty from passes with dropout on and batch norm in evaluation mode.
+    """Class probabilities, or the values of a regression, and their uncertainty: from passes with dropout on and batch
+    norm in evaluation mode.
 
     ::
 
@@ -34,6 +36,7 @@ def mc_predict(network: Network, x: Any, samples: int = 50, seed: int = 0, *, ba
         std       = sqrt(1/S sum_s (softmax(f_s(x)) - p)^2)
         entropy   = -sum_c p_c ln p_c
 
+    Of a regression (see :meth:`optimlab.Network.predict`) the same without the softmax, and without the entropy.
     The masks are drawn from ``seed``, afresh for every row and pass. The network stays as it was, its random
     streams, running averages and last forward pass included.
 
@@ -63,19 +66,22 @@ def mc_predict(network: Network, x: Any, samples: int = 50, seed: int = 0, *, ba
     twin = network.copy()
     noisy = [layer for layer in twin.layers if isinstance(layer, Dropout) and layer.rate > 0]
     if not noisy:
-        raise InputError("the network has no dropout, without which every pass is the same: use predict_proba")
+        raise InputError(
+            "the network has no dropout, without which every pass is the same: use predict_proba or predict"
+        )
     for layer, stream in zip(noisy, seeds.spawn(len(noisy)), strict=True):
         layer.hold, layer.generator = False, twin.backend.generator(stream)
     x = twin.check_inputs(x)
     with twin.backend.quiet():
         parts = [_predict(twin, x[start : start + batch_size], samples) for start in range(0, len(x), batch_size)]
-    return MCPrediction(*(twin.backend.xp.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    prediction = MCPrediction(*(twin.backend.xp.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return prediction if twin.of_classes else prediction._replace(entropy=None, mutual_information=None)
 
 
 def _predict(network: Network, x: Array, samples: int) -> MCPrediction:
     """The prediction for one batch, by Welford's running mean and variance."""
     backend, layers = network.backend, network.layers
-    xp, entropy_of, softmax = backend.xp, backend.special.entr, activations.get("softmax")
+    xp, entropy_of = backend.xp, backend.special.entr
     mean = backend.zeros((len(x), network.outputs), "float64")
     squares, single = backend.zeros(mean.shape, "float64"), backend.zeros(len(x), "float64")
     # what lies below the first dropout is the same in every pass
@@ -86,7 +92,7 @@ def _predict(network: Network, x: Array, samples: int) -> MCPrediction:
         y = x
         for layer in layers[first:]:
             y = layer.forward(y, training=isinstance(layer, Dropout))
-        p = softmax(y.astype("float64"))
+        p = network.probabilities(y.astype("float64")) if network.of_classes else y.astype("float64")
         change = p - mean
         mean += change / k
         squares += change * (p - mean)

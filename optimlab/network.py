@@ -5,21 +5,22 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from . import activations, backends
 from .activations import Activation
-from .backends import Array, Backend
-from .errors import InputError, number, rows, unknown
-from .fusion import DenseActivate, fused
+from .backends import Array, Backend, dtype_name, given
+from .errors import InputError, count, number
 from .initializers import Initializer
 from .layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized
+from .losses import Loss
 from .parameters import Parameter, Parameters, assign
-
-DTYPES = ("float32", "float64")
+from .passes import Evaluation, Pass
 
 _GLOROT = ("identity", "sigmoid", "tanh", "softmax")
 """Activations that ``initializer="auto"`` pairs with Glorot's variance, made for a slope of one at zero; the
@@ -33,7 +34,7 @@ class Network:
     ----------
     layers: at least one; each takes as many features as the one before gives.
     seed: an integer, or a :class:`numpy.random.SeedSequence`; decides the initial weights and the dropout masks.
-    dtype: ``"float32"`` or ``"float64"``.
+    dtype: ``"float32"`` or ``"float64"``, or NumPy's object for one of them.
     backend: ``"auto"``, or a name of :func:`optimlab.backends.names`; ``"auto"`` is Numba's for a large network where
         Numba is installed, else NumPy's, see :func:`optimlab.backends.get`.
 
@@ -41,6 +42,8 @@ class Network:
     ----------
     layers: the list of layers, each with a unique ``name`` such as ``dense1``.
     parameters: all weights and gradients, see :class:`optimlab.parameters.Parameters`.
+    classifies: whether the outputs are scores of classes: what the loss of the last :func:`optimlab.fit` says. None
+        before it: then two outputs or more are. Set it where you train by hand on another loss.
     recipe: arguments of :class:`MLP` that make a network like this one, as plain data; None where there are none.
 
     Raises
@@ -53,12 +56,14 @@ class Network:
     (5, 1)
     """
 
+    classifies: bool | None = None
+
     def __init__(
         self,
         layers: Sequence[Layer],
         *,
         seed: int | np.random.SeedSequence = 0,
-        dtype: str = "float32",
+        dtype: DTypeLike = "float32",
         backend: str | Backend = "auto",
     ) -> None:
         if not layers:
@@ -66,17 +71,18 @@ class Network:
         for k, layer in enumerate(layers):
             if not isinstance(layer, Layer):
                 raise InputError(f"expected a list of layers, got {layer!r} in it")
-            if hasattr(layer, "name") or any(layer is other for other in layers[:k]):
-                raise InputError(f"a {layer.prefix} layer belongs to a network already; make a new one, or copy it")
+            if hasattr(layer, "_home") or any(layer is other for other in layers[:k]):
+                raise InputError(
+                    f"a {layer.prefix} layer belongs to a network already; make a new one, or give a copy, which has "
+                    "its weights: copy.deepcopy(layer)"
+                )
         for before, after in itertools.pairwise(layers):
             if before.outputs != after.inputs:
                 raise InputError(
                     f"a {after.prefix} layer of {after.inputs} inputs cannot follow one of {before.outputs} outputs"
                 )
-        if str(dtype) not in DTYPES:
-            raise unknown("dtype", dtype, DTYPES)
+        self.dtype = dtype_name(dtype)
         self.layers = list(layers)
-        self.dtype = str(dtype)
         self.backend = backends.get(backend, sum(math.prod(d.shape) for layer in layers for d in layer.declare()))
         # two streams a layer, so that its draws do not depend on the other layers
         streams = seed_sequence(seed).spawn(2 * len(layers))
@@ -85,23 +91,31 @@ class Network:
         for k, layer in enumerate(self.layers):
             counts[layer.prefix] = counts.get(layer.prefix, 0) + 1
             name = f"{layer.prefix}{counts[layer.prefix]}"
+            # a copy of another network's layer goes on with what that has learned
+            states = dict(layer.state()) if hasattr(layer, "name") else {}
             layer.build(name, self.dtype, self.backend, streams[2 * k + 1])
+            for key, values in states.items():
+                layer.state()[key][...] = self.backend.asarray(backends.of(values).to_numpy(values))
             generator = np.random.default_rng(streams[2 * k])
             for attribute, kind, shape, initializer in layer.declare():
                 parameter = Parameter(f"{name}.{attribute}", kind, name, shape)
+                learned: Parameter | None = getattr(layer, attribute, None)
                 setattr(layer, attribute, parameter)
-                values = np.asarray(initializer(generator, shape))  # type: ignore[arg-type]
+                if learned is None or learned.data is None:
+                    values = np.asarray(initializer(generator, shape))  # type: ignore[arg-type]
+                else:
+                    values, parameter.frozen = backends.of(learned.data).to_numpy(learned.data), learned.frozen
                 if values.shape != shape:
                     raise InputError(f"the initializer of {parameter.name} gave shape {values.shape}, expected {shape}")
                 made.append((parameter, values))
         self.parameters = Parameters([p for p, _ in made], self.dtype, self.backend)
         self._lowest = (-1, 0)
-        self._rows = 0
-        self._parts: list[tuple[int, Layer | DenseActivate]] = []
-        self._parts_of: list[Any] = []
+        self._forget_passes()
         self.recipe: dict[str, Any] | None = None
         for parameter, values in made:
             parameter.data[...] = self.backend.asarray(values, self.dtype)
+        for layer in self.layers:
+            layer.settle()
 
     @property
     def inputs(self) -> int:
@@ -116,45 +130,74 @@ class Network:
     def forward(self, x: Any, training: bool = False) -> Array:
         """The outputs (logits) for ``x`` of shape ``(batch, inputs)``.
 
-        With ``training=True`` dropout is on and batch norm uses the batch. The array returned is the last layer's
-        own: it is filled again at the next call.
+        With ``training=True`` dropout is on and batch norm uses the batch: one thread at a time can train. Without,
+        any number of threads can call it, also while another trains. The array returned is filled again by this
+        thread's next forward pass of the same mode: copy what you keep, or use :meth:`logits`.
 
         Raises
         ------
         InputError: ``x`` is not a real array of that shape with at least one row.
         """
-        return self.forward_unchecked(self.check_inputs(x), training)
+        x = self.check_inputs(x)
+        outputs = self.forward_unchecked(x, training)
+        # layers that pass everything through give back what may be the caller's own array
+        return outputs.copy() if outputs is x else outputs
 
     def forward_unchecked(self, x: Array, training: bool) -> Array:
-        """:meth:`forward` for an array that :meth:`check_inputs` has seen."""
-        self._rows = len(x)
-        # a layer with one attribute more may have a method that was replaced
-        layers = [*self.layers, *[len(vars(layer)) for layer in self.layers]]
-        if layers != self._parts_of:
-            self._parts_of, self._parts = layers, fused(self.layers, self.backend)
-        for _, part in self._parts:
-            x = part.forward(x, training)
-        return x
+        """:meth:`forward` for an array that :meth:`check_inputs` has seen; may return ``x`` itself."""
+        mine = self._mine
+        if training:
+            mine.last = self._training
+        else:
+            if not hasattr(mine, "evaluation"):
+                mine.evaluation = Evaluation()
+            mine.last = mine.evaluation
+        return mine.last.forward(self.layers, x, training)
+
+    @property
+    def last_pass(self) -> Pass:
+        """The last :meth:`forward` of this thread; the last training pass if this thread has made none."""
+        return getattr(self._mine, "last", self._training)
 
     def backward(self, gradient: Array, input_gradient: bool = False) -> Array:
-        """Fill ``parameters.grad`` from ``gradient = dL/d(outputs)`` of the last :meth:`forward`.
+        """Fill ``parameters.grad`` from ``gradient = dL/d(outputs)`` of this thread's last :meth:`forward`.
 
+        Evaluations in between, by :meth:`logits`, :meth:`predict` or :func:`optimlab.evaluate`, change nothing.
         Returns ``dL/dx`` if ``input_gradient``, which costs one more matrix product, else None.
 
         Raises
         ------
         InputError: there was no forward pass, or one of another batch size.
         """
-        if gradient.shape != (self._rows, self.outputs):
-            if not self._rows:
+        done = self.last_pass
+        if gradient.shape != (done.rows, self.outputs):
+            if not done.rows:
                 raise InputError("backward needs a forward pass before it")
-            expected = (self._rows, self.outputs)
+            expected = (done.rows, self.outputs)
             raise InputError(f"expected the gradient of outputs of shape {expected}, got {tuple(gradient.shape)}")
-        lowest = 0 if input_gradient else self._lowest_trained()
-        for k, part in reversed(self._parts):
-            if k >= lowest:
-                gradient = part.backward(gradient, input_gradient or k > lowest)
+        gradient = done.backward(gradient, 0 if input_gradient else self._lowest_trained(), input_gradient)
         return gradient if input_gradient else None
+
+    def evaluated(self, x: Array, rows: int = 1024) -> Iterator[tuple[slice, Array]]:
+        """The outputs in evaluation mode for ``x`` that :meth:`check_inputs` has seen: slice by slice of its rows, each
+        with an array that may be a part of ``x`` and is filled again for the next slice. No forward pass that a
+        :meth:`backward` could belong to."""
+        try:
+            evaluation = self._idle.pop()
+        except IndexError:  # as many are at work as there are callers
+            evaluation = Evaluation()
+        try:
+            for start in range(0, len(x), rows):
+                part = slice(start, start + rows)
+                yield part, evaluation.forward(self.layers, x[part])
+        finally:
+            self._idle.append(evaluation)
+
+    def _forget_passes(self) -> None:
+        """Start without a forward pass and its working arrays."""
+        self._training = Pass()
+        self._mine = threading.local()
+        self._idle: list[Evaluation] = []
 
     def _lowest_trained(self) -> int:
         """Index of the lowest layer with a parameter to train: no gradient is needed below it."""
@@ -167,8 +210,7 @@ class Network:
     def check_inputs(self, x: Any) -> Array:
         """``x`` as an array of the network's backend and dtype, or one clear error."""
         if not (self.backend.owns(x) and x.dtype == self.dtype):
-            rows("the inputs", x)
-            x = self.backend.asarray(x)
+            x = given(self.backend, x, "the inputs")
             if x.dtype.kind not in "fiub":
                 raise InputError(f"the inputs must be real numbers, got dtype {x.dtype}")
             x = self.backend.asarray(x, self.dtype)
@@ -177,22 +219,89 @@ class Network:
         return x
 
     def logits(self, x: Any, batch_size: int = 1024) -> Array:
-        """The outputs in evaluation mode, as a new array; worked out ``batch_size`` rows at a time."""
-        x = self.check_inputs(x)
+        """The outputs in evaluation mode, as a new array; worked out ``batch_size`` rows at a time.
+
+        Raises
+        ------
+        InputError: ``x`` does not fit the network; ``batch_size`` is not a whole number of at least 1.
+        """
+        x, rows = self.check_inputs(x), count("batch_size", batch_size)
         out = self.backend.empty((len(x), self.outputs), self.dtype)
-        for start in range(0, len(x), batch_size):
-            out[start : start + batch_size] = self.forward(x[start : start + batch_size])
+        for part, outputs in self.evaluated(x, rows):
+            out[part] = outputs
         return out
 
     def predict_proba(self, x: Any) -> Array:
-        """Softmax of the outputs, shape ``(rows, classes)``."""
-        return activations.get("softmax")(self.logits(x))
+        """Softmax of the outputs, shape ``(rows, classes)``; the outputs themselves of a network that ends in softmax
+        or sigmoid, since they are probabilities already.
+
+        Raises
+        ------
+        InputError: the network is of a regression, see :meth:`predict`; ``x`` does not fit it.
+        """
+        self.check_classes("predict_proba")
+        return self.probabilities(self.logits(x))
 
     def predict(self, x: Any) -> Array:
-        """The most likely class of each row, shape ``(rows,)``."""
-        return self.logits(x).argmax(axis=-1)
+        """The most likely class of each row, shape ``(rows,)``; of a regression the outputs, ``(rows, outputs)``.
 
-    def copy(self, dtype: str | None = None) -> Network:
+        Either has the shape of the targets that the network is trained on. It is of a regression if it has one output,
+        or if its last loss has no classes, such as ``"mean_squared_error"``: see the attribute ``classifies``.
+
+        >>> MLP([3, 4], seed=0).predict(np.ones((2, 3))).shape, MLP([3, 1], seed=0).predict(np.ones((2, 3))).shape
+        ((2,), (2, 1))
+        """
+        outputs = self.logits(x)
+        return outputs.argmax(axis=-1) if self.of_classes else outputs
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether the network tells classes apart, rather than being of a regression."""
+        return self.outputs > 1 and self.classifies is not False
+
+    def check_classes(self, method: str) -> None:
+        """Refuse to give probabilities of classes where there are none."""
+        if not self.of_classes:
+            raise InputError(
+                f"{method} gives probabilities of classes, and this network has none: it has one output, or was "
+                "trained on a loss without classes. predict gives its values"
+            )
+
+    def probabilities(self, outputs: Array) -> Array:
+        """The probabilities of the classes that ``outputs`` of this network stand for."""
+        return outputs if self._last_activation().gives_probabilities else activations.get("softmax")(outputs)
+
+    def check_targets(self, loss: Loss, targets: Any, rows: int) -> Array:
+        """``targets`` of so many rows as ``loss`` takes them.
+
+        Raises
+        ------
+        InputError: they do not fit; the network ends in softmax or sigmoid, and the loss applies softmax itself; the
+            loss is of classes, and the network has a single output.
+        """
+        last = self._last_activation()
+        if loss.applies_softmax and last.gives_probabilities:
+            raise InputError(
+                f"{loss.name} applies softmax itself, and this network ends in {type(last).__name__}: "
+                "leave that last layer out; predict_proba gives the probabilities"
+            )
+        if loss.classifies and self.outputs < 2:
+            raise InputError(
+                f"{loss.name} needs an output for each class, and this network has one output: give it two for two "
+                "classes, or train on a loss without classes, such as loss='mean_squared_error'"
+            )
+        return loss.check(self.backend, targets, (rows, self.outputs))
+
+    def _last_activation(self) -> Activation:
+        """The activation function that the outputs come from; the identity where it is none."""
+        identity = activations.get("identity")
+        for layer in reversed(self.layers):
+            f = layer.activation if isinstance(layer, Activate) else None
+            if f != identity and not isinstance(layer, Dropout):
+                return f or identity
+        return identity
+
+    def copy(self, dtype: DTypeLike | None = None) -> Network:
         """An independent network with the same weights, layer states and random streams.
 
         >>> net = MLP([2, 2], seed=0)
@@ -201,19 +310,19 @@ class Network:
         >>> bool(net.parameters.data.any()), twin.parameters.data.dtype
         (True, dtype('float64'))
         """
-        twin = copy.deepcopy(self)
-        if dtype is not None and dtype != self.dtype:
-            if dtype not in DTYPES:
-                raise unknown("dtype", dtype, DTYPES)
-            twin.dtype = twin.parameters.dtype = dtype
-            twin.recipe = twin.recipe and {**twin.recipe, "dtype": dtype}
-            flat = twin.parameters
-            flat.data, flat.grad = flat.data.astype(dtype), flat.grad.astype(dtype)
-            flat.rebind()
-            for layer in twin.layers:
-                layer.dtype = dtype
-                for name, values in layer.state().items():
-                    setattr(layer, name, values.astype(dtype))
+        name = self.dtype if dtype is None else dtype_name(dtype)
+        if name == self.dtype:
+            return copy.deepcopy(self)
+        # wherever a layer holds an array of its state, the copy holds it in the new dtype
+        arrays = [a for layer in self.layers for a in layer.state().values() if a.dtype.kind == "f"]
+        twin = copy.deepcopy(self, {id(a): a.astype(name) for a in arrays})
+        twin.dtype = twin.parameters.dtype = name
+        twin.recipe = twin.recipe and {**twin.recipe, "dtype": name}
+        flat = twin.parameters
+        flat.data, flat.grad = flat.data.astype(name), flat.grad.astype(name)
+        flat.rebind()
+        for layer in twin.layers:
+            layer.dtype = name
         return twin
 
     def learned(self) -> dict[str, Array]:
@@ -232,7 +341,13 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has not been through the forward pass: its layers hold no activations."""
-        return {**self.__dict__, "_rows": 0, "_parts": [], "_parts_of": []}
+        return {k: v for k, v in self.__dict__.copy().items() if k not in ("_training", "_mine", "_idle")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget_passes()
+        for layer in self.layers:
+            layer.settle()
 
     def __repr__(self) -> str:
         sizes = "-".join(str(n) for n in (self.inputs, *(d.outputs for d in self.layers if isinstance(d, Dense))))
@@ -281,7 +396,7 @@ class MLP(Network):
         standardize: Any = None,
         convention: str = "textbook",
         seed: int | np.random.SeedSequence = 0,
-        dtype: str = "float32",
+        dtype: DTypeLike = "float32",
         backend: str | Backend = "auto",
     ) -> None:
         whole = isinstance(sizes, Sequence | np.ndarray) and all(

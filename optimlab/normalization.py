@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .backends import get, given
 from .datasets import Dataset
-from .errors import InputError, count, rows
+from .errors import InputError, count
 
 _ROWS = 4096
 """Rows worked on at a time, so that large data need no float64 copy of themselves."""
@@ -136,8 +137,7 @@ def scale_255(x: Any) -> NDArray[Any]:
 
 
 def _checked(x: Any) -> NDArray[Any]:
-    rows("the inputs", x)
-    values: NDArray[Any] = np.asarray(x)
+    values: NDArray[Any] = given(get("numpy"), x, "the inputs")
     if values.dtype.kind not in "fiub" or values.ndim != 2 or not values.size:
         got = f"shape {values.shape}, dtype {values.dtype}"
         raise InputError(f"expected real inputs of shape (rows, features), got {got}")

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 from . import rules
 from .backends import Array
-from .errors import InputError, count, lookup, number, unknown, whole
+from .errors import InputError, RuleError, count, lookup, number, unknown, whole
 from .kernels import declaration, trace
 from .parameters import Parameter, Parameters, stretches
 from .schedules import Schedule, unit
@@ -131,9 +131,17 @@ class Optimizer:
         ------
         InputError: a function of the step gave a value out of range, or a schedule counts epochs and ``epoch`` was
             never set; nothing is changed.
+        RuleError: a rule of whole tensors returned something else than its weights and states; nothing is changed.
         """
-        for run, slots in zip(self.bound(), self.advance(), strict=True):
-            run(slots)
+        runs, scalars = self.bound(), self.advance()
+        try:
+            pending = [run(slots) for run, slots in zip(runs, scalars, strict=True)]
+        except Exception:  # in a rule of whole tensors, which writes nothing until all groups are computed
+            self.t -= 1
+            raise
+        for write in pending:
+            if write is not None:
+                write()
 
     def advance(self) -> list[Any]:
         """Count a step, and give what each update of :meth:`bound` needs of ``t`` and the hyperparameters.
@@ -339,8 +347,9 @@ class Kernel(Protocol):
     def scalars(self, /, **values: float) -> Any:
         """What a step needs of ``t`` and the hyperparameters."""
 
-    def bind(self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]) -> Callable[[Any], None]:
-        """One update of ``members``, as a function of the scalars."""
+    def bind(self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]) -> Callable[[Any], Any]:
+        """One update of ``members``, as a function of the scalars. What may fail writes nothing, and returns a function
+        that does."""
 
 
 class _ElementKernel:
@@ -362,7 +371,7 @@ class _LayerKernel:
     """A rule of whole tensors: called as it is, once per parameter."""
 
     def __init__(self, rule: rules.LayerRule) -> None:
-        self._rule = rule
+        self._rule, self._name = rule, getattr(rule, "__name__", "the rule")
         inputs, self.state, self.hyperparameters = declaration(rule)
         self._counts = "t" in inspect.signature(rule).parameters
         self._written = ("w", *inputs[2:])
@@ -370,16 +379,47 @@ class _LayerKernel:
     def scalars(self, /, **values: float) -> dict[str, float]:
         return {name: value for name, value in values.items() if name != "t" or self._counts}
 
-    def bind(self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]) -> Callable[[Any], None]:
-        views = [{name: p.view(a) for name, a in arrays.items()} for p in members if not p.frozen]
+    def bind(
+        self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]
+    ) -> Callable[[Any], Callable[[], None]]:
+        views = [(p.name, {name: p.view(a) for name, a in arrays.items()}) for p in members if not p.frozen]
 
-        def run(scalars: dict[str, float]) -> None:
-            for view in views:
-                new = self._rule(*view.values(), **scalars)
-                for name, values in zip(self._written, new, strict=True):
-                    view[name][...] = values
+        def run(scalars: dict[str, float]) -> Callable[[], None]:
+            computed = [(v, self._checked(name, v, self._rule(*v.values(), **scalars))) for name, v in views]
+
+            def write() -> None:
+                for view, new in computed:
+                    for name, values in zip(self._written, new, strict=True):
+                        view[name][...] = values
+
+            return write
 
         return run
+
+    def _checked(self, parameter: str, view: dict[str, Array], returned: Any) -> list[Array]:
+        """What the rule returned for one parameter: new weights and states, none of them a view that is written to
+        before it is read.
+
+        Raises
+        ------
+        RuleError: other values than these.
+        """
+        new = returned if isinstance(returned, tuple | list) else [returned]
+        expected = ", ".join(self._written)
+        if len(new) != len(self._written):
+            raise RuleError(f"{self._name} must return {expected}: it returned {len(new)} values for {parameter}")
+        for name, values in zip(self._written, new, strict=True):
+            shape, dtype = getattr(values, "shape", None), getattr(values, "dtype", None)
+            if shape is None or dtype is None:
+                raise RuleError(
+                    f"{self._name} must return {expected}: {name} of {parameter} is {type(values).__name__}, no array"
+                )
+            if shape != view[name].shape or dtype.kind not in "fiu":
+                raise RuleError(
+                    f"{self._name} must return {expected}, each as it came: {name} of {parameter} is {dtype} of shape "
+                    f"{tuple(shape)}, expected {view[name].dtype} of shape {tuple(view[name].shape)}"
+                )
+        return [values if values.base is None else values.copy() for values in new]
 
 
 def _show_hyperparameters(cls: type[Optimizer], rule: rules.Rule) -> None:

@@ -59,9 +59,6 @@ class Parameter:
         shape = self.shape if len(self.shape) > 1 else (1, *self.shape)
         return flat[:, self.start : self.stop].reshape(-1, *shape)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_data": None, "_grad": None}
-
 
 class Parameters:
     """The parameters of a network.
@@ -100,9 +97,17 @@ class Parameters:
         for p in self._items:
             p._data, p._grad = p.view(self.data), p.view(self.grad)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # every number once: a copy or pickle of a parameter, and so of a layer alone, has an array of its own
+        shape = self.data.shape
+        return {k: v for k, v in self.__dict__.items() if k not in ("data", "grad")} | {"_shape": shape}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # copies and pickles of views are arrays of their own: make them views again
+        shape = state.pop("_shape")
         self.__dict__.update(state)
+        self.data, self.grad = (self.backend.empty(shape, self.dtype) for _ in range(2))
+        for p in self._items:
+            p.view(self.data)[...], p.view(self.grad)[...] = p.data, p.grad
         self.rebind()
 
     def __iter__(self) -> Iterator[Parameter]:

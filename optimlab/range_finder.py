@@ -147,11 +147,11 @@ def _batches(
     rows = len(x)
     if size > rows:
         raise InputError(f"batch_size {size} is larger than the {rows} rows of training data")
-    if size == 1 and any(isinstance(layer, BatchNorm) for layer in network.layers):
+    if size == 1 and any(isinstance(layer, BatchNorm) and not layer.frozen for layer in network.layers):
         raise InputError("batch norm cannot train on a batch of one row; choose another batch_size")
     if not bool(backend.xp.isfinite(x).all()):
         raise InputError("the training inputs hold NaN or infinite values")
-    y = backend.asarray(loss.check(backend, y, (rows, network.outputs)), None if loss.classifies else network.dtype)
+    y = backend.asarray(network.check_targets(loss, y, rows), None if loss.classifies else network.dtype)
     order = np.random.default_rng(seed_sequence(seed))
 
     def draw() -> Iterator[tuple[Array, Array]]:

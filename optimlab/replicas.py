@@ -58,12 +58,16 @@ def stack(networks: Sequence[Network]) -> Network:
         raise InputError("replicas must be networks of the same layers, shapes and dtype")
     if any(p.frozen for net in networks for p in net.parameters):
         raise InputError("a network with frozen parameters cannot be a replica: all of its weights would be trained")
-    together, xp = copy.deepcopy(first), first.backend.xp
-    for k, layer in enumerate(together.layers):
+    xp = first.backend.xp
+    # wherever a layer holds an array of its state, the copy holds those of all replicas
+    stacked = {
+        id(values): xp.stack([net.layers[k].state()[name] for net in networks])[:, None]
+        for k, layer in enumerate(first.layers)
+        for name, values in layer.state().items()
+    }
+    together = copy.deepcopy(first, stacked)
+    for layer in together.layers:
         layer.lead = (len(networks),)
-        for name in layer.state():
-            states = xp.stack([net.layers[k].state()[name] for net in networks])
-            setattr(layer, name, states[:, None])
     flat = together.parameters
     flat.data = xp.stack([net.parameters.data for net in networks])
     flat.grad = xp.zeros_like(flat.data)
@@ -190,11 +194,11 @@ def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024
     backend = network.backend
     replicas = len(network.parameters.data)
     total, right = backend.xp.zeros(replicas), backend.xp.zeros(replicas, int)
-    for start in range(0, len(x), rows):
-        targets = y[start : start + rows]
-        outputs = network.forward_unchecked(x[start : start + rows], training=False)
+    for part, outputs in network.evaluated(x, rows):
+        targets = y[part]
         right += correct(backend, outputs, targets)
-        values, _ = loss(backend, outputs, backend.xp.broadcast_to(targets, outputs.shape[:-1]), outputs)
+        gradient = backend.xp.empty_like(outputs)
+        values, _ = loss(backend, outputs, backend.xp.broadcast_to(targets, outputs.shape[:-1]), gradient)
         total += values * len(targets)
     return [float(v) / len(x) for v in total], [int(r) / len(x) for r in right]
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
+from .backends import dtype_name
 from .backends.numpy import NumPyStep
-from .errors import InputError, count, lookup, number, unknown
+from .errors import InputError, count, number, unknown
 from .kernels import trace
 from .network import seed_sequence
 from .optimizers import check_hyperparameter
@@ -30,7 +31,7 @@ def assert_rule_matches(
     reference: Callable[..., Any],
     *,
     steps: int = 200,
-    dtype: str = "float64",
+    dtype: DTypeLike = "float64",
     rtol: float | None = None,
     seed: int = 0,
     **hyperparameters: float,
@@ -85,8 +86,8 @@ def assert_rule_matches(
         if name not in graph.hyperparameters:
             raise unknown(f"hyperparameter of {graph.name}", name, graph.hyperparameters)
     given = {**graph.hyperparameters, **{k: check_hyperparameter(k, v) for k, v in hyperparameters.items()}}
-    default = lookup("dtype", dtype, RTOL)
-    rtol = default if rtol is None else number("rtol", rtol, positive=True)
+    dtype = dtype_name(dtype)
+    rtol = RTOL[dtype] if rtol is None else number("rtol", rtol, positive=True)
     steps, n = count("steps", steps), len(SCALES)
     counts = "t" in inspect.signature(rule).parameters
 

@@ -28,6 +28,7 @@ ORDER = [
     "losses",
     "layers",
     "fusion",
+    "passes",
     "network",
     "regularization",
     "mc_dropout",

@@ -152,3 +152,51 @@ def test_snapshots_are_copies_taken_every_so_many_epochs():
 def test_bad_input(call, message):
     with pytest.raises(ol.InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e38])
+def test_recomputed_statistics_forget_whatever_was_there(bad):
+    net = ol.Network([ol.layers.Dense(5, 4), ol.layers.BatchNorm(4)], seed=0)
+    twin, x = net.copy(), np.random.default_rng(0).normal(size=(60, 5))
+    for statistic in net.layers[1].state().values():
+        statistic[:2] = bad
+    for each in (net, twin):
+        recompute_statistics(each, x, batch_size=20)
+    for name, statistic in net.layers[1].state().items():
+        np.testing.assert_array_equal(statistic, twin.layers[1].state()[name])
+        assert np.isfinite(statistic).all()
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, ZeroDivisionError])
+def test_recomputing_statistics_changes_these_alone_and_nothing_if_it_is_interrupted(end):
+    passed = []
+
+    class Interrupting(ol.layers.Dense):
+        def forward(self, x, training):
+            passed.append(training)
+            if len(passed) == 3:
+                raise end
+            return super().forward(x, training)
+
+    net = ol.Network([ol.layers.BatchNorm(5), ol.layers.Dropout(5, 0.5), Interrupting(5, 2)], seed=0)
+    x, norm = np.random.default_rng(0).normal(size=(60, 5)), net.layers[0]
+    before, momentum, stream = norm.running_mean.copy(), norm.momentum, net.layers[1].generator.state
+    with pytest.raises(end):
+        recompute_statistics(net, x, batch_size=20)
+    np.testing.assert_array_equal(norm.running_mean, before)
+    recompute_statistics(net, x, batch_size=20)
+    assert (norm.running_mean != before).all()
+    assert norm.momentum == momentum
+    assert net.layers[1].generator.state == stream
+
+
+def test_frozen_statistics_stay():
+    net = ol.MLP([5, 4, 3, 2], batch_norm=True, seed=0)
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    net.parameters.freeze("norm1")
+    recompute_statistics(net, x)
+    assert not net.layers[1].running_mean.any()
+    assert net.layers[4].running_mean.any()
+    net.parameters.freeze("norm2")
+    with pytest.raises(ol.InputError, match="frozen ones only"):
+        recompute_statistics(net, x)

@@ -308,7 +308,7 @@ def test_the_header_is_readable_json(saved):
 def test_named_layers_move_to_another_network(tmp_path):
     """Trained on ten classes, the first layers serve a network for two; frozen, they stay as they came."""
     source = ol.MLP([64, 12, 10], batch_norm=True, seed=0)
-    train(source, ol.Adam(source.parameters, lr=0.01), epochs=3)
+    train(source, ol.Adam(source.parameters, lr=0.01), epochs=8)
     save_checkpoint(tmp_path / "c.npz", source)
     net = ol.MLP([64, 12, 2], batch_norm=True, seed=1)
     load_layers(tmp_path / "c.npz", net, ["dense1", "norm1"])
@@ -324,6 +324,8 @@ def test_named_layers_move_to_another_network(tmp_path):
     odd = ol.Dataset(DATA.x_train[:200], DATA.y_train[:200] % 2, DATA.x_val, DATA.y_val % 2)
     history = ol.fit(net, ol.Adam(net.parameters, lr=0.02), odd, epochs=20, batch_size=50)
     np.testing.assert_array_equal(net.parameters["dense1.W"].data, before)
+    np.testing.assert_array_equal(net.layers[1].running_mean, source.layers[1].running_mean)
+    np.testing.assert_array_equal(net.layers[1].running_var, source.layers[1].running_var)
     assert history.val_accuracy[-1] > 0.8
 
 

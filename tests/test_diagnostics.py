@@ -116,3 +116,54 @@ def test_rules_of_whole_tensors_and_frozen_layers_are_measured_too():
 def test_bad_sampling(every):
     with pytest.raises((ol.InputError, TypeError)):
         Diagnostics(every=every)
+
+
+def slope_in_torch(name, x):
+    from conftest import require
+
+    torch = require("torch")
+    f = torch.nn.functional
+    functions = {
+        "identity": lambda v: v,
+        "gelu_tanh": lambda v: f.gelu(v, approximate="tanh"),
+        "swish": f.silu,
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+    }
+    v = torch.tensor(x, requires_grad=True)
+    functions.get(name, getattr(f, name, None))(v).sum().backward()
+    return v.grad.numpy()
+
+
+@pytest.mark.parametrize("backend", [b for b in ol.backends.names() if b != "cupy"])
+@pytest.mark.parametrize("bias", [-1000.0, -20.0, -3.0, 0.0, 20.0])
+@pytest.mark.parametrize("name", [n for n, f in ol.activations.ACTIVATIONS.items() if f.elementwise])
+def test_dead_is_a_unit_whose_slope_is_zero_for_every_row(name, bias, backend):
+    """As PyTorch's slopes say: leaky units live however negative they are, and all die where rounding flattens them."""
+    net = ol.MLP([64, 8, 10], activation=name, seed=0, backend=backend)
+    net.parameters["dense1.b"].data[:4] = bias
+    x = DATA.x_train[:50].astype("float32")
+    _, gradient = ol.losses.softmax_cross_entropy(net.forward(x, training=True), DATA.y_train[:50])
+    net.backward(gradient)
+    m = measure(net, ol.SGD(net.parameters), net.parameters.data.copy(), 1)
+    inputs = x @ net.parameters["dense1.W"].data + net.parameters["dense1.b"].data
+    dead = (slope_in_torch(name, inputs) == 0).all(axis=0)
+    assert m.dead == {"activation1": dead.mean()}
+    if name == "relu" and bias <= -20:
+        assert dead[:4].all()
+    if name in ("identity", "leaky_relu") or (name == "elu" and bias > -50):
+        assert not dead.any()
+
+
+def test_softmax_has_no_dead_units():
+    net = ol.Network([ol.layers.Activate(64, "softmax")])
+    net.forward(DATA.x_train[:5], training=True)
+    assert measure(net, ol.SGD(net.parameters), net.parameters.data.copy(), 1).dead == {}
+
+
+def test_leaky_units_are_not_called_dead():
+    net = ol.MLP([64, 32, 10], activation="leaky_relu", seed=0)
+    net.parameters["dense1.b"].data[...] = -20.0
+    watch, _ = run(ol.SGD, net=net, lr=1e-3)
+    assert "dead" not in watch.verdict()
+    assert net.layers[1]._y.max() < 0

@@ -404,14 +404,14 @@ def test_frozen_parameters_keep_their_gradients_until_they_are_trained_again():
     net.forward(x, training=True)
     net.backward(dy)
     full = {p.name: p.grad.copy() for p in net.parameters}
-    for group in ("dense1", "norm1", "dense2.b"):
+    for group in ("dense1", "norm1.gamma", "dense2.b"):  # the whole batch norm frozen, it would evaluate
         net.parameters.freeze(group)
     net.parameters.grad[...] = 7.0
     net.forward(x, training=True)
     net.backward(dy)
     for p in net.parameters:
         assert_same_bits(p.grad, np.full(p.shape, 7.0) if p.frozen else full[p.name], p.name)
-    for group in ("dense1", "norm1", "dense2.b"):
+    for group in ("dense1", "norm1.gamma", "dense2.b"):  # the whole batch norm frozen, it would evaluate
         net.parameters.unfreeze(group)
     net.forward(x, training=True)
     net.backward(dy)
@@ -426,3 +426,117 @@ def test_a_dense_layer_is_torchs_linear():
     tensors = tensors_of(net)
     theirs = F.linear(torch.tensor(x), tensors["dense1.W"].T, tensors["dense1.b"])
     np.testing.assert_allclose(net.forward(x), theirs.detach().numpy(), rtol=1e-13, atol=1e-14)
+
+
+# ---- a frozen batch norm: PyTorch's module in eval mode ----
+
+
+@pytest.mark.parametrize("convention", ["textbook", "torch", "keras"])
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_a_frozen_batch_norm_is_pytorchs_in_eval_mode(convention, position):
+    g = np.random.default_rng(0)
+    x, y = g.normal(2.0, 3.0, (12, 4)), np.arange(12) % 3
+    net = ol.MLP([4, 5, 3], activation="tanh", batch_norm=position, convention=convention, dtype="float64", seed=0)
+    norm = next(layer for layer in net.layers if isinstance(layer, ol.layers.BatchNorm))
+    for values in (norm.running_mean, norm.running_var, norm.gamma.data, norm.beta.data):
+        values[...] = g.uniform(0.5, 2.0, 5)
+    net.parameters.freeze("norm1")
+    statistics = [values.copy() for values in norm.state().values()]
+
+    first, last = torch.nn.Linear(4, 5), torch.nn.Linear(5, 3)
+    theirs = torch.nn.BatchNorm1d(5, eps=norm.eps)
+    between = [theirs, torch.nn.Tanh()] if position == "before" else [torch.nn.Tanh(), theirs]
+    reference = torch.nn.Sequential(first, *between, last).double()
+    with torch.no_grad():
+        for module, name in ((first, "dense1"), (last, "dense2")):
+            module.weight.copy_(torch.from_numpy(net.parameters[f"{name}.W"].data.T.copy()))
+            module.bias.copy_(torch.from_numpy(net.parameters[f"{name}.b"].data.copy()))
+        theirs.weight.copy_(torch.from_numpy(norm.gamma.data.copy()))
+        theirs.bias.copy_(torch.from_numpy(norm.beta.data.copy()))
+        theirs.running_mean.copy_(torch.from_numpy(statistics[0]))
+        theirs.running_var.copy_(torch.from_numpy(statistics[1]))
+    theirs.requires_grad_(False)
+    theirs.eval()
+    ours, torchs = ol.SGD(net.parameters, lr=0.1), torch.optim.SGD([*first.parameters(), *last.parameters()], lr=0.1)
+    for _ in range(5):
+        loss, gradient = losses.softmax_cross_entropy(net.forward(x, training=True), y)
+        net.backward(gradient)
+        ours.step()
+        torchs.zero_grad()
+        expected = torch.nn.functional.cross_entropy(reference(torch.from_numpy(x)), torch.from_numpy(y))
+        expected.backward()
+        torchs.step()
+        assert loss == pytest.approx(expected.item(), rel=1e-12)
+    np.testing.assert_allclose(net.parameters["dense1.W"].data, first.weight.detach().numpy().T, rtol=1e-10)
+    for before, after in zip(statistics, norm.state().values(), strict=True):
+        np.testing.assert_array_equal(after, before)
+    assert net.forward(x[:1], training=True).shape == (1, 3)  # one row has no variance, and needs none
+
+    net.parameters.unfreeze("norm1.beta")  # in part it is not frozen
+    net.forward(x, training=True)
+    assert (norm.running_mean != statistics[0]).all()
+
+
+# ---- every loss on every kind of number, by hand ----
+
+KINDS = ["float16", "float32", "float64", "longdouble", ">f4", ">f8", ">f2"]
+ROWS = {"few": 5, "many": 70_000}
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loss", losses.LOSSES)
+def test_losses_are_pytorchs_in_float64_on_every_kind_of_float(loss, kind, rows):
+    g, n = np.random.default_rng(0), ROWS[rows]
+    outputs = g.normal(size=(n, 3)).astype(kind)
+    classifies = losses.LOSSES[loss].classifies
+    targets = g.integers(0, 3, n) if classifies else g.normal(size=(n, 3))
+    z = torch.tensor(outputs.astype("float64"), requires_grad=True)
+    function = torch.nn.functional.cross_entropy if classifies else torch.nn.functional.mse_loss
+    expected = function(z, torch.from_numpy(targets))
+    expected.backward()
+    value, gradient = getattr(losses, loss)(outputs, targets)
+    stated = np.dtype("float32") if outputs.dtype.itemsize == 2 else outputs.dtype
+    assert (type(value), gradient.dtype) == (float, stated)
+    single = np.dtype(stated).itemsize == 4
+    assert value == pytest.approx(expected.item(), rel=1e-5 if single else 1e-12)
+    scale = abs(z.grad.numpy()).max()
+    np.testing.assert_allclose(
+        gradient.astype("float64"), z.grad.numpy(), rtol=1e-4 if single else 1e-11, atol=scale * (1e-6 if single else 0)
+    )
+    out = np.empty(outputs.shape, stated)
+    again, same = getattr(losses, loss)(outputs, targets, out=out)
+    assert same is out
+    assert again == value
+    np.testing.assert_array_equal(out, gradient)
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint8", "bool", "complex128", "object", "U3", "datetime64[s]"])
+@pytest.mark.parametrize("loss", losses.LOSSES)
+def test_losses_refuse_other_kinds_of_outputs(loss, kind):
+    targets = np.zeros(4, int) if losses.LOSSES[loss].classifies else np.zeros((4, 3))
+    with pytest.raises(ol.InputError, match="expected floating-point outputs"):
+        getattr(losses, loss)(np.zeros((4, 3), "int64").astype(kind), targets)
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64", "longdouble", "int8", "uint64", ">i4", ">f4"])
+def test_the_squared_error_takes_targets_of_every_real_kind(kind):
+    outputs, targets = np.full((4, 3), 0.5, "float32"), np.arange(12).reshape(4, 3).astype(kind)
+    value, gradient = losses.mean_squared_error(outputs, targets)
+    assert value == pytest.approx(((np.arange(12) - 0.5) ** 2).mean(), rel=1e-6)
+    assert gradient.dtype == "float32"
+    np.testing.assert_allclose(gradient.ravel(), 2 * (0.5 - np.arange(12)) / 12, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["complex64", "bool", "U1", "object"])
+def test_the_squared_error_refuses_other_targets(kind):
+    with pytest.raises(ol.InputError, match="targets must be finite real numbers"):
+        losses.mean_squared_error(np.zeros((4, 3)), np.zeros((4, 3), int).astype(kind))
+
+
+def test_the_gradients_place_must_fit():
+    frozen = np.empty((4, 3))
+    frozen.flags.writeable = False
+    for out in (np.empty((4, 2)), np.empty((4, 3), "float32"), frozen, [[0.0] * 3] * 4):
+        with pytest.raises(ol.InputError, match="out must be a writeable array of shape"):
+            losses.mean_squared_error(np.zeros((4, 3)), np.zeros((4, 3)), out=out)

@@ -193,3 +193,98 @@ def test_scalars_that_cannot_be_computed_are_one_clear_error():
     with pytest.raises(ol.InputError, match="inverse cannot be computed at step 0"):
         opt.step()
     assert opt.t == 0
+
+
+# ---- rules of whole tensors: what they may return ----
+
+
+def returning(result, state=True, where="all"):
+    """A LayerRule that returns ``result(w, g, m)``, for vectors alone if ``where`` says so."""
+
+    def with_state(w, g, m, *, lr=0.5):
+        return result(w, g, m) if where == "all" or w.ndim == 1 else (w - lr * g, m)
+
+    def bare(w, g, *, lr=0.5):
+        return result(w, g, None)
+
+    return ol.rules.LayerRule(with_state if state else bare)
+
+
+REFUSED_RETURNS = {
+    "bare weights beside a state": (lambda w, g, m: w - g, "returned 1 values"),
+    "one of two": (lambda w, g, m: (w - g,), "returned 1 values"),
+    "three of two": (lambda w, g, m: (w, m, m), "returned 3 values"),
+    "nothing": (lambda w, g, m: None, "returned 1 values"),
+    "none for a state": (lambda w, g, m: (w, None), "is NoneType, no array"),
+    "a number for a state": (lambda w, g, m: (w, 0.5), "is float, no array"),
+    "an array of no dimensions": (lambda w, g, m: (w, np.float32(1)), r"of shape \(\)"),
+    "a list of numbers": (lambda w, g, m: (w.tolist(), m), "is list, no array"),
+    "another shape": (lambda w, g, m: (w[:1], m), r"of shape \(1"),
+    "flat": (lambda w, g, m: (w[None], m), r"of shape \(1, "),
+    "complex": (lambda w, g, m: (w * 1j, m), "is complex"),
+    "booleans": (lambda w, g, m: (w > 0, m), "is bool"),
+    "objects": (lambda w, g, m: (w.astype(object), m), "is object"),
+}
+
+
+@pytest.mark.parametrize("where", ["all", "vectors"])
+@pytest.mark.parametrize("kind", REFUSED_RETURNS)
+def test_a_layer_rule_that_returns_something_else_changes_nothing(kind, where):
+    """Vectors come after the matrices, or in a group of their own: nothing is written before all is known."""
+    result, message = REFUSED_RETURNS[kind]
+    for groups in (None, {"biases": {"lr": 0.1}}):
+        parameters, _ = make(ol.SGD)
+        opt = ol.Optimizer(parameters, returning(result, where=where), groups=groups)
+        parameters.grad[...] = 1.0
+        before = parameters.data.copy()
+        with pytest.raises(ol.RuleError, match=rf"with_state must return w, m.*{message}"):
+            opt.step()
+        np.testing.assert_array_equal(parameters.data, before)
+        assert not opt.state["m"].any()
+        assert opt.t == 0
+
+
+def test_an_error_within_a_layer_rule_changes_nothing():
+    parameters, _ = make(ol.SGD)
+    opt = ol.Optimizer(parameters, returning(lambda w, g, m: 1 / 0, where="vectors"))
+    before = parameters.data.copy()
+    with pytest.raises(ZeroDivisionError):
+        opt.step()
+    np.testing.assert_array_equal(parameters.data, before)
+    assert opt.t == 0
+
+
+ACCEPTED_RETURNS = {
+    "bare": lambda w, g, m: w - 0.5 * g,
+    "tuple": lambda w, g, m: (w - 0.5 * g,),
+    "list": lambda w, g, m: [w - 0.5 * g],
+    "float64": lambda w, g, m: w.astype("float64") - 0.5 * g,
+    "transposed": lambda w, g, m: (w.T - 0.5 * g.T).T,
+}
+
+
+@pytest.mark.parametrize("kind", ACCEPTED_RETURNS)
+def test_a_layer_rule_without_state_may_return_the_weights_alone(kind):
+    parameters, _ = make(ol.SGD)
+    opt = ol.Optimizer(parameters, returning(ACCEPTED_RETURNS[kind], state=False))
+    before = parameters.data.copy()
+    parameters.grad[...] = np.arange(parameters.grad.size)
+    opt.step()
+    np.testing.assert_allclose(parameters.data, before - 0.5 * parameters.grad, rtol=1e-6)
+
+
+def test_states_of_a_layer_rule_may_change_places():
+    """A history: what is returned for one state is the array of another."""
+
+    @ol.rules.LayerRule
+    def history(w, g, last, before, *, lr=1.0):
+        return w - lr * before, g, last
+
+    parameters, _ = make(ol.SGD)
+    opt = ol.Optimizer(parameters, history)
+    start, moved = parameters.data.copy(), []
+    for step in range(1, 5):
+        parameters.grad[...] = step
+        opt.step()
+        moved.append(np.unique((start - parameters.data).round(4)).tolist())
+    assert moved == [[0], [0], [1], [3]]

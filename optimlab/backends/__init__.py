@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copyreg
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 
-from ..errors import InputError, lookup, unknown
+import numpy as np
+
+from ..errors import InputError, lookup, one_line, rows, unknown
 from ..kernels import Graph
 from . import cupy, numba
 from .numpy import NumPyBackend
@@ -143,6 +145,38 @@ for _backend in _BACKENDS.values():
     copyreg.pickle(type(_backend), _by_name)
 
 
+DTYPES = ("float32", "float64")
+"""The dtypes of networks and rules."""
+
+
+def dtype_name(dtype: Any) -> str:
+    """One of :data:`DTYPES`, from its name or anything that NumPy takes for that dtype.
+
+    >>> dtype_name("float32"), dtype_name(np.float32), dtype_name(np.dtype("float64")), dtype_name(float)
+    ('float32', 'float32', 'float64', 'float64')
+    """
+    if dtype is not None:  # which NumPy takes for float64
+        with suppress(TypeError, StopIteration):
+            return next(name for name in DTYPES if name == np.dtype(dtype).name)
+    raise unknown("dtype", dtype, DTYPES)
+
+
+def given(backend: Backend, values: Any, what: str) -> Array:
+    """``values`` from outside as an array of the backend, of whatever dtype and shape.
+
+    Raises
+    ------
+    InputError: ``what``, such as "the inputs", is a sparse matrix or nothing that an array can be made of.
+    """
+    if backend.owns(values):
+        return values
+    rows(what, values)
+    try:
+        return backend.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{what} cannot be made an array: {one_line(error)}") from None
+
+
 def of(array: Array) -> Backend:
     """The backend an array belongs to."""
     for backend in _BACKENDS.values():
@@ -151,4 +185,4 @@ def of(array: Array) -> Backend:
     raise InputError(f"expected an array of one of {', '.join(_BACKENDS)}, got {type(array).__name__}")
 
 
-__all__ = ["Array", "Backend", "Generator", "Step", "get", "names", "of"]
+__all__ = ["DTYPES", "Array", "Backend", "Generator", "Step", "dtype_name", "get", "given", "names", "of"]

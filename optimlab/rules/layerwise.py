@@ -16,7 +16,11 @@ __all__ = ["LayerRule", "lamb", "lars", "muon", "orthogonalized"]
 
 
 class LayerRule:
-    """A rule to be called per parameter; made of a function by ``@LayerRule``."""
+    """A rule to be called per parameter; made of a function by ``@LayerRule``.
+
+    It returns the new weights and the new states as a tuple, or the new weights alone if it has no state. Each must be
+    an array of the parameter's shape: anything else is a :class:`~optimlab.RuleError`, and the step changes nothing.
+    """
 
     __name__: str
 

@@ -65,6 +65,7 @@ def save_checkpoint(
         "format": FORMAT,
         "versions": {"optimlab": __version__, "numpy": np.__version__},
         "network": _describe(network),
+        "classifies": network.classifies,
         "generators": {layer.name: layer.generator.state for layer in _random_layers(network)},
         "extra": dict(extra or {}),
         "optimizer": None,
@@ -124,6 +125,7 @@ def load_checkpoint(path: str | Path, network: Network, optimizer: Optimizer | N
         values[...] = network.backend.asarray(arrays[name], network.dtype)
     for generator, state in streams:
         generator.state = state
+    network.classifies = header.get("classifies")
     extra: dict[str, Any] = header["extra"]
     return extra
 

@@ -22,7 +22,9 @@ def check_batches(network: Network, rows: int, batch_size: int) -> None:
     """
     if batch_size > rows:
         raise InputError(f"batch_size {batch_size} is larger than the {rows} rows of training data")
-    if 1 in (batch_size, rows % batch_size) and any(isinstance(layer, BatchNorm) for layer in network.layers):
+    if 1 in (batch_size, rows % batch_size) and any(
+        isinstance(layer, BatchNorm) and not layer.frozen for layer in network.layers
+    ):
         raise InputError(
             f"batch norm cannot train on a batch of one row: {rows} rows in batches of {batch_size} leave one; "
             "choose another batch_size"
@@ -53,5 +55,5 @@ def checked_data(network: Network, x: Any, y: Any, loss: Loss, split: str) -> tu
     # a NaN is the least and the largest; a mask of all numbers could take more memory than the training
     if not (math.isfinite(float(x.min())) and math.isfinite(float(x.max()))):
         raise InputError(f"the {split} inputs hold NaN or infinite values")
-    y = loss.check(network.backend, y, (len(x), network.outputs))
+    y = network.check_targets(loss, y, len(x))
     return x, network.backend.asarray(y, None if loss.classifies else network.dtype)

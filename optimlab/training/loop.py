@@ -95,6 +95,7 @@ def fit(
     if clip is not None:
         regularization.checked("clip", [clip], network.parameters)
     order = np.random.default_rng(seed_sequence(seed))
+    network.classifies = loss.classifies
     run = Run(network, optimizer, loss, batch_size, x, y, penalties, clip, constraints, order, callbacks)
     run.epochs, run.data, run.val = epochs, data.name, val
     history, life = run.history, run.life
@@ -158,11 +159,11 @@ def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024
     backend = network.backend
     total: Any = 0.0  # on a device, both stay there until the end
     correct: Any = 0
-    for start in range(0, len(x), rows):
-        targets = y[start : start + rows]
-        outputs = network.forward_unchecked(x[start : start + rows], training=False)
+    gradient = backend.empty((min(rows, len(x)), network.outputs), network.dtype)
+    for part, outputs in network.evaluated(x, rows):
+        targets = y[part]
         if loss.classifies:
             correct += losses.correct(backend, outputs, targets)
-        value, _ = loss(backend, outputs, targets, outputs)
+        value, _ = loss(backend, outputs, targets, gradient[: len(targets)])
         total += value * len(targets)
     return float(total) / len(x), int(correct) / len(x)
