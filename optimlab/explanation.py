@@ -215,8 +215,8 @@ def source(
     if kind == "python":
         try:
             return inspect.getsource(getattr(function, "function", function))
-        except OSError:
-            raise InputError(f"there is no file with the Python source of {function.__name__}") from None
+        except (OSError, TypeError):
+            raise InputError(f"there is no file with the Python source of {trace(function).name}") from None
     graph = trace(function)
     if kind == "numpy":
         return numpy_source(graph).text

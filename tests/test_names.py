@@ -377,6 +377,24 @@ def test_a_function_printed_as_javascript_keeps_its_names_apart(browser):
     page.close()
 
 
+def test_a_function_takes_its_arguments_by_name_too():
+    @rules.host
+    def warm(t, steps=10.0):
+        return t / steps
+
+    assert warm(3, steps=4) == 0.75
+    graph = kernels.trace(lambda w, g, *, t, lr=0.1: w - lr * warm(steps=4, t=t) * g)
+    assert scalars(graph) == (0.1 * 0.75,)
+
+    with pytest.raises(TypeError, match=r"only: a host function has nothing behind \*"):
+        kernels.trace(lambda w, g, *, t, lr=0.1: w - lr * only(t, floor=0.5) * g)
+
+
+@rules.host
+def only(t, *, floor=0.0):
+    return max(t, floor)
+
+
 @pytest.mark.parametrize(
     ("function", "said"),
     [(rules.host(lambda t: t + 1), "its source"), (rules.host(math.sqrt), "no function with a name and a body")],

@@ -7,10 +7,21 @@ import math
 import numpy as np
 import pytest
 
-from optimlab import RuleError, kernels
+from optimlab import RuleError, kernels, rules
 
 GLOBAL_ARRAY = np.ones(3)
 GLOBAL_FLOAT64 = np.float64(0.5)
+
+
+@rules.host
+def HOST(t, k):
+    return t * k
+
+
+def NESTED(x):
+    for _ in range(400):
+        x = 1 - 0.5 * x
+    return x
 
 
 def augmented(w, g, *, lr=0.1):
@@ -69,6 +80,14 @@ def with_array_default(w, g, *, lr=GLOBAL_ARRAY):
     return w - lr * g
 
 
+def with_a_default_that_is_no_number(w, g, *, lr=math.nan):
+    return w - lr * g
+
+
+def with_a_default_too_large(w, g, s=10**400, *, lr=0.1):
+    return w - lr * g, s
+
+
 def with_boolean_default(w, g, *, lr=True):
     return w - lr * g
 
@@ -119,6 +138,8 @@ REFUSED = {
     without_default: "lr needs a default",
     with_array_default: "the default of lr",
     with_boolean_default: "the default of lr",
+    with_a_default_that_is_no_number: "the default of lr",
+    with_a_default_too_large: "the default of s",
     wrong_letters: "must begin with (w, g)",
     only_weights: "must begin with (w, g)",
     forgetting_the_state: "returns 1 values; it must return (new w, new m)",
@@ -204,6 +225,20 @@ REFUSED_EXPRESSIONS = {
     "round(lr) * w": "round()",
     "math.floor(lr) * w": "math function on a hyperparameter",
     "(1 < t < 5) * w": "a branch on a hyperparameter",
+    "(lr @ t) * w": "@ on a hyperparameter",
+    "((t > 1) & (t < 5)) * w": "& on a hyperparameter; of two comparisons write the product",
+    "(1 | t) * w": "| on a hyperparameter",
+    "(t ^ 1) * w": "^ on a hyperparameter",
+    "(t << 1) * w": "<< on a hyperparameter",
+    "(2 >> t) * w": ">> on a hyperparameter",
+    "~t * w": "~ on a hyperparameter",
+    "divmod(t, 2)[0] * w": "divmod() on a hyperparameter",
+    "divmod(2, t)[0] * w": "divmod() on a hyperparameter",
+    "t[0] * w": "indexing [...] on a hyperparameter",
+    "NESTED(lr) * w": "hundreds of operations on scalars, one inside the other",
+    "HOST(g, t) * w": "HOST() on an array",
+    "HOST(t, g) * w": "HOST() on an array",
+    "HOST(t, 'a') * w": "HOST() of a str",
     # values from outside
     "w * GLOBAL_ARRAY": "NumPy float64 value from outside",
     "lr * GLOBAL_ARRAY * w": "outside",

@@ -67,7 +67,7 @@ def declaration(rule: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, fl
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             raise RuleError(f"rule {name}: its signature has *{p.name}; name every state and hyperparameter")
         given = p.default is not p.empty
-        if given and (isinstance(p.default, bool) or not isinstance(p.default, int | float)):
+        if given and not _is_number(p.default):
             raise RuleError(f"rule {name}: the default of {p.name} is {p.default!r}; it must be a Python float")
         if p.kind is p.KEYWORD_ONLY:
             if p.name == "t":
@@ -88,6 +88,13 @@ def declaration(rule: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, fl
     if inputs[:2] != ["w", "g"]:
         raise RuleError(f"rule {name}: its signature must begin with (w, g), then state, then * and hyperparameters")
     return tuple(inputs), state, hyperparameters
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    except OverflowError:  # an integer too large for a float
+        return False
 
 
 def trace(rule: Callable[..., Any]) -> Graph:
@@ -318,6 +325,9 @@ class _Array(np.lib.mixins.NDArrayOperatorsMixin):
             raise AttributeError(name)
         self._recorder.refuse(f".{name}")
 
+    def record_call(self, function: Callable[..., float], arguments: tuple[Any, ...]) -> NoReturn:
+        self._recorder.refuse(f"{function.__name__}() on an array", "a function marked with host takes scalars alone")
+
     def __bool__(self) -> bool:
         self._recorder.refuse("a branch on an array (if, and, or, not, max(), min())", "use np.where, np.maximum")
 
@@ -361,7 +371,13 @@ class _Scalar:
 
     @cached_property
     def text(self) -> str:
-        return ast.unparse(self.tree)
+        try:
+            return ast.unparse(self.tree)
+        except RecursionError:
+            self._recorder.refuse(
+                "hundreds of operations on scalars, one inside the other",
+                "put them into a function marked with optimlab.rules.host",
+            )
 
     @property
     def is_name(self) -> bool:
@@ -396,10 +412,13 @@ class _Scalar:
 
     def record_call(self, function: Callable[..., float], arguments: tuple[Any, ...]) -> _Scalar:
         """A call of a function marked with :func:`optimlab.rules.host`, to be made once a step."""
-        if not all(isinstance(value, _Scalar | int | float) for value in arguments):
-            self._recorder.refuse(
-                f"{function.__name__}() on an array", "a function marked with host takes scalars alone"
-            )
+        for value in arguments:
+            if isinstance(value, _Array):
+                value.record_call(function, arguments)
+            if not isinstance(value, _Scalar | int | float):
+                self._recorder.refuse(
+                    f"{function.__name__}() of a {type(value).__name__}", "a function marked with host takes numbers"
+                )
         trees = [value.tree if isinstance(value, _Scalar) else self._recorder.constant(value) for value in arguments]
         return _Scalar(self._recorder, ast.Call(ast.Name(self._recorder.function(function)), trees, []))
 
@@ -443,3 +462,17 @@ def _scalar_operator(operator: ast.operator | ast.cmpop, reflected: bool) -> Cal
 for _name, _operator in _SCALAR_OPERATORS.items():
     setattr(_Scalar, f"__{_name}__", _scalar_operator(_operator, reflected=False))
     setattr(_Scalar, f"__r{_name}__", _scalar_operator(_operator, reflected=True))
+
+
+def _refused_operator(symbol: str) -> Callable[..., NoReturn]:
+    def method(self: _Scalar, *others: Any) -> NoReturn:
+        self._recorder.refuse(f"{symbol} on a hyperparameter", "of two comparisons write the product")
+
+    return method
+
+
+for _name, _symbol in {"and": "&", "or": "|", "xor": "^", "lshift": "<<", "rshift": ">>", "matmul": "@"}.items():
+    setattr(_Scalar, f"__{_name}__", _refused_operator(_symbol))
+    setattr(_Scalar, f"__r{_name}__", _refused_operator(_symbol))
+for _name, _symbol in {"invert": "~", "divmod": "divmod()", "rdivmod": "divmod()", "getitem": "indexing [...]"}.items():
+    setattr(_Scalar, f"__{_name}__", _refused_operator(_symbol))

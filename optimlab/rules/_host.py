@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 
 __all__ = ["decaying_beta", "decaying_beta_product", "host", "rectification"]
 
@@ -19,7 +20,12 @@ def host(function: Callable[..., float]) -> Callable[..., float]:
     """
 
     @wraps(function)
-    def call(*arguments: float) -> float:
+    def call(*arguments: float, **named: float) -> float:
+        if named:
+            bound = signature(function).bind(*arguments, **named)
+            if bound.kwargs:
+                raise TypeError(f"{function.__name__}: a host function has nothing behind * in its signature")
+            arguments = bound.args
         for value in arguments:
             if hasattr(value, "record_call"):
                 recorded: float = value.record_call(call, arguments)
