@@ -597,6 +597,21 @@ def test_the_range_finder_leaves_a_schedule_of_epochs_where_it_is():
     assert found[None, True] == found[None, False] != found[1, False] == found[1, True]
 
 
+def test_a_callback_at_the_beginning_of_an_epoch_sees_its_number_and_its_rate():
+    net = ol.MLP([2, 2], seed=0)
+    seen = []
+
+    class Watch:
+        def on_epoch_begin(self, net, opt, history):
+            seen.append((opt.epoch, opt.lr))
+
+        def __call__(self, net, opt, history):
+            seen.append((opt.epoch, opt.lr))
+
+    ol.fit(net, ol.SGD(net.parameters, lr=ExponentialLR(0.5, 0.5)), TINY, epochs=2, batch_size=2, callbacks=[Watch()])
+    assert seen == [(0, 0.5), (0, 0.5), (1, 0.25), (1, 0.25)]
+
+
 def test_a_scheduler_callback_takes_a_schedule_of_epochs():
     net = ol.MLP([2, 2], seed=0)
     halve = ExponentialLR(0.5, 0.5)

@@ -108,6 +108,7 @@ def fit(
         life.begin(remembered, measured)
         for _ in range(history.epochs, epochs):
             if not run.position:  # else a resumed run is within an epoch that has begun
+                optimizer.begin_epoch()
                 life.begin_epoch()
             start = time.perf_counter()
             train_loss, correct, penalty = run.epoch()

@@ -93,8 +93,6 @@ class Run:
         """Train on the rows left of this epoch; its loss (mean over all rows), how many were classified right, and the
         penalties."""
         network, optimizer, backend, history = self.network, self.optimizer, self.network.backend, self.history
-        if not self.position:
-            optimizer.begin_epoch()
         penalties, clip, constraints = self.penalties, self.clip, self.constraints
         rows = len(self.x)
         self.order_state = self.order.bit_generator.state
