@@ -240,10 +240,64 @@ def test_the_command_prints_formula_numbers_and_cost():
     assert run("adam", "--source", "cuda").stdout.startswith('extern "C"')
 
 
+def test_rules_are_named_as_for_a_comparison(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def mine(w, g, *, lr=0.1):\n    return w - lr * g\n")
+    assert run("adam:torch").stdout == run("adam", "--convention", "torch").stdout
+    assert run("adam:torch", "--against", "keras").stdout.startswith("adam: torch and keras part at step 1")
+    assert run("nadam:keras", "--source", "c").stdout == run("nadam", "--convention", "keras", "--source", "c").stdout
+    assert "wₜ = wₜ₋₁ − η gₜ" in run(f"{path}:mine").stdout
+    assert run(f"{path}:mine", "--source", "python").stdout == path.read_text()
+    path.write_text("1 / 0")
+    assert "does not run: ZeroDivisionError" in run(f"{path}:mine").stderr
+
+
+# --- many steps
+
+
+def far(name, convention, steps, **options):
+    return explain(name, convention=convention, steps=steps, gradients=[0.1, -0.03, 0.0, 1e-9, 7.0], **options)
+
+
+@pytest.mark.parametrize("convention", rules.CONVENTIONS)
+def test_the_steps_left_out_are_those_of_the_graph(convention):
+    """Bit for bit: each rule, by statements for numbers and node by node."""
+    for name in rules.names(convention):
+        graph = trace(rules.find(name, convention))
+        arrays = {"w": np.float64(1.0), **{k: np.float64(v) for k, v in graph.state.items()}}
+        with np.errstate(all="ignore"):
+            for t in range(1, 31):
+                arrays["g"] = np.float64([0.1, -0.03, 0.0, 1e-9, 7.0][min(t - 1, 4)])
+                values = graph.values(arrays, graph.scalars(t=t, **graph.hyperparameters))
+                arrays |= dict(zip(graph.written, (values[n] for n in graph.outputs), strict=True))
+        last = far(name, convention, 30, ends=1).steps[-1]
+        assert (last.t, last.weight) == (30, arrays["w"]) or np.isnan([last.weight, arrays["w"]]).all(), name
+        assert last == far(name, convention, 30).steps[-1], name
+
+
+def test_only_the_ends_of_many_steps_are_kept():
+    explained = far("adam", "torch", 500, ends=2)
+    assert [step.t for step in explained.steps] == [1, 2, 499, 500]
+    assert explained.steps == [s for s in far("adam", "torch", 500).steps if s.t in (1, 2, 499, 500)]
+    assert len(far("adam", "torch", 4, ends=2).steps) == 4
+    with pytest.raises(ol.InputError, match="at most 100,000 where each one is looked at, got 100,001"):
+        explain("adam", steps=100_001)
+    with pytest.raises(ol.InputError, match="at most 10,000,000, got 10,000,001"):
+        explain("adam", steps=10_000_001, ends=1)
+    printed = CliRunner().invoke(main, ["explain", "adam", "--step", "3000"], env={"COLUMNS": "200"}).stdout
+    heading = next(line for line in printed.splitlines() if line.startswith("  t "))
+    assert heading.split() == ["t", "1", "2", "3", "4", "2997", "2998", "2999", "3000"]
+    assert len(run("adam", "--step", "40", "--term", "m").stdout.splitlines()) == 40
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["adamm"], "unknown rule 'adamm'"),
+        (["none.py:mine"], "there is no file none.py"),
+        ([f"{__file__}:run", "--against", "keras"], "is a rule of your own"),
+        (["adam", "--step", "1000000", "--json"], "at most 100,000"),
+        (["adam", "--step", "1000000", "--against", "keras"], "at most 100,000"),
         (["adam", "--convention", "x"], "unknown convention 'x'"),
         (["adam", "--step", "0"], "steps must be"),
         (["adam", "--set", "lr"], "--set takes NAME=NUMBER"),

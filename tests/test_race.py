@@ -24,7 +24,7 @@ from optimlab.plotting.comparison import PALETTE
 from optimlab.plotting.race import race_figure
 from optimlab.race import FUNCTIONS, Race, get, race, trajectories
 from optimlab.race.run import RATES, TRIALS
-from optimlab.race.words import sentence
+from optimlab.race.words import conditions, sentence
 
 # the gradients once more, in plain floats
 GRADIENTS = {
@@ -393,6 +393,10 @@ def test_the_command_leaves_an_animation(tmp_path):
         (["--function", "rosenbrok"], "unknown function 'rosenbrok'; did you mean 'rosenbrock'"),
         (["--optimizers", "adamm"], "unknown optimizer 'adamm'; did you mean 'adam'"),
         (["--optimizers", ","], "name at least one optimizer"),
+        (["--optimizers", "adam:jax"], "unknown convention 'jax'"),
+        (["--optimizers", "none.py:rule"], "there is no file none.py"),
+        (["--optimizers", f"{__file__}:rule_of_mine"], "has no function 'rule_of_mine'"),
+        (["--optimizers", __file__], "a rule of your own is FILE.py:NAME"),
         (["--convention", "jax"], "unknown convention 'jax'"),
         (["--steps", "0"], "steps must be a whole number of at least 1, got 0"),
         (["--steps", "few"], "'few' is not a valid integer"),
@@ -436,6 +440,28 @@ def test_a_rule_of_your_own_races():
     made = race("himmelblau", [lazy, "sgd"], steps=20)
     assert [row["optimizer"] for row in made.rows()] == ["sgd", "lazy"]
     assert ol.optimizers.CLASSIC[0] == "sgd"
+
+
+def test_optimizers_are_named_as_for_a_comparison(tmp_path):
+    """In a convention, and from a file of the user's."""
+    path = tmp_path / "my rules.py"
+    path.write_text("def mine(w, g, *, lr=0.1):\n    return w - lr * g\n")
+    result = run("--optimizers", f"sgd, adam:torch, adam:keras, {path}:mine", "--steps", 20, "--no-gif", "--json",
+                 "--lr", "adam:torch=0.01", "--out", tmp_path)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    rows = {row["optimizer"]: row for row in json.loads(result.stdout)["optimizers"]}
+    assert set(rows) == {"sgd", "adam:torch", "adam:keras", "mine"}
+    assert rows["adam:torch"]["lr"] == 0.01
+    assert {**rows["mine"], "optimizer": "sgd"} == rows["sgd"]
+    noise = np.zeros((1, 20, 2))
+    for convention in ("torch", "keras"):
+        both = [
+            trajectories(get("beale"), name, [0.1], (1.0, 1.5), noise, convention=other)
+            for name, other in ((f"adam:{convention}", "textbook"), ("adam", convention))
+        ]
+        np.testing.assert_array_equal(*both)
+    told = race("beale", ["adam:torch"], steps=2, lr={"adam:torch": 0.1})
+    assert "textbook convention where no other is named" in conditions(told)
 
 
 def test_muon_walks_along_the_gradient_of_a_point():

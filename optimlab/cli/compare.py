@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError, one_line
+from ..errors import InputError
 from ..files import json_text
-from .options import echo, numbers, save_figure, say, show
+from .options import chosen, echo, numbers, save_figure, say, show
 
 if TYPE_CHECKING:
     from ..study import Comparison, Contender, Study
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 @click.option(
     "--optimizers",
     metavar="NAMES",
-    help="Which, separated by commas; adam:torch is Adam as PyTorch has it.  [default: the nine classic rules]",
+    help="Which, separated by commas; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own.  "
+    "[default: the nine classic rules]",
 )
 @click.option(
     "--convention", metavar="NAME", help="textbook, torch or keras, for those named without.  [default: textbook]"
@@ -189,13 +190,12 @@ def _changed(study: Study, **changes: Any) -> Study:
 
 
 def _contenders(study: Study, names: str | None, convention: str | None, rules: tuple[str, ...]) -> tuple[Any, ...]:
-    from ..study import Contender
 
     if names is None:
-        chosen = [c if convention is None else _in_convention(c, convention) for c in study.contenders]
+        named = [c if convention is None else _in_convention(c, convention) for c in study.contenders]
     else:
-        chosen = [Contender.parse(n, convention or "textbook") for n in names.split(",") if n.strip()]
-    return (*chosen, *map(_own_rule, rules))
+        named = [_contender(n, convention) for n in names.split(",") if n.strip()]
+    return (*named, *map(_own_rule, rules))
 
 
 def _in_convention(contender: Contender, convention: str) -> Contender:
@@ -206,22 +206,18 @@ def _in_convention(contender: Contender, convention: str) -> Contender:
     return replace(contender, convention=convention, label=own)
 
 
-def _own_rule(text: str) -> Any:
-    """The function that the user points at, from a file of theirs."""
-    import runpy
-
+def _contender(text: str, convention: str | None = None) -> Contender:
     from ..study import Contender
 
-    path, _, name = text.rpartition(":")
-    if not path or not Path(path).is_file():
+    named = chosen(text, convention)
+    return Contender(named.name, named.convention, rule=named.rule)
+
+
+def _own_rule(text: str) -> Contender:
+    contender = _contender(text)
+    if contender.rule is None:
         raise InputError(f"--rule takes FILE.py:NAME, the file and the function's name; got {text!r}")
-    try:
-        found = runpy.run_path(path).get(name)
-    except Exception as error:
-        raise InputError(f"--rule {text}: {path} does not run: {type(error).__name__}: {one_line(error)}") from None
-    if not callable(found):
-        raise InputError(f"--rule {text}: {path} has no function {name!r}")
-    return Contender(name, rule=found)
+    return contender
 
 
 def _run(study: Study, folder: Path, jobs: int, dask: str | None) -> Comparison:

@@ -9,7 +9,10 @@ import click
 from ..errors import InputError
 from ..files import json_text
 from ..spelling import encoding_of_stdout, spelled
-from .options import echo, numbers
+from .options import chosen, echo, numbers
+
+SHOWN, ENDS = 24, 4
+"""A table of more steps has so many of the first and of the last."""
 
 
 @click.command()
@@ -42,25 +45,39 @@ def explain(
 ) -> None:
     """Explain RULE: its formula, and each term with its numbers for one weight.
 
+    RULE is the name of one, adam:torch for that of a convention, or FILE.py:NAME for
+    your own. Of many steps only the first and the last are printed.
+
     \b
     Examples:
       optimlab explain adam --step 5 --gradients 0.1,0.01,0.001
       optimlab explain adam --convention torch --against keras
-      optimlab explain nadam --convention keras --source cuda
+      optimlab explain nadam:keras --source cuda
+      optimlab explain my_rules.py:my_rule --step 1000
     """
     from .. import explanation
 
+    named = chosen(rule, convention)
+    found = named.name if named.rule is None else named.rule
     hyperparameters = dict(_setting(text) for text in settings)
     if source is not None:
-        echo(explanation.source(rule, source, convention=convention).rstrip())
+        echo(explanation.source(found, source, convention=named.convention).rstrip())
     elif against is not None:
+        if named.rule is not None:
+            raise InputError(f"--against compares the conventions of one rule; {rule} is a rule of your own")
         parting = explanation.first_parting(
-            rule, convention, against, gradients=gradients, steps=max(steps, 100), **hyperparameters
+            named.name, named.convention, against, gradients=gradients, steps=max(steps, 100), **hyperparameters
         )
         echo(json_text(asdict(parting)) if as_json else str(parting))
     else:
+        table = term is None and not as_json
         explained = explanation.explain(
-            rule, convention=convention, steps=steps, gradients=gradients or 0.1, **hyperparameters
+            found,
+            convention=named.convention,
+            steps=steps,
+            ends=ENDS if table and steps > SHOWN else None,
+            gradients=gradients or 0.1,
+            **hyperparameters,
         )
         if term is not None:
             echo("\n".join(map(repr, explained.term(term))))

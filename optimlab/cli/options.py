@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
+from ..errors import InputError, one_line
+from ..rules import Rule
 from ..spelling import spelled
 from ..tables import Table, width
+
+
+class Chosen(NamedTuple):
+    """An optimizer as it is named on a command line; ``rule`` is the user's own function, else None."""
+
+    name: str
+    convention: str
+    rule: Rule | None = None
+
+
+def chosen(text: str, convention: str | None = None) -> Chosen:
+    """Read ``adam``, ``adam:torch`` or ``FILE.py:NAME``, a function in a file of the user's, which is run.
+
+    Raises
+    ------
+    InputError: there is no such file, it does not run, or it has no such function.
+
+    >>> chosen("adam:torch").convention, chosen("adam", "keras").convention, chosen("adam").convention
+    ('torch', 'keras', 'textbook')
+    """
+    path, colon, name = text.strip().rpartition(":")
+    if not path.endswith(".py") and not text.strip().endswith(".py"):
+        return Chosen(path, name) if colon else Chosen(name, convention or "textbook")
+    if not path.endswith(".py"):
+        raise InputError(f"a rule of your own is FILE.py:NAME, the file and the function's name; got {text!r}")
+    if not Path(path).is_file():
+        raise InputError(f"{text}: there is no file {path}")
+    try:
+        found = runpy.run_path(path).get(name)
+    except Exception as error:
+        raise InputError(f"{text}: {path} does not run: {type(error).__name__}: {one_line(error)}") from None
+    if not callable(found):
+        raise InputError(f"{text}: {path} has no function {name!r}")
+    return Chosen(name, "textbook", found)
 
 
 def numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:

@@ -11,7 +11,7 @@ import click
 
 from ..errors import InputError
 from ..files import json_text
-from .options import echo, numbers, save_figure, say, show
+from .options import chosen, echo, numbers, save_figure, say, show
 
 
 @click.command()
@@ -23,7 +23,10 @@ from .options import echo, numbers, save_figure, say, show
     help="quadratic, rosenbrock, beale, himmelblau, rastrigin, styblinski-tang, saddle or noisy-valley.",
 )
 @click.option(
-    "--optimizers", metavar="NAMES", help="Who races, separated by commas.  [default: the nine classic rules]"
+    "--optimizers",
+    metavar="NAMES",
+    help="Who races, separated by commas; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own.  "
+    "[default: the nine classic rules]",
 )
 @click.option("--convention", default="textbook", show_default=True, help="textbook, torch or keras.")
 @click.option("--steps", type=int, default=200, show_default=True, help="Updates of each run.")
@@ -82,7 +85,7 @@ def race(
     from ..optimizers import CLASSIC
     from ..race.run import race as run_race
 
-    names = CLASSIC if optimizers is None else tuple(n.strip() for n in optimizers.split(",") if n.strip())
+    names = CLASSIC if optimizers is None else [_racer(n) for n in optimizers.split(",") if n.strip()]
     given = dict(_rate(text) for text in rates)
     begun = time.perf_counter()
     outcome = run_race(
@@ -93,6 +96,11 @@ def race(
         echo(json_text(outcome.summary()))
         return
     _print(outcome, out, written, time.perf_counter() - begun)
+
+
+def _racer(text: str) -> Any:
+    own = chosen(text).rule
+    return text.strip() if own is None else own
 
 
 def _rate(text: str) -> tuple[str, float]:

@@ -169,7 +169,9 @@ def race(
 
     Parameters
     ----------
-    names: of optimizers (see :func:`optimlab.optimizers.get`), or rules of your own that have a rate ``lr``.
+    names: of optimizers (see :func:`optimlab.optimizers.get`), such as ``"adam"`` or ``"adam:torch"``, or rules of
+        your own that have a rate ``lr``.
+    convention: of those named without one.
     start: within the bounds of the function; its own by default.
     lr: rates for optimizers, by name, that shall not be tuned.
     tolerance: the share of the start's gap that counts as having arrived.
@@ -270,6 +272,8 @@ def _optimizer(
 ) -> Optimizer:
     if not isinstance(rule, str):
         return Optimizer(points, rule, groups=groups)
+    rule, _, own = rule.partition(":")
+    convention = own or convention
     lookup("convention", convention, rules.CONVENTIONS)
     if rule in rules.layerwise.__all__ and convention != "textbook":
         raise InputError(f"{rule} looks at whole tensors: there is no {convention} convention of it")

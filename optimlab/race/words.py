@@ -52,7 +52,9 @@ def conditions(race: Race) -> str:
     """How the race was run."""
     landscape, rates = race.landscape, race.rates
     above = "to the minimum" if landscape.minima else "to the lowest point of the map"
-    parts = [f"All from ({race.start[0]:g}, {race.start[1]:g}), {race.convention} convention."]
+    named = any(":" in racer.name for racer in race.racers)
+    convention = f"{race.convention} convention" + " where no other is named" * named
+    parts = [f"All from ({race.start[0]:g}, {race.start[1]:g}), {convention}."]
     if any(racer.tuned for racer in race.racers):
         parts.append(
             f"Learning rate (lr): the best of the same {len(rates)}, {rates[0]:g} to {rates[-1]:g}, by the mean score "
