@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import require
 from scipy import special
 
 import optimlab as ol
@@ -118,6 +119,35 @@ def test_clipping_on_one_side_lets_the_other_through():
     assert wrong[1, 1] == pytest.approx(-3 + 0.05 * 4 * 27)
 
 
+@pytest.mark.parametrize("curvature", [1.0, 2.0, 2.03, 50.0])
+def test_momentum_times_the_rate_is_stable_up_to_a_curvature_of_twice_one_plus_the_rate(curvature):
+    right, wrong = update_rules.momentum_down(curvature, steps=3000)
+    assert abs(right) < 1e-6
+    # the roots of x^2 - (1 + lr - h) x + lr, of which the recurrence is made
+    radius = max(abs(np.roots([1.0, -(1 + 0.01 - curvature), 0.01])))
+    assert (radius < 1) == (curvature < 2 * (1 + 0.01)) == (abs(wrong) < 1)
+
+
+def test_the_ratio_of_update_to_weights_does_not_follow_the_rate():
+    book = ol.rules.textbook
+    accuracy, sgd = update_rules.update_ratios(book.sgd, 0.3, epochs=4)
+    assert accuracy > 0.85
+    accuracy, adam = update_rules.update_ratios(book.adam, 0.003, epochs=4)
+    assert accuracy > 0.85
+    assert 10 * sgd / 0.3 < adam / 0.003
+    assert update_rules.update_ratios(book.sgd, 0.0, epochs=1)[1] == 0.0
+
+
+def test_each_optimizer_needs_a_rate_of_its_own():
+    found = update_rules.rates_on_digits((0.001, 0.1), epochs=4)
+    assert found["SGD"][1] > 2 * max(found["SGD"][0], 0.1)
+    assert found["Adam"][0] > 2 * found["SGD"][0]  # at the one rate, Adam is far ahead
+    assert found["SGD"][1] > found["Adam"][0]
+    page = section.measured("cifar10_optimizers", "SGD 0.01")["val_accuracy"]
+    assert page["mean"] == pytest.approx(np.mean(page["runs"]), abs=1e-6)
+    assert page["mean"] > section.measured("cifar10_optimizers", "SGD 0.001")["val_accuracy"]["mean"] + 0.05
+
+
 # --- initial weights
 
 
@@ -145,6 +175,27 @@ def test_hes_variance_keeps_the_signal_and_the_shared_one_does_not():
         initial_weights.signal([32] * 4, "relu", i, draws=2) for i in ("he_normal", initial_weights.he_normal_both)
     ]
     np.testing.assert_allclose(*square)
+
+
+def test_the_variance_as_a_deviation_shrinks_the_signal_by_the_width():
+    w = initial_weights.normal_by_variance(np.random.default_rng(0), (100, 300))
+    assert w.std() == pytest.approx(1 / 200, rel=0.02)
+    right, wrong = (
+        initial_weights.signal([64] * 3, "tanh", i, draws=3)
+        for i in ("glorot_normal", initial_weights.normal_by_variance)
+    )
+    assert wrong[1] == pytest.approx(1 / 64, rel=0.1)  # so small a tanh is the identity
+    assert wrong[2] == pytest.approx(1 / 64**2, rel=0.2)
+    assert right[2] > 0.2
+
+
+def test_units_that_begin_alike_stay_alike():
+    accuracy, units = initial_weights.trained_from(initial_weights.constant, epochs=3)
+    assert units == 1
+    assert accuracy < 0.4
+    accuracy, units = initial_weights.trained_from("he_normal", epochs=3)
+    assert units == 32
+    assert accuracy > 0.85
 
 
 # --- schedules
@@ -181,6 +232,33 @@ def test_exponential_lr_is_step_lr_with_step_size_one():
     assert rates[:2] == pytest.approx([0.1, 0.01])
 
 
+def test_the_three_decays_meet_in_epoch_10_and_part():
+    rates = schedules.decays(101)
+    assert [values[10] for values in rates.values()] == pytest.approx([0.01] * 3)
+    assert [len(set(values[:30])) for values in rates.values()] == [3, 30, 30]
+    e = np.arange(101)
+    expected = (0.1 * 0.1 ** (e // 10), 0.1 * 0.1 ** (e / 10), 0.1 / (1 + 0.9 * e))
+    np.testing.assert_allclose(list(rates.values()), expected, rtol=1e-12)
+
+
+def test_the_schedule_of_the_slides_ends_in_a_name_error():
+    assert schedules.name_error() == "name 'epoch' is not defined"
+
+
+def test_the_momentum_that_pytorchs_cyclic_schedule_sets():
+    torch = require("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.01, momentum=0.9)
+    scheduler = torch.optim.lr_scheduler.CyclicLR(optimizer, 0.0001, 0.01, step_size_up=5, step_size_down=25)
+    for lr, momentum in schedules.cycled(30):
+        group = optimizer.param_groups[0]
+        assert (group["lr"], group["momentum"]) == pytest.approx((lr, momentum))
+        optimizer.step()
+        scheduler.step()
+    was, named = schedules.cycled_on_digits(epochs=6)
+    assert was[0] == pytest.approx(named[0], rel=0.02)
+    assert was[-1] > 1.05 * named[-1]
+
+
 # --- layers, data, losses
 
 
@@ -201,6 +279,27 @@ def test_standardised_data_train_faster():
     assert layers.epochs_to(np.array([[3.0, 2.0, 1.0]]), 2.0) == [2]
 
 
+def test_only_some_activation_functions_are_bounded():
+    ranges = layers.activation_ranges(50.0)
+    bounded = {name for name, (low, high) in ranges.items() if low >= -1 and high <= 1}
+    assert bounded == {"tanh", "sigmoid"}
+    assert ranges["relu"] == (0.0, 50.0)
+    largest, above = layers.relu_on_digits(epochs=3)
+    assert largest > 2
+    assert 0.1 < above < 0.9
+
+
+def test_passes_in_training_mode_change_what_batch_norm_has_learned():
+    net = layers.dropout_network(epochs=4)
+    before = net.learned()
+    kept = {name: values.copy() for name, values in before.items()}
+    assert layers.after_passes(net, 0) == ol.evaluate(net, section.DIGITS.x_val, section.DIGITS.y_val)[1]
+    assert layers.after_passes(net, 100) < layers.after_passes(net, 0) - 0.1
+    ol.mc_predict(net, section.DIGITS.x_val, samples=3)
+    for name, values in net.learned().items():
+        np.testing.assert_array_equal(values, kept[name])
+
+
 def test_plain_softmax_is_right_until_it_overflows():
     sizes = np.arange(-60, 121)
     right, wrong = layers.softmax_by_size(sizes)
@@ -214,6 +313,18 @@ def test_a_mean_of_batch_means_favours_a_short_last_batch():
     rows = np.array([1.0, 1.0, 1.0, 5.0])
     assert measures.mean_of_means(rows, 3) == 3.0
     assert measures.mean_of_means(rows, 2) == rows.mean() == 2.0
+    assert measures.typical_error(np.array([1.0, 3.0]), count=64, draws=10) == pytest.approx(0, abs=1e-15)
+    # 157 batches, the last of 8 rows: its share is 1/157 instead of 8/5000
+    noise = np.random.default_rng(0).normal(10.0, 1.0, 50_000)
+    expected = 0.6745 * (1 / 157 - 8 / 5000) * math.sqrt(1 / 8 + 1 / 4992) / 10
+    assert measures.typical_error(noise, draws=2000) == pytest.approx(expected, rel=0.1)
+
+
+def test_three_images_are_within_the_noise():
+    assert measures.standard_error(0.9845, 10_000) == pytest.approx(0.00123526, rel=1e-4)
+    draws = np.random.default_rng(0).integers(0, 2, (20_000, 30)).sum(axis=1)
+    assert measures.chance_of_a_gap(30, 3) == pytest.approx((abs(2 * draws - 30) >= 3).mean(), abs=0.01)
+    assert measures.chance_of_a_gap(2, 3) == 0.0
 
 
 def test_the_printed_loss_is_the_loss_times_the_batch_size():

@@ -1,4 +1,4 @@
-"""Batch norm, normalised data, softmax."""
+"""Batch norm, normalised data, activations, Monte Carlo dropout, softmax."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ from .section import (
     num,
     pair,
     panels,
+    percent,
     table,
     title,
+    train,
 )
 
 
@@ -125,10 +127,10 @@ def normalization(target: float = 0.2) -> Section:
         f"{np.median(fast):.0f} with",
         [
             """
-            The post standardises its images, builds a data set of them, and then makes the loaders from the old data
-            set, a name away. So it compares one training run with another of the same data and finds, rightly, no
-            difference. Here is the same experiment on the bundled digits: a ReLU network of two hidden layers of 100,
-            momentum, batches of 32, three seeds.
+            The post standardises its images and builds a data set of them, but makes the loaders from the old data set.
+            So it compares two training runs on the same data, and rightly finds no difference. Here is the same
+            experiment on the bundled digits: a ReLU network of two hidden layers of 100, momentum, batches of 32, three
+            seeds.
             """,
             table(
                 ["", f"epochs to the loss {target:g}", "median"],
@@ -201,4 +203,98 @@ def softmax() -> Section:
         ],
         figure,
         "The probabilities do not depend on z; the naive form loses them.",
+    )
+
+
+def activation_ranges(limit: float = 1000.0) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of each activation function between -limit and limit."""
+    x = np.linspace(-limit, limit, 200_001)
+    names = ("tanh", "sigmoid", "relu", "leaky_relu", "elu", "swish", "softplus")
+    values = {name: ol.activations.get(name)(x) for name in names}
+    return {name: (float(v.min()), float(v.max())) for name, v in values.items()}
+
+
+def relu_on_digits(epochs: int = 10) -> tuple[float, float]:
+    """Largest activation of a trained ReLU network's hidden layer, and the share of them above 1."""
+    net, _ = train(ol.rules.textbook.adam, epochs=epochs, lr=0.01)
+    hidden = np.asarray(DIGITS.x_test, "float64")
+    for layer in net.layers[:2]:
+        hidden = layer.forward(hidden, training=False)
+    return float(hidden.max()), float((hidden > 1).mean())
+
+
+def activation_range() -> Section:
+    limit = 1000.0
+    ranges = activation_ranges(limit)
+    largest, above = relu_on_digits()
+    rows = [[f"`{name}`", num(low, 2), num(high, 2)] for name, (low, high) in ranges.items()]
+    return Section(
+        "activation-range",
+        "003",
+        "Activation functions do not keep activations between −1 and 1",
+        "activation functions manage the activations in the range from −1 to 1",
+        "tanh and sigmoid do; ReLU and its relatives have no upper bound",
+        f"the hidden ReLU activations of a network trained on the digits reach {num(largest, 2)}, and "
+        f"{percent(above, 0)} of them exceed 1",
+        [
+            f"""
+            The sentence describes tanh (and sigmoid, between 0 and 1), the functions of the textbooks of old. The
+            smallest and the largest value of each on −{limit:,.0f} to {limit:,.0f}:
+            """,
+            table(["", "smallest", "largest"], rows),
+            """
+            That ReLU does not saturate on the right is the reason for its success: its gradient there is 1. It is also
+            the reason why the spread of the activations has to be looked after by initial weights and batch norm.
+            """,
+        ],
+    )
+
+
+def dropout_network(epochs: int = 10) -> ol.Network:
+    """Trained on the digits, with batch norm and dropout."""
+    net = ol.MLP([64, 32, 10], batch_norm=True, dropout=0.2, seed=0, dtype="float64")
+    ol.fit(net, ol.Adam(net.parameters, lr=0.01), DIGITS, epochs=epochs, progress=False)
+    return net
+
+
+def after_passes(net: ol.Network, passes: int) -> float:
+    """Validation accuracy after so many passes of one digit's images in training mode."""
+    net = net.copy()
+    zeros = DIGITS.x_val[DIGITS.y_val == 0]
+    for _ in range(passes):
+        net.forward(zeros, training=True)
+    return ol.evaluate(net, DIGITS.x_val, DIGITS.y_val)[1]
+
+
+def monte_carlo() -> Section:
+    net = dropout_network()
+    counts = (0, 1, 10, 100)
+    accuracies = [after_passes(net, n) for n in counts]
+    ours = net.copy()
+    mean = ol.mc_predict(ours, DIGITS.x_val, samples=100).mean
+    right = float((mean.argmax(axis=1) == DIGITS.y_val).mean())
+    kept = ol.evaluate(ours, DIGITS.x_val, DIGITS.y_val)[1]
+    rows = [[str(n), percent(a)] for n, a in zip(counts, accuracies, strict=True)]
+    return Section(
+        "monte-carlo",
+        "002",
+        "Monte Carlo dropout by `training=True` also trains batch norm",
+        "call the model with `training=True`, a hundred times",
+        "dropout on, batch norm in evaluation mode",
+        f"a hundred predictions for images of the digit 0 bring the network's validation accuracy from "
+        f"{percent(accuracies[0])} to {percent(accuracies[-1])}",
+        [
+            """
+            In Keras `training=True` reaches all layers. Dropout draws its masks, which is what is wanted. Batch norm
+            normalizes by the rows at hand, so that an answer depends on what else is in the batch, and it moves its
+            running statistics towards them: predicting changes the network. (The slides recommend both layers; a
+            network without batch norm is safe.) A network with both, after so many passes of the zeros among the
+            validation images:
+            """,
+            table(["passes in training mode", "validation accuracy afterwards"], rows),
+            f"""
+            `ol.mc_predict` switches on dropout alone and leaves the network as it was: its mean over 100 passes is
+            right for {percent(right)} of the validation images, and the accuracy afterwards is {percent(kept)}.
+            """,
+        ],
     )

@@ -1,4 +1,4 @@
-"""The loss of an epoch, and what a test set is for."""
+"""The loss of an epoch, what a test set is for, and what a difference of two runs is worth."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from math import ceil
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 import optimlab as ol
 
@@ -15,6 +16,7 @@ from .section import (
     WRONG,
     Section,
     label,
+    measured,
     num,
     pair,
     panels,
@@ -40,8 +42,16 @@ def mean_of_means(rows: Any, batch_size: int) -> float:
     return float(np.mean([b.mean() for b in batches_of(rows, batch_size)]))
 
 
+def typical_error(rows: Any, count: int = 5_000, batch_size: int = 32, draws: int = 200) -> float:
+    """Median relative error of the mean of means over ``count`` rows drawn from these."""
+    generator = np.random.default_rng(0)
+    drawn = (generator.choice(rows, count) for _ in range(draws))
+    return float(np.median([abs(mean_of_means(r, batch_size) / r.mean() - 1) for r in drawn]))
+
+
 def batch_means() -> Section:
     rows = row_losses()
+    usual = typical_error(rows)
     sizes = np.arange(16, 301)
     errors = np.array([mean_of_means(rows, b) / rows.mean() - 1 for b in sizes])
     worst = int(sizes[np.argmax(np.abs(errors))])
@@ -72,20 +82,22 @@ def batch_means() -> Section:
         "The loss of an epoch is a mean of batch means",
         "the mean over batches of each batch's mean",
         "the mean over rows: a short last batch weighs less",
-        f"{percent(error)} off on {len(rows):,} rows in batches of {worst}, whose last batch "
-        f"is {left} row{'s' if left > 1 else ''}",
+        f"{percent(usual)} off on 5,000 rows in batches of 32, as in the post; {percent(error)} at worst, on "
+        f"{len(rows):,} rows in batches of {worst}",
         [
             f"""
             If the batch size does not divide the number of rows, the last batch is short, and its rows count for more.
             In the post, 5,000 rows in batches of 32 leave {5_000 % 32}, each of which weighs {weight:g} times as much
             as the others. Loss and accuracy of its training curves are of this kind (its validation rows divide
-            evenly).
+            evenly). It matters little there: 5,000 losses drawn from those of a trained network, in batches of 32,
+            give a mean of means that is {percent(usual)} off in the median.
             """,
             f"""
-            The rows of a trained network, cut into batches of {sizes[0]} to {sizes[-1]}: the mean of means errs by
-            {percent(float(np.median(np.abs(errors))))} in the median and by {percent(error)} at worst, for batches of
-            {worst}, where {left} of the {len(rows):,} rows hold {percent(share, 0)} of the weight. Small, as a rule;
-            but it is free to get right: add up sums, divide by the rows. So does `ol.fit`.
+            On fewer rows and in larger batches it can matter more. The {len(rows):,} training digits, cut into batches
+            of {sizes[0]} to {sizes[-1]}: the mean of means errs by {percent(float(np.median(np.abs(errors))))} in the
+            median and by {percent(error)} at worst, for batches of {worst}, where {left} rows hold
+            {percent(share, 0)} of the weight. It costs nothing to get right: add up sums, divide by the rows. So does
+            `ol.fit`.
             """,
         ],
         figure,
@@ -206,11 +218,61 @@ def held_out() -> Section:
             """,
             table(["candidates", "accuracy where it was chosen", "accuracy on fresh rows"], rows),
             """
-            With one candidate the two agree. The more are looked at, the more of the best one's lead is luck with
-            those rows, and luck does not come along. Choosing by validation rows is as good a choice; its test score
-            is then the right-hand column, and true.
+            With one candidate the two agree. The more candidates there are, the more of the best one's lead is luck
+            with those rows, and that luck does not carry over to other rows. Choose by validation rows instead. The
+            choice is as good, and the test score is then the right-hand column: unbiased.
             """,
         ],
         figure,
         "Mean over random halves of the held-out rows.",
+    )
+
+
+def standard_error(accuracy: float, rows: int) -> float:
+    return (accuracy * (1 - accuracy) / rows) ** 0.5
+
+
+def chance_of_a_gap(differing: int, gap: int) -> float:
+    """How often two equally good networks are at least ``gap`` right answers apart, if one of the two is right on each
+    of ``differing`` rows."""
+    first = np.arange(differing + 1)  # right answers of the first network there
+    return float(stats.binom.pmf(first, differing, 0.5)[np.abs(2 * first - differing) >= gap].sum())
+
+
+def ranking() -> Section:
+    rows = 10_000
+    tuned = measured("mnist_tuning", "Adam 0.00168, early stopping")
+    plateau = measured("mnist_tuning", "plateau x0.379, patience 10, early stopping")["document"]["again"]
+    before, after = tuned["document"]["test"], tuned["document"]["again"]
+    error, images = standard_error(before, rows), round((after - before) * rows)
+    first, again = tuned["test_accuracy"]["runs"], tuned["again_accuracy"]["runs"]
+    changes = [round((b - a) * rows) for a, b in zip(first, again, strict=True)]
+    odds = {d: chance_of_a_gap(d, images) for d in (10, 30, 100)}
+    return Section(
+        "ranking",
+        "004",
+        "Single runs are ranked that differ by three images",
+        f"{percent(before, 2)} before and {percent(after, 2)} after ten more epochs, from one run",
+        f"a tie: the standard error of each is {100 * error:.2f} points",
+        f"{images} images of {rows:,}; the same step, repeated with {len(changes)} seeds, changes "
+        f"{', '.join(f'{c:+d}'.replace('-', '−') for c in changes)} images",
+        [
+            f"""
+            An accuracy of {percent(before, 2)} on {rows:,} images has a standard error of √(p(1 − p)/n) =
+            {100 * error:.2f} points, as a sample of all the images there could be. The two networks were measured on
+            the same images, which helps: what counts then is on how many of them exactly one of the two is right. If
+            they are equally good, they are nevertheless {images} or more apart in:
+            """,
+            table(
+                ["images on which they differ", f"chance of a gap of {images} or more"],
+                [[str(d), percent(p, 0)] for d, p in odds.items()],
+            ),
+            f"""
+            And the next seed brings another network. `benchmarks/mnist_tuning.py` repeats the notebook's step: from
+            {", ".join(percent(v, 2) for v in first)} to {", ".join(percent(v, 2) for v in again)}. The notebook's
+            summary compares {percent(after)} with {percent(plateau)} in the same way. To say that one setting is better
+            takes several seeds of each, and an interval of the difference: `optimlab compare` prints it, and declares
+            a tie where the interval contains zero.
+            """,
+        ],
     )

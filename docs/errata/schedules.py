@@ -1,7 +1,8 @@
-"""Power decay, the old decay argument, cyclic rates, StepLR and ExponentialLR."""
+"""Power decay, the old decay argument, cyclic rates, kinds of decay, StepLR and ExponentialLR."""
 
 from __future__ import annotations
 
+import math
 from math import ceil, log
 
 import numpy as np
@@ -21,6 +22,7 @@ from .section import (
     panels,
     table,
     title,
+    train,
 )
 
 
@@ -114,7 +116,7 @@ def legacy_decay() -> Section:
             size of the data and of the batch. With a rate of {lr:g} and a decay of {decay:g}:
             """,
             table(["", "steps an epoch", "epochs to half the rate", f"rate after {later} epochs"], rows),
-            "In optimlab a schedule given as a function is a function of the step, and says so.",
+            "In optimlab every schedule says whether it counts epochs or steps, and a plain function counts steps.",
         ],
     )
 
@@ -149,11 +151,10 @@ def cyclic(rows: int = 5_000, batch_size: int = 32, epochs: int = 30) -> Section
     return Section(
         "cyclic",
         "000",
-        "CyclicLR is stepped once an epoch",
+        "CyclicLR is stepped once an epoch (a trap, not an error)",
         f"{up} scheduler steps up and {down} down, one step an epoch",
-        "PyTorch's class is made to be stepped after every batch",
-        f"{period} epochs to a cycle instead of {period / batches:.2f}: one cycle in the whole run instead of "
-        f"{cycles:.0f}",
+        "as it says; but PyTorch documents a step after every batch",
+        f"the same two numbers mean one cycle in the whole run if stepped per epoch, {cycles:.0f} if stepped per batch",
         [
             f"""
             The numbers {up} and {down} count calls of the scheduler, whatever lies between them. The post calls it
@@ -163,9 +164,10 @@ def cyclic(rows: int = 5_000, batch_size: int = 32, epochs: int = 30) -> Section
             batches an epoch, and the same numbers give {batches / period:.1f} cycles in each.
             """,
             f"""
-            Nothing breaks, and the comment in the code says epochs. But who copies the line into a loop that steps per
-            batch gets another schedule. The triangle meant here is {up * batches:,} steps up and {down * batches:,}
-            down, per batch.
+            Nothing is wrong with that, and the comment in the code says epochs. But if you copy the line into a loop
+            that steps per batch, you get another schedule. There the same triangle is {up * batches:,} steps up and
+            {down * batches:,} down. In optimlab the clock is part of the schedule: `CyclicLR(..., up={up},
+            down={down}, per="epoch")`.
             """,
         ],
         figure,
@@ -251,6 +253,134 @@ def exponential_lr() -> Section:
             f"""
             An epoch off matters little with a gamma near 1; with {exponential_rate(1) / exponential_rate(0):.1f} it is
             a factor of {exponential_rate(0) / exponential_rate(1):.0f}.
+            """,
+        ],
+    )
+
+
+def decays(length: int) -> dict[str, list[float]]:
+    """Three schedules from 0.1 that all are at a tenth of it in epoch 10."""
+    lr, every, gamma = 0.1, 10, 0.1
+    s = ol.schedules
+    made = {
+        "step decay": s.StepLR(lr, every, gamma),
+        "exponential": s.ExponentialLR(lr, gamma ** (1 / every)),
+        "1/t": s.InverseTime(lr, every * gamma / (1 - gamma)),
+    }
+    return {name: list(ol.preview(schedule, length).lr) for name, schedule in made.items()}
+
+
+def kinds_of_decay() -> Section:
+    length, shown = 101, (0, 5, 9, 10, 30, 100)
+    rates = decays(length)
+    distinct = {name: len(set(values[:30])) for name, values in rates.items()}
+    rows = [[str(e), *(num(values[e], 3) for values in rates.values())] for e in shown]
+    last = {name: values[-1] for name, values in rates.items()}
+    return Section(
+        "kinds-of-decay",
+        "003",
+        "Exponential and 1/t decay are not kinds of step decay",
+        "step decay can be done in two ways, exponentially or by 1/t",
+        "they are three schedules: one falls in steps, two fall all the time",
+        f"different rates in the first 30 epochs: {', '.join(f'{n} {name}' for name, n in distinct.items())}",
+        [
+            """
+            Step decay keeps the rate for some epochs and then multiplies it by a factor. Exponential decay multiplies
+            it by a factor in every epoch: it is step decay with steps of one epoch, the special case and not the
+            general one. 1/t decay has no factor at all. It slows down as it goes. Here are the three from 0.1, each
+            with the constant that brings it to 0.01 in epoch 10:
+            """,
+            table(["epoch", *rates], rows),
+            f"""
+            In epoch 100 the rate of 1/t decay is still {num(last["1/t"], 2)}; that of the others is
+            {num(last["exponential"], 1)}. The classical proofs of convergence ask for such a slow decay. Its rates add
+            up to infinity, so that the weights can get anywhere. Those of the other two have a finite sum.
+            """,
+        ],
+    )
+
+
+OWN_SCHEDULE = """
+def strategy(epochs):
+    return 0.01 / math.pow(1 + epoch / 10_000, 1)
+"""
+
+
+def name_error() -> str:
+    """What Python says when a training run asks the schedule of the slides for a rate."""
+    names = {"math": math}
+    exec(OWN_SCHEDULE, names)
+    schedule = ol.LearningRateScheduler(names["strategy"])
+    try:
+        train(ol.rules.textbook.sgd, epochs=2, lr=0.01, callbacks=[schedule])
+    except NameError as error:
+        return str(error)
+    return ""
+
+
+def own_schedule() -> Section:
+    message = name_error()
+    return Section(
+        "own-schedule",
+        "002",
+        "The schedule of one's own reads a name that does not exist",
+        "the function's argument is called `epocas`, its formula reads `epoca`",
+        "one name for both",
+        f"`NameError: {message}`, as soon as training asks for a rate",
+        [
+            "With the names in English (and the time scale put right, which is another erratum), the function is:",
+            f"```python\n{OWN_SCHEDULE.strip()}\n```",
+            f"""
+            Python looks for a name only when it runs the line, so defining the function raises nothing. Given to
+            `ol.LearningRateScheduler`, it ends the training with `NameError: {message}`. It is worse where a variable
+            `epoch` happens to exist, as it does in many notebooks: then the rate silently stays that of one epoch. A
+            look at a schedule before training finds both: `ol.preview(strategy, 20)`.
+            """,
+        ],
+    )
+
+
+def cycled(epochs: int = 30) -> list[tuple[float, float]]:
+    """Rate and momentum of each epoch in the run of the post, as PyTorch's class sets them."""
+    shown = ol.preview(ol.schedules.CyclicLR(1e-4, 1e-2, up=5, down=25, per="epoch"), epochs + 1)
+    return list(zip(shown.lr, shown.momentum, strict=True))
+
+
+def cycled_on_digits(epochs: int = 30) -> tuple[list[float], list[float]]:
+    """Training loss by epoch with the momentum that was set, and with the momentum that was named."""
+    cycle = ol.schedules.CyclicLR(1e-4, 1e-2, up=5, down=25, per="epoch")
+    options = dict(epochs=epochs, batch_size=32, lr=cycle)
+    return tuple(losses(ol.rules.torch.momentum, beta=beta, **options) for beta in (cycle.momentum, 0.9))
+
+
+def cycled_momentum() -> Section:
+    values = cycled()
+    shown = (0, 3, 5, 15, 30)
+    rows = []
+    for epoch in shown:
+        lr, momentum = values[epoch]
+        rows.append([str(epoch), num(lr), f"{momentum:.3f}", num(lr / (1 - momentum), 2), num(lr / (1 - 0.9), 2)])
+    peak = values[5]
+    was, named = cycled_on_digits()
+    return Section(
+        "cycled-momentum",
+        "000",
+        "The cyclic schedule also changes the momentum",
+        "momentum 0.9, and a learning rate that goes up and down",
+        "PyTorch's CyclicLR moves the momentum too, unless `cycle_momentum=False`",
+        f"at the peak of the rate the momentum is {peak[1]:g}; a step is worth {num(peak[0] / (1 - peak[1]), 2)} in "
+        f"the long run instead of {num(peak[0] / (1 - 0.9), 2)}",
+        [
+            """
+            The optimizer is made with a momentum of 0.9, and the post says nothing more about it. By default the
+            scheduler sets it at every call, between 0.9 and 0.8, down when the rate goes up. In the long run a step
+            moves the weights by the rate over 1 − β, so the highest rate counts for half of what it seems:
+            """,
+            table(["epoch", "rate", "momentum set", "rate / (1 − β)", "the same with β = 0.9"], rows),
+            f"""
+            On the digits the loss after 30 epochs is {num(was[-1])} with the momentum that was set and
+            {num(named[-1])} with 0.9 throughout. A schedule of optimlab has the momentum beside the rate, and an
+            optimizer follows it where you say so: `ol.Momentum(net.parameters, lr=cycle, beta=cycle.momentum)`.
             """,
         ],
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, isinf, isnan
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from matplotlib.figure import Figure
 
 import optimlab as ol
 
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 DIGITS = ol.datasets.load("digits")
 RIGHT, WRONG, INK, SOFT = "#0072B2", "#D55E00", "#333333", "#737373"  # Okabe & Ito (2008); wrong is dashed as well
 
@@ -72,10 +75,16 @@ def losses(rule: ol.rules.Rule, data: ol.Dataset = DIGITS, **options: Any) -> li
     return train(rule, data, **options)[1].train_loss
 
 
-def by_epoch(schedule: Callable[[int], float], data: ol.Dataset = DIGITS, batch_size: int = 64) -> Any:
-    """A schedule of the epoch as the function of the step that an optimizer takes."""
-    steps = ceil(len(data.x_train) / batch_size)
-    return lambda step: schedule(step // steps)
+def by_epoch(function: Callable[[int], float], data: ol.Dataset = DIGITS, batch_size: int = 64) -> Any:
+    """A function of the epoch as the schedule that an optimizer takes."""
+    return ol.schedules.per_epoch(function, ceil(len(data.x_train) / batch_size))
+
+
+def measured(experiment: str, row: str) -> dict[str, Any]:
+    """What a script of ``benchmarks/`` measured with optimlab, and what the document printed for it."""
+    rows = json.loads((RESULTS / f"{experiment}.json").read_text(encoding="utf-8"))["rows"]
+    found = next(r for r in rows if r["name"] == row and r.get("engine", "optimlab") == "optimlab")
+    return {**found, **found.get("optimlab", {})}
 
 
 def num(x: float, digits: int = 3) -> str:
