@@ -66,7 +66,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def without_figures(monkeypatch):
     """Figures take most of the time, and print nothing."""
-    monkeypatch.setattr(sys.modules["optimlab.cli.compare"], "_save_figures", lambda *_: [])
+    monkeypatch.setattr(sys.modules["optimlab.cli.compare"], "_write", lambda *_: ([], []))
     monkeypatch.setattr(sys.modules["optimlab.cli.race"], "_write", lambda *_: [])
 
 
