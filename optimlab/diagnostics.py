@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError, count
-from .kernels import mentions, trace
+from .kernels import mentions
 from .layers import Activate
 from .network import Network
 from .optimizers import Optimizer
-from .rules import LayerRule
 
 HEALTHY = 1e-3
 """A usual ratio of a step's length to the weights' norm."""
@@ -183,9 +182,9 @@ def _eps_ruled(network: Network, optimizer: Optimizer, before: Any) -> float | N
 
     The state is that after the step, one step newer than what the step used: for a share of weights that is the same.
     """
-    if isinstance(optimizer.rule, LayerRule) or "eps" not in optimizer.used:
+    graph = optimizer.graph
+    if graph is None or "eps" not in optimizer.used:
         return None
-    graph = trace(optimizer.rule)
     divisions = [n for n in graph.nodes if n.op == "divide" and mentions(graph, n.args[1], "eps")]
     if not divisions:
         return None

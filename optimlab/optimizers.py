@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 from . import rules
 from .backends import Array
 from .errors import InputError, RuleError, count, lookup, number, unknown, whole
-from .kernels import declaration, trace
+from .kernels import Graph, declaration, trace
 from .parameters import Parameter, Parameters, stretches
 from .schedules import Schedule, unit
 
@@ -98,6 +98,11 @@ class Optimizer:
         self._missed: dict[str, int] = {}
         self._resting: tuple[list[str], int] = [], 0
         self._version = -1
+
+    @property
+    def graph(self) -> Graph | None:
+        """What a step computes, as the rule was when the optimizer was made; None for a rule of whole tensors."""
+        return self._kernel.graph
 
     @property
     def lr(self) -> float:
@@ -344,6 +349,9 @@ class Kernel(Protocol):
     state: dict[str, float]
     hyperparameters: dict[str, float]
 
+    @property
+    def graph(self) -> Graph | None: ...
+
     def scalars(self, /, **values: float) -> Any:
         """What a step needs of ``t`` and the hyperparameters."""
 
@@ -356,19 +364,21 @@ class _ElementKernel:
     """An elementwise rule: traced, and run by the backend on stretches of the flat buffers."""
 
     def __init__(self, rule: rules.Rule) -> None:
-        self._graph = trace(rule)
-        self.state, self.hyperparameters = self._graph.state, self._graph.hyperparameters
+        self.graph = trace(rule)
+        self.state, self.hyperparameters = self.graph.state, self.graph.hyperparameters
 
     def scalars(self, /, **values: float) -> tuple[float, ...]:
-        return self._graph.scalars(**values)
+        return self.graph.scalars(**values)
 
     def bind(self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]) -> Callable[[Any], None]:
         parts = [{name: a[part] for name, a in arrays.items()} for part in stretches(members)]
-        return parameters.backend.bind(self._graph, parts)
+        return parameters.backend.bind(self.graph, parts)
 
 
 class _LayerKernel:
     """A rule of whole tensors: called as it is, once per parameter."""
+
+    graph = None
 
     def __init__(self, rule: rules.LayerRule) -> None:
         self._rule, self._name = rule, getattr(rule, "__name__", "the rule")

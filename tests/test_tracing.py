@@ -17,6 +17,7 @@ import pytest
 import optimlab as ol
 from optimlab import kernels, rules
 from optimlab.backends import numpy as engine
+from optimlab.study.plan import Contender
 
 SOURCE = """
 def blend(old, new, share):
@@ -312,6 +313,16 @@ def test_an_optimizer_keeps_the_rule_it_was_made_with(monkeypatch):
     net.parameters.grad[...] = 1.0
     optimizer.step()
     assert net.parameters.data[0] == -0.5
+    assert optimizer.graph.slots != kernels.trace(scaled).slots
+
+
+def test_a_study_sees_a_changed_default():
+    def rule(w, g, *, lr=0.5):
+        return w - lr * g
+
+    assert Contender("own", rule=rule).defaults() == {"lr": 0.5}
+    rule.__kwdefaults__ = {"lr": 2.0}
+    assert Contender("own", rule=rule).defaults() == {"lr": 2.0}
 
 
 def test_an_equal_rule_is_compiled_once():

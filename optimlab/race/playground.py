@@ -123,7 +123,8 @@ def _lowest(f: Landscape) -> float:
 
 def _formula(f: Landscape) -> str:
     """The formula at the head of the function's docstring, with raised digits."""
-    text = (f.value.__doc__ or "").split("``")[1]
+    _, _, rest = (f.value.__doc__ or "").partition("``")  # python -OO leaves no docstrings
+    text = rest.partition("``")[0]
     for digit, raised in zip("234", "²³⁴", strict=True):
         text = text.replace(f"^{digit}", raised)
     return text.replace("-", "−").replace("pi", "π")

@@ -214,7 +214,6 @@ def _rule_digest(rule: Rule) -> str:
     return _digest(json.dumps([c_source(graph, "float64"), graph.state, values], sort_keys=True))
 
 
-@cache
 def _defaults(name: str, convention: str, rule: Rule | None) -> dict[str, float]:
     probe = MLP([1, 1])
     if rule is not None:
