@@ -9,6 +9,7 @@ LR = 0.5
 SCHEDULES = {
     "falling": lambda epoch: LR / (1 + epoch),
     "halved from 2": lambda epoch, lr: lr / 2 if epoch == 2 else lr,
+    "raised at 5": lambda epoch, lr: LR if epoch == 5 else lr,
     "raised at 4": lambda epoch, lr: LR if epoch == 4 else lr,
 }
 
@@ -40,6 +41,10 @@ CASES = {
     "plateau and a schedule": ([_cut(factor=0.5, patience=2), _follow("halved from 2")], [FLAT, FLAT]),
     "the same in the other order": ([_follow("halved from 2"), _cut(factor=0.5, patience=2)], [FLAT, FLAT]),
     "plateau and a rate that rises": ([_follow("raised at 4"), _cut(factor=0.5, patience=1)], [FLAT, RISES]),
+    "plateau at its lowest, and a rate that rises": (
+        [_cut(factor=0.1, patience=2, min_lr=0.05), _follow("raised at 5")],
+        [FLAT, RISES],
+    ),
     "schedule": ([_follow("falling")], [FALLS, LATE]),
     "schedule and stop": ([_follow("falling"), _stop(patience=2)], [RISES, FALLS]),
 }

@@ -316,6 +316,23 @@ def test_what_was_frozen_on_the_way_is_frozen_again(tmp_path):
     assert [p.frozen for p in again.parameters] == [p.frozen for p in whole.parameters]
 
 
+def test_callbacks_may_stand_in_another_order(tmp_path):
+    """Of several of one kind, the first goes on as the first."""
+
+    def run(order, path, resume=None):
+        net = ol.MLP([4, 6, 3], batch_norm=True, seed=0)
+        made = {"slow": ol.AverageWeights(net, decay=0.99), "fast": ol.AverageWeights(net, decay=0.5)}
+        made |= {"save": ol.Checkpoint(path, every=4), "cut": ol.ReduceLROnPlateau(patience=0, factor=0.5)}
+        callbacks = [made[name] for name in order]
+        ol.fit(net, ol.SGD(net.parameters), tiny(), epochs=3, batch_size=8, callbacks=callbacks, resume=resume)
+        return [net.parameters.data, *(made[name].state()["weights"] for name in ("slow", "fast"))]
+
+    whole = run(["save", "slow", "cut", "fast"], tmp_path / "run.npz")
+    again = run(["slow", "fast", "save", "cut"], tmp_path / "other.npz", tmp_path / "run.npz")
+    for ours, theirs in zip(again, whole, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_fewer_epochs_than_were_done_are_refused(tmp_path):
     short(tmp_path / "run.npz")
     with pytest.raises(ol.InputError, match="has done 2 epochs: ask for more than 2"):

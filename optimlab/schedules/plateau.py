@@ -19,7 +19,8 @@ class ReduceLROnPlateau:
 
     Equal to ``torch.optim.lr_scheduler.ReduceLROnPlateau`` ("textbook" and "torch") or to Keras's callback ("keras").
     These differ: PyTorch's threshold is relative, Keras's absolute; PyTorch cuts when bad epochs > patience, Keras
-    when they are >= patience; the last epoch of a cool-down may count as bad in Keras only.
+    when they are >= patience; the last epoch of a cool-down may count as bad in Keras only; at the lowest rate Keras
+    goes on counting.
 
     Parameters
     ----------
@@ -91,14 +92,14 @@ class ReduceLROnPlateau:
         ------
         InputError: ``metric`` is no number.
         """
-        if self.hear(metric):
+        if self.hear(metric, self.lr):
             self.lr = self.cut(self.lr)
         return self.lr
 
-    def hear(self, metric: float) -> bool:
-        """Hear the metric of the epoch that has just ended: whether the rate is to be cut.
+    def hear(self, metric: float, lr: float) -> bool:
+        """Hear the metric of an epoch that had the rate ``lr``: whether it is to be cut.
 
-        For a rate that others set, too: ``if plateau.hear(loss): opt.lr = plateau.cut(opt.lr)``.
+        For a rate that others set, too: ``if plateau.hear(loss, opt.lr): opt.lr = plateau.cut(opt.lr)``.
         """
         if not hasattr(metric, "__float__"):
             raise InputError(f"metric must be a number, got {metric!r}")
@@ -107,7 +108,7 @@ class ReduceLROnPlateau:
         if better:
             self.best = metric
         self.bad = 0 if better else self.bad + 1
-        due = self._due_keras(better) if self._keras else self._due_torch()
+        due = self._due_keras(better, lr) if self._keras else self._due_torch()
         if due:
             self.bad, self.cooling = 0, self._cooldown
         return due
@@ -143,11 +144,12 @@ class ReduceLROnPlateau:
             self.bad = 0
         return self.bad > self._patience
 
-    def _due_keras(self, better: bool) -> bool:
+    def _due_keras(self, better: bool, lr: float) -> bool:
         if self.cooling:
             self.cooling -= 1
             self.bad = 0 if better or self.cooling else 1
-        return not better and not self.cooling and self.bad >= self._patience
+        # at the lowest rate it goes on counting: a rate that others raise is cut at once
+        return not better and not self.cooling and self.bad >= self._patience and lr > self._min_lr
 
     def _improves(self, metric: float) -> bool:
         new, best = self._sign * metric, self._sign * self.best

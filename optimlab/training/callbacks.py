@@ -259,8 +259,9 @@ class ReduceLROnPlateau:
         self._rates(optimizer)
 
     def __call__(self, network: Network, optimizer: Optimizer, history: History) -> None:
-        if self._listener.hear(_latest(history, self.monitor)):
-            for values in self._rates(optimizer):
+        rates = self._rates(optimizer)
+        if self._listener.hear(_latest(history, self.monitor), max(values["lr"] for values in rates)):
+            for values in rates:
                 values["lr"] = self._listener.cut(values["lr"])
 
     def _rates(self, optimizer: Optimizer) -> list[dict[str, Any]]:

@@ -108,10 +108,11 @@ def load_run(path: str | Path, run: Run) -> list[dict[str, Any]]:
     differing = differences({**there, **there.pop("schedules")}, {**here, **here.pop("schedules")})
     if differing:
         raise InputError(f"{path} is of another run: {differing}")
-    kinds, ours = ([kind for kind, _ in extra["callbacks"]], [named(callback) for callback in run.life.callbacks])
-    if kinds != ours:
-        told = f"{', '.join(kinds) or 'none'}, now {', '.join(ours) or 'none'}"
-        raise InputError(f"{path} is of a run with other callbacks: {told}")
+    places = _matched([kind for kind, _ in extra["callbacks"]], [named(callback) for callback in run.life.callbacks])
+    if places is None:
+        told = ", ".join(kind for kind, _ in extra["callbacks"]) or "none"
+        ours = ", ".join(map(named, run.life.callbacks)) or "none"
+        raise InputError(f"{path} is of a run with other callbacks: {told}, now {ours}")
     done = len(extra["history"]["train_loss"])
     if done >= run.epochs:
         raise InputError(f"{path} is of a run that has done {done} epochs: ask for more than {run.epochs}")
@@ -125,12 +126,24 @@ def load_run(path: str | Path, run: Run) -> list[dict[str, Any]]:
     run.order.bit_generator.state = extra["order"]
     run.position, run.sums, run.optimizer.used = extra["position"], tuple(extra["sums"]), extra["used"]
     backend, states = run.network.backend, []
-    for k, (_, plain) in enumerate(extra["callbacks"]):
-        begin = f"extra/{k}/"
+    for k in places:
+        begin, plain = f"extra/{k}/", extra["callbacks"][k][1]
         own = {name.removeprefix(begin): a for name, a in arrays.items() if name.startswith(begin)}
         # copies: what is read from a file cannot be written to
         states.append({**_decoded(plain), **{name: backend.asarray(a.copy()) for name, a in own.items()}})
     return states
+
+
+def _matched(there: list[str], here: list[str]) -> list[int] | None:
+    """The place in ``there`` of each kind of ``here``, whatever their order; None unless they are the same kinds.
+
+    >>> _matched(["A", "B", "A"], ["B", "A", "A"])
+    [1, 0, 2]
+    """
+    if sorted(there) != sorted(here):
+        return None
+    places = {kind: [k for k, other in enumerate(there) if other == kind] for kind in there}
+    return [places[kind].pop(0) for kind in here]
 
 
 def _config(run: Run) -> dict[str, Any]:
