@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -82,6 +83,23 @@ def check_folder_name(name: str, taken: Iterable[str] = ()) -> None:
     else:
         return
     raise InputError(f"{name!r} cannot be the name of a folder: {why}")
+
+
+def check_writable(folder: Path, *names: str) -> None:
+    """Refuse a folder that cannot be made or written, or in which a file of these names cannot; nothing is changed.
+
+    Raises
+    ------
+    InputError: what cannot be written, and why.
+    """
+    try:
+        place = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        if not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not all(os.access(p, os.W_OK) for p in (place, *(folder / name for name in names)) if p.exists()):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise InputError(f"cannot write to the output folder {folder}: {error.strerror}") from None
 
 
 def flush_folder(folder: Path) -> None:

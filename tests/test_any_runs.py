@@ -177,6 +177,48 @@ def test_where_nothing_finished_the_exit_code_is_1_and_nothing_is_best(command, 
     assert "nothing to compare" in strict(as_json.stdout)["verdict"][0]
 
 
+def test_a_study_in_which_runs_really_diverge_at_once_is_finished(tmp_path):
+    """Trained: of the fresh seeds one diverges in its first epoch, so that it has no curve at all."""
+    study = Study(
+        problem=Problem(hidden=(32,) * 6, epochs=2),
+        optimizers=("sgd",),
+        rates=(1.0, 1.5, 2.0),
+        tuning_seeds=(0,),
+        confirmation_seeds=tuple(range(100, 112)),
+        extensions=0,
+        defaults=False,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = compare_function(study, tmp_path)
+    epochs = [len(r["curves"]["train_loss"]) for r in found.confirmation["sgd"]]
+    assert {0, 2} <= set(epochs)
+    assert f"{sum(k < 2 for k in epochs)} of 12 fresh runs of sgd diverged" in found.verdict[-1]
+    assert "sgd" in write_report(tmp_path).read_text()
+
+
+def test_numbers_that_json_has_not_are_null(tmp_path):
+    """In the printed JSON and in the file alike: a cap of infinity."""
+    (tmp_path / "rules.py").write_text(
+        "import numpy as np\ndef capped(w, g, *, lr=0.01, cap=float('inf')):\n    return w - lr * np.minimum(g, cap)\n"
+    )
+    (tmp_path / "study.toml").write_text(STUDY)
+    options = [
+        "--study",
+        tmp_path / "study.toml",
+        "--rule",
+        f"{tmp_path / 'rules.py'}:capped",
+        "--out",
+        tmp_path / "out",
+    ]
+    with planted(lambda run: "ok"):
+        result = CliRunner().invoke(main, ["compare", *map(str, options), "--json"])
+    assert result.exit_code == 0, result.output
+    rows = strict(result.stdout)["optimizers"]
+    assert {row["label"]: row["hyperparameters"] for row in rows}["capped"] == {"lr": 0.01, "cap": None}
+    assert rows == strict((tmp_path / "out" / "summary.json").read_text())["optimizers"]
+
+
 def test_one_that_finished_is_a_success(command):
     result = command(lambda run: "ok" if run.contender.name == "sgd" else "error")
     assert result.exit_code == 0, result.output

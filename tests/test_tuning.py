@@ -1,5 +1,6 @@
 """The search: what it tries, that a kill changes nothing, what it measures, and how it refuses."""
 
+import contextlib
 import json
 import random
 import signal
@@ -611,6 +612,78 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(arguments, message, tmp_pat
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["batch_size", "patience"])
+def test_a_whole_number_is_set_as_one(name, tmp_path):
+    """``--set`` reads every number as a float."""
+    others = [
+        option for option in ("lr=0.01", "batch_size=64", "patience=5", "factor=0.5") if not option.startswith(name)
+    ]
+    settings = [part for option in (*others[:-1], f"{name}=64") for part in ("--set", option)]
+    searched = ["--search", "beta1=0.5:0.95"]
+    result = run("--hidden", "4", "--epochs", "2", *searched, *settings, "--trials", "1", "--out", tmp_path, "--json")
+    assert result.exit_code == 0, result.output
+    fixed = json.loads(result.stdout)["search"]["fixed"]
+    assert (fixed[name], type(fixed[name])) == (64, int)
+    assert Search(problem=TINY.problem, fixed={name: 64.0}).fixed == {name: 64}
+
+
+@pytest.mark.parametrize("value", [2.5, True, "64", None, float("nan"), float("inf"), 0, -1])
+@pytest.mark.parametrize("name", ["batch_size", "patience"])
+def test_what_is_no_whole_number_is_refused(name, value):
+    with pytest.raises(ol.InputError, match=f"{name} must be a whole number of at least 1"):
+        Search(problem=TINY.problem, fixed={name: value})
+
+
+def test_a_trial_that_fails_is_one_clear_error_and_the_finished_ones_stay(tmp_path):
+    def fails(w, g, *, t, lr=0.1):
+        return w - lr / (t - 1) * g
+
+    search = Search(TINY.problem, Contender("fails", rule=fails), spaces={"lr": "0.1:1"}, trials=2)
+    with pytest.raises(ol.InputError, match=r"trial 0 \(lr=0\.\d+\) failed: .*division by zero; finished"):
+        tune(search, tmp_path)
+
+
+@pytest.mark.parametrize("how", ["another search", "a comparison", "a diary", "an edited journal", "a file", "in use"])
+def test_a_dry_run_refuses_what_the_search_refuses(finished, tmp_path, how):
+    out, arguments = tmp_path / "out", [*FAST, "--trials", "2"]
+    out.mkdir()
+    told = "holds something else than a search: runs.jsonl; name another folder (--out)"
+    held = contextlib.nullcontext()
+    if how == "another search":
+        (out / "journal.log").write_bytes((finished[0] / "journal.log").read_bytes())
+        told = f"{out} holds another search: "
+    elif how == "a comparison":
+        (out / "runs.jsonl").write_text("")
+    elif how == "a diary":
+        (out / "journal.log").write_text("a diary\n")
+        told = f"{out}/journal.log is no journal of a search"
+    elif how == "an edited journal":
+        content = (finished[0] / "journal.log").read_bytes()
+        assert b'"status":"ok"' in content
+        (out / "journal.log").write_bytes(content.replace(b'"status":"ok"', b'"status":7'))
+        told = f"{out}/journal.log is no journal of a search: ValueError: trial 0 has no whole record"
+    elif how == "a file":
+        (out / "file").write_text("")
+        out, told = out / "file", "cannot write to the output folder"
+    else:
+        held, told = storage.locked(out), "another process is writing to"
+    before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    with held:
+        errors = [run(*arguments, *dry, "--out", out) for dry in (["--dry-run"], [])]
+    assert [error.exit_code for error in errors] == [2, 2]
+    assert told in errors[0].stderr
+    assert errors[0].stderr == errors[1].stderr
+    after = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir() if p.name != ".lock"}
+    assert after == {name: content for name, content in before.items() if name != ".lock"}
+
+
+@pytest.mark.parametrize("value", [0.9999999, 0.1 + 0.2, 12345678.0])
+def test_a_space_is_written_with_its_very_numbers(value):
+    low, _, rest = str(Range(value, 2 * value)).partition(" to ")
+    assert (float(low), float(rest)) == (value, 2 * value)
+    assert [float(part) for part in str(Choice((value, 1.0))).split(" or ")] == [value, 1.0]
 
 
 @pytest.mark.parametrize(

@@ -87,13 +87,17 @@ def _screen() -> Any:
 def save_figure(figure: Any, path: Path) -> list[str]:
     """Write a Matplotlib figure as PNG and SVG; the names of the files."""
     import io
+    import warnings
 
     from ..files import write_atomically
 
     written = []
     for kind in ("png", "svg"):
         content = io.BytesIO()
-        figure.savefig(content, format=kind, dpi=150)
+        with warnings.catch_warnings():
+            # a name in letters that the font has not: an empty box, and in the page and the table it is whole
+            warnings.filterwarnings("ignore", "Glyph .* missing from")
+            figure.savefig(content, format=kind, dpi=150)
         write_atomically(path.with_name(f"{path.name}.{kind}"), content.getvalue())
         written.append(f"{path.name}.{kind}")
     return written

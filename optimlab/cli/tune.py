@@ -97,6 +97,7 @@ def tune(
     """
     from ..tuning import PROBLEMS, Problem, Search, tune
     from ..tuning.sampler import require
+    from ..tuning.storage import check_folder
 
     dataset = options.pop("dataset")
     problem = Problem(dataset) if dataset.endswith(".npz") else lookup("data set", dataset, PROBLEMS)
@@ -112,6 +113,7 @@ def tune(
     )
     require(search)
     if dry_run:
+        check_folder(out, search)
         _print_plan(search, out, as_json)
         return
     start = time.perf_counter()
@@ -120,11 +122,15 @@ def tune(
     except KeyboardInterrupt:
         echo(f"\noptimlab: interrupted; finished trials are kept in {out}, the same command goes on", err=True)
         sys.exit(130)
-    figures = _save_figures(tuned, out)
     if as_json:
         echo((out / "summary.json").read_text().rstrip())
-        return
-    _print(tuned, out, figures, time.perf_counter() - start)
+    else:
+        _print(tuned)
+    # the numbers are out: whatever a figure fails of, they are not lost
+    figures = _save_figures(tuned, out)
+    if not as_json:
+        files = ["journal.log", "trials.jsonl", "summary.json", "best.npz", "retrained.npz", *figures]
+        echo(f"\nWritten to {out}: {', '.join(files)} ({time.perf_counter() - start:.0f} s)")
 
 
 def _whole(option: str, text: str) -> tuple[int, ...]:
@@ -169,12 +175,10 @@ def _print_plan(search: Any, folder: Path, as_json: bool) -> None:
     echo(f"{search.trials} trials ({search.sampler}, seed {search.seed}) would be kept in {folder}; nothing was run.")
 
 
-def _print(tuned: Any, folder: Path, figures: list[str], seconds: float) -> None:
+def _print(tuned: Any) -> None:
     from ..tuning.table import measures_table, results_table
 
     show(results_table(tuned))
     show(measures_table(tuned.summary))
     for sentence in tuned.summary["verdict"]:
         say(sentence)
-    files = ["journal.log", "trials.jsonl", "summary.json", "best.npz", "retrained.npz", *figures]
-    echo(f"\nWritten to {folder}: {', '.join(files)} ({seconds:.0f} s)")

@@ -15,6 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from ..errors import exact
 from ..tuning import Choice, Tuned
 from .comparison import INK, PALETTE, plain_axes
 
@@ -60,7 +61,7 @@ def trials_figure(tuned: Tuned) -> Figure:
     axes.set_xlim(-0.6, len(values) - 0.4)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trial, in the order they were made", ylabel=_label(tuned))
-    axes.set_title(_title(tuned, "each trial at its best epoch (dots)"), fontsize=10)
+    axes.set_title(_title(tuned, "each trial at its best epoch (dots)"), fontsize=10, parse_math=False)
     return figure
 
 
@@ -78,7 +79,7 @@ def slices_figure(tuned: Tuned) -> Figure:
         _slice(tuned, axes, name)
     _scale(tuned, grid[0])
     figure.supylabel(_label(tuned), fontsize=10)
-    figure.suptitle(_title(tuned, "each trial (dots), the best (star)"), fontsize=10)
+    figure.suptitle(_title(tuned, "each trial (dots), the best (star)"), fontsize=10, parse_math=False)
     return figure
 
 
@@ -95,7 +96,7 @@ def _slice(tuned: Tuned, axes: Axes, name: str) -> None:
     axes.plot([place(r) for r in whole], [_shown(tuned, r) for r in whole], "o", color=INK, markersize=4.5, alpha=0.75)
     axes.plot([place(best)], [_shown(tuned, best)], "*", color=STAR, markersize=14, markeredgecolor="white")
     if isinstance(space, Choice):
-        axes.set_xticks(list(places.values()), [f"{value:g}" for value in places])
+        axes.set_xticks(list(places.values()), [exact(value) for value in places])
         axes.set_xlim(-0.5, len(places) - 0.5)
     elif space.scale == "log":
         axes.set_xscale("log")
@@ -110,7 +111,7 @@ def _slice(tuned: Tuned, axes: Axes, name: str) -> None:
     elif space.whole:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     value = best["hyperparameters"][name]
-    axes.set_xlabel(f"{LABELS.get(name, name)}; best {value:.3g}", fontsize=10)
+    axes.set_xlabel(f"{LABELS.get(name, name)}; best {value:.3g}", fontsize=10, parse_math=False)
     _diverged(axes, [place(r) for r in tuned.records if r["status"] == "diverged"])
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from errno import EACCES, ENOTDIR
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..backends.threads import one_thread
 from ..errors import InputError
-from ..files import json_ready, json_text, write_atomically
+from ..files import check_writable, json_ready, json_text, write_atomically
 from ..version import __version__
 from .execution import Pool, Together, run_all, workers
 from .plan import Run, Study
@@ -198,14 +196,7 @@ def check_folder(study: Study, folder: str | Path) -> None:
         comparison with more in it, which this one would replace.
     """
     folder = Path(folder)
-    try:
-        place = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-        if not place.is_dir():
-            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
-        if not all(os.access(p, os.W_OK) for p in (place, folder / FILE) if p.exists()):
-            raise PermissionError(EACCES, os.strerror(EACCES))
-    except OSError as error:
-        raise InputError(f"cannot write to the output folder {folder}: {error.strerror}") from None
+    check_writable(folder, FILE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a line that was cut off is told when it is dropped
         records = read(folder) if (folder / FILE).exists() else {}

@@ -111,11 +111,11 @@ class Search:
             raise InputError("there is nothing to search: every hyperparameter is fixed")
         spaces = {name: parse(name, text, whole=name in WHOLE) for name, text in given.items()}
         object.__setattr__(self, "spaces", spaces)
-        tried = {**{name: space.values() for name, space in spaces.items()}, **{n: [v] for n, v in self.fixed.items()}}
-        for name, values in tried.items():
-            for value in values:
-                check = _CHECKS.get(name) or optimizers.check_hyperparameter
-                check(name, value)
+        for name, space in spaces.items():
+            for value in space.values():
+                _checked(name, value)
+        # as each is used: 5.0 rows in a batch are 5
+        object.__setattr__(self, "fixed", {name: _checked(name, value) for name, value in self.fixed.items()})
         self._check_problem()
 
     @property
@@ -165,8 +165,14 @@ class Search:
         return f"{str(self.problem).rsplit(', batch', 1)[0]}, {self.contender.label}"
 
 
-def _whole(name: str, value: float) -> float:
-    return count(name, int(value) if math.isfinite(value) and value == int(value) else value)
+def _checked(name: str, value: Any) -> float:
+    """``value`` as hyperparameter ``name`` takes it."""
+    return (_CHECKS.get(name) or optimizers.check_hyperparameter)(name, value)
+
+
+def _whole(name: str, value: Any) -> float:
+    is_whole = isinstance(value, float) and math.isfinite(value) and value == int(value)
+    return count(name, int(value) if is_whole else value)
 
 
 _CHECKS: dict[str, Callable[[str, Any], float]] = {

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.threads import one_thread
-from ..errors import InputError
+from ..errors import InputError, exact, one_line
 from ..files import json_text, write_atomically
 from ..network import Network
 from ..progress import progress_bar
@@ -68,7 +68,7 @@ def tune(search: Search, folder: str | Path, *, progress: bool | None = None) ->
     Raises
     ------
     InputError: Optuna is missing; ``folder`` cannot be written, is in use, or holds another search or something else;
-        all trials diverged.
+        all trials diverged, or one failed.
     """
     sampler.require(search)
     folder = Path(folder)
@@ -91,7 +91,13 @@ def tune(search: Search, folder: str | Path, *, progress: bool | None = None) ->
 
 def _run_next(search: Search, journal: Journal, values: dict[str, float]) -> None:
     """Train, keep the network if it is the best so far, then the record: a kill in between repeats the trial."""
-    network, record = run_trial(search, len(journal.records), values)
+    number = len(journal.records)
+    try:
+        network, record = run_trial(search, number, values)
+    except Exception as error:
+        chosen = ", ".join(f"{name}={exact(value)}" for name, value in values.items())
+        why = one_line(error if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
+        raise InputError(f"trial {number} ({chosen}) failed: {why}; finished trials are kept") from error
     before = best_of(search, journal.records)
     if network is not None and (before is None or rank(search, record) > rank(search, before)):
         save_checkpoint(journal.folder / BEST, network, extra=_label(search, record))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..errors import InputError, number
+from ..errors import InputError, exact, number
 
 ACCEPTED = "LOW:HIGH, LOW:HIGH:log, LOW:HIGH:pow2 (powers of two) or values separated by commas"
 SCALES = ("linear", "log", "pow2")
@@ -42,11 +42,11 @@ class Range:
         if self.scale not in SCALES:
             raise InputError(f"unknown scale {self.scale!r}; accepted: {', '.join(SCALES)}")
         if not self.low < self.high:
-            raise InputError(f"a range must rise, got {self.low:g}:{self.high:g}")
+            raise InputError(f"a range must rise, got {exact(self.low)}:{exact(self.high)}")
         if self.scale != "linear" and self.low <= 0:
-            raise InputError(f"a {self.scale} range must begin above 0, got {self.low:g}:{self.high:g}")
+            raise InputError(f"a {self.scale} range must begin above 0, got {exact(self.low)}:{exact(self.high)}")
         if self.scale == "pow2" and self._exponents()[0] > self._exponents()[1]:
-            raise InputError(f"there is no power of two in {self.low:g}:{self.high:g}")
+            raise InputError(f"there is no power of two in {exact(self.low)}:{exact(self.high)}")
 
     def _exponents(self) -> tuple[int, int]:
         return math.ceil(math.log2(self.low)), math.floor(math.log2(self.high))
@@ -88,7 +88,7 @@ class Range:
 
     def __str__(self) -> str:
         notes = {"linear": ", whole numbers" if self.whole else "", "log": ", log scale", "pow2": ", powers of two"}
-        return f"{self.low:g} to {self.high:g}{notes[self.scale]}"
+        return f"{exact(self.low)} to {exact(self.high)}{notes[self.scale]}"
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Choice:
         return list(self.choices)
 
     def __str__(self) -> str:
-        return ", ".join(f"{v:g}" for v in self.choices[:-1]) + f" or {self.choices[-1]:g}"
+        return f"{', '.join(map(exact, self.choices[:-1]))} or {exact(self.choices[-1])}"
 
 
 Space: TypeAlias = Range | Choice

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..errors import InputError
-from ..files import json_ready, write_atomically
+from ..errors import InputError, exact
+from ..files import check_writable, json_ready, write_atomically
 from .plan import Search
 from .sampler import direction, frozen, quiet
 
@@ -36,6 +38,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     import filelock
 
+    check_writable(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / ".lock", timeout=0)
@@ -85,16 +88,41 @@ def _line(record: Record) -> str:
     return json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n"
 
 
+def check_folder(folder: Path, search: Search) -> None:
+    """Refuse a folder in which ``search`` cannot run. Nothing is written there.
+
+    Raises
+    ------
+    InputError: as :func:`locked` and :class:`Journal`.
+    """
+    check_writable(folder)
+    if (folder / ".lock").exists():
+        with locked(folder):
+            pass
+    _refuse_others(folder)
+    if (folder / JOURNAL).exists():
+        with TemporaryDirectory() as copy:
+            shutil.copy(folder / JOURNAL, copy)
+            try:
+                _opened(Path(copy), search)
+            except InputError as error:
+                raise InputError(str(error).replace(copy, str(folder))) from None
+
+
+def _refuse_others(folder: Path) -> None:
+    if not (folder / JOURNAL).exists():
+        for name in (TRIALS, SUMMARY, BEST, "runs.jsonl"):
+            if (folder / name).exists():
+                raise InputError(f"{folder} holds something else than a search: {name}; name another folder (--out)")
+
+
 def _opened(folder: Path, search: Search) -> tuple[Any, list[Record]]:
     """Optuna's study in the folder, made if there is none, and its records."""
     import optuna
     from optuna.storages.journal import JournalFileBackend
 
     path = folder / JOURNAL
-    if not path.exists():
-        for name in (TRIALS, SUMMARY, BEST, "runs.jsonl"):
-            if (folder / name).exists():
-                raise InputError(f"{folder} holds something else than a search: {name}; name another folder (--out)")
+    _refuse_others(folder)
     config = json.loads(json.dumps(search.config()))
     _drop_torn_line(path)
     try:
@@ -113,8 +141,8 @@ def _opened(folder: Path, search: Search) -> tuple[Any, list[Record]]:
                 study = optuna.create_study(storage=storage, study_name=STUDY, direction=direction(search))
             if "search" not in study.user_attrs and not study.trials:  # new, or killed before this line
                 study.set_user_attr("search", config)
-            there = study.user_attrs["search"]
-            records = [trial.user_attrs["record"] for trial in study.trials]
+            there = {**study.user_attrs["search"]}
+            records = [_checked(search, k, trial) for k, trial in enumerate(study.trials)]
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
     except InputError:
@@ -125,6 +153,16 @@ def _opened(folder: Path, search: Search) -> tuple[Any, list[Record]]:
     if differing:
         raise InputError(f"{folder} holds another search: {'; '.join(differing)}; name another folder (--out)")
     return study, records
+
+
+def _checked(search: Search, number: int, trial: Any) -> Record:
+    """A trial's record, if it is one that was finished."""
+    record: Record = trial.user_attrs["record"]
+    scores = [record[name] for name in ("val_accuracy", "val_loss")]
+    whole = record["status"] == "diverged" or all(isinstance(value, int | float) for value in scores)
+    if record["number"] != number or record["status"] not in ("ok", "diverged") or not whole:
+        raise ValueError(f"trial {number} has no whole record")
+    return record
 
 
 def _differing(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
@@ -145,8 +183,8 @@ def _told(config: dict[str, Any], name: str) -> str:
     value = config.get(part, {}).get(inner) if inner else config.get(name)
     if isinstance(value, dict):
         if "choices" in value:
-            return ",".join(f"{v:g}" for v in value["choices"])
-        return f"{value['low']:g}:{value['high']:g}:{value['scale']}"
+            return ",".join(map(exact, value["choices"]))
+        return f"{exact(value['low'])}:{exact(value['high'])}:{value['scale']}"
     return "absent" if value is None else repr(value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
+from ..errors import exact
 from ..tables import Column, Table, fixed
 from .plan import Search
 from .sampler import proposals
@@ -17,7 +18,7 @@ def plan_table(search: Search) -> Table:
     columns = [Column("hyperparameter", "name"), Column("searched in", "words")]
     columns += [Column(f"trial {k}") for k in range(len(first))]
     rows = [[name, str(space), *(f"{values[name]:.3g}" for values in first)] for name, space in search.searched.items()]
-    rows += [[name, f"fixed at {value:g}", *("" for _ in first)] for name, value in search.fixed.items()]
+    rows += [[name, f"fixed at {exact(value)}", *("" for _ in first)] for name, value in search.fixed.items()]
     return Table(columns, rows, f"{search}, at most {search.problem.epochs} epochs a trial")
 
 
