@@ -131,8 +131,9 @@ class Network:
         """The outputs (logits) for ``x`` of shape ``(batch, inputs)``.
 
         With ``training=True`` dropout is on and batch norm uses the batch: one thread at a time can train. Without,
-        any number of threads can call it, also while another trains. The array returned is filled again by this
-        thread's next forward pass of the same mode: copy what you keep, or use :meth:`logits`.
+        any number of threads can call it, also while another trains, and use the weights as they are at that moment.
+        The array returned is filled again by this thread's next forward pass of the same mode: copy what you keep, or
+        use :meth:`logits`, which gives a new array.
 
         Raises
         ------
@@ -170,11 +171,11 @@ class Network:
         InputError: there was no forward pass, or one of another batch size.
         """
         done = self.last_pass
-        if gradient.shape != (done.rows, self.outputs):
+        if getattr(gradient, "shape", None) != (done.rows, self.outputs):
             if not done.rows:
                 raise InputError("backward needs a forward pass before it")
-            expected = (done.rows, self.outputs)
-            raise InputError(f"expected the gradient of outputs of shape {expected}, got {tuple(gradient.shape)}")
+            found = getattr(gradient, "shape", type(gradient).__name__)
+            raise InputError(f"expected the gradient of outputs of shape {(done.rows, self.outputs)}, got {found}")
         gradient = done.backward(gradient, 0 if input_gradient else self._lowest_trained(), input_gradient)
         return gradient if input_gradient else None
 

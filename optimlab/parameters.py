@@ -6,6 +6,7 @@ layers. So "weights", "biases" and "scales" are one slice each, and one layer is
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,6 +110,10 @@ class Parameters:
         for p in self._items:
             p.view(self.data)[...], p.view(self.grad)[...] = p.data, p.grad
         self.rebind()
+
+    def __copy__(self) -> Parameters:
+        # two of them cannot share their parameters, which are views of one buffer
+        return copy.deepcopy(self)
 
     def __iter__(self) -> Iterator[Parameter]:
         return iter(self._items)

@@ -65,6 +65,14 @@ def test_a_copy_computes_the_same_and_learns_alone(net, duplicate):
     np.testing.assert_array_equal(net.parameters.data, twin.parameters.data)
 
 
+def test_a_shallow_copy_of_the_parameters_leaves_the_network_whole(net):
+    twin = copy.copy(net.parameters)
+    twin.data[...] = 7
+    assert all(is_view(p, net.parameters) for p in net.parameters)
+    assert all(is_view(p, twin) for p in twin)
+    assert (net.parameters.data != 7).all()
+
+
 def test_views_stay_views_through_training(net):
     opt = ol.Adam(net.parameters)
     x, y = np.random.default_rng(0).normal(size=(6, 4)), [0, 1, 0, 1, 0, 1]

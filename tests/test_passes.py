@@ -108,6 +108,9 @@ def test_backward_follows_the_last_forward_of_its_thread_or_the_last_training():
     net.forward(X[:5])
     with pytest.raises(ol.InputError, match=r"expected the gradient of outputs of shape \(5, 3\)"):
         net.backward(gradient)
+    for wrong in ([[1.0] * 3] * 5, None, 1.0):
+        with pytest.raises(ol.InputError, match="expected the gradient of outputs of shape"):
+            net.backward(wrong)
     with pytest.raises(ol.InputError, match="backward needs a forward pass before it"):
         copy.deepcopy(net).backward(gradient)
 
