@@ -617,6 +617,14 @@ def test_a_log_goes_on_where_the_checkpoint_was(make, tmp_path):
     assert losses == history.train_loss
 
 
+def test_a_log_that_is_gone_begins_anew_with_its_header(tmp_path):
+    log = tmp_path / "log.csv"
+    fit(mlp(), [ol.CSVLogger(log), ol.Checkpoint(tmp_path / "run.npz", every=7)], epochs=4)
+    log.unlink()
+    fit(mlp(), [ol.CSVLogger(log), ol.Checkpoint(tmp_path / "other.npz")], epochs=4, resume=tmp_path / "run.npz")
+    assert [row["epoch"] for row in csv.DictReader(log.read_text().splitlines())] == ["3", "4"]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

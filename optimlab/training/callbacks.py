@@ -320,7 +320,7 @@ class CSVLogger:
         return {"header": self._header, "lines": _lines(self.path) if self._header else 0}
 
     def load(self, state: dict[str, Any], network: Network) -> None:
-        self._header = state["header"]
+        self._header = state["header"] if self.path.exists() else []  # a file that is gone begins anew
         _cut(self.path, state["lines"])
 
 
