@@ -139,6 +139,21 @@ def test_a_page_that_is_there_survives_a_refusal(finished, tmp_path):
     assert (tmp_path / "report.html").read_text() == "kept"
 
 
+def test_a_number_beyond_float64_is_one_error_or_none(changed):
+    """JSON may hold it, and Python reads it as infinity."""
+    folder, outcomes = changed(), set()
+    text = (folder / "summary.json").read_text()
+    for number in {*re.findall(r": (\d[\d.e-]*)", text)}:
+        (folder / "summary.json").write_text(text.replace(f": {number}", ": 1e999"))
+        try:
+            page = write_report(folder).read_text()
+            assert "Infinity" not in page
+            outcomes.add("page")
+        except ol.InputError:
+            outcomes.add("error")
+    assert outcomes == {"page", "error"}
+
+
 def test_whatever_stands_in_the_files_is_a_page_or_one_error(changed, monkeypatch):
     """Every value of a row, a run and the study, one after another, replaced by others; no other exception, ever."""
     folder = changed()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, count, number
+from ..files import json_ready
 from ..study.curves import Band, band, epoch_seconds
 from ..study.plan import KINDS
 from ..study.record import Record
@@ -120,7 +121,7 @@ def read_results(folder: str | Path) -> Results:
     InputError: a file is missing, cannot be read, or is not what :func:`optimlab.study.compare` writes.
     """
     path = Path(folder) / SUMMARY
-    summary = _parsed(_text(path), f"{path} is not JSON")
+    summary = json_ready(_parsed(_text(path), f"{path} is not JSON"))  # a number beyond float64 is none
     runs = _runs(folder)
     try:
         return _results(summary, runs)

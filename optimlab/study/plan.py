@@ -37,7 +37,8 @@ class Problem:
     """A data set and everything about training on it that is the same for all contenders.
 
     ``target`` is the validation accuracy whose first reaching is timed: fixed here, before anything is run.
-    ``dataset`` is a name or the path of an ``.npz`` file, as for :func:`optimlab.datasets.load`.
+    ``dataset`` is a name or the path of an ``.npz`` file, as for :func:`optimlab.datasets.load`; a relative path is
+    completed here, so that a worker in another folder finds the same file.
 
     Raises
     ------
@@ -139,7 +140,8 @@ class Contender:
 
     Raises
     ------
-    InputError: unknown name, convention or hyperparameter; a fixed learning rate; a label that cannot be shown.
+    InputError: unknown name, convention or hyperparameter; a fixed learning rate, or a default one that is not
+        positive; a label that cannot be shown.
 
     >>> Contender("adam", "torch", {"beta2": 0.99}).label
     'adam (torch, beta2=0.99)'
