@@ -51,10 +51,13 @@ def number(
     low: float = -math.inf,
     below: float = math.inf,
     *,
+    above: float = -math.inf,
+    high: float = math.inf,
     positive: bool = False,
     where: str = "",
 ) -> float:
-    """``value`` as a finite Python float of at least ``low`` and less than ``below``, or as a positive one.
+    """``value`` as a finite Python float of at least ``low`` or above ``above``, below ``below`` or at most ``high``;
+    ``positive`` means above 0.
 
     >>> number("rate", 0.5, low=0, below=1)
     0.5
@@ -67,14 +70,18 @@ def number(
     if not isinstance(value, bool | str | bytes):
         with contextlib.suppress(TypeError, ValueError, OverflowError):
             checked = float(value)
-    if math.isfinite(checked) and low <= checked < below and (checked > 0 or not positive):
+    above = max(above, 0.0) if positive else above
+    if math.isfinite(checked) and low <= checked < below and above < checked <= high:
         return checked
-    if positive:
-        accepted = "be a positive number"
-    elif below < math.inf:
-        accepted = f"lie in [{low:g}, {below:g})"
+    if max(low, above) == -math.inf and min(below, high) == math.inf:
+        accepted = "be a finite number"
+    elif min(below, high) < math.inf:
+        left = f"({above:g}" if above >= low else f"[{low:g}"
+        accepted = f"lie in {left}, " + (f"{below:g})" if below <= high else f"{high:g}]")
+    elif above >= low:
+        accepted = "be a positive number" if above == 0 else f"be a finite number above {above:g}"
     else:
-        accepted = "be a finite number" + (f" of at least {low:g}" if low > -math.inf else "")
+        accepted = f"be a finite number of at least {low:g}"
     raise InputError(f"{name} must {accepted}, got {value!r}{where}")
 
 

@@ -34,7 +34,6 @@ from .kernels import (
     unicode,
 )
 from .kernels.graph import INFIX
-from .optimizers import check_hyperparameter
 from .progress import progress_bar
 from .spelling import encoding_of_stdout, spelled
 from .tables import Column, Table, width
@@ -202,7 +201,7 @@ def explain(
     """
     function = _find(rule, convention)
     graph = trace(function)
-    values = _hyperparameters(graph, hyperparameters)
+    values = _hyperparameters(function, graph, hyperparameters)
     steps, kept = count("steps", steps), _kept(steps, ends)
     made = _worked_out(_Setting(graph, values, _gradients(gradients, steps), number("weight", weight)), kept)
     given = convention if isinstance(rule, str) else "your own"
@@ -306,12 +305,16 @@ def first_parting(
       The moves differ by 0.23 of their size. Both ran with lr=0.001, beta1=0.9, beta2=0.999, eps=1e-08, \
 weight_decay=0.
     """
-    graphs = (trace(_find(rule, convention)), trace(_find(rule, against)))
+    functions = [_find(rule, convention), _find(rule, against)]
+    graphs = (trace(functions[0]), trace(functions[1]))
     for name in hyperparameters:
         if not any(name in g.hyperparameters for g in graphs):
             raise unknown(f"hyperparameter of {rule}", name, graphs[0].hyperparameters)
     values = {**graphs[0].hyperparameters, **hyperparameters}
-    both = [_hyperparameters(g, {k: v for k, v in values.items() if k in g.hyperparameters}) for g in graphs]
+    both = [
+        _hyperparameters(function, graph, {k: v for k, v in values.items() if k in graph.hyperparameters})
+        for function, graph in zip(functions, graphs, strict=True)
+    ]
     rising = [10.0 ** (k % 6 - 6) * (-1) ** (k // 6) for k in range(count("steps", steps))]
     _kept(steps, None)
     sequence = _gradients(rising if gradients is None else gradients, steps)
@@ -413,11 +416,12 @@ def _find(rule: str | rules.Rule, convention: str) -> rules.Rule:
     raise unknown("rule", rule, rules.names(convention))
 
 
-def _hyperparameters(graph: Graph, given: dict[str, float]) -> dict[str, float]:
+def _hyperparameters(function: rules.Rule, graph: Graph, given: dict[str, float]) -> dict[str, float]:
     for name in given:
         if name not in graph.hyperparameters:
             raise unknown(f"hyperparameter of {graph.name}", name, graph.hyperparameters)
-    return {**graph.hyperparameters, **{k: check_hyperparameter(k, v) for k, v in given.items()}}
+    kinds = rules.kinds_of(function)
+    return {**graph.hyperparameters, **{k: kinds[k].check(k, v) for k, v in given.items()}}
 
 
 def _gradients(given: Sequence[float] | float, steps: int) -> list[float]:

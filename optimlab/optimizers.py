@@ -9,21 +9,20 @@ steps or epochs, as it says.
 from __future__ import annotations
 
 import inspect
-import math
+import textwrap
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import takewhile
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 from . import rules
 from .backends import Array
-from .errors import InputError, RuleError, count, lookup, number, unknown, whole
+from .errors import InputError, RuleError, count, lookup, unknown, whole
 from .kernels import Graph, declaration, trace
 from .parameters import Parameter, Parameters, stretches
 from .schedules import Schedule, unit
 
 Hyperparameter: TypeAlias = float | Callable[[int], float]
-
-_FRACTIONS = ("beta", "beta1", "beta2")
 
 
 class Optimizer:
@@ -45,6 +44,7 @@ class Optimizer:
         your own, set it at the start of each epoch. Only schedules of epochs look at it.
     state: one flat array per state of the rule, laid out as ``parameters.data``.
     used: the values of the hyperparameters in the last step (of the parameters in no group).
+    kinds: what each hyperparameter is and the values it may have, see :mod:`optimlab.rules.kinds`.
 
     Raises
     ------
@@ -64,6 +64,9 @@ class Optimizer:
     array([-0.75, -0.75, -0.75], dtype=float32)
     """
 
+    own_arguments: ClassVar[dict[str, str]] = {}
+    """Arguments of a class that are no hyperparameters of its rule, for its documentation."""
+
     def __init__(
         self,
         /,
@@ -78,6 +81,7 @@ class Optimizer:
         self.rule = rule
         self.name: str = getattr(rule, "__name__", "rule")
         self._kernel: Kernel = _LayerKernel(rule) if isinstance(rule, rules.LayerRule) else _ElementKernel(rule)
+        self.kinds = rules.kinds_of(rule)
         self.parameters = parameters
         self.t = 0
         self._epoch: int | None = None
@@ -138,9 +142,9 @@ class Optimizer:
             never set; nothing is changed.
         RuleError: a rule of whole tensors returned something else than its weights and states; nothing is changed.
         """
-        runs, scalars = self.bound(), self.advance()
+        scalars = self.advance()
         try:
-            pending = [run(slots) for run, slots in zip(runs, scalars, strict=True)]
+            pending = [run(slots) for run, slots in zip(self._runs, scalars, strict=True)]
         except Exception:  # in a rule of whole tensors, which writes nothing until all groups are computed
             self.t -= 1
             raise
@@ -182,13 +186,13 @@ class Optimizer:
         if not callable(value):
             return value
         if unit(value) == "step":
-            return check_hyperparameter(name, value(self.t), f" at step {self.t}")
+            return self.kinds[name].check(name, value(self.t), f" at step {self.t}")
         if epoch is None:
             raise InputError(
                 f"{name} is a schedule of epochs, and the optimizer has not been told the epoch: write `opt.epoch = "
                 "epoch` at the start of each epoch (fit does it), or give the schedule per='step'"
             )
-        return check_hyperparameter(name, value(epoch), f" at epoch {epoch}")
+        return self.kinds[name].check(name, value(epoch), f" at epoch {epoch}")
 
     def _bind(self) -> None:
         """Look up the slices of each group, again after a change of what is frozen."""
@@ -253,7 +257,7 @@ class Optimizer:
         for name in values:
             if name not in self._kernel.hyperparameters:
                 raise unknown(f"hyperparameter of {self.name}", name, self._kernel.hyperparameters)
-        return {k: v if callable(v) else check_hyperparameter(k, v) for k, v in values.items()}
+        return {k: v if callable(v) else self.kinds[k].check(k, v) for k, v in values.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes from step to step, as copies: rule, t, epoch, state, and the numbers among the
@@ -336,11 +340,6 @@ class Optimizer:
 
         values = ", ".join(f"{name}={shown(value)}" for name, value in self.hyperparameters.items())
         return f"<{type(self).__name__} {values}, t={self.t}{'' if self.epoch is None else f', epoch={self.epoch}'}>"
-
-
-def check_hyperparameter(name: str, value: Any, where: str = "") -> float:
-    """``value`` as a Python float, if it lies where ``name`` may lie: [0, 1) for the betas, else [0, inf)."""
-    return number(name, value, low=0, below=1 if name in _FRACTIONS else math.inf, where=where)
 
 
 class Kernel(Protocol):
@@ -432,13 +431,58 @@ class _LayerKernel:
         return [values if values.base is None else values.copy() for values in new]
 
 
-def _show_hyperparameters(cls: type[Optimizer], rule: rules.Rule) -> None:
-    """Make the rule's hyperparameters part of the class's signature, where help and editors look."""
-    keyword = inspect.Parameter.KEYWORD_ONLY
+def _document(cls: type[Optimizer], readings: Mapping[str, rules.Rule]) -> None:
+    """Give a class what its rule says: hyperparameters in its signature, where editors look, and in its documentation
+    the recurrence and every argument; ``readings`` are the rule's, by convention."""
+    defaults = {convention: declaration(rule)[2] for convention, rule in readings.items()}
+    kinds = {convention: rules.kinds_of(rule) for convention, rule in readings.items()}
+    first = next(iter(readings))
     own = [p for p in inspect.signature(cls.__init__).parameters.values() if p.name != "hyperparameters"][1:]
-    hyper = declaration(rule)[2].items()
-    own += [inspect.Parameter(name, keyword, default=value, annotation=Hyperparameter) for name, value in hyper]
+    names = {name: None for values in defaults.values() for name in values if name not in {p.name for p in own}}
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own += [
+        inspect.Parameter(name, keyword, default=value, annotation=Hyperparameter)
+        for name, value in defaults[first].items()
+        if name in names
+    ]
     cls.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+
+    def line(name: str) -> str:
+        having: dict[str, list[str]] = {}
+        for convention, values in defaults.items():
+            if name in values:
+                having.setdefault(f"{values[name]:g}", []).append(convention)
+        kind = next(own[name] for own in kinds.values() if name in own)
+        told = ", ".join(f"{value} ({', '.join(conventions)})" for value, conventions in having.items())
+        if list(having.values()) == [list(readings)]:
+            told = next(iter(having))
+        text = f"{name}: {kind.meaning}; in {kind.within}. Default: {told}."
+        return textwrap.fill(text, 116, subsequent_indent="    ", break_on_hyphens=False)
+
+    several = len(readings) > 1
+    recurrences = [
+        (f"In the convention {convention!r}::\n\n" if several else "::\n\n") + _recurrence(rule)
+        for convention, rule in readings.items()
+        if rule.__doc__
+    ]
+    arguments = ["parameters: ``net.parameters``."]
+    if "" not in readings:
+        by_default = "; 'textbook' by default" if "textbook" in readings else ""
+        arguments.append(f"convention: {', '.join(map(repr, readings))}{by_default}.")
+    arguments += [f"{name}: {text}" for name, text in cls.own_arguments.items()]
+    arguments += [*map(line, names), "groups: hyperparameters that differ for some parameters, see :class:`Optimizer`."]
+    summary, _, rest = inspect.cleandoc(cls.__doc__ or cls.__name__).partition("\n\n")
+    note = "A hyperparameter is a number, a function of the step, or a schedule."
+    parts = [summary, *recurrences, note, "Parameters\n----------\n" + "\n".join(arguments), rest]
+    cls.__doc__ = "\n\n".join(part for part in parts if part)
+
+
+def _recurrence(rule: rules.Rule) -> str:
+    """The first block of formulas in the documentation of a rule."""
+    lines = inspect.cleandoc(rule.__doc__ or "").splitlines()
+    start = next(k for k, text in enumerate(lines) if text.endswith("::")) + 1
+    block = takewhile(lambda text: not text or text.startswith(" "), lines[start:])
+    return "\n".join(block).strip("\n")
 
 
 class _Named(Optimizer):
@@ -447,8 +491,7 @@ class _Named(Optimizer):
     rule_name: ClassVar[str]
 
     def __init_subclass__(cls) -> None:
-        first = next(c for c in rules.CONVENTIONS if rules.find(cls.rule_name, c))
-        _show_hyperparameters(cls, cls._find(first))
+        _document(cls, {c: rule for c in rules.CONVENTIONS if (rule := rules.find(cls.rule_name, c))})
 
     def __init__(
         self,
@@ -506,6 +549,11 @@ class RMSProp(_Named):
     """
 
     rule_name = "rmsprop"
+    own_arguments: ClassVar = {
+        "centered": "whether to divide by the standard deviation of the gradients; False by default.",
+        "momentum": f"{rules.KINDS['momentum'].meaning}; in {rules.KINDS['momentum'].within}. None, the default, is "
+        "RMSProp without momentum.",
+    }
 
     def __init__(
         self,
@@ -596,7 +644,7 @@ class _NamedLayerwise(Optimizer):
     layer_rule: ClassVar[rules.LayerRule]
 
     def __init_subclass__(cls) -> None:
-        _show_hyperparameters(cls, cls.layer_rule)
+        _document(cls, {"": cls.layer_rule})
 
     def __init__(
         self,

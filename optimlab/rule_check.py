@@ -14,8 +14,7 @@ from .backends.numpy import NumPyStep
 from .errors import InputError, count, number, unknown
 from .kernels import trace
 from .network import seed_sequence
-from .optimizers import check_hyperparameter
-from .rules import Rule
+from .rules import Rule, kinds_of
 
 Floats = NDArray[Any]
 
@@ -85,7 +84,8 @@ def assert_rule_matches(
     for name in hyperparameters:
         if name not in graph.hyperparameters:
             raise unknown(f"hyperparameter of {graph.name}", name, graph.hyperparameters)
-    given = {**graph.hyperparameters, **{k: check_hyperparameter(k, v) for k, v in hyperparameters.items()}}
+    kinds = kinds_of(rule)
+    given = {**graph.hyperparameters, **{k: kinds[k].check(k, v) for k, v in hyperparameters.items()}}
     dtype = dtype_name(dtype)
     rtol = RTOL[dtype] if rtol is None else number("rtol", rtol, positive=True)
     steps, n = count("steps", steps), len(SCALES)

@@ -10,7 +10,7 @@ from typing import Any
 from . import rules
 from .errors import InputError, lookup, unknown
 from .kernels import declaration, mentions, trace
-from .optimizers import Optimizer, check_hyperparameter
+from .optimizers import Optimizer
 
 _ADAMS = ("adam", "amsgrad", "adamw")
 _VELOCITIES = ("momentum", "nesterov", "rmsprop_momentum", "rmsprop_centered_momentum")
@@ -152,12 +152,12 @@ def _read(optimizer: Optimizer | Mapping[str, Any], convention: str | None) -> t
     rule = rules.find(optimizer["rule"], source)
     if rule is None:
         raise unknown("rule", optimizer["rule"], rules.names(source))
-    values = dict(declaration(rule)[2])
+    values, kinds = dict(declaration(rule)[2]), rules.kinds_of(rule)
     for name, value in optimizer.items():
         if name != "rule":
             if name not in values:
                 raise unknown(f"hyperparameter of {optimizer['rule']}", name, values)
-            values[name] = check_hyperparameter(name, value)
+            values[name] = kinds[name].check(name, value)
     return optimizer["rule"], source, values
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from ..rules import KINDS
 from .graph import Graph, Node
 from .names import greek
 
@@ -240,17 +241,7 @@ def _print(e: ast.expr, style: _Style, plain: Collection[str]) -> tuple[str, int
     raise TypeError(f"cannot print {ast.unparse(e)}")
 
 
-_GREEK = {
-    "beta": "β",
-    "eps": "ε",
-    "lr": "η",
-    "rho": "ρ",
-    "weight_decay": "λ",
-    "momentum": "μ",
-    "delta": "δ",
-    "mu": "μ",
-    "momentum_decay": "ψ",
-}
+_GREEK = {"delta": "δ", "mu": "μ", **{name: kind.symbol for name, kind in KINDS.items() if name[-1].isalpha()}}
 _TEX = {"ε": r"\varepsilon", "≥": r"\ge", "≤": r"\le", "≠": r"\ne"}
 _SIGNS = {ast.Gt: ">", ast.GtE: "≥", ast.Lt: "<", ast.LtE: "≤", ast.Eq: "=", ast.NotEq: "≠"}
 _SUBSCRIPT = str.maketrans("0123456789t+-", "₀₁₂₃₄₅₆₇₈₉ₜ₊₋")

@@ -20,7 +20,7 @@ FILE = "report.html"
 GROUPS = {
     "tuned": "Each at its best learning rate",
     "default": "The same untuned, at the default rate",
-    "searched": "The same at the best of the random settings of all hyperparameters",
+    "searched": "The same at the best of the random settings of all searchable hyperparameters",
 }
 
 

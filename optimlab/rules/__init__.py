@@ -12,6 +12,13 @@ A rule's signature is its declaration::
 It returns the new weights, followed by the new state in the same order. Everything that runs a rule
 (blocked NumPy, compiled C, CUDA) is made from this one function by :mod:`optimlab.kernels`.
 
+A hyperparameter is of a kind: its range, its meaning, and where a search looks for it. Names such as ``lr``, ``beta1``
+or ``eps`` (:data:`KINDS`) carry their kind; of others a rule says it with :func:`hyperparameters`, or they may be any
+finite number and are not searched::
+
+    @hyperparameters(shift=Kind("added to every gradient", "[-1, 1]", Prior(-0.5, 0.5, "linear")))
+    def shifted(w, g, *, lr=0.1, shift=-0.1): ...
+
 The same name stands for different arithmetic in different libraries. A *convention* is one of these readings:
 ``"textbook"`` (:mod:`~optimlab.rules.textbook`, and :mod:`~optimlab.rules.modern` for what no textbook has yet),
 ``"torch"`` (equal to ``torch.optim``) and ``"keras"`` (equal to ``keras.optimizers``).
@@ -26,6 +33,7 @@ from typing import Any
 
 from . import keras, layerwise, modern, textbook, torch
 from ._host import host
+from .kinds import KINDS, Kind, Prior, hyperparameters, kinds_of
 from .layerwise import LayerRule
 
 Rule = Callable[..., Any]
@@ -71,12 +79,17 @@ def names(convention: str = "textbook") -> list[str]:
 
 __all__ = [
     "CONVENTIONS",
+    "KINDS",
+    "Kind",
     "LayerRule",
+    "Prior",
     "Rule",
     "counts_each_parameter",
     "find",
     "host",
+    "hyperparameters",
     "keras",
+    "kinds_of",
     "layerwise",
     "modern",
     "names",

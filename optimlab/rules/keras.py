@@ -15,6 +15,7 @@ of all the others.
 import numpy as np
 
 from ._host import decaying_beta, decaying_beta_product
+from .kinds import LION_BETA1, LION_BETA2, SECOND_MOMENT, hyperparameters
 
 # from simple to involved, not from A to Z
 __all__ = [  # noqa: RUF022
@@ -105,6 +106,7 @@ def adagrad(w, g, s=0.1, *, lr=1e-3, eps=1e-7, weight_decay=0.0):
     return w - lr * g / np.sqrt(s + eps), s
 
 
+@hyperparameters(beta=SECOND_MOMENT)
 def rmsprop(w, g, s, *, lr=1e-3, beta=0.9, eps=1e-7, weight_decay=0.0):
     """``keras.optimizers.RMSprop``.
 
@@ -123,6 +125,7 @@ def rmsprop(w, g, s, *, lr=1e-3, beta=0.9, eps=1e-7, weight_decay=0.0):
     return w - lr * g / np.sqrt(s + eps), s
 
 
+@hyperparameters(beta=SECOND_MOMENT)
 def rmsprop_momentum(w, g, s, b, *, lr=1e-3, beta=0.9, momentum=0.9, eps=1e-7, weight_decay=0.0):
     """``keras.optimizers.RMSprop(momentum=momentum)``; Keras's own default for ``momentum`` is 0.
 
@@ -146,6 +149,7 @@ def rmsprop_momentum(w, g, s, b, *, lr=1e-3, beta=0.9, momentum=0.9, eps=1e-7, w
     return w - b, s, b
 
 
+@hyperparameters(beta=SECOND_MOMENT)
 def rmsprop_centered(w, g, s, m, *, lr=1e-3, beta=0.9, eps=1e-7, weight_decay=0.0):
     """``keras.optimizers.RMSprop(centered=True)``.
 
@@ -170,6 +174,7 @@ def rmsprop_centered(w, g, s, m, *, lr=1e-3, beta=0.9, eps=1e-7, weight_decay=0.
     return w - lr * g / np.sqrt(s - m * m + eps), s, m
 
 
+@hyperparameters(beta=SECOND_MOMENT)
 def rmsprop_centered_momentum(w, g, s, m, b, *, lr=1e-3, beta=0.9, momentum=0.9, eps=1e-7, weight_decay=0.0):
     """``keras.optimizers.RMSprop(centered=True, momentum=momentum)``; the two variants together.
 
@@ -266,6 +271,7 @@ def amsgrad(w, g, m, s, s_max, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-7, 
     return w - lr * (1 - beta2**t) ** 0.5 / (1 - beta1**t) * m / (np.sqrt(s_max) + eps), m, s, s_max
 
 
+@hyperparameters(beta2=SECOND_MOMENT.means("decay rate of the maximum"))
 def adamax(w, g, m, u, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-7, weight_decay=0.0):
     """``keras.optimizers.Adamax``.
 
@@ -332,6 +338,7 @@ def adamw(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-7, weight_de
     return adam(w, g, m, s, t=t, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
 
 
+@hyperparameters(beta1=LION_BETA1, beta2=LION_BETA2)
 def lion(w, g, m, *, lr=1e-3, beta1=0.9, beta2=0.99, weight_decay=0.0):
     """``keras.optimizers.Lion``: moves every weight by the same length, ``lr``.
 

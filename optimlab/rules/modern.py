@@ -7,6 +7,7 @@ implementation it names. Sophia is not here: it needs an estimate of the Hessian
 import numpy as np
 
 from ._host import rectification
+from .kinds import FIRST_MOMENT, LION_BETA1, LION_BETA2, SECOND_MOMENT, hyperparameters
 
 # by the year of the paper, not from A to Z
 __all__ = ["adadelta", "amsgrad", "radam", "adabelief", "adan", "lion", "schedule_free_adamw"]  # noqa: RUF022
@@ -94,6 +95,7 @@ def radam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     return w - lr * m_hat * scale, m, s
 
 
+@hyperparameters(beta2=SECOND_MOMENT.means("decay rate of the variance of the gradients"))
 def adabelief(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-16):
     """AdaBelief: divides by how far gradients stray from their mean, not by how large they are.
 
@@ -120,6 +122,7 @@ def adabelief(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-16):
     return w - lr * m_hat / (np.sqrt(s_hat) + eps), m, s
 
 
+@hyperparameters(beta2=SECOND_MOMENT.means("decay rate of the mean difference of gradients"))
 def adan(w, g, m, v, n, p, *, t, lr=1e-3, beta1=0.98, beta2=0.92, beta3=0.99, eps=1e-8, weight_decay=0.0):
     """Adan: Nesterov's acceleration by the difference of gradients; ``p`` keeps the previous gradient.
 
@@ -153,6 +156,7 @@ def adan(w, g, m, v, n, p, *, t, lr=1e-3, beta1=0.98, beta2=0.92, beta3=0.99, ep
     return w - lr * (move + weight_decay * w), m, v, n, g
 
 
+@hyperparameters(beta1=LION_BETA1, beta2=LION_BETA2)
 def lion(w, g, m, *, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0):
     """Lion: moves every weight by the same length, in the direction of the sign of a momentum.
 
@@ -175,6 +179,7 @@ def lion(w, g, m, *, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0):
     return w - lr * (move + weight_decay * w), m
 
 
+@hyperparameters(beta1=FIRST_MOMENT.means("place of the weights on the way from z, at 0, to x, at 1", "(0, 1)"))
 def schedule_free_adamw(w, g, d, s, *, t, lr=2.5e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
     """Schedule-Free AdamW: an average of the weights takes the place of a falling learning rate.
 

@@ -17,6 +17,8 @@ any more (``python benchmarks/epsilon.py``). The default here is 1e-14, which ac
 
 import numpy as np
 
+from .kinds import SECOND_MOMENT, hyperparameters
+
 # from simple to involved, not from A to Z
 __all__ = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamax", "nadam", "adamw"]  # noqa: RUF022
 
@@ -100,6 +102,7 @@ def adagrad(w, g, s, *, lr=0.01, eps=1e-14):
     return w - lr * g / np.sqrt(s + eps), s
 
 
+@hyperparameters(beta=SECOND_MOMENT)
 def rmsprop(w, g, s, *, lr=1e-3, beta=0.9, eps=1e-14):
     """RMSProp: AdaGrad with a forgetting average in place of the sum.
 
@@ -147,6 +150,7 @@ def adam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-14):
     return w - lr * m_hat / np.sqrt(s_hat + eps), m, s
 
 
+@hyperparameters(beta2=SECOND_MOMENT.means("decay rate of the maximum"))
 def adamax(w, g, m, u, *, t, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-7):
     """AdaMax: Adam with the infinity norm, a decaying maximum, in place of the second moment.
 

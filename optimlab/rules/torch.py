@@ -14,6 +14,7 @@ PyTorch's names for the hyperparameters: ``beta`` is ``momentum`` in SGD and ``a
 import numpy as np
 
 from ._host import decaying_beta, decaying_beta_product
+from .kinds import SECOND_MOMENT, hyperparameters
 
 # from simple to involved, not from A to Z
 __all__ = [  # noqa: RUF022
@@ -106,6 +107,7 @@ def adagrad(w, g, s, *, t, lr=0.01, eps=1e-10, lr_decay=0.0, weight_decay=0.0):
     return w - lr / (1 + (t - 1) * lr_decay) * g / (np.sqrt(s) + eps), s
 
 
+@hyperparameters(beta=SECOND_MOMENT)
 def rmsprop(w, g, s, *, lr=0.01, beta=0.99, eps=1e-8, weight_decay=0.0):
     """``torch.optim.RMSprop``.
 
@@ -124,6 +126,7 @@ def rmsprop(w, g, s, *, lr=0.01, beta=0.99, eps=1e-8, weight_decay=0.0):
     return w - lr * g / (np.sqrt(s) + eps), s
 
 
+@hyperparameters(beta=SECOND_MOMENT)
 def rmsprop_momentum(w, g, s, b, *, lr=0.01, beta=0.99, momentum=0.9, eps=1e-8, weight_decay=0.0):
     """``torch.optim.RMSprop(momentum=momentum)``; PyTorch's own default for ``momentum`` is 0.
 
@@ -145,6 +148,7 @@ def rmsprop_momentum(w, g, s, b, *, lr=0.01, beta=0.99, momentum=0.9, eps=1e-8, 
     return w - lr * b, s, b
 
 
+@hyperparameters(beta=SECOND_MOMENT)
 def rmsprop_centered(w, g, s, m, *, lr=0.01, beta=0.99, eps=1e-8, weight_decay=0.0):
     """``torch.optim.RMSprop(centered=True)``: divides by the standard deviation instead.
 
@@ -169,6 +173,7 @@ def rmsprop_centered(w, g, s, m, *, lr=0.01, beta=0.99, eps=1e-8, weight_decay=0
     return w - lr * g / (np.sqrt(s - m * m) + eps), s, m
 
 
+@hyperparameters(beta=SECOND_MOMENT)
 def rmsprop_centered_momentum(w, g, s, m, b, *, lr=0.01, beta=0.99, momentum=0.9, eps=1e-8, weight_decay=0.0):
     """``torch.optim.RMSprop(centered=True, momentum=momentum)``; the two variants together.
 
@@ -270,6 +275,7 @@ def amsgrad(w, g, m, s, s_max, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, 
     return w - lr * m_hat / (np.sqrt(s_max) / (1 - beta2**t) ** 0.5 + eps), m, s, s_max
 
 
+@hyperparameters(beta2=SECOND_MOMENT.means("decay rate of the maximum"))
 def adamax(w, g, m, u, *, t, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
     """``torch.optim.Adamax``.
 

@@ -57,8 +57,8 @@ def compare(
 
     1. Tuning: each rate of the grid with each tuning seed. The chosen rate has the highest median validation
        accuracy; ties go to the lower median validation loss. A diverged run counts as accuracy 0. Where the choice
-       lies at the edge, the grid is extended. In the full protocol random settings of all hyperparameters are tried
-       too.
+       lies at the edge, the grid is extended. In the full protocol random settings of all searchable
+       hyperparameters are tried too.
     2. Confirmation: the chosen rate with fresh seeds, the same for all contenders; so is the default rate. The test
        accuracy is that of the epoch with the best validation accuracy.
     3. Timing: a training step of each row, one after another in this process.

@@ -19,7 +19,7 @@ from ..errors import InputError, count, exact, number, unknown
 from ..kernels import c_source, trace
 from ..network import MLP, Network
 from ..optimizers import Optimizer
-from ..rules import CONVENTIONS, Rule
+from ..rules import CONVENTIONS, Kind, Prior, Rule
 from ..training.checks import check_batches
 from .record import digest as _digest
 from .record import key_of
@@ -173,7 +173,7 @@ class Contender:
                 raise InputError(f"{self.name}: the learning rate is tuned, it cannot be fixed; name the rates instead")
             if name not in known:
                 raise unknown(f"hyperparameter of {self.name}", name, known)
-            fixed[name] = optimizers.check_hyperparameter(name, value)
+            fixed[name] = self.kinds()[name].check(name, value)
         object.__setattr__(self, "hyperparameters", tuple(sorted(fixed.items())))
         said = [self.convention] if self.convention != "textbook" else []
         said += [f"{name}={exact(value)}" for name, value in self.hyperparameters]
@@ -195,7 +195,23 @@ class Contender:
 
     def defaults(self) -> dict[str, float]:
         """Every hyperparameter with its default."""
-        return _defaults(self.name, self.convention, self.rule)
+        made = _probe(self.name, self.convention, self.rule).hyperparameters
+        return {k: float(v) for k, v in made.items() if not callable(v)}
+
+    def kinds(self) -> dict[str, Kind]:
+        """The kind of every hyperparameter."""
+        return _probe(self.name, self.convention, self.rule).kinds
+
+    def unsearched(self) -> list[str]:
+        """What a random search leaves at its default, though it is not fixed: its kind says nothing of where to look.
+
+        >>> def mine(w, g, *, lr=0.1, beta=0.9, warmth=1.0):
+        ...     return w - lr * (beta + warmth) * g
+        >>> Contender("mine", rule=mine).unsearched()
+        ['warmth']
+        """
+        defaults, kinds, fixed = self.defaults(), self.kinds(), {"lr", *dict(self.hyperparameters)}
+        return [name for name in defaults if name not in fixed and not kinds[name].searched(defaults[name])]
 
     def make(self, network: Network, lr: float, hyperparameters: Mapping[str, Any]) -> Optimizer:
         """The optimizer of ``network`` with this learning rate."""
@@ -216,20 +232,19 @@ def _rule_digest(rule: Rule) -> str:
     return _digest(json.dumps([c_source(graph, "float64"), graph.state, values], sort_keys=True))
 
 
-def _defaults(name: str, convention: str, rule: Rule | None) -> dict[str, float]:
+def _probe(name: str, convention: str, rule: Rule | None) -> Optimizer:
+    """An optimizer to ask what it has."""
     probe = MLP([1, 1])
     if rule is not None:
-        made = Optimizer(probe.parameters, rule)
-    else:
-        cls = optimizers.get(name)
-        layerwise = issubclass(cls, optimizers._NamedLayerwise)
-        if layerwise and convention != "textbook":
-            if convention not in CONVENTIONS:
-                raise unknown("convention", convention, CONVENTIONS)
-            raise InputError(f"{name} is the same in every convention; name it without one")
-        options: dict[str, Any] = {} if layerwise else {"convention": convention}
-        made = cls(probe.parameters, **options)
-    return {k: float(v) for k, v in made.hyperparameters.items() if not callable(v)}
+        return Optimizer(probe.parameters, rule)
+    cls = optimizers.get(name)
+    layerwise = issubclass(cls, optimizers._NamedLayerwise)
+    if layerwise and convention != "textbook":
+        if convention not in CONVENTIONS:
+            raise unknown("convention", convention, CONVENTIONS)
+        raise InputError(f"{name} is the same in every convention; name it without one")
+    options: dict[str, Any] = {} if layerwise else {"convention": convention}
+    return cls(probe.parameters, **options)
 
 
 @dataclass(frozen=True)
@@ -288,8 +303,8 @@ class Study:
     tuning_seeds, confirmation_seeds: no seed may be in both.
     extensions: how many rates may be added where the best lies at the edge of the grid.
     defaults: whether each rule also runs at its default learning rate, untuned, as a row of its own.
-    search: how many random settings of *all* hyperparameters are tried as well, each with every tuning seed (the full
-        protocol); 0 for none.
+    search: how many random settings of all searchable hyperparameters are tried as well, each with every tuning seed
+        (the full protocol); 0 for none. :meth:`Contender.unsearched` names those that cannot be searched.
 
     Raises
     ------
@@ -349,7 +364,7 @@ class Study:
 
     @property
     def protocol(self) -> str:
-        """``"full"`` with a random search of all hyperparameters, else ``"quick"``."""
+        """``"full"`` with a random search of the hyperparameters, else ``"quick"``."""
         return "full" if self.search else "quick"
 
     def tuning_runs(self, contender: Contender, rates: Iterable[float]) -> list[Run]:
@@ -392,36 +407,25 @@ class Study:
 
 
 def random_settings(contender: Contender, trials: int) -> list[tuple[float, tuple[tuple[str, float], ...]]]:
-    """Draws of ``(lr, hyperparameters)`` for a random search: each log-uniform over the range of its kind.
+    """Draws of ``(lr, hyperparameters)`` for a random search, each from the prior of its kind.
 
-    The learning rate over the full grid's range; a decay rate by its distance from 1, from 0.5 to 0.001 (first moment)
-    or 0.1 to 0.0001 (second moment); epsilon four decades to both sides of its default; weight decay from 1e-6 to 0.1.
-    What the contender fixes stays fixed. Drawn from the contender's name, so that the order of a study is nothing.
+    The learning rate comes from the full grid's range; for the others see :data:`optimlab.rules.KINDS`. What the
+    contender fixes stays fixed, and what :meth:`Contender.unsearched` names stays at its default. Drawn from the
+    contender's name, so that the order of a study does not matter.
 
     >>> lr, rest = random_settings(Contender("momentum"), 1)[0]
     >>> 1e-5 < lr < 100, 0.5 < dict(rest)["beta"] < 0.999
     (True, True)
     """
     rng = np.random.default_rng(list(_digest(json.dumps(contender.config())).encode()))
-    defaults = contender.defaults()
-    free = [name for name in defaults if name != "lr" and name not in dict(contender.hyperparameters)]
-
-    def draw(low: float, high: float) -> float:
-        return float(10 ** rng.uniform(math.log10(low), math.log10(high)))
-
+    defaults, kinds = contender.defaults(), contender.kinds()
+    rate = Prior(FULL_RATES[0], FULL_RATES[-1])
+    still = {"lr", *dict(contender.hyperparameters), *contender.unsearched()}
+    priors = {name: kind.prior for name, kind in kinds.items() if name not in still and kind.prior is not None}
     drawn = []
     for _ in range(trials):
-        lr, chosen = draw(FULL_RATES[0], FULL_RATES[-1]), []
-        for name in free:
-            if name in ("beta2", "rho", "alpha") or (name == "beta" and contender.name.startswith("rmsprop")):
-                chosen.append((name, 1 - draw(1e-4, 0.1)))
-            elif name in ("beta", "beta1", "momentum"):
-                chosen.append((name, 1 - draw(1e-3, 0.5)))
-            elif name == "eps" and defaults[name] > 0:
-                chosen.append((name, defaults[name] * draw(1e-4, 1e4)))
-            elif name == "weight_decay":
-                chosen.append((name, draw(1e-6, 0.1)))
-        drawn.append((lr, tuple(chosen)))
+        lr = rate.at(rng.random())
+        drawn.append((lr, tuple((name, prior.at(rng.random(), defaults[name])) for name, prior in priors.items())))
     return drawn
 
 

@@ -11,7 +11,7 @@ from .summary import finished, in_percent, ranked, unfinished
 
 _TITLES = {
     "default": "the same untuned, at the default rate",
-    "searched": "the same at the best of the random settings of all hyperparameters",
+    "searched": "the same at the best of the random settings of all searchable hyperparameters",
 }
 
 

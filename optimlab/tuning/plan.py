@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from .. import optimizers
 from ..errors import InputError, count, lookup, number, unknown
+from ..rules import Kind
 from ..study.plan import Contender, Problem
 from ..training.checks import check_batches
 from ..version import __version__
-from .spaces import Space, parse
+from .spaces import Space, parse, usual
 
 DEFAULT_SPACES = {
     "lr": "1e-4:1:log",
@@ -38,7 +38,8 @@ class Search:
     optimizer: its name, such as ``"adam"`` or ``"adam:torch"``, or an :class:`optimlab.study.Contender`.
     convention: of an optimizer named without one. It also decides what the plateau's patience and threshold mean, see
         :class:`optimlab.schedules.ReduceLROnPlateau`.
-    spaces: by hyperparameter, as :func:`optimlab.tuning.parse` reads it. A hyperparameter is ``lr`` or any other of
+    spaces: by hyperparameter, as :func:`optimlab.tuning.parse` reads it, or ``"auto"``: where hyperparameters of its
+        kind usually lie (:data:`optimlab.rules.KINDS`). A hyperparameter is ``lr`` or any other of
         the rule's, ``batch_size``, or the plateau's ``factor`` or ``patience``. None: :data:`DEFAULT_SPACES` without
         what is fixed.
     fixed: hyperparameters that have one value.
@@ -109,13 +110,19 @@ class Search:
             raise InputError(f"{both[0]} is both searched and fixed")
         if not given:
             raise InputError("there is nothing to search: every hyperparameter is fixed")
-        spaces = {name: parse(name, text, whole=name in WHOLE) for name, text in given.items()}
+        kinds, defaults = contender.kinds(), contender.defaults()
+        spaces = {
+            name: usual(name, kinds[name], defaults[name])
+            if isinstance(text, str) and text == "auto" and name in kinds
+            else parse(name, text, whole=name in WHOLE)
+            for name, text in given.items()
+        }
         object.__setattr__(self, "spaces", spaces)
         for name, space in spaces.items():
             for value in space.values():
-                _checked(name, value)
+                _checked(name, value, kinds)
         # as each is used: 5.0 rows in a batch are 5
-        object.__setattr__(self, "fixed", {name: _checked(name, value) for name, value in self.fixed.items()})
+        object.__setattr__(self, "fixed", {name: _checked(name, value, kinds) for name, value in self.fixed.items()})
         self._check_problem()
 
     @property
@@ -165,9 +172,9 @@ class Search:
         return f"{str(self.problem).rsplit(', batch', 1)[0]}, {self.contender.label}"
 
 
-def _checked(name: str, value: Any) -> float:
+def _checked(name: str, value: Any, kinds: Mapping[str, Kind]) -> float:
     """``value`` as hyperparameter ``name`` takes it."""
-    return (_CHECKS.get(name) or optimizers.check_hyperparameter)(name, value)
+    return (_CHECKS.get(name) or kinds[name].check)(name, value)
 
 
 def _whole(name: str, value: Any) -> float:

@@ -8,19 +8,24 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..errors import InputError, exact, number
+from ..rules import Kind
 
-ACCEPTED = "LOW:HIGH, LOW:HIGH:log, LOW:HIGH:pow2 (powers of two) or values separated by commas"
-SCALES = ("linear", "log", "pow2")
+ACCEPTED = (
+    "LOW:HIGH, LOW:HIGH:log, LOW:HIGH:complement (log of the distance from 1), LOW:HIGH:pow2 (powers of two) "
+    "or values separated by commas"
+)
+SCALES = ("linear", "log", "complement", "pow2")
 
 
 @dataclass(frozen=True)
 class Range:
-    """From ``low`` to ``high``, both included, evenly on a ``scale``: ``"linear"``, ``"log"``, or ``"pow2"``, which
-    means the powers of two in between.
+    """From ``low`` to ``high``, both included, evenly on a ``scale``: ``"linear"``, ``"log"``, ``"complement"``, which
+    means the logarithm of the distance from 1, or ``"pow2"``, which means the powers of two in between.
 
     Raises
     ------
-    InputError: bounds that are no numbers or do not rise, a log scale from 0, no power of two in between.
+    InputError: bounds that are no numbers or do not rise, a log scale from 0, a complement scale to 1, no power of two
+        in between.
 
     >>> Range(1, 1e-3, "log")
     Traceback (most recent call last):
@@ -43,7 +48,9 @@ class Range:
             raise InputError(f"unknown scale {self.scale!r}; accepted: {', '.join(SCALES)}")
         if not self.low < self.high:
             raise InputError(f"a range must rise, got {exact(self.low)}:{exact(self.high)}")
-        if self.scale != "linear" and self.low <= 0:
+        if self.scale == "complement" and self.high >= 1:
+            raise InputError(f"a complement range must end below 1, got {exact(self.low)}:{exact(self.high)}")
+        if self.scale in ("log", "pow2") and self.low <= 0:
             raise InputError(f"a {self.scale} range must begin above 0, got {exact(self.low)}:{exact(self.high)}")
         if self.scale == "pow2" and self._exponents()[0] > self._exponents()[1]:
             raise InputError(f"there is no power of two in {exact(self.low)}:{exact(self.high)}")
@@ -52,8 +59,9 @@ class Range:
         return math.ceil(math.log2(self.low)), math.floor(math.log2(self.high))
 
     def key(self, name: str) -> str:
-        """Its name in Optuna, where powers of two are searched by their exponent, which keeps them in order."""
-        return f"log2_{name}" if self.scale == "pow2" else name
+        """Its name in Optuna, where powers of two are searched by their exponent, which keeps them in order, and on the
+        complement scale a value by its distance from 1."""
+        return {"pow2": f"log2_{name}", "complement": f"1-{name}"}.get(self.scale, name)
 
     def distribution(self) -> Any:
         """The same as Optuna has it."""
@@ -63,15 +71,21 @@ class Range:
             return IntDistribution(*self._exponents())
         if self.whole:
             return IntDistribution(int(self.low), int(self.high), log=self.scale == "log")
+        if self.scale == "complement":
+            return FloatDistribution(1 - self.high, 1 - self.low, log=True)
         return FloatDistribution(self.low, self.high, log=self.scale == "log")
 
     def decode(self, raw: Any) -> float:
         """From Optuna's value to the hyperparameter's."""
+        if self.scale == "complement":
+            return float(1 - raw)
         value = 2.0 ** int(raw) if self.scale == "pow2" else raw
         return int(value) if self.whole else float(value)
 
     def encode(self, value: float) -> float:
         """From the hyperparameter's value to Optuna's."""
+        if self.scale == "complement":
+            return 1 - value
         return round(math.log2(value)) if self.scale == "pow2" else value
 
     def values(self) -> list[float]:
@@ -83,11 +97,21 @@ class Range:
 
     def place(self, value: float) -> float:
         """Where ``value`` lies on the scale, from 0 at ``low`` to 1 at ``high``."""
-        low, high, at = (v if self.scale == "linear" else math.log(v) for v in (self.low, self.high, value))
+        low, high, at = map(self._on_scale, (self.low, self.high, value))
         return (at - low) / (high - low)
 
+    def _on_scale(self, value: float) -> float:
+        if self.scale == "linear":
+            return value
+        return -math.log(1 - value) if self.scale == "complement" else math.log(value)
+
     def __str__(self) -> str:
-        notes = {"linear": ", whole numbers" if self.whole else "", "log": ", log scale", "pow2": ", powers of two"}
+        notes = {
+            "linear": ", whole numbers" if self.whole else "",
+            "log": ", log scale",
+            "complement": ", log scale of the distance from 1",
+            "pow2": ", powers of two",
+        }
         return f"{exact(self.low)} to {exact(self.high)}{notes[self.scale]}"
 
 
@@ -132,6 +156,24 @@ class Choice:
 
 
 Space: TypeAlias = Range | Choice
+
+
+def usual(name: str, kind: Kind, default: float) -> Range:
+    """Where a hyperparameter of a kind usually lies, which is what ``"auto"`` stands for.
+
+    Raises
+    ------
+    InputError: its kind does not say.
+
+    >>> from optimlab.rules import KINDS
+    >>> str(usual("beta2", KINDS["beta2"], 0.999)), str(usual("eps", KINDS["eps"], 1e-8))
+    ('0.9 to 0.9999, log scale of the distance from 1', '1e-12 to 0.0001, log scale')
+    """
+    if kind.prior is None or not kind.searched(default):
+        raise InputError(f"{name}: its kind does not say where to look; expected {ACCEPTED}, got 'auto'")
+    factor = default if kind.prior.relative else 1.0
+    low, high = (float(f"{end * factor:.12g}") for end in (kind.prior.low, kind.prior.high))  # 1e-12, not 1.0...2e-12
+    return Range(low, high, kind.prior.scale)
 
 
 def parse(name: str, text: str | Sequence[float] | Space, *, whole: bool = False) -> Space:
