@@ -12,7 +12,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Mapping
 from functools import cache
-from itertools import takewhile
+from itertools import dropwhile, islice, takewhile
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 from . import rules
@@ -463,7 +463,7 @@ def _document(cls: type[Optimizer], readings: Mapping[str, rules.Rule]) -> None:
     recurrences = [
         (f"In the convention {convention!r}::\n\n" if several else "::\n\n") + _recurrence(rule)
         for convention, rule in readings.items()
-        if rule.__doc__
+        if _recurrence(rule)
     ]
     arguments = ["parameters: ``net.parameters``."]
     if "" not in readings:
@@ -478,10 +478,10 @@ def _document(cls: type[Optimizer], readings: Mapping[str, rules.Rule]) -> None:
 
 
 def _recurrence(rule: rules.Rule) -> str:
-    """The first block of formulas in the documentation of a rule."""
+    """The first block of formulas in the documentation of a rule, empty if there is none."""
     lines = inspect.cleandoc(rule.__doc__ or "").splitlines()
-    start = next(k for k, text in enumerate(lines) if text.endswith("::")) + 1
-    block = takewhile(lambda text: not text or text.startswith(" "), lines[start:])
+    block = dropwhile(lambda text: not text.endswith("::"), lines)
+    block = takewhile(lambda text: not text or text.startswith(" "), islice(block, 1, None))
     return "\n".join(block).strip("\n")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from optimlab.errors import number
 from optimlab.kernels import declaration
 from optimlab.optimizers import OPTIMIZERS
 from optimlab.rules.kinds import KINDS, OWN, Kind, Prior, hyperparameters, kinds_of
-from optimlab.study.plan import Contender, random_settings
+from optimlab.study.plan import Contender, Study, random_settings
 from optimlab.tuning.spaces import parse, usual
 
 LAYERWISE = [value for value in vars(rules.layerwise).values() if isinstance(value, rules.LayerRule)]
@@ -225,6 +226,17 @@ def test_what_is_not_searched_is_said():
     assert Contender("shifted", rule=shifted, hyperparameters={"shift": 0.1}).unsearched() == []
     with pytest.raises(ol.InputError, match="shift: its kind does not say where to look"):
         usual("shift", OWN, -0.5)
+
+
+def test_the_plan_of_a_full_comparison_says_so(capsys):
+    from optimlab.cli.compare import _plan, _say_plan
+
+    study = Study(optimizers=("adam", Contender("mine", rule=shifted)), search=3)
+    plan = _plan(study, Path("out"), 1)
+    _say_plan(study, plan)
+    assert "\nnot searched: shift of mine\n" in capsys.readouterr().out
+    assert plan["not_searched"] == {"mine": ["shift"]}
+    assert Study(optimizers=study.optimizers).not_searched() == []
 
 
 def test_a_layer_rule_declares_its_kinds_too():

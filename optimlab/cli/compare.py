@@ -235,7 +235,7 @@ def _plan(study: Study, folder: Path, jobs: int) -> dict[str, Any]:
         "problem": str(study.problem),
         "optimizers": [c.label for c in study.contenders],
         "rates": list(study.rates),
-        "not searched": {c.label: c.unsearched() for c in study.contenders if study.search and c.unsearched()},
+        "not_searched": {c.label: c.unsearched() for c in study.contenders if study.search and c.unsearched()},
         "runs": study.planned(),
         "seconds": round(estimate(study, jobs), 1),
         "folder": str(folder),
@@ -248,7 +248,7 @@ def _say_plan(study: Study, plan: dict[str, Any]) -> None:
         f"optimizers: {', '.join(plan['optimizers'])}\n"
         f"rates: {', '.join(f'{r:.2g}' for r in study.rates)}, {len(study.tuning_seeds)} seeds"
         + (f"; {study.search} random settings" if study.search else "")
-        + "".join(f"\nnot searched: {', '.join(names)} of {label}" for label, names in plan["not searched"].items())
+        + "".join(f"\n{line}" for line in study.not_searched())
         + f"\n{plan['runs']} runs into {plan['folder']}, about {_duration(plan['seconds'])}"
         " (more where a best rate lies at the edge of the grid; fewer where runs are there already)"
     )

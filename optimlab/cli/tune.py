@@ -38,8 +38,9 @@ from .options import echo, save_figure, say, show
     multiple=True,
     metavar="NAME=SPACE",
     help="What is searched, and where; may be repeated. NAME is lr or any hyperparameter of the rule, batch_size, "
-    "factor or patience (of a plateau that cuts the rate). SPACE is LOW:HIGH, LOW:HIGH:log, LOW:HIGH:pow2 (powers of "
-    "two), or values separated by commas.  [default: lr=1e-4:1:log batch_size=32:256:pow2 factor=0.1:0.5 "
+    "factor or patience (of a plateau that cuts the rate). SPACE is LOW:HIGH, LOW:HIGH:log, LOW:HIGH:complement "
+    "(log of the distance from 1), LOW:HIGH:pow2 (powers of two), auto (where such a hyperparameter usually lies), or "
+    "values separated by commas.  [default: lr=1e-4:1:log batch_size=32:256:pow2 factor=0.1:0.5 "
     "patience=2,5,10]",
 )
 @click.option("--set", "settings", multiple=True, metavar="NAME=NUMBER", help="Fix one of these; may be repeated.")

@@ -362,6 +362,11 @@ class Study:
         """The optimizers, each as a :class:`Contender`."""
         return tuple(o if isinstance(o, Contender) else Contender.parse(o) for o in self.optimizers)
 
+    def not_searched(self) -> list[str]:
+        """What the random search of the full protocol leaves out, a line for each contender that has such a thing."""
+        lines = [f"not searched: {', '.join(c.unsearched())} of {c.label}" for c in self.contenders if c.unsearched()]
+        return lines if self.search else []
+
     @property
     def protocol(self) -> str:
         """``"full"`` with a random search of the hyperparameters, else ``"quick"``."""

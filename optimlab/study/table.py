@@ -47,7 +47,8 @@ def tables(comparison: Comparison) -> list[Table]:
             body.append(cells)
         title = f"{study.problem}, {study.protocol} protocol" if tuned else _TITLES[kind]
         columns = [Column("optimizer", "name"), *map(Column, names)]
-        made.append(Table(columns, body, title, caption if tuned else ""))
+        told = {"tuned": caption, "searched": "\n".join(study.not_searched())}.get(kind, "")
+        made.append(Table(columns, body, title, told))
     return made
 
 

@@ -11,10 +11,10 @@ from ..errors import InputError, exact, number
 from ..rules import Kind
 
 ACCEPTED = (
-    "LOW:HIGH, LOW:HIGH:log, LOW:HIGH:complement (log of the distance from 1), LOW:HIGH:pow2 (powers of two) "
-    "or values separated by commas"
+    "LOW:HIGH, LOW:HIGH:log, LOW:HIGH:complement (log of the distance from 1), LOW:HIGH:pow2 (powers of two), "
+    "auto (where such a hyperparameter usually lies) or values separated by commas"
 )
-SCALES = ("linear", "log", "complement", "pow2")
+SCALES = ("linear", "log", "pow2", "complement")
 
 
 @dataclass(frozen=True)
