@@ -480,8 +480,8 @@ def _document(cls: type[Optimizer], readings: Mapping[str, rules.Rule]) -> None:
 def _recurrence(rule: rules.Rule) -> str:
     """The first block of formulas in the documentation of a rule, empty if there is none."""
     lines = inspect.cleandoc(rule.__doc__ or "").splitlines()
-    block = dropwhile(lambda text: not text.endswith("::"), lines)
-    block = takewhile(lambda text: not text or text.startswith(" "), islice(block, 1, None))
+    rest = dropwhile(lambda text: not text.endswith("::"), lines)
+    block = takewhile(lambda text: not text or text.startswith(" "), islice(rest, 1, None))
     return "\n".join(block).strip("\n")
 
 
