@@ -185,7 +185,8 @@ def explain(
     ends: keep only so many of the first and of the last steps; with None, all, which are 100,000 at most.
     gradients: one number for every step, or a sequence whose last number is repeated.
     weight: where the weight starts.
-    hyperparameters: the rule's own defaults where not given.
+    hyperparameters: the rule's own defaults where not given. One that is called as an argument of this function, such
+        as ``steps``, keeps its default.
 
     Raises
     ------

@@ -316,6 +316,15 @@ def test_an_optimizer_keeps_the_rule_it_was_made_with(monkeypatch):
     assert optimizer.graph.slots != kernels.trace(scaled).slots
 
 
+def test_a_study_knows_a_rule_by_the_functions_it_calls_too():
+    def made(power):
+        warm = rules.host(lambda t: t**power)
+        return lambda w, g, *, t, lr=0.5: w - lr * warm(t) * g
+
+    one, other, again = (Contender("own", rule=made(power)).config() for power in (1, 2, 1))
+    assert one == again != other
+
+
 def test_a_study_sees_a_changed_default():
     def rule(w, g, *, lr=0.5):
         return w - lr * g
@@ -344,3 +353,18 @@ def test_an_equal_rule_is_compiled_once_by_numba(tmp_path, monkeypatch):
     for _ in range(5):
         weight_after(made(), "numba")
     assert len(machine_code.compilations) - before <= 1
+
+
+def test_what_is_used_twice_in_every_line_is_looked_at_once():
+    def rule(w, g, *, lr=0.1, eps=1e-8):
+        for _ in range(100):
+            g = g * g + g
+        return w - lr * g / np.sqrt(g + eps)
+
+    graph = kernels.trace(rule)
+    assert [n.op for n in graph.nodes if kernels.mentions(graph, n, "eps")] == ["add", "sqrt", "divide", "subtract"]
+    e = ol.explain(rule, gradients=0.01)
+    assert max(map(len, e.formula.splitlines())) < 2000
+    assert len(repr(graph)) < 20_000
+    assert "part_2ₜ = " in e.formula
+    assert len(e.steps[0].terms) == len(e.formula.splitlines())

@@ -11,7 +11,10 @@ from typing import NamedTuple
 
 from ..rules import KINDS
 from .graph import Graph, Node
-from .names import greek
+from .names import distinct, greek
+
+LONGEST = 100
+"""Operations that a formula may have in one line: what is longer, as loops make it, is cut into parts."""
 
 
 class Equation(NamedTuple):
@@ -73,7 +76,14 @@ def _names(graph: Graph) -> dict[Node, str]:
     names = {n: f"{name}@{'mid' if name in graph.inputs else 'new'}" for n, name in graph.names.items()}
     for name, node in reversed(list(zip(graph.written, graph.outputs, strict=True))):
         names[node] = f"{name}@new"
-    return {n: name for n, name in names.items() if not n.is_leaf}
+    names = {n: name for n, name in names.items() if not n.is_leaf}
+    sizes: dict[Node, int] = {}
+    for node in graph.nodes:
+        if node not in names and (size := 1 + sum(sizes.get(a, 1) for a in node.args)) > LONGEST:
+            used = {name.partition("@")[0] for name in names.values()} | {*graph.inputs, *graph.hyperparameters}
+            names[node] = f"{distinct('part', used)}@new"
+        sizes[node] = 1 if node in names else size
+    return names
 
 
 def _scalar_name(graph: Graph, name: str) -> str:
@@ -89,9 +99,21 @@ def mentions(graph: Graph, node: Node, scalar: str) -> bool:
     >>> [n.op for n in graph.nodes if mentions(graph, n, "eps")]
     ['add', 'sqrt', 'divide', 'subtract']
     """
-    if node.op == "slot":
-        return scalar in {n.id for n in ast.walk(ast.parse(graph.slots[node.value])) if isinstance(n, ast.Name)}
-    return any(mentions(graph, a, scalar) for a in node.args)
+    slots = {
+        k
+        for k, slot in enumerate(graph.slots)
+        if any(isinstance(part, ast.Name) and part.id == scalar for part in ast.walk(ast.parse(slot)))
+    }
+    seen: set[Node] = set()
+    ahead = [node]
+    while ahead:  # each node once: a value that is used twice in every line would double the work with each
+        here = ahead.pop()
+        if here.op == "slot" and here.value in slots:
+            return True
+        if here not in seen:
+            seen.add(here)
+            ahead += here.args
+    return False
 
 
 def text_of(graph: Graph, node: Node) -> str:

@@ -62,7 +62,7 @@ class Node:
     """
 
     op: str
-    args: tuple[Node, ...] = ()
+    args: tuple[Node, ...] = field(default=(), repr=False)  # a value used twice would be written twice
     value: Any = None
 
     @property

@@ -16,7 +16,7 @@ import numpy as np
 from .. import datasets, optimizers
 from ..datasets import Dataset
 from ..errors import InputError, count, exact, number, unknown
-from ..kernels import c_source, trace
+from ..kernels import Graph, c_source, trace
 from ..network import MLP, Network
 from ..optimizers import Optimizer
 from ..rules import CONVENTIONS, Kind, Prior, Rule
@@ -229,7 +229,17 @@ class Contender:
 def _rule_digest(rule: Rule) -> str:
     graph = trace(rule)
     values = {name: value for name, value in graph.hyperparameters.items() if name != "lr"}
-    return _digest(json.dumps([c_source(graph, "float64"), graph.state, values], sort_keys=True))
+    told: list[Any] = [c_source(graph, "float64"), graph.state, values]
+    if graph.functions:  # they are known by what they give
+        told.append([_scalars(graph, t, {**values, "lr": 1.0}) for t in (1, 2, 3, 10, 100, 1000)])
+    return _digest(json.dumps(told, sort_keys=True))
+
+
+def _scalars(graph: Graph, t: int, hyperparameters: dict[str, float]) -> list[float] | str:
+    try:
+        return [float(value) for value in graph.scalars(t=t, **hyperparameters)]
+    except ArithmeticError as error:
+        return str(error)
 
 
 def _probe(name: str, convention: str, rule: Rule | None) -> Optimizer:
