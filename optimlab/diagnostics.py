@@ -193,10 +193,18 @@ def _eps_ruled(network: Network, optimizer: Optimizer, before: Any) -> float | N
     to_numpy = network.backend.to_numpy
     arrays = {"w": before, "g": network.parameters.grad, **optimizer.state}
     arrays = {name: to_numpy(a[some]).astype("float64") for name, a in arrays.items()}
-    with np.errstate(all="ignore"):
-        whole = graph.values(arrays, graph.scalars(t=optimizer.t, **optimizer.used))
-        rest = graph.values(arrays, graph.scalars(t=optimizer.t, **{**optimizer.used, "eps": 0.0}))
-        return max(float((rest[n.args[1]] < 0.5 * whole[n.args[1]]).mean()) for n in divisions)
+    # parameters that were frozen for a while may have made fewer steps than the others; those that are frozen made none
+    made = np.repeat(
+        [0 if p.frozen else optimizer.steps(p) for p in network.parameters], [p.size for p in network.parameters]
+    )[some]
+    ruled = np.zeros(len(divisions))
+    for t in np.unique(made[made > 0]):
+        part = {name: a[made == t] for name, a in arrays.items()}
+        with np.errstate(all="ignore"):
+            whole = graph.values(part, graph.scalars(t=int(t), **optimizer.used))
+            rest = graph.values(part, graph.scalars(t=int(t), **{**optimizer.used, "eps": 0.0}))
+            ruled += [len(part["w"]) * np.mean(rest[n.args[1]] < 0.5 * whole[n.args[1]]) for n in divisions]
+    return float(ruled.max() / max(1, (made > 0).sum()))
 
 
 def _speed(recent: list[Measurement]) -> list[str]:

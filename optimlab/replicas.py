@@ -86,13 +86,14 @@ class _Step:
     """An elementwise rule over ``(R, parameters)``, with hyperparameters of each row's own."""
 
     def __init__(self, rule: rules.Rule, network: Network, settings: Sequence[Mapping[str, float]]) -> None:
-        self.graph = trace(rule)
+        self.graph, kinds = trace(rule), rules.kinds_of(rule)
         xp, weights = network.backend.xp, network.parameters.data
         for name in {name: None for own in settings for name in own}:
             if name not in self.graph.hyperparameters:
                 raise unknown(f"hyperparameter of {self.graph.name}", name, self.graph.hyperparameters)
             for own in settings:
                 number(name, own.get(name, 0.0), where=": replicas take numbers; train one with a schedule by fit")
+                kinds[name].check(name, own.get(name, self.graph.hyperparameters[name]))
         self.settings = [{**self.graph.hyperparameters, **own} for own in settings]
         # replicas that differ in the seed alone share their scalars
         distinct = {tuple(own.items()): own for own in self.settings}

@@ -69,6 +69,24 @@ def test_the_share_that_epsilon_rules():
     assert measure(net, plain, before, 1).eps_ruled is None
 
 
+def test_the_share_that_epsilon_rules_of_a_layer_that_was_frozen():
+    """In its first step s_hat is g^2, though the others are at t = 101: the root of 2e-8 is above epsilon's 1e-8."""
+    net = ol.MLP([30, 20, 1], use_bias=False, dtype="float64")
+    opt = ol.Adam(net.parameters, convention="torch", eps=1e-8)
+    net.parameters.freeze("dense1")
+    net.parameters.grad[:] = 2e-8
+    for _ in range(100):
+        opt.step()
+    net.forward(np.zeros((1, 30)), training=True)
+    before = net.parameters.data.copy()
+    assert measure(net, opt, before, 100).eps_ruled == 0
+    net.parameters.unfreeze("dense1")
+    opt.step()
+    assert measure(net, opt, before, 101).eps_ruled == 0
+    net.parameters["dense1.W"].grad[...] = opt.state["s"][...] = 0.0
+    assert measure(net, opt, before, 101).eps_ruled == 1
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
