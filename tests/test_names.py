@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import ctypes
+import inspect
 import json
 import keyword
 import math
@@ -25,6 +26,7 @@ from optimlab import RuleError, kernels, rules
 from optimlab.backends import machine_code
 from optimlab.backends.numpy import NumPyStep
 from optimlab.kernels.names import identifiers
+from optimlab.kernels.trace import _ARGUMENTS
 
 WORDS = {
     "temporaries": "v1 v0 h0 h1 i n hp _r0 _k0 _h0 _v0 __v0 __hp __i _i _w w_ g_ _g w_i g_i v1_ stride _stride r0 k0 x "
@@ -325,6 +327,11 @@ def test_a_hyperparameter_called_as_an_optimizers_argument_is_refused_by_name(na
     exec(f"def own(w, g, *, {name}=0.1): return w - {name} * g", scope)
     with pytest.raises(RuleError, match=f"rule own: no hyperparameter can be called {name}"):
         ol.Optimizer(ol.MLP([1, 1]).parameters, scope["own"])
+
+
+def test_these_are_all_arguments_of_an_optimizer():
+    arguments = inspect.signature(ol.Optimizer.__init__).parameters
+    assert set(_ARGUMENTS) == set(arguments) - {"self", "hyperparameters"}
 
 
 # ---- functions of scalars ----
