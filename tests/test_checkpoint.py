@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from conftest import assert_same_bits
 
 import optimlab as ol
 from optimlab.training.checkpoint import load_checkpoint, load_layers, read_checkpoint, save_checkpoint
@@ -354,3 +355,35 @@ def test_layers_that_do_not_fit_are_refused_and_nothing_changes(saved, make_net,
     with pytest.raises(ol.InputError, match=message):
         load_layers(saved, net, layers)
     np.testing.assert_array_equal(net.parameters.data, before)
+
+
+@pytest.mark.parametrize("rule", [ol.Adam, ol.Nadam])
+def test_a_checkpoint_holds_the_steps_of_each_parameter(rule, tmp_path):
+    """Of the torch convention, where a layer that is unfrozen late begins at its own first step."""
+
+    def made():
+        net = ol.MLP([4, 3, 2], seed=0, dtype="float64")
+        return net, rule(net.parameters, convention="torch", lr=0.1)
+
+    def steps(net, opt, count, seed):
+        generator = np.random.default_rng(seed)
+        for _ in range(count):
+            net.parameters.grad[...] = generator.normal(size=net.parameters.grad.size)
+            opt.step()
+
+    net, opt = made()
+    net.parameters.freeze("dense1")
+    steps(net, opt, 5, seed=0)
+    save_checkpoint(tmp_path / "frozen.npz", net, opt)
+    net.parameters.unfreeze("dense1")
+    steps(net, opt, 2, seed=1)
+    save_checkpoint(tmp_path / "unfrozen.npz", net, opt)
+    steps(net, opt, 3, seed=2)
+    for name, rest in (("frozen", ((2, 1), (3, 2))), ("unfrozen", ((3, 2),))):
+        again, again_opt = made()
+        load_checkpoint(tmp_path / f"{name}.npz", again, again_opt)
+        for count, seed in rest:
+            steps(again, again_opt, count, seed)
+        assert_same_bits(again.parameters.data, net.parameters.data)
+        assert [again_opt.steps(p) for p in again.parameters] == [opt.steps(p) for p in net.parameters]
+        assert {again_opt.steps(p) for p in again.parameters} == {5, 10}

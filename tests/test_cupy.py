@@ -370,14 +370,22 @@ def test_a_graph_finds_the_step_that_diverged(machine, blas):
     assert runs[0].diverged_step == runs[1].diverged_step == runs[1].steps
 
 
-def test_layers_that_are_frozen_between_epochs_are_recorded_anew(machine, blas):
+@pytest.mark.parametrize("convention", ["textbook", "torch"])
+def test_layers_that_are_frozen_between_epochs_are_recorded_anew(convention, machine, blas):
+    """In the torch convention one group becomes two updates: its members have made unequally many steps."""
+
+    def make(parameters, **options):
+        return ol.AdamW(parameters, convention=convention, **options)
+
     class Freeze:
         def __call__(self, network, optimizer, history):
             (network.parameters.freeze if history.epochs == 1 else network.parameters.unfreeze)("dense1")
 
     fitted = {"callbacks": lambda: [Freeze()]}
-    ours, theirs = (trained("cupy", fitted={**fitted, "graph": graph})[0] for graph in (True, False))
+    runs = [trained("cupy", make=make, fitted={**fitted, "graph": graph}) for graph in (True, False)]
+    (ours, optimizer, _), (theirs, _, _) = runs
     assert machine.graphs == 3
+    assert len(optimizer.bound()) == (2 if convention == "torch" else 1)
     np.testing.assert_allclose(ours.parameters.data.get(), theirs.parameters.data.get(), rtol=1e-4, atol=1e-5)
 
 
