@@ -22,7 +22,7 @@ from ..files import write_atomically
 from ..race.run import Race
 from ..race.words import conditions, sentence
 from .comparison import PALETTE
-from .race import GROUND, WIDTH, drawing, footnote, headline, key, last_step
+from .race import GROUND, WIDTH, drawing, footnote, headline, key, last_step, legible
 
 FRAMES, DPI, HOLD = 80, 80, 3.0
 """At most so many frames, so many dots per inch, and seconds the last frame stays."""
@@ -40,6 +40,7 @@ def shown_steps(race: Race) -> list[int]:
 
 def frames(race: Race, advance: Callable[[str], None] = lambda note: None) -> list[NDArray[np.uint8]]:
     """The pictures, shape ``(height, width, 3)``. What does not change is drawn once."""
+    race = legible(race)
     figure, panels, show = drawing(race)
     figure.set_dpi(DPI)
     title = headline(figure)

@@ -7,29 +7,43 @@ colour-blind readers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from math import ceil
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from ..study.compare import Comparison
 from ..study.curves import Band, band, epoch_seconds, look
 from ..study.summary import accuracy, in_percent
+from ..tables import shortened
 
 # Okabe & Ito (2008), colour universal design, with a grey and a brown for nine
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C510A", "#737373")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)))
 INK, GREY = "#0072B2", "#C8C8C8"
 
+NAME = 26
+"""Letters of a name in a figure; the middle of a longer one is left out."""
+
+LINE = 0.18
+"""Inches from one line of text to the next."""
+
 
 def loss_figure(comparison: Comparison) -> Figure:
     """Training loss, median over the confirmation seeds, against epochs and against seconds of training."""
-    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    labels = short_names([c.label for c in comparison.study.contenders])
+    height = LINE * len(labels) + 1.2  # room for a label beside each line's end
+    figure = Figure(figsize=(12, max(4.8, height)), layout="constrained")
     by_epochs, by_seconds = figure.subplots(1, 2, sharey=True)
     ends: dict[Axes, list[tuple[float, float, str, str]]] = {by_epochs: [], by_seconds: []}
     for k, name in enumerate(c.label for c in comparison.study.contenders):
@@ -40,7 +54,9 @@ def loss_figure(comparison: Comparison) -> Figure:
         epochs = np.arange(1, len(loss) + 1)
         for axes, x in ((by_epochs, epochs), (by_seconds, epochs * _epoch_seconds(comparison, name))):
             axes.plot(x, loss, color=PALETTE[colour], linestyle=DASHES[dash], linewidth=1.8)
-            ends[axes].append((float(x[-1]), loss[-1], f"{name} {_chosen(comparison, name):.2g}", PALETTE[colour]))
+            ends[axes].append(
+                (float(x[-1]), loss[-1], f"{labels[name]} {_chosen(comparison, name):.2g}", PALETTE[colour])
+            )
     by_epochs.set_yscale("log")
     by_epochs.set_ylabel("training loss (cross-entropy, nats)")
     by_epochs.set_xlabel("epoch")
@@ -48,14 +64,13 @@ def loss_figure(comparison: Comparison) -> Figure:
     by_seconds.set_xlabel("seconds of training (steps made, times the time of one)")
     by_seconds.tick_params(labelleft=True)
     by_seconds.set_xlim(left=0)
-    figure.suptitle(
+    headline(
+        figure,
         f"Training loss, each optimizer at the learning rate chosen for it; {_conditions(comparison)}",
-        fontsize=10,
-        parse_math=False,
     )
-    for axes, labels in ends.items():
+    for axes, found in ends.items():
         plain_axes(axes)
-        _end_labels(axes, labels)
+        _end_labels(axes, found)
     return figure
 
 
@@ -64,6 +79,7 @@ def accuracy_figure(comparison: Comparison) -> Figure:
     figure, panels = small_multiples([c.label for c in comparison.study.contenders])
     curves = {name: _curves(comparison, name, "val_accuracy") for name in panels}
     target = comparison.study.problem.target
+    short = short_names(panels)
     for name, axes in panels.items():
         for other, (middle, _, _) in curves.items():
             if other != name:
@@ -73,7 +89,7 @@ def accuracy_figure(comparison: Comparison) -> Figure:
         axes.axhline(target, color="#737373", linewidth=0.8, linestyle=(0, (4, 3)))
         axes.fill_between(epochs, low, high, color=INK, alpha=0.25, linewidth=0)
         axes.plot(epochs, middle, color=INK, linewidth=1.8)
-        axes.set_title(f"{name}, lr {_chosen(comparison, name):.2g}", fontsize=10, parse_math=False)
+        axes.set_title(f"{short[name]}, lr {_chosen(comparison, name):.2g}", fontsize=10, parse_math=False)
     first = next(iter(panels.values()))
     finals = np.concatenate([np.ravel(middle[-1:]) for middle, _, _ in curves.values()])
     first.set_ylim(min(0.8, float(finals.min(initial=1.0)) - 0.05), 1.0)
@@ -81,11 +97,10 @@ def accuracy_figure(comparison: Comparison) -> Figure:
     first.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.supxlabel("epoch", fontsize=10)
     figure.supylabel("validation accuracy", fontsize=10)
-    figure.suptitle(
+    headline(
+        figure,
         f"Validation accuracy: median (line) and range (band) of the seeds; grey: the other optimizers; "
         f"dashed: the {in_percent(target)} target\n{_conditions(comparison)}",
-        fontsize=10,
-        parse_math=False,
     )
     return figure
 
@@ -96,6 +111,7 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
     grids = {
         name: {lr: [accuracy(r) for r in runs] for lr, runs in grid.items()} for name, grid in comparison.tuning.items()
     }
+    short = short_names(panels)
     for name, axes in panels.items():
         for other, grid in grids.items():
             if other != name:
@@ -109,28 +125,52 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
                 axes.plot([lr], [1.06], marker="|", color="#D55E00", markersize=9, markeredgewidth=2, clip_on=False)
         chosen = _chosen(comparison, name)
         axes.plot([chosen], [np.median(grid[chosen])], "*", color="#D55E00", markersize=13, markeredgecolor="white")
-        axes.set_title(f"{name}: best at {chosen:.2g}", fontsize=10, pad=10, parse_math=False)
+        axes.set_title(f"{short[name]}: best at {chosen:.2g}", fontsize=10, pad=10, parse_math=False)
     first = next(iter(panels.values()))
     first.set_xscale("log")
     first.set_ylim(0.0, 1.03)
     first.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     figure.supxlabel("learning rate", fontsize=10)
     figure.supylabel("best validation accuracy", fontsize=10)
-    figure.suptitle(
+    headline(
+        figure,
         "Sensitivity to the learning rate: seeds (dots), their median (line), the chosen rate (star),\n"
         "rates at which a run diverged or failed (tick on top); grey: the other optimizers.\n"
         f"{comparison.study.problem}",
-        fontsize=10,
-        parse_math=False,
     )
     return figure
+
+
+def short_names(names: Iterable[str], most: int = NAME, inches: float = 1.9, size: float = 10) -> dict[str, str]:
+    """Each name with what is written for it in a figure: at most so many letters, and so wide at a font's size."""
+    whole = list(names)
+    for letters in range(most, 7, -1):
+        made = shortened(whole, letters)
+        if all(inches_of(name, size) <= inches for name in made):
+            break
+    return dict(zip(whole, made, strict=True))
+
+
+@cache
+def inches_of(text: str, size: float) -> float:
+    """Width of a text at a font's size."""
+    width: float = text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0]
+    return width / 72
+
+
+def headline(figure: Figure, text: str) -> None:
+    """Write the text on top, broken at the figure's width; beyond two lines the figure grows."""
+    width, height = figure.get_size_inches()
+    lines = [line for part in text.split("\n") for line in wrap(part, int(11.5 * width))]
+    figure.suptitle("\n".join(lines), fontsize=10, parse_math=False)
+    figure.set_size_inches(width, height + LINE * max(0, len(lines) - 2))
 
 
 def small_multiples(names: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
     """A grid of panels that share both axes, one per optimizer."""
     columns = min(3, len(names))
     rows = ceil(len(names) / columns)
-    figure = Figure(figsize=(3.1 * columns + 0.6, 2.1 * rows + 0.9), layout="constrained")
+    figure = Figure(figsize=(max(5.5, 3.1 * columns + 0.6), 2.1 * rows + 0.9), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes in grid:
         plain_axes(axes)
@@ -169,16 +209,10 @@ def plain_axes(axes: Axes) -> None:
 
 
 def spread(heights: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
-    """Rising ``heights`` moved apart as little as it takes for ``gap`` between neighbours."""
-    heights = heights.copy()
-    for _ in range(200):
-        overlap = gap - np.diff(heights)
-        if overlap.max(initial=0.0) <= 1e-6:
-            break
-        push = np.clip(overlap, 0, None) / 2
-        heights[:-1] -= push
-        heights[1:] += push
-    return heights
+    """Rising ``heights`` from 0 to 1, moved apart as little as it takes for ``gap`` between neighbours."""
+    steps = gap * np.arange(len(heights))
+    apart = isotonic_regression(heights - steps).x + steps
+    return np.asarray(np.clip(apart, steps, max(1.0, steps[-1]) - steps[::-1]))
 
 
 def _end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
@@ -188,13 +222,16 @@ def _end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> No
     low, high = (np.log10(v) for v in axes.get_ylim())
     # a loss may be exactly 0, which has no place on the axis
     ordered = sorted(((x, max(y, 10**low), *rest) for x, y, *rest in ends), key=lambda end: end[1])
-    heights = spread(np.array([np.log10(y) for _, y, _, _ in ordered]), 0.045 * (high - low))
-    left, right = axes.get_xlim()
+    places = np.array([(np.log10(y) - low) / (high - low) for _, y, _, _ in ordered])
+    figure = axes.get_figure(root=True)
+    inches = (figure.get_size_inches()[1] if figure else 4.8) - 1.2
+    heights = spread(places, LINE / inches)
     for (x, y, name, colour), height in zip(ordered, heights, strict=True):
         axes.annotate(
             name,
             xy=(x, y),
-            xytext=(right + 0.02 * (right - left), 10**height),
+            xytext=(1.02, height),
+            textcoords="axes fraction",
             color="#262626",
             fontsize=9,
             va="center",

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from .comparison import GREY, INK, small_multiples
+from .comparison import GREY, INK, headline, short_names, small_multiples
 
 
 def profile_figure(profile: dict[str, Any]) -> Figure:
@@ -24,12 +24,13 @@ def profile_figure(profile: dict[str, Any]) -> Figure:
         for name, stairs in curves.items()
     }
     figure, panels = small_multiples(list(curves))
+    short = short_names(panels)
     for name, axes in panels.items():
         for other in curves:
             if other != name:
                 axes.step(*steps[other], where="post", color=GREY, linewidth=0.8)
         axes.step(*steps[name], where="post", color=INK, linewidth=1.8)
-        axes.set_title(f"{name}: best on {curves[name][0][1]:.0%}", fontsize=10, parse_math=False)
+        axes.set_title(f"{short[name]}: best on {curves[name][0][1]:.0%}", fontsize=10, parse_math=False)
     first = next(iter(panels.values()))
     first.set_xscale("log")
     first.set_xlim(1, end)
@@ -40,10 +41,9 @@ def profile_figure(profile: dict[str, Any]) -> Figure:
     first.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     figure.supxlabel(f"factor of the best optimizer's {profile['cost']}", fontsize=10)
     figure.supylabel("share of problems", fontsize=10)
-    figure.suptitle(
+    headline(
+        figure,
         f"Performance profile over {len(profile['problems'])} problems: higher, and earlier, is better; "
         "grey: the other optimizers",
-        fontsize=10,
-        parse_math=False,
     )
     return figure

@@ -6,8 +6,9 @@ Paths of good optimizers lie upon each other, so each has a map of its own, with
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil
-from textwrap import fill
+from dataclasses import replace
+from math import ceil, sqrt
+from textwrap import fill, wrap
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,15 @@ from ..race.run import Race, Racer
 from ..race.score import FLOOR, lowest
 from ..race.words import conditions, outcome, sentence
 from ..study.curves import look
-from .comparison import DASHES, PALETTE, plain_axes, spread
+from .comparison import DASHES, LINE, PALETTE, inches_of, plain_axes, short_names, spread
 
 Floats = NDArray[np.float64]
 
 INK, QUIET, BEHIND = "#333333", "#666666", "#8E9AA3"
-BANDS, WIDTH = 9, 122
+BANDS, WIDTH, NAME = 9, 122, 20
+TITLES = {1: 80, 2: 40, 3: 26}
+"""Letters in a line above a map, by the number of maps beside each other."""
+
 # light throughout, so that every path stands out; the lowest ground is the darkest
 GROUND = ListedColormap([(1 - 0.36 * d, 1 - 0.27 * d, 1 - 0.20 * d) for d in np.linspace(1, 0.1, BANDS)])
 LEADER = {"arrowstyle": "-", "lw": 0.6, "shrinkA": 0, "shrinkB": 1, "relpos": (0, 0.5)}
@@ -39,10 +43,12 @@ HALO = [Stroke(linewidth=3.4, foreground="white"), Normal()]
 
 def race_figure(race: Race) -> Figure:
     """A map per optimizer, with the start (square), the minima (stars) and the end (dot), and the descent of all."""
+    race = legible(race)
     figure, panels, show = drawing(race)
     show(race.steps)
+    letters = TITLES[across(len(panels))]
     for racer, panel in zip(race.racers, panels, strict=True):
-        panel.title.set_text(f"{racer.name}: {outcome(race, racer)}")
+        panel.title.set_text(fill(f"{racer.name}: {outcome(race, racer)}", letters))
         for other in race.racers:
             if other is not racer:
                 panel.plot(*other.path.T, color=BEHIND, linewidth=0.6, alpha=0.6, zorder=1.5)
@@ -51,19 +57,28 @@ def race_figure(race: Race) -> Figure:
     return figure
 
 
+def legible(race: Race) -> Race:
+    """The same race with names short enough for the figure."""
+    names = short_names((racer.name for racer in race.racers), NAME, 1.6, 9)
+    racers = [replace(racer, name=names[racer.name]) for racer in race.racers]
+    return replace(race, racers=tuple(racers))
+
+
 def headline(figure: Figure) -> Text:
     """The text on top, empty; wrap what is written there at ``WIDTH`` letters."""
-    return figure.text(0.012, 0.985, "", fontsize=12.5, va="top", color=INK)
+    top = 1 - 0.1 / figure.get_size_inches()[1]
+    return figure.text(0.012, top, "", fontsize=12.5, va="top", color=INK, parse_math=False)
 
 
 def footnote(figure: Figure, text: str) -> None:
     """How the race was run and the figure is read, at the bottom."""
-    figure.text(0.012, 0.01, fill(text, 190), fontsize=8, va="bottom", color=QUIET, linespacing=1.4)
+    figure.text(0.012, 0.01, fill(text, 190), fontsize=8, va="bottom", color=QUIET, linespacing=1.4, parse_math=False)
 
 
 def drawing(race: Race) -> tuple[Figure, list[Axes], Callable[[int], list[Artist]]]:
     """The figure, its maps, and a function that shows the race up to a step and returns what it changed."""
-    figure, panels, axes = layout(len(race.racers), max(len(label(race, racer)) for racer in race.racers))
+    beside = max(inches_of(label(race, racer), 9) for racer in race.racers)
+    figure, panels, axes = layout(len(race.racers), beside, len(wrap(sentence(race), WIDTH)))
     draw_descent_axes(axes, race)
     curves = [descent(race, racer) for racer in race.racers]
     bold = [smooth(race, curve) for curve in curves]
@@ -74,7 +89,7 @@ def drawing(race: Race) -> tuple[Figure, list[Axes], Callable[[int], list[Artist
         style = style_of(k)
         colour = style["color"]
         draw_map(panel, race)
-        panel.set_title(racer.name, color=colour, fontsize=9, pad=4)
+        panel.set_title(racer.name, color=colour, fontsize=9, pad=4, parse_math=False)
         panel.tick_params(labelsize=7)
         (path,) = panel.plot([], color=colour, linewidth=1.5, path_effects=HALO)
         (head,) = panel.plot([], "o", color=colour, markersize=6.5, markeredgecolor="white", zorder=6)
@@ -96,14 +111,20 @@ def drawing(race: Race) -> tuple[Figure, list[Axes], Callable[[int], list[Artist
     return figure, panels, show
 
 
-def layout(maps: int, letters: int) -> tuple[Figure, list[Axes], Axes]:
-    """Panels for so many maps, and one beside them with room for labels of so many letters. Placed by hand: an
-    automatic layout takes longer than all the rest."""
-    columns = min(3, ceil(maps**0.5))
+def across(maps: int) -> int:
+    """How many maps stand beside each other."""
+    return min(3, ceil(sqrt(maps)))
+
+
+def layout(maps: int, beside: float, lines: int) -> tuple[Figure, list[Axes], Axes]:
+    """Panels for so many maps, and one beside them with room for labels of so many inches, below a headline of so
+    many lines. Placed by hand: an automatic layout takes longer than all the rest."""
+    columns = across(maps)
     rows = ceil(maps / columns)
-    height = max(6.8, 2.2 * rows + 1.7)
+    above = 0.95 + 0.22 * max(0, lines - 2)
+    height = max(5.85, 2.2 * rows + 0.8) + above
     figure = Figure(figsize=(12.5, height))
-    margins = {"bottom": 1.25 / height, "top": 1 - 0.9 / height}
+    margins = {"bottom": 1.25 / height, "top": 1 - above / height}
     grid = figure.add_gridspec(rows, columns, left=0.04, right=0.565, wspace=0.12, hspace=0.22, **margins)
     panels: list[Axes] = []
     for k in range(maps):
@@ -114,7 +135,7 @@ def layout(maps: int, letters: int) -> tuple[Figure, list[Axes], Axes]:
     for panel in panels[max(0, maps - columns) :]:
         panel.xaxis.set_tick_params(labelbottom=True)
         panel.set_xlabel("x", fontsize=8, labelpad=1)
-    right = 0.985 - 0.0063 * letters
+    right = 0.975 - beside / 12.5
     return figure, panels, figure.add_subplot(figure.add_gridspec(1, 1, left=0.63, right=right, **margins)[0])
 
 
@@ -215,8 +236,9 @@ def label_ends(axes: Axes, race: Race, curves: list[Floats]) -> None:
         last = int(np.isfinite(curve).sum()) - 1
         ends.append((last, float(curve[last]), k))
     ends.sort(key=lambda end: (end[1], -end[0]))
-    heights = spread(np.array([to_axes((step, value))[1] for step, value, _ in ends]), 0.042)
-    heights += max(0.0, -float(heights.min()))
+    box, figure = axes.get_position(), axes.get_figure(root=True)
+    inches = box.height * (figure.get_size_inches()[1] if figure else 1.0)
+    heights = spread(np.array([to_axes((step, value))[1] for step, value, _ in ends]), LINE / inches)
     for (step, value, k), height in zip(ends, heights, strict=True):
         colour = style_of(k)["color"]
         burst = outcome(race, race.racers[k]) == "diverged"
@@ -231,6 +253,7 @@ def label_ends(axes: Axes, race: Race, curves: list[Floats]) -> None:
             fontsize=9,
             va="center",
             annotation_clip=False,
+            parse_math=False,
             arrowprops=None if burst else {**LEADER, "color": colour},
         )
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from ..errors import exact
 from ..tuning import Choice, Tuned
-from .comparison import INK, PALETTE, plain_axes
+from .comparison import INK, PALETTE, headline, plain_axes
 
 STAR = PALETTE[1]
 LABELS = {"lr": "learning rate", "batch_size": "batch size (rows)"}
@@ -61,7 +61,7 @@ def trials_figure(tuned: Tuned) -> Figure:
     axes.set_xlim(-0.6, len(values) - 0.4)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trial, in the order they were made", ylabel=_label(tuned))
-    axes.set_title(_title(tuned, "each trial at its best epoch (dots)"), fontsize=10, parse_math=False)
+    headline(figure, _title(tuned, "each trial at its best epoch (dots)"))
     return figure
 
 
@@ -78,8 +78,9 @@ def slices_figure(tuned: Tuned) -> Figure:
         plain_axes(axes)
         _slice(tuned, axes, name)
     _scale(tuned, grid[0])
-    figure.supylabel(_label(tuned), fontsize=10)
-    figure.suptitle(_title(tuned, "each trial (dots), the best (star)"), fontsize=10, parse_math=False)
+    for axes in grid[::columns]:
+        axes.set_ylabel(_label(tuned), fontsize=10)
+    headline(figure, _title(tuned, "each trial (dots), the best (star)"))
     return figure
 
 

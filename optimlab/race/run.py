@@ -321,9 +321,10 @@ def _checked_rates(rates: Sequence[float]) -> list[float]:
 
 
 def _checked_names(names: Sequence[str | rules.Rule]) -> dict[str, str | rules.Rule]:
-    named = {rule if isinstance(rule, str) else getattr(rule, "__name__", "rule"): rule for rule in names}
+    known = [rule if isinstance(rule, str) else getattr(rule, "__name__", "rule") for rule in names]
+    named = dict(zip(known, names, strict=True))
     if not named:
         raise InputError("name at least one optimizer")
     if len(named) < len(names):
-        raise InputError(f"an optimizer is named twice: {', '.join(map(str, names))}")
+        raise InputError(f"an optimizer is named twice: {', '.join(known)}")
     return named
