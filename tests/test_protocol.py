@@ -561,7 +561,7 @@ def test_a_rule_of_your_own_from_a_file(tmp_path):
     (tmp_path / "torn.py").write_text("def halved(w, g, *, lr=0.1:\n")
     (tmp_path / "alone.py").write_text("import nothing_of_this_name\n")
     for wrong, message in (
-        ("mine.py", "takes FILE.py:NAME"),
+        ("mine.py", "a rule of your own is FILE.py:NAME"),
         (f"{tmp_path / 'mine.py'}:other", "has no function"),
         (f"{tmp_path / 'torn.py'}:halved", "torn.py does not run: SyntaxError: invalid syntax"),
         (f"{tmp_path / 'alone.py'}:halved", "does not run: ModuleNotFoundError: No module named"),
