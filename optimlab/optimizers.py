@@ -161,7 +161,8 @@ class Optimizer:
         """
         values = [self._values(self.hyperparameters)]
         values += [self._values({**self.hyperparameters, **own}) for own in self.groups.values()]
-        self.bound()
+        if self._version != self.parameters.version:
+            self._bind()
         try:
             scalars = [self._kernel.scalars(t=self.t + 1 - missed, **values[group]) for group, missed in self._counters]
         except ArithmeticError as error:
