@@ -142,7 +142,7 @@ def test_draws_are_float64_and_depend_on_the_seed_alone(name):
 
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_a_seed_gives_the_same_network_in_either_dtype_up_to_rounding(name):
-    single, double = (ol.MLP([5, 7, 3], initializer=name, seed=3, dtype=d).parameters.data for d in ol.network.DTYPES)
+    single, double = (ol.MLP([5, 7, 3], initializer=name, seed=3, dtype=d).parameters.data for d in ol.backends.DTYPES)
     assert_same_bits(single, double.astype("float32"))
 
 
