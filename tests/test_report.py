@@ -9,6 +9,8 @@ from itertools import pairwise
 
 import pytest
 from report_folder import SMALL, summary_of
+from test_any_runs import planted
+from test_figures import labels
 
 from optimlab.optimizers import OPTIMIZERS
 from optimlab.report import write_report
@@ -499,6 +501,29 @@ def test_nineteen_optimizers(tmp_path, opened):
                 p => getComputedStyle(p).stroke + p.getAttribute('stroke-dasharray'))"""
         )
         assert len(set(looks)) == 19
+
+
+@pytest.mark.parametrize(("width", "media"), [(1440, "screen"), (800, "screen"), (390, "screen"), (1040, "print")])
+def test_thirty_optimizers_with_long_names(wide_folder, opened, width, media):
+    """Nothing is wider than the page, and no number beside a name is cut off."""
+    page = opened(wide_folder, width=width)
+    page.emulate_media(media=media)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    cut = """[...document.querySelectorAll('.label span, .panel small, td .value')].filter(e => {
+        const own = e.getBoundingClientRect(), box = e.closest('.label, .panel, td').getBoundingClientRect();
+        return own.width && (own.right > box.right + 1 || own.left < box.left - 1); }).map(e => e.textContent)"""
+    assert page.evaluate(cut) == []
+
+
+@pytest.fixture(scope="module")
+def wide_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wide")
+    contenders = tuple(Contender("adam", label=label) for label in labels(30))
+    study = replace(SMALL, optimizers=contenders, rates=(1e-300, 1e-5, 0.0123456), defaults=False, extensions=0)
+    with planted(lambda run: "ok", lambda run: 0.8 + 0.001 * (len(run.contender.label) % 100)):
+        compare(study, folder)
+    write_report(folder)
+    return folder
 
 
 def test_a_long_run_is_thinned_and_stays_small(changed, opened):

@@ -13,12 +13,15 @@ from typing import NamedTuple
 
 from ..diagnostics import HEALTHY
 from ..study.curves import Band, look
+from ..tables import shortened
 from .formats import MINUS, percent, plural, significant
 from .reading import Results, Row
 
 DASHES = ("", "7 2.5", "2 2.5")
 DRAWN = 100
 """At most so many epochs of a curve are drawn (evenly spaced, the last among them); more would not be seen."""
+NAME = 22
+"""Letters of a name beside the end of a line; the middle of a longer one is left out."""
 LABEL = 17
 """Pixels from one label at the end of a line to the next."""
 
@@ -246,6 +249,8 @@ def loss_panel(results: Results, axes: Times) -> Panel:
 
 def _apart(ends: list[tuple[int, str, str, float]], height: int) -> list[Label]:
     """Labels at the heights of their lines' ends, moved apart where they would overlap."""
+    names = shortened([name for _, name, _, _ in ends], NAME)
+    ends = [(k, name, *rest) for (k, _, *rest), name in zip(ends, names, strict=True)]
     ordered = sorted(ends, key=lambda end: -end[-1])
     tops = [height * (1 - y / 100) for *_, y in ordered]
     for k in range(1, len(tops)):  # down

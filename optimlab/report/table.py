@@ -7,9 +7,13 @@ from typing import NamedTuple
 
 from ..study.statistics import Interval
 from ..study.summary import in_percent
+from ..tables import shortened
 from .formats import percent, plural, points, significant, with_half
 from .reading import Results, Row
 from .wording import standing
+
+NAME = 22
+"""Letters of a name in a heading; the middle of a longer one is left out."""
 
 
 class Cell(NamedTuple):
@@ -99,7 +103,7 @@ def columns(results: Results) -> list[Column]:
         ),
         Column(
             "test_difference",
-            f"test against {results.reference}",
+            f"test against {shortened([results.reference], NAME)[0]}",
             "points",
             "mean of the differences seed by seed, and its 95% interval; tied, where that holds zero; *, where one "
             "wide enough for all pairs of optimizers (Bonferroni) does not hold it either",
