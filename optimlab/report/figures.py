@@ -250,8 +250,9 @@ def loss_panel(results: Results, axes: Times) -> Panel:
 def _apart(ends: list[tuple[int, str, str, float]], height: int) -> list[Label]:
     """Labels at the heights of their lines' ends, moved apart where they would overlap."""
     names = shortened([name for _, name, _, _ in ends], NAME)
-    ends = [(k, name, *rest) for (k, _, *rest), name in zip(ends, names, strict=True)]
-    ordered = sorted(ends, key=lambda end: -end[-1])
+    ordered = sorted(
+        ((k, name, remark, y) for (k, _, remark, y), name in zip(ends, names, strict=True)), key=lambda end: -end[-1]
+    )
     tops = [height * (1 - y / 100) for *_, y in ordered]
     for k in range(1, len(tops)):  # down
         tops[k] = max(tops[k], tops[k - 1] + LABEL)
