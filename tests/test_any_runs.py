@@ -47,15 +47,20 @@ def strict(text):
     return json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_waiting_for_the_disk():
+    with mock.patch("os.fsync"):
+        yield
+
+
 @contextlib.contextmanager
 def planted(fate, score=lambda run: 0.9):
-    """Runs end as ``fate`` says, and nothing is trained or waits for the disk."""
+    """Runs end as ``fate`` says, and nothing is trained."""
     with (
         mock.patch.object(
             compare_module, "execute_together", lambda runs: [made(run, fate(run), score(run)) for run in runs]
         ),
         mock.patch.object(compare_module, "time_steps", lambda problem, runs: dict.fromkeys(runs, 1e-4)),
-        mock.patch("os.fsync"),
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # that a rate lies at the edge, or none finished
@@ -69,7 +74,7 @@ def shown(comparison):
     return console.export_text()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     # often all of one kind, else each by itself
     kinds=st.sampled_from([*((fate,) for fate in FATES), FATES, FATES, FATES[:2], ("ok", "error")]),
@@ -126,8 +131,9 @@ def test_any_runs_may_have_diverged_failed_or_be_missing(tmp_path_factory, kinds
         assert [row["label"] for row in compare_function(study, folder).rows] == [row["label"] for row in found.rows]
 
 
-@pytest.mark.parametrize("tuning", FATES)
-@pytest.mark.parametrize("fresh", FATES)
+@pytest.mark.parametrize(
+    ("tuning", "fresh"), [*(("ok", fate) for fate in FATES), *((fate, fate) for fate in FATES[1:])]
+)
 def test_figures_of_any_runs(tmp_path, tuning, fresh):
     with planted(lambda run: fresh if run.test else tuning):
         found = compare_function(replace(SMALL, defaults=False), tmp_path)
@@ -408,7 +414,7 @@ def edits(line):
     def written(change):
         return json.dumps({**record, **change}).encode()
 
-    yield from (written({name: value}) for name in record for value in (None, "x", -1, [[]], {"a": 1}, 1e300))
+    yield from (written({name: value}) for name in record for value in (None, "x", -1, {"a": 1}))
     yield from (json.dumps({k: v for k, v in record.items() if k != name}).encode() for name in record)
     yield from (line[: len(line) // 2], line[1:], b"{}", b"[]", b"null", b"7", b"NaN", b"\xff\xfe", b"[" * 50_000)
     yield line.replace(b'"val_accuracy":0.9', b'"val_accuracy":NaN')
@@ -424,20 +430,19 @@ def test_an_edited_line_is_named_by_its_number_or_gives_one_number_everywhere(fi
     (tmp_path / "summary.json").write_bytes((finished_folder / "summary.json").read_bytes())
     statuses = [json.loads(line)["status"] for line in lines]
     named = same = 0
-    with mock.patch("os.fsync"):
-        for number in {statuses.index(status) for status in ("ok", "diverged", "error")}:
-            for edited in edits(lines[number]):
-                (tmp_path / "runs.jsonl").write_bytes(b"\n".join([*lines[:number], edited, *lines[number + 1 :], b""]))
-                seen = readers(tmp_path)
-                if isinstance(seen["store"], str):
-                    assert f"runs.jsonl, line {number + 1}: not a record of a run: " in seen["store"]
-                    assert set(seen.values()) == {seen["store"]}
-                    assert len(seen["store"].splitlines()) == 1
-                    named += 1
-                else:
-                    assert seen["store"] == seen["export"]
-                    assert seen["page"] == "report.html"
-                    same += 1
+    for number in {statuses.index(status) for status in ("ok", "diverged", "error")}:
+        for edited in edits(lines[number]):
+            (tmp_path / "runs.jsonl").write_bytes(b"\n".join([*lines[:number], edited, *lines[number + 1 :], b""]))
+            seen = readers(tmp_path)
+            if isinstance(seen["store"], str):
+                assert f"runs.jsonl, line {number + 1}: not a record of a run: " in seen["store"]
+                assert set(seen.values()) == {seen["store"]}
+                assert len(seen["store"].splitlines()) == 1
+                named += 1
+            else:
+                assert seen["store"] == seen["export"]
+                assert seen["page"] == "report.html"
+                same += 1
     assert min(named, same) > 20, (named, same)
 
 
