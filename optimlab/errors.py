@@ -95,6 +95,25 @@ def exact(value: float) -> str:
     return short if float(short) == value else repr(float(value))
 
 
+def concise(value: float, digits: int = 2) -> str:
+    """Return a chosen number as it is shown: exactly if it has at most six digits, else with ``digits`` of them.
+
+    The digits of a number just below 1 are those of its distance from 1. What float64 adds in the 13th digit is no
+    digit.
+
+    >>> concise(0.125), concise(10**-0.5), concise(0.1 * 3), concise(1e-300), concise(1234567.0)
+    ('0.125', '0.32', '0.3', '1e-300', '1.2e+06')
+    >>> concise(0.9999999), concise(0.99987654321), concise(0.9123456789, 3)
+    ('0.9999999', '0.99988', '0.9123')
+    """
+    value = float(f"{value:.12g}")
+    if float(f"{value:.6g}") == value:
+        return exact(value)
+    if 0.9 <= value < 1:
+        return exact(round(value, digits - 1 - math.floor(math.log10(1 - value))))
+    return f"{value:.{digits}g}"
+
+
 def count(name: str, value: Any) -> int:
     """``value`` as a Python integer of at least 1.
 

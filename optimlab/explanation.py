@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from . import rules
 from .backends import dtype_name
-from .errors import InputError, RuleError, count, lookup, number, unknown
+from .errors import InputError, RuleError, count, exact, lookup, number, unknown
 from .kernels import (
     Equation,
     Graph,
@@ -146,7 +146,8 @@ class Explanation:
         kinds = ", ".join(f"{n} {op}" for op, n in cost["by kind"].items())
         told = "\n".join(
             [
-                f"{self.rule} ({self.convention}), " + ", ".join(f"{k}={v:g}" for k, v in self.hyperparameters.items()),
+                f"{self.rule} ({self.convention}), "
+                + ", ".join(f"{k}={exact(v)}" for k, v in self.hyperparameters.items()),
                 "",
                 *(f"  {line}" for line in self.formula.splitlines()),
                 "",
@@ -261,7 +262,7 @@ class Parting:
 
     def __str__(self) -> str:
         a, b = self.conventions
-        values = ", ".join(f"{k}={v:g}" for k, v in self.hyperparameters.items())
+        values = ", ".join(f"{k}={exact(v)}" for k, v in self.hyperparameters.items())
         if self.step is None:
             return (
                 f"{self.rule}: the moves of {a} and {b} do not part by more than {PARTED:g} of their size ({values})."
@@ -385,7 +386,7 @@ def _parted(runs: list[list[float]], until: int) -> int | None:
 def _term(graph: Graph, cause: str) -> str:
     """The smallest part of the formula in which the cause meets an array."""
     if cause == "start":
-        return ", ".join(f"{name} starts at {value:g}" for name, value in graph.state.items())
+        return ", ".join(f"{name} starts at {exact(value)}" for name, value in graph.state.items())
     for node in graph.nodes:
         slots = [a for a in node.args if a.op == "slot" and mentions(graph, a, cause)]
         if slots and not (cause == "lr" and mentions(graph, slots[0], "weight_decay")):

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 from . import rules
 from .backends import Array
-from .errors import InputError, RuleError, count, lookup, unknown, whole
+from .errors import InputError, RuleError, count, exact, lookup, unknown, whole
 from .kernels import Graph, declaration, trace
 from .parameters import Parameter, Parameters, stretches
 from .schedules import Schedule, unit
@@ -337,7 +337,7 @@ class Optimizer:
         def shown(value: Hyperparameter) -> str:
             if isinstance(value, Schedule):
                 return repr(value)
-            return "<function>" if callable(value) else f"{value:g}"
+            return "<function>" if callable(value) else exact(value)
 
         values = ", ".join(f"{name}={shown(value)}" for name, value in self.hyperparameters.items())
         return f"<{type(self).__name__} {values}, t={self.t}{'' if self.epoch is None else f', epoch={self.epoch}'}>"
@@ -452,7 +452,7 @@ def _document(cls: type[Optimizer], readings: Mapping[str, rules.Rule]) -> None:
         having: dict[str, list[str]] = {}
         for convention, values in defaults.items():
             if name in values:
-                having.setdefault(f"{values[name]:g}", []).append(convention)
+                having.setdefault(exact(values[name]), []).append(convention)
         kind = next(own[name] for own in kinds.values() if name in own)
         told = ", ".join(f"{value} ({', '.join(conventions)})" for value, conventions in having.items())
         if list(having.values()) == [list(readings)]:

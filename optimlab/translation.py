@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import rules
-from .errors import InputError, lookup, unknown
+from .errors import InputError, exact, lookup, unknown
 from .kernels import declaration, mentions, trace
 from .optimizers import Optimizer
 
@@ -201,10 +201,10 @@ def _translate_rest(
         )
     for name in ("dampening", "lr_decay"):
         if values.get(name) and name not in made:
-            inexact.append(f"{name}={values[name]:g} has no equivalent in {to} and is left out")
+            inexact.append(f"{name}={exact(values[name])} has no equivalent in {to} and is left out")
     decay = values.get("weight_decay", 0.0)
     if decay and "weight_decay" not in made:
-        inexact.append(f"weight_decay={decay:g} has no equivalent in {to}'s {rule} and is left out")
+        inexact.append(f"weight_decay={exact(decay)} has no equivalent in {to}'s {rule} and is left out")
     elif decay and rule not in ("sgd", "adamw") and {source, to} == {"torch", "keras"}:
         inexact.append("weight decay is added to the gradient in torch and acts on the weights alone in keras")
     if rule == "adagrad" and "keras" in (source, to):
@@ -221,4 +221,6 @@ def _translate_rest(
         elif "textbook" in (source, to):
             inexact.append("the libraries warm up Nadam's momentum; the textbook's is constant")
         elif values.get("momentum_decay") != 1.0:
-            inexact.append(f"Keras warms up the momentum as momentum_decay=1 does, not {values['momentum_decay']:g}")
+            inexact.append(
+                f"Keras warms up the momentum as momentum_decay=1 does, not {exact(values['momentum_decay'])}"
+            )

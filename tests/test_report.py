@@ -377,6 +377,8 @@ def test_it_fits_a_phone_and_a_desk_in_light_and_dark(finished, opened, scheme):
     for width in (1440, 390):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") == width
+        if width == 1440:  # every column is in sight
+            assert page.evaluate("document.querySelector('.scroll').scrollWidth") <= 1280
         page.evaluate("document.querySelector('.scroll').scrollLeft = 10000")
         name = page.locator("tbody tr[data-row] th").first.bounding_box()
         assert 0 <= name["x"] < 0.2 * width  # it stays in sight

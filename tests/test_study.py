@@ -16,6 +16,7 @@ from run_files import kept, names
 from scipy import stats
 
 import optimlab as ol
+from optimlab.report.reading import read_results
 from optimlab.study import Contender, Problem, Run, Store, Study, compare
 from optimlab.study import compare as compare_function
 from optimlab.study.run import execute, time_steps
@@ -189,6 +190,15 @@ def test_the_grid_is_extended_where_the_best_lies_at_its_edge(tmp_path, monkeypa
         assert row["trials"] == 2 * (3 + 3)
 
 
+@pytest.mark.parametrize("rates", [(1e-300, 1e-299, 1e-298), (1e297, 1e298, 1e299), (1e-300, 1.0, 9e299)])
+def test_a_grid_is_not_extended_to_rates_that_are_no_numbers(tmp_path, monkeypatch, rates):
+    plant(monkeypatch, made_up(lambda run: min(1.0, 0.5 + 0.001 * abs(math.log10(run.lr)))))
+    row = compare(replace(TINY, optimizers=("sgd",), rates=rates), tmp_path).rows[0]
+    assert row["at_edge"]
+    assert [rate["lr"] for rate in row["sensitivity"]] == list(rates)
+    assert read_results(tmp_path).rows[0].lr == row["lr"]
+
+
 def test_a_best_rate_still_at_the_edge_is_warned_of(tmp_path, monkeypatch):
     plant(monkeypatch, made_up(lambda run: min(1.0, 0.5 + 0.01 * math.log10(run.lr))))
     with pytest.warns(UserWarning, match="sgd: the best learning rate found.*still at the edge"):
@@ -330,6 +340,8 @@ def test_a_full_disk_stops_with_one_clear_error(tmp_path):
         ({"rates": (0.1, -1.0, 1.0)}, "positive learning rates"),
         ({"rates": (0.1, float("nan"), 1.0)}, "positive learning rates"),
         ({"rates": (1.0, 0.1, 0.01)}, "must rise"),
+        ({"rates": (1e-320, 0.1, 1.0)}, "a learning rate is at least 1e-300 and below 1e\\+300, got "),
+        ({"rates": (0.1, 1.0, 1e300)}, "a learning rate is at least 1e-300 and below 1e\\+300, got 1e\\+300"),
         ({"rates": (0.1, "much", 1.0)}, "positive learning rates"),
         ({"rates": 0.1}, "rates must be several values, got 0.1"),
         ({"extensions": -1}, "extensions must be a whole number of at least 0, got -1"),

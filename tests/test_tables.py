@@ -15,6 +15,7 @@ import optimlab as ol
 import optimlab.study
 import optimlab.tuning
 from optimlab.cli import live
+from optimlab.errors import concise
 from optimlab.race import race
 from optimlab.race.table import table as race_table
 from optimlab.schedule_preview import preview
@@ -155,7 +156,7 @@ def study_rows(some, values):
 
 
 def comparison(some, values):
-    study = SimpleNamespace(problem=ol.study.Problem(), confirmation_seeds=range(10), protocol="quick")
+    study = ol.study.Study()
     return SimpleNamespace(study=study, rows=study_rows(some, values))
 
 
@@ -175,6 +176,30 @@ def test_a_comparison(some, values, most, encoding):
         so_far.grid[lr, ()] = [{"status": "ok", "val_accuracy": 0.9, "val_loss": 1.0}]
         so_far.confirmed[lr, ()] = [0.9]
     check(live._table(study, seen), most, encoding)
+
+
+@given(st.decimals(0, 10, places=5).filter(bool) | st.sampled_from(["0.125", "0.9999999", "1e-300", "1234"]))
+@settings(max_examples=30, deadline=None)
+def test_a_number_of_a_users_own_is_shown_as_it_was_given(given):
+    rate = float(given)
+    assert float(concise(rate)) == float(concise(rate * (1 + 1e-15))) == rate
+    (tuned, _) = study_table.tables(comparison(["sgd"], [rate]))
+    assert float(tuned.rows[0][1]) == rate
+    assert f"lr {concise(rate)} " in str(ol.study.Run(ol.study.Problem(), ol.study.Contender("sgd"), rate, 0))
+
+
+def test_a_rate_of_the_grid_has_two_digits():
+    assert [concise(rate) for rate in ol.study.Study().rates] == [
+        "0.001",
+        "0.0032",
+        "0.01",
+        "0.032",
+        "0.1",
+        "0.32",
+        "1",
+        "3.2",
+        "10",
+    ]
 
 
 @given(st.lists(numbers, min_size=7, max_size=7), widths, encodings)

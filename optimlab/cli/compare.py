@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError
+from ..errors import InputError, concise
 from ..files import json_text
 from .options import chosen, echo, numbers, save_figure, say, show
 
@@ -246,7 +246,7 @@ def _say_plan(study: Study, plan: dict[str, Any]) -> None:
     echo(
         f"{study.problem}, {study.protocol} protocol\n"
         f"optimizers: {', '.join(plan['optimizers'])}\n"
-        f"rates: {', '.join(f'{r:.2g}' for r in study.rates)}, {len(study.tuning_seeds)} seeds"
+        f"rates: {', '.join(map(concise, study.rates))}, {len(study.tuning_seeds)} seeds"
         + (f"; {study.search} random settings" if study.search else "")
         + "".join(f"\n{line}" for line in study.not_searched())
         + f"\n{plan['runs']} runs into {plan['folder']}, about {_duration(plan['seconds'])}"

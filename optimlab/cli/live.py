@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from statistics import mean
 from typing import Any
 
+from ..errors import concise
 from ..study import Run, Study
 from ..study.compare import OnRun
 from ..study.record import Record
@@ -69,7 +70,7 @@ def _table(study: Study, seen: dict[str, _Seen]) -> Table:
             whole = {k: v for k, v in so_far.grid.items() if len(v) == len(study.tuning_seeds)}
             if whole:
                 best = max(whole, key=lambda k: score(whole[k]))
-                cells[1], cells[2] = f"{best[0]:.2g}", f"{100 * score(whole[best])[0]:.2f}"
+                cells[1], cells[2] = concise(best[0]), f"{100 * score(whole[best])[0]:.2f}"
         if so_far.confirmed:
             first = next(iter(so_far.confirmed.values()))
             cells[3] = f"{len(first)}/{len(study.confirmation_seeds)}"

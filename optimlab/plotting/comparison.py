@@ -22,6 +22,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
+from ..errors import concise
 from ..study.compare import Comparison
 from ..study.curves import Band, band, epoch_seconds, look
 from ..study.summary import accuracy, in_percent
@@ -55,7 +56,7 @@ def loss_figure(comparison: Comparison) -> Figure:
         for axes, x in ((by_epochs, epochs), (by_seconds, epochs * _epoch_seconds(comparison, name))):
             axes.plot(x, loss, color=PALETTE[colour], linestyle=DASHES[dash], linewidth=1.8)
             ends[axes].append(
-                (float(x[-1]), loss[-1], f"{labels[name]} {_chosen(comparison, name):.2g}", PALETTE[colour])
+                (float(x[-1]), loss[-1], f"{labels[name]} {concise(_chosen(comparison, name))}", PALETTE[colour])
             )
     by_epochs.set_yscale("log")
     by_epochs.set_ylabel("training loss (cross-entropy, nats)")
@@ -89,7 +90,7 @@ def accuracy_figure(comparison: Comparison) -> Figure:
         axes.axhline(target, color="#737373", linewidth=0.8, linestyle=(0, (4, 3)))
         axes.fill_between(epochs, low, high, color=INK, alpha=0.25, linewidth=0)
         axes.plot(epochs, middle, color=INK, linewidth=1.8)
-        axes.set_title(f"{short[name]}, lr {_chosen(comparison, name):.2g}", fontsize=10, parse_math=False)
+        axes.set_title(f"{short[name]}, lr {concise(_chosen(comparison, name))}", fontsize=10, parse_math=False)
     first = next(iter(panels.values()))
     finals = np.concatenate([np.ravel(middle[-1:]) for middle, _, _ in curves.values()])
     first.set_ylim(min(0.8, float(finals.min(initial=1.0)) - 0.05), 1.0)
@@ -125,7 +126,7 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
                 axes.plot([lr], [1.06], marker="|", color="#D55E00", markersize=9, markeredgewidth=2, clip_on=False)
         chosen = _chosen(comparison, name)
         axes.plot([chosen], [np.median(grid[chosen])], "*", color="#D55E00", markersize=13, markeredgecolor="white")
-        axes.set_title(f"{short[name]}: best at {chosen:.2g}", fontsize=10, pad=10, parse_math=False)
+        axes.set_title(f"{short[name]}: best at {concise(chosen)}", fontsize=10, pad=10, parse_math=False)
     first = next(iter(panels.values()))
     first.set_xscale("log")
     first.set_ylim(0.0, 1.03)

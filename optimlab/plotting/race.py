@@ -22,6 +22,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ..errors import concise
 from ..race.run import Race, Racer
 from ..race.score import FLOOR, lowest
 from ..race.words import conditions, outcome, sentence
@@ -259,7 +260,7 @@ def label_ends(axes: Axes, race: Race, curves: list[Floats]) -> None:
 
 
 def label(race: Race, racer: Racer) -> str:
-    return f"{racer.name}  lr {racer.lr:.2g}" + " diverged" * (outcome(race, racer) == "diverged")
+    return f"{racer.name}  lr {concise(racer.lr)}" + " diverged" * (outcome(race, racer) == "diverged")
 
 
 def key(race: Race) -> str:

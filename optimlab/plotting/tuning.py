@@ -15,7 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ..errors import exact
+from ..errors import concise, exact
 from ..tuning import Choice, Tuned
 from .comparison import INK, PALETTE, headline, plain_axes
 
@@ -112,7 +112,7 @@ def _slice(tuned: Tuned, axes: Axes, name: str) -> None:
     elif space.whole:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     value = best["hyperparameters"][name]
-    axes.set_xlabel(f"{LABELS.get(name, name)}; best {value:.3g}", fontsize=10, parse_math=False)
+    axes.set_xlabel(f"{LABELS.get(name, name)}; best {concise(value, 3)}", fontsize=10, parse_math=False)
     _diverged(axes, [place(r) for r in tuned.records if r["status"] == "diverged"])
 
 

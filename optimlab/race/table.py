@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import concise, exact
 from ..tables import Column, Table, fixed
 from .run import TRIALS, Race
 
@@ -22,7 +23,7 @@ def table(race: Race) -> Table:
     body = [
         [
             row["optimizer"],
-            f"{row['lr']:.2g}{_mark(row)}",
+            f"{concise(row['lr'])}{_mark(row)}",
             "diverged" if row["score"] is None else f"{row['score']:.2f}",
             _steps(row),
             "-" if row["final_gap"] is None else f"{row['final_gap']:.2g}",
@@ -31,7 +32,7 @@ def table(race: Race) -> Table:
         ]
         for row in rows
     ]
-    title = f"{landscape.title}, {race.steps} steps from ({race.start[0]:g}, {race.start[1]:g})"
+    title = f"{landscape.title}, {race.steps} steps from ({exact(race.start[0])}, {exact(race.start[1])})"
     return Table([Column("optimizer", "name"), *map(Column, names)], body, title, "; ".join(notes))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import exact
 from .run import JITTER, TRIALS, Race, Racer
 from .score import STRIDE
 
@@ -54,7 +55,7 @@ def conditions(race: Race) -> str:
     above = "to the minimum" if landscape.minima else "to the lowest point of the map"
     named = any(":" in racer.name for racer in race.racers)
     convention = f"{race.convention} convention" + " where no other is named" * named
-    parts = [f"All from ({race.start[0]:g}, {race.start[1]:g}), {convention}."]
+    parts = [f"All from ({exact(race.start[0])}, {exact(race.start[1])}), {convention}."]
     if any(racer.tuned for racer in race.racers):
         parts.append(
             f"Learning rate (lr): the best of the same {len(rates)}, {rates[0]:g} to {rates[-1]:g}, by the mean score "

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..diagnostics import HEALTHY
+from ..errors import concise
 from ..study.curves import Band, look
 from ..tables import shortened
 from .formats import MINUS, percent, plural, significant
@@ -243,7 +244,7 @@ def loss_panel(results: Results, axes: Times) -> Panel:
         y_ticks=[(y.place(v), f"{v:g}") for v in y.ticks()],
         views=views,
         series=[Series(k, c.x, c.median, c.text) for k, c in placed.items()],
-        labels=_apart([(k, row.label, significant(row.lr), placed[k].median[-1]) for k, row in shown], height),
+        labels=_apart([(k, row.label, concise(row.lr), placed[k].median[-1]) for k, row in shown], height),
     )
 
 
@@ -294,9 +295,7 @@ def accuracy_panels(results: Results, axes: Times) -> tuple[list[Panel], dict[st
         panels.append(
             Panel(
                 title=row.label,
-                note=f"lr {significant(row.lr)}"
-                if own.median
-                else f"lr {significant(row.lr)}: no run finished an epoch",
+                note=f"lr {concise(row.lr)}" if own.median else f"lr {concise(row.lr)}: no run finished an epoch",
                 height=130,
                 y_ticks=[(y.place(v), f"{percent(v, 0)}%") for v in y.ticks(4)],
                 views=views,
@@ -335,7 +334,7 @@ def sensitivity_panels(results: Results) -> tuple[list[Panel], dict[str, list[Pa
         panels.append(
             Panel(
                 title=row.label,
-                note=f"best at {significant(row.lr)}",
+                note=f"best at {concise(row.lr)}",
                 height=130,
                 y_ticks=[(y.place(v), f"{percent(v, 0)}%") for v in (0.0, 0.5, 1.0)],
                 views=[View("rates", ticks, [p for p in paths if p.d])],
@@ -349,7 +348,7 @@ def sensitivity_panels(results: Results) -> tuple[list[Panel], dict[str, list[Pa
 
 def _rate_text(lr: float, scores: list[float | None], median: float) -> str:
     whole = [percent(s, 1) for s in scores if s is not None]
-    said = f"lr {significant(lr)}: median {percent(median, 1)}%"
+    said = f"lr {concise(lr)}: median {percent(median, 1)}%"
     if whole:
         said += f"; seeds {', '.join(whole)}"
     gone = len(scores) - len(whole)
@@ -407,7 +406,7 @@ def _rate_panel(k: int, row: Row, axes: Times) -> Panel:
     rates = row.curves["lr"]
     top = max(rates.median, default=0.0) or 1.0
     y = Axis(0.0, 1.15 * top)
-    placed = place(row, rates, axes, y, lambda rate, low, high: f"learning rate {significant(rate, 3)}")
+    placed = place(row, rates, axes, y, lambda rate, low, high: f"learning rate {concise(rate, 3)}")
     return Panel(
         title="",
         note="learning rate",

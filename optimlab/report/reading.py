@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import InputError, count, number
 from ..files import json_ready
 from ..study.curves import Band, band, epoch_seconds
-from ..study.plan import KINDS
+from ..study.plan import KINDS, LEAST_RATE, TOO_HIGH
 from ..study.record import Record
 from ..study.statistics import Interval
 from ..study.store import read
@@ -225,7 +225,7 @@ def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, A
         label=label,
         contender=contender,
         kind=kind,
-        lr=number("lr", raw["lr"], low=1e-300, below=1e300),
+        lr=number("lr", raw["lr"], low=LEAST_RATE, below=TOO_HIGH),
         trials=int(number("trials", raw["trials"], low=0)),
         at_edge=_truth("at_edge", raw["at_edge"]),
         val_accuracy=val_accuracy,
@@ -251,7 +251,7 @@ def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, A
         errors=[_string("error", text) for text in raw["errors"]],
         sensitivity=[
             Rate(
-                number("lr", one["lr"], low=1e-300, below=1e300),
+                number("lr", one["lr"], low=LEAST_RATE, below=TOO_HIGH),
                 [None if v is None else number("val_accuracy", v, low=0, below=1.0001) for v in one["val_accuracy"]],
                 number("median", one["median"], low=0, below=1.0001),
             )

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from itertools import takewhile
 from typing import Any, NamedTuple
 
+from ..errors import concise
 from ..study import PROBLEMS, Study
 from ..study.study_file import FULL
-from .formats import significant
 
 FILE = "study.toml"
 Settings = list[tuple[str, list[tuple[str, str]]]]
@@ -115,7 +115,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_shown, value)) or "none"
     if isinstance(value, float):
-        return significant(value, 6)
+        return concise(value, 6)
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     return value if isinstance(value, str) else json.dumps(value)

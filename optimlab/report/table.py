@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..errors import concise
 from ..study.statistics import Interval
 from ..study.summary import in_percent
 from ..tables import shortened
@@ -68,7 +69,7 @@ def columns(results: Results) -> list[Column]:
         return Cell(significant(brief * row.seconds_to_target, 3), row.seconds_to_target)
 
     def rate(row: Row) -> Cell:
-        return Cell(significant(row.lr), row.lr, "at the edge" if row.at_edge else "")
+        return Cell(concise(row.lr), row.lr, "at the edge" if row.at_edge else "")
 
     def usable(row: Row) -> Cell:
         return Cell("–", None) if row.usable_decades is None else Cell(f"{row.usable_decades:.1f}", row.usable_decades)
@@ -132,9 +133,7 @@ def columns(results: Results) -> list[Column]:
             "usable rates",
             "decades",
             f"width of the range of rates around the best that keep {goal}",
-            lambda r: (
-                Cell("–", None) if r.usable_decades is None else Cell(f"{r.usable_decades:.1f}", r.usable_decades)
-            ),
+            usable,
         ),
         Column(
             "diverged_share",

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.threads import one_thread
-from ..errors import InputError
+from ..errors import InputError, concise
 from ..files import check_writable, json_ready, json_text, write_atomically
 from ..version import __version__
 from .execution import Pool, Together, run_all, workers
-from .plan import Run, Study
+from .plan import LEAST_RATE, TOO_HIGH, Run, Study
 from .record import Record
 from .run import execute, execute_together, host, time_steps, together, versions
 from .store import FILE, LOCK, Store, locked, read
@@ -159,15 +159,16 @@ def _tune(study: Study, runner: _Runner) -> dict[str, dict[float, list[Record]]]
                 ratio = study.rates[-1] / study.rates[-2]
             elif best == min(grid):
                 ratio = study.rates[0] / study.rates[1]
-            wanted[c.label] = [best * ratio] if ratio != 1 else []
+            further = best * ratio
+            wanted[c.label] = [further] if ratio != 1 and LEAST_RATE <= further < TOO_HIGH else []
     for label, rates in wanted.items():
         if rates:
             grid = found[label]
             some = any(record["status"] == "ok" for records in grid.values() for record in records)
             what = (
-                f"the best learning rate found, {_best(grid):.2g}, is still at the edge of the grid"
+                f"the best learning rate found, {concise(_best(grid))}, is still at the edge of the grid"
                 if some
-                else f"no run finished at any learning rate from {min(grid):.2g} to {max(grid):.2g}"
+                else f"no run finished at any learning rate from {concise(min(grid))} to {concise(max(grid))}"
             )
             warnings.warn(f"{label}: {what}", stacklevel=3)
     return {label: dict(sorted(grid.items())) for label, grid in found.items()}

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import datasets, optimizers
 from ..datasets import Dataset
-from ..errors import InputError, count, exact, number, unknown
+from ..errors import InputError, concise, count, exact, number, unknown
 from ..kernels import Graph, c_source, trace
 from ..network import MLP, Network
 from ..optimizers import Optimizer
@@ -30,6 +30,8 @@ KINDS = ("tuned", "default", "searched")
 """What is done with a contender: the best rate of the grid, the rule's default one, the best random setting."""
 FULL_RATES = tuple(10.0 ** (k / 2) for k in range(-10, 5))
 """Two a decade, 0.00001 to 100."""
+LEAST_RATE, TOO_HIGH = 1e-300, 1e300
+"""A learning rate lies in ``[LEAST_RATE, TOO_HIGH)``: there float64 has all its digits, and finite neighbours."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ class Contender:
         known = self.defaults()
         if "lr" not in known:
             raise InputError(f"{self.name} has no learning rate lr to tune")
-        if not 0 < known["lr"] < math.inf:
+        if not LEAST_RATE <= known["lr"] < TOO_HIGH:
             raise InputError(
                 f"the default learning rate of {self.name} is {exact(known['lr'])}: give lr a positive default, "
                 "such as lr=0.01"
@@ -299,7 +301,7 @@ class Run:
         return key_of(self.config())
 
     def __str__(self) -> str:
-        return f"{self.contender.label} lr {self.lr:.2g} seed {self.seed}"
+        return f"{self.contender.label} lr {concise(self.lr)} seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -352,6 +354,11 @@ class Study:
                 raise InputError(f"two optimizers are called {label!r}: give one a label of its own")
         if len(self.rates) < 3 or not all(math.isfinite(r) and r > 0 for r in self.rates):
             raise InputError("a grid needs at least three positive learning rates, so that one can lie inside")
+        for rate in self.rates:
+            if not LEAST_RATE <= rate < TOO_HIGH:
+                raise InputError(
+                    f"a learning rate is at least {LEAST_RATE:g} and below {TOO_HIGH:g}, got {exact(rate)}"
+                )
         if list(self.rates) != sorted(set(self.rates)):
             raise InputError("the learning rates of a grid must rise")
         if not self.tuning_seeds or len(self.confirmation_seeds) < 2:

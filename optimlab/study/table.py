@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import concise
 from ..tables import Column, Table
 from .compare import Comparison
 from .statistics import Interval
@@ -33,7 +34,7 @@ def tables(comparison: Comparison) -> list[Table]:
         for row in ranked([r for r in comparison.rows if r["kind"] == kind]):
             cells = [
                 row["label"].removesuffix(f", {kind}"),
-                f"{row['lr']:.2g}" + ("!" if row["at_edge"] else ""),
+                concise(row["lr"]) + ("!" if row["at_edge"] else ""),
                 _epochs(row),
                 _percent(row, "val_accuracy"),
                 _percent(row, "test_accuracy"),

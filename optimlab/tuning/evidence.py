@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import concise
 from ..network import Network
 from ..training import evaluate
 from .plan import Search
@@ -127,7 +128,7 @@ def _on_spaces(search: Search, summary: dict[str, Any]) -> list[str]:
     said = []
     for name in summary["at_edge"]:
         value = summary["best"]["hyperparameters"][name]
-        said.append(f"The best {name}, {value:.3g}, lies at the edge of its range: try a wider one.")
+        said.append(f"The best {name}, {concise(value, 3)}, lies at the edge of its range: try a wider one.")
     if summary["effects"] is not None:
         clear = [name for name, p in summary["effects"].items() if p < 0.05]
         rest = [name for name in summary["effects"] if name not in clear]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from ..errors import exact
+from ..errors import concise, exact
 from ..tables import Column, Table, fixed
 from .plan import Search
 from .sampler import proposals
@@ -17,7 +17,9 @@ def plan_table(search: Search) -> Table:
     first = first_trials(search)
     columns = [Column("hyperparameter", "name"), Column("searched in", "words")]
     columns += [Column(f"trial {k}") for k in range(len(first))]
-    rows = [[name, str(space), *(f"{values[name]:.3g}" for values in first)] for name, space in search.searched.items()]
+    rows = [
+        [name, str(space), *(concise(values[name], 3) for values in first)] for name, space in search.searched.items()
+    ]
     rows += [[name, f"fixed at {exact(value)}", *("" for _ in first)] for name, value in search.fixed.items()]
     return Table(columns, rows, f"{search}, at most {search.problem.epochs} epochs a trial")
 
@@ -34,7 +36,7 @@ def results_table(tuned: Tuned, rows: int = 5) -> Table:
     search, names = tuned.search, list(tuned.search.searched)
     body = []
     for record in tuned.ranked()[:rows]:
-        values = [f"{record['hyperparameters'][name]:.3g}" for name in names]
+        values = [concise(record["hyperparameters"][name], 3) for name in names]
         measures = [f"{100 * record['val_accuracy']:.2f}", fixed(record["val_loss"], 4), str(record["best_epoch"])]
         body.append([str(record["number"]), *values, *measures])
     return Table(
