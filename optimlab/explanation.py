@@ -6,7 +6,7 @@ import ast
 import inspect
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
@@ -169,6 +169,7 @@ class Explanation:
 
 def explain(
     rule: str | rules.Rule,
+    settings: Mapping[str, float] | None = None,
     *,
     convention: str = "textbook",
     steps: int = 3,
@@ -182,12 +183,12 @@ def explain(
     Parameters
     ----------
     rule: a name (see :func:`optimlab.rules.names`) or an elementwise rule of your own.
+    settings, hyperparameters: hyperparameters, the rule's own defaults where not given. One that is called as an
+        argument of this function, such as ``steps``, is given in ``settings``.
     steps: how many, up to 10,000,000.
     ends: keep only so many of the first and of the last steps; with None, all, which are 100,000 at most.
     gradients: one number for every step, or a sequence whose last number is repeated.
     weight: where the weight starts.
-    hyperparameters: the rule's own defaults where not given. One that is called as an argument of this function, such
-        as ``steps``, keeps its default.
 
     Raises
     ------
@@ -203,7 +204,7 @@ def explain(
     """
     function = _find(rule, convention)
     graph = trace(function)
-    values = _hyperparameters(function, graph, hyperparameters)
+    values = _hyperparameters(function, graph, {**(settings or {}), **hyperparameters})
     steps, kept = count("steps", steps), _kept(steps, ends)
     made = _worked_out(_Setting(graph, values, _gradients(gradients, steps), number("weight", weight)), kept)
     given = convention if isinstance(rule, str) else "your own"
@@ -283,6 +284,7 @@ def first_parting(
     rule: str,
     convention: str,
     against: str,
+    settings: Mapping[str, float] | None = None,
     *,
     steps: int = 100,
     gradients: Sequence[float] | float | None = None,
@@ -297,6 +299,7 @@ def first_parting(
 
     Parameters
     ----------
+    settings, hyperparameters: hyperparameters, by name.
     gradients: one number for every step, or a sequence whose last number is repeated; by default six sizes from
         1e-6 to 0.1 in turn, and again with the other sign.
 
@@ -309,10 +312,11 @@ weight_decay=0.
     """
     functions = [_find(rule, convention), _find(rule, against)]
     graphs = (trace(functions[0]), trace(functions[1]))
-    for name in hyperparameters:
+    given = {**(settings or {}), **hyperparameters}
+    for name in given:
         if not any(name in g.hyperparameters for g in graphs):
             raise unknown(f"hyperparameter of {rule}", name, graphs[0].hyperparameters)
-    values = {**graphs[0].hyperparameters, **hyperparameters}
+    values = {**graphs[0].hyperparameters, **given}
     both = [
         _hyperparameters(function, graph, {k: v for k, v in values.items() if k in graph.hyperparameters})
         for function, graph in zip(functions, graphs, strict=True)
@@ -321,7 +325,7 @@ weight_decay=0.
     _kept(steps, None)
     sequence = _gradients(rising if gradients is None else gradients, steps)
 
-    def settings(keep: Collection[str], lowered: bool) -> Iterator[_Setting]:
+    def pair(keep: Collection[str], lowered: bool) -> Iterator[_Setting]:
         for graph, own in zip(graphs, both, strict=True):
             zeroed = {k: 0.0 if k in _CAUSES and k not in keep else v for k, v in own.items()}
             start = graph.state if "start" in keep else {k: graphs[0].state.get(k, v) for k, v in graph.state.items()}
@@ -329,7 +333,7 @@ weight_decay=0.
             yield _Setting(graph, zeroed, sequence, 1.0, rates, start)
 
     def paths(keep: Collection[str] = tuple(_CAUSES), lowered: bool = False) -> list[list[float]]:
-        return [_weights(setting) for setting in settings(keep, lowered)]
+        return [_weights(setting) for setting in pair(keep, lowered)]
 
     lowered = False
     runs = paths()
@@ -352,7 +356,7 @@ weight_decay=0.
     if causes:
         terms = [_term(g, causes[0]) for g in graphs]
     else:
-        shown = [_worked_out(setting, range(at, at + 1))[0].terms for setting in settings(_CAUSES, lowered)]
+        shown = [_worked_out(setting, range(at, at + 1))[0].terms for setting in pair(_CAUSES, lowered)]
         terms = [_first_other(g, ours, theirs) for g, ours, theirs in zip(graphs, shown, shown[::-1], strict=True)]
     weights = (runs[0][at], runs[1][at])
     return Parting(rule, names, shared, at, told, (terms[0], terms[1]), weights, _difference(runs, at))

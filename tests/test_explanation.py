@@ -1,5 +1,6 @@
 """explain: formulas made from the code, numbers that are right, and where conventions part."""
 
+import inspect
 import json
 
 import numpy as np
@@ -250,6 +251,20 @@ def test_rules_are_named_as_for_a_comparison(tmp_path):
     assert run(f"{path}:mine", "--source", "python").stdout == path.read_text()
     path.write_text("1 / 0")
     assert "does not run: ZeroDivisionError" in run(f"{path}:mine").stderr
+
+
+def test_a_hyperparameter_may_be_called_as_an_argument_of_explain(tmp_path):
+    path = tmp_path / "mine.py"
+    names = [n for n in inspect.signature(explain).parameters if n not in ("rule", "hyperparameters")]
+    text = ", ".join(f"{name}=1.0" for name in names)
+    path.write_text(f"def mine(w, g, *, lr=1.0, {text}):\n    return w - lr * g * {' * '.join(names)}\n")
+    for name in names:
+        printed = run(f"{path}:mine", "--set", f"{name}=0.5", "--gradients", "1", "--term", "w", "--step", "1").stdout
+        assert float(printed) == 0.5, name
+        for arguments in (["adam"], ["adam", "--against", "torch"]):
+            result = run(*arguments, "--set", f"{name}=0.5")
+            assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+            assert f"unknown hyperparameter of adam '{name}'" in result.stderr
 
 
 # --- many steps

@@ -208,6 +208,35 @@ def test_a_rule_of_ones_own_with_what_it_fixes_is_searched(tmp_path):
         replace(search, spaces={"beta": "0.5:0.9"})
 
 
+def test_the_command_takes_a_rule_of_ones_own_from_a_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def mine(w, g, *, lr=0.1, beta=0.5):\n    return w - lr * beta * g\n")
+    arguments = [
+        "--epochs",
+        "1",
+        "--trials",
+        "1",
+        "--hidden",
+        "4",
+        "--search",
+        "lr=0.01:1:log",
+        "--search",
+        "beta=auto",
+    ]
+    result = run("--optimizer", f"{path}:mine", *arguments, "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    assert set(json.loads(result.stdout)["best"]["hyperparameters"]) == {"lr", "beta"}
+    assert f"mine.py:yours: {path} has no function" in run("--optimizer", f"{path}:yours").stderr
+
+
+@pytest.mark.parametrize("name", ["batch_size", "factor", "patience"])
+def test_a_rule_cannot_have_a_hyperparameter_of_the_searchs_own(name):
+    space = {}
+    exec(f"def mine(w, g, *, lr=0.1, {name}=0.5):\n    return w - lr * {name} * g\n", space)
+    with pytest.raises(ol.InputError, match=f"mine has a hyperparameter {name}, which is a setting of the search"):
+        Search(TINY.problem, Contender("mine", rule=space["mine"]), spaces={"lr": "1e-3:0.1:log"})
+
+
 def test_several_seeds_are_scored_by_their_mean():
     search = replace(TINY, seeds=(3, 4))
     network, record = run_trial(search, 0, {"lr": 0.05, "batch_size": 64, "beta1": 0.9, "patience": 2})

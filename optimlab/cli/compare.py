@@ -14,7 +14,7 @@ import click
 
 from ..errors import InputError, concise
 from ..files import json_text
-from .options import chosen, echo, numbers, save_figure, say, show
+from .options import contender, echo, numbers, save_figure, say, show
 
 if TYPE_CHECKING:
     from ..study import Comparison, Contender, Study
@@ -194,7 +194,7 @@ def _contenders(study: Study, names: str | None, convention: str | None, rules: 
     if names is None:
         named = [c if convention is None else _in_convention(c, convention) for c in study.contenders]
     else:
-        named = [_contender(n, convention) for n in names.split(",") if n.strip()]
+        named = [contender(n, convention) for n in names.split(",") if n.strip()]
     return (*named, *map(_own_rule, rules))
 
 
@@ -206,18 +206,11 @@ def _in_convention(contender: Contender, convention: str) -> Contender:
     return replace(contender, convention=convention, label=own)
 
 
-def _contender(text: str, convention: str | None = None) -> Contender:
-    from ..study import Contender
-
-    named = chosen(text, convention)
-    return Contender(named.name, named.convention, rule=named.rule)
-
-
 def _own_rule(text: str) -> Contender:
-    contender = _contender(text)
-    if contender.rule is None:
+    own = contender(text)
+    if own.rule is None:
         raise InputError(f"--rule takes FILE.py:NAME, the file and the function's name; got {text!r}")
-    return contender
+    return own
 
 
 def _run(study: Study, folder: Path, jobs: int, dask: str | None) -> Comparison:

@@ -66,18 +66,18 @@ def explain(
         if named.rule is not None:
             raise InputError(f"--against compares the conventions of one rule; {rule} is a rule of your own")
         parting = explanation.first_parting(
-            named.name, named.convention, against, gradients=gradients, steps=max(steps, 100), **hyperparameters
+            named.name, named.convention, against, hyperparameters, gradients=gradients, steps=max(steps, 100)
         )
         echo(json_text(asdict(parting)) if as_json else str(parting))
     else:
         table = term is None and not as_json
         explained = explanation.explain(
             found,
+            hyperparameters,
             convention=named.convention,
             steps=steps,
             ends=ENDS if table and steps > SHOWN else None,
             gradients=gradients or 0.1,
-            **hyperparameters,
         )
         if term is not None:
             echo("\n".join(map(repr, explained.term(term))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -13,6 +13,9 @@ from ..errors import InputError, one_line
 from ..rules import Rule
 from ..spelling import spelled
 from ..tables import Table, width
+
+if TYPE_CHECKING:
+    from ..study import Contender
 
 
 class Chosen(NamedTuple):
@@ -47,6 +50,14 @@ def chosen(text: str, convention: str | None = None) -> Chosen:
     if not callable(found):
         raise InputError(f"{text}: {path} has no function {name!r}")
     return Chosen(name, "textbook", found)
+
+
+def contender(text: str, convention: str | None = None) -> Contender:
+    """Read an optimizer, as :func:`chosen` does, that takes part in a comparison or a search."""
+    from ..study import Contender
+
+    named = chosen(text, convention)
+    return Contender(named.name, named.convention, rule=named.rule)
 
 
 def numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:

@@ -12,7 +12,7 @@ import click
 
 from ..errors import InputError, lookup
 from ..files import json_text
-from .options import echo, save_figure, say, show
+from .options import contender, echo, save_figure, say, show
 
 
 @click.command()
@@ -23,7 +23,12 @@ from .options import echo, save_figure, say, show
     metavar="NAME",
     help="digits, mnist, fashion_mnist, cifar10 or an .npz file.",
 )
-@click.option("--optimizer", default="adam", show_default=True, help="Name of the rule; adam:torch is PyTorch's Adam.")
+@click.option(
+    "--optimizer",
+    default="adam",
+    show_default=True,
+    help="Which; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own.",
+)
 @click.option(
     "--convention", default="textbook", show_default=True, help="textbook, torch or keras, for one named without."
 )
@@ -100,13 +105,15 @@ def tune(
     from ..tuning.sampler import require
     from ..tuning.storage import check_folder
 
-    dataset = options.pop("dataset")
+    dataset, convention = options.pop("dataset"), options.pop("convention")
     problem = Problem(dataset) if dataset.endswith(".npz") else lookup("data set", dataset, PROBLEMS)
     problem = replace(problem, **{name: options.pop(name) for name in ("activation", "initializer", "epochs")})
     if hidden is not None:
         problem = replace(problem, hidden=_whole("--hidden", hidden))
     search = Search(
         problem=problem,
+        optimizer=contender(options.pop("optimizer"), convention),
+        convention=convention,
         spaces=_by_name("--search", searched, "such as lr=1e-4:1:log") or None,
         fixed={k: _number(k, v) for k, v in _by_name("--set", settings, "such as lr=0.01").items()},
         seeds=_whole("--seeds", seeds),

@@ -102,6 +102,10 @@ class Search:
         known = [*contender.defaults(), "batch_size", "factor", "patience"]
         default = {name: text for name, text in DEFAULT_SPACES.items() if name not in self.fixed}
         given = default if self.spaces is None else self.spaces
+        taken = [name for name in ("batch_size", "factor", "patience") if name in contender.defaults()]
+        if taken:
+            told = f"{contender.name} has a hyperparameter {taken[0]}, which is a setting of the search itself"
+            raise InputError(f"{told}: give it another name")
         for name in [*given, *self.fixed]:
             if name not in known:
                 raise unknown("hyperparameter", name, known)
