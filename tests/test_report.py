@@ -515,6 +515,8 @@ def test_thirty_optimizers_with_long_names(wide_folder, opened, width, media):
         const own = e.getBoundingClientRect(), box = e.closest('.label, .panel, td').getBoundingClientRect();
         return own.width && (own.right > box.right + 1 || own.left < box.left - 1); }).map(e => e.textContent)"""
     assert page.evaluate(cut) == []
+    sentences = page.locator(".verdict li, .facts dd, figcaption p").all_inner_texts()
+    assert max(len(word) for sentence in sentences for word in sentence.split()) <= 100
 
 
 @pytest.fixture(scope="module")
@@ -577,3 +579,11 @@ def test_the_full_protocol_shows_the_search(tmp_path, opened):
     assert "best of the random settings" in page.locator("tr.group").last.inner_text()
     assert page.locator("section[aria-labelledby=budget] .label").count() == 2
     assert page.locator("svg.by-epochs path.searched").count() == 2
+    assert "Not searched" not in page.inner_text("body")
+
+
+def test_what_a_search_left_out_is_told(changed, opened):
+    folder = changed(lambda s: s["optimizers"][-1].update(not_searched=["warmth", "<b>"]))
+    write_report(folder)
+    label = json.loads((folder / "summary.json").read_text())["optimizers"][-1]["label"].removesuffix(", default")
+    assert f"Not searched: warmth and <b> of {label}." in opened(folder).inner_text("section[aria-labelledby=table]")

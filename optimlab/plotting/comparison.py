@@ -100,8 +100,8 @@ def accuracy_figure(comparison: Comparison) -> Figure:
     figure.supylabel("validation accuracy", fontsize=10)
     headline(
         figure,
-        f"Validation accuracy: median (line) and range (band) of the seeds; grey: the other optimizers; "
-        f"dashed: the {in_percent(target)} target\n{_conditions(comparison)}",
+        f"Validation accuracy: median (line) and range (band) of the seeds;\ngrey: the other optimizers; "
+        f"dashed: the {in_percent(target)} target.\n{_conditions(comparison)}",
     )
     return figure
 

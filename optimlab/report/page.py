@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,13 @@ def render(results: Results) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return str(
         _template().render(
-            results=results, css=_asset("report.css"), script=script, digest=digest, say=wording, **_parts(results)
+            results=results,
+            css=_asset("report.css"),
+            script=script,
+            digest=digest,
+            say=wording,
+            brief=partial(wording.brief, results=results),
+            **_parts(results),
         )
     )
 

@@ -70,6 +70,7 @@ class Row:
     usable_decades: float | None
     diverged_share: float
     errors: list[str]
+    not_searched: list[str]
     sensitivity: list[Rate]
     best_after: list[float]
     seconds: list[float] = field(default_factory=list)
@@ -249,6 +250,7 @@ def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, A
         usable_decades=optional("usable_decades"),
         diverged_share=number("diverged_share", raw["diverged_share"], low=0),
         errors=[_string("error", text) for text in raw["errors"]],
+        not_searched=[_string("not_searched", name) for name in raw.get("not_searched", [])],
         sensitivity=[
             Rate(
                 number("lr", one["lr"], low=LEAST_RATE, below=TOO_HIGH),

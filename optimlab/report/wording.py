@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from ..study.summary import in_percent, listed
+from ..tables import shortened
 from .formats import percent, plural, points, significant, with_half
 from .reading import Results, Row
+
+NAME, SHORT = 100, 60
+"""A name of more letters is shortened in a sentence, to so many."""
 
 
 def standing(row: Row, results: Results) -> str:
@@ -55,6 +59,23 @@ def gaps(results: Results) -> list[str]:
             "again."
         )
     return said
+
+
+def not_searched(results: Results) -> list[str]:
+    """What the random search left at its default, a sentence for each optimizer that has such a thing."""
+    return [f"Not searched: {listed(row.not_searched)} of {row.contender}." for row in results.rows if row.not_searched]
+
+
+def brief(sentence: str, results: Results) -> str:
+    """The sentence with the middle of very long names left out; the table has them whole.
+
+    Names that would become equal stay as they are.
+    """
+    long = [row.label for row in sorted(results.tuned, key=lambda row: -len(row.label)) if len(row.label) > NAME]
+    for name, short in zip(long, shortened(long, SHORT), strict=True):
+        if "#" not in short:
+            sentence = sentence.replace(name, short)
+    return sentence
 
 
 def _few(names: list[str]) -> str:

@@ -110,6 +110,7 @@ def rows(
                     "diverged_share": _share(tried or records, "diverged"),
                     "unfinished": {status: _share(records, status) for status in ("diverged", "error")},
                     "errors": [r["error"] for r in [*tried, *records] if r["status"] == "error"],
+                    "not_searched": contender.unsearched() if kind == "searched" else [],
                     "sensitivity": [
                         {
                             "lr": rate,
