@@ -31,7 +31,7 @@ class Activation:
     scratch: ClassVar[int] = 0
     elementwise: ClassVar[bool] = True
     gives_probabilities: ClassVar[bool] = False
-    """Whether what comes out is meant as probabilities, so that no softmax should follow."""
+    """True if the outputs are probabilities, so that no softmax should follow."""
 
     @property
     def has_kink(self) -> bool:

@@ -23,8 +23,8 @@ class AverageWeights:
     Batch norm's running statistics are averaged like the weights; those of the averaged network can be computed
     anew instead, see :meth:`recompute_statistics`.
 
-    Used as a callback of ``fit`` it begins anew and is updated after every step; by hand, call :meth:`update`.
-    :meth:`applied` puts the average into the network for a while.
+    As a callback of ``fit`` it starts afresh with each run and is updated after every step. By hand, call
+    :meth:`update`. :meth:`applied` puts the average into the network for a while.
 
     Reference: Polyak & Juditsky (1992); Izmailov et al. (2018) for the recomputed statistics.
 
@@ -64,7 +64,7 @@ class AverageWeights:
         """Called by ``fit`` before the first step: forget earlier updates."""
         self._check(network)
         self.updates = 0
-        for name, array in network.learned().items():  # a NaN of an earlier run would stay in the average for ever
+        for name, array in network.learned().items():  # a NaN of an earlier run would never leave the average
             self._average[name][...] = array
 
     def on_step(self, network: Network, optimizer: Optimizer) -> None:
@@ -74,7 +74,7 @@ class AverageWeights:
 
     def _check(self, network: Network) -> None:
         if network is not self.network:
-            raise InputError("this average was made for another network")
+            raise InputError("this average belongs to another network: make an AverageWeights of the one you train")
 
     def state(self) -> dict[str, Any]:
         """For :class:`optimlab.Checkpoint`."""
@@ -113,13 +113,13 @@ class AverageWeights:
 def recompute_statistics(network: Network, x: Any, batch_size: int = 256) -> None:
     """Set each batch norm's running mean and variance to the mean over the batches of ``x``.
 
-    For weights that were averaged, loaded or edited: the old statistics belong to others, and leave no trace. All else
-    stays as it is, dropout's random numbers and a pending backward pass included; interrupted, it changes nothing. A
-    frozen batch norm keeps its statistics.
+    Call it after weights were averaged, loaded or edited: the old statistics belong to other weights and are discarded.
+    Nothing else changes, neither dropout's random numbers nor a pending backward pass. If it is interrupted, nothing
+    changes at all. A frozen batch norm keeps its statistics.
 
     Raises
     ------
-    InputError: fewer than two rows, or a network without batch norm, or with frozen ones only.
+    InputError: fewer than two rows, or no batch norm that is not frozen.
 
     >>> import numpy as np, optimlab as ol
     >>> net = ol.Network([ol.layers.BatchNorm(1)], dtype="float64")
@@ -130,7 +130,7 @@ def recompute_statistics(network: Network, x: Any, batch_size: int = 256) -> Non
     twin = network.copy()
     norms = {layer.name: layer for layer in twin.layers if isinstance(layer, BatchNorm) and not layer.frozen}
     if not norms:
-        raise InputError("this network has no batch norm to compute statistics for: it has none, or frozen ones only")
+        raise InputError("there are no statistics to compute: the network has no batch norm, or only frozen ones")
     x = network.check_inputs(x)
     size = count("batch_size", batch_size)
     # a last batch of one row has no variance, and is left out
@@ -139,7 +139,7 @@ def recompute_statistics(network: Network, x: Any, batch_size: int = 256) -> Non
         raise InputError("batch-norm statistics need batches of at least two rows")
     for norm in norms.values():
         for statistic in norm.state().values():
-            statistic[...] = 0  # not whatever it was: a NaN would outlive a factor of zero
+            statistic[...] = 0  # a NaN that was there would survive a multiplication by zero
     for n, batch in enumerate(batches, 1):
         for norm in norms.values():
             norm.share = 1 / n
@@ -151,13 +151,13 @@ def recompute_statistics(network: Network, x: Any, batch_size: int = 256) -> Non
 
 
 class Ensemble:
-    """Networks whose predicted probabilities, or values of a regression, are averaged.
+    """Networks whose predictions are averaged: class probabilities, or the outputs of a regression.
 
-    Of the same model from several seeds, of the best of a search, or of snapshots along one run.
+    They may be one model from several seeds, the best of a search, or snapshots along one run.
 
     Raises
     ------
-    InputError: no networks, some with other inputs or classes, or some of classes and some of a regression.
+    InputError: no networks, different numbers of inputs or outputs, or classifiers mixed with regressions.
 
     >>> import optimlab as ol
     >>> data = ol.datasets.load("digits")
@@ -178,7 +178,7 @@ class Ensemble:
                     f"{first.outputs} in one, {network.inputs} and {network.outputs} in another"
                 )
             if network.of_classes != first.of_classes:
-                raise InputError("some networks of the ensemble tell classes apart, others are of a regression")
+                raise InputError("the ensemble mixes classifiers and regressions; its networks must all be of one kind")
         self.networks = list(networks)
 
     def predict_proba(self, x: Any) -> Array:
@@ -186,7 +186,7 @@ class Ensemble:
         return self._mean([network.predict_proba(x) for network in self.networks])
 
     def predict(self, x: Any) -> Array:
-        """The most likely class of each row; of a regression the mean of the outputs. See :meth:`Network.predict`."""
+        """The most likely class of each row; for a regression, the mean output. See :meth:`Network.predict`."""
         if self.networks[0].of_classes:
             return self.predict_proba(x).argmax(axis=-1)
         return self._mean([network.predict(x) for network in self.networks])

@@ -34,8 +34,8 @@ class Measurement:
     update_ratio: per weight matrix, ``||w_new - w_old|| / ||w_old||``.
     gradient_norm: per parameter.
     dead: per elementwise activation layer, share of units whose derivative was 0 for every row of the batch: no
-        gradient passes through them. For ReLU these are the units that gave 0 throughout; a unit of LeakyReLU or ELU is
-        never dead for giving negative values only.
+        gradient passes through them. For ReLU these are the units that output 0 for every row. A unit of LeakyReLU or
+        ELU with only negative outputs is not dead.
     activation: per activation layer, mean and standard deviation of its outputs.
     eps_ruled: share of (a sample of) the weights whose denominator is more epsilon than second moment; None for a rule
         without epsilon in a denominator.
@@ -83,7 +83,7 @@ class Diagnostics:
 
     def __post_init__(self) -> None:
         if count("every", self.every) < 2:
-            raise InputError(f"every must be at least 2, to see the weights before the step; got {self.every}")
+            raise InputError(f"every must be at least 2: the weights before the step are needed too; got {self.every}")
 
     def on_begin(self, network: Network, optimizer: Optimizer, history: Any) -> None:
         """Called by ``fit`` before the first step: forget earlier runs."""
@@ -193,7 +193,7 @@ def _eps_ruled(network: Network, optimizer: Optimizer, before: Any) -> float | N
     to_numpy = network.backend.to_numpy
     arrays = {"w": before, "g": network.parameters.grad, **optimizer.state}
     arrays = {name: to_numpy(a[some]).astype("float64") for name, a in arrays.items()}
-    # parameters that were frozen for a while may have made fewer steps than the others; those that are frozen made none
+    # a parameter that was frozen for a while may have made fewer steps than the others; a frozen one is left out
     made = np.repeat(
         [0 if p.frozen else optimizer.steps(p) for p in network.parameters], [p.size for p in network.parameters]
     )[some]

@@ -56,8 +56,9 @@ def number(
     positive: bool = False,
     where: str = "",
 ) -> float:
-    """``value`` as a finite Python float of at least ``low`` or above ``above``, below ``below`` or at most ``high``;
-    ``positive`` means above 0.
+    """Return ``value`` as a finite Python float within the bounds.
+
+    ``low`` and ``high`` may be reached, ``above`` and ``below`` may not; ``positive`` means above 0.
 
     >>> number("rate", 0.5, low=0, below=1)
     0.5
@@ -141,17 +142,17 @@ def whole(name: str, value: Any) -> int:
 
 
 def rows(name: str, values: Any) -> int:
-    """How many rows an array has.
+    """Return the number of rows of an array.
 
     Raises
     ------
-    InputError: it has none, such as a number, or it is a sparse matrix.
+    InputError: it has no rows, as a number, or it is a sparse matrix.
 
     >>> rows("x_train", [[0.0], [1.0]])
     2
     """
-    if hasattr(values, "toarray"):  # of SciPy and others: NumPy takes it for a single object
-        raise InputError(f"a sparse matrix cannot be {name}; make it an array by its method toarray()")
+    if hasattr(values, "toarray"):  # NumPy would make a single object of a sparse matrix
+        raise InputError(f"{name} must be a dense array, got a sparse matrix; convert it with its method toarray()")
     try:
         return len(values)
     except TypeError:

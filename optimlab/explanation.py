@@ -41,10 +41,10 @@ from .tables import Column, Table, width
 SOURCES = ("python", "numpy", "numba", "c", "cuda", "javascript")
 
 KEPT, MOST_STEPS = 100_000, 10_000_000
-"""Steps that an explanation keeps at most, and works out at most."""
+"""The most steps that an explanation keeps, and the most that it computes."""
 
 LONG = 200_000
-"""From so many steps on there is a progress bar."""
+"""The number of steps from which a progress bar is shown."""
 
 PARTED = 1e-9
 """Two conventions have parted at a step whose moves differ by more than this, relatively."""
@@ -183,10 +183,10 @@ def explain(
     Parameters
     ----------
     rule: a name (see :func:`optimlab.rules.names`) or an elementwise rule of your own.
-    settings, hyperparameters: hyperparameters, the rule's own defaults where not given. One that is called as an
-        argument of this function, such as ``steps``, is given in ``settings``.
-    steps: how many, up to 10,000,000.
-    ends: keep only so many of the first and of the last steps; with None, all, which are 100,000 at most.
+    settings, hyperparameters: values of hyperparameters; those not given have the rule's defaults. One that shares its
+        name with an argument of this function, such as ``steps``, goes into ``settings``.
+    steps: the number of steps, up to 10,000,000.
+    ends: how many of the first and of the last steps to keep. With None all are kept, up to 100,000.
     gradients: one number for every step, or a sequence whose last number is repeated.
     weight: where the weight starts.
 
@@ -230,7 +230,8 @@ def source(
         try:
             return inspect.getsource(getattr(function, "function", function))
         except (OSError, TypeError):
-            raise InputError(f"there is no file with the Python source of {trace(function).name}") from None
+            name = trace(function).name
+            raise InputError(f"the Python source of {name} is not in a file: define the rule in one") from None
     graph = trace(function)
     if kind == "numpy":
         return numpy_source(graph).text
@@ -352,7 +353,7 @@ weight_decay=0.
     elif _parted(paths(keep=()), at) is None:
         alone = {c: _difference(paths(keep=(c,)), at) for c in _CAUSES}
         causes = sorted((c for c in _CAUSES if _parted(paths(keep=(c,)), at)), key=lambda c: -alone[c])
-    told = " and ".join(_TOLD[c] for c in causes) if causes else "one formula is not the other"
+    told = " and ".join(_TOLD[c] for c in causes) if causes else "the formulas differ"
     if causes:
         terms = [_term(g, causes[0]) for g in graphs]
     else:
@@ -439,19 +440,19 @@ def _gradients(given: Sequence[float] | float, steps: int) -> list[float]:
 
 
 def _kept(steps: int, ends: int | None) -> Collection[int]:
-    """Which steps are kept."""
+    """The numbers of the steps to keep."""
     if steps > MOST_STEPS:
         raise InputError(f"steps must be at most {MOST_STEPS:,}, got {steps:,}")
     if ends is not None and 2 * count("ends", ends) < steps:
         return {*range(1, ends + 1), *range(steps - ends + 1, steps + 1)}
     if steps > KEPT:
-        raise InputError(f"steps must be at most {KEPT:,} where each one is looked at, got {steps:,}")
+        raise InputError(f"steps must be at most {KEPT:,} where all of them are kept, got {steps:,}")
     return range(1, steps + 1)
 
 
 @dataclass(frozen=True)
 class _Setting:
-    """All that the numbers of a rule depend on; ``rates`` and ``start`` replace the one rate and the initial state."""
+    """Everything that determines the steps; ``rates`` and ``start`` replace the rate and the initial state."""
 
     graph: Graph
     hyperparameters: dict[str, float]
@@ -471,7 +472,7 @@ class _Setting:
             raise InputError(f"{self.graph.name} cannot be computed with {own}: {error}") from None
 
     def states(self) -> Iterator[tuple[np.float64, ...]]:
-        """The weight and the state, before the first step and after each; the caller quiets NumPy's warnings."""
+        """Yield the weight and state before the first step and after each; the caller silences NumPy's warnings."""
         advance, state = _advance(self.graph), self.start or self.graph.state
         now = tuple(np.float64(v) for v in (self.weight, *state.values()))
         yield now
@@ -492,7 +493,7 @@ def _worked_out(setting: _Setting, kept: Collection[int]) -> list[Step]:
     shown = None if steps >= LONG else False
     made: list[Step] = []
     graph = setting.graph
-    # the code of a scalar is the rule's own, traced from it
+    # this code was traced from the rule itself
     terms = [(_symbol(e), e.node or compile(ast.unparse(e.value), "<scalar>", "eval")) for e in equations(graph)]
     with progress_bar("working out", 100, shown=shown) as advance, np.errstate(all="ignore"):
         for t, before in enumerate(setting.states(), 1):
@@ -525,7 +526,7 @@ def _step(
 def _advance(graph: Graph) -> Callable[..., tuple[np.float64, ...]]:
     """``advance(w, g, *state, *scalars)``: the new weight and state, for numbers; one statement per operation.
 
-    For numbers of type ``np.float64`` Python's signs do what NumPy's functions do, in a tenth of the time.
+    On ``np.float64`` numbers Python's operators compute what NumPy's functions do, in a tenth of the time.
     """
     names: dict[tuple[str, str | int], str] = {("input", name): f"x{k}" for k, name in enumerate(graph.inputs)}
     names |= {("slot", k): f"h{k}" for k in range(len(graph.slots))}

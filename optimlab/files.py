@@ -25,7 +25,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """
     try:
         with whole_or_absent(path) as file:
-            # a name that the file system cannot spell in UTF-8 is shown with escapes
+            # a file name that is not valid UTF-8 is written with escapes
             file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
@@ -56,37 +56,36 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt
 
 
 def check_folder_name(name: str, taken: Iterable[str] = ()) -> None:
-    """Refuse a name that cannot be that of a folder on every system, beside those ``taken``.
+    """Refuse a name that is not valid for a new folder on every system, beside those ``taken``.
 
     Raises
     ------
-    InputError: it leads elsewhere, is reserved or too long, or differs from one that is taken in upper and lower case
-        alone.
+    InputError: it is a path, reserved, or too long, or it differs from a taken name only in upper and lower case.
 
     >>> check_folder_name("..")
     Traceback (most recent call last):
     ...
-    optimlab.errors.InputError: '..' cannot be the name of a folder: a name begins and ends with something but a dot
+    optimlab.errors.InputError: '..' cannot be the name of a folder: it must neither begin nor end with a dot or a space
     """
     folded = unicodedata.normalize("NFKC", name).casefold()
     same = next((other for other in taken if unicodedata.normalize("NFKC", other).casefold() == folded), None)
     if same is not None:
-        why = "it is there already" if same == name else f"on some systems it is the same as {same!r}"
+        why = "it is taken" if same == name else f"on some systems it is the same as {same!r}"
     elif not name.isprintable() or set(name) & set('/\\:*?"<>|'):
-        why = "it holds a character that no name may have"
+        why = "it contains a character that some systems do not allow"
     elif not name or name != name.strip(". "):
-        why = "a name begins and ends with something but a dot"
+        why = "it must neither begin nor end with a dot or a space"
     elif folded.partition(".")[0] in _RESERVED or folded in ("profile.png", "profile.svg"):
         why = "it is reserved"
     elif len(name.encode("utf-8", "replace")) > 100:
-        why = f"it is too long ({len(name.encode())} bytes, of at most 100)"
+        why = f"it is too long: {len(name.encode())} bytes, and 100 are allowed"
     else:
         return
     raise InputError(f"{name!r} cannot be the name of a folder: {why}")
 
 
 def check_writable(folder: Path, *names: str) -> None:
-    """Refuse a folder that cannot be made or written, or in which a file of these names cannot; nothing is changed.
+    """Refuse a folder that cannot be created or written, or one with read-only files of these names; change nothing.
 
     Raises
     ------

@@ -68,9 +68,9 @@ def gradcheck(
         gradcheck(activation, x)             backward of an activation
         gradcheck(loss, outputs, targets)    gradient of a loss: a Loss, or f(outputs, targets) -> (loss, gradient)
 
-    Works on a float64 copy, of which nothing is frozen; what is passed in stays as it is. Without ``y`` the loss is a
-    random linear function of the outputs. A layer of a network is checked at its weights there, a new one near its
-    initial weights, off the zeros and ones that would hide a missing term.
+    Works on a float64 copy in which nothing is frozen; the arguments do not change. Without ``y`` the loss is a random
+    linear function of the outputs. A layer that belongs to a network is checked at its present weights. A new layer is
+    checked near its initial weights, because exact zeros and ones would hide a missing term.
 
     Checked are random directions in the space of all parameters and of the inputs, and each parameter by itself
     where there are at most 2,000 (or ``every_entry=True``); each input too, unless a whole network is checked.

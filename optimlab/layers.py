@@ -38,8 +38,9 @@ class Layer:
     """What the layers share: a name, a backend, and output arrays that are allocated once.
 
     A new layer sets ``inputs`` and ``outputs`` (numbers of features), lists its parameters in ``declare``, and
-    writes ``forward`` and ``backward``. What these two set in attributes that begin with an underscore is for the pass
-    at hand: copies and pickles do not have it, and an evaluation has its own. An evaluation changes no other attribute.
+    writes ``forward`` and ``backward``. Attributes that these two set and whose names begin with an underscore
+    belong to one pass: copies and pickles leave them out, and an evaluation has its own. An evaluation changes no other
+    attribute.
     """
 
     inputs: int
@@ -47,7 +48,7 @@ class Layer:
     prefix = "layer"
     """The beginning of the layer's name in a network."""
     _kept: frozenset[str] | None = None
-    """Names of the attributes that the layer had when its network was made; those are for good."""
+    """Names of the attributes that the layer had when its network was made: they are kept between passes."""
     lead: tuple[int, ...] = ()
     """What stands before ``(batch, features)`` in every shape: ``(R,)`` in a network of R replicas, see
     :mod:`optimlab.replicas`."""
@@ -67,10 +68,10 @@ class Layer:
         return {}
 
     def settings(self) -> dict[str, str]:
-        """What the layer was set to, by name, as text: a checkpoint fits only a layer that was set to the same.
+        """The settings of the layer, as text by name; a checkpoint fits only a layer with the same settings.
 
-        By default every attribute that is a number, a string, None, a tuple or list of these, or an activation, and
-        whose name has no underscore in front.
+        By default these are all attributes without a leading underscore that are a number, a string, None, an
+        activation, or a tuple or list of these.
         """
         given = {name: value for name, value in vars(self).items() if name[0] != "_" and name not in ("name", "dtype")}
         return {name: _told(value) for name, value in given.items() if _is_setting(value)}
@@ -96,21 +97,21 @@ class Layer:
         return view
 
     def double(self) -> Layer:
-        """A layer that shares everything with this one except the arrays it works in."""
+        """Return a layer that shares everything with this one except its working arrays."""
         twin = object.__new__(type(self))
         twin._buffers, twin._views = {}, {}
         twin.follow(self)
         return twin
 
     def follow(self, layer: Layer) -> None:
-        """Become a double of ``layer`` as it is now, and go on with the working arrays of before."""
+        """Become a double of ``layer`` as it is now, but keep the working arrays."""
         lasting = layer._lasting()
         lasting["_buffers"], lasting["_views"] = self._buffers, self._views
         self.__dict__ = lasting
 
     def _lasting(self) -> dict[str, Any]:
-        """The attributes that a copy has, too."""
-        lasting = self.__dict__.copy()  # at once: another thread may be training, and setting attributes
+        """The attributes that belong in a copy."""
+        lasting = self.__dict__.copy()  # copied in one operation: another thread may be training and setting attributes
         for name in _working(tuple(lasting), self._kept):
             del lasting[name]
         return lasting
@@ -120,14 +121,14 @@ class Layer:
         return {**self._lasting(), "_buffers": {}, "_views": {}}
 
     def settle(self) -> None:
-        """Called by the network when the layer has all of its attributes."""
+        """Called by the network once the layer has all of its attributes."""
         self._kept = frozenset({*vars(self), "_kept"} - {"_buffers", "_views", "_home"})
         self._home = True
 
 
 @cache
 def _working(names: tuple[str, ...], kept: frozenset[str] | None) -> list[str]:
-    """Those of a layer's attributes that are for the pass at hand."""
+    """The attributes of a layer that belong to one pass."""
     return [] if kept is None else [name for name in names if name.startswith("_") and name not in kept]
 
 
@@ -139,7 +140,7 @@ def _is_setting(value: Any) -> bool:
 
 
 def _told(value: Any) -> str:
-    """A setting as text: equal for equal settings, in whatever process."""
+    """A setting as text, the same in every process."""
     if isinstance(value, Activation):
         return f"{type(value).__name__}({', '.join(f'{k}={_told(v)}' for k, v in vars(value).items())})"
     if isinstance(value, tuple | list):
@@ -258,9 +259,9 @@ class BatchNorm(Layer):
 
     and in evaluation, where ``mu`` and ``var`` are constants, ``dx = gamma / sqrt(var + eps) dz``.
 
-    A frozen layer (``net.parameters.freeze("norm1")``, both ``gamma`` and ``beta``) is in evaluation mode always: it
-    uses its running averages in training, too, and leaves them as they are. So does Keras with ``trainable = False``;
-    in PyTorch it takes ``module.eval()``, since ``requires_grad_(False)`` alone leaves the averages moving.
+    A frozen layer (``net.parameters.freeze("norm1")``, both ``gamma`` and ``beta``) stays in evaluation mode: in
+    training, too, it uses its running averages and does not change them. So does Keras with ``trainable = False``.
+    PyTorch needs ``module.eval()``: with ``requires_grad_(False)`` alone the averages still move.
 
     ==========  =================  =====  =====================================================
     convention  default momentum   eps    what differs
@@ -275,7 +276,7 @@ class BatchNorm(Layer):
 
     Raises
     ------
-    InputError: in training, unless frozen, on a batch of one, whose variance is zero.
+    InputError: a batch of one row in training, whose variance is zero; a frozen layer accepts it.
     """
 
     prefix = "norm"
@@ -311,7 +312,7 @@ class BatchNorm(Layer):
 
     @property
     def frozen(self) -> bool:
-        """Whether the layer is not trained, and works as in evaluation."""
+        """True if neither parameter is trained; the layer then works as in evaluation."""
         return self.gamma.frozen and self.beta.frozen
 
     @property

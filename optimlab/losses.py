@@ -1,7 +1,7 @@
 """Loss functions with their gradients: ``loss, gradient = f(outputs, targets)``.
 
-The loss is the mean over the batch, a Python float; the gradient is that of the mean, of the outputs' shape and dtype.
-Outputs are floating-point numbers of any size; float16 is computed in float32, the gradient's dtype then.
+The loss is the mean over the batch, a Python float. The gradient is that of the mean and has the outputs' shape and
+dtype. Outputs may have any floating-point dtype; float16 is computed in float32, and its gradient is float32.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Loss(NamedTuple):
     classifies: bool
     """Whether targets are class labels, so that accuracy means something."""
     applies_softmax: bool = False
-    """Whether it takes logits: a network that ends in softmax or sigmoid is then refused."""
+    """True if it takes logits; then a network that ends in softmax or sigmoid is refused."""
 
     def __call__(self, backend: Backend, outputs: Array, targets: Array, out: Array) -> tuple[float, Array]:
         fused = backend.fused.get(self.name) if outputs.ndim == 2 and LOSSES.get(self.name) is self else None
@@ -107,7 +107,7 @@ def _checked(loss: Loss, outputs: Array, targets: Any, out: Array) -> tuple[floa
         raise InputError(f"expected floating-point outputs of shape (batch, features), got {shape}, {outputs.dtype}")
     targets = loss.check(backend, targets, outputs.shape)
     if outputs.dtype.itemsize < 4:
-        # float16 ends at 65504, fewer than a batch may have rows, and has no number for small shares of a mean
+        # float16 ends at 65504, and a batch may have more rows; small parts of a mean would round to zero
         outputs = outputs.astype("float32")
     if out is None:
         out = backend.xp.empty(outputs.shape, outputs.dtype)
@@ -160,7 +160,7 @@ def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Arra
         labels = _from_one_hot(backend, labels)
     if labels.shape != (n,):
         one_hot = f"or one-hot labels of shape {(n, classes)}"
-        raise InputError(f"expected {n} labels, one a row, {one_hot}, got shape {tuple(labels.shape)}")
+        raise InputError(f"expected {n} labels, one per row, {one_hot}, got shape {tuple(labels.shape)}")
     if not xp.issubdtype(labels.dtype, xp.integer):
         raise InputError(f"labels must be integers from 0 to {classes - 1}, got dtype {labels.dtype}")
     low, high = int(labels.min()), int(labels.max())
@@ -170,11 +170,11 @@ def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Arra
 
 
 def _from_one_hot(backend: Backend, labels: Array) -> Array:
-    """The place of the one in each row."""
+    """The column of the one in each row."""
     xp, ones = backend.xp, labels == 1
     if not bool((ones | (labels == 0)).all() & (ones.sum(axis=1) == 1).all()):
         raise InputError(
-            f"labels of shape {tuple(labels.shape)} must be one-hot, a single 1 in each row and 0 elsewhere; "
+            f"labels of shape {tuple(labels.shape)} must be one-hot: a single 1 in each row and 0 elsewhere; "
             "probabilities are not accepted"
         )
     return xp.argmax(ones, axis=1)

@@ -18,17 +18,18 @@ class MCPrediction(NamedTuple):
     std: Array
     """Their standard deviation over the passes (divided by ``samples``, not ``samples - 1``), the same shape."""
     entropy: Array
-    """Entropy of ``mean`` in nats, shape ``(rows,)``: from 0 for a sure answer to ln(classes); None for a
+    """Entropy of ``mean`` in nats, shape ``(rows,)``: from 0 for a certain answer to ln(classes); None for a
     regression."""
     mutual_information: Array
-    """``entropy`` less the mean entropy of the single passes, in nats, shape ``(rows,)``: what the passes disagree
-    about, large where the network saw too few such data and small where the classes overlap; None for a
+    """``entropy`` minus the mean entropy of the single passes, in nats, shape ``(rows,)``: how much the passes
+    disagree. It is large where the network saw too few such data, and small where the classes overlap; None for a
     regression."""
 
 
 def mc_predict(network: Network, x: Any, samples: int = 50, seed: int = 0, *, batch_size: int = 1024) -> MCPrediction:
-    """Class probabilities, or the values of a regression, and their uncertainty: from passes with dropout on and batch
-    norm in evaluation mode.
+    """Predict class probabilities, or the outputs of a regression, with their uncertainty.
+
+    In each pass dropout is on and batch norm is in evaluation mode.
 
     ::
 
@@ -36,7 +37,7 @@ def mc_predict(network: Network, x: Any, samples: int = 50, seed: int = 0, *, ba
         std       = sqrt(1/S sum_s (softmax(f_s(x)) - p)^2)
         entropy   = -sum_c p_c ln p_c
 
-    Of a regression (see :meth:`optimlab.Network.predict`) the same without the softmax, and without the entropy.
+    A regression (see :meth:`optimlab.Network.predict`) has no softmax and no entropy.
     The masks are drawn from ``seed``, afresh for every row and pass. The network stays as it was, its random
     streams, running averages and last forward pass included.
 
@@ -66,9 +67,7 @@ def mc_predict(network: Network, x: Any, samples: int = 50, seed: int = 0, *, ba
     twin = network.copy()
     noisy = [layer for layer in twin.layers if isinstance(layer, Dropout) and layer.rate > 0]
     if not noisy:
-        raise InputError(
-            "the network has no dropout, without which every pass is the same: use predict_proba or predict"
-        )
+        raise InputError("the network has no dropout, so every pass would give the same: use predict_proba or predict")
     for layer, stream in zip(noisy, seeds.spawn(len(noisy)), strict=True):
         layer.hold, layer.generator = False, twin.backend.generator(stream)
     x = twin.check_inputs(x)

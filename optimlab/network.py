@@ -42,8 +42,8 @@ class Network:
     ----------
     layers: the list of layers, each with a unique ``name`` such as ``dense1``.
     parameters: all weights and gradients, see :class:`optimlab.parameters.Parameters`.
-    classifies: whether the outputs are scores of classes: what the loss of the last :func:`optimlab.fit` says. None
-        before it: then two outputs or more are. Set it where you train by hand on another loss.
+    classifies: True if the outputs are scores of classes. :func:`optimlab.fit` sets it to suit its loss; set it
+        yourself where you train by hand. While it is None, two or more outputs count as classes.
     recipe: arguments of :class:`MLP` that make a network like this one, as plain data; None where there are none.
 
     Raises
@@ -73,8 +73,8 @@ class Network:
                 raise InputError(f"expected a list of layers, got {layer!r} in it")
             if hasattr(layer, "_home") or any(layer is other for other in layers[:k]):
                 raise InputError(
-                    f"a {layer.prefix} layer belongs to a network already; make a new one, or give a copy, which has "
-                    "its weights: copy.deepcopy(layer)"
+                    f"a {layer.prefix} layer already belongs to a network: make a new one, or pass "
+                    "copy.deepcopy(layer), which has the same weights"
                 )
         for before, after in itertools.pairwise(layers):
             if before.outputs != after.inputs:
@@ -91,7 +91,7 @@ class Network:
         for k, layer in enumerate(self.layers):
             counts[layer.prefix] = counts.get(layer.prefix, 0) + 1
             name = f"{layer.prefix}{counts[layer.prefix]}"
-            # a copy of another network's layer goes on with what that has learned
+            # a copy of another network's layer keeps what it has learned
             states = dict(layer.state()) if hasattr(layer, "name") else {}
             layer.build(name, self.dtype, self.backend, streams[2 * k + 1])
             for key, values in states.items():
@@ -130,10 +130,10 @@ class Network:
     def forward(self, x: Any, training: bool = False) -> Array:
         """The outputs (logits) for ``x`` of shape ``(batch, inputs)``.
 
-        With ``training=True`` dropout is on and batch norm uses the batch: one thread at a time can train. Without,
-        any number of threads can call it, also while another trains, and use the weights as they are at that moment.
-        The array returned is filled again by this thread's next forward pass of the same mode: copy what you keep, or
-        use :meth:`logits`, which gives a new array.
+        With ``training=True`` dropout is on and batch norm uses the batch; only one thread at a time can train. In
+        evaluation mode any number of threads can call it, even while another one trains; each uses the weights of that
+        moment. The next forward pass of this thread in the same mode overwrites the returned array: copy what you keep,
+        or use :meth:`logits`, which returns a new array.
 
         Raises
         ------
@@ -141,11 +141,11 @@ class Network:
         """
         x = self.check_inputs(x)
         outputs = self.forward_unchecked(x, training)
-        # layers that pass everything through give back what may be the caller's own array
+        # layers that change nothing return their input, which may be the caller's own array
         return outputs.copy() if outputs is x else outputs
 
     def forward_unchecked(self, x: Array, training: bool) -> Array:
-        """:meth:`forward` for an array that :meth:`check_inputs` has seen; may return ``x`` itself."""
+        """Run :meth:`forward` on an array that :meth:`check_inputs` returned; may return ``x`` itself."""
         mine = self._mine
         if training:
             mine.last = self._training
@@ -157,13 +157,13 @@ class Network:
 
     @property
     def last_pass(self) -> Pass:
-        """The last :meth:`forward` of this thread; the last training pass if this thread has made none."""
+        """The pass of this thread's last :meth:`forward`, or the last training pass if it has called none."""
         return getattr(self._mine, "last", self._training)
 
     def backward(self, gradient: Array, input_gradient: bool = False) -> Array:
         """Fill ``parameters.grad`` from ``gradient = dL/d(outputs)`` of this thread's last :meth:`forward`.
 
-        Evaluations in between, by :meth:`logits`, :meth:`predict` or :func:`optimlab.evaluate`, change nothing.
+        Calls of :meth:`logits`, :meth:`predict` or :func:`optimlab.evaluate` in between do not matter.
         Returns ``dL/dx`` if ``input_gradient``, which costs one more matrix product, else None.
 
         Raises
@@ -180,12 +180,14 @@ class Network:
         return gradient if input_gradient else None
 
     def evaluated(self, x: Array, rows: int = 1024) -> Iterator[tuple[slice, Array]]:
-        """The outputs in evaluation mode for ``x`` that :meth:`check_inputs` has seen: slice by slice of its rows, each
-        with an array that may be a part of ``x`` and is filled again for the next slice. No forward pass that a
-        :meth:`backward` could belong to."""
+        """Yield slices of the rows of ``x`` with their outputs in evaluation mode.
+
+        ``x`` is an array that :meth:`check_inputs` returned. The outputs may be a view of ``x``, and the next slice
+        overwrites them. :meth:`backward` does not see this pass.
+        """
         try:
             evaluation = self._idle.pop()
-        except IndexError:  # as many are at work as there are callers
+        except IndexError:  # all are in use by other callers
             evaluation = Evaluation()
         try:
             for start in range(0, len(x), rows):
@@ -195,7 +197,7 @@ class Network:
             self._idle.append(evaluation)
 
     def _forget_passes(self) -> None:
-        """Start without a forward pass and its working arrays."""
+        """Forget all forward passes and their working arrays."""
         self._training = Pass()
         self._mine = threading.local()
         self._idle: list[Evaluation] = []
@@ -220,7 +222,7 @@ class Network:
         return x
 
     def logits(self, x: Any, batch_size: int = 1024) -> Array:
-        """The outputs in evaluation mode, as a new array; worked out ``batch_size`` rows at a time.
+        """The outputs in evaluation mode, as a new array, computed ``batch_size`` rows at a time.
 
         Raises
         ------
@@ -233,21 +235,22 @@ class Network:
         return out
 
     def predict_proba(self, x: Any) -> Array:
-        """Softmax of the outputs, shape ``(rows, classes)``; the outputs themselves of a network that ends in softmax
-        or sigmoid, since they are probabilities already.
+        """Class probabilities, shape ``(rows, classes)``: the softmax of the outputs.
+
+        If the network ends in softmax or sigmoid, the outputs are probabilities already and are returned unchanged.
 
         Raises
         ------
-        InputError: the network is of a regression, see :meth:`predict`; ``x`` does not fit it.
+        InputError: the network is a regression, see :meth:`predict`; or ``x`` does not fit it.
         """
         self.check_classes("predict_proba")
         return self.probabilities(self.logits(x))
 
     def predict(self, x: Any) -> Array:
-        """The most likely class of each row, shape ``(rows,)``; of a regression the outputs, ``(rows, outputs)``.
+        """The most likely class of each row, shape ``(rows,)``; for a regression the outputs, ``(rows, outputs)``.
 
-        Either has the shape of the targets that the network is trained on. It is of a regression if it has one output,
-        or if its last loss has no classes, such as ``"mean_squared_error"``: see the attribute ``classifies``.
+        Both have the shape of the training targets. A network is a regression if it has one output, or if its last loss
+        has no classes, such as ``"mean_squared_error"``: see the attribute ``classifies``.
 
         >>> MLP([3, 4], seed=0).predict(np.ones((2, 3))).shape, MLP([3, 1], seed=0).predict(np.ones((2, 3))).shape
         ((2,), (2, 1))
@@ -257,44 +260,44 @@ class Network:
 
     @property
     def of_classes(self) -> bool:
-        """Whether the network tells classes apart, rather than being of a regression."""
+        """True for a classifier, False for a regression."""
         return self.outputs > 1 and self.classifies is not False
 
     def check_classes(self, method: str) -> None:
-        """Refuse to give probabilities of classes where there are none."""
+        """Raise an error if the network is a regression, which has no class probabilities."""
         if not self.of_classes:
             raise InputError(
-                f"{method} gives probabilities of classes, and this network has none: it has one output, or was "
-                "trained on a loss without classes. predict gives its values"
+                f"{method} returns class probabilities, and this network has no classes: it has one output, or was "
+                "trained on a loss without classes. predict returns its outputs"
             )
 
     def probabilities(self, outputs: Array) -> Array:
-        """The probabilities of the classes that ``outputs`` of this network stand for."""
+        """Turn ``outputs`` of this network into class probabilities."""
         return outputs if self._last_activation().gives_probabilities else activations.get("softmax")(outputs)
 
     def check_targets(self, loss: Loss, targets: Any, rows: int) -> Array:
-        """``targets`` of so many rows as ``loss`` takes them.
+        """Check that there are ``rows`` targets that fit ``loss``, and return them as it takes them.
 
         Raises
         ------
-        InputError: they do not fit; the network ends in softmax or sigmoid, and the loss applies softmax itself; the
-            loss is of classes, and the network has a single output.
+        InputError: the targets do not fit; the network ends in softmax or sigmoid, and the loss applies softmax itself;
+            or the loss needs classes, and the network has a single output.
         """
         last = self._last_activation()
         if loss.applies_softmax and last.gives_probabilities:
             raise InputError(
                 f"{loss.name} applies softmax itself, and this network ends in {type(last).__name__}: "
-                "leave that last layer out; predict_proba gives the probabilities"
+                "leave out that last layer; predict_proba returns the probabilities"
             )
         if loss.classifies and self.outputs < 2:
             raise InputError(
-                f"{loss.name} needs an output for each class, and this network has one output: give it two for two "
-                "classes, or train on a loss without classes, such as loss='mean_squared_error'"
+                f"{loss.name} needs an output for each class, and this network has one: use two outputs for two "
+                "classes, or a loss without classes, such as loss='mean_squared_error'"
             )
         return loss.check(self.backend, targets, (rows, self.outputs))
 
     def _last_activation(self) -> Activation:
-        """The activation function that the outputs come from; the identity where it is none."""
+        """The activation function of the outputs; the identity if there is none."""
         identity = activations.get("identity")
         for layer in reversed(self.layers):
             f = layer.activation if isinstance(layer, Activate) else None
@@ -314,7 +317,7 @@ class Network:
         name = self.dtype if dtype is None else dtype_name(dtype)
         if name == self.dtype:
             return copy.deepcopy(self)
-        # wherever a layer holds an array of its state, the copy holds it in the new dtype
+        # the copy has every array of the layers' states in the new dtype, in each place that refers to it
         arrays = [a for layer in self.layers for a in layer.state().values() if a.dtype.kind == "f"]
         twin = copy.deepcopy(self, {id(a): a.astype(name) for a in arrays})
         twin.dtype = twin.parameters.dtype = name

@@ -2,8 +2,8 @@
 
 Each class below is a name for one rule of :mod:`optimlab.rules`; its keyword arguments are that rule's
 hyperparameters, with that rule's defaults. A hyperparameter is a number, or a function of the step that gives one
-(``step`` counts the updates made so far: 0 for the first), or a schedule of :mod:`optimlab.schedules`, which counts
-steps or epochs, as it says.
+(``step`` counts the updates made so far: 0 for the first), or a schedule of :mod:`optimlab.schedules`, which says
+whether it counts steps or epochs.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class Optimizer:
 
     Attributes
     ----------
-    t: updates made so far. Rules of the torch convention count those of each parameter, see :meth:`steps`.
-    epoch: the number of the present epoch, from 0; None before the first. :func:`optimlab.fit` counts it; in a loop of
-        your own, set it at the start of each epoch. Only schedules of epochs look at it.
+    t: updates made so far. Rules of the torch convention count the updates of each parameter, see :meth:`steps`.
+    epoch: the number of the present epoch, from 0; None before the first. :func:`optimlab.fit` sets it; in a loop of
+        your own, set it at the start of each epoch. Only schedules that count epochs use it.
     state: one flat array per state of the rule, laid out as ``parameters.data``.
     used: the values of the hyperparameters in the last step (of the parameters in no group).
-    kinds: what each hyperparameter is and the values it may have, see :mod:`optimlab.rules.kinds`.
+    kinds: the meaning and range of each hyperparameter, see :mod:`optimlab.rules.kinds`.
 
     Raises
     ------
@@ -65,7 +65,7 @@ class Optimizer:
     """
 
     own_arguments: ClassVar[dict[str, str]] = {}
-    """Arguments of a class that are no hyperparameters of its rule, for its documentation."""
+    """Documentation of the arguments that are not hyperparameters of the rule."""
 
     def __init__(
         self,
@@ -105,13 +105,15 @@ class Optimizer:
 
     @property
     def graph(self) -> Graph | None:
-        """What a step computes, as the rule was when the optimizer was made; None for a rule of whole tensors."""
+        """The graph of the rule, traced when the optimizer was made; None for a rule of whole tensors."""
         return self._kernel.graph
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step, if it is of the same epoch (of the parameters in no group); may be set.
-        Before the first epoch, a schedule of epochs gives that of epoch 0."""
+        """The learning rate of the next step within the present epoch, for the parameters in no group; may be set.
+
+        Before the first epoch, a schedule of epochs gives the rate of epoch 0.
+        """
         value = lookup(f"hyperparameter of {self.name}", "lr", self.hyperparameters)
         return self._value("lr", value, self.epoch or 0)
 
@@ -129,23 +131,25 @@ class Optimizer:
         self._epoch = whole("epoch", value)
 
     def begin_epoch(self) -> None:
-        """Count an epoch: 0 for the first."""
+        """Count one more epoch; the first is 0."""
         self._epoch = 0 if self._epoch is None else self._epoch + 1
 
     def step(self) -> None:
-        """One update of every unfrozen parameter from ``parameters.grad``: one kernel call a group, or, in the torch
-        convention, one for those members of a group that have made equally many steps.
+        """Update every unfrozen parameter from ``parameters.grad``.
+
+        There is one kernel call per group; in the torch convention, one for all members of a group with the same
+        number of steps.
 
         Raises
         ------
         InputError: a function of the step gave a value out of range, or a schedule counts epochs and ``epoch`` was
             never set; nothing is changed.
-        RuleError: a rule of whole tensors returned something else than its weights and states; nothing is changed.
+        RuleError: a rule of whole tensors returned something other than its weights and states; nothing is changed.
         """
         scalars = self.advance()
         try:
             pending = [run(slots) for run, slots in zip(self._runs, scalars, strict=True)]
-        except Exception:  # in a rule of whole tensors, which writes nothing until all groups are computed
+        except Exception:  # from a rule of whole tensors, which writes nothing until all groups are computed
             self.t -= 1
             raise
         for write in pending:
@@ -153,7 +157,7 @@ class Optimizer:
                 write()
 
     def advance(self) -> list[Any]:
-        """Count a step, and give what each update of :meth:`bound` needs of ``t`` and the hyperparameters.
+        """Count a step, and return the scalars that each update of :meth:`bound` needs.
 
         Raises
         ------
@@ -172,7 +176,7 @@ class Optimizer:
         return scalars
 
     def bound(self) -> list[Any]:
-        """The updates that make up a step, each called with what :meth:`advance` gives for it."""
+        """The updates of a step; each is called with its scalars from :meth:`advance`."""
         if self._version != self.parameters.version:
             self._bind()
         return self._runs
@@ -190,13 +194,13 @@ class Optimizer:
             return self.kinds[name].check(name, value(self.t), f" at step {self.t}")
         if epoch is None:
             raise InputError(
-                f"{name} is a schedule of epochs, and the optimizer has not been told the epoch: write `opt.epoch = "
-                "epoch` at the start of each epoch (fit does it), or give the schedule per='step'"
+                f"{name} is a schedule of epochs, and the optimizer does not know the epoch: write `opt.epoch = "
+                "epoch` at the start of each epoch (fit does so), or give the schedule per='step'"
             )
         return self.kinds[name].check(name, value(epoch), f" at epoch {epoch}")
 
     def _bind(self) -> None:
-        """Look up the slices of each group, again after a change of what is frozen."""
+        """Look up the slices of each group; done again whenever parameters are frozen or unfrozen."""
         self._missed = self._missed_so_far()
         self._resting = [p.name for p in self.parameters if p.frozen], self.t
         arrays = {"w": self.parameters.data, "g": self.parameters.grad, **self.state}
@@ -210,8 +214,9 @@ class Optimizer:
         self._version = self.parameters.version
 
     def steps(self, parameter: Parameter) -> int:
-        """The updates of one parameter so far, as its rule counts them: ``t``, but in the torch convention without
-        those made while the parameter was frozen.
+        """The number of updates of one parameter, as its rule counts them.
+
+        That is ``t``; in the torch convention, updates while the parameter was frozen do not count.
 
         >>> import optimlab as ol
         >>> net = ol.MLP([2, 2, 1])
@@ -224,7 +229,7 @@ class Optimizer:
         return self.t - (self._missed_so_far().get(parameter.name, 0) if self._own_steps else 0)
 
     def _missed_so_far(self) -> dict[str, int]:
-        """How many updates each parameter was frozen for, those that were never frozen left out."""
+        """The number of updates that each parameter missed while frozen; those that missed none are left out."""
         names, since = self._resting
         missed = dict(self._missed)
         for name in names if self.t > since else ():
@@ -232,7 +237,7 @@ class Optimizer:
         return missed
 
     def _by_counter(self, members: list[Parameter]) -> dict[int, list[Parameter]]:
-        """Members of a group by how many updates they have missed: one number for all where the rule counts for all."""
+        """The members of a group by the number of updates they missed; all together if the rule has one counter."""
         if not self._own_steps:
             return {0: members}
         parts: dict[int, list[Parameter]] = {}
@@ -306,7 +311,7 @@ class Optimizer:
         epoch = None if epoch is None else whole("epoch", epoch)
         missed = {str(name): count(f"missed updates of {name}", n) for name, n in stored.get("missed", {}).items()}
         if not set(missed) <= {name for name, _ in layout} or max(missed.values(), default=0) > stored["t"]:
-            raise InputError(f"missed updates must be of this network's parameters, and at most t each, got {missed}")
+            raise InputError(f"missed updates must name this network's parameters and be at most t, got {missed}")
         backend = self.parameters.backend
         arrays = {}
         for name, mine in self.state.items():
@@ -322,8 +327,8 @@ class Optimizer:
         for name, values in arrays.items():
             self.state[name][...] = values
         if missed != self._missed_so_far():
-            self.parameters.version += 1  # other counters, so other updates
-        # what is frozen now, and has been since the state was stored, goes on missing updates
+            self.parameters.version += 1  # the counters differ, so the updates must be bound again
+        # parameters that are frozen now miss updates from here on
         self.t, self._epoch, self._missed = stored["t"], epoch, missed
         self._resting = [p.name for p in self.parameters if p.frozen], self.t
         for mine, numbers in changes:
@@ -356,8 +361,10 @@ class Kernel(Protocol):
         """What a step needs of ``t`` and the hyperparameters."""
 
     def bind(self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]) -> Callable[[Any], Any]:
-        """One update of ``members``, as a function of the scalars. What may fail writes nothing, and returns a function
-        that does."""
+        """Return one update of ``members``, a function of the scalars.
+
+        An update that may fail writes nothing; it returns a function that does.
+        """
 
 
 class _ElementKernel:
@@ -407,12 +414,13 @@ class _LayerKernel:
         return run
 
     def _checked(self, parameter: str, view: dict[str, Array], returned: Any) -> list[Array]:
-        """What the rule returned for one parameter: new weights and states, none of them a view that is written to
-        before it is read.
+        """Return the new weights and states of one parameter, checked.
+
+        Views are copied, since one array may be written before another that shares its memory is read.
 
         Raises
         ------
-        RuleError: other values than these.
+        RuleError: the rule returned something else.
         """
         new = returned if isinstance(returned, tuple | list) else [returned]
         expected = ", ".join(self._written)
@@ -422,19 +430,21 @@ class _LayerKernel:
             shape, dtype = getattr(values, "shape", None), getattr(values, "dtype", None)
             if shape is None or dtype is None:
                 raise RuleError(
-                    f"{self._name} must return {expected}: {name} of {parameter} is {type(values).__name__}, no array"
+                    f"{self._name} must return {expected}: {name} of {parameter} is a {type(values).__name__}"
                 )
             if shape != view[name].shape or dtype.kind not in "fiu":
                 raise RuleError(
-                    f"{self._name} must return {expected}, each as it came: {name} of {parameter} is {dtype} of shape "
+                    f"{self._name} must return {expected} in their shapes: {name} of {parameter} is {dtype} of shape "
                     f"{tuple(shape)}, expected {view[name].dtype} of shape {tuple(view[name].shape)}"
                 )
         return [values if values.base is None else values.copy() for values in new]
 
 
 def _document(cls: type[Optimizer], readings: Mapping[str, rules.Rule]) -> None:
-    """Give a class what its rule says: hyperparameters in its signature, where editors look, and in its documentation
-    the recurrence and every argument; ``readings`` are the rule's, by convention."""
+    """Complete a class from its rules, given by convention: its signature, which editors show, and its documentation.
+
+    The documentation gets the recurrence of each rule and every argument.
+    """
     defaults = {convention: declaration(rule)[2] for convention, rule in readings.items()}
     kinds = {convention: rules.kinds_of(rule) for convention, rule in readings.items()}
     first = next(iter(readings))
@@ -479,7 +489,7 @@ def _document(cls: type[Optimizer], readings: Mapping[str, rules.Rule]) -> None:
 
 
 def _recurrence(rule: rules.Rule) -> str:
-    """The first block of formulas in the documentation of a rule, empty if there is none."""
+    """The first block of formulas in a rule's docstring; empty if there is none."""
     lines = inspect.cleandoc(rule.__doc__ or "").splitlines()
     rest = dropwhile(lambda text: not text.endswith("::"), lines)
     block = takewhile(lambda text: not text or text.startswith(" "), islice(rest, 1, None))

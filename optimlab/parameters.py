@@ -99,7 +99,7 @@ class Parameters:
             p._data, p._grad = p.view(self.data), p.view(self.grad)
 
     def __getstate__(self) -> dict[str, Any]:
-        # every number once: a copy or pickle of a parameter, and so of a layer alone, has an array of its own
+        # each number once: the parameters hold them too, since a parameter or layer may be copied or pickled alone
         shape = self.data.shape
         return {k: v for k, v in self.__dict__.items() if k not in ("data", "grad")} | {"_shape": shape}
 
@@ -112,7 +112,7 @@ class Parameters:
         self.rebind()
 
     def __copy__(self) -> Parameters:
-        # two of them cannot share their parameters, which are views of one buffer
+        # the parameters are views of one buffer, so two objects cannot share them
         return copy.deepcopy(self)
 
     def __iter__(self) -> Iterator[Parameter]:

@@ -1,9 +1,9 @@
-"""One way through the layers and back, in working arrays that no other way shares.
+"""Forward and backward passes through the layers, each with working arrays of its own.
 
 A layer keeps what its backward pass needs, and the arrays it fills, in attributes that begin with an underscore. A
-training pass runs through the network's own layers. Every other pass runs through doubles: objects of the same class
-with the same attributes, except those. So an evaluation leaves alone what a training step is still going to use, and
-several threads can evaluate one network at once.
+training pass runs through the network's own layers. Every evaluation runs through doubles: objects of the same class
+that share all other attributes. So an evaluation does not overwrite what a training step still needs, and several
+threads can evaluate one network at the same time.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Pass:
 
     Attributes
     ----------
-    layers: what the last forward pass ran through: the network's layers, or their doubles.
-    rows: of the last forward pass; 0 before the first.
+    layers: the layers of the last forward pass: the network's own, or their doubles.
+    rows: the batch size of the last forward pass; 0 before the first.
     """
 
     def __init__(self) -> None:
@@ -32,9 +32,9 @@ class Pass:
         self._parts_of: list[Any] = []
 
     def forward(self, layers: Sequence[Layer], x: Array, training: bool) -> Array:
-        """The outputs of the last of ``layers`` for ``x``."""
+        """The outputs of the last layer for ``x``."""
         self.layers, self.rows = layers, len(x)
-        # a layer with one attribute more may have a method that was replaced
+        # a new attribute may be a method that replaces the fused one
         parts_of = [*layers, *[len(vars(layer)) for layer in layers]]
         if parts_of != self._parts_of:
             self._parts_of, self._parts = parts_of, fused(layers, layers[0].backend)
@@ -43,7 +43,7 @@ class Pass:
         return x
 
     def backward(self, gradient: Array, lowest: int, input_gradient: bool) -> Array:
-        """dL/dx from dL/d(outputs). Stops at layer number ``lowest``, whose dL/dx is worked out if asked for."""
+        """dL/dx from dL/d(outputs). Stops at layer number ``lowest``; its dL/dx is computed only on request."""
         for k, part in reversed(self._parts):
             if k >= lowest:
                 gradient = part.backward(gradient, input_gradient or k > lowest)

@@ -83,8 +83,8 @@ def find_lr(
     reads off the range in which the loss falls at all.)
 
     The run ends early when a loss is not finite, which is left out, or ``smoothed`` is more than 4 times its lowest.
-    The network and the optimizer given stay as they were. A group with a rate of its own keeps it, and a schedule of
-    epochs the value of the optimizer's present epoch, or of epoch 0 before the first.
+    The network and the optimizer do not change. A group with a rate of its own keeps it. A schedule of epochs keeps the
+    value of the optimizer's present epoch, or of epoch 0 before the first.
 
     Parameters
     ----------

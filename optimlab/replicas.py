@@ -59,7 +59,7 @@ def stack(networks: Sequence[Network]) -> Network:
     if any(p.frozen for net in networks for p in net.parameters):
         raise InputError("a network with frozen parameters cannot be a replica: all of its weights would be trained")
     xp = first.backend.xp
-    # wherever a layer holds an array of its state, the copy holds those of all replicas
+    # the copy has the stacked arrays of all replicas in each place where a layer refers to its state
     stacked = {
         id(values): xp.stack([net.layers[k].state()[name] for net in networks])[:, None]
         for k, layer in enumerate(first.layers)
@@ -92,7 +92,7 @@ class _Step:
             if name not in self.graph.hyperparameters:
                 raise unknown(f"hyperparameter of {self.graph.name}", name, self.graph.hyperparameters)
             for own in settings:
-                number(name, own.get(name, 0.0), where=": replicas take numbers; train one with a schedule by fit")
+                number(name, own.get(name, 0.0), where=": replicas take only numbers; use fit for a schedule")
                 kinds[name].check(name, own.get(name, self.graph.hyperparameters[name]))
         self.settings = [{**self.graph.hyperparameters, **own} for own in settings]
         # replicas that differ in the seed alone share their scalars

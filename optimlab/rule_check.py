@@ -52,8 +52,8 @@ def assert_rule_matches(
     rule: see :mod:`optimlab.rules`.
     dtype: ``"float32"`` or ``"float64"``: that of the rule's arrays; the reference computes in float64.
     rtol: 1e-12 in float64, 1e-4 in float32 unless given.
-    hyperparameters: for both, in place of the rule's defaults. One that is 0 hides the term it stands in; one that is
-        called as an argument of this function, such as ``steps``, keeps its default.
+    hyperparameters: for both, in place of the rule's defaults. One that is 0 hides its term. One that shares its name
+        with an argument of this function, such as ``steps``, keeps its default.
 
     Raises
     ------

@@ -28,7 +28,7 @@ SHOWN = 30
 
 @dataclass(frozen=True)
 class Row:
-    """One step or epoch, whichever the schedule counts, and the one before it.
+    """The values at one step or epoch, whichever the schedule counts, and at the one before.
 
     Attributes
     ----------
@@ -53,10 +53,10 @@ class Preview:
     Attributes
     ----------
     schedule: what was looked at.
-    per: what it counts, "epoch" or "step"; a function or a constant counts steps.
-    lr: the rate at each.
+    per: the unit that it counts, "epoch" or "step"; a function or a constant counts steps.
+    lr: the rate at each step or epoch.
     momentum: the momentum at each, None where the schedule sets none.
-    boundaries: a row for each at which rate or momentum change abruptly.
+    boundaries: a row for each abrupt change of rate or momentum.
     table: these, and some samples between them.
     """
 
@@ -89,11 +89,11 @@ class Preview:
 
 
 def preview(schedule: Rate, length: int) -> Preview:
-    """Look at a schedule, function or constant at 0, 1, ..., ``length`` - 1: epochs or steps, whichever it counts.
+    """Evaluate a schedule, function or constant at 0, 1, ..., ``length`` - 1, in epochs or steps, whichever it counts.
 
     Raises
     ------
-    InputError: ``schedule`` gives no finite, nonnegative rate somewhere; the message names the step or epoch.
+    InputError: a rate is negative or not finite; the message names the step or epoch.
 
     >>> from optimlab.schedules import MultiStepLR
     >>> print(preview(MultiStepLR(0.1, [30, 80]), 100))
@@ -133,9 +133,9 @@ def preview(schedule: Rate, length: int) -> Preview:
 
 
 def _changes(values: Sequence[float | None]) -> dict[int, str]:
-    """Places at which a curve jumps, bends or turns.
+    """Find the places at which a curve jumps, bends or turns.
 
-    A jump stands at the first place with the new value, a bend or a turn at the one in the corner.
+    A jump is at the first place with the new value, a bend or a turn at the corner.
     """
     found: dict[int, str] = {}
     known = [0.0 if v is None else v for v in values]

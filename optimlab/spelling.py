@@ -1,4 +1,4 @@
-"""Another way to write the letters that an output cannot encode: √ as sqrt, β as beta, mₜ₋₁ as m_(t-1)."""
+"""Replacements for characters that an output cannot encode: √ as sqrt, β as beta, mₜ₋₁ as m_(t-1)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _SCRIPTS = {"<sub>": "_", "<super>": "^"}
 
 
 def spelled(text: str, encoding: str | None) -> str:
-    """``text`` as an output of this encoding shows it; None stands for one that can encode everything.
+    """Return ``text`` with the characters that ``encoding`` has; None stands for an encoding with all of them.
 
     >>> spelled("√ŝₜ = β₂ sₜ₋₁ ± 10⁻³", "ascii")
     'sqrt s_hat_t = beta_2 s_(t-1) +- 10^(-3)'
@@ -58,7 +58,7 @@ def spelled(text: str, encoding: str | None) -> str:
 
 
 def spell(stream: TextIO | None) -> None:
-    """Let a stream write in another way what it cannot encode, unless its user chose what becomes of that."""
+    """Make a stream replace what it cannot encode, unless its user chose another error handler."""
     if isinstance(stream, TextIOWrapper) and stream.errors in ("strict", "surrogateescape", "backslashreplace"):
         stream.reconfigure(errors=ERRORS)
 
@@ -69,7 +69,7 @@ def encoding_of_stdout() -> str | None:
 
 
 def _handler(error: UnicodeError) -> tuple[str, int]:
-    """Spell the letters at which encoding stopped, and the sub- or superscripts that follow them."""
+    """Replace the characters that cannot be encoded, and the sub- or superscripts that follow them."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text, end = error.object, error.end
@@ -91,7 +91,7 @@ def _handler(error: UnicodeError) -> tuple[str, int]:
 
 
 def _script(letter: str) -> str:
-    """``"<sub>"`` or ``"<super>"``, else nothing."""
+    """Return ``"<sub>"`` or ``"<super>"`` for such a character, else an empty text."""
     kind = unicodedata.decomposition(letter).partition(" ")[0]
     return kind if kind in _SCRIPTS else ""
 

@@ -1,8 +1,7 @@
-"""The one way in which a table is printed: every number is whole, at any width.
+"""Tables that fit any width without cutting off a number.
 
-Where a table is too wide, first headings and sentences are broken at their spaces, then names are shortened in the
-middle. If that is not enough, the columns are parted into blocks, one below the other; each begins with the first
-column again. Rich does the drawing.
+If a table is too wide, first headings and sentences are wrapped, then names lose their middle. If that is not enough,
+the columns are split into blocks, one below the other, and each block repeats the first column. Rich does the drawing.
 """
 
 from __future__ import annotations
@@ -21,25 +20,25 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
 
 Kind = Literal["number", "name", "words", "path"]
-"""What a cell holds: a number is never broken, a name may be shortened, words may be broken at spaces, and a path
+"""The contents of a cell. A number is never broken, a name may be shortened, words may be wrapped at spaces, and a path
 anywhere."""
 
 PIPE = 80
-"""Letters in a line of output that does not go to a terminal."""
+"""Characters in a line of output that does not go to a terminal."""
 
 NAME, HEADING, PATH = 16, 24, 16
-"""A longer name is shortened before columns are parted; a longer word of a heading, too; a path is not folded below."""
+"""Widths down to which names, words of a heading, and paths shrink before the columns are split."""
 
 
 class Column(NamedTuple):
-    """A heading, whose lines may be parted by ``\\n``, and what stands below it."""
+    """A heading, which may have several lines, and the kind of the cells below it."""
 
     heading: str
     kind: Kind = "number"
 
 
 class _Widths(NamedTuple):
-    """Letters of a column: as it is, with words broken at spaces, and with names shortened, too."""
+    """Characters of a column: unchanged, with words wrapped, and with names shortened as well."""
 
     natural: int
     broken: int
@@ -66,7 +65,7 @@ class Table:
         return self.text(width(), encoding_of_stdout())
 
     def text(self, width: int, encoding: str | None = None) -> str:
-        """The table as plain lines of at most so many letters, in the letters that the encoding has."""
+        """Return the table as plain lines of at most ``width`` characters, in the characters of an encoding."""
         from rich.console import Console
 
         lines: list[str] = []
@@ -83,7 +82,7 @@ class Table:
         yield ""
 
     def parts(self, width: int, encoding: str | None = None) -> Iterator[Any]:
-        """Rich renderables, from top to bottom: the title, the blocks of columns, the caption."""
+        """Yield Rich renderables from top to bottom: the title, the blocks of columns, the caption."""
         from rich.text import Text
 
         def told(text: str) -> str:
@@ -111,7 +110,7 @@ class Table:
 
 
 def width() -> int:
-    """Letters in a line of standard output: those of the terminal, or what ``COLUMNS`` says; 80 in a pipe."""
+    """Characters in a line of standard output: ``COLUMNS`` if set, else the terminal's width, and 80 in a pipe."""
     given = os.environ.get("COLUMNS", "")
     if given.isascii() and given.isdigit() and int(given) > 0:
         return int(given)
@@ -119,7 +118,7 @@ def width() -> int:
 
 
 def fixed(value: float, decimals: int) -> str:
-    """A number with so many decimals; as a power of ten where it has more than four digits before them.
+    """Print a number with so many decimals, or with three digits and an exponent if it is 10,000 or more.
 
     >>> fixed(3.14159, 2), fixed(-1e77, 2)
     ('3.14', '-1e+77')
@@ -128,9 +127,9 @@ def fixed(value: float, decimals: int) -> str:
 
 
 def shortened(names: Sequence[str], most: int, ellipsis: str = "…") -> list[str]:
-    """Names of at most so many letters: the middle of longer ones is left out, in such a way that none become equal.
+    """Cut the middle out of names longer than ``most`` characters, so that different names stay different.
 
-    Where no choice of what is left out keeps them apart, they are numbered.
+    If no cut keeps them apart, they are numbered.
 
     >>> shortened(["adam", "a_rule_of_my_own (beta1=0.9)", "a_rule_of_my_own (beta1=0.5)"], 14)
     ['adam', 'a_rule_…1=0.9)', 'a_rule_…1=0.5)']
@@ -164,7 +163,7 @@ def shortened(names: Sequence[str], most: int, ellipsis: str = "…") -> list[st
 
 
 def _begin(text: str, most: int) -> str:
-    """The first letters of a text, as many as have room."""
+    """The first characters of a text, as many as fit."""
     from rich.cells import cell_len
 
     taken = 0
@@ -190,7 +189,7 @@ def _measured(column: Column, cells: Sequence[str]) -> _Widths:
 
 
 def _blocks(widths: Sequence[_Widths], width: int) -> list[tuple[dict[int, int], int]]:
-    """Blocks of columns with the width of each, and the gap between columns."""
+    """Split the columns into blocks: the width of each column, and the gap between columns."""
     everything = range(len(widths))
     for gap in (2, 1):
         if _total([w.natural for w in widths], gap) <= width:
@@ -218,7 +217,7 @@ def _total(widths: Sequence[int], gap: int) -> int:
 def _filled(
     widths: Sequence[_Widths], group: Sequence[int], given: Sequence[int], width: int, fixed: int = 0
 ) -> dict[int, int]:
-    """The widths of a group's columns; what is left of the line goes to those that would use it, from left to right."""
+    """The widths of a group's columns; spare room goes to columns that need it, from left to right."""
     block = dict(zip(group, given, strict=True))
     left = width - _total(list(given), 1)
     for k in list(group)[fixed:]:
@@ -253,7 +252,7 @@ def _block(
 
 
 def _broken(heading: str, width: int, ellipsis: str) -> list[str]:
-    """A heading in lines of at most so many letters, broken at spaces."""
+    """Wrap a heading into lines of at most ``width`` characters."""
     from rich.cells import cell_len
 
     lines = []
@@ -270,7 +269,7 @@ def _broken(heading: str, width: int, ellipsis: str) -> list[str]:
 
 
 def _width_of(part: Any) -> int:
-    """Letters that a block needs whatever the console has."""
+    """Characters that a block needs, whatever the console's width."""
     from rich.table import Table as Drawn
 
     if not isinstance(part, Drawn):

@@ -76,7 +76,7 @@ class Translation:
         module, classes, names = _LIBRARIES[self.convention]
         name, fixed = classes[self.rule]
         if self.rule == "nesterov" and not values["beta"]:
-            fixed = {}  # plain SGD; PyTorch refuses Nesterov's variant without momentum
+            fixed = {}  # plain SGD: PyTorch refuses nesterov=True without momentum
         if "beta" in values:
             average = "alpha" if self.convention == "torch" else "rho"
             values["momentum" if name == "SGD" else average] = values.pop("beta")

@@ -299,8 +299,8 @@ def test_a_report_is_not_replaced_by_that_of_a_smaller_comparison(command, tmp_p
     for dry in ([], ["--dry-run"]):
         result = command("ok", *options, *dry)
         assert result.exit_code == 2
-        assert "holds a comparison that this one would replace: " in result.stderr
-        assert f"{told} name another folder (--out FOLDER), or ask for these, too" in result.stderr
+        assert "holds a comparison that this one would overwrite: " in result.stderr
+        assert f"{told} name another folder (--out FOLDER), or include these, too" in result.stderr
         assert len(result.stderr.splitlines()) == 1
         assert files(tmp_path / "out") == before
     assert command("ok", *options, out="another").exit_code == 0

@@ -141,7 +141,7 @@ def test_snapshots_are_copies_taken_every_so_many_epochs():
     [
         (lambda: AverageWeights(ol.MLP([2, 2]), decay=1.0), r"decay must lie in \[0, 1\)"),
         (lambda: AverageWeights(ol.MLP([2, 2])).swap(), "nothing has been averaged yet"),
-        (lambda: AverageWeights(ol.MLP([2, 2])).on_step(ol.MLP([2, 2]), None), "made for another network"),
+        (lambda: AverageWeights(ol.MLP([2, 2])).on_step(ol.MLP([2, 2]), None), "belongs to another network"),
         (lambda: recompute_statistics(ol.MLP([2, 2]), np.zeros((4, 2))), "no batch norm"),
         (lambda: recompute_statistics(ol.MLP([2, 2, 2], batch_norm=True), np.zeros((1, 2))), "at least two rows"),
         (lambda: Ensemble([]), "at least one network"),
@@ -198,5 +198,5 @@ def test_frozen_statistics_stay():
     assert not net.layers[1].running_mean.any()
     assert net.layers[4].running_mean.any()
     net.parameters.freeze("norm2")
-    with pytest.raises(ol.InputError, match="frozen ones only"):
+    with pytest.raises(ol.InputError, match="only frozen ones"):
         recompute_statistics(net, x)

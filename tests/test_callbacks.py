@@ -591,7 +591,7 @@ class KerasStyle:
         (ol.EarlyStopping(), r"callbacks must be a list, such as \[ol.EarlyStopping\(\)\]"),
         (None, "callbacks must be a list"),
         ([ol.ReduceLROnPlateau()] * 2, "callbacks holds the same ReduceLROnPlateau twice"),
-        ([ol.AverageWeights(ol.MLP([4, 3]))], "made for another network"),
+        ([ol.AverageWeights(ol.MLP([4, 3]))], "belongs to another network"),
     ],
 )
 def test_what_is_no_callback_is_refused_before_the_first_step(callbacks, message):
@@ -637,8 +637,8 @@ def test_a_log_that_is_gone_begins_anew_with_its_header(tmp_path):
         (lambda: EarlyStopping(patience=0), "patience must be a whole number of at least 1"),
         (lambda: EarlyStopping(min_delta=-1), "min_delta must be"),
         (lambda: EarlyStopping(min_delta="small"), "min_delta must be"),
-        (lambda: ol.ReduceLROnPlateau("val_loss", min_delta=1e-4), "calls min_delta is called threshold here"),
-        (lambda: ol.schedules.ReduceLROnPlateau(0.1, min_delta=1e-4), "calls min_delta is called threshold here"),
+        (lambda: ol.ReduceLROnPlateau("val_loss", min_delta=1e-4), "write threshold instead of min_delta"),
+        (lambda: ol.schedules.ReduceLROnPlateau(0.1, min_delta=1e-4), "write threshold instead of min_delta"),
         (lambda: ol.ReduceLROnPlateau("val_loss", patienc=1), "unknown option .* 'patienc'; did you mean 'patience'"),
         (lambda: ol.LearningRateScheduler([0.1]), r"takes a function \(epoch\) or \(epoch, lr\), got \[0.1\]"),
         (lambda: ol.LearningRateScheduler(lambda: 0.1), r"takes a function \(epoch\) or"),

@@ -250,7 +250,7 @@ def test_rules_are_named_as_for_a_comparison(tmp_path):
     assert "wₜ = wₜ₋₁ − η gₜ" in run(f"{path}:mine").stdout
     assert run(f"{path}:mine", "--source", "python").stdout == path.read_text()
     path.write_text("1 / 0")
-    assert "does not run: ZeroDivisionError" in run(f"{path}:mine").stderr
+    assert "failed: ZeroDivisionError" in run(f"{path}:mine").stderr
 
 
 def test_a_hyperparameter_may_be_called_as_an_argument_of_explain(tmp_path):
@@ -295,7 +295,7 @@ def test_only_the_ends_of_many_steps_are_kept():
     assert [step.t for step in explained.steps] == [1, 2, 499, 500]
     assert explained.steps == [s for s in far("adam", "torch", 500).steps if s.t in (1, 2, 499, 500)]
     assert len(far("adam", "torch", 4, ends=2).steps) == 4
-    with pytest.raises(ol.InputError, match="at most 100,000 where each one is looked at, got 100,001"):
+    with pytest.raises(ol.InputError, match="at most 100,000 where all of them are kept, got 100,001"):
         explain("adam", steps=100_001)
     with pytest.raises(ol.InputError, match="at most 10,000,000, got 10,000,001"):
         explain("adam", steps=10_000_001, ends=1)

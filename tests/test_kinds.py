@@ -224,7 +224,7 @@ def test_what_is_not_searched_is_said():
     assert made.unsearched() == ["shift"]
     assert all(chosen == () for _, chosen in random_settings(made, 3))
     assert Contender("shifted", rule=shifted, hyperparameters={"shift": 0.1}).unsearched() == []
-    with pytest.raises(ol.InputError, match="shift: its kind does not say where to look"):
+    with pytest.raises(ol.InputError, match="shift has no usual range"):
         usual("shift", OWN, -0.5)
 
 
@@ -254,18 +254,18 @@ def test_a_layer_rule_declares_its_kinds_too():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: hyperparameters(sift=OWN)(shifted), ol.RuleError, "rule shifted: it has no hyperparameter 'sift'"),
+        (lambda: hyperparameters(sift=OWN)(shifted), ol.RuleError, "rule shifted has no hyperparameter 'sift'"),
         (
             lambda: hyperparameters(shift=Kind("positive", "[0, 1)"))(shifted),
             ol.RuleError,
-            r"the default of shift, -0.5, is not in \[0, 1\)",
+            r"the default of shift, -0.5, must lie in \[0, 1\)",
         ),
         (lambda: Kind("", "0 to 1"), ol.InputError, "an interval is written as"),
         (lambda: Kind("", "[1, 0]"), ol.InputError, "an interval must rise"),
         (lambda: Kind("share", "[0, 1)", Prior(0.5, 1.0)), ol.InputError, r"the prior of 'share' must lie in \[0, 1\)"),
         (lambda: Prior(0.0, 1.0), ol.InputError, "the low end of a prior must be a positive number"),
         (lambda: Prior(0.5, 1.0, "complement"), ol.InputError, "the high end of a prior must"),
-        (lambda: Prior(2.0, 1.0), ol.InputError, "a prior must rise"),
+        (lambda: Prior(2.0, 1.0), ol.InputError, "the low end of a prior must be below its high end"),
         (lambda: Prior(1.0, 2.0, "logarithmic"), ol.InputError, "unknown scale 'logarithmic'"),
     ],
 )

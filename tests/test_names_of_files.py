@@ -61,7 +61,7 @@ def test_a_search_and_a_comparison_of_a_file_of_any_name(tmp_path, name, little)
 
 def test_a_name_that_cannot_be_shown_is_refused(tmp_path):
     for name in ("two\nlines", "bell\a", os.fsdecode(b"\xff")):
-        with pytest.raises(ol.InputError, match="holds a character that cannot be shown: rename the file"):
+        with pytest.raises(ol.InputError, match="contains an unprintable character: rename the file"):
             Problem(f"{tmp_path}/{name}.npz")
 
 

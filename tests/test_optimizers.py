@@ -105,7 +105,7 @@ def broken_states(good):
     yield {**good, "t": -1}, "t must be"
     yield {**good, "missed": {"dense1.W": -1}}, "missed updates of dense1.W must be"
     yield {**good, "missed": {"dense1.W": 3}}, "at most t"
-    yield {**good, "missed": {"dense9.W": 1}}, "of this network's parameters"
+    yield {**good, "missed": {"dense9.W": 1}}, "this network's parameters"
     yield {**good, "state": {"m": good["state"]["m"]}}, "lacks the array 's'"
     yield {**good, "state": {**good["state"], "s": np.zeros(3)}}, "has shape"
     yield {**good, "hyperparameters": {"lr": -1.0}}, "lr must be"
@@ -215,10 +215,10 @@ REFUSED_RETURNS = {
     "one of two": (lambda w, g, m: (w - g,), "returned 1 values"),
     "three of two": (lambda w, g, m: (w, m, m), "returned 3 values"),
     "nothing": (lambda w, g, m: None, "returned 1 values"),
-    "none for a state": (lambda w, g, m: (w, None), "is NoneType, no array"),
-    "a number for a state": (lambda w, g, m: (w, 0.5), "is float, no array"),
+    "none for a state": (lambda w, g, m: (w, None), "is a NoneType"),
+    "a number for a state": (lambda w, g, m: (w, 0.5), "is a float"),
     "an array of no dimensions": (lambda w, g, m: (w, np.float32(1)), r"of shape \(\)"),
-    "a list of numbers": (lambda w, g, m: (w.tolist(), m), "is list, no array"),
+    "a list of numbers": (lambda w, g, m: (w.tolist(), m), "is a list"),
     "another shape": (lambda w, g, m: (w[:1], m), r"of shape \(1"),
     "flat": (lambda w, g, m: (w[None], m), r"of shape \(1, "),
     "complex": (lambda w, g, m: (w * 1j, m), "is complex"),

@@ -397,10 +397,10 @@ def line_of(text, part):
         ("epochs = 7", "epochs = 0", "epochs", "epochs must be"),
         ("epochs = 7", "epochs = true", "epochs", "expected a whole number"),
         ("epochs = 7", "dropout = inf", "dropout", "dropout must be a finite number"),
-        ('name = "third"', 'name = "first"', "name", "it is there already"),
+        ('name = "third"', 'name = "first"', "name", "it is taken"),
         ('name = "third"', 'name = "FIRST"', "name", "the same as 'first'"),
         ('name = "third"', 'name = ".."', "name", "begins with a letter or digit"),
-        ('name = "third"', "name = 3", "name", "expected a name of its own"),
+        ('name = "third"', "name = 3", "name", "expected a unique name"),
         ('name = "nadam"', 'name = "nadm"', "name", "did you mean 'nadam'"),
         ('name = "nadam"', 'name = "nadam"\nconvention = "jax"', "convention", "unknown convention 'jax'"),
         ("beta1 = 0.8", "beta1 = 8", "hyperparameters", "beta1 must lie"),
@@ -561,10 +561,10 @@ def test_a_rule_of_your_own_from_a_file(tmp_path):
     (tmp_path / "torn.py").write_text("def halved(w, g, *, lr=0.1:\n")
     (tmp_path / "alone.py").write_text("import nothing_of_this_name\n")
     for wrong, message in (
-        ("mine.py", "a rule of your own is FILE.py:NAME"),
+        ("mine.py", "name a rule of your own as FILE.py:NAME"),
         (f"{tmp_path / 'mine.py'}:other", "has no function"),
-        (f"{tmp_path / 'torn.py'}:halved", "torn.py does not run: SyntaxError: invalid syntax"),
-        (f"{tmp_path / 'alone.py'}:halved", "does not run: ModuleNotFoundError: No module named"),
+        (f"{tmp_path / 'torn.py'}:halved", "torn.py failed: SyntaxError: invalid syntax"),
+        (f"{tmp_path / 'alone.py'}:halved", "failed: ModuleNotFoundError: No module named"),
     ):
         result = run("compare", "--rule", wrong, "--out", tmp_path / "no")
         assert result.exit_code == 2

@@ -208,7 +208,7 @@ def test_a_lambda_is_traced():
 
 
 def test_python_source_that_is_nowhere_is_refused_by_name():
-    with pytest.raises(ol.InputError, match="no file with the Python source of rule"):
+    with pytest.raises(ol.InputError, match="the Python source of rule is not in a file"):
         ol.explanation.source(made(), "python")
 
 

@@ -229,7 +229,7 @@ def test_sparse_matrices_are_refused_wherever_inputs_go(kind):
         lambda: ol.Standardize.fit(x),
     ):
         with pytest.raises(
-            ol.InputError, match=r"a sparse matrix cannot be .*; make it an array by its method toarray\(\)"
+            ol.InputError, match=r"must be a dense array, got a sparse matrix; convert it with its method toarray\(\)"
         ):
             call()
     for wrong in (3, 2.5, np.array(1.0)):
@@ -251,9 +251,9 @@ BAD_DATA = [
     (dict(y_train=np.zeros(10)), "labels must be integers from 0 to 2, got dtype float64"),
     (
         dict(y_train=np.zeros((10, 2), int)),
-        r"expected 10 labels, one a row, or one-hot .* \(10, 3\), got shape \(10, 2\)",
+        r"expected 10 labels, one per row, or one-hot .* \(10, 3\), got shape \(10, 2\)",
     ),
-    (dict(y_train=np.zeros((10, 3), int)), "must be one-hot, a single 1 in each row"),
+    (dict(y_train=np.zeros((10, 3), int)), "must be one-hot: a single 1 in each row"),
     (dict(y_train=np.full((10, 3), 1 / 3)), "must be one-hot.*probabilities are not accepted"),
     (dict(y_train=np.ones((10, 3), bool)), "must be one-hot"),
     (dict(y_train=np.full((10, 3), np.nan)), "must be one-hot"),

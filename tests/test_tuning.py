@@ -442,7 +442,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on" in error
+    assert "run the same command to go on" in error
     assert "Traceback" not in error
     # while it ran, nobody else could write there
     assert second.exit_code == 2
@@ -498,7 +498,7 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path, name, co
     if content == b'{"op_code":0,"worker':  # what a kill leaves of the first line
         tune(replace(TINY, trials=1), tmp_path)
         return
-    with pytest.raises(ol.InputError, match=r"something else|is no journal|other studies"):
+    with pytest.raises(ol.InputError, match=r"something other|is not the journal|other studies"):
         tune(TINY, tmp_path)
     assert (tmp_path / name).read_bytes() == content
 
@@ -678,7 +678,7 @@ def test_a_trial_that_fails_is_one_clear_error_and_the_finished_ones_stay(tmp_pa
 def test_a_dry_run_refuses_what_the_search_refuses(finished, tmp_path, how):
     out, arguments = tmp_path / "out", [*FAST, "--trials", "2"]
     out.mkdir()
-    told = "holds something else than a search: runs.jsonl; name another folder (--out)"
+    told = "holds something other than a search: runs.jsonl; name another folder (--out)"
     held = contextlib.nullcontext()
     if how == "another search":
         (out / "journal.log").write_bytes((finished[0] / "journal.log").read_bytes())
@@ -687,12 +687,12 @@ def test_a_dry_run_refuses_what_the_search_refuses(finished, tmp_path, how):
         (out / "runs.jsonl").write_text("")
     elif how == "a diary":
         (out / "journal.log").write_text("a diary\n")
-        told = f"{out}/journal.log is no journal of a search"
+        told = f"{out}/journal.log is not the journal of a search"
     elif how == "an edited journal":
         content = (finished[0] / "journal.log").read_bytes()
         assert b'"status":"ok"' in content
         (out / "journal.log").write_bytes(content.replace(b'"status":"ok"', b'"status":7'))
-        told = f"{out}/journal.log is no journal of a search: ValueError: trial 0 has no whole record"
+        told = f"{out}/journal.log is not the journal of a search: ValueError: trial 0 has no whole record"
     elif how == "a file":
         (out / "file").write_text("")
         out, told = out / "file", "cannot write to the output folder"

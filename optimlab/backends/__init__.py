@@ -155,18 +155,19 @@ def dtype_name(dtype: Any) -> str:
     >>> dtype_name("float32"), dtype_name(np.float32), dtype_name(np.dtype("float64")), dtype_name(float)
     ('float32', 'float32', 'float64', 'float64')
     """
-    if dtype is not None:  # which NumPy takes for float64
+    if dtype is not None:  # NumPy reads None as float64
         with suppress(TypeError, StopIteration):
             return next(name for name in DTYPES if name == np.dtype(dtype).name)
     raise unknown("dtype", dtype, DTYPES)
 
 
 def given(backend: Backend, values: Any, what: str) -> Array:
-    """``values`` from outside as an array of the backend, of whatever dtype and shape.
+    """Return the caller's ``values`` as an array of the backend, with the dtype and shape they have.
 
     Raises
     ------
-    InputError: ``what``, such as "the inputs", is a sparse matrix or nothing that an array can be made of.
+    InputError: ``values`` is a sparse matrix or cannot become an array; the message calls it ``what``, such as "the
+        inputs".
     """
     if backend.owns(values):
         return values
@@ -174,7 +175,7 @@ def given(backend: Backend, values: Any, what: str) -> Array:
     try:
         return backend.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{what} cannot be made an array: {one_line(error)}") from None
+        raise InputError(f"{what} cannot be converted to an array: {one_line(error)}") from None
 
 
 def of(array: Array) -> Backend:

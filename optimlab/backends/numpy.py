@@ -145,7 +145,7 @@ class NumPyStep:
     def _program(self, ones: bytes) -> tuple[Callable[..., None], list[tuple[Any, ...]]]:
         """The compiled step, without what is multiplied or divided by slots that are 1, and its arguments."""
         source = numpy_source(self._graph.without_ones([k for k, one in enumerate(ones) if one]))
-        # what leaves operations out may need more registers: where a value stood in its buffer, an old one may stay
+        # a program with fewer operations may need more registers: a buffer that held a new value may keep the old one
         while len(self._scratch) < source.registers:
             self._scratch.append(_aligned(np.empty, self._shape, self._slots.dtype))
         while len(self._masks) < source.masks:

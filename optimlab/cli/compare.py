@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=int, default=1, show_default=True, help="Processes that run at once.")
 @click.option("--dask", metavar="ADDRESS", help="Run on a dask.distributed cluster.")
 @click.option("--dry-run", is_flag=True, help="Say what would run and about how long it takes.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table; null for infinity.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table; infinity is null.")
 def compare(
     file: Path | None,
     out: Path,
@@ -78,8 +78,8 @@ def compare(
     again), summary.json, and the figures (PNG and SVG).
 
     \b
-    Exit code: 0 if a run at a chosen rate finished, 1 if none did, 2 for input
-    that cannot be used, 130 after Ctrl-C.
+    Exit code: 0 if a run at a chosen rate finished, 1 if none did, 2 for invalid
+    input, 130 after Ctrl-C.
 
     \b
     Examples:
@@ -108,7 +108,7 @@ def compare(
             if not as_json:
                 _print(comparisons[name])
     except KeyboardInterrupt:
-        echo(f"\noptimlab: interrupted; finished runs are kept in {out}, the same command goes on", err=True)
+        echo(f"\noptimlab: interrupted; finished runs are kept in {out}; run the same command to go on", err=True)
         sys.exit(130)
     profile = profile_of(comparisons, folders)
     if as_json:
@@ -116,7 +116,7 @@ def compare(
         echo(json_text(next(iter(found.values())) if len(found) == 1 else {"problems": found, "profile": profile}))
     elif profile is not None:
         _print_profile(profile)
-    # the numbers are out: whatever a figure or a page fails of, they are not lost
+    # the numbers are printed first, so that a failing figure or page cannot lose them
     written = {name: _write(comparison, folders[name]) for name, comparison in comparisons.items()}
     if profile is not None:
         from ..plotting import profile_figure
@@ -136,13 +136,13 @@ def compare(
 
 
 def _check(studies: dict[str, Study], folders: dict[str, Path], resume: bool, jobs: int, dask: str | None) -> None:
-    """Refuse whatever the runs would be refused for, before the first one; nothing is written."""
+    """Check everything that the runs will need before the first one starts; nothing is written."""
     from ..study.compare import check_folder
 
     if jobs < 1:
         raise InputError(f"--jobs must be at least 1, got {jobs}")
     if dask is not None and jobs > 1:
-        raise InputError("give --jobs or --dask, not both: a cluster has workers of its own")
+        raise InputError("give --jobs or --dask, not both: a cluster brings its own workers")
     for name, folder in folders.items():
         if not resume and (folder / "runs.jsonl").exists():
             raise InputError(f"{folder} already holds runs; name another folder (--out), or leave out --no-resume")
@@ -254,7 +254,7 @@ def _duration(seconds: float) -> str:
 
 
 def _write(comparison: Comparison, folder: Path) -> tuple[list[str], list[str]]:
-    """Write the page and the figures; the names of all files, and what kept others from being written."""
+    """Write the page and the figures; return the names of all files and the errors of those that failed."""
     from .. import plotting
     from ..report import write_report
 
@@ -267,7 +267,7 @@ def _write(comparison: Comparison, folder: Path) -> tuple[list[str], list[str]]:
 
 
 def _written(steps: Iterable[Callable[[], list[str]]]) -> tuple[list[str], list[str]]:
-    """The files that each step leaves, and the errors of those that fail."""
+    """Run each step; return the files it wrote, and the errors of those that failed."""
     files: list[str] = []
     failed: list[str] = []
     for step in steps:

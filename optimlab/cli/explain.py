@@ -12,7 +12,7 @@ from ..spelling import encoding_of_stdout, spelled
 from .options import chosen, echo, numbers
 
 SHOWN, ENDS = 24, 4
-"""A table of more steps has so many of the first and of the last."""
+"""A table of more than ``SHOWN`` steps shows only the first and the last ``ENDS``."""
 
 
 @click.command()
@@ -45,8 +45,9 @@ def explain(
 ) -> None:
     """Explain RULE: its formula, and each term with its numbers for one weight.
 
-    RULE is the name of one, adam:torch for that of a convention, or FILE.py:NAME for
-    your own. Of many steps only the first and the last are printed.
+    RULE is a name such as adam, a name with a convention such as adam:torch, or
+    FILE.py:NAME for a rule of your own. Of many steps only the first and the last
+    are printed.
 
     \b
     Examples:
@@ -83,7 +84,7 @@ def explain(
             echo("\n".join(map(repr, explained.term(term))))
         elif as_json:
             text = json_text(explained.to_dict(), ascii_only=False)
-            # the names of the variables are keys: they are escaped where they cannot be written, not spelled
+            # variable names are JSON keys: they are escaped where they cannot be encoded, so that they stay the same
             plain = spelled(text, encoding_of_stdout()) == text
             echo(text if plain else json_text(explained.to_dict()))
         else:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Chosen(NamedTuple):
-    """An optimizer as it is named on a command line; ``rule`` is the user's own function, else None."""
+    """An optimizer named on a command line; ``rule`` is a function of the user's own, else None."""
 
     name: str
     convention: str
@@ -27,7 +27,7 @@ class Chosen(NamedTuple):
 
 
 def chosen(text: str, convention: str | None = None) -> Chosen:
-    """Read ``adam``, ``adam:torch`` or ``FILE.py:NAME``, a function in a file of the user's, which is run.
+    """Read ``adam``, ``adam:torch`` or ``FILE.py:NAME``; the file is the user's own and is run.
 
     Raises
     ------
@@ -40,13 +40,13 @@ def chosen(text: str, convention: str | None = None) -> Chosen:
     if not path.endswith(".py") and not text.strip().endswith(".py"):
         return Chosen(path, name) if colon else Chosen(name, convention or "textbook")
     if not path.endswith(".py"):
-        raise InputError(f"a rule of your own is FILE.py:NAME, the file and the function's name; got {text!r}")
+        raise InputError(f"name a rule of your own as FILE.py:NAME, the file and the function's name; got {text!r}")
     if not Path(path).is_file():
         raise InputError(f"{text}: there is no file {path}")
     try:
         found = runpy.run_path(path).get(name)
     except Exception as error:
-        raise InputError(f"{text}: {path} does not run: {type(error).__name__}: {one_line(error)}") from None
+        raise InputError(f"{text}: running {path} failed: {type(error).__name__}: {one_line(error)}") from None
     if not callable(found):
         raise InputError(f"{text}: {path} has no function {name!r}")
     return Chosen(name, "textbook", found)
@@ -71,21 +71,21 @@ def numbers(context: click.Context, parameter: click.Parameter, value: str | Non
 
 
 def echo(text: str, *, err: bool = False) -> None:
-    """Print a text as it is, to standard output or standard error.
+    """Print a text unchanged to standard output or standard error.
 
-    ``click.echo`` would write UTF-8 to an output that is said to be ASCII.
+    ``click.echo`` would write UTF-8 even where the output is declared ASCII.
     """
     print(text, file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def say(text: str) -> None:
-    """Print sentences, broken at spaces to fit the width of standard output."""
+    """Print sentences, wrapped to the width of standard output."""
     screen = _screen()
     screen.print(spelled(text, screen.encoding), highlight=False, markup=False)
 
 
 def show(table: Table) -> None:
-    """Print a table, to fit the width of standard output."""
+    """Print a table that fits the width of standard output."""
     _screen().print(table, crop=False)
 
 
@@ -106,7 +106,7 @@ def save_figure(figure: Any, path: Path) -> list[str]:
     for kind in ("png", "svg"):
         content = io.BytesIO()
         with warnings.catch_warnings():
-            # a name in letters that the font has not: an empty box, and in the page and the table it is whole
+            # letters that the font lacks are drawn as empty boxes; the page and the table show the name in full
             warnings.filterwarnings("ignore", "Glyph .* missing from")
             figure.savefig(content, format=kind, dpi=150)
         write_atomically(path.with_name(f"{path.name}.{kind}"), content.getvalue())

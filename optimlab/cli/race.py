@@ -25,7 +25,7 @@ from .options import chosen, echo, numbers, save_figure, say, show
 @click.option(
     "--optimizers",
     metavar="NAMES",
-    help="Who races, separated by commas; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own.  "
+    help="Optimizers, separated by commas; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own.  "
     "[default: the nine classic rules]",
 )
 @click.option("--convention", default="textbook", show_default=True, help="textbook, torch or keras.")

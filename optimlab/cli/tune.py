@@ -128,13 +128,13 @@ def tune(
     try:
         tuned = tune(search, out)
     except KeyboardInterrupt:
-        echo(f"\noptimlab: interrupted; finished trials are kept in {out}, the same command goes on", err=True)
+        echo(f"\noptimlab: interrupted; finished trials are kept in {out}; run the same command to go on", err=True)
         sys.exit(130)
     if as_json:
         echo((out / "summary.json").read_text().rstrip())
     else:
         _print(tuned)
-    # the numbers are out: whatever a figure fails of, they are not lost
+    # the numbers are printed first, so that a failing figure cannot lose them
     figures = _save_figures(tuned, out)
     if not as_json:
         files = ["journal.log", "trials.jsonl", "summary.json", "best.npz", "retrained.npz", *figures]

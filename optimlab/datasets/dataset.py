@@ -19,8 +19,8 @@ class Dataset:
 
     Raises
     ------
-    InputError: a split whose inputs and targets differ in length, or of which only one is given; a sparse matrix, or
-        something else that is no array of rows.
+    InputError: the inputs and targets of a split differ in length, or one of them is missing; or one is a sparse
+        matrix, or not an array of rows.
 
     >>> Dataset(x_train=[[0.0], [1.0]], y_train=[0, 1])
     <Dataset: 2 training rows of 1 features>

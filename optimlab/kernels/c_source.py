@@ -65,7 +65,7 @@ def cuda_source(graph: Graph, dtype: str) -> str:
 
 
 def function_name(graph: Graph) -> str:
-    """What the C function or CUDA kernel of a rule is called."""
+    """Return the name of a rule's C function or CUDA kernel."""
     return f"{rule_name(graph.name)}_step"
 
 
@@ -94,11 +94,11 @@ def _element(graph: Graph, ctype: str) -> str:
 def element(
     graph: Graph, calls: Mapping[str, str], inputs: Mapping[str, str], slots: Mapping[int, str]
 ) -> tuple[list[tuple[str, str, bool]], list[str]]:
-    """What one element goes through, in a language that writes arithmetic as C does.
+    """Print the arithmetic of one element, in a language with C's expressions.
 
-    ``calls`` says how functions are called there, ``inputs`` and ``slots`` how an element of each input and the host
-    scalars are reached. Returns the values to compute, each ``(name, expression, whether it is a boolean)``, and the
-    outputs' texts.
+    ``calls`` names the functions of that language; ``inputs`` and ``slots`` have the text of each input's element
+    and of each host scalar. Returns the values to compute, each ``(name, expression, is_boolean)``, and the texts of
+    the outputs.
     """
     names: dict[Node, str] = {}
 

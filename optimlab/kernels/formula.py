@@ -14,15 +14,15 @@ from .graph import Graph, Node
 from .names import distinct, greek
 
 LONGEST = 100
-"""Operations that a formula may have in one line: what is longer, as loops make it, is cut into parts."""
+"""The most operations in one line of a formula; a longer one, such as an unrolled loop, is split into parts."""
 
 
 class Equation(NamedTuple):
     """``name`` is set to ``value``.
 
     Names of arrays carry their time: ``m@old`` from the step before, ``m@new`` of this step, ``g@mid`` where the
-    rule changes an input on the way. Names without a time are scalars, ``lr@changed`` where the rule changes one that
-    it was given. Operations on arrays are written as the rule writes them, ``np.sqrt(...)``.
+    rule changes an input on the way. Names without a time are scalars; ``lr@changed`` is a scalar argument that
+    the rule changes. Operations on arrays are written as the rule writes them, ``np.sqrt(...)``.
     """
 
     name: str
@@ -30,10 +30,10 @@ class Equation(NamedTuple):
     node: Node | None
     """None for a scalar."""
     plain: frozenset[str] = frozenset()
-    """Names to print as they are written, because others would be printed alike: ``beta1`` beside ``beta_1``."""
+    """Names to print as written, because two would look the same: ``beta1`` beside ``beta_1``."""
 
     def printed(self, style: Callable[[ast.expr, Collection[str]], str]) -> tuple[str, str]:
-        """Both sides by :func:`unicode`, :func:`latex` or :func:`mathml`."""
+        """Print both sides with :func:`unicode`, :func:`latex` or :func:`mathml`."""
         return style(ast.Name(self.name), self.plain), style(self.value, self.plain)
 
 
@@ -59,7 +59,7 @@ def equations(graph: Graph) -> list[Equation]:
 
 
 def _alike(made: list[Equation]) -> frozenset[str]:
-    """The names of a formula that would be printed as another one is."""
+    """The names that would look like another name of the same formula."""
     parts = (part for e in made for part in (ast.Name(e.name), *ast.walk(e.value)))
     names = {part.id for part in parts if isinstance(part, ast.Name)}
     found: set[str] = set()
@@ -106,7 +106,7 @@ def mentions(graph: Graph, node: Node, scalar: str) -> bool:
     }
     seen: set[Node] = set()
     ahead = [node]
-    while ahead:  # each node once: a value that is used twice in every line would double the work with each
+    while ahead:  # each node once: otherwise a value used twice doubles the work, line after line
         here = ahead.pop()
         if here.op == "slot" and here.value in slots:
             return True
@@ -170,7 +170,7 @@ def _scalar(e: ast.expr, graph: Graph) -> ast.expr:
 
 class _Style(NamedTuple):
     name: Callable[[str, bool], str]
-    """A variable; with True as it is written, no letter of another alphabet for it."""
+    """Print a variable; with True as written, without replacing it by a Greek letter."""
     power: Callable[[str, str], str]
     quotient: Callable[[str, str], str]
     times: str
@@ -257,7 +257,7 @@ def _print(e: ast.expr, style: _Style, plain: Collection[str]) -> tuple[str, int
             return f"√{inside(argument, _ATOM)}", _ATOM
         case ast.Call(ast.Attribute(_, operation), args) if operation in style.functions:
             return style.functions[operation].format(*map(whole, args)), _ATOM
-        case ast.Call(ast.Attribute(attr=name) | ast.Name(name), args):  # no letter of another alphabet
+        case ast.Call(ast.Attribute(attr=name) | ast.Name(name), args):  # the name as written, no Greek letter
             arguments = style.functions[","].join(map(whole, args))
             return f"{style.name(name, True)}{style.parentheses[0]}{arguments}{style.parentheses[1]}", _ATOM
     raise TypeError(f"cannot print {ast.unparse(e)}")
@@ -309,14 +309,14 @@ def _latex_name(name: str, plain: bool = False) -> str:
     index = rf"\mathrm{{{p.below}}}" if p.below.isalpha() else p.below
     below = ",".join(part for part in (index, p.time) if part)
     text = f"{text}_{{{below}}}" if below else text
-    return f"{{{text}}}" if p.prime else text  # a power of it would be a second superscript
+    return f"{{{text}}}" if p.prime else text  # braces, because a power would add a second superscript
 
 
 def _latex_letter(letter: str) -> str:
     if letter.isascii():
         return letter
     name = greek(letter)
-    known = name.islower() and name != "omicron"  # capitals that look like Latin ones have no command
+    known = name.islower() and name != "omicron"  # LaTeX has no commands for capitals that look Latin
     return _TEX.get(letter, rf"\{name}" if known else rf"\mathrm{{{letter}}}")
 
 

@@ -62,7 +62,7 @@ class Node:
     """
 
     op: str
-    args: tuple[Node, ...] = field(default=(), repr=False)  # a value used twice would be written twice
+    args: tuple[Node, ...] = field(default=(), repr=False)  # a repr would repeat every shared value
     value: Any = None
 
     @property
@@ -113,7 +113,7 @@ class Graph:
         values = "".join(f"{slot}, " for slot in self.slots)
         scope: dict[str, Any] = dict(self.functions)
         text = f"lambda *, {parameters}: ({values})"
-        # eval of a string would make Python end by SIGINT after a Ctrl-C that hits it, handled or not
+        # a Ctrl-C during eval of a string ends Python with SIGINT even where it is handled; code is compiled first
         function: Callable[..., tuple[float, ...]] = eval(_compiled(text), scope)
         return function
 
@@ -192,5 +192,5 @@ class Graph:
 
 @cache
 def _compiled(text: str) -> CodeType:
-    """Optimizers of one rule have a graph each, and the same text."""
+    """Compile once per text: each optimizer traces its own graph, and those of one rule have the same text."""
     return compile(text, "<scalars of a rule>", "eval")

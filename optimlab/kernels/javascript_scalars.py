@@ -1,4 +1,4 @@
-"""Print host scalars as JavaScript: Python's arithmetic of numbers, and the functions of numbers that a rule calls."""
+"""Print host scalars as JavaScript: arithmetic on Python numbers, and the functions of numbers that a rule calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..rules._host import kept
 from .graph import Graph
 from .names import distinct, function_name, identifiers, rule_name
 
-_WORDS = (  # of JavaScript, and what is used here
+_WORDS = (  # reserved in JavaScript, or used by the printed code
     "arguments await break case catch class const continue debugger default delete do else enum eval export extends "
     "false finally for function if implements import in instanceof interface let new null package private protected "
     "public return static super switch this throw true try typeof undefined var void while with yield "
@@ -53,15 +53,15 @@ _BUILTINS: dict[Any, str] = {
 }
 
 Names = Mapping[str, str]
-"""What is written for each of Python's names."""
+"""The JavaScript text of each Python name."""
 
 
 def javascript_scalars(graph: Graph) -> str:
-    """``<rule>_scalars({t, <hyperparameters>})``, after the functions it calls.
+    """Print ``<rule>_scalars({t, <hyperparameters>})``, after the functions that it calls.
 
     Raises
     ------
-    RuleError: a function does what is not printed here, or its source is nowhere to be found.
+    RuleError: a function uses something that has no JavaScript here, or its source is not found.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import adam
@@ -91,7 +91,7 @@ def javascript_scalars(graph: Graph) -> str:
 
 
 def _text(e: ast.expr, names: Names, least: int = 0) -> str:
-    """An expression; in parentheses where it binds less tightly than ``least``."""
+    """Print an expression, in parentheses where it binds less tightly than ``least``."""
     text, binds = _printed(e, names)
     return text if binds >= least else f"({text})"
 
@@ -140,15 +140,15 @@ def _number(value: float) -> str:
 
 
 def _outside(function: Callable[..., Any]) -> dict[str, Any]:
-    """What a function's names are that it does not define itself."""
+    """The values of the names that a function uses and does not define."""
     if not isinstance(function, FunctionType):
-        raise RuleError(f"{function!r} is no function with a name and a body: it cannot be printed")
+        raise RuleError(f"{function!r} cannot be printed: it must be a function defined with def in a file")
     found = inspect.getclosurevars(function)
     return {**found.builtins, **found.globals, **found.nonlocals}
 
 
 def _reached(functions: Iterable[Callable[..., Any]]) -> list[Callable[..., Any]]:
-    """These functions of numbers, each after those that it calls."""
+    """These functions and all that they call, each after its own callees."""
     found: list[Callable[..., Any]] = []
     entered: list[Callable[..., Any]] = []
 
@@ -171,7 +171,9 @@ def _function(function: Callable[..., Any], called: Mapping[Callable[..., Any], 
     definition = _definition(function)
     arguments = definition.args
     if arguments.vararg or arguments.kwarg or arguments.kwonlyargs:
-        raise RuleError(f"{definition.name}: what stands behind * in its signature has no JavaScript here")
+        raise RuleError(
+            f"{definition.name}: *args, **kwargs and keyword-only arguments have no JavaScript here; use plain ones"
+        )
     parameters = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
     assigned = [n.id for n in ast.walk(definition) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
     own = identifiers([*parameters, *assigned], [*_WORDS.split(), *called.values()])
@@ -200,13 +202,13 @@ def _definition(function: Callable[..., Any]) -> ast.FunctionDef:
     except (OSError, SyntaxError):
         parsed = None
     if not isinstance(parsed, ast.FunctionDef):
-        raise RuleError(f"{function.__name__}: a function is printed from its source, which a def in a file has")
+        raise RuleError(f"{function.__name__} cannot be printed without its source: define it with def in a file")
     return parsed
 
 
 def _default(value: Any, function: str) -> str:
     if not isinstance(value, int | float):
-        raise RuleError(f"{function}: the default {value!r} is no number")
+        raise RuleError(f"{function}: the default {value!r} must be a number")
     return _number(value)
 
 

@@ -1,7 +1,7 @@
-"""What the local variables of a rule are called, without a hook of the interpreter: profilers and debuggers have those.
+"""Names of a rule's local variables, found without sys.settrace or sys.setprofile, which debuggers and profilers use.
 
-A frame that something refers to when its function returns keeps its variables. So the operations of a rule note which
-frames they are called from, and the variables are read when the rule has returned.
+A frame keeps its variables after its function has returned, as long as something refers to it. So each operation of a
+rule remembers the frames that it is called from, and the variables are read after the rule has returned.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Frames:
-    """Frames of one rule's module, called from the function that makes this object."""
+    """The frames of functions in the rule's module, between an operation and the function that created this object."""
 
     def __init__(self, rule: Callable[..., Any]) -> None:
         self._module = getattr(rule, "__module__", None)
@@ -21,7 +21,7 @@ class Frames:
         self._depths: dict[FrameType, int] = {}
 
     def note(self) -> None:
-        """Remember the frames that this call stands in."""
+        """Remember the frames of this call."""
         chain: list[FrameType] = []
         frame: FrameType | None = sys._getframe(1)
         while frame is not None and frame is not self._caller:
@@ -32,10 +32,10 @@ class Frames:
                 self._depths.setdefault(frame, depth)
 
     def variables(self) -> Iterator[dict[str, Any]]:
-        """The local variables of each frame, from the rule's own to those of the functions that it called."""
+        """Yield the local variables of each frame: first the rule's own, then those of the functions it called."""
         for frame in sorted(self._depths, key=lambda frame: self._depths[frame]):
             yield {name: value for name, value in frame.f_locals.items() if name.isidentifier()}
 
     def forget(self) -> None:
-        """Let go of the frames: with them, what they refer to would live on."""
+        """Release the frames, which keep everything that they refer to alive."""
         self._depths.clear()

@@ -1,7 +1,7 @@
-"""Names that each printed language accepts, made from the names that a rule's author chose.
+"""Names that are valid in every printed language, made from those in a rule.
 
-Printers write around these names what keeps them apart from words and temporaries of their own: ``m_`` for an array,
-``m_i`` for one element of it. No keyword, function or macro of C, CUDA, JavaScript or Python has that form.
+The printers add a suffix to each name: ``m_`` is an array, ``m_i`` one element of it. No keyword, function or macro of
+C, CUDA, JavaScript or Python has that form, and no temporary of the printers does.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import unicodedata
 from collections.abc import Collection, Iterable
 
 LONGEST = 60
-"""Letters of a printed name: compilers, and the names of files, have limits."""
+"""The most characters in a printed name: compilers and file systems have limits."""
 
 
 def identifiers(names: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
-    """A different ASCII identifier for each name, none of ``taken``, none with an underscore or a digit in front.
+    """Return a distinct ASCII identifier for each name: it begins with a letter and is not ``taken``.
 
-    A name that is such an identifier already keeps it.
+    A name that is such an identifier stays the same.
 
     >>> identifiers(["m", "_m", "β", "add"], taken=["add"])
     {'m': 'm', '_m': 'm_2', 'β': 'beta', 'add': 'add_2'}
@@ -33,7 +33,7 @@ def identifiers(names: Iterable[str], taken: Collection[str] = ()) -> dict[str, 
 
 
 def distinct(name: str, used: Collection[str]) -> str:
-    """The name, or with the first number that makes it one of its own.
+    """Return the name, with the first number that makes it unique where it is used already.
 
     >>> distinct("warm", ["warm", "warm_2"])
     'warm_3'
@@ -46,7 +46,7 @@ def distinct(name: str, used: Collection[str]) -> str:
 
 
 def function_name(name: str) -> str:
-    """What a function, such as a lambda, may be called in Python.
+    """Return a valid Python name for a function, "function" for a lambda.
 
     >>> function_name("warm"), function_name("<lambda>"), function_name("if")
     ('warm', 'function', 'function')
@@ -56,7 +56,7 @@ def function_name(name: str) -> str:
 
 
 def rule_name(name: str) -> str:
-    """What the functions printed for a rule begin with.
+    """Return the stem of the names of a rule's printed functions.
 
     >>> rule_name("adam"), rule_name("<lambda>"), rule_name("_β2")
     ('adam', 'rule', 'beta2')
@@ -71,7 +71,7 @@ def _plain(name: str) -> str:
 
 
 def _ascii(letter: str) -> str:
-    """``beta`` for β, ``e`` for é, the number of the character for others."""
+    """Return ``beta`` for β, ``e`` for é, and the code point for other characters."""
     if name := greek(letter):
         return name
     base = unicodedata.normalize("NFKD", letter)[0]
@@ -79,7 +79,7 @@ def _ascii(letter: str) -> str:
 
 
 def greek(letter: str) -> str:
-    """The English name of a Greek letter, empty for others.
+    """Return the English name of a Greek letter, an empty text for other characters.
 
     >>> greek("β"), greek("Λ"), greek("b")
     ('beta', 'Lambda', '')

@@ -9,7 +9,7 @@ from .graph import OPERATIONS, Graph, Node
 from .names import identifiers
 
 _TAKEN = {*OPERATIONS, "copyto", *keyword.kwlist}
-"""What a step's arrays cannot be called; its temporaries begin with an underscore, as no identifier made here does."""
+"""Names that no array of a step may have. Its temporaries need no place here: they begin with an underscore."""
 
 
 class NumpySource(NamedTuple):

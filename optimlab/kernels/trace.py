@@ -43,7 +43,7 @@ _SCALAR_OPERATORS: dict[str, ast.operator | ast.cmpop] = {
     "ne": ast.NotEq(),
 }
 _ARGUMENTS = ("parameters", "rule", "groups")
-"""Of an optimizer: no hyperparameter can have these names, or one could not tell which is meant."""
+"""Arguments of Optimizer: a hyperparameter of the same name would be ambiguous."""
 
 _UFUNC_ALIASES = {"true_divide": "divide", "abs": "absolute", "fabs": "absolute"}
 
@@ -74,7 +74,7 @@ def declaration(rule: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, fl
                 continue
             if p.name in _ARGUMENTS:
                 raise RuleError(
-                    f"rule {name}: no hyperparameter can be called {p.name}, the name of an argument of Optimizer"
+                    f"rule {name}: rename the hyperparameter {p.name}: Optimizer has an argument of that name"
                 )
             if not given:
                 raise RuleError(f"rule {name}: hyperparameter {p.name} needs a default value")
@@ -82,7 +82,7 @@ def declaration(rule: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, fl
         else:
             inputs.append(p.name)
             if p.name == "t":
-                raise RuleError(f"rule {name}: t, the number of the step, must stand behind *: (w, g, *, t, lr=0.1)")
+                raise RuleError(f"rule {name}: t, the number of the step, must come after *: (w, g, *, t, lr=0.1)")
             if len(inputs) > 2:
                 state[p.name] = float(p.default) if given else 0.0
     if inputs[:2] != ["w", "g"]:
@@ -98,7 +98,7 @@ def _is_number(value: Any) -> bool:
 
 
 def trace(rule: Callable[..., Any]) -> Graph:
-    """The expression graph of ``rule``, with what its global and outer variables hold now.
+    """The expression graph of ``rule``; its global and outer variables have the values of this moment.
 
     Raises
     ------
@@ -167,9 +167,9 @@ def trace_function(function: Callable[..., Any]) -> Graph:
 
 
 def _local_names(frames: Frames) -> tuple[dict[Node, str], dict[str, str]]:
-    """What arrays, by their node, and scalars, by their text, are called in the rule and in the functions it calls.
+    """The names of arrays, by node, and of scalars, by text, in the rule and in the functions it calls.
 
-    No two have one name; the rule's own names come before those of the functions.
+    All names are distinct; the rule's own come first.
     """
     names: dict[Node, str] = {}
     scalar_names: dict[str, str] = {}
@@ -238,7 +238,7 @@ class _Recorder:
         self.refuse(f"the constant {name}", "constants must be finite")
 
     def function(self, function: Callable[..., float]) -> str:
-        """What a function of scalars is called among the slots."""
+        """Return the name of a function of scalars in the slots."""
         for name, known in self.functions.items():
             if known is function:
                 return name
@@ -326,7 +326,7 @@ class _Array(np.lib.mixins.NDArrayOperatorsMixin):
         self._recorder.refuse(f".{name}")
 
     def record_call(self, function: Callable[..., float], arguments: tuple[Any, ...]) -> NoReturn:
-        self._recorder.refuse(f"{function.__name__}() on an array", "a function marked with host takes scalars alone")
+        self._recorder.refuse(f"{function.__name__}() on an array", "a function marked with host takes only scalars")
 
     def __bool__(self) -> bool:
         self._recorder.refuse("a branch on an array (if, and, or, not, max(), min())", "use np.where, np.maximum")
@@ -362,7 +362,7 @@ class _Array(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 class _Scalar:
-    """Stands for a hyperparameter, or ``t``, or an expression of them; holds it as Python's syntax tree."""
+    """A hyperparameter, ``t``, or an expression of them, held as a Python syntax tree."""
 
     def __init__(self, recorder: _Recorder, tree: ast.expr) -> None:
         self._recorder = recorder
@@ -375,7 +375,7 @@ class _Scalar:
             return ast.unparse(self.tree)
         except RecursionError:
             self._recorder.refuse(
-                "hundreds of operations on scalars, one inside the other",
+                "hundreds of nested operations on scalars",
                 "put them into a function marked with optimlab.rules.host",
             )
 
@@ -429,7 +429,7 @@ class _Scalar:
         return self
 
     def __abs__(self) -> _Scalar:
-        # not abs(...): a hyperparameter may be called so
+        # not abs(...): a hyperparameter may have that name
         return _Scalar(self._recorder, ast.Call(ast.Attribute(self.tree, "__abs__"), [], []))
 
     def __float__(self) -> float:
@@ -466,7 +466,7 @@ for _name, _operator in _SCALAR_OPERATORS.items():
 
 def _refused_operator(symbol: str) -> Callable[..., NoReturn]:
     def method(self: _Scalar, *others: Any) -> NoReturn:
-        self._recorder.refuse(f"{symbol} on a hyperparameter", "of two comparisons write the product")
+        self._recorder.refuse(f"{symbol} on a hyperparameter", "to combine two comparisons, multiply them")
 
     return method
 

@@ -34,7 +34,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)))
 INK, GREY = "#0072B2", "#C8C8C8"
 
 NAME = 26
-"""Letters of a name in a figure; the middle of a longer one is left out."""
+"""The most characters of a name in a figure; a longer one loses its middle."""
 
 LINE = 0.18
 """Inches from one line of text to the next."""
@@ -143,7 +143,7 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
 
 
 def short_names(names: Iterable[str], most: int = NAME, inches: float = 1.9, size: float = 10) -> dict[str, str]:
-    """Each name with what is written for it in a figure: at most so many letters, and so wide at a font's size."""
+    """Map each name to its text in a figure: at most ``most`` characters, and at most ``inches`` wide at that size."""
     whole = list(names)
     for letters in range(most, 7, -1):
         made = shortened(whole, letters)
@@ -154,13 +154,13 @@ def short_names(names: Iterable[str], most: int = NAME, inches: float = 1.9, siz
 
 @cache
 def inches_of(text: str, size: float) -> float:
-    """Width of a text at a font's size."""
+    """Width of a text in inches at a font size in points."""
     width: float = text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0]
     return width / 72
 
 
 def headline(figure: Figure, text: str) -> None:
-    """Write the text on top, broken at the figure's width; beyond two lines the figure grows."""
+    """Write a title, wrapped to the figure's width; the figure grows with every line beyond the second."""
     width, height = figure.get_size_inches()
     lines = [line for part in text.split("\n") for line in wrap(part, int(11.5 * width))]
     figure.suptitle("\n".join(lines), fontsize=10, parse_math=False)
@@ -210,7 +210,7 @@ def plain_axes(axes: Axes) -> None:
 
 
 def spread(heights: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
-    """Rising ``heights`` from 0 to 1, moved apart as little as it takes for ``gap`` between neighbours."""
+    """Move ascending ``heights`` in [0, 1] apart, as little as possible, until neighbours are ``gap`` apart."""
     steps = gap * np.arange(len(heights))
     apart = isotonic_regression(heights - steps).x + steps
     return np.asarray(np.clip(apart, steps, max(1.0, steps[-1]) - steps[::-1]))

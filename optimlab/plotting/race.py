@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 INK, QUIET, BEHIND = "#333333", "#666666", "#8E9AA3"
 BANDS, WIDTH, NAME = 9, 122, 20
 TITLES = {1: 80, 2: 40, 3: 26}
-"""Letters in a line above a map, by the number of maps beside each other."""
+"""Characters in a line above a map, by the number of maps in a row."""
 
 # light throughout, so that every path stands out; the lowest ground is the darkest
 GROUND = ListedColormap([(1 - 0.36 * d, 1 - 0.27 * d, 1 - 0.20 * d) for d in np.linspace(1, 0.1, BANDS)])
@@ -113,13 +113,16 @@ def drawing(race: Race) -> tuple[Figure, list[Axes], Callable[[int], list[Artist
 
 
 def across(maps: int) -> int:
-    """How many maps stand beside each other."""
+    """The number of maps in a row."""
     return min(3, ceil(sqrt(maps)))
 
 
 def layout(maps: int, beside: float, lines: int) -> tuple[Figure, list[Axes], Axes]:
-    """Panels for so many maps, and one beside them with room for labels of so many inches, below a headline of so
-    many lines. Placed by hand: an automatic layout takes longer than all the rest."""
+    """A panel per map, and one beside them for the descent, below a headline of ``lines`` lines.
+
+    ``beside`` is the room for labels in inches. Panels are placed by hand: an automatic layout takes longer than
+    everything else.
+    """
     columns = across(maps)
     rows = ceil(maps / columns)
     above = 0.95 + 0.22 * max(0, lines - 2)

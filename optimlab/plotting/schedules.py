@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from .comparison import GREY, INK, PALETTE, plain_axes
 
 DRAWN, NAMED = 60, 12
-"""So many marks are drawn, and so many labelled with their number; more would hide the curve, or overlap."""
+"""The most marks that are drawn, and the most that are labelled; more would hide the curve, or overlap."""
 
 
 def schedule_figure(
@@ -29,7 +29,7 @@ def schedule_figure(
         for k in boundaries if len(boundaries) <= DRAWN else ():
             axes.axvline(k, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         shown = np.array(values, float)  # None becomes NaN, a gap
-        # in stairs, as it is used; dots where they can be told apart, to show on which side of a boundary each stands
+        # stairs, since each value holds until the next; few enough dots show on which side of a boundary each lies
         dots = "o" if len(shown) <= 60 else ""
         axes.plot(shown, color=colour, linewidth=1.8, drawstyle="steps-post", marker=dots, markersize=3.5)
         axes.set_ylabel(name)

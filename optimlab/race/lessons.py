@@ -31,7 +31,7 @@ TEXTS = {
 
 @dataclass(frozen=True)
 class Lesson:
-    """A scene worth showing: ``address`` is that of the page, after ``#``; ``#lesson=NAME`` is short for it."""
+    """A scene worth showing: ``address`` is the page's, after ``#``; ``#lesson=NAME`` is short for it."""
 
     name: str
     title: str

@@ -22,7 +22,7 @@ DASHES = ("", "7 2.5", "2 2.5")
 DRAWN = 100
 """At most so many epochs of a curve are drawn (evenly spaced, the last among them); more would not be seen."""
 NAME = 22
-"""Letters of a name beside the end of a line; the middle of a longer one is left out."""
+"""The most characters of a name beside a line's end; a longer one loses its middle."""
 LABEL = 17
 """Pixels from one label at the end of a line to the next."""
 
@@ -498,7 +498,7 @@ class Forest(NamedTuple):
 def forest(results: Results) -> Forest:
     """The interval of each row's paired difference in test accuracy.
 
-    The axis is made for the tuned rows that finished a run; another may lie beyond it.
+    The axis covers the tuned rows that finished a run; another row may lie beyond it.
     """
     spans = [row.test_difference for row in results.tuned if row.finished]
     low, high = min([0.0, *(s.low for s in spans)]), max([0.0, *(s.high for s in spans)])

@@ -39,8 +39,8 @@ class Row:
     ``"searched"`` (the best random setting). ``seconds`` is the time each epoch ends at, from the time of a step, which
     is measured apart (runs that share a machine slow each other down). ``surely`` tells of the difference in "test"
     accuracy and in "epochs" whether an interval wide enough for all pairs of optimizers leaves zero out, too.
-    Of the ``runs`` with fresh seeds some ``finished`` and some ``failed`` with an error; the others diverged. Some are
-    ``missing`` from ``runs.jsonl``, and ``changed`` tells whether those there have other scores than the summary.
+    Of the ``runs`` with fresh seeds, ``finished`` finished and ``failed`` ended with an error; the others diverged.
+    ``missing`` are not in ``runs.jsonl``. ``changed`` is True if those there have other scores than the summary.
     ``curves`` holds the bands over the confirmation seeds of the quantities in ``CURVES``, ``ratios`` those of each
     layer's update/weight ratio.
     """
@@ -122,7 +122,7 @@ def read_results(folder: str | Path) -> Results:
     InputError: a file is missing, cannot be read, or is not what :func:`optimlab.study.compare` writes.
     """
     path = Path(folder) / SUMMARY
-    summary = json_ready(_parsed(_text(path), f"{path} is not JSON"))  # a number beyond float64 is none
+    summary = json_ready(_parsed(_text(path), f"{path} is not JSON"))  # a number beyond float64 becomes None
     runs = _runs(folder)
     try:
         return _results(summary, runs)
@@ -153,7 +153,7 @@ def _parsed(text: str, complaint: str) -> Any:
 
 
 def _runs(folder: str | Path) -> list[Record]:
-    """The confirmation runs that a curve is made of: of each the last record, as everywhere."""
+    """The confirmation runs that have curves; of several records of one run the last counts."""
     return [r for r in read(folder).values() if r["run"].get("test") is True and r["status"] != "error"]
 
 
@@ -212,13 +212,13 @@ def _row(raw: dict[str, Any], contenders: dict[str, Any], runs: list[dict[str, A
     step = optional("microseconds_per_step")
     second = number("time of an epoch", epoch_seconds(runs, epochs, step), low=0, below=1e15)
     seconds = [(k + 1) * second for k in range(max((len(c.get("lr", [])) for c in mine), default=0))]
-    # a run that diverged in its first epoch has none
+    # a run that diverged in its first epoch has no ratios
     ratios = [c.get("update_ratio", {}) for c in mine]
     layers = list(dict.fromkeys(name for own in ratios for name in own))
     total = int(number("runs", raw["runs"], low=1, below=1e9))
     whole, failed = finished(raw), unfinished(raw, "error")
     if not 0 <= whole <= total >= failed >= 0:
-        raise InputError(f"{label}: of {total} runs {whole} cannot have finished and {failed} have failed")
+        raise InputError(f"{label}: {whole} finished and {failed} failed runs do not fit {total} runs")
     scores = [number("val_accuracy", accuracy(r), low=0, below=1.0001) for r in records]
     val_accuracy = _interval("val_accuracy", raw["val_accuracy"])
     missing = max(0, total - failed - len(records))

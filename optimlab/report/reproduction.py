@@ -33,7 +33,7 @@ def recipe(study: dict[str, Any]) -> Recipe:
     if options is not None:
         return Recipe(" ".join(["optimlab compare", *options]) + rules, "", " ".join(notes))
     if problem["dataset"] not in PROBLEMS:
-        notes.append(f"{problem['dataset']} is a file of your own: name it by its path.")
+        notes.append(f"{problem['dataset']} is a file of your own: give its path.")
     return Recipe(f"optimlab compare --study {FILE}{rules}", _toml(study, problem), " ".join(notes))
 
 

@@ -14,7 +14,7 @@ from .reading import Results, Row
 from .wording import standing
 
 NAME = 22
-"""Letters of a name in a heading; the middle of a longer one is left out."""
+"""The most characters of a name in a heading; a longer one loses its middle."""
 
 
 class Cell(NamedTuple):

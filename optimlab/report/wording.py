@@ -28,7 +28,7 @@ def facts(results: Results) -> list[tuple[str, str, str]]:
         return [("Best", "none", "no run at a chosen rate finished")]
     best = next(row for row in results.rows if row.label == results.reference)
     found = [("Best", best.label, f"highest mean validation accuracy, {with_half(best.val_accuracy)}%")]
-    others = [row for row in rows if row is not best and not row.failed]  # a failure is no result of the optimizer
+    others = [row for row in rows if row is not best and not row.failed]  # a failed run says nothing of the rule
     if others:
         found += [("By how much", *_margin(others)), ("How sure", *_certainty(results, others))]
     fastest = next(row for row in results.rows if row.label == results.fastest)
@@ -45,10 +45,10 @@ def facts(results: Results) -> list[tuple[str, str, str]]:
 
 
 def gaps(results: Results) -> list[str]:
-    """Rows whose curves are not of the runs that the summary was made of."""
+    """Sentences about rows whose records differ from the runs behind the summary."""
     said = [
         f"{row.label}: {row.missing} of {plural(row.runs, 'fresh run')} {'is' if row.missing == 1 else 'are'} missing "
-        "from runs.jsonl, so its curves are those of the rest; run the same comparison again to make up for it."
+        "from runs.jsonl, so its curves show only the others; run the same comparison again to replace them."
         for row in results.rows
         if row.missing
     ]

@@ -12,9 +12,9 @@ A rule's signature is its declaration::
 It returns the new weights, followed by the new state in the same order. Everything that runs a rule
 (blocked NumPy, compiled C, CUDA) is made from this one function by :mod:`optimlab.kernels`.
 
-A hyperparameter is of a kind: its range, its meaning, and where a search looks for it. Names such as ``lr``, ``beta1``
-or ``eps`` (:data:`KINDS`) carry their kind; of others a rule says it with :func:`hyperparameters`, or they may be any
-finite number and are not searched::
+Every hyperparameter has a kind: its range, its meaning, and where a search looks for it. Names such as ``lr``,
+``beta1`` or ``eps`` imply a kind (:data:`KINDS`). For other names the rule declares it with :func:`hyperparameters`;
+otherwise any finite number is accepted, and no search draws it::
 
     @hyperparameters(shift=Kind("added to every gradient", "[-1, 1]", Prior(-0.5, 0.5, "linear")))
     def shifted(w, g, *, lr=0.1, shift=-0.1): ...
@@ -60,7 +60,7 @@ def find(name: str, convention: str = "textbook") -> Rule | None:
 
 
 def counts_each_parameter(rule: Rule) -> bool:
-    """Whether the rule has a ``t`` that counts the steps of each parameter, as in PyTorch, not those of the optimizer.
+    """Return True if the rule's ``t`` counts the steps of each parameter, as in PyTorch, not those of the optimizer.
 
     >>> [counts_each_parameter(rule) for rule in (torch.adam, torch.sgd, keras.adam)]
     [True, False, False]

@@ -24,7 +24,9 @@ def host(function: Callable[..., float]) -> Callable[..., float]:
         if named:
             bound = signature(function).bind(*arguments, **named)
             if bound.kwargs:
-                raise TypeError(f"{function.__name__}: a host function has nothing behind * in its signature")
+                raise TypeError(
+                    f"{function.__name__}: a host function takes no keyword-only arguments; remove the * before them"
+                )
             arguments = bound.args
         for value in arguments:
             if hasattr(value, "record_call"):
@@ -51,9 +53,9 @@ _kept: dict[float, dict[int, float]] = {}
 
 
 def kept(key: float) -> dict[int, float]:
-    """A table to fill in order, ``{0: 1.0}`` at first; the same table for the same key.
+    """Return the table of a key, ``{0: 1.0}`` at first, to be filled in order.
 
-    Threads may fill one table at once: each entry depends on its place alone, so all of them write the same number.
+    Threads may fill one table at the same time: an entry depends only on its place, so all write the same number.
     """
     if key not in _kept and len(_kept) >= 16:  # a key that changes with every step
         _kept.clear()

@@ -8,8 +8,8 @@ Keras's names for the hyperparameters: ``eps`` is ``epsilon``, ``beta`` is ``mom
 ``beta1`` and ``beta2`` are ``beta_1`` and ``beta_2``. Keras computes powers such as ``beta1^t`` in the dtype of the
 variables, here they are computed in float64: in float32 its ``1 - beta2^t`` is 1.3e-5 of itself off at first.
 
-``t`` counts the steps of the optimizer, as Keras's ``iterations``: a layer that is unfrozen later begins at the ``t``
-of all the others.
+``t`` counts the steps of the optimizer, as Keras's ``iterations``: a layer that is unfrozen late starts with the ``t``
+of all other layers.
 """
 
 import numpy as np
@@ -161,8 +161,8 @@ def rmsprop_centered(w, g, s, m, *, lr=1e-3, beta=0.9, eps=1e-7, weight_decay=0.
         w <- w - lr g / sqrt(s - m m + eps)
 
     For ``beta = 0`` the difference ``s - m m`` is exactly zero, and the move is ``lr g / sqrt(eps)``. Keras agrees when
-    it runs eagerly. A step compiled by XLA does not round ``m m`` before it subtracts, so what it divides by there is
-    a rounding error.
+    it runs eagerly. A step compiled by XLA does not round ``m m`` before the subtraction, so the difference is a
+    rounding error there.
 
     >>> w, s, m = rmsprop_centered(*(np.array([v]) for v in (1.0, 2.0, 0.0, 0.0)), lr=0.5, beta=0.5, eps=0.0)
     >>> w, s, m

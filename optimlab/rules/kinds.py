@@ -1,11 +1,11 @@
-"""Kinds of hyperparameters: what each is, the values it may have, its letter, and where a random search looks.
+"""Kinds of hyperparameters: meaning, range, letter, and where a random search looks.
 
-Everything that needs to know such a thing about a hyperparameter reads it here: the checks of the optimizers, the full
-protocol of a comparison, ``optimlab tune``, the printed formulas, and the documentation of the optimizer classes.
+This is the only place with these facts. They are read by the checks of the optimizers, the full protocol of a
+comparison, ``optimlab tune``, the printed formulas, and the documentation of the optimizer classes.
 
-A hyperparameter has the kind that belongs to its name in :data:`KINDS`, unless its rule says another with
-:func:`hyperparameters`. One whose name is not in the table, or whose default lies outside the range that goes with the
-name, is of the rule's own kind, :data:`OWN`: any finite number, which no search draws.
+A hyperparameter has the kind of its name in :data:`KINDS`, unless its rule declares another with
+:func:`hyperparameters`. If the name is not in the table, or the default lies outside the range of that kind, the kind
+is :data:`OWN`: any finite number, not searched.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ SCALES = ("linear", "log", "complement")
 class Prior:
     """Where a random search looks: from ``low`` to ``high``, evenly on a scale.
 
-    ``scale`` is ``"linear"``, ``"log"``, or ``"complement"``, the logarithm of the distance from 1, on which 0.9, 0.99
-    and 0.999 are equally far apart. ``relative`` bounds are multiples of the rule's default.
+    ``scale`` is ``"linear"``, ``"log"``, or ``"complement"``: the logarithm of the distance from 1, on which 0.9, 0.99
+    and 0.999 are evenly spaced. ``relative`` bounds are multiples of the rule's default.
 
     Raises
     ------
-    InputError: an unknown scale, or bounds that do not rise or do not lie on it.
+    InputError: the scale is unknown, the bounds do not rise, or they do not fit the scale.
     """
 
     low: float
@@ -50,10 +50,10 @@ class Prior:
         number("the low end of a prior", self.low, positive=self.scale == "log")
         number("the high end of a prior", self.high, below=1 if self.scale == "complement" else math.inf)
         if not self.low < self.high:
-            raise InputError(f"a prior must rise, got {self.low!r} to {self.high!r}")
+            raise InputError(f"the low end of a prior must be below its high end, got {self.low!r} to {self.high!r}")
 
     def at(self, share: float, default: float = 1.0) -> float:
-        """The value below which a ``share`` from 0 to 1 of all draws lie.
+        """Return the quantile: the value below which a ``share`` in [0, 1] of the draws lies.
 
         >>> Prior(0.9, 0.999, "complement").at(0.5), Prior(0.5, 2.0, relative=True).at(0.5, default=3.0)
         (0.99, 3.0)
@@ -83,13 +83,13 @@ class Kind:
     Parameters
     ----------
     meaning: one line.
-    within: the interval of the values that it may have, such as ``"[0, 1)"``: the round bracket leaves 1 out.
-    prior: where a random search looks, None if it shall not.
-    symbol: the letter that printed formulas have for a name of :data:`KINDS`.
+    within: the interval of its values, such as ``"[0, 1)"``; a round bracket excludes the end.
+    prior: where a random search looks; None if it is not searched.
+    symbol: its letter in printed formulas, for the names of :data:`KINDS`.
 
     Raises
     ------
-    InputError: ``within`` is no interval, or the prior does not lie in it.
+    InputError: ``within`` is not an interval, or does not contain the prior.
 
     >>> Kind("shift of the gradient", "[-1, 1]", Prior(-0.5, 0.5, "linear")).check("shift", 2.0)
     Traceback (most recent call last):
@@ -114,16 +114,16 @@ class Kind:
         return _read(self.within)
 
     def check(self, name: str, value: Any, where: str = "") -> float:
-        """``value`` as a Python float.
+        """Return ``value`` as a Python float.
 
         Raises
         ------
-        InputError: it is no finite number, or not one of ``within``.
+        InputError: it is not a finite number, or it lies outside ``within``.
         """
         return number(name, value, **self.bounds, where=where)
 
     def accepts(self, value: float) -> bool:
-        """Whether :meth:`check` lets ``value`` pass."""
+        """Return True if ``value`` passes :meth:`check`."""
         try:
             self.check("", value)
         except InputError:
@@ -131,11 +131,11 @@ class Kind:
         return True
 
     def searched(self, default: float) -> bool:
-        """Whether a random search draws it: there are no multiples of 0 to look among."""
+        """Return True if a random search draws it; a relative prior needs a positive default."""
         return self.prior is not None and (default > 0 or not self.prior.relative)
 
     def means(self, meaning: str, within: str = "") -> Kind:
-        """The same with a meaning of its own, and perhaps another interval."""
+        """Return the same kind with another meaning, and another interval if given."""
         return replace(self, meaning=meaning, within=within or self.within)
 
 
@@ -166,7 +166,7 @@ LION_BETA1 = FIRST_MOMENT.means("share of the momentum in the direction of a ste
 LION_BETA2 = SECOND_MOMENT.means("decay rate of the momentum")
 
 OWN = Kind("the rule's own; see the rule")
-"""The kind of a hyperparameter about which nothing is known: any finite number, not searched."""
+"""The kind of a hyperparameter that nothing declares: any finite number, not searched."""
 
 KINDS: dict[str, Kind] = {
     "lr": RATE,
@@ -184,11 +184,11 @@ KINDS: dict[str, Kind] = {
     "trust": Kind("the norm of a step over that of the weights", "[0, inf)", Prior(1e-5, 0.1), "φ"),
     "adam_lr": replace(RATE.means("learning rate of AdamW, for the vectors"), symbol="α"),
 }
-"""Name of a hyperparameter to its kind."""
+"""The kind that each name implies."""
 
 
 def hyperparameters(**own: Kind) -> Callable[[Function], Function]:
-    """Declare the kinds of a rule's hyperparameters, where they are not those of their names.
+    """Declare the kinds of a rule's hyperparameters where their names do not imply them.
 
     >>> @hyperparameters(shift=Kind("added to every gradient", "[-1, 1]", Prior(-0.5, 0.5, "linear")))
     ... def shifted(w, g, *, lr=0.1, shift=-0.1):
@@ -198,17 +198,17 @@ def hyperparameters(**own: Kind) -> Callable[[Function], Function]:
 
     Raises
     ------
-    RuleError: the rule has no such hyperparameter, or its default lies outside the range.
+    RuleError: the rule has no such hyperparameter, or the default lies outside the range.
     """
 
     def declare(rule: Function) -> Function:
         name, defaults = getattr(rule, "__name__", "rule"), _defaults(rule)
         for hyperparameter, kind in own.items():
             if hyperparameter not in defaults:
-                raise RuleError(f"rule {name}: it has no hyperparameter {hyperparameter!r} to be of a kind")
+                raise RuleError(f"rule {name} has no hyperparameter {hyperparameter!r}, so it cannot declare its kind")
             if not kind.accepts(defaults[hyperparameter]):
                 default = defaults[hyperparameter]
-                raise RuleError(f"rule {name}: the default of {hyperparameter}, {default!r}, is not in {kind.within}")
+                raise RuleError(f"rule {name}: the default of {hyperparameter}, {default!r}, must lie in {kind.within}")
         rule.kinds = {**getattr(rule, "kinds", {}), **own}  # type: ignore[attr-defined]
         return rule
 

@@ -16,10 +16,10 @@ __all__ = ["LayerRule", "lamb", "lars", "muon", "orthogonalized"]
 
 
 class LayerRule:
-    """A rule to be called per parameter; made of a function by ``@LayerRule``.
+    """A rule that is called once per parameter; ``@LayerRule`` makes one from a function.
 
-    It returns the new weights and the new states as a tuple, or the new weights alone if it has no state. Each must be
-    an array of the parameter's shape: anything else is a :class:`~optimlab.RuleError`, and the step changes nothing.
+    It returns the new weights and the new states as a tuple, or only the new weights if it has no state. Each must be
+    an array of the parameter's shape: anything else raises :class:`~optimlab.RuleError`, and the step changes nothing.
     """
 
     __name__: str

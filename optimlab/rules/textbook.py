@@ -2,8 +2,8 @@
 
 Letters: ``w`` weights, ``g`` gradient of the loss, ``m`` and ``s`` running first and second moments,
 ``u`` running maximum, ``t`` number of the step from 1, ``lr`` the learning rate. All arrays have one
-shape and one floating dtype; hyperparameters are Python floats. ``t`` counts the updates of the optimizer, for all
-parameters alike, frozen ones included.
+shape and one floating dtype; hyperparameters are Python floats. ``t`` counts the updates of the optimizer: one
+counter for all parameters, frozen ones included.
 
 Two choices mark this convention, and libraries differ in both: **epsilon stands inside the root**, and
 **the learning rate stands inside the velocity** of momentum.

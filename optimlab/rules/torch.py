@@ -4,8 +4,8 @@ Read both files side by side. What marks this convention: **epsilon stands outsi
 **outside the velocity**, and ``weight_decay`` is an L2 penalty, added to the gradient, except in AdamW. Defaults are
 PyTorch's (read from version 2.13).
 
-``t`` counts the steps of each parameter: one that is frozen for a while does not count them, and one that is unfrozen
-later begins at t = 1. The other conventions have one counter for all parameters.
+``t`` counts the steps of each parameter. A frozen parameter makes none, so one that is unfrozen late starts at t = 1.
+The other conventions have one counter for all parameters.
 
 PyTorch's names for the hyperparameters: ``beta`` is ``momentum`` in SGD and ``alpha`` in RMSprop, ``rho`` is its own,
 ``beta1`` and ``beta2`` are ``betas``; in the variants of RMSprop with momentum, ``momentum`` is its own.
@@ -60,7 +60,7 @@ def momentum(w, g, b, *, t, lr=1e-3, beta=0.9, dampening=0.0, weight_decay=0.0):
         w <- w - lr b
 
     The learning rate stands outside the velocity: after ``lr`` changes, old gradients move at the new rate too.
-    PyTorch leaves ``b`` as it was while ``beta`` is 0. That shows only if ``beta`` rises again later.
+    PyTorch leaves ``b`` as it was while ``beta`` is 0. The difference shows only if ``beta`` rises again later.
 
     >>> w, b = momentum(np.array([1.0]), np.array([10.0]), np.array([5.0]), t=2, lr=0.1, beta=0.5)
     >>> w, b
@@ -161,7 +161,7 @@ def rmsprop_centered(w, g, s, m, *, lr=0.01, beta=0.99, eps=1e-8, weight_decay=0
 
     ``m`` is written as PyTorch computes it. For a gradient that stays the same, ``s - m m`` tends to zero and may round
     to less, which is NaN; with ``beta m + (1 - beta) g`` that happens eight times as often. For ``beta = 0``
-    nothing is left of ``s - m m`` but rounding errors, in PyTorch too.
+    ``s - m m`` is nothing but rounding error, in PyTorch too.
 
     >>> w, s, m = rmsprop_centered(*(np.array([v]) for v in (1.0, 2.0, 0.0, 0.0)), lr=0.5, beta=0.5, eps=0.0)
     >>> w, s, m

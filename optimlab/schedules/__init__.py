@@ -1,21 +1,22 @@
 """Learning-rate schedules: pure functions of a counter.
 
-A schedule is a frozen dataclass; ``schedule(k)`` is the rate at ``k`` = 0, 1, 2, ... What ``k`` counts, and so the
-unit of every length, stands in ``schedule.per``, which is printed with it:
+A schedule is a frozen dataclass; ``schedule(k)`` is the rate at ``k`` = 0, 1, 2, ... ``schedule.per`` is the unit of
+``k`` and of every length:
 
 - "epoch" for those that PyTorch's users step once an epoch: ``StepLR``, ``MultiStepLR``, ``PiecewiseConstant``,
   ``ExponentialLR``, ``PowerDecay``, ``InverseTime``, ``LinearDecay``, ``PolynomialDecay``, ``CosineAnnealing``,
   ``CosineWarmRestarts``;
-- "step" for those that are followed batch by batch: ``CyclicLR``, ``OneCycle``, ``Warmup``, ``WarmupStableDecay``; and
-  for what has ``convention="keras"``, since Keras's schedules count steps;
-- for ``Chain``, what its pieces count.
+- "step" for those that change with every batch: ``CyclicLR``, ``OneCycle``, ``Warmup``, ``WarmupStableDecay``; and for
+  those with ``convention="keras"``, since Keras's schedules count steps;
+- for ``Chain``, the unit of its pieces.
 
-Each can be asked for the other: ``StepLR(0.1, 500, per="step")``, ``CyclicLR(0.001, 0.01, up=5, per="epoch")``. A
-function of your own counts steps.
+Each accepts the other unit: ``StepLR(0.1, 500, per="step")``, ``CyclicLR(0.001, 0.01, up=5, per="epoch")``. A function
+of your own counts steps.
 
-An optimizer given ``lr=schedule`` counts both, as ``opt.t`` and ``opt.epoch``. :func:`optimlab.fit` sets the latter;
-in a loop of your own, write ``opt.epoch = epoch`` at the start of each epoch. Nothing is remembered between calls: a
-resumed run needs the counters alone, and a schedule can be looked at before training (:func:`optimlab.preview`).
+An optimizer given ``lr=schedule`` reads the step from ``opt.t`` and the epoch from ``opt.epoch``. :func:`optimlab.fit`
+sets the latter; in a loop of your own, write ``opt.epoch = epoch`` at the start of each epoch. Schedules remember
+nothing between calls: a resumed run needs only the counters, and you can look at a schedule before training
+(:func:`optimlab.preview`).
 
 A schedule with a given end keeps its last value after it. Where PyTorch and Keras differ, ``convention`` chooses;
 "textbook" is the definition printed in the docstring.

@@ -16,13 +16,13 @@ class Warmup(Schedule):
     """A straight line from ``start`` at 0 up to where ``schedule`` begins, at ``steps``; then ``schedule``.
 
     ``schedule`` is any schedule, function or constant, and counts from the end of the warm-up. ``k`` counts steps, or
-    epochs with ``per="epoch"``; ``schedule`` has to count the same. With start = 0 the first update moves nothing.
+    epochs with ``per="epoch"``; ``schedule`` must count the same. With start = 0 the first update moves nothing.
     Goyal et al. (2017), section 2.2. Equal to the warm-up of Keras's ``CosineDecay`` and to PyTorch's ``LinearLR`` in
     a ``SequentialLR``.
 
     Raises
     ------
-    InputError: ``schedule`` counts something else. :func:`per_epoch` makes a schedule of epochs one of steps.
+    InputError: ``schedule`` has another unit. :func:`per_epoch` turns a schedule of epochs into one of steps.
 
     >>> from optimlab.schedules import ExponentialLR
     >>> lr = Warmup(ExponentialLR(0.5, gamma=0.5, per="step"), steps=10)
@@ -46,20 +46,20 @@ class Warmup(Schedule):
         return value_at(self.schedule, k - self.steps)
 
     def _momentum(self, k: int) -> float | None:
-        return momentum_at(self.schedule, max(k - self.steps, 0))  # during the warm-up, where the schedule begins
+        return momentum_at(self.schedule, max(k - self.steps, 0))  # the first value during the warm-up
 
 
 @dataclass(frozen=True)
 class Chain(Schedule):
     """``pieces`` one after the other, each counting from its own start: the next takes over at each milestone.
 
-    Pieces are schedules, functions or constants, one more than milestones. ``k`` counts what the pieces count, who all
-    have to count the same; where all are functions and constants, ``per`` says it. Equal to
+    Pieces are schedules, functions or constants, one more than milestones. All pieces must have the same unit, which is
+    also that of ``k``; if all are functions and constants, ``per`` states it. Equal to
     ``torch.optim.lr_scheduler.SequentialLR``.
 
     Raises
     ------
-    InputError: some pieces count epochs and others steps, or nothing says which.
+    InputError: some pieces count epochs and others steps, or nothing states the unit.
 
     >>> from optimlab.schedules import ExponentialLR
     >>> lr = Chain([0.5, ExponentialLR(0.25, gamma=0.5)], milestones=[10])
@@ -81,7 +81,7 @@ class Chain(Schedule):
     def _usual_unit(self) -> str:
         units = [unit for piece in self.pieces if (unit := stated_unit(piece))]
         if not units:
-            raise InputError("no piece of the Chain says what it counts: write per='epoch' or per='step'")
+            raise InputError("no piece of the Chain states its unit: write per='epoch' or per='step'")
         return units[0]
 
     def _lr(self, k: int) -> float:
@@ -97,7 +97,7 @@ class Chain(Schedule):
 
 @dataclass(frozen=True)
 class PerEpoch(Schedule):
-    """What :func:`per_epoch` makes; it counts steps."""
+    """A schedule of epochs as one of steps; made by :func:`per_epoch`."""
 
     schedule: Rate
     steps_per_epoch: int
@@ -115,10 +115,10 @@ class PerEpoch(Schedule):
 
 
 def per_epoch(schedule: Rate, steps_per_epoch: int) -> PerEpoch:
-    """Return a schedule of epochs as one of steps: all steps of epoch e have the rate ``schedule(e)``.
+    """Turn a schedule of epochs into one of steps: all steps of epoch e have the rate ``schedule(e)``.
 
-    An optimizer takes a schedule of epochs as it is. This is for a :class:`Warmup` in steps before it, and for a
-    function of the epoch.
+    An optimizer takes a schedule of epochs directly. Use this for a function of the epoch, or to put a :class:`Warmup`
+    in steps before a schedule of epochs.
 
     Raises
     ------

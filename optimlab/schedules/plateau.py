@@ -67,7 +67,7 @@ class ReduceLROnPlateau:
     ) -> None:
         for name in other:
             if name == "min_delta":
-                raise InputError("what Keras's ReduceLROnPlateau calls min_delta is called threshold here")
+                raise InputError("write threshold instead of min_delta, which is the name in Keras's ReduceLROnPlateau")
             known = inspect.signature(ReduceLROnPlateau).parameters
             raise unknown("option of ReduceLROnPlateau", name, [n for n in known if n not in ("lr", "other")])
         self.lr = above_zero("lr", lr)
@@ -97,9 +97,9 @@ class ReduceLROnPlateau:
         return self.lr
 
     def hear(self, metric: float, lr: float) -> bool:
-        """Hear the metric of an epoch that had the rate ``lr``: whether it is to be cut.
+        """Take the metric of an epoch with the rate ``lr``; return True if the rate is to be cut.
 
-        For a rate that others set, too: ``if plateau.hear(loss, opt.lr): opt.lr = plateau.cut(opt.lr)``.
+        Use it where others set the rate too: ``if plateau.hear(loss, opt.lr): opt.lr = plateau.cut(opt.lr)``.
         """
         if not hasattr(metric, "__float__"):
             raise InputError(f"metric must be a number, got {metric!r}")
@@ -114,7 +114,7 @@ class ReduceLROnPlateau:
         return due
 
     def cut(self, lr: float) -> float:
-        """What a cut makes of a rate: max(lr · factor, min_lr), unless that is hardly less."""
+        """Return max(lr · factor, min_lr), or ``lr`` if that is less by no more than ``eps``."""
         new = max(lr * self._factor, self._min_lr)
         return new if lr - new > self._eps else lr
 
@@ -148,7 +148,7 @@ class ReduceLROnPlateau:
         if self.cooling:
             self.cooling -= 1
             self.bad = 0 if better or self.cooling else 1
-        # at the lowest rate it goes on counting: a rate that others raise is cut at once
+        # at the lowest rate the count goes on: if others raise the rate, it is cut at once
         return not better and not self.cooling and self.bad >= self._patience and lr > self._min_lr
 
     def _improves(self, metric: float) -> bool:

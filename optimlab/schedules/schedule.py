@@ -1,4 +1,4 @@
-"""What schedules share: the counter, and what it counts."""
+"""The base of all schedules: the counter and its unit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Schedule(ABC):
 
     Attributes
     ----------
-    per: what the counter counts, "epoch" or "step".
+    per: the unit of the counter, "epoch" or "step".
     """
 
     per: str | None
@@ -28,7 +28,7 @@ class Schedule(ABC):
             object.__setattr__(self, "per", self._usual_unit())
 
     def __call__(self, k: int) -> float:
-        """Return the learning rate at ``k``, counted from 0; a fraction of an epoch is as good.
+        """Return the learning rate at ``k``, counted from 0; fractions are accepted.
 
         Raises
         ------
@@ -37,7 +37,7 @@ class Schedule(ABC):
         return self._lr(_counter(k))
 
     def momentum(self, k: int) -> float | None:
-        """Return the momentum at ``k``, for a schedule that sets it too; else None.
+        """Return the momentum at ``k``, or None if the schedule does not set it.
 
         Raises
         ------
@@ -53,12 +53,12 @@ class Schedule(ABC):
         return None
 
     def _usual_unit(self) -> str:
-        """What the counter counts where ``per`` is None: Keras's schedules count steps."""
+        """The unit where ``per`` is None: Keras's schedules count steps."""
         return "step" if getattr(self, "convention", None) == "keras" else "epoch"
 
 
 def _counter(k: Any) -> Any:
-    """``k`` as a Python number: an integer stays one."""
+    """Return ``k`` as a Python number; an integer stays one."""
     if hasattr(k, "__len__"):
         raise InputError(f"k must be one number, got {k!r}")
     checked = number("k", k, low=0)
@@ -66,13 +66,13 @@ def _counter(k: Any) -> Any:
 
 
 def stated_unit(rate: Rate) -> str | None:
-    """Return what a schedule counts, or the schedule whose ``momentum`` this is; None for a function or a constant."""
+    """Return the unit of a schedule, or of the one whose ``momentum`` this is; None for a function or a constant."""
     schedule = getattr(rate, "__self__", rate)
     return schedule.per if isinstance(schedule, Schedule) else None
 
 
 def unit(rate: Rate) -> str:
-    """Return what a rate counts, "epoch" or "step": a function counts steps.
+    """Return the unit of a rate, "epoch" or "step"; a function counts steps.
 
     >>> from optimlab.schedules import OneCycle, StepLR
     >>> unit(StepLR(0.1, 10)), unit(StepLR(0.1, 10, per="step")), unit(OneCycle(0.1, 100).momentum)
@@ -84,11 +84,11 @@ def unit(rate: Rate) -> str:
 
 
 def require_unit(rate: Rate, per: str, caller: str) -> None:
-    """Refuse a schedule that does not count what its caller counts.
+    """Refuse a schedule whose unit is not that of its caller.
 
     Raises
     ------
-    InputError: it counts the other; the message says what to write.
+    InputError: it has the other unit; the message says what to write.
     """
     other = stated_unit(rate)
     if other in (None, per):

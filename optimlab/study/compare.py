@@ -46,7 +46,7 @@ class Comparison:
 
     @property
     def finished(self) -> bool:
-        """Whether any run at a tuned rate finished: else there is nothing to compare."""
+        """True if any run at a chosen rate finished; otherwise there is nothing to compare."""
         return any(finished(row) for row in self.rows if row["kind"] == "tuned")
 
 
@@ -193,13 +193,13 @@ def check_folder(study: Study, folder: str | Path) -> None:
 
     Raises
     ------
-    InputError: the folder cannot be written or is in use; it holds another study, something else, or the report of a
-        comparison with more in it, which this one would replace.
+    InputError: the folder cannot be written or is in use; or it holds another study, other files, or the summary of a
+        larger comparison, which this one would overwrite.
     """
     folder = Path(folder)
     check_writable(folder, FILE)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a line that was cut off is told when it is dropped
+        warnings.simplefilter("ignore")  # the warning about a line that was cut off comes when it is dropped
         records = read(folder) if (folder / FILE).exists() else {}
     if (folder / LOCK).exists():
         with locked(folder):
@@ -208,9 +208,9 @@ def check_folder(study: Study, folder: str | Path) -> None:
 
 
 def claim(study: Study, store: Store) -> None:
-    """Write down whose folder this is, or refuse one that is another's.
+    """Write the description of ``study`` into its folder, or refuse a folder that belongs to another study.
 
-    A study may grow: more optimizers, rates or seeds go on from the runs that are there.
+    A study may grow: with more optimizers, rates or seeds the runs that are there are used again.
 
     Raises
     ------
@@ -246,13 +246,13 @@ def _check_owner(study: Study, folder: Path, has_runs: bool) -> None:
     lost = [] if reported is None else _lost(reported, mine)
     if lost:
         raise InputError(
-            f"the folder {folder} holds a comparison that this one would replace: it also has {listed(lost)}; "
-            f"{ELSEWHERE}, or ask for these, too"
+            f"the folder {folder} holds a comparison that this one would overwrite: it also has {listed(lost)}; "
+            f"{ELSEWHERE}, or include these, too"
         )
 
 
 def _description(path: Path, what: str, part: str = "") -> dict[str, Any] | None:
-    """The study that a file describes, by itself or as one ``part`` of it; None where there is no file."""
+    """Read the description of a study from a file, or from a ``part`` of it; None if there is no file."""
     try:
         found = json.loads(path.read_bytes())
         found = found[part] if part else found
@@ -265,7 +265,7 @@ def _description(path: Path, what: str, part: str = "") -> dict[str, Any] | None
 
 
 def _lost(theirs: dict[str, Any], mine: dict[str, Any]) -> list[str]:
-    """What a comparison has that another one has not, in words."""
+    """List, in words, what the first comparison has and the second lacks."""
 
     def gone(name: str) -> list[Any]:
         return [value for value in theirs.get(name) or [] if value not in mine[name]]

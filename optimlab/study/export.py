@@ -28,8 +28,8 @@ def export(folder: str | Path, to: str | Path, *, curves: bool = False) -> list[
 
     Raises
     ------
-    InputError: there are no runs, the file cannot be written or is of another kind, a column of Parquet would hold
-        values of several types, or pyarrow is not installed.
+    InputError: there are no runs; the file cannot be written or is of another kind; a column of Parquet would have
+        values of several types; or pyarrow is not installed.
     """
     to = Path(to)
     encode = lookup("kind of table", to.suffix, {".csv": _csv, ".parquet": _parquet})
@@ -96,7 +96,7 @@ def _parquet(columns: dict[str, list[Any]]) -> bytes:
             arrays[name] = pyarrow.array(values)
         except (pyarrow.ArrowException, UnicodeError, OverflowError) as error:
             why = one_line(error)
-            raise InputError(f"{name} has values that do not fit into one column of Parquet: {why}; use .csv") from None
+            raise InputError(f"the values of {name} do not fit into one column of Parquet: {why}; use .csv") from None
     file = io.BytesIO()
     parquet.write_table(pyarrow.table(arrays), file)
     return file.getvalue()

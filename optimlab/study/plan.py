@@ -40,7 +40,7 @@ class Problem:
 
     ``target`` is the validation accuracy whose first reaching is timed: fixed here, before anything is run.
     ``dataset`` is a name or the path of an ``.npz`` file, as for :func:`optimlab.datasets.load`; a relative path is
-    completed here, so that a worker in another folder finds the same file.
+    made absolute, so that a worker in another folder finds the same file.
 
     Raises
     ------
@@ -69,11 +69,10 @@ class Problem:
             object.__setattr__(self, name, number(name, getattr(self, name)))
         dataset = str(self.dataset)
         if dataset.endswith(".npz"):
-            # a worker elsewhere has another current folder
             dataset = str(Path(dataset).expanduser().absolute())
         object.__setattr__(self, "dataset", dataset)
         if not self.name.isprintable():
-            raise InputError(f"the file name {self.name!r} holds a character that cannot be shown: rename the file")
+            raise InputError(f"the file name {self.name!r} contains an unprintable character: rename the file")
         if not 0 < self.target <= 1:
             raise InputError(f"target is a validation accuracy in (0, 1], got {self.target}")
 
@@ -110,7 +109,7 @@ class Problem:
 
     @property
     def name(self) -> str:
-        """The data set's name; of a file, its own: an own mnist.npz is not MNIST."""
+        """The data set's name, or the file's with its ending, so that a file mnist.npz is not taken for MNIST."""
         return Path(self.dataset).name if self.dataset.endswith(".npz") else self.dataset
 
     def __str__(self) -> str:
@@ -142,8 +141,8 @@ class Contender:
 
     Raises
     ------
-    InputError: unknown name, convention or hyperparameter; a fixed learning rate, or a default one that is not
-        positive; a label that cannot be shown.
+    InputError: the name, convention or a hyperparameter is unknown; the learning rate is fixed, or its default is not
+        positive; or the label is not printable.
 
     >>> Contender("adam", "torch", {"beta2": 0.99}).label
     'adam (torch, beta2=0.99)'
@@ -205,7 +204,7 @@ class Contender:
         return _probe(self.name, self.convention, self.rule).kinds
 
     def unsearched(self) -> list[str]:
-        """What a random search leaves at its default, though it is not fixed: its kind says nothing of where to look.
+        """Hyperparameters that a random search leaves at their defaults, though not fixed: their kinds have no prior.
 
         >>> def mine(w, g, *, lr=0.1, beta=0.9, warmth=1.0):
         ...     return w - lr * (beta + warmth) * g
@@ -232,7 +231,7 @@ def _rule_digest(rule: Rule) -> str:
     graph = trace(rule)
     values = {name: value for name, value in graph.hyperparameters.items() if name != "lr"}
     told: list[Any] = [c_source(graph, "float64"), graph.state, values]
-    if graph.functions:  # they are known by what they give
+    if graph.functions:  # identified by their values
         told.append([_scalars(graph, t, {**values, "lr": 1.0}) for t in (1, 2, 3, 10, 100, 1000)])
     return _digest(json.dumps(told, sort_keys=True))
 
@@ -245,7 +244,7 @@ def _scalars(graph: Graph, t: int, hyperparameters: dict[str, float]) -> list[fl
 
 
 def _probe(name: str, convention: str, rule: Rule | None) -> Optimizer:
-    """An optimizer to ask what it has."""
+    """An optimizer made only to read its hyperparameters and kinds."""
     probe = MLP([1, 1])
     if rule is not None:
         return Optimizer(probe.parameters, rule)
@@ -380,7 +379,7 @@ class Study:
         return tuple(o if isinstance(o, Contender) else Contender.parse(o) for o in self.optimizers)
 
     def not_searched(self) -> list[str]:
-        """What the random search of the full protocol leaves out, a line for each contender that has such a thing."""
+        """List what the random search of the full protocol leaves out, in one line per contender."""
         lines = [f"not searched: {', '.join(c.unsearched())} of {c.label}" for c in self.contenders if c.unsearched()]
         return lines if self.search else []
 
@@ -431,9 +430,9 @@ class Study:
 def random_settings(contender: Contender, trials: int) -> list[tuple[float, tuple[tuple[str, float], ...]]]:
     """Draws of ``(lr, hyperparameters)`` for a random search, each from the prior of its kind.
 
-    The learning rate comes from the full grid's range; for the others see :data:`optimlab.rules.KINDS`. What the
-    contender fixes stays fixed, and what :meth:`Contender.unsearched` names stays at its default. Drawn from the
-    contender's name, so that the order of a study does not matter.
+    The learning rate comes from the range of the full grid; for the others see :data:`optimlab.rules.KINDS`. Fixed
+    hyperparameters stay fixed, and those in :meth:`Contender.unsearched` keep their defaults. The seed comes from the
+    contender's configuration, so that the order of the optimizers does not matter.
 
     >>> lr, rest = random_settings(Contender("momentum"), 1)[0]
     >>> 1e-5 < lr < 100, 0.5 < dict(rest)["beta"] < 0.999

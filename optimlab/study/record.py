@@ -1,4 +1,4 @@
-"""A run's record: one line of ``runs.jsonl``, checked before any of its numbers is used."""
+"""The record of a run: one line of ``runs.jsonl``, checked before its numbers are used."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def digest(text: str) -> str:
 
 
 def check_record(record: Any) -> Record:
-    """Return ``record`` if a run can have left it.
+    """Return ``record`` if it is valid.
 
-    The key must be that of the configuration, so that a run is never taken for another one. A score must be there where
-    the status promises one.
+    The key must be the digest of the configuration, so that no run is taken for another. A run that finished must have
+    its scores.
 
     Raises
     ------
-    InputError: what is missing, or has a value that no run leaves.
+    InputError: a field is missing or has an impossible value.
 
     >>> check_record({"key": key_of({"test": False}), "run": {"test": False}, "status": "ok", "val_accuracy": 2.0})
     Traceback (most recent call last):
@@ -54,7 +54,7 @@ def check_record(record: Any) -> Record:
     if status not in STATUSES:
         raise InputError(f"status must be one of {', '.join(STATUSES)}, got {status!r:.40}")
     if record["key"] != key_of(run):
-        raise InputError("its key is not the digest of its configuration, so one of them was edited")
+        raise InputError("key is not the digest of run, so one of them was edited")
     if status == "error" and not isinstance(record.get("error"), str):
         raise InputError("a failed run needs the text of its error")
     promised = ["val_accuracy", "val_loss"] if status == "ok" else []
@@ -80,7 +80,7 @@ _RANGES = {
     "state_arrays": (0.0, 1e12),
     "seconds": (0.0, 1e12),
 }
-"""Where the numbers lie that a run leaves."""
+"""The range of each number in a record."""
 
 
 def _number(name: str, value: Any, low: float, high: float) -> None:
@@ -90,7 +90,7 @@ def _number(name: str, value: Any, low: float, high: float) -> None:
 
 
 def _is_curve(curve: Any) -> bool:
-    """Whether it is a curve, or an object with one for each layer."""
+    """Return True for a curve, or for an object with one curve per layer."""
     if isinstance(curve, dict):
         return all(isinstance(one, list) and _is_curve(one) for one in curve.values())
     return isinstance(curve, list) and all(

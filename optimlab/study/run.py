@@ -214,11 +214,11 @@ TIMED_STEPS, TIMING_ROUNDS = 60, 5
 
 
 def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, float]:
-    """Seconds a training step takes, by label: one after another in this process, evaluation excluded.
+    """Measure the seconds per training step, by label, one run after another in this process; evaluation is excluded.
 
-    In each of five rounds every run trains 60 steps of the problem, after one round that is not counted; the answer is
-    the median. A run that diverges or fails has none. Interleaved, so that a machine that slows down slows all of them.
-    (Under parallel workers, where the runs themselves may be, times are wrong by a factor of two.)
+    After a warm-up round there are five rounds. In each, every run trains 60 steps of the problem, so that a machine
+    that slows down slows all of them. The result is the median. A run that diverges or fails has none. (The runs of the
+    study may share the machine with other workers, which makes their own times wrong by a factor of two.)
     """
     data = problem.data()
     rows = min(len(data.x_train), TIMED_STEPS * problem.batch_size)
@@ -232,7 +232,7 @@ def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, float]:
                 net = problem.network(0)
                 opt = run.contender.make(net, run.lr, run.settings())
                 history = fit(net, opt, some, epochs=epochs, batch_size=problem.batch_size, progress=False)
-            except Exception:  # its runs have told why
+            except Exception:  # the records of its runs have the reason
                 continue
             if history.status == "interrupted":
                 raise KeyboardInterrupt

@@ -24,15 +24,15 @@ class Store:
     """The runs in ``folder/runs.jsonl``, by key.
 
     A record is one line, flushed to the disk before :meth:`append` returns, so that whatever ends the program,
-    finished runs stay. A last line that was cut off is dropped with a warning at the next start. Of several records
-    with one key, such as a run that failed and was tried again, the last counts. Empty lines are skipped.
+    finished runs stay. A last line that was cut off is dropped with a warning at the next start. If several
+    records have one key, because a failed run was tried again, the last counts. Empty lines are skipped.
 
     ``with store:`` keeps all other writers out until the block ends, or the process does, however that happens;
     outside of it each :meth:`append` does so for itself. Reading is always possible.
 
     Raises
     ------
-    InputError: the folder cannot be made or written to, or a line is no record, see
+    InputError: the folder cannot be created or written, or a line is not a valid record, see
         :func:`optimlab.study.record.check_record`.
 
     >>> import tempfile
@@ -72,7 +72,7 @@ class Store:
             self.records, whole = _parse(self.path, content)
             if whole < len(content):
                 os.truncate(self.path, whole)
-            elif content and not content.endswith(b"\n"):  # an editor took it away
+            elif content and not content.endswith(b"\n"):  # an editor removed the last newline
                 with self.path.open("ab") as file:
                     file.write(b"\n")
         except BaseException:
@@ -152,7 +152,7 @@ def read(folder: str | Path) -> dict[str, Record]:
 
     Raises
     ------
-    InputError: there is no such file, or a line is no record: with its number.
+    InputError: there is no such file, or a line is not a valid record; the message has its number.
     """
     path = Path(folder) / FILE
     try:
@@ -166,7 +166,7 @@ def read(folder: str | Path) -> dict[str, Record]:
 
 
 def _parse(path: Path, content: bytes) -> tuple[dict[str, Record], int]:
-    """The records by key, and the length of what was written to its end."""
+    """Return the records by key, and the length in bytes of the complete lines."""
     records: dict[str, Record] = {}
     *lines, last = content.split(b"\n")
     whole = len(content)
@@ -186,7 +186,7 @@ def _parse(path: Path, content: bytes) -> tuple[dict[str, Record], int]:
 
 
 def _is_cut_off(line: bytes) -> bool:
-    """Whether a line without its end is a part of a record: no part but the whole is an object of JSON."""
+    """Return True if a last line without a newline is only a part of a record: a part is never valid JSON."""
     if not line.startswith(b"{"):
         return False
     try:

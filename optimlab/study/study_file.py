@@ -52,8 +52,8 @@ def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
 
     The other keys are those of :class:`Study` and :class:`Problem`; what is left out has their defaults, and
     ``[problem]`` those of the data set's own problem. ``[[problems]]``, each with a ``name``, are variants of
-    ``[problem]``. The name becomes that of a folder. With ``full`` the protocol is ``"full"``, whatever the file says;
-    in either case what the file says of rates, seeds and ``search`` counts.
+    ``[problem]``. The name becomes that of a folder. With ``full=True`` the protocol is ``"full"``, whatever the file
+    says. Rates, seeds and ``search`` in the file take precedence over those of the protocol.
 
     Raises
     ------
@@ -93,7 +93,7 @@ class _Reader:
     def __init__(self, path: Path, text: str) -> None:
         self.path, self.lines = path, text.splitlines()
         self.places: list[Place] = []
-        """The table that each line stands in; a header belongs to the table that it begins."""
+        """The table of each line; a header belongs to the table that it begins."""
         place, counted = TOP, Counter[str]()
         for line in self.lines:
             if header := re.fullmatch(r"""\s*(\[\[?)\s*["']?([\w-]+)["']?[^\[\]=]*\]\]?\s*(#.*)?""", line):
@@ -103,7 +103,7 @@ class _Reader:
             self.places.append(place)
 
     def at(self, key: str, place: Place = TOP) -> str:
-        """The file, with the line where ``key`` stands, or else its table begins."""
+        """Return the file with the line of ``key``, or of its table's header if the key is not found."""
         begins, within = rf"""\s*["']?{re.escape(key)}["']?\s*[=.]""", rf"""(?<![\w.-])["']?{re.escape(key)}["']?\s*="""
         table = re.escape(place[0])
         ways = [
@@ -128,12 +128,12 @@ class _Reader:
             raise InputError(f"{self.at(key, place)}: expected {what}")
 
     def folder(self, name: Any, taken: Iterable[str], place: Place) -> str:
-        """The name of one of ``[[problems]]``, which becomes a folder beside the others."""
+        """Return the checked name of one of ``[[problems]]``, which becomes a folder beside the others."""
         self.expect(
             isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name),
             "name",
-            "a name of its own for each of [[problems]], of letters, digits, dots and dashes, that begins with a "
-            f"letter or digit; got {name!r}",
+            "a unique name for each of [[problems]], of letters, digits, dots and dashes, that begins with a letter or "
+            f"digit; got {name!r}",
             place,
         )
         try:
@@ -150,7 +150,7 @@ class _Reader:
         if dataset.endswith(".npz"):
             if "dataset" in values:
                 values["dataset"] = dataset = str((self.path.parent / dataset).resolve())
-            told = "a target (a validation accuracy) beside a data set of your own"
+            told = "a target (a validation accuracy) with a data set of your own"
             self.expect("target" in values or base, "dataset", told, place)
             start = base or Problem()
         else:
@@ -212,9 +212,9 @@ class _Reader:
         return value
 
     def make(self, build: Callable[[dict[str, Any]], Made], values: dict[str, Any], place: Place, key: str) -> Made:
-        """``build(values)``; an error is told with the line of the value that brings it about.
+        """Return ``build(values)``; an error names the line of the value that causes it.
 
-        That is the one with which alone there is the same error, or without which there is none.
+        That is a value that alone causes the same error, or one without which there is no error.
         """
 
         def error_of(some: dict[str, Any]) -> str | None:

@@ -54,7 +54,7 @@ def tables(comparison: Comparison) -> list[Table]:
 
 
 def profile_table(profile: dict[str, Any]) -> Table:
-    """Share of problems that each optimizer solves within a factor of the best one's cost."""
+    """The share of problems that each optimizer solves within a factor of the best one's cost."""
     factors = (1.0, 1.5, 2.0, 3.0)
     rows = [
         [label, *(f"{max((s for f, s in stairs if f <= factor), default=0):.0%}" for factor in factors)]
@@ -69,7 +69,7 @@ def profile_table(profile: dict[str, Any]) -> Table:
 
 
 def _percent(row: dict[str, Any], name: str) -> str:
-    """A mean with its interval; where no run finished there is none."""
+    """A mean with its interval, or a dash if no run finished."""
     return " ±".join(Interval(**row[name]).percents()) if finished(row) else "-"
 
 

@@ -1,8 +1,8 @@
-"""Callbacks of :func:`optimlab.fit`. When each method is called is told in :mod:`optimlab.training.lifecycle`.
+"""Callbacks of :func:`optimlab.fit`. :mod:`optimlab.training.lifecycle` says when each method is called.
 
-Names and meanings follow Keras where it has the thing. Each callback below may be used again: a new run begins without
-what the last one left. None depends on where in the list it stands, but for this: of several that put the best weights
-back, the one that ends last decides, which is a :class:`BestCheckpoint`, else the last in the list.
+Names and meanings follow Keras where it has the same callback. Each callback can be used again: a new run starts
+without anything from the last. Their order in the list does not matter, with one exception: if several restore the best
+weights, the last to end decides. That is a :class:`BestCheckpoint` if there is one, else the last in the list.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Best:
 
     Attributes
     ----------
-    value, epoch: the best so far, and the number of its epoch from 1; 0 before the first.
+    value, epoch: the best value so far, and the number of its epoch, from 1; 0 before the first.
     """
 
     def __init__(self, monitor: str = "val_loss", min_delta: float = 0.0) -> None:
@@ -46,12 +46,12 @@ class Best:
         self.reset()
 
     def reset(self) -> None:
-        """Forget every epoch."""
+        """Forget all epochs."""
         self.value = -math.inf if self.rises else math.inf
         self.epoch = 0
 
     def improves(self, history: History) -> bool:
-        """Whether the last epoch is the best, which is then remembered."""
+        """Return True, and remember the last epoch, if it is the best so far."""
         value = _latest(history, self.monitor)
         gain = value - self.value if self.rises else self.value - value
         if not gain > self.min_delta:
@@ -69,7 +69,7 @@ class Best:
 def _latest(history: History, monitor: str) -> float:
     values: list[float] = getattr(history, monitor)
     if not values:
-        raise InputError(f"there is no {monitor} to watch: the data have no such split, or the loss no classes")
+        raise InputError(f"there is no {monitor} to watch: the data have no such split, or the loss has no accuracy")
     return values[-1]
 
 
@@ -77,8 +77,8 @@ class EarlyStopping:
     """Ends training once a measure has not improved for ``patience`` epochs.
 
     As in Keras: an epoch improves if it is better than the best by more than ``min_delta``; training ends after
-    ``patience`` epochs in a row that do not. With ``restore_best`` the network is put back to its best epoch when
-    training ends, however it ends: also when the epochs run out, by Ctrl-C, or when the loss diverges.
+    ``patience`` epochs in a row that do not. With ``restore_best`` the network returns to its best epoch when
+    training ends, however it ends: also after the last epoch, by Ctrl-C, or when the loss diverges.
 
     >>> import optimlab as ol
     >>> data = ol.datasets.load("digits")
@@ -142,7 +142,7 @@ class BestCheckpoint:
     """
 
     last = True
-    """The file holds the optimizer as all others have left it."""
+    """Called after all other callbacks, so that the file has the optimizer as they left it."""
 
     def __init__(self, monitor: str = "val_loss", path: str | Path | None = None) -> None:
         self.best = Best(monitor)
@@ -176,15 +176,15 @@ class BestCheckpoint:
 class LearningRateScheduler:
     """Sets the learning rate at the beginning of each epoch: ``schedule(epoch)``, epochs counted from 0.
 
-    As in Keras, ``schedule(epoch, lr)`` is as good; ``lr`` is the rate that is there, such as one that
-    :class:`ReduceLROnPlateau` has cut. The rate is passed to a second parameter that has no default or is called
-    ``lr``. Parameter groups with a rate of their own keep it. For a rate that changes with every step, give the
-    schedule itself to the optimizer.
+    As in Keras, ``schedule(epoch, lr)`` is accepted, too; ``lr`` is the present rate, for example after a cut by
+    :class:`ReduceLROnPlateau`. The rate is passed to a second parameter if that has no default or is called ``lr``.
+    Parameter groups with a rate of their own keep it. For a rate that changes with every step, give the schedule itself
+    to the optimizer.
 
     Raises
     ------
-    InputError: not such a function, or a schedule that counts steps; when training begins, an optimizer whose ``lr`` is
-        a schedule already; in an epoch, a rate that is not a number of at least 0.
+    InputError: ``schedule`` is not such a function, or it counts steps; when training begins, the ``lr`` of the
+        optimizer is a schedule already; in an epoch, the rate is not a number of at least 0.
 
     >>> import optimlab as ol
     >>> net = ol.MLP([64, 10], seed=0)
@@ -207,13 +207,13 @@ class LearningRateScheduler:
 
 
 def _takes_rate(schedule: Any) -> bool:
-    """Whether a function of the epoch is one of the learning rate, too."""
+    """Return True if a function of the epoch also takes the learning rate."""
     wrong = InputError(f"LearningRateScheduler takes a function (epoch) or (epoch, lr), got {schedule!r}")
     if not callable(schedule) or isinstance(schedule, type):
         raise wrong
     try:
         parameters = list(inspect.signature(schedule).parameters.values())
-    except ValueError:  # some functions written in C do not tell
+    except ValueError:  # some functions written in C have no signature
         return False
     places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
@@ -228,12 +228,13 @@ class ReduceLROnPlateau:
     """Cuts the learning rate when a measure no longer improves.
 
     Keyword arguments and meanings as in :class:`optimlab.schedules.ReduceLROnPlateau`: ``factor``, ``patience``,
-    ``threshold``, ``cooldown``, ``min_lr``, ``convention``; the mode follows from the measure. The rate that is there
-    is cut, whoever set it, and so is that of each parameter group with one of its own, as in PyTorch.
+    ``threshold``, ``cooldown``, ``min_lr``, ``convention``; the mode follows from the measure. It cuts the
+    present rate, whoever set it, and that of each parameter group with a rate of its own, as in PyTorch.
 
     Raises
     ------
-    InputError: an unknown option or measure, a value out of range; when training begins, a rate that is a schedule.
+    InputError: an option or measure is unknown, or a value is out of range; when training begins, the rate is a
+        schedule.
 
     >>> import optimlab as ol
     >>> net = ol.MLP([64, 10], seed=0)
@@ -251,7 +252,7 @@ class ReduceLROnPlateau:
         self._listener = self._listening()
 
     def _listening(self) -> schedules.ReduceLROnPlateau:
-        """One that has heard nothing yet. It holds no rate: those of the optimizer are cut."""
+        """A fresh plateau. Its own rate is not used: the rates of the optimizer are cut."""
         return schedules.ReduceLROnPlateau(1.0, **self._options)
 
     def on_begin(self, network: Network, optimizer: Optimizer, history: History) -> None:
@@ -265,7 +266,7 @@ class ReduceLROnPlateau:
                 values["lr"] = self._listener.cut(values["lr"])
 
     def _rates(self, optimizer: Optimizer) -> list[dict[str, Any]]:
-        """Where the rates stand: the optimizer's own, and those of groups that have one."""
+        """The dictionaries with a rate: the optimizer's own, and those of groups that have one."""
         groups = [values for values in optimizer.groups.values() if "lr" in values]
         return [_settable(self, optimizer, values) for values in (optimizer.hyperparameters, *groups)]
 
@@ -277,11 +278,11 @@ class ReduceLROnPlateau:
 
 
 def _settable(callback: Any, optimizer: Optimizer, values: dict[str, Any]) -> dict[str, Any]:
-    """``values``, if their ``lr`` is a number.
+    """Return ``values`` if their ``lr`` is a number.
 
     Raises
     ------
-    InputError: it is a schedule, or there is none.
+    InputError: ``lr`` is a schedule, or there is none.
     """
     if callable(lookup(f"hyperparameter of {optimizer.name}", "lr", values)):
         raise InputError(
@@ -320,7 +321,9 @@ class CSVLogger:
         return {"header": self._header, "lines": _lines(self.path) if self._header else 0}
 
     def load(self, state: dict[str, Any], network: Network) -> None:
-        self._header = state["header"] if self.path.exists() else []  # a file that is gone begins anew
+        self._header = (
+            state["header"] if self.path.exists() else []
+        )  # a file that was deleted starts again with a header
         _cut(self.path, state["lines"])
 
 

@@ -38,9 +38,10 @@ def save_checkpoint(
     extra: Mapping[str, Any] | None = None,
     arrays: Mapping[str, Array] | None = None,
 ) -> None:
-    """Write weights, batch-norm statistics, dropout streams, what each layer was set to, the optimizer's state, and
-    whatever else is given: ``extra`` plain data, and ``arrays`` by name, which :func:`read_checkpoint` gives back as
-    ``"extra/<name>"``.
+    """Write a network and, if given, an optimizer to a file.
+
+    The file has the weights, batch-norm statistics, dropout streams and settings of the layers, the optimizer's state,
+    ``extra`` plain data, and ``arrays`` by name, which :func:`read_checkpoint` returns as ``"extra/<name>"``.
 
     Written under a temporary name, flushed and renamed: a checkpoint of that name stays whole until the new one is.
 
@@ -92,13 +93,13 @@ def load_checkpoint(path: str | Path, network: Network, optimizer: Optimizer | N
 
     Raises
     ------
-    InputError: no such file; damaged, of another format, or not a checkpoint at all; of another architecture, rule
-        or dtype, or of layers that were set otherwise; or without an optimizer's state where one is asked for.
+    InputError: the file does not exist, is damaged, has another format, or is not a checkpoint; it is of another
+        architecture, rule or dtype, or of layers with other settings; or it lacks the optimizer's state.
     """
     arrays, header = read_checkpoint(path)
     differing = differences(_entries(header["network"]), _entries(_describe(network)))
     if differing:
-        advice = "Make the network, and set its layers, as they were; load_layers takes weights from another network"
+        advice = "Make the network with the same layers and settings; load_layers takes weights from another network"
         raise InputError(f"{path} is of another network: {differing}. {advice}")
     if optimizer is not None:
         if header["optimizer"] is None:
@@ -195,7 +196,7 @@ def _describe(network: Network) -> dict[str, Any]:
 
 
 def _entries(described: dict[str, Any]) -> dict[str, str]:
-    """A network as :func:`_describe` tells it, a line each."""
+    """The entries of :func:`_describe` as one flat table of texts."""
     entries = {
         "dtype": described["dtype"],
         "the order of the layers": ", ".join(name for _, name, _, _ in described["layers"]),
@@ -207,7 +208,7 @@ def _entries(described: dict[str, Any]) -> dict[str, str]:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any], at_most: int = 5) -> str:
-    """What differs between a file and what it is loaded into, with both values; empty where nothing does.
+    """Describe the differences between a file and its target, with both values; empty if there are none.
 
     >>> differences({"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 4, "d": 5})
     'b 2, now 4; c 3, now none; d none, now 5'
@@ -218,13 +219,13 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any], at_most: int 
 
 
 def fingerprint(array: NDArray[Any]) -> str:
-    """What tells an array from others: its dtype, shape, and the SHA-256 of its bytes.
+    """Return the dtype and shape of an array and the SHA-256 of its bytes.
 
     >>> fingerprint(np.zeros((2, 3)))
     'float64 (2, 3) 17b0761f87b081d5cf10757ccc89f12be355c70e2e29df288b65b30710dcbcd1'
     """
     digest = hashlib.sha256()
-    for start in range(0, len(array), 4096):  # rows apart in memory are copied, some at a time
+    for start in range(0, len(array), 4096):  # some rows at a time, since strided rows are copied
         digest.update(np.ascontiguousarray(array[start : start + 4096]).data)
     return f"{array.dtype} {array.shape} {digest.hexdigest()}"
 

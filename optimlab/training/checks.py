@@ -32,11 +32,11 @@ def check_batches(network: Network, rows: int, batch_size: int) -> None:
 
 
 def check_dataset(data: Any) -> None:
-    """Refuse what is not a data set.
+    """Refuse anything but a data set.
 
     Raises
     ------
-    InputError: saying how one is made.
+    InputError: ``data`` is something else; the message says how to make a data set.
     """
     if not isinstance(data, Dataset):
         raise InputError(

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-"""The lists that say how good a network is."""
+"""The lists that measure the network."""
 
 
 @dataclass
@@ -22,7 +22,7 @@ class History:
     penalty: sum of the penalties, averaged as ``train_loss``, which does not hold them; None where there are none.
     seconds: training time of the epoch, evaluation excluded.
     status: ``"completed"``, ``"stopped"`` (by a callback), ``"diverged"`` (the loss became infinite or NaN),
-        ``"interrupted"`` (Ctrl-C), or ``"failed"`` (an exception, which only callbacks live to see).
+        ``"interrupted"`` (Ctrl-C), or ``"failed"`` (an exception; only callbacks see this status).
     steps: updates made, over all epochs.
     diverged_step: the step, counted from 1, whose loss was not finite; None unless diverged.
     """

@@ -1,20 +1,20 @@
-"""The life of the callbacks of a run: where, and in which order, :func:`optimlab.fit` calls them.
+"""The life of callbacks: when, and in which order, :func:`optimlab.fit` calls them.
 
 ==================  ================================  ==========================================================
 method              called with                       when
 ==================  ================================  ==========================================================
-``on_begin``        ``network, optimizer, history``   once, before the first step; after a resumed run was put back
+``on_begin``        ``network, optimizer, history``   once, before the first step, after a resumed run is loaded
 ``on_epoch_begin``  ``network, optimizer, history``   before the first step of each epoch
 ``on_step``         ``network, optimizer``            after each update
 ``__call__``        ``network, optimizer, history``   after each epoch; True ends training
 ``on_end``          ``network, optimizer, history``   once, however training ended
 ==================  ================================  ==========================================================
 
-Each is optional, so that a plain function is a callback. ``on_begin`` makes a callback forget earlier runs. One that
-remembers things has ``state()``, plain data and arrays by name, and ``load(state, network)``, which in a resumed run
-follows ``on_begin``. A callback with a true attribute ``last`` is called after all others at each of these points: one
-that saves what the others have done. One whose attribute ``monitor`` names a list of the history is refused in a run
-that will not have it.
+Each method is optional, so a plain function is a callback, too. ``on_begin`` makes a callback forget earlier runs. A
+callback that is to be resumed has two more methods. ``state()`` returns plain data and arrays by name;
+``load(state, network)`` takes them back after ``on_begin`` of the resumed run. A callback that saves the work of the
+others sets the attribute ``last`` to True: it is called after all others each time. If the attribute ``monitor`` names
+a list of the history that the run will not have, the run is refused.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Lifecycle:
 
     Attributes
     ----------
-    callbacks: in the order given, which is that of their states in a checkpoint.
-    on_step: what is called after each update.
+    callbacks: in the order given, which is also the order of their states in a checkpoint.
+    on_step: the methods to call after each update.
 
     Raises
     ------
@@ -53,18 +53,18 @@ class Lifecycle:
         self.on_step = [callback.on_step for callback in self._ordered if hasattr(callback, "on_step")]
 
     def begin(self, states: Sequence[dict[str, Any]] | None = None, measured: Sequence[str] = MEASURES) -> None:
-        """Begin every callback; ``states``, of a resumed run, has what each of ``callbacks`` remembered.
+        """Begin every callback; ``states`` has the states of ``callbacks`` in a resumed run.
 
         Raises
         ------
-        InputError: one of them monitors what is not ``measured``; none has begun.
+        InputError: a callback monitors something that is not ``measured``; no callback has begun.
         """
         for callback in self.callbacks:
             monitor = getattr(callback, "monitor", None)
             if isinstance(monitor, str) and monitor in MEASURES and monitor not in measured:
                 raise InputError(
                     f"there is no {monitor} for {named(callback)} to watch: the data have no such split, or the loss "
-                    f"no classes; measured are {', '.join(measured)}"
+                    f"has no accuracy; choose one of {', '.join(measured)}"
                 )
         remembered = {id(callback): state for callback, state in zip(self.callbacks, states or (), strict=False)}
         for callback in self._ordered:
@@ -80,21 +80,20 @@ class Lifecycle:
                 callback.on_epoch_begin(*self._about)
 
     def end_epoch(self) -> bool:
-        """Call every callback after an epoch; whether one of them ends training.
+        """Call every callback after an epoch; return True if one of them ends training.
 
         Raises
         ------
-        InputError: one returned something that is neither true or false nor None.
+        InputError: a callback returned something other than True, False or None.
         """
         answers = [_truth(callback, callback(*self._about)) for callback in self._ordered if callable(callback)]
         return any(answers)
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Give the history its status when the block ends, and end every callback that began.
+        """Set the status of the history when the block ends, and end every callback that began.
 
-        Divergence and Ctrl-C end the block quietly. Of several exceptions the first is raised, the others are its
-        notes.
+        Divergence and Ctrl-C raise nothing. Of several exceptions the first is raised, with the others as its notes.
         """
         history, first = self._about[2], None
         try:
@@ -120,16 +119,16 @@ class Lifecycle:
 
 
 def named(callback: Any) -> str:
-    """What a callback is called in messages and in checkpoints."""
+    """Return the name of a callback in messages and checkpoints."""
     return type(callback).__name__
 
 
 def checked(callbacks: Any) -> list[Any]:
-    """The callbacks as a list.
+    """Check the callbacks and return them as a list.
 
     Raises
     ------
-    InputError: not a list, or something in it is not a callback; the message says what to write.
+    InputError: ``callbacks`` is not a list, or something in it is not a callback; the message says what to write.
 
     >>> import optimlab as ol
     >>> checked([ol.EarlyStopping])
@@ -149,7 +148,7 @@ def checked(callbacks: Any) -> list[Any]:
         if unknown or not (methods or callable(callback)):
             wrong = f"{named(callback)} has the method {unknown[0]}, which fit never calls" if unknown else ""
             raise InputError(
-                f"{wrong or f'{callback!r} is no callback'}. A callback is a function "
+                f"{wrong or f'{callback!r} is not a callback'}. A callback is a function "
                 "(network, optimizer, history), called after each epoch, or an object with any of on_begin, "
                 "on_epoch_begin, on_step, __call__ (after each epoch) and on_end; see optimlab.training.lifecycle"
             )
@@ -157,7 +156,7 @@ def checked(callbacks: Any) -> list[Any]:
 
 
 def _truth(callback: Any, answer: Any) -> bool:
-    """An answer as a bool: those of NumPy and CuPy are as good as Python's."""
+    """Turn an answer into a bool; booleans of NumPy and CuPy are accepted."""
     if answer is None or isinstance(answer, bool):
         return bool(answer)
     if getattr(answer, "shape", None) == () and answer.dtype.kind == "b":

@@ -60,8 +60,8 @@ def fit(
     constraints: such as ``[ol.MaxNorm(3.0)]``, called on the weights after each update. See
         :mod:`optimlab.regularization` for all three.
     callbacks: called as ``callback(network, optimizer, history)`` after each epoch; one that returns True ends the
-        training, with status ``"stopped"``. For those there are see :mod:`optimlab.training.callbacks`, for your own
-        :mod:`optimlab.training.lifecycle`.
+        training, with status ``"stopped"``. See :mod:`optimlab.training.callbacks` for ready-made callbacks, and
+        :mod:`optimlab.training.lifecycle` for your own.
     resume: a file that :class:`optimlab.Checkpoint` left: the run goes on from there, bit for bit. Network, optimizer,
         data and options have to be made as they were; ``epochs`` may be more.
     progress: True or False to show a progress bar or not; by default where standard error is a terminal.
@@ -107,7 +107,7 @@ def fit(
     with network.backend.quiet(), progress_bar("training", epochs, shown=progress) as advance, life.ending():
         life.begin(remembered, measured)
         for _ in range(history.epochs, epochs):
-            if not run.position:  # else a resumed run is within an epoch that has begun
+            if not run.position:  # otherwise a resumed run is inside an epoch
                 optimizer.begin_epoch()
                 life.begin_epoch()
             start = time.perf_counter()

@@ -96,15 +96,16 @@ def verify_resume(
 ) -> list[int]:
     """Prove that a run of yours resumes bit for bit: stop it at random steps, go on, and compare.
 
-    Compared are what the network has learned, the optimizer's state, the history but for its times, and the ``state()``
-    of every callback, but for what differs between two runs that are not stopped, such as the lines of a growing log.
+    It compares the weights and statistics of the network, the optimizer's state, the history except its times, and the
+    ``state()`` of every callback. Entries of a state that differ between two runs without a stop are left out, such as
+    the length of a growing log.
 
-    ``make()`` gives a new network, optimizer and list of callbacks, the same each time. Returns the steps it was
-    stopped at. ``options`` are those of ``fit``.
+    ``make()`` returns a new network, optimizer and list of callbacks, the same each time. Returns the steps at which
+    the run was stopped. ``options`` are those of ``fit``.
 
     Raises
     ------
-    AssertionError: naming the step and what differs.
+    AssertionError: the runs differ; the message names the step and the first difference.
 
     >>> import optimlab as ol
     >>> def make():
@@ -115,7 +116,7 @@ def verify_resume(
     """
 
     class Stop:
-        last = True  # after the checkpoint, which stands before it
+        last = True  # after the checkpoint, which comes before it in the list
 
         def __init__(self, step: int) -> None:
             self.step = step
@@ -127,7 +128,7 @@ def verify_resume(
 
     def run(path: Path, stop: int = 0, resume: Path | None = None) -> tuple[dict[str, Any], dict[str, Any], int]:
         network, optimizer, callbacks = make()
-        # the checkpoint stands first, where it would miss what the others do if it were called in this order
+        # the checkpoint is first in the list: if it were called first, it would miss what the others do
         extra = [Checkpoint(path, every=1), *callbacks, Stop(stop)]
         history = fit(network, optimizer, data, epochs=epochs, callbacks=extra, resume=resume, **options)
         return _outcome(network, optimizer, history), _remembered(callbacks), history.steps
@@ -152,14 +153,14 @@ def verify_resume(
 
 
 def _outcome(network: Network, optimizer: Optimizer, history: History) -> dict[str, Any]:
-    """What a run leaves behind, by name."""
+    """The results of a run, by name."""
     left = {**network.learned(), **optimizer.state, "t of the optimizer": optimizer.t}
     measured = {name: value for name, value in history.to_dict().items() if name != "seconds"}
     return {**left, **{f"{name} of the history": value for name, value in measured.items()}}
 
 
 def _remembered(callbacks: Sequence[Any]) -> dict[str, Any]:
-    """What the callbacks remember, by name; copies, since they may be used again."""
+    """Copies of the states of the callbacks, by name."""
     return {
         f"{name} of {named(callback)}": copy.deepcopy(value)
         for callback in callbacks
@@ -169,7 +170,7 @@ def _remembered(callbacks: Sequence[Any]) -> dict[str, Any]:
 
 
 def _unequal(whole: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """The names of what differs, or is in the first alone."""
+    """The names whose values differ, or that only the first has."""
 
     def same(a: Any, b: Any) -> bool:
         if hasattr(a, "shape") and hasattr(b, "shape"):

@@ -25,8 +25,8 @@ class Run:
     Attributes
     ----------
     history: of the epochs so far.
-    life: of the callbacks.
-    epochs, data, val: how many epochs there are to be, the name of the data set, its validation split.
+    life: calls the callbacks.
+    epochs, data, val: the number of epochs to train, the name of the data set, its validation split.
     order: draws the order of the rows; ``order_state`` is what its state was when the present epoch began.
     position: rows of the present epoch that have been trained on.
     by_graph: trains on the full batches of an epoch by a CUDA graph, and gives how many rows these have.
@@ -67,7 +67,7 @@ class Run:
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """What tells these data from others, an array each; worked out once a run."""
+        """A fingerprint of each array of the data, computed once per run."""
         arrays = {"x_train": self.x, "y_train": self.y}
         if self.val is not None:
             arrays |= {"x_val": self.val[0], "y_val": self.val[1]}

@@ -20,10 +20,10 @@ from .run import Run
 class Checkpoint:
     """A callback that saves the whole run every ``every`` steps: ``fit(..., resume=path)`` then goes on from there.
 
-    Kept are weights, batch-norm statistics, the optimizer's state, which parameters are frozen, every random stream,
-    the place within the shuffled epoch, the history, and the state of every callback that has one, after all of them
-    have had the step. The data are not kept, but a fingerprint of them is, with what each layer was set to and the
-    schedules: what differs when the run goes on is refused.
+    The file has the weights, batch-norm statistics, the optimizer's state, the names of the frozen parameters, every
+    random stream, the place within the shuffled epoch, the history, and the states of the callbacks after the step. It
+    does not have the data, only their fingerprints. It also has the settings of the layers and the schedules: a run in
+    which any of these differ is refused.
 
     Raises
     ------
@@ -87,12 +87,12 @@ def save_run(path: str | Path, run: Run) -> None:
 
 
 def load_run(path: str | Path, run: Run) -> list[dict[str, Any]]:
-    """Put a run back to where it was saved, all but its callbacks: what each of these remembered, in their order.
+    """Restore a saved run except its callbacks; return the state of each callback, in their order.
 
     Raises
     ------
-    InputError: no such file, damaged, not of a run, or of another network, rule, data, options or callbacks, or of more
-        epochs than are asked for; nothing is changed.
+    InputError: the file does not exist, is damaged or is not of a run; the network, rule, data, options or callbacks
+        differ; or the run has all of its epochs already. Nothing is changed.
     """
     arrays, header = read_checkpoint(path)
     extra = header["extra"]
@@ -115,7 +115,7 @@ def load_run(path: str | Path, run: Run) -> list[dict[str, Any]]:
         raise InputError(f"{path} is of a run with other callbacks: {told}, now {ours}")
     done = len(extra["history"]["train_loss"])
     if done >= run.epochs:
-        raise InputError(f"{path} is of a run that has done {done} epochs: ask for more than {run.epochs}")
+        raise InputError(f"{path} is of a run that has done {done} epochs: ask for more than {done}")
     load_checkpoint(path, run.network, run.optimizer)
     for p in run.network.parameters:
         p.frozen = p.name in extra["recipe"]["frozen"]
@@ -135,7 +135,7 @@ def load_run(path: str | Path, run: Run) -> list[dict[str, Any]]:
 
 
 def _matched(there: list[str], here: list[str]) -> list[int] | None:
-    """The place in ``there`` of each kind of ``here``, whatever their order; None unless they are the same kinds.
+    """Return the index in ``there`` of each kind in ``here``, in any order; None unless the kinds are the same.
 
     >>> _matched(["A", "B", "A"], ["B", "A", "A"])
     [1, 0, 2]
@@ -147,7 +147,7 @@ def _matched(there: list[str], here: list[str]) -> list[int] | None:
 
 
 def _config(run: Run) -> dict[str, Any]:
-    """What decides the steps to come, and has to be the same."""
+    """Everything that determines the next steps and must be the same."""
     optimizer = run.optimizer
     places = {"": optimizer.hyperparameters, **{f"{name}: ": own for name, own in optimizer.groups.items()}}
     return {
@@ -167,17 +167,17 @@ def _config(run: Run) -> dict[str, Any]:
 
 
 def _told(value: Any) -> str:
-    """The text of an object, without where in memory it is."""
+    """The repr of an object, without its address in memory."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _short(fingerprints: dict[str, str]) -> dict[str, str]:
-    """To be read by people: the first digits are enough to differ."""
+    """Shorten the digests for people; the first digits show the difference."""
     return {name: f"{text[:-64]}{text[-64:-52]}" for name, text in fingerprints.items()}
 
 
 def _coded(value: Any) -> Any:
-    """Plain data with numbers that are not finite as :func:`_decoded` reads them: JSON has none."""
+    """Encode NaN and infinity, which JSON lacks, in plain data for :func:`_decoded`."""
     if isinstance(value, dict):
         return {k: _coded(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -38,10 +38,10 @@ class Search:
     optimizer: its name, such as ``"adam"`` or ``"adam:torch"``, or an :class:`optimlab.study.Contender`.
     convention: of an optimizer named without one. It also decides what the plateau's patience and threshold mean, see
         :class:`optimlab.schedules.ReduceLROnPlateau`.
-    spaces: by hyperparameter, as :func:`optimlab.tuning.parse` reads it, or ``"auto"``: where hyperparameters of its
-        kind usually lie (:data:`optimlab.rules.KINDS`). A hyperparameter is ``lr`` or any other of
-        the rule's, ``batch_size``, or the plateau's ``factor`` or ``patience``. None: :data:`DEFAULT_SPACES` without
-        what is fixed.
+    spaces: by hyperparameter, as :func:`optimlab.tuning.parse` reads it, or ``"auto"``, which searches the usual
+        range of its kind (:data:`optimlab.rules.KINDS`). A hyperparameter is any of the rule's, such as ``lr``,
+        ``batch_size``, or the plateau's ``factor`` or ``patience``. None: :data:`DEFAULT_SPACES` without those that are
+        fixed.
     fixed: hyperparameters that have one value.
     trials: how many sets of hyperparameters are tried.
     sampler: ``"qmc"`` (a scrambled Sobol' sequence: spread evenly, whatever the results), ``"tpe"`` or ``"gp"``
@@ -125,7 +125,7 @@ class Search:
         for name, space in spaces.items():
             for value in space.values():
                 _checked(name, value, kinds)
-        # as each is used: 5.0 rows in a batch are 5
+        # converted as they are used: a batch_size of 5.0 becomes 5
         object.__setattr__(self, "fixed", {name: _checked(name, value, kinds) for name, value in self.fixed.items()})
         self._check_problem()
 
@@ -177,7 +177,7 @@ class Search:
 
 
 def _checked(name: str, value: Any, kinds: Mapping[str, Kind]) -> float:
-    """``value`` as hyperparameter ``name`` takes it."""
+    """Return ``value`` checked for hyperparameter ``name``."""
     return (_CHECKS.get(name) or kinds[name].check)(name, value)
 
 

@@ -19,13 +19,15 @@ SCALES = ("linear", "log", "pow2", "complement")
 
 @dataclass(frozen=True)
 class Range:
-    """From ``low`` to ``high``, both included, evenly on a ``scale``: ``"linear"``, ``"log"``, ``"complement"``, which
-    means the logarithm of the distance from 1, or ``"pow2"``, which means the powers of two in between.
+    """From ``low`` to ``high``, both included, evenly on a ``scale``.
+
+    ``scale`` is ``"linear"``, ``"log"``, ``"complement"`` (the logarithm of the distance from 1), or ``"pow2"`` (only
+    powers of two).
 
     Raises
     ------
-    InputError: bounds that are no numbers or do not rise, a log scale from 0, a complement scale to 1, no power of two
-        in between.
+    InputError: the bounds are not numbers or do not rise; a log scale begins at 0 or a complement scale ends at 1; or
+        there is no power of two in between.
 
     >>> Range(1, 1e-3, "log")
     Traceback (most recent call last):
@@ -59,8 +61,11 @@ class Range:
         return math.ceil(math.log2(self.low)), math.floor(math.log2(self.high))
 
     def key(self, name: str) -> str:
-        """Its name in Optuna, where powers of two are searched by their exponent, which keeps them in order, and on the
-        complement scale a value by its distance from 1."""
+        """Return the parameter's name in Optuna.
+
+        Optuna searches the exponents of powers of two, which keeps them in order, and distances from 1 on the
+        complement scale.
+        """
         return {"pow2": f"log2_{name}", "complement": f"1-{name}"}.get(self.scale, name)
 
     def distribution(self) -> Any:
@@ -159,18 +164,20 @@ Space: TypeAlias = Range | Choice
 
 
 def usual(name: str, kind: Kind, default: float) -> Range:
-    """Where a hyperparameter of a kind usually lies, which is what ``"auto"`` stands for.
+    """Return the usual range of a hyperparameter of a kind, which ``"auto"`` stands for.
 
     Raises
     ------
-    InputError: its kind does not say.
+    InputError: the kind has no prior.
 
     >>> from optimlab.rules import KINDS
     >>> str(usual("beta2", KINDS["beta2"], 0.999)), str(usual("eps", KINDS["eps"], 1e-8))
     ('0.9 to 0.9999, log scale of the distance from 1', '1e-12 to 0.0001, log scale')
     """
     if kind.prior is None or not kind.searched(default):
-        raise InputError(f"{name}: its kind does not say where to look; expected {ACCEPTED}, got 'auto'")
+        raise InputError(
+            f"{name} has no usual range, so 'auto' is not possible; write LOW:HIGH or another of {ACCEPTED}"
+        )
     factor = default if kind.prior.relative else 1.0
     low, high = (float(f"{end * factor:.12g}") for end in (kind.prior.low, kind.prior.high))  # 1e-12, not 1.0...2e-12
     return Range(low, high, kind.prior.scale)

@@ -113,7 +113,7 @@ def _refuse_others(folder: Path) -> None:
     if not (folder / JOURNAL).exists():
         for name in (TRIALS, SUMMARY, BEST, "runs.jsonl"):
             if (folder / name).exists():
-                raise InputError(f"{folder} holds something else than a search: {name}; name another folder (--out)")
+                raise InputError(f"{folder} holds something other than a search: {name}; name another folder (--out)")
 
 
 def _opened(folder: Path, search: Search) -> tuple[Any, list[Record]]:
@@ -148,7 +148,7 @@ def _opened(folder: Path, search: Search) -> tuple[Any, list[Record]]:
     except InputError:
         raise
     except Exception as error:  # Optuna has no error of its own for a journal it cannot read
-        raise InputError(f"{path} is no journal of a search: {type(error).__name__}: {error}") from None
+        raise InputError(f"{path} is not the journal of a search: {type(error).__name__}: {error}") from None
     differing = [f"{name} {_told(there, name)}, now {_told(config, name)}" for name in _differing(there, config)]
     if differing:
         raise InputError(f"{folder} holds another search: {'; '.join(differing)}; name another folder (--out)")
@@ -156,7 +156,7 @@ def _opened(folder: Path, search: Search) -> tuple[Any, list[Record]]:
 
 
 def _checked(search: Search, number: int, trial: Any) -> Record:
-    """A trial's record, if it is one that was finished."""
+    """Return a trial's record if the trial finished."""
     record: Record = trial.user_attrs["record"]
     scores = [record[name] for name in ("val_accuracy", "val_loss")]
     whole = record["status"] == "diverged" or all(isinstance(value, int | float) for value in scores)
@@ -195,7 +195,7 @@ def _drop_torn_line(path: Path) -> None:
             pass
         content = path.read_bytes()
         if not content.startswith(_FIRST[: len(content)]):
-            raise InputError(f"{path} is no journal of a search; name another folder (--out)")
+            raise InputError(f"{path} is not the journal of a search; name another folder (--out)")
         end = content.rfind(b"\n") + 1
         if end < len(content):
             os.truncate(path, end)

@@ -51,7 +51,7 @@ def measures_table(summary: dict[str, Any]) -> Table:
     best, rows = summary["best"], summary["rows"]
     columns = [Column("accuracy %"), Column("95% interval"), Column("of", "name"), Column("rows")]
     columns += [Column("what it is", "words")]
-    body = [[f"{100 * best['val_accuracy']:.2f}", "", "validation", f"{rows['val']:,}", "chosen as the best: too good"]]
+    body = [[f"{100 * best['val_accuracy']:.2f}", "", "validation", f"{rows['val']:,}", "the best trial: optimistic"]]
     if summary["test"] is not None:
         again, tested = summary["retrained"], f"{rows['test']:,}"
         body.append([*_measure(summary["test"]), "test", tested, "the same network: what to expect"])

@@ -46,8 +46,8 @@ function fieldsOf(address) {
     return address.replace(/^#/, "").split("&").filter(Boolean).map(part => decodeURIComponent(part).split("="));
 }
 
-// With the fields of the lesson that it names where it has none of its own. On another landscape the lesson would speak
-// of what cannot be seen: it is left out.
+// Adds the fields of the lesson that the address names, unless the address has its own. On another landscape the
+// lesson is dropped: its text would describe what cannot be seen.
 function withLesson(fields) {
     const own = Object.fromEntries(fields);
     const lesson = LESSONS.find(l => l.name === own.lesson);
