@@ -99,8 +99,8 @@ rules (the modern ones beside them, such as AMSGrad, have epsilon where their pa
 | What does Adam correct for its start at zero? | both moments | both moments | the step |
 | What does `t` count? | updates of the optimizer | steps of each parameter | updates of the optimizer |
 
-The last question matters for layers that are frozen at first. Unfrozen after {late:,} steps, under gradients of 1, a
-weight makes a first move of `lr` with PyTorch's Adam, where `t` is 1. With the textbook's and Keras's it moves
+The last question matters for layers that are frozen at first. Suppose a weight is unfrozen after {late:,} steps and
+that its gradient is 1. PyTorch's Adam moves it by `lr`, because its `t` is 1. The textbook's and Keras's Adam move it
 {far:.2g} times as far: its moments are new, but `t` is not.
 
 ## Rule by rule
@@ -249,7 +249,7 @@ def facts() -> dict[str, Any]:
 
 
 def moved_too_far() -> float:
-    """The first move of Adam for a weight that is unfrozen late, over that of PyTorch's."""
+    """The first move of a weight that is unfrozen late, relative to that with PyTorch's Adam."""
     moves = []
     for convention in ("textbook", "torch"):
         parameters = ol.MLP([1, 1, 1], dtype="float64").parameters

@@ -64,10 +64,10 @@ def page(sections: Sequence[Section]) -> str:
         "\n".join(f"- **{number}**, {what}" for number, what in DOCUMENTS.items()),
         f"""
         Texts of this length hold slips, and a slip in a formula is worth a lesson: it shows what the term is for. Here
-        are {len(sections)}, told in our own words, from all of the five. Each is run beside the right form, and the
+        are {len(sections)}, told in our own words, from all five documents. Each is run beside the right form, and the
         numbers are those of that run: `python docs/make_errata.py` writes this page. Wrong update rules are written as
-        rules and run by `ol.Optimizer`, like any rule of yours. The data are the bundled digits; where they are
-        CIFAR-10 or MNIST, a script of `benchmarks/` made the run, and is named.
+        rules and run by `ol.Optimizer`, like any rule of yours. The data are the bundled digits; runs on CIFAR-10 or
+        MNIST come from a script in `benchmarks/`, which is named.
         """,
         "In the figures the right form is blue and solid, the other orange and dashed.",
     ]

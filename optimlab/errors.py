@@ -97,10 +97,10 @@ def exact(value: float) -> str:
 
 
 def concise(value: float, digits: int = 2) -> str:
-    """Return a chosen number as it is shown: exactly if it has at most six digits, else with ``digits`` of them.
+    """Return the text of a chosen number: exact if it has at most six digits, else rounded to ``digits`` digits.
 
-    The digits of a number just below 1 are those of its distance from 1. What float64 adds in the 13th digit is no
-    digit.
+    For a number just below 1, the digits of its distance from 1 count. Rounding errors of float64, from the 13th digit
+    on, do not count.
 
     >>> concise(0.125), concise(10**-0.5), concise(0.1 * 3), concise(1e-300), concise(1234567.0)
     ('0.125', '0.32', '0.3', '1e-300', '1.2e+06')

@@ -75,7 +75,7 @@ def check_folder_name(name: str, taken: Iterable[str] = ()) -> None:
         why = "it contains a character that some systems do not allow"
     elif not name or name != name.strip(". "):
         why = "it must neither begin nor end with a dot or a space"
-    elif folded.partition(".")[0] in _RESERVED or folded in ("profile.png", "profile.svg"):
+    elif folded.partition(".")[0] in _RESERVED:
         why = "it is reserved"
     elif len(name.encode("utf-8", "replace")) > 100:
         why = f"it is too long: {len(name.encode())} bytes, and 100 are allowed"

@@ -41,7 +41,7 @@ def signal(widths: Sequence[int], activation: str, initializer: Any, draws: int 
 
 
 def signals(widths: Sequence[int], activation: str, initializer: Any, draws: int = 10, rows: int = 200) -> Any:
-    """The same, a row for each network."""
+    """Like :func:`signal`, with a row for each network."""
     x = np.random.default_rng(1).normal(size=(rows, widths[0]))
     return np.array([_signal(x, widths, activation, initializer, seed) for seed in range(draws)])
 

@@ -238,7 +238,7 @@ def activation_range() -> Section:
         f"{percent(above, 0)} of them exceed 1",
         [
             f"""
-            The sentence describes tanh (and sigmoid, between 0 and 1), the functions of the textbooks of old. The
+            The sentence describes tanh (and sigmoid, between 0 and 1), the functions of older textbooks. The
             smallest and the largest value of each on −{limit:,.0f} to {limit:,.0f}:
             """,
             table(["", "smallest", "largest"], rows),

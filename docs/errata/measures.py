@@ -233,8 +233,10 @@ def standard_error(accuracy: float, rows: int) -> float:
 
 
 def chance_of_a_gap(differing: int, gap: int) -> float:
-    """How often two equally good networks are at least ``gap`` right answers apart, if one of the two is right on each
-    of ``differing`` rows."""
+    """Probability that two equally good networks are at least ``gap`` right answers apart.
+
+    Exactly one of the two is right on each of ``differing`` rows.
+    """
     first = np.arange(differing + 1)  # right answers of the first network there
     return float(stats.binom.pmf(first, differing, 0.5)[np.abs(2 * first - differing) >= gap].sum())
 
@@ -260,8 +262,8 @@ def ranking() -> Section:
             f"""
             An accuracy of {percent(before, 2)} on {rows:,} images has a standard error of √(p(1 − p)/n) =
             {100 * error:.2f} points, as a sample of all the images there could be. The two networks were measured on
-            the same images, which helps: what counts then is on how many of them exactly one of the two is right. If
-            they are equally good, they are nevertheless {images} or more apart in:
+            the same images, which helps: what counts then is the number of images on which exactly one of the two is
+            right. Two equally good networks are still {images} or more images apart with these probabilities:
             """,
             table(
                 ["images on which they differ", f"chance of a gap of {images} or more"],

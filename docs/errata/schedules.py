@@ -307,7 +307,7 @@ def strategy(epochs):
 
 
 def name_error() -> str:
-    """What Python says when a training run asks the schedule of the slides for a rate."""
+    """The NameError when a training run asks the schedule of the slides for a rate."""
     names = {"math": math}
     exec(OWN_SCHEDULE, names)
     schedule = ol.LearningRateScheduler(names["strategy"])

@@ -81,7 +81,7 @@ def by_epoch(function: Callable[[int], float], data: ol.Dataset = DIGITS, batch_
 
 
 def measured(experiment: str, row: str) -> dict[str, Any]:
-    """What a script of ``benchmarks/`` measured with optimlab, and what the document printed for it."""
+    """A row of a benchmark's results: optimlab's measurements, and the numbers that the document printed."""
     rows = json.loads((RESULTS / f"{experiment}.json").read_text(encoding="utf-8"))["rows"]
     found = next(r for r in rows if r["name"] == row and r.get("engine", "optimlab") == "optimlab")
     return {**found, **found.get("optimlab", {})}

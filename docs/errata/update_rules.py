@@ -354,9 +354,6 @@ class Ratios:
     def __init__(self, net: ol.Network) -> None:
         self.weights, self.ratios = net.parameters.data.copy(), []
 
-    def __call__(self, net: ol.Network, opt: ol.Optimizer, history: ol.History) -> None:
-        """Nothing to do after an epoch."""
-
     def on_step(self, net: ol.Network, opt: ol.Optimizer) -> None:
         w = net.parameters.data
         self.ratios.append(float(np.linalg.norm(w - self.weights) / np.linalg.norm(self.weights)))

@@ -23,6 +23,8 @@ Made = TypeVar("Made")
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 _LISTS = ("hidden", "rates", "tuning_seeds", "confirmation_seeds")
 
+_BESIDE = ("profile.png", "profile.svg")
+"""Files that a comparison writes beside the folders of its problems."""
 
 Place = tuple[str, int]
 """A table of the file: its name, and how many of that name stand before it."""
@@ -137,7 +139,7 @@ class _Reader:
             place,
         )
         try:
-            check_folder_name(name, taken)
+            check_folder_name(name, [*taken, *_BESIDE])
         except InputError as error:
             raise InputError(f"{self.at('name', place)}: {error}") from None
         return str(name)

@@ -18,6 +18,7 @@ from typing import Any
 
 from ..errors import InputError, exact
 from ..files import check_writable, json_ready, write_atomically
+from ..study import store
 from .plan import Search
 from .sampler import direction, frozen, quiet
 
@@ -30,27 +31,19 @@ Record = dict[str, Any]
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make the folder, and keep every other search out of it. The lock dies with the process that holds it.
+    """Create the folder, and keep every other writer out of it. The lock ends with the process that holds it.
 
     Raises
     ------
-    InputError: another process is searching there, or the folder cannot be written.
+    InputError: another process is writing there, or the folder cannot be written.
     """
-    import filelock
-
     check_writable(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock", timeout=0)
-        lock.acquire()
-    except filelock.Timeout:
-        raise InputError(f"another process is writing to {folder}: wait, or name another folder (--out)") from None
     except OSError as error:
         raise InputError(f"cannot write to the output folder {folder}: {error.strerror}") from None
-    try:
+    with store.locked(folder):
         yield
-    finally:
-        lock.release()
 
 
 class Journal:
@@ -96,7 +89,7 @@ def check_folder(folder: Path, search: Search) -> None:
     InputError: as :func:`locked` and :class:`Journal`.
     """
     check_writable(folder)
-    if (folder / ".lock").exists():
+    if (folder / store.LOCK).exists():
         with locked(folder):
             pass
     _refuse_others(folder)
