@@ -35,7 +35,7 @@ class Declared(NamedTuple):
 
 
 class Layer:
-    """What the layers share: a name, a backend, and output arrays that are allocated once.
+    """The base of all layers: a name, a backend, and output arrays that are allocated once.
 
     A new layer sets ``inputs`` and ``outputs`` (numbers of features), lists its parameters in ``declare``, and
     writes ``forward`` and ``backward``. Attributes that these two set and whose names begin with an underscore

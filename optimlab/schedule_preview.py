@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Preview:
-    """What :func:`preview` found; prints itself as a table.
+    """The result of :func:`preview`; prints itself as a table.
 
     Attributes
     ----------

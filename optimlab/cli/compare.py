@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--optimizers",
     metavar="NAMES",
-    help="Which, separated by commas; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own.  "
+    help="Optimizers, separated by commas; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own.  "
     "[default: the nine classic rules]",
 )
 @click.option(

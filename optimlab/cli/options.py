@@ -53,7 +53,7 @@ def chosen(text: str, convention: str | None = None) -> Chosen:
 
 
 def contender(text: str, convention: str | None = None) -> Contender:
-    """Read an optimizer, as :func:`chosen` does, that takes part in a comparison or a search."""
+    """Read an optimizer as :func:`chosen` does, and return it as a contender of a comparison or a search."""
     from ..study import Contender
 
     named = chosen(text, convention)

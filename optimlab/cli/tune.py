@@ -27,7 +27,7 @@ from .options import contender, echo, save_figure, say, show
     "--optimizer",
     default="adam",
     show_default=True,
-    help="Which; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own.",
+    help="The optimizer; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own.",
 )
 @click.option(
     "--convention", default="textbook", show_default=True, help="textbook, torch or keras, for one named without."

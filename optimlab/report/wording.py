@@ -8,7 +8,7 @@ from .formats import percent, plural, points, significant, with_half
 from .reading import Results, Row
 
 NAME, SHORT = 100, 60
-"""A name of more letters is shortened in a sentence, to so many."""
+"""In a sentence, a name of more than ``NAME`` characters is shortened to ``SHORT``."""
 
 
 def standing(row: Row, results: Results) -> str:
@@ -62,14 +62,14 @@ def gaps(results: Results) -> list[str]:
 
 
 def not_searched(results: Results) -> list[str]:
-    """What the random search left at its default, a sentence for each optimizer that has such a thing."""
+    """Sentences about the hyperparameters that the random search left at their defaults, one per optimizer."""
     return [f"Not searched: {listed(row.not_searched)} of {row.contender}." for row in results.rows if row.not_searched]
 
 
 def brief(sentence: str, results: Results) -> str:
-    """The sentence with the middle of very long names left out; the table has them whole.
+    """Shorten very long names in a sentence; the table has them in full.
 
-    Names that would become equal stay as they are.
+    Names that would become equal stay unchanged.
     """
     long = [row.label for row in sorted(results.tuned, key=lambda row: -len(row.label)) if len(row.label) > NAME]
     for name, short in zip(long, shortened(long, SHORT), strict=True):

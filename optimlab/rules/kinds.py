@@ -30,7 +30,7 @@ SCALES = ("linear", "log", "complement")
 
 @dataclass(frozen=True)
 class Prior:
-    """Where a random search looks: from ``low`` to ``high``, evenly on a scale.
+    """The range of a random search: from ``low`` to ``high``, evenly on a scale.
 
     ``scale`` is ``"linear"``, ``"log"``, or ``"complement"``: the logarithm of the distance from 1, on which 0.9, 0.99
     and 0.999 are evenly spaced. ``relative`` bounds are multiples of the rule's default.

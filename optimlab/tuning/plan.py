@@ -104,8 +104,8 @@ class Search:
         given = default if self.spaces is None else self.spaces
         taken = [name for name in ("batch_size", "factor", "patience") if name in contender.defaults()]
         if taken:
-            told = f"{contender.name} has a hyperparameter {taken[0]}, which is a setting of the search itself"
-            raise InputError(f"{told}: give it another name")
+            told = f"{contender.name} has a hyperparameter {taken[0]}, but that is a setting of the search"
+            raise InputError(f"{told}: rename the hyperparameter")
         for name in [*given, *self.fixed]:
             if name not in known:
                 raise unknown("hyperparameter", name, known)
