@@ -558,7 +558,7 @@ def test_what_is_not_measured_cannot_be_watched(make):
     net, note, callback = mlp(), Notes(), make()
     before, data = net.parameters.data.copy(), tiny()
     message = (
-        f"there is no {callback.monitor} for {type(callback).__name__} to watch.*measured are train_loss, train_acc"
+        f"there is no {callback.monitor} for {type(callback).__name__} to watch.*choose one of train_loss, train_acc"
     )
     without = ol.Dataset(data.x_train, data.y_train)
     with pytest.raises(ol.InputError, match=message):
@@ -585,8 +585,8 @@ class KerasStyle:
     ("callbacks", "message"),
     [
         ([KerasStyle()], "KerasStyle has the method on_epoch_end, which fit never calls. A callback is a function"),
-        ([object()], "is no callback. A callback is a function"),
-        ([None], "None is no callback"),
+        ([object()], "is not a callback. A callback is a function"),
+        ([None], "None is not a callback"),
         ([ol.EarlyStopping], r"callbacks holds the class EarlyStopping; write EarlyStopping\(...\)"),
         (ol.EarlyStopping(), r"callbacks must be a list, such as \[ol.EarlyStopping\(\)\]"),
         (None, "callbacks must be a list"),

@@ -233,7 +233,7 @@ def test_the_command_takes_a_rule_of_ones_own_from_a_file(tmp_path):
 def test_a_rule_cannot_have_a_hyperparameter_of_the_searchs_own(name):
     space = {}
     exec(f"def mine(w, g, *, lr=0.1, {name}=0.5):\n    return w - lr * {name} * g\n", space)
-    with pytest.raises(ol.InputError, match=f"mine has a hyperparameter {name}, which is a setting of the search"):
+    with pytest.raises(ol.InputError, match=f"mine has a hyperparameter {name}, but that is a setting of the search"):
         Search(TINY.problem, Contender("mine", rule=space["mine"]), spaces={"lr": "1e-3:0.1:log"})
 
 
