@@ -569,7 +569,7 @@ def test_the_command_prints_what_was_found_in_80_columns_and_leaves_figures(tmp_
     result = run(*FAST, "--trials", "4", "--out", tmp_path)
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
-    assert "too good" in result.stdout
+    assert "optimistic" in result.stdout
     assert "95% interval" in result.stdout
     table = result.stdout.split("The validation")[0]
     assert max(len(line.rstrip()) for line in table.splitlines()) <= 80

@@ -106,17 +106,17 @@ def columns(results: Results) -> list[Column]:
             "test_difference",
             f"test against {shortened([results.reference], NAME)[0]}",
             "points",
-            "mean of the differences seed by seed, and its 95% interval; tied, where that holds zero; *, where one "
-            "wide enough for all pairs of optimizers (Bonferroni) does not hold it either",
+            "mean of the differences seed by seed, and its 95% interval; tied if the interval contains zero; * if an "
+            "interval wide enough for all pairs of optimizers (Bonferroni) does not contain it",
             difference,
         ),
         Column(
             "epochs_to_target",
             f"epochs to {goal}",
             "",
-            f"median of the first epoch with {goal} validation accuracy (how many runs got there); slower, where the "
-            f"95% interval of the paired difference to {results.fastest} lies above zero; tied, where it holds "
-            "zero; neither is told where a run missed; *, as for the test accuracy",
+            f"median of the first epoch with {goal} validation accuracy (how many runs got there); slower if the "
+            f"95% interval of the paired difference to {results.fastest} lies above zero; tied if it contains zero; "
+            "neither if a run missed; * as for the test accuracy",
             target,
         ),
         Column("seconds_to_target", f"time to {goal}", brief_unit, "median time, evaluation excluded", seconds),

@@ -258,11 +258,11 @@ def estimate(study: Study, jobs: int = 1) -> float:
 
 
 QUICK = 0.5
-"""Seconds of an epoch from which on what a run costs besides its epochs is not worth measuring."""
+"""Seconds of an epoch above which the fixed cost of a run is negligible."""
 
 
 def _seconds(study: Study, contender: Contender, epochs: int) -> float:
-    """Of one run of so many epochs, or the share of one in a group of replicas."""
+    """Measure the seconds of one run of so many epochs; in a group of replicas, its share."""
     problem = study.with_epochs(epochs).problem
     lr = contender.defaults()["lr"]
     group = together([Run(problem, contender, lr, seed) for seed in range(TOGETHER)])[0]
@@ -277,7 +277,7 @@ def _seconds(study: Study, contender: Contender, epochs: int) -> float:
 
 @cache
 def versions() -> dict[str, str]:
-    """Of what the numbers depend on."""
+    """The versions that affect the results."""
     return {"optimlab": __version__, "numpy": np.__version__, "python": platform.python_version()}
 
 

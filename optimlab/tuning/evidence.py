@@ -103,15 +103,15 @@ def verdict(search: Search, summary: dict[str, Any]) -> list[str]:
     )
     said = [
         f"The validation {measure} was chosen for being the best of {trials} trials, each at its best epoch, "
-        f"on the same {rows['val']:,} rows: it is too good."
+        f"on the same {rows['val']:,} rows: it is optimistic."
     ]
     if summary["test"] is None:
         return [*said, "The data have no test split: there is no number to expect on new data."]
     test, again = summary["test"], summary["retrained"]
     network = "the same network" if len(search.seeds) == 1 else f"its best seed's network (seed {best['best_seed']})"
     said.append(
-        f"The test accuracy of {test['accuracy']:.2%} is that of {network} on {rows['test']:,} rows that chose "
-        f"nothing: what to expect on new data, from {test['low']:.1%} to {test['high']:.1%} (95% interval)."
+        f"The test accuracy of {test['accuracy']:.2%} is that of {network} on {rows['test']:,} held-out "
+        f"rows: what to expect on new data, from {test['low']:.1%} to {test['high']:.1%} (95% interval)."
     )
     difference = again["accuracy"] - test["accuracy"]
     chance = "more than chance" if again["p"] < 0.05 else "within chance"
@@ -120,7 +120,7 @@ def verdict(search: Search, summary: dict[str, Any]) -> list[str]:
         f"epochs, as many as the best trial needed, it is {again['accuracy']:.2%}, {100 * difference:+.2f} points: "
         f"{again['gained']} rows more right and {again['lost']} more wrong, {chance} (McNemar's p = {again['p']:.2g})."
     )
-    said.append("Decide between the two before looking at the test data: the better of both would be too good again.")
+    said.append("Decide between the two before looking at the test data: the better of both would be optimistic again.")
     return [*said, *_on_spaces(search, summary)]
 
 
