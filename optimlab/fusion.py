@@ -20,18 +20,21 @@ class DenseActivate:
     """
 
     def __init__(self, dense: Dense, activate: Activate) -> None:
-        self._dense, self._activate = dense, activate
+        self._dense, self._activate, self._function = dense, activate, activate.activation
         self._biased, self._back = dense.backend.fused[f"dense {activate.known}"]
 
     def forward(self, x: Array, training: bool) -> Array:
         dense, activate = self._dense, self._activate
+        self._apart = activate.activation is not self._function or not dense.use_bias  # set otherwise since
+        if self._apart:
+            return activate.forward(dense.forward(x, training), training)
         y = activate._x = activate._y = dense.product(x)
         self._biased(y, dense.b.data)
         return y
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
         dense, activate = self._dense, self._activate
-        if dense.b.frozen:
+        if self._apart or dense.b.frozen:
             return dense.backward(activate.backward(dy), input_gradient)
         self._back(activate._y, dy, dense.b.grad)
         return dense.product_backward(dy, input_gradient)

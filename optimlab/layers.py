@@ -8,7 +8,7 @@ returns ``dL/dx``. Both return arrays that the layer owns and fills again at the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ class Layer:
     A new layer sets ``inputs`` and ``outputs`` (numbers of features), lists its parameters in ``declare``, and
     writes ``forward`` and ``backward``. Attributes that these two set and whose names begin with an underscore
     belong to one pass: copies and pickles leave them out, and an evaluation has its own. An evaluation changes no other
-    attribute.
+    attribute. An evaluation also has doubles of the layers, dictionaries and lists that the layer holds.
     """
 
     inputs: int
@@ -49,6 +49,8 @@ class Layer:
     """The beginning of the layer's name in a network."""
     _kept: frozenset[str] | None = None
     """Names of the attributes that the layer had when its network was made: they are kept between passes."""
+    _holders: tuple[str, ...] = ()
+    """Names of those whose values are layers, dictionaries or lists, which a pass may change."""
     lead: tuple[int, ...] = ()
     """What stands before ``(batch, features)`` in every shape: ``(R,)`` in a network of R replicas, see
     :mod:`optimlab.replicas`."""
@@ -106,6 +108,8 @@ class Layer:
     def follow(self, layer: Layer) -> None:
         """Become a double of ``layer`` as it is now, but keep the working arrays."""
         lasting = layer._lasting()
+        for name in layer._holders:
+            lasting[name] = _double(lasting[name], self.__dict__.get(name))
         lasting["_buffers"], lasting["_views"] = self._buffers, self._views
         self.__dict__ = lasting
 
@@ -122,8 +126,38 @@ class Layer:
 
     def settle(self) -> None:
         """Called by the network once the layer has all of its attributes."""
-        self._kept = frozenset({*vars(self), "_kept"} - {"_buffers", "_views", "_home"})
+        held = {name: value for name, value in vars(self).items() if name not in ("_buffers", "_views")}
+        self._holders = tuple(name for name, value in held.items() if isinstance(value, Layer | dict | list))
+        self._kept = frozenset({*held, "_kept", "_holders"} - {"_home"})
         self._home = True
+        for layer in within(held[name] for name in self._holders):
+            layer.settle()
+
+
+def _double(value: Any, mine: Any) -> Any:
+    """``value`` of a layer's attribute for the double whose attribute was ``mine``."""
+    if isinstance(value, Layer):
+        if type(mine) is not type(value):
+            return value.double()
+        mine.follow(value)
+        return mine
+    if isinstance(value, dict):
+        known = mine if isinstance(mine, dict) else {}
+        return {key: _double(v, known.get(key)) for key, v in value.copy().items()}
+    if isinstance(value, list):
+        known = mine if isinstance(mine, list) else []
+        return [_double(v, known[k] if k < len(known) else None) for k, v in enumerate(value)]
+    return value
+
+
+def within(values: Iterable[Any]) -> Iterator[Layer]:
+    """The layers among ``values``, in lists and dictionaries, too, and those that these layers hold."""
+    for value in values:
+        if isinstance(value, Layer):
+            yield value
+            yield from within(getattr(value, name) for name in value._holders)
+        elif isinstance(value, dict | list):
+            yield from within(value.values() if isinstance(value, dict) else value)
 
 
 @cache
@@ -222,8 +256,8 @@ class Activate(Layer):
 
     def __init__(self, features: int, activation: str | Activation) -> None:
         self.inputs = self.outputs = count("the number of features", features)
-        self.activation = f = activations.get(activation)
-        self.known = next((name for name, known in activations.ACTIVATIONS.items() if known == f), "")
+        self.activation = activations.get(activation)
+        self._named: tuple[Activation | None, str] = (None, "")
 
     def forward(self, x: Array, training: bool) -> Array:
         rows = x.shape[-2]
@@ -236,6 +270,14 @@ class Activate(Layer):
         dx = self._buffer("dx", rows, self.inputs)
         self._functions()[1](self.backend, self._x, self._y, dy, dx, self._scratch(rows))
         return dx
+
+    @property
+    def known(self) -> str:
+        """The name of the activation in :data:`optimlab.activations.ACTIVATIONS`, empty if it has none there."""
+        f = self.activation
+        if self._named[0] is not f:
+            self._named = f, next((name for name, known in activations.ACTIVATIONS.items() if known == f), "")
+        return self._named[1]
 
     def _functions(self) -> Any:
         """Forward and backward: as the activation writes them, unless the backend has them in one loop."""

@@ -22,7 +22,7 @@ from .backends.numpy import NumPyStep
 from .datasets import Dataset
 from .errors import InputError, count, number, unknown
 from .kernels import trace
-from .layers import Dropout
+from .layers import Dropout, within
 from .losses import Loss, correct
 from .losses import get as get_loss
 from .network import Network, seed_sequence
@@ -66,7 +66,7 @@ def stack(networks: Sequence[Network]) -> Network:
         for name, values in layer.state().items()
     }
     together = copy.deepcopy(first, stacked)
-    for layer in together.layers:
+    for layer in within(together.layers):
         layer.lead = (len(networks),)
     flat = together.parameters
     flat.data = xp.stack([net.parameters.data for net in networks])

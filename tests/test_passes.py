@@ -11,6 +11,7 @@ import scipy.sparse
 import optimlab as ol
 from optimlab.activations import Sigmoid, Softmax
 from optimlab.layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized
+from optimlab.replicas import stack
 
 G = np.random.default_rng(0)
 X = G.normal(size=(40, 6)).astype("float32")
@@ -159,6 +160,90 @@ def test_an_evaluation_sees_every_attribute_as_it_is_now():
     np.testing.assert_allclose(net.logits(X), X**2 / 2, rtol=1e-5)
     assert copy.deepcopy(net).layers[0]._power == 2
     assert not hasattr(copy.deepcopy(net).layers[0], "_seen")
+
+
+def other_activation(net):
+    net.layers[1].activation = ol.activations.get("tanh")
+
+
+def no_bias(net):
+    net.layers[0].use_bias = False
+
+
+SETTINGS = {
+    "activation": (other_activation, lambda z, b: np.tanh(z + b)),
+    "bias": (no_bias, lambda z, b: np.maximum(z, 0)),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("backend", [b for b in ol.backends.names() if b != "cupy"])
+def test_layers_that_a_backend_joins_are_what_they_were_set_to_last(backend, name):
+    change, function = SETTINGS[name]
+    net = ol.Network([Dense(6, 8), Activate(8, "relu"), Dense(8, 3)], seed=0, dtype="float64", backend=backend)
+    net.parameters["dense1.b"].data[...] = 0.5
+    net.logits(X)
+    net.forward(X, training=True)
+    change(net)
+    w1, w2, b1, b2 = (net.parameters[name].data for name in ("dense1.W", "dense2.W", "dense1.b", "dense2.b"))
+    expected = function(X.astype("float64") @ w1, b1) @ w2 + b2
+    np.testing.assert_allclose(net.logits(X), expected, atol=1e-12)
+    np.testing.assert_allclose(net.forward(X, training=True), expected, atol=1e-12)
+    ol.gradcheck(net, X, Y)
+
+
+class Composed(Layer):
+    """x + f(f(x)): holds two layers of its own, and a dictionary for the pass at hand."""
+
+    def __init__(self, features):
+        self.inputs = self.outputs = features
+        self.first, self.rest = Activate(features, "tanh"), {"second": [Activate(features, "gelu")]}
+        self._saved = {}
+
+    def inner(self):
+        return self.first, self.rest["second"][0]
+
+    def build(self, name, dtype, backend, seed):
+        super().build(name, dtype, backend, seed)
+        for layer in self.inner():
+            layer.build(name, dtype, backend, seed)
+
+    def forward(self, x, training):
+        self._saved["x"] = x
+        y = x
+        for layer in self.inner():
+            y = layer.forward(y, training)
+        return x + y
+
+    def backward(self, dy, input_gradient=True):
+        dx = dy
+        for layer in reversed(self.inner()):
+            dx = layer.backward(dx)
+        return dy + dx + 0 * self._saved["x"]
+
+
+def test_what_a_layer_holds_is_told_apart_as_the_layer_is():
+    net = ol.Network([Dense(6, 5), Composed(5), Dense(5, 3)], seed=0, dtype="float64", backend="numpy")
+    ol.gradcheck(net, X, Y)
+    gradients = []
+    for evaluated in (lambda: None, lambda: net.predict(2 * X[:7])):
+        outputs = net.forward(X, training=True)
+        evaluated()
+        evaluated()
+        net.backward(np.ones_like(outputs))
+        gradients.append(net.parameters.grad.copy())
+    np.testing.assert_array_equal(*gradients)
+    for layer in copy.deepcopy(net).layers[1].inner():
+        assert not hasattr(layer, "_x")
+    with pytest.raises(ol.InputError, match="belongs to a network already"):
+        ol.Network([net.layers[1].first])
+    twins = [net.copy(), net.copy()]
+    together = stack(twins)
+    x = np.stack([X, 2 * X]).astype("float64")
+    for training in (True, False):
+        found = together.forward_unchecked(x, training)
+        for k, twin in enumerate(twins):
+            np.testing.assert_array_equal(found[k], twin.forward(x[k], training))
 
 
 COUNTS = {
