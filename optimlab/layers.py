@@ -145,8 +145,8 @@ def _double(value: Any, mine: Any) -> Any:
         known = mine if isinstance(mine, dict) else {}
         return {key: _double(v, known.get(key)) for key, v in value.copy().items()}
     if isinstance(value, list):
-        known = mine if isinstance(mine, list) else []
-        return [_double(v, known[k] if k < len(known) else None) for k, v in enumerate(value)]
+        own = mine if isinstance(mine, list) and len(mine) == len(value) else [None] * len(value)
+        return [_double(v, m) for v, m in zip(value, own, strict=False)]
     return value
 
 

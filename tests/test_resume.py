@@ -333,6 +333,51 @@ def test_callbacks_may_stand_in_another_order(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+class Remembers:
+    """A callback of a user: what it remembers is given."""
+
+    def __init__(self, memory):
+        self.memory = memory
+
+    def __call__(self, network, optimizer, history):
+        pass
+
+    def state(self):
+        return self.memory
+
+    def load(self, state, network):
+        self.memory = state
+
+
+def watched(path, callback, epochs=1, **options):
+    net = ol.MLP([64, 10], seed=0)
+    callbacks = [ol.Checkpoint(path, every=5), callback]
+    return ol.fit(
+        net, ol.SGD(net.parameters), ol.datasets.load("digits"), epochs=epochs, callbacks=callbacks, **options
+    )
+
+
+def test_a_callback_may_remember_numbers_of_numpy(tmp_path):
+    watched(path := tmp_path / "run.npz", Remembers({"best": np.float32(0.5), "worst": [np.float64("inf")]}))
+    again = Remembers({})
+    watched(path, again, epochs=2, resume=path)
+    assert again.memory == {"best": 0.5, "worst": [float("inf")]}
+
+
+def test_what_a_callback_cannot_remember_is_told_with_its_name(tmp_path):
+    with pytest.raises(ol.InputError, match=r"Remembers.state\(\) must give plain data, and arrays by name: .* object"):
+        watched(tmp_path / "run.npz", Remembers({"best": object()}))
+
+
+@pytest.mark.parametrize("missing", ["state", "load"])
+def test_a_callback_that_is_to_go_on_needs_state_and_load(missing, tmp_path):
+    half = type("Half", (Remembers,), {missing: None})
+    with pytest.raises(ol.InputError, match=r"Half has the method (state|load) alone"):
+        watched(tmp_path / "run.npz", half({}))
+    net = ol.MLP([64, 10], seed=0)  # without a checkpoint nobody asks
+    ol.fit(net, ol.SGD(net.parameters), ol.datasets.load("digits"), epochs=1, callbacks=[half({})])
+
+
 def test_fewer_epochs_than_were_done_are_refused(tmp_path):
     short(tmp_path / "run.npz")
     with pytest.raises(ol.InputError, match="has done 2 epochs: ask for more than 2"):

@@ -12,9 +12,10 @@ method              called with                       when
 
 Each method is optional, so a plain function is a callback, too. ``on_begin`` makes a callback forget earlier runs. A
 callback that is to be resumed has two more methods. ``state()`` returns plain data and arrays by name;
-``load(state, network)`` takes them back after ``on_begin`` of the resumed run. A callback that saves the work of the
-others sets the attribute ``last`` to True: it is called after all others each time. If the attribute ``monitor`` names
-a list of the history that the run will not have, the run is refused.
+``load(state, network)`` takes them back after ``on_begin`` of the resumed run. A run with a checkpoint refuses a
+callback that has only one of the two. A callback that saves the work of the others sets the attribute ``last`` to True:
+it is called after all others each time. If the attribute ``monitor`` names a list of the history that the run will not
+have, the run is refused.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Lifecycle:
             if hasattr(callback, "on_begin"):
                 callback.on_begin(*self._about)
             self._begun.append(callback)
-            if states is not None and hasattr(callback, "load"):
+            if states is not None and callable(getattr(callback, "load", None)):
                 callback.load(remembered[id(callback)], self._about[0])
 
     def begin_epoch(self) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..errors import InputError, count
 from ..network import Network
@@ -50,7 +53,19 @@ class Checkpoint:
         self._run: Run | None = None
 
     def attach(self, run: Run) -> None:
-        """Called by ``fit`` before it begins."""
+        """Called by ``fit`` before it begins.
+
+        Raises
+        ------
+        InputError: another callback has only one of ``state()`` and ``load(state, network)``.
+        """
+        for callback in run.life.callbacks:
+            has = [name for name in ("state", "load") if callable(getattr(callback, name, None))]
+            if len(has) == 1:
+                raise InputError(
+                    f"{named(callback)} has the method {has[0]} alone: a run that goes on from a checkpoint needs both "
+                    "state() and load(state, network)"
+                )
         self._run = run
 
     def on_step(self, network: Network, optimizer: Optimizer) -> None:
@@ -69,10 +84,10 @@ def save_run(path: str | Path, run: Run) -> None:
     plain: list[Any] = []
     arrays: dict[str, Any] = {}
     for k, callback in enumerate(run.life.callbacks):
-        state = callback.state() if hasattr(callback, "state") else {}
+        state = callback.state() if callable(getattr(callback, "state", None)) else {}
         own = {name: value for name, value in state.items() if run.network.backend.owns(value)}
         arrays |= {f"{k}/{name}": value for name, value in own.items()}
-        plain.append([named(callback), {n: _coded(value) for n, value in state.items() if n not in own}])
+        plain.append([named(callback), _plain(callback, {n: v for n, v in state.items() if n not in own})])
     extra = {
         "config": _config(run),
         "history": run.history.to_dict(),
@@ -176,12 +191,24 @@ def _short(fingerprints: dict[str, str]) -> dict[str, str]:
     return {name: f"{text[:-64]}{text[-64:-52]}" for name, text in fingerprints.items()}
 
 
+def _plain(callback: Any, state: dict[str, Any]) -> Any:
+    """What of a callback's state is no array, or one clear error."""
+    coded = _coded(state)
+    try:
+        json.dumps(coded, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{named(callback)}.state() must give plain data, and arrays by name: {error}") from None
+    return coded
+
+
 def _coded(value: Any) -> Any:
     """Encode NaN and infinity, which JSON lacks, in plain data for :func:`_decoded`."""
     if isinstance(value, dict):
         return {k: _coded(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_coded(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
     return {_FLOAT: repr(value)} if isinstance(value, float) and not math.isfinite(value) else value
 
 
