@@ -235,7 +235,7 @@ def test_what_a_layer_holds_is_told_apart_as_the_layer_is():
     np.testing.assert_array_equal(*gradients)
     for layer in copy.deepcopy(net).layers[1].inner():
         assert not hasattr(layer, "_x")
-    with pytest.raises(ol.InputError, match="belongs to a network already"):
+    with pytest.raises(ol.InputError, match="already belongs to a network"):
         ol.Network([net.layers[1].first])
     twins = [net.copy(), net.copy()]
     together = stack(twins)
