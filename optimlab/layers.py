@@ -211,7 +211,7 @@ class Dense(Layer):
         self.use_bias = use_bias
         lookup("convention", convention, BATCH_NORM)
         start = Uniform(self.inputs**-0.5) if convention == "torch" else None
-        self.initializer = initializers.get(initializer or start or "glorot_uniform")
+        self.initializer = initializers.get((start or "glorot_uniform") if initializer is None else initializer)
         self.bias_initializer = start or Constant(0.0)
         self.W: Parameter
         self.b: Parameter

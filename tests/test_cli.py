@@ -65,6 +65,7 @@ def test_json_is_json_and_equals_the_summary(finished):
         (["--optimizers", "sgd,sgd"], "two optimizers are called 'sgd'"),
         (["--epochs", "0"], "--epochs must be at least 1, got 0"),
         (["--seeds", "1"], "--seeds must be at least 2"),
+        (["--seeds", "1000000000000"], "--seeds must be at least 2, for an interval, and at most 10,000"),
         (["--rates", "0.1,1"], "at least three positive learning rates"),
         (["--rates", "0.1,-1,1"], "positive learning rates"),
         (["--rates", "0.1,fast"], "expected numbers separated by commas"),

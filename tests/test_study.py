@@ -56,6 +56,49 @@ def test_a_run_is_repeated_exactly_and_its_key_covers_all_of_it():
     assert len({r.key for r in [run, *others]}) == len(others) + 1
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "same"),
+    [
+        ("dtype", np.float64, "float64"),
+        ("dtype", np.dtype("float64"), "float64"),
+        ("epochs", np.int64(3), 3),
+        ("batch_size", np.int32(5), 5),
+        ("hidden", np.array([8]), (8,)),
+        ("target", np.float64(0.5), 0.5),
+    ],
+)
+def test_numpys_values_are_those_of_python(name, value, same):
+    one, other = (Run(Problem(**{name: v}), Contender("sgd"), 0.1, 0) for v in (value, same))
+    assert one.key == other.key
+    assert json.loads(json.dumps(one.config())) == other.config()
+
+
+def test_numpys_seeds_are_those_of_python():
+    study = Study(tuning_seeds=np.arange(3), confirmation_seeds=np.arange(100, 110))
+    assert json.loads(json.dumps(study.config())) == Study().config() | {"rates": list(Study().rates)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"activation": "rellu"}, "unknown activation 'rellu'; did you mean 'relu'"),
+        ({"activation": None}, "activation must be a name, got None"),
+        ({"initializer": ""}, "unknown initializer ''"),
+        ({"initializer": None}, "initializer must be a name, got None"),
+        ({"dtype": "float16"}, "unknown dtype 'float16'"),
+        ({"backend": "torch"}, "unknown backend 'torch'"),
+        ({"dropout": 1.0}, r"dropout rate must lie in \[0, 1\)"),
+        ({"batch_norm": "no"}, "batch_norm must be"),
+        ({"hidden": 64}, "hidden must be the sizes of the hidden layers"),
+        ({"hidden": "64"}, "hidden must be the sizes of the hidden layers"),
+        ({"hidden": (10**26,)}, "a hidden layer has at most 1,000,000 units"),
+    ],
+)
+def test_a_problem_is_refused_where_it_is_written(change, message):
+    with pytest.raises(ol.InputError, match=message):
+        Problem(**change)
+
+
 def test_what_is_equal_has_one_key_however_it_is_written():
     exact = Study(
         Problem(hidden=(8,), target=1.0), (Contender("adam", hyperparameters={"beta1": 0.0}),), (1.0, 2.0, 4.0)
@@ -349,6 +392,8 @@ def test_a_full_disk_stops_with_one_clear_error(tmp_path):
         ({"tuning_seeds": ()}, "at least one tuning seed"),
         ({"confirmation_seeds": (100,)}, "two confirmation seeds"),
         ({"confirmation_seeds": (0, 1, 2)}, "must be fresh"),
+        ({"problem": "digits"}, "problem must be a Problem"),
+        ({"defaults": "no"}, "defaults must be True or False, got 'no'"),
     ],
 )
 def test_studies_that_cannot_be_run_are_refused(change, message):
@@ -367,9 +412,8 @@ def test_studies_that_cannot_be_run_are_refused(change, message):
     ],
 )
 def test_a_problem_that_cannot_be_run_leaves_no_folder_behind(tmp_path, change, message):
-    study = replace(TINY, problem=replace(TINY.problem, **change))
     with pytest.raises(ol.InputError, match=message):
-        compare(study, tmp_path / "out")
+        compare(replace(TINY, problem=replace(TINY.problem, **change)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -33,6 +33,8 @@ class _Group(click.Group):
                 return super().main(*args, **{**options, "standalone_mode": False})
         except (InputError, RuleError) as error:
             message, code = str(error), 2
+        except MemoryError:
+            message, code = "not enough memory for what was asked", 2
         except click.exceptions.NoArgsIsHelpError as error:
             echo(error.ctx.get_help() if error.ctx else "", err=True)
             sys.exit(2)

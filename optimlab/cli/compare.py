@@ -170,6 +170,7 @@ def _read(file: Path | None, changes: dict[str, Any]) -> dict[str, Study]:
 
 def _changed(study: Study, **changes: Any) -> Study:
     """The study with what the options say."""
+    from ..study.plan import fresh_seeds
 
     def given(name: str) -> Any:
         return changes[name]
@@ -179,9 +180,10 @@ def _changed(study: Study, **changes: Any) -> Study:
         raise InputError(f"--epochs must be at least 1, got {given('epochs')}")
     study = replace(study, problem=replace(study.problem, **problem))
     if given("seeds") is not None:
-        if given("seeds") < 2:
-            raise InputError(f"--seeds must be at least 2 for an interval, got {given('seeds')}")
-        study = replace(study, confirmation_seeds=tuple(range(100, 100 + given("seeds"))))
+        try:
+            study = replace(study, confirmation_seeds=fresh_seeds(given("seeds")))
+        except InputError as error:
+            raise InputError(f"--seeds must be {error}") from None
     if given("optimizers") is not None or given("convention") is not None or given("rules"):
         study = replace(study, optimizers=_contenders(study, given("optimizers"), given("convention"), given("rules")))
     if given("rates") is not None:

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import datasets, optimizers
+from .. import backends, datasets, optimizers
+from ..backends import dtype_name
 from ..datasets import Dataset
-from ..errors import InputError, concise, count, exact, number, unknown
+from ..errors import InputError, concise, count, exact, lookup, number, unknown
 from ..kernels import Graph, c_source, trace
 from ..network import MLP, Network
 from ..optimizers import Optimizer
@@ -32,6 +33,9 @@ FULL_RATES = tuple(10.0 ** (k / 2) for k in range(-10, 5))
 """Two a decade, 0.00001 to 100."""
 LEAST_RATE, TOO_HIGH = 1e-300, 1e300
 """A learning rate lies in ``[LEAST_RATE, TOO_HIGH)``: there float64 has all its digits, and finite neighbours."""
+
+MOST_UNITS, MOST_SEEDS = 1_000_000, 10_000
+"""A study with more in a hidden layer, or with more fresh seeds, is a slip of the hand."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,17 @@ class Problem:
     backend: str = "auto"
 
     def __post_init__(self) -> None:
-        count("epochs", self.epochs)
-        count("batch_size", self.batch_size)
         # equal problems are written alike, and so have equal keys
-        hidden = tuple(count("each hidden layer's size", size) for size in self.hidden)
+        for name in ("epochs", "batch_size"):
+            object.__setattr__(self, name, count(name, getattr(self, name)))
+        given: Any = self.hidden
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise InputError(f"hidden must be the sizes of the hidden layers, such as (64,), got {given!r}")
+        hidden = tuple(count("each hidden layer's size", size) for size in given)
+        if max(hidden, default=1) > MOST_UNITS:
+            raise InputError(f"a hidden layer has at most {MOST_UNITS:,} units, got {max(hidden):,}")
         object.__setattr__(self, "hidden", hidden)
+        object.__setattr__(self, "dtype", dtype_name(self.dtype))
         for name in ("target", "dropout"):
             object.__setattr__(self, name, number(name, getattr(self, name)))
         dataset = str(self.dataset)
@@ -75,6 +85,11 @@ class Problem:
             raise InputError(f"the file name {self.name!r} contains an unprintable character: rename the file")
         if not 0 < self.target <= 1:
             raise InputError(f"target is a validation accuracy in (0, 1], got {self.target}")
+        lookup("backend", self.backend, dict.fromkeys(("auto", *backends.names())))
+        for name in ("activation", "initializer"):
+            if not isinstance(getattr(self, name), str):
+                raise InputError(f"{name} must be a name, got {getattr(self, name)!r}")
+        self._network([1, 1, 1], 0, "numpy")  # refuses what no network can have
 
     def data(self) -> Dataset:
         """The data set, read once, and refused with the reason where nothing can be learned or measured on it."""
@@ -83,15 +98,18 @@ class Problem:
     def network(self, seed: int) -> Network:
         """A new network; its weights depend on the seed alone."""
         data = self.data()
+        return self._network([data.x_train.shape[1], *self.hidden, len(data.classes)], seed, self.backend)
+
+    def _network(self, sizes: list[int], seed: int, backend: str) -> Network:
         return MLP(
-            [data.x_train.shape[1], *self.hidden, len(data.classes)],
+            sizes,
             activation=self.activation,
             initializer=self.initializer,
             batch_norm=self.batch_norm,
             dropout=self.dropout,
             seed=seed,
             dtype=self.dtype,
-            backend=self.backend,
+            backend=backend,
         )
 
     def check(self) -> None:
@@ -179,7 +197,7 @@ class Contender:
         said = [self.convention] if self.convention != "textbook" else []
         said += [f"{name}={exact(value)}" for name, value in self.hyperparameters]
         object.__setattr__(self, "label", self.label or (f"{self.name} ({', '.join(said)})" if said else self.name))
-        if not isinstance(self.label, str) or not self.label.isprintable():
+        if not isinstance(self.label, str) or not self.label.isprintable() or not self.label.strip():
             raise InputError(f"a label is text on one line, got {self.label!r}")
         if self.label.endswith(tuple(f", {kind}" for kind in KINDS)):
             raise InputError(f"a label cannot end as the rows of other kinds do ({', '.join(KINDS)}): {self.label!r}")
@@ -258,6 +276,18 @@ def _probe(name: str, convention: str, rule: Rule | None) -> Optimizer:
     return cls(probe.parameters, **options)
 
 
+def fresh_seeds(number: int) -> tuple[int, ...]:
+    """Return so many confirmation seeds, from 100 on.
+
+    Raises
+    ------
+    InputError: fewer than two, of which there is no interval, or more than :data:`MOST_SEEDS`: says what is expected.
+    """
+    if not 2 <= number <= MOST_SEEDS:
+        raise InputError(f"at least 2, for an interval, and at most {MOST_SEEDS:,}, got {number}")
+    return tuple(range(100, 100 + number))
+
+
 @dataclass(frozen=True)
 class Run:
     """One training run, fully described: two runs with the same key give the same curve."""
@@ -332,6 +362,10 @@ class Study:
     search: int = 0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.problem, Problem):
+            raise InputError(f"problem must be a Problem, such as PROBLEMS['digits'], got {self.problem!r}")
+        if not isinstance(self.defaults, bool):
+            raise InputError(f"defaults must be True or False, got {self.defaults!r}")
         for name in ("optimizers", "rates", "tuning_seeds", "confirmation_seeds"):
             if isinstance(getattr(self, name), str) or not isinstance(getattr(self, name), Iterable):
                 raise InputError(f"{name} must be several values, got {getattr(self, name)!r}")
@@ -362,7 +396,9 @@ class Study:
             raise InputError("the learning rates of a grid must rise")
         if not self.tuning_seeds or len(self.confirmation_seeds) < 2:
             raise InputError("a study needs at least one tuning seed and two confirmation seeds")
-        for kind, own in (("tuning", self.tuning_seeds), ("confirmation", self.confirmation_seeds)):
+        for kind in ("tuning", "confirmation"):
+            own = tuple(int(s) if isinstance(s, np.integer) else s for s in getattr(self, f"{kind}_seeds"))
+            object.__setattr__(self, f"{kind}_seeds", own)
             for seed in own:
                 if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
                     raise InputError(f"{kind} seeds are whole numbers of at least 0, got {seed!r}")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ..errors import InputError, lookup, unknown
 from ..files import check_folder_name
-from .plan import FULL_RATES, PROBLEMS, QUICK_RATES, Contender, Problem, Study
+from .plan import FULL_RATES, PROBLEMS, QUICK_RATES, Contender, Problem, Study, fresh_seeds
 
 FULL = {"rates": FULL_RATES, "search": len(FULL_RATES), "confirmation_seeds": tuple(range(100, 120))}
 """What the full protocol changes of a :class:`Study`."""
@@ -169,8 +169,10 @@ class _Reader:
         named = table.pop("optimizers", [] if own else None)
         seeds = table.get("confirmation_seeds")
         if isinstance(seeds, int) and not isinstance(seeds, bool):
-            self.expect(seeds >= 2, "confirmation_seeds", "at least 2, for an interval")
-            table["confirmation_seeds"] = list(range(100, 100 + seeds))
+            try:
+                table["confirmation_seeds"] = list(fresh_seeds(seeds))
+            except InputError as error:
+                raise InputError(f"{self.at('confirmation_seeds')}: expected {error}") from None
         values = {k: self.value(k, v, known, TOP) for k, v in table.items()}
         if named is not None:
             self.expect(
