@@ -1,6 +1,8 @@
 """The command line: what it prints, what it leaves, and how it refuses."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,6 +90,29 @@ def test_an_output_folder_that_cannot_be_written(tmp_path):
         assert result.exit_code == 2
         assert result.stderr.startswith("optimlab: cannot write to the output folder")
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def in_a_shell(command, folder):
+    program = f"{sys.executable} -m optimlab.cli"
+    text = f"set -o pipefail; {command.replace('optimlab', program, 1)}"
+    return subprocess.run(["bash", "-c", text], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize("options", ["", " --json"])
+def test_a_reader_that_goes_away_costs_no_file(finished, tmp_path, options):
+    folder, _ = finished
+    shutil.copytree(folder, tmp_path / "out")
+    (tmp_path / "out" / "report.html").unlink()
+    ran = in_a_shell(f"optimlab compare {' '.join(FAST)} --out out{options} | true", tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's always-full device")  # noqa: PTH110
+def test_an_output_that_takes_nothing_is_one_clear_line(tmp_path):
+    ran = in_a_shell("optimlab explain adam > /dev/full", tmp_path)
+    assert ran.returncode == 2
+    assert ran.stderr == "optimlab: cannot write the output: No space left on device\n"
 
 
 def test_help_has_an_example():

@@ -33,6 +33,8 @@ class _Group(click.Group):
                 return super().main(*args, **{**options, "standalone_mode": False})
         except (InputError, RuleError) as error:
             message, code = str(error), 2
+        except OSError as error:  # files of ours are InputErrors: this is standard output, or a file of a user's rule
+            message, code = f"cannot write {error.filename or 'the output'}: {error.strerror}", 2
         except MemoryError:
             message, code = "not enough memory for what was asked", 2
         except click.exceptions.NoArgsIsHelpError as error:

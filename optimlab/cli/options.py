@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -75,24 +78,43 @@ def echo(text: str, *, err: bool = False) -> None:
 
     ``click.echo`` would write UTF-8 even where the output is declared ASCII.
     """
-    print(text, file=sys.stderr if err else sys.stdout, flush=True)
+    with _whoever_reads():
+        print(text, file=sys.stderr if err else sys.stdout, flush=True)
+
+
+@contextmanager
+def _whoever_reads() -> Iterator[None]:
+    """Go on in silence if the reader of standard output, such as ``head``, has gone: files are yet to be written."""
+    try:
+        yield
+    except BrokenPipeError:
+        gone = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(gone, sys.stdout.fileno())
+        os.close(gone)
 
 
 def say(text: str) -> None:
     """Print sentences, wrapped to the width of standard output."""
     screen = _screen()
-    screen.print(spelled(text, screen.encoding), highlight=False, markup=False)
+    with _whoever_reads():
+        screen.print(spelled(text, screen.encoding), highlight=False, markup=False)
 
 
 def show(table: Table) -> None:
     """Print a table that fits the width of standard output."""
-    _screen().print(table, crop=False)
+    with _whoever_reads():
+        _screen().print(table, crop=False)
 
 
 def _screen() -> Any:
     from rich.console import Console
 
-    return Console(width=width())
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            """Rich ends the program."""
+            raise BrokenPipeError
+
+    return Screen(width=width())
 
 
 def save_figure(figure: Any, path: Path) -> list[str]:
