@@ -100,7 +100,11 @@ REFUSED = {
     "fractions as labels": (dict(y_train=Y / 2), "y_train must be one integer a row, got float64"),
     "text as labels": (dict(y_train=Y.astype(str)), "y_train must be one integer a row"),
     "truths as labels": (dict(y_test=np.ones(9, bool)), "y_test must be one integer a row, got bool"),
-    "several columns of labels": (dict(y_train=np.eye(3, dtype=int)[Y]), "y_train must be one integer a row"),
+    "several columns of labels": (
+        dict(y_train=np.eye(3, dtype=int)[Y]),
+        "of one-hot rows write y_train.argmax(axis=1)",
+    ),
+    "several columns of test labels": (dict(y_test=np.eye(3)[Y[:9]]), "of one-hot rows write y_test.argmax(axis=1)"),
     "a label of test alone": (dict(y_test=np.arange(9)), "y_test holds labels from 0 to 8, where 0 to 2 are accepted"),
     "a negative label": (dict(y_train=Y - 1), "y_train holds labels from -1 to 1"),
     "a huge label": (dict(y_train=Y + 10**9), "y_train holds label 1000000002, but only 30 rows"),

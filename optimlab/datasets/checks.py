@@ -67,9 +67,15 @@ def _check_inputs(name: str, x: Any, features: tuple[int, ...]) -> None:
         raise InputError(f"{name} holds NaN or infinite values")
 
 
+def no_labels(name: str, y: Any) -> InputError:
+    """The error for what is no integer a row; of one-hot rows it says what to write."""
+    hint = f"; of one-hot rows write {name}.argmax(axis=1)" if y.ndim == 2 and y.shape[1] > 1 else ""
+    return InputError(f"{name} must be one integer a row, got {y.dtype} of shape {y.shape}{hint}")
+
+
 def _check_targets(name: str, y: Any, rows: int, classes: int) -> None:
     if y.shape != (rows,) or y.dtype.kind not in "iu":
-        raise InputError(f"{name} must be one integer a row, got {y.dtype} of shape {y.shape}")
+        raise no_labels(name, y)
     if not 0 <= y.min() <= y.max() < classes:
         raise InputError(f"{name} holds labels from {y.min()} to {y.max()}, where 0 to {classes - 1} are accepted")
 

@@ -12,7 +12,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ..errors import InputError, one_line
-from .checks import check
+from .checks import check, no_labels
 from .dataset import Dataset, scaled
 
 _SPLITS = ("train", "val", "test")
@@ -71,7 +71,7 @@ def _features(name: str, x: NDArray[Any]) -> NDArray[np.float32]:
 
 def _highest(y: NDArray[Any]) -> int:
     if not y.size or y.dtype.kind not in "iu":
-        raise InputError(f"y_train must be one integer a row, got {y.dtype} of shape {y.shape}")
+        raise no_labels("y_train", y)
     highest = int(y.max())
     if highest >= len(y):
         raise InputError(f"y_train holds label {highest}, but only {len(y)} rows; classes are numbered from 0")
