@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import inspect
 import itertools
@@ -379,6 +380,25 @@ def test_so_it_does_in_groups_and_when_stored_and_loaded_at_any_step(row):
     np.testing.assert_allclose(weights_of(ours), theirs, rtol=1e-11, atol=1e-13)
     again, _, _ = torch_row_with_freezing(row, "others", pattern, groups, stored_and_loaded)
     assert_same_bits(weights_of(again), weights_of(ours), row.rule)
+
+
+def test_a_torch_rule_with_a_value_set_for_good_counts_as_the_rule_does():
+    """PyTorch's first step of a parameter that is unfrozen late has the length lr, whatever beta1."""
+    torch = require("torch")
+    parameters = parity.make_parameters("float64")
+    optimizer = ol.Optimizer(parameters, functools.partial(rules.torch.adam, beta1=0.5), lr=0.1)
+    late = torch.nn.Parameter(torch.tensor(parameters["dense1.W"].data.copy()))
+    theirs = torch.optim.Adam([late], lr=0.1, betas=(0.5, 0.999))
+    parameters.freeze("dense1")
+    parameters.grad[...] = 3.0
+    for _ in range(9):
+        optimizer.step()
+    parameters.unfreeze("dense1")
+    late.grad = torch.full_like(late, 3.0)
+    for _ in range(3):
+        optimizer.step()
+        theirs.step()
+    np.testing.assert_allclose(parameters["dense1.W"].data, late.detach().numpy(), rtol=1e-11)
 
 
 @pytest.mark.parametrize("name", ["textbook", "keras"])

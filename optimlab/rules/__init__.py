@@ -27,6 +27,7 @@ The same name stands for different arithmetic in different libraries. A *convent
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from inspect import signature
 from types import ModuleType
 from typing import Any
@@ -62,9 +63,11 @@ def find(name: str, convention: str = "textbook") -> Rule | None:
 def counts_each_parameter(rule: Rule) -> bool:
     """Return True if the rule's ``t`` counts the steps of each parameter, as in PyTorch, not those of the optimizer.
 
-    >>> [counts_each_parameter(rule) for rule in (torch.adam, torch.sgd, keras.adam)]
-    [True, False, False]
+    >>> [counts_each_parameter(rule) for rule in (torch.adam, partial(torch.adam, beta1=0.5), torch.sgd, keras.adam)]
+    [True, True, False, False]
     """
+    while isinstance(rule, partial):
+        rule = rule.func
     return getattr(rule, "__module__", None) == torch.__name__ and "t" in signature(rule).parameters
 
 
