@@ -33,6 +33,7 @@ from rich.table import Table
 
 import optimlab as ol
 from optimlab.backends.threads import one_thread
+from optimlab.errors import InputError
 from optimlab.files import json_ready, write_atomically
 from optimlab.plotting.comparison import PALETTE, plain_axes
 from optimlab.plotting.comparison import spread as moved_apart
@@ -118,7 +119,7 @@ class Runs:
     """Runs on disk: each is described by plain data, made once, and kept."""
 
     def __init__(self, settings: Settings) -> None:
-        self.store = Store(settings.out)
+        self.store = Store(settings.out, check_run)
 
     def has(self, **config: Any) -> bool:
         """Whether that run has been made."""
@@ -144,6 +145,15 @@ def until_interrupted() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         click.echo("interrupted: this is what was finished; the same command goes on", err=True)
+
+
+def check_run(record: Any) -> dict[str, Any]:
+    """Return ``record`` if it is that of a run, with the key of its description."""
+    if not (isinstance(record, dict) and isinstance(record.get("run"), dict) and "status" in record):
+        raise InputError("it must be an object with key, run and status")
+    if record.get("key") != run_key(record["run"]):
+        raise InputError("key is not the digest of run, so one of them was edited")
+    return record
 
 
 def run_key(config: dict[str, Any]) -> str:

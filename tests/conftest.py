@@ -22,11 +22,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def require(module: str) -> ModuleType:
     """The module; where it is not installed the test module is skipped, except on CI, where that is an error."""
     try:
-        return importlib.import_module(module)
+        found = importlib.import_module(module)
     except ModuleNotFoundError:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"{module} is not installed", allow_module_level=True)
+    if module == "torch":  # its threads wait for each other by spinning, on cores that other workers need
+        found.set_num_threads(1)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 from ..errors import InputError, one_line
 from ..files import flush_folder, json_ready
 from .record import Record, check_record
+
+Check = Callable[[Any], Record]
 
 FILE, LOCK = "runs.jsonl", ".lock"
 GRACE = 1.0
@@ -30,10 +32,13 @@ class Store:
     ``with store:`` keeps all other writers out until the block ends, or the process does, however that happens;
     outside of it each :meth:`append` does so for itself. Reading is always possible.
 
+    Parameters
+    ----------
+    check: returns a valid record, and raises InputError for anything else.
+
     Raises
     ------
-    InputError: the folder cannot be created or written, or a line is not a valid record, see
-        :func:`optimlab.study.record.check_record`.
+    InputError: the folder cannot be created or written, or a line is not a valid record.
 
     >>> import tempfile
     >>> from optimlab.study import Contender, Problem, Run
@@ -44,8 +49,8 @@ class Store:
     True
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, check: Check = check_record) -> None:
+        self.folder, self._check = Path(folder), check
         self.path = self.folder / FILE
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +61,7 @@ class Store:
                 pass
         except OSError as error:
             raise InputError(f"cannot write to the output folder {self.folder}: {error.strerror}") from None
-        self.records = read(self.folder)
+        self.records = read(self.folder, check)
         self._lock: Any = None
 
     def __enter__(self) -> Store:
@@ -69,7 +74,7 @@ class Store:
         lock = _acquired(self.folder)
         try:
             content = self.path.read_bytes()
-            self.records, whole = _parse(self.path, content)
+            self.records, whole = _parse(self.path, content, self._check)
             if whole < len(content):
                 os.truncate(self.path, whole)
             elif content and not content.endswith(b"\n"):  # an editor removed the last newline
@@ -147,7 +152,7 @@ def _acquired(folder: Path) -> Any:
     return lock
 
 
-def read(folder: str | Path) -> dict[str, Record]:
+def read(folder: str | Path, check: Check = check_record) -> dict[str, Record]:
     """The records in ``folder``, by key, without changing anything there; others may be writing.
 
     Raises
@@ -159,13 +164,13 @@ def read(folder: str | Path) -> dict[str, Record]:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    records, whole = _parse(path, content)
+    records, whole = _parse(path, content, check)
     if whole < len(content):
         warnings.warn(f"{path}: dropped a last line that was cut off", stacklevel=3)
     return records
 
 
-def _parse(path: Path, content: bytes) -> tuple[dict[str, Record], int]:
+def _parse(path: Path, content: bytes, check: Check) -> tuple[dict[str, Record], int]:
     """Return the records by key, and the length in bytes of the complete lines."""
     records: dict[str, Record] = {}
     *lines, last = content.split(b"\n")
@@ -178,7 +183,7 @@ def _parse(path: Path, content: bytes) -> tuple[dict[str, Record], int]:
         if not line.strip():
             continue
         try:
-            record = check_record(json.loads(line.decode("utf-8-sig"), parse_constant=_refuse))
+            record = check(json.loads(line.decode("utf-8-sig"), parse_constant=_refuse))
         except (ValueError, RecursionError) as error:  # InputError and UnicodeDecodeError are ValueErrors
             raise InputError(f"{path}, line {number}: not a record of a run: {one_line(error)}") from None
         records[record["key"]] = record
