@@ -22,24 +22,40 @@ def address(tmp_path_factory):
     return path.as_uri()
 
 
+@pytest.fixture(scope="module")
+def tabs(browser):
+    """Free tabs by what kind of window they are in: to open one takes longer than to load the page."""
+    return {}
+
+
 @pytest.fixture
-def visit(browser, address):
-    """``visit("#...")`` opens the page there; at the end nothing may have gone wrong, nor been asked of the network."""
-    contexts, wrong = [], []
+def visit(browser, address, tabs):
+    """``visit("#...")`` loads the page there, in a tab that no other visit of the test has; at the end nothing may have
+    gone wrong, nor been asked of the network."""
+    used, wrong = [], []
+    watched = {
+        "console": lambda message: wrong.append(message.text) if message.type != "log" else None,
+        "pageerror": lambda error: wrong.append(str(error)),
+        "request": lambda request: None if request.url.startswith("file:") else wrong.append(request.url),
+    }
 
     def go(fragment="", viewport=DESK, **options):
-        context = browser.new_context(viewport=viewport, offline=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: wrong.append(message.text) if message.type != "log" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda request: None if request.url.startswith("file:") else wrong.append(request.url))
+        window = {"viewport": viewport, "offline": True, **options}
+        free = tabs.setdefault(repr(window), [])
+        page = free.pop() if free else browser.new_context(**window).new_page()
+        used.append((page, window))
+        for event, listener in watched.items():
+            page.on(event, listener)
         page.goto(address + fragment)
         return page
 
     yield go
-    for context in contexts:
-        context.close()
+    for page, window in used:
+        if not page.is_closed():
+            page.goto("about:blank")  # ends all that the page was doing
+            for event, listener in watched.items():
+                page.remove_listener(event, listener)
+            tabs[repr(window)].append(page)
     assert wrong == []
 
 
@@ -448,7 +464,7 @@ def test_extreme_settings_by_hand(visit):
 
 
 def test_all_off_and_resized(visit):
-    page = visit(QUIET)
+    page = visit(QUIET, color_scheme="light")  # a kind of window that no other test has: this one changes it
     for k in range(2):
         page.locator("#runners input").nth(k).uncheck()
     page.locator("#play").click()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -53,43 +54,54 @@ class StopAt:
             raise KeyboardInterrupt
 
 
-def fit(made, path, stop=None, **options):
+def fit(made, path, stop=None, every=1, **options):
     net, opt, callbacks = made
     # the same callbacks in both runs: the one that stops must be there, and do nothing, when the run goes on
-    callbacks = [*callbacks, ol.Checkpoint(path, every=1), StopAt(stop or -1)]
+    callbacks = [*callbacks, ol.Checkpoint(path, every=every), StopAt(stop or -1)]
     return ol.fit(net, opt, DATA, epochs=EPOCHS, batch_size=BATCH, callbacks=callbacks, seed=3, **options)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """``whole(rule, rich, schedule)``: what was trained without a stop, and its history; trained once, not changed."""
+
+    @cache
+    def trained(*case):
+        made = make(*case)
+        return made, fit(made, tmp_path_factory.mktemp("whole") / "run.npz", every=EPOCHS * 6)
+
+    return trained
 
 
 @pytest.mark.parametrize("schedule", RATES)
 @pytest.mark.parametrize("rich", [False, True], ids=["plain", "batch norm, dropout, average"])
 @pytest.mark.parametrize("rule", RULES)
-def test_every_rule_goes_on_bit_for_bit_from_a_random_step(rule, rich, schedule, tmp_path):
-    whole = make(rule, rich, schedule)
-    history = fit(whole, tmp_path / "whole.npz")
+def test_every_rule_goes_on_bit_for_bit_from_a_random_step(rule, rich, schedule, whole, tmp_path):
+    """Saved at that step; each of the steps before it is saved, too, in the next test."""
+    expected, history = whole(rule, rich, schedule)
     stop = int(np.random.default_rng([RULES.index(rule), list(RATES).index(schedule)]).integers(1, 19))
-    stopped = fit(make(rule, rich, schedule), tmp_path / "run.npz", stop)
+    stopped = fit(make(rule, rich, schedule), tmp_path / "run.npz", stop, every=stop)
     assert stopped.status == "interrupted"
     again = make(rule, rich, schedule)
-    resumed = fit(again, tmp_path / "run.npz", resume=tmp_path / "run.npz")
-    for name, values in whole[0].learned().items():
+    resumed = fit(again, tmp_path / "new.npz", every=EPOCHS * 6, resume=tmp_path / "run.npz")
+    for name, values in expected[0].learned().items():
         np.testing.assert_array_equal(again[0].learned()[name], values)
     for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "steps"):
         assert getattr(resumed, name) == getattr(history, name), name
     if rich:
-        with whole[2][1].applied(), again[2][1].applied():
-            np.testing.assert_array_equal(again[0].parameters.data, whole[0].parameters.data)
-        assert again[2][0].best.value == whole[2][0].best.value
+        with expected[2][1].applied(), again[2][1].applied():
+            np.testing.assert_array_equal(again[0].parameters.data, expected[0].parameters.data)
+        assert again[2][0].best.value == expected[2][0].best.value
 
 
 @pytest.mark.parametrize("stop", range(1, 19))
-def test_every_step_can_be_the_last(stop, tmp_path):
-    """The steps of a short last batch and of an epoch's end among them."""
-    whole = make("adam", True)
-    fit(whole, tmp_path / "whole.npz")
+def test_every_step_can_be_the_last(stop, whole, tmp_path):
+    """The steps of a short last batch and of an epoch's end among them; each is saved, before the stop and after."""
+    (expected, *_), _ = whole("adam", True, "constant")
     fit(make("adam", True), tmp_path / "run.npz", stop)
     again = make("adam", True)
     fit(again, tmp_path / "run.npz", resume=tmp_path / "run.npz")
-    np.testing.assert_array_equal(again[0].parameters.data, whole[0].parameters.data)
+    np.testing.assert_array_equal(again[0].parameters.data, expected.parameters.data)
 
 
 SCRIPT = textwrap.dedent("""
@@ -518,23 +530,20 @@ def resume_all(folder):
     ends = {}
     for k, case in enumerate(every_case()):
         made = make(*case)
-        fit(made, folder / "again.npz", resume=folder / f"{k}.npz")
+        fit(made, folder / "again.npz", every=EPOCHS * 6, resume=folder / f"{k}.npz")
         ends |= {f"{k}/{name}": values for name, values in made[0].learned().items()}
     np.savez(folder / "ends.npz", **ends)
 
 
-def test_the_whole_matrix_goes_on_in_a_new_process(tmp_path):
-    wholes = []
+def test_the_whole_matrix_goes_on_in_a_new_process(whole, tmp_path):
     for k, case in enumerate(every_case()):
-        made = make(*case)
-        fit(made, tmp_path / "whole.npz")
-        wholes.append(made[0].learned())
-        fit(make(*case), tmp_path / f"{k}.npz", stop=int(np.random.default_rng([k, 1]).integers(1, 19)))
+        stop = int(np.random.default_rng([k, 1]).integers(1, 19))
+        fit(make(*case), tmp_path / f"{k}.npz", stop, every=stop)
     code = f"import sys, pathlib; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_resume; "
     code += f"test_resume.resume_all(pathlib.Path({str(tmp_path)!r}))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     with np.load(tmp_path / "ends.npz") as ends:
-        for k, whole in enumerate(wholes):
-            for name, values in whole.items():
-                np.testing.assert_array_equal(ends[f"{k}/{name}"], values, err_msg=str(every_case()[k]))
+        for k, case in enumerate(every_case()):
+            for name, values in whole(*case)[0][0].learned().items():
+                np.testing.assert_array_equal(ends[f"{k}/{name}"], values, err_msg=str(case))
