@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -84,13 +85,14 @@ def gradients() -> np.ndarray:
 
 
 START, GRADIENTS = start(), gradients()
+ENDS = list(itertools.accumulate(math.prod(shape) for shape in SHAPES))
+PLACES = list(zip(map(slice, [0, *ENDS], ENDS), SHAPES, strict=True))
 
 
 def tensors(flat: np.ndarray, dtype: str) -> list[np.ndarray]:
     """Cut into the six tensors."""
-    ends = np.cumsum([math.prod(shape) for shape in SHAPES])[:-1]
-    pieces = np.split(flat.astype(dtype), ends)
-    return [piece.reshape(shape) for piece, shape in zip(pieces, SHAPES, strict=True)]
+    own = flat.astype(dtype)
+    return [own[place].reshape(shape) for place, shape in PLACES]
 
 
 def flattened(pieces: list[Any]) -> np.ndarray:
@@ -108,7 +110,7 @@ class Row:
     rule: str
     library: str  # "torch", "keras", "optax", or "paper": the scalar transcription in references.py
 
-    @property
+    @functools.cached_property
     def function(self) -> Any:
         return rules.find(self.rule, self.convention) if self.elementwise else getattr(rules.layerwise, self.rule)
 
@@ -116,7 +118,7 @@ class Row:
     def elementwise(self) -> bool:
         return self.convention in rules.CONVENTIONS
 
-    @property
+    @functools.cached_property
     def defaults(self) -> dict[str, float]:
         return declaration(self.function)[2]
 

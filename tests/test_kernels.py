@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import inspect
 import itertools
 import math
@@ -170,14 +171,20 @@ RULES |= {
 
 def specimens(rule, dtype, n, seed=0):
     """The rule's arrays by name: numbers of every size, and all that is special about floats, in all combinations."""
+    names = kernels.declaration(rule)[0]
+    return {name: a.copy() for name, a in zip(names, drawn(dtype, n, seed, len(names)), strict=True)}
+
+
+@functools.lru_cache(100)
+def drawn(dtype, n, seed, count):
     generator = np.random.default_rng(seed)
     info = np.finfo(dtype)
     special = [0.0, 1.0, info.smallest_subnormal, 5 * info.smallest_subnormal, info.tiny, info.max, math.inf]
     special = np.array([s * x for x in special for s in (1, -1)] + [math.nan], dtype)
-    arrays = {}
-    for name in kernels.declaration(rule)[0]:
+    arrays = []
+    for _ in range(count):
         x = (generator.normal(size=n) * 10.0 ** generator.integers(-12, 12, n)).astype(dtype)
-        arrays[name] = np.where(generator.random(n) < 0.4, generator.choice(special, n), x)
+        arrays.append(np.where(generator.random(n) < 0.4, generator.choice(special, n), x))
     return arrays
 
 
@@ -191,6 +198,7 @@ def called(rule, arrays, t=T):
     return {name: a.copy() for name, a in after.items()}  # a rule may return its arguments
 
 
+@functools.cache
 def host_scalars(rule, t=T):
     graph = kernels.trace(rule)
     return graph.scalars(t=t, **graph.hyperparameters)
