@@ -29,6 +29,8 @@ $(VENV)/.installed-dev: $(BIN)/python $(PROJECT)
 compare: $(VENV)/.installed
 	$(BIN)/optimlab compare
 
+# the tests start Python hundreds of times: let it keep what it has compiled, even where the shell says otherwise
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
