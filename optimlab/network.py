@@ -182,7 +182,7 @@ class Network:
     def evaluated(self, x: Array, rows: int = 1024) -> Iterator[tuple[slice, Array]]:
         """Yield slices of the rows of ``x`` with their outputs in evaluation mode.
 
-        ``x`` is an array that :meth:`check_inputs` returned. The outputs may be a view of ``x``, and the next slice
+        ``x`` is an array that :meth:`check_inputs` returned; replicas may have one such array each, stacked. The outputs may be a view of ``x``, and the next slice
         overwrites them. :meth:`backward` does not see this pass.
         """
         try:
@@ -190,9 +190,9 @@ class Network:
         except IndexError:  # all are in use by other callers
             evaluation = Evaluation()
         try:
-            for start in range(0, len(x), rows):
+            for start in range(0, x.shape[-2], rows):
                 part = slice(start, start + rows)
-                yield part, evaluation.forward(self.layers, x[part])
+                yield part, evaluation.forward(self.layers, x[..., part, :])
         finally:
             self._idle.append(evaluation)
 

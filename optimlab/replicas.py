@@ -114,7 +114,7 @@ def fit_replicas(
     networks: Sequence[Network],
     rule: rules.Rule,
     settings: Sequence[Mapping[str, float]],
-    data: Dataset,
+    data: Dataset | Sequence[Dataset],
     *,
     seeds: Sequence[int],
     epochs: int = 20,
@@ -127,6 +127,7 @@ def fit_replicas(
     Parameters
     ----------
     rule: elementwise; ``settings[r]`` are the hyperparameters of replica r that are not the rule's defaults, numbers.
+    data: of all replicas, or one for each; these have as many rows, and one object may stand several times.
     seeds: of the order of the data, one a replica.
     watch: called after each epoch with the stacked network, the histories, and the weights before the last update.
 
@@ -135,8 +136,8 @@ def fit_replicas(
 
     Raises
     ------
-    InputError: as :func:`stack`; data or batches that do not fit; a loss without classes; not one setting
-        and one seed for each network.
+    InputError: as :func:`stack`; data or batches that do not fit; a loss without classes; not one setting, one seed
+        and one data set for each network.
 
     >>> import optimlab as ol
     >>> data = ol.datasets.load("digits")
@@ -147,31 +148,36 @@ def fit_replicas(
     True
     """
     loss = get_loss(loss)
-    check_dataset(data)
+    each = [data] * len(networks) if isinstance(data, Dataset) else list(data)
+    for one in {id(one): one for one in each}.values():
+        check_dataset(one)
     if not loss.classifies:
         raise InputError(f"replicas are trained on classes, the loss {loss.name} has none")
-    if not len(networks) == len(settings) == len(seeds):
-        raise InputError(f"{len(networks)} networks need as many settings and seeds, got {len(settings)}, {len(seeds)}")
+    if not len(networks) == len(settings) == len(seeds) == len(each):
+        raise InputError(
+            f"{len(networks)} networks need as many settings, seeds and data sets, "
+            f"got {len(settings)}, {len(seeds)}, {len(each)}"
+        )
     network = stack(networks)
-    x, y = checked_data(network, data.x_train, data.y_train, loss, "training")
     epochs, batch_size = count("epochs", epochs), count("batch_size", batch_size)
-    check_batches(network, len(x), batch_size)
-    val = checked_data(network, data.x_val, data.y_val, loss, "validation")
+    train = _Rows.of(network, [(one.x_train, one.y_train) for one in each], loss, "training")
+    check_batches(network, train.each, batch_size)
+    val = _Rows.of(network, [(one.x_val, one.y_val) for one in each], loss, "validation")
     step = _Step(rule, network, settings)
-    trained = _Training(network, step, loss, x, y, batch_size, seeds)
+    trained = _Training(network, step, loss, train, batch_size, seeds)
     alive = trained.alive
     with network.backend.quiet():
         for _ in range(epochs):
             start = time.perf_counter()
             losses, right = trained.epoch()
             seconds = (time.perf_counter() - start) / len(networks)
-            val_losses, val_accuracy = _evaluate(network, *val, loss)
+            val_losses, val_accuracy = _evaluate(network, *val.by_replica(), loss)
             for r, history in enumerate(trained.histories):
                 if not alive[r]:
                     continue
                 entries = {"train_loss": losses[r], "val_loss": val_losses[r], "seconds": seconds}
                 entries["lr"] = step.settings[r]["lr"]
-                entries |= {"train_accuracy": right[r] / len(x), "val_accuracy": val_accuracy[r]}
+                entries |= {"train_accuracy": right[r] / train.each, "val_accuracy": val_accuracy[r]}
                 if all(map(math.isfinite, entries.values())):
                     history.append(**entries)
                 else:
@@ -182,13 +188,60 @@ def fit_replicas(
     return trained.histories
 
 
+class _Rows:
+    """The rows of one split, of all replicas below each other: a data set that several share stands there once."""
+
+    def __init__(self, x: Array, y: Array, each: int, first: Sequence[int]) -> None:
+        self.x, self.y, self.each = x, y, each
+        self.first = np.array(first)[:, None]
+        """The place of each replica's first row."""
+
+    @classmethod
+    def of(cls, network: Network, data: Sequence[tuple[Any, Any]], loss: Loss, split: str) -> _Rows:
+        """Of each replica's inputs and targets, checked.
+
+        Raises
+        ------
+        InputError: the replicas have different numbers of rows, or rows that do not fit the network or the loss.
+        """
+        distinct = {id(x): (x, y) for x, y in data}
+        checked = [checked_data(network, x, y, loss, split) for x, y in distinct.values()]
+        each = len(checked[0][0])
+        if any(len(x) != each for x, _ in checked):
+            raise InputError(
+                f"replicas must have as many {split} rows, got {', '.join(str(len(x)) for x, _ in checked)}"
+            )
+        places = {name: k * each for k, name in enumerate(distinct)}
+        xp = network.backend.xp
+        x, y = checked[0] if len(checked) == 1 else (xp.concatenate(parts) for parts in zip(*checked, strict=True))
+        return cls(x, y, each, [places[id(x)] for x, _ in data])
+
+    def by_replica(self) -> tuple[Array, Array]:
+        """Inputs and targets with a leading axis of the replicas, or without it where all share them."""
+        if len(self.x) == self.each:
+            return self.x, self.y
+        rows = self.first + np.arange(self.each)
+        return self.x[rows], self.y[rows]
+
+
 def evaluate_replicas(
-    network: Network, x: Any, y: Any, loss: str | Loss = "softmax_cross_entropy"
+    network: Network, data: Sequence[tuple[Any, Any]], loss: str | Loss = "softmax_cross_entropy"
 ) -> tuple[list[float], list[float]]:
-    """Loss and accuracy of every replica in evaluation mode, as :func:`optimlab.evaluate` gives them one by one."""
+    """Loss and accuracy of every replica in evaluation mode, as :func:`optimlab.evaluate` gives them one by one.
+
+    ``data`` holds the inputs and targets of each.
+    """
     loss = get_loss(loss)
     with network.backend.quiet():
-        return _evaluate(network, *checked_data(network, x, y, loss, "given"), loss)
+        return _evaluate(network, *_Rows.of(network, data, loss, "given").by_replica(), loss)
+
+
+def right_of_replicas(network: Network, data: Sequence[tuple[Any, Any]]) -> list[Any]:
+    """Which rows each replica classifies rightly, in evaluation mode: one array of booleans each."""
+    with network.backend.quiet():
+        x, y = _Rows.of(network, data, get_loss("softmax_cross_entropy"), "given").by_replica()
+        parts = [outputs.argmax(-1) == y[..., part] for part, outputs in network.evaluated(x)]
+    return list(np.concatenate(parts, -1))
 
 
 def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024) -> tuple[list[float], list[float]]:
@@ -196,27 +249,28 @@ def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024
     replicas = len(network.parameters.data)
     total, right = backend.xp.zeros(replicas), backend.xp.zeros(replicas, int)
     for part, outputs in network.evaluated(x, rows):
-        targets = y[part]
+        targets = y[..., part]
         right += correct(backend, outputs, targets)
         gradient = backend.xp.empty_like(outputs)
         values, _ = loss(backend, outputs, backend.xp.broadcast_to(targets, outputs.shape[:-1]), gradient)
-        total += values * len(targets)
-    return [float(v) / len(x) for v in total], [int(r) / len(x) for r in right]
+        total += values * targets.shape[-1]
+    rows = x.shape[-2]
+    return [float(v) / rows for v in total], [int(r) / rows for r in right]
 
 
 class _Training:
     """The arrays of a training of replicas, and where each of them is."""
 
     def __init__(
-        self, network: Network, step: _Step, loss: Loss, x: Array, y: Array, batch_size: int, seeds: Sequence[int]
+        self, network: Network, step: _Step, loss: Loss, rows: _Rows, batch_size: int, seeds: Sequence[int]
     ) -> None:
-        self.network, self.step, self.loss, self.x, self.y, self.batch_size = network, step, loss, x, y, batch_size
+        self.network, self.step, self.loss, self.rows, self.batch_size = network, step, loss, rows, batch_size
         self.orders = {seed: np.random.default_rng(seed_sequence(seed)) for seed in seeds}
         self.seeds = list(seeds)
         self.histories = [History() for _ in seeds]
         self.alive = [True] * len(seeds)
         backend, replicas = network.backend, len(seeds)
-        self._x = backend.empty((replicas, batch_size, x.shape[1]), network.dtype)
+        self._x = backend.empty((replicas, batch_size, rows.x.shape[1]), network.dtype)
         self.before = network.parameters.data.copy()
         self._gradient = backend.empty((replicas, batch_size, network.outputs), network.dtype)
 
@@ -225,18 +279,18 @@ class _Training:
         self.histories[r].status, self.histories[r].diverged_step = "diverged", step
 
     def epoch(self) -> tuple[list[float], list[int]]:
-        network, backend, rows = self.network, self.network.backend, len(self.x)
+        network, backend, inputs, rows = self.network, self.network.backend, self.rows.x, self.rows.each
         xp, replicas = backend.xp, len(self.seeds)
         shuffled = {seed: order.permutation(rows) for seed, order in self.orders.items()}
-        indices = backend.asarray([shuffled[seed] for seed in self.seeds])
-        targets = self.y[indices]
+        indices = backend.asarray([shuffled[seed] for seed in self.seeds] + self.rows.first)
+        targets = self.rows.y[indices]
         total, right = xp.zeros(replicas), xp.zeros(replicas, int)
         for start in range(0, rows, self.batch_size):
             y = targets[:, start : start + self.batch_size]
             n = y.shape[1]
             # a short batch takes the front of the memory, so that it lies as it would alone
-            x = self._x.reshape(-1)[: replicas * n * self.x.shape[1]].reshape(replicas, n, -1)
-            backend.take(self.x, indices[:, start : start + n], x)
+            x = self._x.reshape(-1)[: replicas * n * inputs.shape[1]].reshape(replicas, n, -1)
+            backend.take(inputs, indices[:, start : start + n], x)
             outputs = network.forward_unchecked(x, training=True)
             gradient = self._gradient.reshape(-1)[: outputs.size].reshape(outputs.shape)
             values, _ = self.loss(backend, outputs, y, gradient)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from optimlab.study.record import key_of
 from report_folder import SMALL, summary_of
 from test_any_runs import planted
 from test_figures import labels
@@ -16,7 +17,6 @@ from optimlab.optimizers import OPTIMIZERS
 from optimlab.report import write_report
 from optimlab.report.reading import read_results
 from optimlab.study import Contender, Run, compare
-from optimlab.study.record import key_of
 from optimlab.study.statistics import performance_profile
 
 EVIL = """</script><script>window.hit=1</script><img src=x onerror="window.hit=1"> {{ 7*7 }} '&amp;"""

@@ -14,6 +14,7 @@ from .dataset import Dataset
 from .mnist import FASHION, MNIST
 from .npz import read_npz
 from .sources import Source
+from .splits import split_rows
 
 
 def load(name: str | Path, root: str | Path | None = None, *, download: bool = True) -> Dataset:
@@ -78,4 +79,4 @@ SOURCES: dict[str, Source] = {source.name: source for source in (MNIST, FASHION,
 DATASETS = ("digits", *SOURCES)
 """Every name :func:`load` knows."""
 
-__all__ = ["DATASETS", "SOURCES", "Dataset", "check", "check_for_study", "load"]
+__all__ = ["DATASETS", "SOURCES", "Dataset", "check", "check_for_study", "load", "split_rows"]

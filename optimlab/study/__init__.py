@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from .compare import Comparison, compare
-from .plan import PROBLEMS, Contender, Problem, Run, Study
+from .compare import Comparison, compare, read_comparison
+from .contender import Contender
+from .plan import Run, Study
+from .problem import PROBLEMS, Problem
+from .results import Record
 from .store import Store
 from .study_file import read_study
 
-__all__ = ["PROBLEMS", "Comparison", "Contender", "Problem", "Run", "Store", "Study", "compare", "read_study"]
+__all__ = [
+    "PROBLEMS",
+    "Comparison",
+    "Contender",
+    "Problem",
+    "Record",
+    "Run",
+    "Store",
+    "Study",
+    "compare",
+    "read_comparison",
+    "read_study",
+]

@@ -1,9 +1,11 @@
-"""The protocol: tune every contender with one budget, confirm the choice with fresh seeds, time it, summarise."""
+"""The protocol: repeat the whole procedure in every replicate, time the steps, and say what can be said."""
 
 from __future__ import annotations
 
 import json
+import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,64 +13,92 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..backends.threads import one_thread
 from ..errors import InputError, concise
 from ..files import check_writable, json_ready, json_text, write_atomically
 from ..version import __version__
+from .contender import LEAST_RATE, TOO_HIGH, Contender
 from .execution import Pool, Together, run_all, workers
-from .plan import LEAST_RATE, TOO_HIGH, Run, Study
-from .record import Record
+from .plan import Run, Study
+from .results import VERSION, Baseline, Kind, Record, Row, Summary, check_version, decoded, encoded
 from .run import execute, execute_together, host, time_steps, together, versions
+from .statistics import t_interval
 from .store import FILE, LOCK, Store, locked, read
-from .summary import finished, listed, row_label, rows, score, verdict
+from .summary import best, deviation, listed, pairs, row_label, rows
+from .targets import target_of
+from .verdict import verdict
 
 OnRun = Callable[[Run, Record, int, int], None]
+SUMMARY, DESCRIPTION = "summary.json", "study.json"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The outcome of a study.
+    """A finished comparison: its summary, and the records of its runs by key."""
 
-    Attributes
-    ----------
-    rows: one dictionary per row of the table, as written to ``summary.json``: each contender at its tuned rate, then at
-        its default one, then (full protocol) at its best random setting.
-    verdict: the sentences that the rows support.
-    tuning: per contender's label, the records of its grid, by rate.
-    confirmation: per contender's label, the records at its tuned rate, in the order of the seeds.
-    """
+    summary: Summary
+    records: dict[str, Record]
 
-    study: Study
-    rows: list[dict[str, Any]]
-    verdict: list[str]
-    tuning: dict[str, dict[float, list[Record]]]
-    confirmation: dict[str, list[Record]]
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of the table."""
+        return self.summary.rows
+
+    @property
+    def verdict(self) -> list[str]:
+        """The sentences that the rows support."""
+        return [sentence.text for sentence in self.summary.verdict.sentences]
 
     @property
     def finished(self) -> bool:
-        """True if any run at a chosen rate finished; otherwise there is nothing to compare."""
-        return any(finished(row) for row in self.rows if row["kind"] == "tuned")
+        """True if any tuned contender finished a run; otherwise there is nothing to compare."""
+        return any(row.finished for row in self.summary.tuned)
+
+    def chosen(self, row: Row) -> list[Record]:
+        """The records that a row's accuracy comes from, replicate by replicate; a missing one is left out."""
+        return [self.records[one.key] for one in row.replicates if one.key in self.records]
+
+
+def read_comparison(folder: str | Path) -> Comparison:
+    """The comparison in ``folder``, from ``summary.json`` and ``runs.jsonl``.
+
+    Raises
+    ------
+    InputError: a file is missing, or not what :func:`compare` writes; or it was made by an earlier protocol.
+    """
+    path = Path(folder) / SUMMARY
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or "unreadable"
+        raise InputError(f"cannot read {path}: {reason}; name a folder that optimlab compare has finished") from None
+    try:
+        summary = decoded(Summary, content)
+    except InputError as error:
+        raise InputError(f"{folder} does not hold a finished comparison: {error}") from None
+    return Comparison(summary, read(folder))
 
 
 def compare(
-    study: Study, folder: str | Path, *, jobs: int = 1, dask: Any = None, on_run: OnRun | None = None
+    study: Study, folder: str | Path, *, jobs: int | None = None, dask: Any = None, on_run: OnRun | None = None
 ) -> Comparison:
     """Run ``study``, keeping every finished run in ``folder/runs.jsonl``; runs found there are not run again.
 
-    1. Tuning: each rate of the grid with each tuning seed. The chosen rate has the highest median validation
-       accuracy; ties go to the lower median validation loss. A diverged run counts as accuracy 0. Where the choice
-       lies at the edge, the grid is extended. In the full protocol random settings of all searchable
-       hyperparameters are tried too.
-    2. Confirmation: the chosen rate with fresh seeds, the same for all contenders; so is the default rate. The test
-       accuracy is that of the epoch with the best validation accuracy.
+    1. Each replicate draws its own split of the data, its own shift of the grid, and its own seed of initial weights
+       and order of the rows, the same for all contenders.
+    2. In each replicate every contender is trained once at each rate. The run with the best validation accuracy
+       counts, with its test accuracy (ties go to the lower validation loss; a diverged run counts as 0). Apart from
+       that, the run that reaches the target first counts for speed. Where the best rate lies at the edge, the grid is
+       extended. In the full protocol as many random settings of all searchable hyperparameters are tried too.
     3. Timing: a training step of each row, one after another in this process.
 
     Writes ``summary.json``. BLAS runs on one thread: on small matrices two are slower.
 
     Parameters
     ----------
-    jobs: how many processes run at once. A run on digits takes about 35 ms, so that for the quick comparison one is as
-        fast as two; the curves are the same.
+    jobs: how many processes run at once; None: as many as there are cores, where that pays. The curves are the same.
     dask: the address of a Dask scheduler, or a ``distributed.Client``, to run on; see
         :func:`optimlab.study.execution.workers`.
     on_run: called with each run, its record, how many are done and how many there will be.
@@ -76,57 +106,109 @@ def compare(
     Raises
     ------
     InputError: a problem on which no run can be made; ``folder`` cannot be written, or holds something else, such as
-        another study.
+        another study or one by an earlier protocol.
     """
     study.problem.check()
     check_folder(study, folder)
-    with workers(jobs, dask) as pool, Store(folder) as store, one_thread():
-        claim(study, store)
-        runner = _Runner(store, pool, jobs if dask is None else 2, study.planned(), on_run)
-        tuning = _tune(study, runner)
-        searched = {c: _by_setting(study, runner(study.search_runs(c))) for c in study.contenders if study.search}
-        plans = {
-            "tuned": {c.label: study.confirmation_runs(c, _best(tuning[c.label])) for c in study.contenders},
-            "default": {c.label: study.confirmation_runs(c, c.defaults()["lr"]) for c in study.contenders},
-            "searched": {c.label: study.confirmation_runs(c, *_best_setting(found)) for c, found in searched.items()},
-        }
-        if not study.defaults:
-            del plans["default"]
-        records = iter(runner([run for runs in plans.values() for own in runs.values() for run in own]))
-        confirmed = {
-            kind: {label: [next(records) for _ in own] for label, own in runs.items()} for kind, runs in plans.items()
-        }
-        timed = {
-            row_label(label, kind): own[0]
-            for kind, runs in plans.items()
-            for label, own in runs.items()
-            # a default's arithmetic is that at the tuned rate; what failed would fail again
-            if kind != "default" and confirmed[kind][label][0]["status"] != "error"
-        }
-        times = time_steps(study.problem, timed)
-    times |= {row_label(label, "default"): times[label] for label in tuning if label in times}
-    table = rows(study, tuning, {c.label: found for c, found in searched.items()}, confirmed, times)
-    said = verdict(study, table)
-    summary = {
-        "study": study.config(),
-        "data": str(study.problem),
-        "protocol": study.protocol,
-        "reference": table[0]["reference"],
-        "verdict": said,
-        "optimizers": table,
-        "profile": None,
-        "versions": versions(),
-        "host": host(),
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    write_atomically(store.folder / "summary.json", json_text(summary) + "\n")
-    return Comparison(study, table, said, tuning, confirmed["tuned"])
+    processes = (1 if dask is not None else usual_jobs(study)) if jobs is None else jobs
+    with workers(processes, dask) as pool, Store(folder) as store, one_thread():
+        planned = claim(study, store)
+        runner = _Runner(store, pool, processes if dask is None else 2, study.planned(), on_run)
+        found = _search(study, runner)
+        times = time_steps(study.problem, _timed(study, found))
+        times |= {row_label(c.label, "default"): times[c.label] for c in study.contenders if c.label in times}
+        records = dict(store.records)
+    summary = summarized(study, found, records, times, planned)
+    write_atomically(Path(folder) / SUMMARY, encoded(summary) + b"\n")
+    return Comparison(summary, records)
+
+
+Found = dict[Kind, dict[str, list[list[Record]]]]
+
+
+def summarized(
+    study: Study, found: Found, records: dict[str, Record], step_seconds: dict[str, Any], planned: dict[str, Any]
+) -> Summary:
+    """The summary of a study's records: ``found[kind][label][replicate]`` are the trials."""
+    problem = study.problem
+    table = rows(study, found, step_seconds)
+    compared = pairs(study, table, records)
+    target = target_of(problem.target, planned["target"], table, found["tuned"], problem.epochs)
+    baseline = _baseline(study)
+    test_rows = problem.sizes()[2] if problem.shares_test else None
+    return Summary(
+        version=VERSION,
+        study=json_ready(study.config()),
+        data=str(problem),
+        protocol=study.protocol,
+        target=target,
+        replicates=study.replicates,
+        planned_replicates=planned["replicates"],
+        epochs=problem.epochs,
+        rows=table,
+        pairs=compared,
+        baseline=baseline,
+        verdict=verdict(
+            table,
+            compared,
+            target,
+            replicates=study.replicates,
+            planned=planned["replicates"],
+            epochs=problem.epochs,
+            deviation=deviation(table, "test_accuracy", problem.epochs),
+            baseline=baseline,
+            test_rows=test_rows,
+        ),
+        left_out=tuple(problem.left_out()),
+        test_rows=test_rows,
+        versions=versions(),
+        host=host(),
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+STEP_SECONDS, FLOPS, PAYS = 4e-5, 2e10, 5.0
+"""About what a step costs besides its arithmetic, floating-point operations per second, and the seconds of work from
+which on starting more processes pays."""
+
+
+def usual_jobs(study: Study) -> int:
+    """How many processes pay for a study: all cores, or one where the work is of a few seconds.
+
+    >>> from dataclasses import replace
+    >>> usual_jobs(Study(Problem(epochs=1), ("sgd",), replicates=2))
+    1
+    """
+    problem = study.problem
+    rows = problem.sizes()[0]
+    steps = study.planned() * problem.epochs * -(-rows // problem.batch_size)
+    arithmetic = 6 * problem.network(0).parameters.data.size * problem.batch_size / FLOPS
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores if steps * (STEP_SECONDS + arithmetic) > PAYS else 1
+
+
+def _baseline(study: Study) -> Baseline | None:
+    """Of the most frequent class, where its share is at least a tenth more than that of equal classes."""
+    data = study.problem.data()
+    classes = len(data.classes)
+    if np.bincount(data.y_train, minlength=classes).max() < 1.1 * len(data.y_train) / classes:
+        return None
+    shares: dict[str, list[float]] = {"val": [], "test": []}
+    names = []
+    for replicate in range(study.replicates):
+        drawn = study.problem.replicate(study.seed_of(replicate))
+        most = int(np.bincount(drawn.y_train).argmax())
+        names.append(data.classes[most])
+        for split, own in shares.items():
+            own.append(float((getattr(drawn, f"y_{split}") == most).mean()))
+    name = Counter(names).most_common(1)[0][0]
+    return Baseline(name, t_interval(shares["val"]), t_interval(shares["test"]))
 
 
 class _Runner:
     """The records of runs, from the store or made now; counts what is done."""
 
-    def __init__(self, store: Store, pool: Pool, jobs: int, total: int, on_run: OnRun | None) -> None:
+    def __init__(self, store: Store[Record], pool: Pool, jobs: int, total: int, on_run: OnRun | None) -> None:
         self.store, self.pool, self.total, self.count, self.on_run = store, pool, total, 0, on_run
         self.split = partial(together, jobs=jobs)
 
@@ -140,52 +222,80 @@ class _Runner:
             self.on_run(run, record, self.count, max(self.total, self.count))
 
 
-def _tune(study: Study, runner: _Runner) -> dict[str, dict[float, list[Record]]]:
-    """The whole grid of every contender, then in rounds what extends those whose best lies at the edge."""
-    found: dict[str, dict[float, list[Record]]] = {c.label: {} for c in study.contenders}
-    wanted = {c.label: list(study.rates) for c in study.contenders}
-    for extension in range(study.extensions + 1):
-        asked = [(c, lr) for c in study.contenders for lr in wanted[c.label]]
-        if extension:
-            runner.total += len(asked) * len(study.tuning_seeds)
-        records = iter(runner([run for c, lr in asked for run in study.tuning_runs(c, [lr])]))
-        for c, lr in asked:
-            found[c.label][lr] = [next(records) for _ in study.tuning_seeds]
-        for c in study.contenders:
-            grid = found[c.label]
-            best = _best(grid)
-            ratio = 1.0
-            if best == max(grid):
-                ratio = study.rates[-1] / study.rates[-2]
-            elif best == min(grid):
-                ratio = study.rates[0] / study.rates[1]
-            further = best * ratio
-            wanted[c.label] = [further] if ratio != 1 and LEAST_RATE <= further < TOO_HIGH else []
-    for label, rates in wanted.items():
-        if rates:
-            grid = found[label]
-            some = any(record["status"] == "ok" for records in grid.values() for record in records)
-            what = (
-                f"the best learning rate found, {concise(_best(grid))}, is still at the edge of the grid"
-                if some
-                else f"no run finished at any learning rate from {concise(min(grid))} to {concise(max(grid))}"
+def _search(study: Study, runner: _Runner) -> Found:
+    """All trials of every row, then in rounds what extends the grids whose best lies at the edge."""
+    replicates = range(study.replicates)
+    makers: dict[Kind, Callable[[Contender, int], list[Run]]] = {"tuned": study.grid}
+    if study.defaults:
+        makers["default"] = study.default
+    if study.search:
+        makers["searched"] = study.random
+    places = [(kind, c, r) for c in study.contenders for kind in makers for r in replicates]
+    asked = [makers[kind](c, r) for kind, c, r in places]
+    records = iter(runner([run for runs in asked for run in runs]))
+    found: Found = {kind: {c.label: [[] for _ in replicates] for c in study.contenders} for kind in makers}
+    for (kind, c, r), runs in zip(places, asked, strict=True):
+        found[kind][c.label][r] = [next(records) for _ in runs]
+    for _ in range(study.extensions):
+        further = [
+            (c, r, lr)
+            for c in study.contenders
+            for r in replicates
+            for lr in _beyond(study, found["tuned"][c.label][r])
+        ]
+        if not further:
+            break
+        runner.total += len(further)
+        for (c, r, _), record in zip(further, runner([study.run(*one) for one in further]), strict=True):
+            found["tuned"][c.label][r].append(record)
+    _warn(study, found)
+    return found
+
+
+def _beyond(study: Study, trials: Sequence[Record]) -> list[float]:
+    """The next rate beyond the edge at which the best lies, if it does."""
+    lr, rates = best(trials).run["lr"], [record.run["lr"] for record in trials]
+    ratio = 1.0
+    if lr == max(rates):
+        ratio = study.rates[-1] / study.rates[-2]
+    elif lr == min(rates):
+        ratio = study.rates[0] / study.rates[1]
+    return [lr * ratio] if ratio != 1 and LEAST_RATE <= lr * ratio < TOO_HIGH else []
+
+
+def _warn(study: Study, found: Found) -> None:
+    for label, own in found["tuned"].items():
+        edges = [trials for trials in own if _beyond(study, trials)]
+        if edges and any(record.status == "ok" for trials in edges for record in trials):
+            lr = concise(best(edges[0]).run["lr"])
+            many = f"in {len(edges)} of {study.replicates} replicates"
+            warnings.warn(
+                f"{label}: the best learning rate found, such as {lr}, is still at the edge of the grid {many}",
+                stacklevel=4,
             )
-            warnings.warn(f"{label}: {what}", stacklevel=3)
-    return {label: dict(sorted(grid.items())) for label, grid in found.items()}
+        elif edges:
+            rates = [record.run["lr"] for trials in edges for record in trials]
+            warnings.warn(
+                f"{label}: no run finished at any learning rate from {concise(min(rates))} to {concise(max(rates))}",
+                stacklevel=4,
+            )
 
 
-def _best(grid: dict[float, list[Record]]) -> float:
-    return max(grid, key=lambda lr: score(grid[lr]))
+def _timed(study: Study, found: Found) -> dict[str, Run]:
+    """The run of each row whose steps are timed: that of the first replicate that finished.
 
-
-def _best_setting(found: list[list[Record]]) -> tuple[float, tuple[tuple[str, float], ...]]:
-    run = max(found, key=score)[0]["run"]
-    return run["lr"], tuple(run["hyperparameters"].items())
-
-
-def _by_setting(study: Study, records: list[Record]) -> list[list[Record]]:
-    n = len(study.tuning_seeds)
-    return [records[k : k + n] for k in range(0, len(records), n)]
+    A default's arithmetic is that at the tuned rate.
+    """
+    timed = {}
+    for kind, trials in found.items():
+        for c in study.contenders:
+            chosen = map(best, trials[c.label])
+            whole = next((r for r, record in enumerate(chosen) if record.status == "ok"), None)
+            if kind != "default" and whole is not None:
+                run = best(trials[c.label][whole]).run
+                extra = tuple(run["hyperparameters"].items()) if kind == "searched" else ()
+                timed[row_label(c.label, kind)] = study.run(c, whole, run["lr"], extra)
+    return timed
 
 
 def check_folder(study: Study, folder: str | Path) -> None:
@@ -198,6 +308,7 @@ def check_folder(study: Study, folder: str | Path) -> None:
     """
     folder = Path(folder)
     check_writable(folder, FILE)
+    _check_versions(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the warning about a line that was cut off comes when it is dropped
         records = read(folder) if (folder / FILE).exists() else {}
@@ -207,18 +318,43 @@ def check_folder(study: Study, folder: str | Path) -> None:
     _check_owner(study, folder, bool(records))
 
 
-def claim(study: Study, store: Store) -> None:
+def _check_versions(folder: Path) -> None:
+    """Refuse a folder whose study is of another protocol, by either of its descriptions."""
+    for name, part in ((DESCRIPTION, ""), (SUMMARY, "study")):
+        found = _description(folder / name, "the description of a study", part)
+        if found is not None:
+            try:
+                check_version(found)
+            except InputError as error:
+                raise InputError(f"the folder {folder} holds a study, but {error}") from None
+
+
+def claim(study: Study, store: Store[Record]) -> dict[str, Any]:
     """Write the description of ``study`` into its folder, or refuse a folder that belongs to another study.
 
-    A study may grow: with more optimizers, rates or seeds the runs that are there are used again.
+    A study may grow: with more optimizers or replicates the runs that are there are used again; so they are with
+    another target. Returns what was planned when the first run was made: the target and the number of replicates.
 
     Raises
     ------
     InputError: as :func:`check_folder`.
     """
     _check_owner(study, store.folder, bool(store.records))
-    mine = {"optimlab": __version__, **study.config()}
-    write_atomically(store.folder / "study.json", json_text(mine) + "\n")
+    before = _description(store.folder / DESCRIPTION, "the description of a study")
+    now = {"target": study.problem.target, "replicates": study.replicates}
+    planned = before["planned"] if before and store.records and _is_plan(before.get("planned")) else now
+    mine = {"optimlab": __version__, **study.config(), "planned": planned}
+    write_atomically(store.folder / DESCRIPTION, json_text(mine) + "\n")
+    return planned
+
+
+def _is_plan(planned: Any) -> bool:
+    return (
+        isinstance(planned, dict)
+        and type(planned.get("replicates")) is int
+        and type(planned.get("target")) is float
+        and 0 < planned["target"] <= 1
+    )
 
 
 ELSEWHERE = "name another folder (--out FOLDER)"
@@ -226,13 +362,13 @@ ELSEWHERE = "name another folder (--out FOLDER)"
 
 def _check_owner(study: Study, folder: Path, has_runs: bool) -> None:
     mine = json_ready(study.config())
-    here = {**mine["problem"], "optimlab": __version__}
-    theirs = _description(folder / "study.json", "the description of a study")
+    here = {**mine["problem"], "optimlab": __version__, "seed": mine["seed"]}
+    theirs = _description(folder / DESCRIPTION, "the description of a study")
     if theirs is not None and has_runs:
-        there = {**theirs["problem"], "optimlab": theirs.get("optimlab")}
+        there = {**theirs["problem"], "optimlab": theirs.get("optimlab"), "seed": theirs.get("seed")}
         changed = [
             f"{name} {there.get(name)!r} there, {here.get(name)!r} now"
-            for name in sorted({*there, *here})
+            for name in sorted({*there, *here} - {"target"})  # the runs are the same for every target
             if there.get(name) != here.get(name)
         ]
         if changed:
@@ -242,7 +378,7 @@ def _check_owner(study: Study, folder: Path, has_runs: bool) -> None:
             )
     if (folder / "journal.log").exists():
         raise InputError(f"the folder {folder} holds a search, not a comparison: journal.log; {ELSEWHERE}")
-    reported = _description(folder / "summary.json", "the summary of a comparison", "study")
+    reported = _description(folder / SUMMARY, "the summary of a comparison", "study")
     lost = [] if reported is None else _lost(reported, mine)
     if lost:
         raise InputError(
@@ -273,8 +409,9 @@ def _lost(theirs: dict[str, Any], mine: dict[str, Any]) -> list[str]:
     try:
         labels = [c["label"] for c in mine["optimizers"]]
         lost = [str(c["label"]) for c in theirs["optimizers"] if c["label"] not in labels]
-        kinds = {"rates": "learning rate", "tuning_seeds": "tuning seed", "confirmation_seeds": "fresh seed"}
-        lost += [f"the {kind} {value!r}" for name, kind in kinds.items() for value in gone(name)]
+        lost += [f"the learning rate {value!r}" for value in gone("rates")]
+        if theirs["replicates"] > mine["replicates"]:
+            lost.append(f"{theirs['replicates']} replicates")
     except (TypeError, KeyError):
         return []
     if theirs.get("defaults") and not mine["defaults"]:

@@ -26,7 +26,7 @@ from ..backends.threads import one_thread
 from ..errors import InputError, count
 from ..version import __version__
 from .plan import Run
-from .record import Record
+from .results import Record
 from .store import Store
 
 Execute = Callable[[Run], Record]
@@ -65,7 +65,7 @@ def here(execute: ExecuteGroup, groups: Mapping[str, Group]) -> Outcomes:
 
 def run_all(
     runs: Iterable[Run],
-    store: Store,
+    store: Store[Record],
     *,
     execute: Execute,
     together: Together | None = None,
@@ -85,7 +85,7 @@ def run_all(
     >>> runs = [Run(Problem(epochs=1), Contender("sgd"), 0.1, seed) for seed in (0, 1)]
     >>> from optimlab.study.run import execute
     >>> records = run_all(runs, Store(tempfile.mkdtemp()), execute=execute)
-    >>> [record["run"]["seed"] for record in records]
+    >>> [record.run["seed"] for record in records]
     [0, 1]
 
     Raises
@@ -95,11 +95,11 @@ def run_all(
     planned = [(run.key, run) for run in runs]
     missing = {key: run for key, run in planned if not store.finished(key)}
 
-    def keep(key: str, record: Record) -> None:
-        if record["key"] != key:
-            record = _failed(key, missing[key], "the worker has other data, or another version of optimlab")
-        store.append(record)
-        done(missing[key], store.records[key])
+    def keep(found: Mapping[str, Record]) -> None:
+        other = "the worker has other data, or another version of optimlab"
+        store.append([r if r.key == key else missing[key].failed(other) for key, r in found.items()])
+        for key in found:
+            done(missing[key], store.records[key])
 
     for key, run in planned:
         if key not in missing:
@@ -114,14 +114,13 @@ def run_all(
             if isinstance(outcome, WorkerLost):
                 lost |= dict.fromkeys(groups[name], outcome)
             else:
-                for run, record in zip(groups[name], outcome, strict=True):
-                    keep(keys[run], record)
+                keep({keys[run]: record for run, record in zip(groups[name], outcome, strict=True)})
     if lost:
         first, *others = lost
         more = f" or one of {len(others)} more" if others else ""
         warnings.warn(f"{lost[first]} during {first}{more}: run again, one at a time", stacklevel=2)
     for run in lost:
-        keep(keys[run], _alone(pool, alone, keys[run], run))
+        keep({keys[run]: _alone(pool, alone, keys[run], run)})
     return [store.records[key] for key, _ in planned]
 
 
@@ -177,11 +176,7 @@ def _work(execute: ExecuteGroup, key: str, group: Group) -> tuple[str, list[Reco
 
 
 def _all_failed(group: Group, error: Exception) -> list[Record]:
-    return [_failed(run.key, run, f"{type(error).__name__}: {error}") for run in group]
-
-
-def _failed(key: str, run: Run, error: str) -> Record:
-    return {"key": key, "run": run.config(), "status": "error", "error": error}
+    return [run.failed(f"{type(error).__name__}: {error}") for run in group]
 
 
 def _alone(pool: Pool, execute: ExecuteGroup, key: str, run: Run) -> Record:
@@ -189,7 +184,7 @@ def _alone(pool: Pool, execute: ExecuteGroup, key: str, run: Run) -> Record:
         ((_, outcome),) = pool(execute, {key: [run]})
         if not isinstance(outcome, WorkerLost):
             return outcome[0]
-    return _failed(key, run, f"WorkerLost: {outcome} each time it ran this")
+    return run.failed(f"WorkerLost: {outcome} each time it ran this")
 
 
 # --- the cores of this machine, by joblib

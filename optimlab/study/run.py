@@ -21,30 +21,31 @@ from ..errors import InputError
 from ..kernels import trace
 from ..network import Network
 from ..optimizers import Optimizer
-from ..replicas import evaluate_replicas, fit_replicas
+from ..replicas import evaluate_replicas, fit_replicas, right_of_replicas
 from ..rules import LayerRule
 from ..training import History, evaluate, fit
+from ..training.snapshot import restore, snapshot
 from ..version import __version__
 from .plan import Contender, Problem, Run, Study
-from .record import Record
+from .results import Curves, Record, Spread
+from .rows_right import packed, rows_right
 
 
 def execute(run: Run) -> Record:
-    """Train and report, as plain data ready for JSON.
+    """Train and measure one run.
 
     ``status`` is ``"ok"``, ``"diverged"`` or ``"error"`` (with the message in ``error``): no exception leaves this
-    function but Ctrl-C. Initial weights and the order of the data depend on the seed alone, so the same seed pairs
-    the runs of all optimizers. Scores are taken at the epoch with the best validation accuracy; among several such,
-    at that with the lowest validation loss.
+    function but Ctrl-C. The split depends on ``run.split``, initial weights and the order of the rows on ``run.seed``
+    alone, so the same seeds pair the runs of all optimizers. Scores are taken at the epoch with the best validation
+    accuracy; among several such, at that with the lowest validation loss. Test data are looked at once, at the end,
+    with the weights of that epoch.
     """
-    record: Record = {"key": run.key, "run": run.config(), "status": "error", "versions": versions(), "host": host()}
     try:
-        record |= _train(run)
+        return _train(run)
     except KeyboardInterrupt:
         raise
     except Exception as error:  # one run that fails must not end the study
-        record["error"] = f"{type(error).__name__}: {error}"
-    return record
+        return run.failed(f"{type(error).__name__}: {error}")
 
 
 def execute_together(runs: Sequence[Run]) -> list[Record]:
@@ -56,30 +57,28 @@ def execute_together(runs: Sequence[Run]) -> list[Record]:
         raise
     except Exception:  # told by the one run that has it
         found = []
-    if not found:
-        return [execute(run) for run in runs]
-    same = {"versions": versions(), "host": host()}
-    return [{"key": run.key, "run": run.config(), **same, **own} for run, own in zip(runs, found, strict=True)]
+    return found or [execute(run) for run in runs]
 
 
 TOGETHER, SMALL = 30, 20_000
-"""Runs in a group, and parameters of a network up to which replicas train faster than one after the other: with Adam
-twice as fast at 5,000 parameters, 1.45 times at 10,000, 1.1 at 19,000, no faster at 26,000."""
+"""Most runs in a group, and parameters of a network up to which replicas train faster than one after the other: with
+Adam twice as fast at 5,000 parameters, 1.45 times at 10,000, 1.1 at 19,000, no faster at 26,000."""
 
 
 def together(runs: Sequence[Run], jobs: int = 1) -> list[list[Run]]:
-    """Groups of runs that may be trained as replicas of one network: equal but for seed and hyperparameters.
+    """Groups of runs that may be trained as replicas of one network: equal but for split, seed and hyperparameters.
 
-    A network that is large, or has dropout, and a rule that looks at whole tensors are trained alone.
+    A network that is large, or has dropout, and a rule that looks at whole tensors are trained alone. Groups of one
+    kind are of about the same size, so that the cores end together.
     """
-    groups: dict[Any, list[Run]] = {}
+    alike: dict[Any, list[Run]] = {}
     for k, run in enumerate(runs):
-        alike = (run.problem, run.contender, run.test) if _replicable(run.problem, run.contender) else k
-        groups.setdefault(alike, []).append(run)
+        alike.setdefault((run.problem, run.contender) if _replicable(run.problem, run.contender) else k, []).append(run)
     made = []
-    for group in groups.values():
-        size = min(TOGETHER, max(1, -(-len(group) // jobs)))
-        made += [group[start : start + size] for start in range(0, len(group), size)]
+    for group in alike.values():
+        parts = max(-(-len(group) // TOGETHER), min(jobs, len(group)) if len(alike) < jobs else 1)
+        ends = [len(group) * part // parts for part in range(parts + 1)]
+        made += [group[start:end] for start, end in zip(ends, ends[1:], strict=False)]
     return made
 
 
@@ -92,16 +91,16 @@ def _replicable(problem: Problem, contender: Contender) -> bool:
 
 
 def _train(run: Run) -> Record:
-    problem, data = run.problem, run.problem.data()
+    problem, data = run.problem, run.problem.replicate(run.split)
     net = problem.network(run.seed)
     opt = run.contender.make(net, run.lr, run.settings())
-    best = _Best()
+    best, kept = _Best(), dict[str, Any]()
 
     def watch(network: Network, optimizer: Optimizer, history: History) -> None:
-        if best.improved(history) and run.test:
-            best.test = evaluate(network, data.x_test, data.y_test)
+        if best.improved(history):
+            kept.update(snapshot(network))
 
-    looks = _Ratios(net, -(-len(data.x_train) // problem.batch_size)) if run.test else None
+    ratios = _Ratios(net, -(-len(data.x_train) // problem.batch_size))
     history = fit(
         net,
         opt,
@@ -109,34 +108,41 @@ def _train(run: Run) -> Record:
         epochs=problem.epochs,
         batch_size=problem.batch_size,
         seed=run.seed,
-        callbacks=[watch, *([looks] if looks else [])],
+        callbacks=[watch, ratios],
         progress=False,
     )
     if history.status == "interrupted":
         raise KeyboardInterrupt
-    return _result(
-        run, history, best, looks.found if looks else [], {"state_arrays": len(opt.state), "engine": net.backend.name}
-    )
+    test: Tested = None, None, ""
+    if kept:
+        restore(net, kept)
+        loss, accuracy = evaluate(net, data.x_test, data.y_test)
+        test = loss, accuracy, rows_right(net, data) if problem.shares_test else ""
+    return _record(run, history, best, ratios.found, test, len(opt.state), net.backend.name)
 
 
 def _train_together(runs: Sequence[Run]) -> list[Record]:
-    problem, data = runs[0].problem, runs[0].problem.data()
+    problem = runs[0].problem
+    splits = {run.split: problem.replicate(run.split) for run in runs}
+    data = [splits[run.split] for run in runs]
     by_seed = {run.seed: problem.network(run.seed) for run in runs}
     nets = [by_seed[run.seed] for run in runs]
     rule = runs[0].contender.make(nets[0], runs[0].lr, runs[0].settings()).rule
     bests = [_Best() for _ in runs]
     ratios: list[list[dict[str, float]]] = [[] for _ in runs]
+    kept: dict[str, Any] = {}
+    stacked: list[Network] = []
 
     def watch(network: Network, histories: list[History], before: Any) -> None:
         better = [r for r, history in enumerate(histories) if bests[r].improved(history)]
-        if runs[0].test:
-            if better:
-                losses, accuracies = evaluate_replicas(network, data.x_test, data.y_test)
-                for r in better:
-                    bests[r].test = losses[r], accuracies[r]
-            for r, history in enumerate(histories):
-                if len(ratios[r]) < history.epochs:
-                    ratios[r].append(update_ratios(network, before, r))
+        if not kept:
+            kept.update(snapshot(network))
+            stacked.append(network)
+        for name, array in network.learned().items():
+            kept[name][better] = array[better]
+        for r, history in enumerate(histories):
+            if len(ratios[r]) < history.epochs:
+                ratios[r].append(update_ratios(network, before, r))
 
     histories = fit_replicas(
         nets,
@@ -148,9 +154,17 @@ def _train_together(runs: Sequence[Run]) -> list[Record]:
         batch_size=problem.batch_size,
         watch=watch,
     )
-    same = {"state_arrays": len(trace(rule).state), "engine": "numpy"}
-    found = zip(runs, histories, bests, ratios, strict=True)
-    return [_result(run, history, best, ratio, same) for run, history, best, ratio in found]
+    restore(stacked[0], kept)
+    test = [(one.x_test, one.y_test) for one in data]
+    losses, accuracies = evaluate_replicas(stacked[0], test)
+    rows = map(packed, right_of_replicas(stacked[0], test)) if problem.shares_test else [""] * len(runs)
+    tested = [
+        (loss, accuracy, right) if best.epoch else (None, None, "")
+        for best, loss, accuracy, right in zip(bests, losses, accuracies, rows, strict=True)
+    ]
+    state = len(trace(rule).state)
+    found = zip(runs, histories, bests, ratios, tested, strict=True)
+    return [_record(run, history, best, ratio, test, state, "numpy") for run, history, best, ratio, test in found]
 
 
 class _Ratios:
@@ -177,11 +191,10 @@ class _Best:
 
     def __init__(self) -> None:
         self.epoch, self.accuracy, self.loss = 0, -1.0, math.inf
-        self.test: tuple[float, float | None] | None = None
 
     def improved(self, history: History) -> bool:
         """Whether the last epoch is the best."""
-        if not history.epochs:
+        if history.epochs <= self.epoch:
             return False
         accuracy, loss = history.val_accuracy[-1], history.val_loss[-1]
         if (accuracy, -loss) <= (self.accuracy, -self.loss):
@@ -190,34 +203,55 @@ class _Best:
         return True
 
 
-def _result(run: Run, history: History, best: _Best, ratios: list[dict[str, float]], rest: Record) -> Record:
-    reached = [k for k, accuracy in enumerate(history.val_accuracy, 1) if accuracy >= run.problem.target]
+Tested = tuple[float | None, float | None, str]
+"""Loss, accuracy and the rows that are right, on the test data."""
+
+
+def _record(
+    run: Run,
+    history: History,
+    best: _Best,
+    ratios: list[dict[str, float]],
+    test: Tested,
+    state_arrays: int,
+    engine: str,
+) -> Record:
     names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
-    curves: Record = {name: getattr(history, name) for name in names}
-    if run.test:
-        curves["update_ratio"] = {name: [r.get(name) for r in ratios] for name in (ratios[0] if ratios else ())}
-    found = {"best_epoch": best.epoch, "val_accuracy": best.accuracy, "val_loss": best.loss} if best.epoch else {}
-    return {
-        "status": "diverged" if history.status == "diverged" else "ok",
-        **(found or dict.fromkeys(("best_epoch", "val_accuracy", "val_loss"))),
-        **(dict(zip(("test_loss", "test_accuracy"), best.test, strict=True)) if best.test else {}),
-        "epochs_to_target": reached[0] if reached else None,
-        "steps": history.steps,
-        "diverged_step": history.diverged_step,
-        "seconds": sum(history.seconds),
-        **rest,
-        "curves": curves,
-    }
+    layers = ratios[0] if ratios else ()
+    curves = Curves(
+        **{name: tuple(getattr(history, name)) for name in names},
+        update_ratio={name: tuple(r.get(name) for r in ratios) for name in layers},
+    )
+    test_loss, test_accuracy, test_rows = test
+    return Record(
+        run.key,
+        run.config(),
+        "diverged" if history.status == "diverged" else "ok",
+        best_epoch=best.epoch or None,
+        val_accuracy=best.accuracy if best.epoch else None,
+        val_loss=best.loss if best.epoch else None,
+        test_accuracy=test_accuracy,
+        test_loss=test_loss,
+        test_rows=test_rows,
+        steps=history.steps,
+        diverged_step=history.diverged_step,
+        seconds=sum(history.seconds),
+        state_arrays=state_arrays,
+        engine=engine,
+        curves=curves,
+        versions=versions(),
+        host=host(),
+    )
 
 
 TIMED_STEPS, TIMING_ROUNDS = 60, 5
 
 
-def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, float]:
+def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, Spread]:
     """Measure the seconds per training step, by label, one run after another in this process; evaluation is excluded.
 
     After a warm-up round there are five rounds. In each, every run trains 60 steps of the problem, so that a machine
-    that slows down slows all of them. The result is the median. A run that diverges or fails has none. (The runs of the
+    that slows down slows all of them. The result is the median of the rounds, with the lowest and the highest. A run that diverges or fails has none. (The runs of the
     study may share the machine with other workers, which makes their own times wrong by a factor of two.)
     """
     data = problem.data()
@@ -237,7 +271,8 @@ def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, float]:
             if history.status == "interrupted":
                 raise KeyboardInterrupt
             seconds[label] += [sum(history.seconds) / history.steps] if history.seconds else []
-    return {label: float(np.median(values[1:])) for label, values in seconds.items() if len(values) > 1}
+    rounds = {label: values[1:] for label, values in seconds.items() if len(values) > 1}
+    return {label: Spread(float(np.median(v)), min(v), max(v)) for label, v in rounds.items()}
 
 
 def estimate(study: Study, jobs: int = 1) -> float:
@@ -270,8 +305,8 @@ def _seconds(study: Study, contender: Contender, epochs: int) -> float:
     with one_thread():  # as in the study
         records = execute_together(group)
     for record in records:
-        if record["status"] == "error":
-            raise InputError(f"{contender.label} cannot be run: {record['error']}")
+        if record.status == "error":
+            raise InputError(f"{contender.label} cannot be run: {record.error}")
     return (time.perf_counter() - start) / len(group)
 
 

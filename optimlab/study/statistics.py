@@ -1,47 +1,24 @@
-"""Means with intervals, paired differences, performance profiles, and the best of k trials."""
+"""Intervals, paired tests with Holm's correction, the replicates that a difference needs, and performance profiles."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
+from .results import LEVEL, Interval
 
-class Interval(NamedTuple):
-    """A mean with its 95% confidence interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def half(self) -> float:
-        """Half the interval's width: the number after the plus-minus sign."""
-        return (self.high - self.low) / 2
-
-    def percents(self) -> tuple[str, str]:
-        """Mean and half the width in percent, with as many decimals as the width leaves a meaning to.
-
-        >>> Interval(0.9, 0.891, 0.909).percents(), Interval(0.9, 0.88, 0.92).percents()
-        (('90.00', '0.90'), ('90.0', '2.0'))
-        """
-        digits = 2 if self.half < 0.01 else 1
-        return f"{100 * self.mean:.{digits}f}", f"{100 * self.half:.{digits}f}"
-
-    @property
-    def holds_zero(self) -> bool:
-        """Whether zero lies in the interval: of a difference, that the two are tied."""
-        return self.low <= 0 <= self.high
+POWER = 0.8
+"""The chance with which a difference of the stated size is told apart."""
 
 
 def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Student's t interval of the mean: ``mean +- t s / sqrt(n)`` with n - 1 degrees of freedom.
 
-    For at least two values. Used for every number of seeds: a bootstrap interval (percentile or BCa) of a mean covers
-    91% at ten values and 93% at twenty or thirty where it promises 95%; this one covers 95% of normal values, and 94%
-    of values as skewed as a gamma distribution of shape 4, at each of these.
+    For at least two values. Used for every number of replicates: a bootstrap interval (percentile or BCa) of a mean
+    covers 91% at ten values and 93% at twenty or thirty where it promises 95%; this one covers 95% of normal values,
+    and 94% of values as skewed as a gamma distribution of shape 4, at each of these.
 
     >>> t_interval([1.0, 2.0, 3.0]).half.__round__(4)  # 4.3027 / sqrt(3)
     2.4841
@@ -55,52 +32,129 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-SIGNS = 6
-"""Differences of one sign from which on they are not as likely by chance as one in twenty: 2 / 2^6."""
+def paired_difference(values: Sequence[float], others: Sequence[float]) -> tuple[Interval, float]:
+    """The mean of ``values - others``, replicate by replicate, with its interval, and the p-value of no difference.
 
+    The test is Student's paired t-test, two-sided. Differences that are all equal, as whole numbers of epochs may be,
+    have no spread that says how sure they are. Their p-value is that of the sign test, ``2 / 2**n``, and 1 if they are
+    all zero.
 
-def paired_difference(values: Sequence[float], reference: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Interval of the mean of ``values - reference``, run by run (the same seed in the same place).
-
-    Differences that are all equal, as whole numbers of epochs may be, have no spread to tell how sure they are: the
-    interval has no width, and where they are fewer than six it reaches to zero.
-
-    >>> paired_difference([2.0, 3.1, 4.0], [1.0, 2.0, 3.0]).low > 0
-    True
-    >>> paired_difference([2.0, 3.0], [1.0, 2.0])
-    Interval(mean=1.0, low=0.0, high=1.0)
+    >>> difference, p = paired_difference([2.0, 3.1, 4.0], [1.0, 2.0, 3.0])
+    >>> difference.low > 0, round(p, 4)
+    (True, 0.001)
+    >>> paired_difference([2.0, 3.0, 4.0], [1.0, 2.0, 3.0])
+    (Interval(mean=1.0, low=1.0, high=1.0), 0.25)
     """
-    differences = np.subtract(values, reference)
-    found = t_interval(differences.tolist(), confidence)
-    if len(differences) < SIGNS and np.ptp(differences) == 0:
-        return Interval(found.mean, min(0.0, found.low), max(0.0, found.high))
-    return found
+    from scipy.special import stdtr
+
+    differences = np.subtract(values, others)
+    n = len(differences)
+    interval = t_interval(differences.tolist())
+    # equal differences of floats are equal but for rounding
+    if np.ptp(differences) <= 1e-12 * max(1.0, float(np.abs(differences).max())):
+        return interval, 1.0 if abs(interval.mean) <= 1e-12 else min(1.0, 2.0 ** (1 - n))
+    t = interval.mean / (differences.std(ddof=1) / math.sqrt(n))
+    return interval, float(2 * stdtr(n - 1, -abs(t)))
 
 
-def usable_decades(medians: Mapping[float, float], chosen: float, target: float) -> float:
-    """Width, in decades, of the learning rates around ``chosen`` whose median score reaches ``target``.
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values corrected for their number, by Holm's step-down method.
 
-    From the chosen rate to both sides, as far as the line through the grid's medians (over log10 of the rate) stays at
-    the target or above; at most to the grid's ends. 0 where the chosen rate itself misses it.
+    With the m p-values in rising order, ``adjusted_k = max over j <= k of min(1, (m - j + 1) p_j)``. If all below a
+    level are called differences, the chance that any of them is none is at most that level.
+
+    Holm (1979), A simple sequentially rejective multiple test procedure.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    m, largest = len(p_values), 0.0
+    adjusted = [1.0] * m
+    for k, place in enumerate(sorted(range(m), key=lambda place: p_values[place])):
+        largest = max(largest, min(1.0, (m - k) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+def share_ahead(values: Sequence[float], others: Sequence[float]) -> Interval:
+    """The share of replicates in which ``values`` is above ``others`` (an equal one counts half), with its interval.
+
+    The interval is Wilson's score interval. Bouthillier et al. (2021), Accounting for variance in machine learning
+    benchmarks, call a share of at least 0.75 meaningful.
+
+    Wilson (1927), Probable inference, the law of succession, and statistical inference.
+
+    >>> share_ahead([1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0])
+    Interval(mean=0.625, low=0.219..., high=0.908...)
+    """
+    differences = np.subtract(values, others)
+    n = len(differences)
+    share = float(((differences > 0) + 0.5 * (differences == 0)).mean())
+    z = 1.959963984540054  # the normal distribution's 97.5% quantile
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def detectable(deviation: float, replicates: int, tests: int) -> float:
+    """The difference that so many replicates tell apart with a probability of 80%.
+
+    ``d = (t_{1 - level / (2 tests)} + t_{0.8}) s / sqrt(n)``: the paired t-test at the strictest level that Holm's
+    correction for so many tests uses, where ``s`` is the standard deviation of the differences.
+
+    >>> detectable(1.0, 10, 1) > detectable(1.0, 40, 1)
+    True
+    """
+    from scipy.special import stdtrit
+
+    df = replicates - 1
+    quantiles = stdtrit(df, 1 - LEVEL / (2 * max(1, tests))) + stdtrit(df, POWER)
+    return float(quantiles * deviation / math.sqrt(replicates))
+
+
+def replicates_for(difference: float, deviation: float, tests: int, most: int = 100_000) -> int | None:
+    """How many replicates tell a difference apart with a probability of 80%; None if there would be more than ``most``.
+
+    >>> replicates_for(1.0, 1.0, 1)  # as G*Power gives for a paired t-test with d = 1
+    10
+    """
+    if difference <= 0:
+        return None
+    low, high = 2, most
+    if detectable(deviation, high, tests) > difference:
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if detectable(deviation, middle, tests) <= difference else (middle + 1, high)
+    return low
+
+
+def usable_decades(scores: Mapping[float, float], chosen: float, target: float) -> tuple[float, bool]:
+    """Width, in decades, of the learning rates around ``chosen`` whose score reaches ``target``.
+
+    From the chosen rate to both sides, as far as the line through the grid's scores (over log10 of the rate) stays at
+    the target or above. The second value is True if that is as far as the grid goes on a side: then the width is at
+    least this. 0 where the chosen rate itself misses it.
 
     >>> usable_decades({0.01: 0.9, 0.1: 0.96, 1.0: 0.94}, 0.1, 0.95)  # 1/6 of a decade down, 1/2 up
-    0.6666...
+    (0.6666..., False)
     """
-    rates = sorted(medians)
+    rates = sorted(scores)
     middle = rates.index(chosen)
-    if medians[chosen] < target:
-        return 0.0
+    if scores[chosen] < target:
+        return 0.0, False
 
-    def reach(side: Sequence[float]) -> float:
+    def reach(side: Sequence[float]) -> tuple[float, bool]:
         edge = chosen
         for lr in side:
-            if medians[lr] < target:
-                part = (medians[edge] - target) / (medians[edge] - medians[lr])
-                return math.log10(edge) + part * (math.log10(lr) - math.log10(edge))
+            if scores[lr] < target:
+                part = (scores[edge] - target) / (scores[edge] - scores[lr])
+                return math.log10(edge) + part * (math.log10(lr) - math.log10(edge)), False
             edge = lr
-        return math.log10(edge)
+        return math.log10(edge), True
 
-    return reach(rates[middle + 1 :]) - reach(rates[:middle][::-1])
+    (high, open_above), (low, open_below) = reach(rates[middle + 1 :]), reach(rates[:middle][::-1])
+    return high - low, open_above or open_below
 
 
 def performance_profile(costs: Mapping[str, Sequence[float]]) -> dict[str, list[tuple[float, float]]]:

@@ -6,23 +6,50 @@ import contextlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..errors import InputError, one_line
-from ..files import flush_folder, json_ready
-from .record import Record, check_record
+from ..files import flush_folder
+from .results import Record, decoded, encoded
 
-Check = Callable[[Any], Record]
-
+BOM = b"\xef\xbb\xbf"
 FILE, LOCK = "runs.jsonl", ".lock"
 GRACE = 1.0
 """Seconds that a writer waits for another one to end."""
 
 
-class Store:
+class Finished(Protocol):
+    """What a store needs to know of a record."""
+
+    @property
+    def key(self) -> str:
+        """Digest of the run's configuration."""
+
+    @property
+    def status(self) -> str:
+        """``"ok"``, ``"diverged"`` or ``"error"``."""
+
+
+Kept = TypeVar("Kept", bound=Finished)
+
+
+@dataclass(frozen=True)
+class Codec(Generic[Kept]):
+    """How a record is written as one line of JSON, and read and checked again."""
+
+    encode: Callable[[Kept], bytes]
+    decode: Callable[[bytes], Kept]
+
+
+RUNS: Codec[Record] = Codec(encoded, partial(decoded, Record))
+
+
+class Store(Generic[Kept]):
     """The runs in ``folder/runs.jsonl``, by key.
 
     A record is one line, flushed to the disk before :meth:`append` returns, so that whatever ends the program,
@@ -34,23 +61,23 @@ class Store:
 
     Parameters
     ----------
-    check: returns a valid record, and raises InputError for anything else.
+    codec: writes a record, and reads it back or raises InputError.
 
     Raises
     ------
     InputError: the folder cannot be created or written, or a line is not a valid record.
 
     >>> import tempfile
-    >>> from optimlab.study import Contender, Problem, Run
+    >>> from optimlab.study import Contender, Problem, Record, Run
     >>> folder, run = tempfile.mkdtemp(), Run(Problem(), Contender("sgd"), 1e30, seed=0)
     >>> with Store(folder) as store:
-    ...     store.append({"key": run.key, "run": run.config(), "status": "diverged", "val_loss": float("nan")})
-    >>> Store(folder).records[run.key]["val_loss"] is None
+    ...     store.append([Record(run.key, run.config(), "diverged", val_loss=float("nan"))])
+    >>> Store(folder).records[run.key].val_loss is None
     True
     """
 
-    def __init__(self, folder: str | Path, check: Check = check_record) -> None:
-        self.folder, self._check = Path(folder), check
+    def __init__(self, folder: str | Path, codec: Codec[Kept] = RUNS) -> None:  # type: ignore[assignment]
+        self.folder, self._codec = Path(folder), codec
         self.path = self.folder / FILE
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -61,10 +88,10 @@ class Store:
                 pass
         except OSError as error:
             raise InputError(f"cannot write to the output folder {self.folder}: {error.strerror}") from None
-        self.records = read(self.folder, check)
+        self.records = read(self.folder, codec)
         self._lock: Any = None
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Store[Kept]:
         """Keep other writers out, and take in what they wrote before.
 
         Raises
@@ -74,7 +101,7 @@ class Store:
         lock = _acquired(self.folder)
         try:
             content = self.path.read_bytes()
-            self.records, whole = _parse(self.path, content, self._check)
+            self.records, whole = _parse(self.path, content, self._codec)
             if whole < len(content):
                 os.truncate(self.path, whole)
             elif content and not content.endswith(b"\n"):  # an editor removed the last newline
@@ -92,8 +119,8 @@ class Store:
         self._lock.release()
         self._lock = None
 
-    def append(self, record: Record) -> None:
-        """Keep one finished run. NaN and infinity become null.
+    def append(self, records: Iterable[Kept]) -> None:
+        """Keep runs that have finished together. NaN and infinity become null.
 
         Raises
         ------
@@ -102,14 +129,13 @@ class Store:
         """
         if self._lock is None:
             with self:
-                return self.append(record)
-        record = json_ready(record)
-        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+                return self.append(records)
+        lines = [self._codec.encode(record) for record in records]
         whole = None
         try:
             with self.path.open("ab") as file:
                 whole = file.tell()
-                file.write(line)
+                file.write(b"".join(line + b"\n" for line in lines))
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -117,11 +143,12 @@ class Store:
                 with contextlib.suppress(OSError):
                     os.truncate(self.path, whole)
             raise InputError(f"cannot write {self.path}: {error.strerror}") from None
-        self.records[record["key"]] = record
+        # as they will be read again: NaN has become null
+        self.records |= {record.key: record for record in map(self._codec.decode, lines)}
 
     def finished(self, key: str) -> bool:
         """Whether the run need not be run again; one that ended in an error is tried anew."""
-        return key in self.records and self.records[key]["status"] in ("ok", "diverged")
+        return key in self.records and self.records[key].status in ("ok", "diverged")
 
 
 @contextlib.contextmanager
@@ -152,7 +179,7 @@ def _acquired(folder: Path) -> Any:
     return lock
 
 
-def read(folder: str | Path, check: Check = check_record) -> dict[str, Record]:
+def read(folder: str | Path, codec: Codec[Kept] = RUNS) -> dict[str, Kept]:  # type: ignore[assignment]
     """The records in ``folder``, by key, without changing anything there; others may be writing.
 
     Raises
@@ -164,15 +191,15 @@ def read(folder: str | Path, check: Check = check_record) -> dict[str, Record]:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    records, whole = _parse(path, content, check)
+    records, whole = _parse(path, content, codec)
     if whole < len(content):
         warnings.warn(f"{path}: dropped a last line that was cut off", stacklevel=3)
     return records
 
 
-def _parse(path: Path, content: bytes, check: Check) -> tuple[dict[str, Record], int]:
+def _parse(path: Path, content: bytes, codec: Codec[Kept]) -> tuple[dict[str, Kept], int]:
     """Return the records by key, and the length in bytes of the complete lines."""
-    records: dict[str, Record] = {}
+    records: dict[str, Kept] = {}
     *lines, last = content.split(b"\n")
     whole = len(content)
     if _is_cut_off(last):
@@ -183,10 +210,10 @@ def _parse(path: Path, content: bytes, check: Check) -> tuple[dict[str, Record],
         if not line.strip():
             continue
         try:
-            record = check(json.loads(line.decode("utf-8-sig"), parse_constant=_refuse))
-        except (ValueError, RecursionError) as error:  # InputError and UnicodeDecodeError are ValueErrors
+            record = codec.decode(line.removeprefix(BOM))
+        except InputError as error:
             raise InputError(f"{path}, line {number}: not a record of a run: {one_line(error)}") from None
-        records[record["key"]] = record
+        records[record.key] = record
     return records, whole
 
 
@@ -199,7 +226,3 @@ def _is_cut_off(line: bytes) -> bool:
     except ValueError:
         return True
     return False
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")

@@ -13,15 +13,14 @@ from typing import Any, TypeVar
 
 from ..errors import InputError, lookup, unknown
 from ..files import check_folder_name
-from .plan import FULL_RATES, PROBLEMS, QUICK_RATES, Contender, Problem, Study, fresh_seeds
-
-FULL = {"rates": FULL_RATES, "search": len(FULL_RATES), "confirmation_seeds": tuple(range(100, 120))}
-"""What the full protocol changes of a :class:`Study`."""
+from .contender import Contender
+from .plan import FULL, QUICK_RATES, Study
+from .problem import PROBLEMS, Problem
 
 Made = TypeVar("Made")
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-_LISTS = ("hidden", "rates", "tuning_seeds", "confirmation_seeds")
+_LISTS = ("hidden", "rates")
 
 _BESIDE = ("profile.png", "profile.svg")
 """Files that a comparison writes beside the folders of its problems."""
@@ -39,7 +38,7 @@ def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
         protocol = "quick"                          # or "full"
         optimizers = ["sgd", "adam", "adam:torch"]
         rates = [0.001, 0.01, 0.1, 1.0]
-        confirmation_seeds = 10                     # how many, or which: [100, 101, 102]
+        replicates = 10                             # of the whole procedure, each with a split of its own
 
         [problem]
         dataset = "digits"                          # or the path of an .npz, from the file's folder
@@ -55,7 +54,7 @@ def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
     The other keys are those of :class:`Study` and :class:`Problem`; what is left out has their defaults, and
     ``[problem]`` those of the data set's own problem. ``[[problems]]``, each with a ``name``, are variants of
     ``[problem]``. The name becomes that of a folder. With ``full=True`` the protocol is ``"full"``, whatever the file
-    says. Rates, seeds and ``search`` in the file take precedence over those of the protocol.
+    says. Rates, replicates and ``search`` in the file take precedence over those of the protocol.
 
     Raises
     ------
@@ -167,12 +166,6 @@ class _Reader:
         own = table.pop("contenders", [])
         known = {f.name: f for f in fields(Study) if f.name != "problem"}
         named = table.pop("optimizers", [] if own else None)
-        seeds = table.get("confirmation_seeds")
-        if isinstance(seeds, int) and not isinstance(seeds, bool):
-            try:
-                table["confirmation_seeds"] = list(fresh_seeds(seeds))
-            except InputError as error:
-                raise InputError(f"{self.at('confirmation_seeds')}: expected {error}") from None
         values = {k: self.value(k, v, known, TOP) for k, v in table.items()}
         if named is not None:
             self.expect(

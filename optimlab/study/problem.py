@@ -1,0 +1,218 @@
+"""A problem: a data set, how each replicate splits it, and everything about training on it that contenders share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import backends, datasets
+from ..backends import dtype_name
+from ..datasets import Dataset, split_rows
+from ..errors import InputError, count, lookup, number
+from ..network import MLP, Network
+from ..training.checks import check_batches
+
+MOST_UNITS = 1_000_000
+"""A problem with more in a hidden layer is a slip of the hand."""
+
+LIMITS = ("train_rows", "val_rows", "test_rows")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A data set and everything about training on it that is the same for all contenders.
+
+    ``target`` is the validation accuracy whose first reaching is timed: fixed here, before anything is run.
+    ``train_rows``, ``val_rows`` and ``test_rows`` limit a study to so many rows of a split, None takes all.
+    ``redraw`` says which rows each replicate of a study draws anew: ``"all"``, or ``"train"`` (training and validation
+    rows; the test set stays as published). ``"auto"`` is ``"all"`` for digits, which has no official test set.
+    ``dataset`` is a name or the path of an ``.npz`` file, as for :func:`optimlab.datasets.load`; a relative path is
+    made absolute, so that a worker in another folder finds the same file.
+
+    Raises
+    ------
+    InputError: a value out of range.
+    """
+
+    dataset: str = "digits"
+    hidden: tuple[int, ...] = (64,)
+    activation: str = "relu"
+    initializer: str = "he_normal"
+    batch_norm: bool = False
+    dropout: float = 0.0
+    batch_size: int = 64
+    epochs: int = 20
+    target: float = 0.95
+    dtype: str = "float32"
+    backend: str = "auto"
+    train_rows: int | None = None
+    val_rows: int | None = None
+    test_rows: int | None = None
+    redraw: str = "auto"
+
+    def __post_init__(self) -> None:
+        # equal problems are written alike, and so have equal keys
+        for name in ("epochs", "batch_size"):
+            object.__setattr__(self, name, count(name, getattr(self, name)))
+        for name in LIMITS:
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, count(name, getattr(self, name)))
+        lookup("redraw", self.redraw, dict.fromkeys(("auto", "all", "train")))
+        given: Any = self.hidden
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise InputError(f"hidden must be the sizes of the hidden layers, such as (64,), got {given!r}")
+        hidden = tuple(count("each hidden layer's size", size) for size in given)
+        if max(hidden, default=1) > MOST_UNITS:
+            raise InputError(f"a hidden layer has at most {MOST_UNITS:,} units, got {max(hidden):,}")
+        object.__setattr__(self, "hidden", hidden)
+        object.__setattr__(self, "dtype", dtype_name(self.dtype))
+        for name in ("target", "dropout"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        dataset = str(self.dataset)
+        if dataset.endswith(".npz"):
+            dataset = str(Path(dataset).expanduser().absolute())
+        object.__setattr__(self, "dataset", dataset)
+        if not self.name.isprintable():
+            raise InputError(f"the file name {self.name!r} contains an unprintable character: rename the file")
+        if not 0 < self.target <= 1:
+            raise InputError(f"target is a validation accuracy in (0, 1], got {self.target}")
+        lookup("backend", self.backend, dict.fromkeys(("auto", *backends.names())))
+        for name in ("activation", "initializer"):
+            if not isinstance(getattr(self, name), str):
+                raise InputError(f"{name} must be a name, got {getattr(self, name)!r}")
+        self._network([1, 1, 1], 0, "numpy")  # refuses what no network can have
+
+    def data(self) -> Dataset:
+        """The data set, read once, and refused with the reason where nothing can be learned or measured on it."""
+        return _load(self.dataset)
+
+    @property
+    def shares_test(self) -> bool:
+        """True if all replicates are tested on the same rows."""
+        return self.redraw == "train" or (self.redraw == "auto" and self.dataset != "digits")
+
+    def sizes(self) -> tuple[int, int, int]:
+        """How many rows train, validate and test in each replicate."""
+        data = self.data()
+        whole = (len(data.x_train), len(data.x_val), len(data.x_test))
+        limits = (getattr(self, name) for name in LIMITS)
+        train, val, test = (min(rows, limit or rows) for rows, limit in zip(whole, limits, strict=True))
+        return train, val, test
+
+    def replicate(self, split: int) -> Dataset:
+        """The data of one replicate: rows drawn by the seed ``split``, stratified by class.
+
+        The sizes of the splits are those of the data set, or its limits where they are lower. A test set that all
+        replicates share keeps its rows; where ``test_rows`` is lower, all take the same ones.
+
+        >>> Problem().replicate(0)
+        <Dataset digits: 1077 training, 360 validation, 360 test rows of 64 features>
+        """
+        data, (train, val, test) = self.data(), self.sizes()
+        pool = ("train", "val") if self.shares_test else ("train", "val", "test")
+        x, y = (np.concatenate([getattr(data, f"{part}_{name}") for name in pool]) for part in "xy")
+        kept = (train, val) if self.shares_test else (train, val, test)
+        parts = dict(zip(pool, split_rows(y, kept, split), strict=True))
+        arrays = {f"{part}_{name}": (x if part == "x" else y)[rows] for name, rows in parts.items() for part in "xy"}
+        if self.shares_test:
+            shared = slice(None) if test == len(data.x_test) else split_rows(data.y_test, (test,), 0)[0]
+            arrays |= {"x_test": data.x_test[shared], "y_test": data.y_test[shared]}
+        return replace(data, **arrays)
+
+    def network(self, seed: int) -> Network:
+        """A new network; its weights depend on the seed alone."""
+        data = self.data()
+        return self._network([data.x_train.shape[1], *self.hidden, len(data.classes)], seed, self.backend)
+
+    def _network(self, sizes: list[int], seed: int, backend: str) -> Network:
+        return MLP(
+            sizes,
+            activation=self.activation,
+            initializer=self.initializer,
+            batch_norm=self.batch_norm,
+            dropout=self.dropout,
+            seed=seed,
+            dtype=self.dtype,
+            backend=backend,
+        )
+
+    def check(self) -> None:
+        """Refuse a problem on which no run can be made, before anything is written.
+
+        Raises
+        ------
+        InputError: data, network or batches that cannot be.
+        """
+        check_batches(self.network(0), self.sizes()[0], self.batch_size)
+
+    def quick(self) -> Problem:
+        """This problem with as many rows and epochs as the quick protocol takes; digits is small as it is."""
+        return replace(self, **QUICK.get(self.dataset, {}))
+
+    def left_out(self) -> list[str]:
+        """What the limits leave out, such as ``"48,000 of 50,000 training rows"``."""
+        data = self.data()
+        whole = {"training": len(data.x_train), "validation": len(data.x_val), "test": len(data.x_test)}
+        used = dict(zip(whole, self.sizes(), strict=True))
+        said = [f"{n - used[name]:,} of {n:,} {name} rows" for name, n in whole.items() if used[name] < n]
+        usual = PROBLEMS.get(self.dataset)
+        if usual is not None and self.epochs < usual.epochs:
+            said.append(f"{usual.epochs - self.epochs} of {usual.epochs} epochs")
+        return said
+
+    def config(self) -> dict[str, Any]:
+        """Plain data, with a digest of the data set: results on changed data are never taken for those on the old."""
+        return {**asdict(self), "hidden": list(self.hidden), "dataset": self.name, "data": _fingerprint(self.dataset)}
+
+    @property
+    def name(self) -> str:
+        """The data set's name, or the file's with its ending, so that a file mnist.npz is not taken for MNIST."""
+        return Path(self.dataset).name if self.dataset.endswith(".npz") else self.dataset
+
+    def __str__(self) -> str:
+        data = self.data()
+        sizes = "-".join(map(str, [data.x_train.shape[1], *self.hidden, len(data.classes)]))
+        return f"{self.name}, MLP {sizes}, batch {self.batch_size}, {self.epochs} epochs"
+
+
+PROBLEMS: dict[str, Problem] = {
+    "digits": Problem(),
+    "mnist": Problem("mnist", (800,), batch_size=256, target=0.97),
+    "fashion_mnist": Problem("fashion_mnist", (800,), batch_size=256, target=0.87),
+    "cifar10": Problem("cifar10", (100, 100), batch_size=32, target=0.4),
+}
+"""The network and target for each data set that has a name."""
+
+QUICK: dict[str, dict[str, Any]] = {
+    "mnist": {"train_rows": 2000, "val_rows": 1000, "test_rows": 2000, "epochs": 10, "target": 0.88},
+    "fashion_mnist": {"train_rows": 2000, "val_rows": 1000, "test_rows": 2000, "epochs": 10, "target": 0.8},
+    "cifar10": {"train_rows": 1000, "val_rows": 1000, "test_rows": 1000, "epochs": 8, "target": 0.25},
+}
+"""What the quick protocol changes of a problem, so that a comparison takes at most two minutes on two cores."""
+
+
+@cache
+def _load(name: str) -> Dataset:
+    data = datasets.load(name)
+    try:
+        datasets.check_for_study(data)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    return data
+
+
+@cache
+def _fingerprint(name: str) -> str:
+    data, digest = _load(name), hashlib.sha256()
+    for split in ("train", "val", "test"):
+        for part in ("x", "y"):
+            array = getattr(data, f"{part}_{split}")
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()[:16]

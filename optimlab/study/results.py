@@ -1,0 +1,402 @@
+"""What a comparison found: runs, rows, pairs and sentences, as frozen dataclasses with one codec.
+
+Terminal, report, JSON, LaTeX and README are all made from a :class:`Summary` and the :class:`Record` of each run.
+``summary.json`` and the lines of ``runs.jsonl`` are these classes as JSON; :func:`decoded` checks every value that it
+reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+import msgspec
+
+from ..errors import InputError
+from .digests import key_of
+
+VERSION = 2
+"""Of the files. Version 1, without a number, was another protocol: its numbers do not mean the same."""
+
+EARLIER = (
+    "it was made by an earlier protocol, whose numbers mean something else: name another folder (--out FOLDER), or "
+    "delete this one to start afresh"
+)
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e300)]
+Duration = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
+Status = Literal["ok", "diverged", "error"]
+Kind = Literal["tuned", "default", "searched"]
+Measure = Literal["test_accuracy", "epochs"]
+Curve = tuple[float | None, ...]
+
+
+class Interval(NamedTuple):
+    """A mean with its 95% confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def half(self) -> float:
+        """Half the interval's width: the number after the plus-minus sign."""
+        return (self.high - self.low) / 2
+
+    def percents(self) -> tuple[str, str]:
+        """Mean and half the width in percent, with as many decimals as the width leaves a meaning to.
+
+        >>> Interval(0.9, 0.891, 0.909).percents(), Interval(0.9, 0.88, 0.92).percents()
+        (('90.00', '0.90'), ('90.0', '2.0'))
+        """
+        digits = 2 if self.half < 0.01 else 1
+        return f"{100 * self.mean:.{digits}f}", f"{100 * self.half:.{digits}f}"
+
+
+class Spread(NamedTuple):
+    """A median with the lowest and the highest value."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What a run measured after each epoch; ``update_ratio`` by layer, at the epoch's last step."""
+
+    train_loss: Curve = ()
+    train_accuracy: Curve = ()
+    val_loss: Curve = ()
+    val_accuracy: Curve = ()
+    lr: Curve = ()
+    seconds: Curve = ()
+    update_ratio: dict[str, Curve] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished run; ``run`` is its configuration, and ``key`` the digest of that.
+
+    The scores are those of the epoch with the best validation accuracy; of several such epochs, of the one with the
+    lowest validation loss. A run that diverged keeps those of the epochs before. ``test_rows`` marks the rows of a
+    test set that all replicates share: see :func:`optimlab.study.rows_right.packed`.
+
+    Raises
+    ------
+    InputError: ``key`` is not the digest of ``run``, or a finished run lacks its scores.
+    """
+
+    key: str
+    run: dict[str, Any]
+    status: Status
+    error: str = ""
+    best_epoch: Count | None = None
+    val_accuracy: Share | None = None
+    val_loss: float | None = None
+    test_accuracy: Share | None = None
+    test_loss: float | None = None
+    test_rows: str = ""
+    steps: Count = 0
+    diverged_step: Count | None = None
+    seconds: Duration = 0.0
+    state_arrays: Count = 0
+    engine: str = ""
+    curves: Curves = field(default_factory=Curves)
+    versions: dict[str, str] = field(default_factory=dict)
+    host: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if "test" in self.run and "split" not in self.run:
+            raise InputError(EARLIER)
+        if self.key != key_of(self.run):
+            raise InputError("key is not the digest of run, so one of them was edited")
+        if self.status == "error" and not self.error:
+            raise InputError("a failed run needs the text of its error")
+        if self.status == "ok" and None in (self.val_accuracy, self.test_accuracy, self.best_epoch):
+            raise InputError("a finished run needs val_accuracy, test_accuracy and best_epoch")
+
+    @property
+    def val_score(self) -> float:
+        """The validation accuracy; 0 for a run that diverged or failed."""
+        return self.val_accuracy or 0.0 if self.status == "ok" else 0.0
+
+    @property
+    def test_score(self) -> float:
+        """The test accuracy; 0 for a run that diverged or failed."""
+        return self.test_accuracy or 0.0 if self.status == "ok" else 0.0
+
+    def epochs_to(self, target: float) -> int | None:
+        """The first epoch with this validation accuracy; None if the run missed it, diverged or failed."""
+        reached = (k for k, value in enumerate(self.curves.val_accuracy, 1) if value is not None and value >= target)
+        return next(reached, None) if self.status == "ok" else None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a replicate's grid: its rate, and what it scored (None if it diverged or failed)."""
+
+    lr: Positive
+    val_accuracy: Share | None
+    epochs: Count | None
+    """To the target; None if it missed."""
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """What one replicate of the whole procedure gave for one row.
+
+    ``key`` names the run with the best validation accuracy, at the rate ``lr``, whose test accuracy counts.
+    ``fast_key`` names the run that reached the target first, at the rate ``fast_lr``; None if every trial missed.
+    """
+
+    number: Count
+    key: str
+    lr: Positive
+    hyperparameters: dict[str, float]
+    status: Status
+    val_accuracy: Share
+    test_accuracy: Share
+    fast_key: str | None
+    fast_lr: Positive | None
+    epochs: Count | None
+    at_edge: bool
+    grid: tuple[Trial, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A contender as it took part: tuned, at its default rate, or at the best of random settings.
+
+    ``epochs`` counts a miss as one epoch more than the budget, so that its mean is finite and a lower bound; ``hits``
+    says how many replicates reached the target. ``usable_decades`` is the mean width of the range of rates around the
+    best that keep the target, at least that where a grid ended first (``usable_at_least``).
+    """
+
+    label: str
+    contender: str
+    optimizer: str
+    convention: str
+    kind: Kind
+    replicates: tuple[Replicate, ...]
+    lr: Spread
+    fast_lr: Spread | None
+    trials: tuple[Count, Count]
+    val_accuracy: Interval
+    test_accuracy: Interval
+    epochs: Interval
+    hits: Count
+    finished: Count
+    failed: Count
+    diverged_share: Share
+    microseconds_per_step: Spread | None
+    seconds_to_target: Duration | None
+    state_bytes_per_weight: Duration
+    usable_decades: float | None
+    usable_at_least: bool
+    best_after: tuple[Share, ...]
+    errors: tuple[str, ...]
+    not_searched: tuple[str, ...]
+
+    @property
+    def edges(self) -> int:
+        """In how many replicates the best rate lies at the edge of the grid."""
+        return sum(one.at_edge for one in self.replicates)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rows compared replicate by replicate: ``first`` minus ``second``.
+
+    ``p`` is that of the paired t-test, ``adjusted`` the same after Holm's correction for all tests of the page.
+    ``ahead`` is the share of replicates in which ``first`` is better (an equal one counts half), with its interval.
+    ``rows_error`` is the standard error that the rows of one shared test set bring.
+    ``misses`` is True if a run missed the target: then the difference in epochs is that of the restricted means.
+    """
+
+    first: str
+    second: str
+    measure: Measure
+    difference: Interval
+    p: Share
+    adjusted: Share
+    ahead: Interval
+    rows_error: float | None = None
+    misses: bool = False
+
+    @property
+    def told_apart(self) -> bool:
+        """True if the difference survives the correction for all tests of the page."""
+        return self.adjusted <= LEVEL
+
+    @property
+    def better(self) -> str:
+        """The label of the better row, by the mean."""
+        higher = self.difference.mean > 0
+        return self.first if higher == (self.measure == "test_accuracy") else self.second
+
+    @property
+    def worse(self) -> str:
+        """The label of the other row."""
+        return self.second if self.better == self.first else self.first
+
+
+LEVEL = 0.05
+"""The chance that a page prints any difference where there is none."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A difference that a sentence states; the pair of the same names and measure is its evidence."""
+
+    better: str
+    worse: str
+    measure: Measure
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence of the verdict, and the differences that it states."""
+
+    text: str
+    claims: tuple[Claim, ...] = ()
+    about: str = ""
+    """Which part of the page has the evidence: ``"test_accuracy"``, ``"epochs"``, ``"target"`` or ``"runs"``."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What can be said.
+
+    ``leader`` has the highest mean test accuracy, ``fastest`` the fewest epochs; ``level_with`` and ``fast_with`` are
+    those who cannot be told from it. ``family`` is the number of tests that Holm's correction takes in.
+    ``detectable`` is the difference in test accuracy that this many replicates tell apart four times in five, and
+    ``replicates_for_half`` is how many would do so for half of it.
+    """
+
+    sentences: tuple[Sentence, ...]
+    leader: str | None
+    level_with: tuple[str, ...]
+    fastest: str | None
+    fast_with: tuple[str, ...]
+    family: Count
+    detectable: float | None
+    replicates_for_half: Count | None
+
+
+@dataclass(frozen=True)
+class Target:
+    """The validation accuracy whose first reaching is timed.
+
+    ``planned`` is the target that the study had when its first run was made; another ``value`` was chosen afterwards.
+    ``informative`` is False if every contender meets it within three epochs, or none does; ``proposed`` then is one
+    that would tell them apart.
+    """
+
+    value: Share
+    planned: Share
+    informative: bool
+    proposed: Share | None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The most frequent class of the training rows, always predicted."""
+
+    name: str
+    val_accuracy: Interval
+    test_accuracy: Interval
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The whole comparison, as ``summary.json`` holds it.
+
+    ``planned_replicates`` is the number that the study had when its first run was made. ``left_out`` says what the
+    quick protocol left out. ``test_rows`` is the size of a test set that all replicates share, None if each draws its
+    own.
+    """
+
+    version: int
+    study: dict[str, Any]
+    data: str
+    protocol: str
+    target: Target
+    replicates: Count
+    planned_replicates: Count
+    epochs: Count
+    rows: tuple[Row, ...]
+    pairs: tuple[Pair, ...]
+    baseline: Baseline | None
+    verdict: Verdict
+    left_out: tuple[str, ...]
+    test_rows: Count | None
+    versions: dict[str, str]
+    host: dict[str, Any]
+    made: str
+
+    @property
+    def tuned(self) -> tuple[Row, ...]:
+        """One row for each contender."""
+        return tuple(row for row in self.rows if row.kind == "tuned")
+
+    def row(self, label: str) -> Row:
+        """The row of this label."""
+        return next(row for row in self.rows if row.label == label)
+
+    def pair(self, one: str, other: str, measure: Measure) -> Pair | None:
+        """The pair of two rows, in either order; None if they are not compared."""
+        return next((p for p in self.pairs if p.measure == measure and {p.first, p.second} == {one, other}), None)
+
+
+Result = TypeVar("Result", Record, Summary)
+
+
+def encoded(result: Record | Summary) -> bytes:
+    """A result as JSON; infinity and NaN become null.
+
+    >>> run = {"optimizer": "sgd"}
+    >>> record = Record(key_of(run), run, "diverged", val_loss=float("nan"))
+    >>> decoded(Record, encoded(record)).val_loss is None
+    True
+    """
+    return msgspec.json.encode(result)
+
+
+def decoded(kind: type[Result], content: bytes | Mapping[str, Any]) -> Result:
+    """Read a result back, and check every value.
+
+    Raises
+    ------
+    InputError: it is not JSON, a value is missing or impossible; or it is the summary of an earlier protocol.
+
+    >>> decoded(Record, b'{"key": "a", "run": {}, "status": "good"}')
+    Traceback (most recent call last):
+    ...
+    optimlab.errors.InputError: Invalid enum value 'good' - at `$.status`
+    """
+    try:
+        found = msgspec.json.decode(content) if isinstance(content, bytes) else content
+        if kind is Summary and isinstance(found, Mapping):
+            check_version(found)
+        return msgspec.convert(found, kind)
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        raise InputError(str(error)) from None
+
+
+def check_version(found: Mapping[str, Any]) -> None:
+    """Refuse the description or the summary of a study by an earlier or a later protocol.
+
+    Raises
+    ------
+    InputError: it has another version.
+    """
+    version = found.get("version", 1)
+    if version != VERSION:
+        raise InputError(EARLIER if version == 1 else EARLIER.replace("an earlier protocol", "another optimlab"))
