@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,4 +39,4 @@ def split_rows(labels: Any, sizes: Sequence[int], seed: int) -> list[NDArray[np.
     line = (rank + rng.random(len(counts))[classes]) / counts[classes]
     drawn = order[np.argsort(line, kind="stable")]
     ends = np.cumsum([0, *sizes])
-    return [drawn[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    return [drawn[start:end] for start, end in pairwise(ends)]

@@ -111,7 +111,7 @@ def compare(
     study.problem.check()
     check_folder(study, folder)
     processes = (1 if dask is not None else usual_jobs(study)) if jobs is None else jobs
-    with workers(processes, dask) as pool, Store(folder) as store, one_thread():
+    with workers(processes, dask) as pool, Store[Record](folder) as store, one_thread():
         planned = claim(study, store)
         runner = _Runner(store, pool, processes if dask is None else 2, study.planned(), on_run)
         found = _search(study, runner)
@@ -311,7 +311,7 @@ def check_folder(study: Study, folder: str | Path) -> None:
     _check_versions(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the warning about a line that was cut off comes when it is dropped
-        records = read(folder) if (folder / FILE).exists() else {}
+        records: dict[str, Record] = read(folder) if (folder / FILE).exists() else {}
     if (folder / LOCK).exists():
         with locked(folder):
             pass

@@ -1,4 +1,4 @@
-"""Contenders: the optimizers of a study, each with what is fixed of its hyperparameters, and random settings of them."""
+"""Contenders: the optimizers of a study, each with its fixed hyperparameters, and random settings of the others."""
 
 from __future__ import annotations
 

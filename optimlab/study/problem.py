@@ -119,7 +119,9 @@ class Problem:
         x, y = (np.concatenate([getattr(data, f"{part}_{name}") for name in pool]) for part in "xy")
         kept = (train, val) if self.shares_test else (train, val, test)
         parts = dict(zip(pool, split_rows(y, kept, split), strict=True))
-        arrays = {f"{part}_{name}": (x if part == "x" else y)[rows] for name, rows in parts.items() for part in "xy"}
+        arrays: dict[str, Any] = {
+            f"{part}_{name}": (x if part == "x" else y)[rows] for name, rows in parts.items() for part in "xy"
+        }
         if self.shares_test:
             shared = slice(None) if test == len(data.x_test) else split_rows(data.y_test, (test,), 0)[0]
             arrays |= {"x_test": data.x_test[shared], "y_test": data.y_test[shared]}

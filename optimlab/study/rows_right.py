@@ -56,7 +56,7 @@ def unpacked(text: str) -> NDArray[np.bool_]:
 
 
 def rows_error(first: Sequence[NDArray[np.bool_]], second: Sequence[NDArray[np.bool_]]) -> float:
-    """The standard error of a difference in accuracy that comes from the rows of one test set, shared by all replicates.
+    """The standard error that the rows of one test set, shared by all replicates, bring to a difference in accuracy.
 
     With ``d_i`` the difference of the two shares of replicates that have row i right, it is the standard deviation of
     the ``d_i`` over the square root of their number. For one replicate its square is McNemar's

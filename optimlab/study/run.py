@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def together(runs: Sequence[Run], jobs: int = 1) -> list[list[Run]]:
     for group in alike.values():
         parts = max(-(-len(group) // TOGETHER), min(jobs, len(group)) if len(alike) < jobs else 1)
         ends = [len(group) * part // parts for part in range(parts + 1)]
-        made += [group[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+        made += [group[start:end] for start, end in pairwise(ends)]
     return made
 
 
@@ -251,8 +252,9 @@ def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, Spread]:
     """Measure the seconds per training step, by label, one run after another in this process; evaluation is excluded.
 
     After a warm-up round there are five rounds. In each, every run trains 60 steps of the problem, so that a machine
-    that slows down slows all of them. The result is the median of the rounds, with the lowest and the highest. A run that diverges or fails has none. (The runs of the
-    study may share the machine with other workers, which makes their own times wrong by a factor of two.)
+    that slows down slows all of them. The result is the median of the rounds, with the lowest and the highest. A run
+    that diverges or fails has none. (The runs of the study may share the machine with other workers, which makes their
+    own times wrong by a factor of two.)
     """
     data = problem.data()
     rows = min(len(data.x_train), TIMED_STEPS * problem.batch_size)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from math import inf, log10
 from statistics import fmean, median
+from typing import Any
 
 from .contender import Contender
 from .plan import Study
@@ -142,7 +143,9 @@ def pairs(study: Study, table: Sequence[Row], records: Mapping[str, Record]) -> 
     return tuple(Pair(**rest, p=p, adjusted=q) for (rest, p), q in zip(made, adjusted, strict=True))
 
 
-def _pair(one: Row, other: Row, measure: Measure, budget: int, records: Mapping[str, Record]) -> tuple[dict, float]:
+def _pair(
+    one: Row, other: Row, measure: Measure, budget: int, records: Mapping[str, Record]
+) -> tuple[dict[str, Any], float]:
     values, others = (_values(row, measure, budget) for row in (one, other))
     difference, p = paired_difference(values, others)
     ahead = share_ahead(values, others) if measure == "test_accuracy" else share_ahead(others, values)

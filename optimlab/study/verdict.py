@@ -140,8 +140,8 @@ def _speed(
     if missed:
         said.append(
             Sentence(
-                f"Not every replicate reached {goal}: {listed(missed)}. A miss counts as {epochs + 1} epochs, so a mean "
-                "with misses is a lower bound.",
+                f"Not every replicate reached {goal}: {listed(missed)}. A miss counts as {epochs + 1} epochs, so a "
+                "mean with misses is a lower bound.",
                 about="epochs",
             )
         )
@@ -184,8 +184,8 @@ def _differences(rows: Sequence[Row], apart: Sequence[Pair], measure: Measure, h
     ahead_of: dict[tuple[str, ...], list[str]] = {}
     for label in labels:
         if label in behind:
-            better = {pair.better for pair in behind[label]}
-            ahead_of.setdefault(tuple(name for name in labels if name in better), []).append(label)
+            ahead = {pair.better for pair in behind[label]}
+            ahead_of.setdefault(tuple(name for name in labels if name in ahead), []).append(label)
     said = []
     for better, worse in ahead_of.items():
         claims = tuple(Claim(one, other, measure) for other in worse for one in better)
@@ -203,11 +203,8 @@ def _differences(rows: Sequence[Row], apart: Sequence[Pair], measure: Measure, h
 def _by(pair: Pair) -> str:
     """By how much, and how often."""
     mean, low, high = pair.difference
-    if (
-        (pair.worse == pair.first
-        and pair.measure == "test_accuracy")
-        or (pair.better == pair.first
-        and pair.measure == "epochs")
+    if (pair.worse == pair.first and pair.measure == "test_accuracy") or (
+        pair.better == pair.first and pair.measure == "epochs"
     ):
         mean, low, high = -mean, -high, -low
     if pair.measure == "test_accuracy":
@@ -263,8 +260,8 @@ def _conditions(
         said.append(
             Sentence(
                 f"All replicates share one test set: other test rows than these {test_rows:,} would change the "
-                f"differences to {leader.label if leader else ''} by up to {100 * max(errors):.2f} points (one standard "
-                "error), which the intervals do not hold.",
+                f"differences to {leader.label if leader else ''} by up to {100 * max(errors):.2f} points (one "
+                "standard error), which the intervals do not hold.",
                 about="test_accuracy",
             )
         )
@@ -296,8 +293,8 @@ def _conditions(
     if edges:
         said.append(
             Sentence(
-                f"The best learning rate lies at the edge of the grid in some replicates: {listed(edges)}. There may be "
-                "a better one.",
+                f"The best learning rate lies at the edge of the grid in some replicates: {listed(edges)}. There may "
+                "be a better one.",
                 about="rates",
             )
         )
@@ -315,7 +312,7 @@ def _failures(table: Sequence[Row]) -> list[Sentence]:
             said.append(f"In {gone} of {count} replicates no run of {row.label} finished: these count as accuracy 0.")
         if row.failed:
             said.append(
-                f"{row.failed} run{'s' if row.failed > 1 else ''} of {row.label} failed with an error, so it takes no part in "
-                "the verdict; the same command tries them again."
+                f"{row.failed} run{'s' if row.failed > 1 else ''} of {row.label} failed with an error, so it takes no "
+                "part in the verdict; the same command tries them again."
             )
     return [Sentence(text, about="runs") for text in said]
