@@ -182,8 +182,8 @@ class Network:
     def evaluated(self, x: Array, rows: int = 1024) -> Iterator[tuple[slice, Array]]:
         """Yield slices of the rows of ``x`` with their outputs in evaluation mode.
 
-        ``x`` is an array that :meth:`check_inputs` returned; replicas may have one such array each, stacked. The outputs
-        may be a view of ``x``, and the next slice overwrites them. :meth:`backward` does not see this pass.
+        ``x`` is an array that :meth:`check_inputs` returned; replicas may have one such array each, stacked. The
+        outputs may be a view of ``x``, and the next slice overwrites them. :meth:`backward` does not see this pass.
         """
         try:
             evaluation = self._idle.pop()

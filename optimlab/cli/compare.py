@@ -18,6 +18,7 @@ from .options import contender, echo, numbers, save_figure, say, show
 
 if TYPE_CHECKING:
     from ..study import Comparison, Contender, Study
+    from ..study.joint import Joint
 
 
 @click.command()
@@ -49,13 +50,22 @@ if TYPE_CHECKING:
     help="The learning-rate grid.  [default: 0.001 to 10, two a decade]",
 )
 @click.option("--epochs", type=int, help="Epochs of each run.  [default: 20]")
-@click.option("--seeds", type=int, help="Fresh seeds the chosen rates are confirmed with.  [default: 10; full: 20]")
-@click.option("--full", is_flag=True, help="Rates from 0.00001 to 100, and a random search of all hyperparameters.")
+@click.option(
+    "--replicates",
+    type=int,
+    help="Replicates of the whole procedure, each with its own split.  [default: 10; full: 30]",
+)
+@click.option("--seed", type=int, help="Another seed is another study, to see what replicates.  [default: 0]")
+@click.option(
+    "--full",
+    is_flag=True,
+    help="All rows and epochs, 30 replicates, rates from 0.00001 to 100, and a random search of all hyperparameters.",
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("optimlab-compare"), show_default=True, help="Output folder."
 )
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Go on from the runs in the output folder.")
-@click.option("--jobs", type=int, default=1, show_default=True, help="Processes that run at once.")
+@click.option("--jobs", type=int, help="Processes that run at once.  [default: all cores, where that pays]")
 @click.option("--dask", metavar="ADDRESS", help="Run on a dask.distributed cluster.")
 @click.option("--dry-run", is_flag=True, help="Say what would run and about how long it takes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table; infinity is null.")
@@ -63,31 +73,37 @@ def compare(
     file: Path | None,
     out: Path,
     resume: bool,
-    jobs: int,
+    jobs: int | None,
     dask: str | None,
     dry_run: bool,
     as_json: bool,
     **changes: Any,
 ) -> None:
-    """Compare optimizers on one problem, each at its own best learning rate.
+    """Compare optimizers on one problem, each at its own best learning rates.
 
     \b
-    Tunes every optimizer on the same grid of learning rates (3 seeds, chosen by
-    validation accuracy), then measures the choice with fresh seeds. Leaves in the
-    output folder: report.html, runs.jsonl (every run; finished runs are never run
-    again), summary.json, and the figures (PNG and SVG).
+    Repeats the whole procedure in ten replicates: each draws its own split of the
+    data, its own grid of learning rates and its own seeds, the same for all
+    optimizers, and chooses each rate by validation accuracy. Leaves in the output
+    folder: report.html, runs.jsonl (every run; finished runs are never run again),
+    summary.json, and the figures (PNG and SVG). Large data sets are cut to a few
+    thousand rows, which the output says; --full takes everything.
 
     \b
-    Exit code: 0 if a run at a chosen rate finished, 1 if none did, 2 for invalid
-    input, 130 after Ctrl-C.
+    Another --target on a finished folder needs no new run.
+
+    \b
+    Exit code: 0 if a run finished, 1 if none did, 2 for invalid input, 130 after
+    Ctrl-C.
 
     \b
     Examples:
       optimlab compare --optimizers sgd,momentum,adam --epochs 10
       optimlab compare --optimizers adam,adam:torch,adam:keras --jobs 2
+      optimlab compare --dataset mnist --out mnist
       optimlab compare --study study.toml --dry-run
     """
-    from ..study.profile import profile_of
+    from ..study.results import builtins
 
     studies = {name: _changed(study, **changes) for name, study in _read(file, changes).items()}
     folders = {name: out if len(studies) == 1 else out / name for name in studies}
@@ -110,18 +126,21 @@ def compare(
     except KeyboardInterrupt:
         echo(f"\noptimlab: interrupted; finished runs are kept in {out}; run the same command to go on", err=True)
         sys.exit(130)
-    profile = profile_of(comparisons, folders)
+    together = None
+    if len(comparisons) > 1:
+        from ..study.joint import joint
+
+        together = joint(comparisons)
     if as_json:
-        found = {name: {"verdict": c.verdict, "optimizers": c.rows} for name, c in comparisons.items()}
-        echo(json_text(next(iter(found.values())) if len(found) == 1 else {"problems": found, "profile": profile}))
-    elif profile is not None:
-        _print_profile(profile)
+        found = {name: builtins(c.summary) for name, c in comparisons.items()}
+        one = next(iter(found.values()))
+        echo(json_text(one if together is None else {"problems": found, "joint": builtins(together)}))
+    elif together is not None:
+        _print_joint(together)
     # the numbers are printed first, so that a failing figure or page cannot lose them
     written = {name: _write(comparison, folders[name]) for name, comparison in comparisons.items()}
-    if profile is not None:
-        from ..plotting import profile_figure
-
-        written[""] = _written([lambda: save_figure(profile_figure(profile), out / "profile")])
+    if together is not None:
+        written[""] = _write_joint(together, comparisons, out)
     if not as_json:
         for name, (files, _) in written.items():
             _say_written(folders.get(name, out), files, time.perf_counter() - start)
@@ -131,17 +150,19 @@ def compare(
     empty = [name for name, comparison in comparisons.items() if not comparison.finished]
     if empty:
         where = f" on {', '.join(empty)}" if len(comparisons) > 1 else ""
-        echo(f"optimlab: no run at a chosen rate finished{where}: there is nothing to compare", err=True)
+        echo(f"optimlab: no run finished{where}: there is nothing to compare", err=True)
         sys.exit(1)
 
 
-def _check(studies: dict[str, Study], folders: dict[str, Path], resume: bool, jobs: int, dask: str | None) -> None:
+def _check(
+    studies: dict[str, Study], folders: dict[str, Path], resume: bool, jobs: int | None, dask: str | None
+) -> None:
     """Check everything that the runs will need before the first one starts; nothing is written."""
     from ..study.compare import check_folder
 
-    if jobs < 1:
+    if jobs is not None and jobs < 1:
         raise InputError(f"--jobs must be at least 1, got {jobs}")
-    if dask is not None and jobs > 1:
+    if dask is not None and (jobs or 1) > 1:
         raise InputError("give --jobs or --dask, not both: a cluster brings its own workers")
     for name, folder in folders.items():
         if not resume and (folder / "runs.jsonl").exists():
@@ -152,7 +173,7 @@ def _check(studies: dict[str, Study], folders: dict[str, Path], resume: bool, jo
 
 def _read(file: Path | None, changes: dict[str, Any]) -> dict[str, Study]:
     from ..study import PROBLEMS, Problem, Study, read_study
-    from ..study.study_file import FULL
+    from ..study.plan import FULL
 
     if file is not None:
         return read_study(file, full=changes["full"])
@@ -165,12 +186,11 @@ def _read(file: Path | None, changes: dict[str, Any]) -> dict[str, Study]:
         from ..errors import lookup
 
         problem = lookup("data set", dataset, PROBLEMS)
-    return {problem.name: Study(problem, **FULL) if changes["full"] else Study(problem)}  # type: ignore[arg-type]
+    return {problem.name: Study(problem, **FULL) if changes["full"] else Study(problem.quick())}
 
 
 def _changed(study: Study, **changes: Any) -> Study:
     """The study with what the options say."""
-    from ..study.plan import fresh_seeds
 
     def given(name: str) -> Any:
         return changes[name]
@@ -179,11 +199,12 @@ def _changed(study: Study, **changes: Any) -> Study:
     if given("epochs") is not None and given("epochs") < 1:
         raise InputError(f"--epochs must be at least 1, got {given('epochs')}")
     study = replace(study, problem=replace(study.problem, **problem))
-    if given("seeds") is not None:
-        try:
-            study = replace(study, confirmation_seeds=fresh_seeds(given("seeds")))
-        except InputError as error:
-            raise InputError(f"--seeds must be {error}") from None
+    for name in ("replicates", "seed"):
+        if given(name) is not None:
+            try:
+                study = replace(study, **{name: given(name)})
+            except InputError as error:
+                raise InputError(f"--{error}") from None
     if given("optimizers") is not None or given("convention") is not None or given("rules"):
         study = replace(study, optimizers=_contenders(study, given("optimizers"), given("convention"), given("rules")))
     if given("rates") is not None:
@@ -215,7 +236,7 @@ def _own_rule(text: str) -> Contender:
     return own
 
 
-def _run(study: Study, folder: Path, jobs: int, dask: str | None) -> Comparison:
+def _run(study: Study, folder: Path, jobs: int | None, dask: str | None) -> Comparison:
     from ..study import compare as run_study
     from .live import watching
 
@@ -223,29 +244,41 @@ def _run(study: Study, folder: Path, jobs: int, dask: str | None) -> Comparison:
         return run_study(study, folder, jobs=jobs, dask=dask, on_run=on_run)
 
 
-def _plan(study: Study, folder: Path, jobs: int) -> dict[str, Any]:
+def _plan(study: Study, folder: Path, jobs: int | None) -> dict[str, Any]:
+    from ..study.compare import usual_jobs
     from ..study.run import estimate
 
+    processes = usual_jobs(study) if jobs is None else jobs
+    train, val, test = study.problem.sizes()
     return {
         "problem": str(study.problem),
         "optimizers": [c.label for c in study.contenders],
         "rates": list(study.rates),
+        "replicates": study.replicates,
+        "rows": {"training": train, "validation": val, "test": test},
+        "left_out": study.problem.left_out(),
         "not_searched": {c.label: c.unsearched() for c in study.contenders if study.search and c.unsearched()},
         "runs": study.planned(),
-        "seconds": round(estimate(study, jobs), 1),
+        "jobs": processes,
+        "seconds": round(estimate(study, processes), 1),
         "folder": str(folder),
     }
 
 
 def _say_plan(study: Study, plan: dict[str, Any]) -> None:
+    rows = ", ".join(f"{count:,} {name}" for name, count in plan["rows"].items())
+    drawn = "training and validation rows" if study.problem.shares_test else "rows"
     echo(
         f"{study.problem}, {study.protocol} protocol\n"
         f"optimizers: {', '.join(plan['optimizers'])}\n"
-        f"rates: {', '.join(map(concise, study.rates))}, {len(study.tuning_seeds)} seeds"
+        f"{study.replicates} replicates, each with its own {drawn} ({rows}), shift of the grid, and seed\n"
+        f"rates: {', '.join(map(concise, study.rates))}"
         + (f"; {study.search} random settings" if study.search else "")
         + "".join(f"\n{line}" for line in study.not_searched())
-        + f"\n{plan['runs']} runs into {plan['folder']}, about {_duration(plan['seconds'])}"
-        " (more where a best rate lies at the edge of the grid; fewer where runs are there already)"
+        + (f"\nquick: leaves out {'; '.join(plan['left_out'])}; --full takes all" if plan["left_out"] else "")
+        + f"\n{plan['runs']} runs into {plan['folder']}, about {_duration(plan['seconds'])} in {plan['jobs']} "
+        f"{'process' if plan['jobs'] == 1 else 'processes'} (more where a best rate lies at the edge of the grid; "
+        "fewer where runs are there already)"
     )
 
 
@@ -283,20 +316,37 @@ def _written(steps: Iterable[Callable[[], list[str]]]) -> tuple[list[str], list[
 def _print(comparison: Comparison) -> None:
     from ..study.table import tables
 
-    for table in tables(comparison):
+    for table in tables(comparison.summary):
         show(table)
     for sentence in comparison.verdict:
         say(f"• {sentence}")
     for row in comparison.rows:
-        for error in row["errors"]:
-            say(f"{row['label']}: a run failed: {error}")
+        for error in row.errors:
+            say(f"{row.label}: a run failed: {error}")
 
 
 def _say_written(folder: Path, files: list[str], seconds: float) -> None:
     echo(f"\nWritten to {folder}: {', '.join(files)} ({seconds:.0f} s)")
 
 
-def _print_profile(profile: dict[str, Any]) -> None:
-    from ..study.table import profile_table
+def _print_joint(joint: Joint) -> None:
+    from ..study.joint_table import joint_table
 
-    show(profile_table(profile))
+    show(joint_table(joint))
+    for sentence in joint.sentences:
+        say(f"• {sentence}")
+
+
+def _write_joint(joint: Joint, comparisons: dict[str, Comparison], out: Path) -> tuple[list[str], list[str]]:
+    """Write what several problems say together; as :func:`_write`."""
+    from ..plotting import profile_figure
+    from ..report.joint import write_joint_report
+    from ..study.joint import write_joint
+
+    return _written(
+        [
+            lambda: write_joint(joint, out),
+            lambda: [write_joint_report(joint, comparisons, out).name],
+            lambda: save_figure(profile_figure(joint), out / "profile"),
+        ]
+    )

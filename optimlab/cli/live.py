@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from statistics import mean
-from typing import Any
+from statistics import fmean, median
 
 from ..errors import concise
 from ..study import Run, Study
 from ..study.compare import OnRun
-from ..study.record import Record
-from ..study.summary import accuracy, score
+from ..study.results import Record
+from ..study.summary import best
 from ..tables import Column, Table
 
 
@@ -47,34 +46,25 @@ def watching(study: Study, *, title: str = "comparing") -> Iterator[OnRun | None
 
 
 class _Seen:
-    """What is known of one contender so far."""
+    """The records of one contender so far, by replicate."""
 
     def __init__(self) -> None:
-        self.grid: dict[tuple[Any, ...], list[Record]] = {}
-        self.confirmed: dict[tuple[Any, ...], list[float]] = {}
+        self.trials: dict[int, list[Record]] = {}
 
     def add(self, run: Run, record: Record) -> None:
-        setting = (run.lr, run.hyperparameters)
-        if run.test:
-            self.confirmed.setdefault(setting, []).append(accuracy(record, "test"))
-        else:
-            self.grid.setdefault(setting, []).append(record)
+        self.trials.setdefault(run.seed, []).append(record)
 
 
 def _table(study: Study, seen: dict[str, _Seen]) -> Table:
+    each = len(study.rates) + study.search + study.defaults
     rows = []
     for label, so_far in seen.items():
-        cells = ["", "", "", "", ""]
-        if so_far.grid:
-            cells[0] = str(sum(map(len, so_far.grid.values())))
-            whole = {k: v for k, v in so_far.grid.items() if len(v) == len(study.tuning_seeds)}
-            if whole:
-                best = max(whole, key=lambda k: score(whole[k]))
-                cells[1], cells[2] = concise(best[0]), f"{100 * score(whole[best])[0]:.2f}"
-        if so_far.confirmed:
-            first = next(iter(so_far.confirmed.values()))
-            cells[3] = f"{len(first)}/{len(study.confirmation_seeds)}"
-            cells[4] = f"{100 * mean(first):.2f}"
+        whole = [best(trials) for trials in so_far.trials.values() if len(trials) >= each]
+        cells = [str(sum(map(len, so_far.trials.values()))), str(len(whole)), "", "", ""]
+        if whole:
+            cells[2] = concise(median(record.run["lr"] for record in whole), 2)
+            cells[3] = f"{100 * fmean(record.val_score for record in whole):.2f}"
+            cells[4] = f"{100 * fmean(record.test_score for record in whole):.2f}"
         rows.append([label, *cells])
-    columns = map(Column, ("tuning runs", "best rate", "validation %", "fresh seeds", "test %"))
+    columns = map(Column, ("runs", "replicates", "best rate", "validation %", "test %"))
     return Table([Column("optimizer", "name"), *columns], rows, str(study.problem))

@@ -22,10 +22,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from ..errors import concise
 from ..study.compare import Comparison
-from ..study.curves import Band, band, epoch_seconds, look
-from ..study.summary import accuracy, in_percent
+from ..study.curves import Band, band, epoch_seconds, look, sensitivity
+from ..study.results import Row
+from ..study.summary import in_percent
+from ..study.table import rate
 from ..tables import shortened
 
 # Okabe & Ito (2008), colour universal design, with a grey and a brown for nine
@@ -41,23 +42,22 @@ LINE = 0.18
 
 
 def loss_figure(comparison: Comparison) -> Figure:
-    """Training loss, median over the confirmation seeds, against epochs and against seconds of training."""
-    labels = short_names([c.label for c in comparison.study.contenders])
+    """Training loss, median over the replicates, against epochs and against seconds of training."""
+    rows = comparison.summary.tuned
+    labels = short_names([row.label for row in rows])
     height = LINE * len(labels) + 1.2  # room for a label beside each line's end
     figure = Figure(figsize=(12, max(4.8, height)), layout="constrained")
     by_epochs, by_seconds = figure.subplots(1, 2, sharey=True)
     ends: dict[Axes, list[tuple[float, float, str, str]]] = {by_epochs: [], by_seconds: []}
-    for k, name in enumerate(c.label for c in comparison.study.contenders):
-        loss = _curves(comparison, name, "train_loss").median
+    for k, row in enumerate(rows):
+        loss = _curves(comparison, row, "train_loss").median
         if not loss:
             continue
         colour, dash = look(k)
         epochs = np.arange(1, len(loss) + 1)
-        for axes, x in ((by_epochs, epochs), (by_seconds, epochs * _epoch_seconds(comparison, name))):
+        for axes, x in ((by_epochs, epochs), (by_seconds, epochs * _epoch_seconds(comparison, row))):
             axes.plot(x, loss, color=PALETTE[colour], linestyle=DASHES[dash], linewidth=1.8)
-            ends[axes].append(
-                (float(x[-1]), loss[-1], f"{labels[name]} {concise(_chosen(comparison, name))}", PALETTE[colour])
-            )
+            ends[axes].append((float(x[-1]), loss[-1], f"{labels[row.label]} {rate(row.lr)}", PALETTE[colour]))
     by_epochs.set_yscale("log")
     by_epochs.set_ylabel("training loss (cross-entropy, nats)")
     by_epochs.set_xlabel("epoch")
@@ -67,7 +67,8 @@ def loss_figure(comparison: Comparison) -> Figure:
     by_seconds.set_xlim(left=0)
     headline(
         figure,
-        f"Training loss, each optimizer at the learning rate chosen for it; {_conditions(comparison)}",
+        "Training loss at the learning rate with the best validation accuracy of each replicate (its median beside "
+        f"the name); {_conditions(comparison)}",
     )
     for axes, found in ends.items():
         plain_axes(axes)
@@ -76,10 +77,11 @@ def loss_figure(comparison: Comparison) -> Figure:
 
 
 def accuracy_figure(comparison: Comparison) -> Figure:
-    """Validation accuracy against epochs: median and range over the confirmation seeds, one panel per optimizer."""
-    figure, panels = small_multiples([c.label for c in comparison.study.contenders])
-    curves = {name: _curves(comparison, name, "val_accuracy") for name in panels}
-    target = comparison.study.problem.target
+    """Validation accuracy against epochs: median and range over the replicates, one panel per optimizer."""
+    rows = {row.label: row for row in comparison.summary.tuned}
+    figure, panels = small_multiples(list(rows))
+    curves = {name: _curves(comparison, rows[name], "val_accuracy") for name in panels}
+    target = comparison.summary.target.value
     short = short_names(panels)
     for name, axes in panels.items():
         for other, (middle, _, _) in curves.items():
@@ -90,43 +92,44 @@ def accuracy_figure(comparison: Comparison) -> Figure:
         axes.axhline(target, color="#737373", linewidth=0.8, linestyle=(0, (4, 3)))
         axes.fill_between(epochs, low, high, color=INK, alpha=0.25, linewidth=0)
         axes.plot(epochs, middle, color=INK, linewidth=1.8)
-        axes.set_title(f"{short[name]}, lr {concise(_chosen(comparison, name))}", fontsize=10, parse_math=False)
+        axes.set_title(f"{short[name]}, lr {rate(rows[name].lr)}", fontsize=10, parse_math=False)
     first = next(iter(panels.values()))
     finals = np.concatenate([np.ravel(middle[-1:]) for middle, _, _ in curves.values()])
-    first.set_ylim(min(0.8, float(finals.min(initial=1.0)) - 0.05), 1.0)
+    lowest = float(finals.min(initial=1.0))
+    first.set_ylim(max(0.0, min(target - 0.1, lowest - 0.05)), 1.0)
     first.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     first.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.supxlabel("epoch", fontsize=10)
     figure.supylabel("validation accuracy", fontsize=10)
     headline(
         figure,
-        f"Validation accuracy: median (line) and range (band) of the seeds;\ngrey: the other optimizers; "
+        f"Validation accuracy: median (line) and range (band) of the replicates;\ngrey: the other optimizers; "
         f"dashed: the {in_percent(target)} target.\n{_conditions(comparison)}",
     )
     return figure
 
 
 def sensitivity_figure(comparison: Comparison) -> Figure:
-    """Best validation accuracy against the learning rate: seeds as dots, what diverged or failed as ticks on top."""
-    figure, panels = small_multiples([c.label for c in comparison.study.contenders])
-    grids = {
-        name: {lr: [accuracy(r) for r in runs] for lr, runs in grid.items()} for name, grid in comparison.tuning.items()
-    }
+    """Best validation accuracy against the learning rate: runs as dots, what diverged or failed as ticks on top."""
+    rows = {row.label: row for row in comparison.summary.tuned}
+    figure, panels = small_multiples(list(rows))
+    lines = {name: sensitivity(row) for name, row in rows.items()}
     short = short_names(panels)
     for name, axes in panels.items():
-        for other, grid in grids.items():
+        row = rows[name]
+        for other, (rates, medians) in lines.items():
             if other != name:
-                axes.plot(list(grid), [np.median(v) for v in grid.values()], color=GREY, linewidth=0.8)
-        grid = grids[name]
-        axes.plot(list(grid), [np.median(v) for v in grid.values()], color=INK, linewidth=1.5)
-        for lr, runs in comparison.tuning[name].items():
-            whole = [accuracy(r) for r in runs if r["status"] == "ok"]
-            axes.plot([lr] * len(whole), whole, "o", color=INK, markersize=3.5, alpha=0.8)
-            if len(whole) < len(runs):
-                axes.plot([lr], [1.06], marker="|", color="#D55E00", markersize=9, markeredgewidth=2, clip_on=False)
-        chosen = _chosen(comparison, name)
-        axes.plot([chosen], [np.median(grid[chosen])], "*", color="#D55E00", markersize=13, markeredgecolor="white")
-        axes.set_title(f"{short[name]}: best at {concise(chosen)}", fontsize=10, pad=10, parse_math=False)
+                axes.plot(rates, medians, color=GREY, linewidth=0.8)
+        whole = [(t.lr, t.val_accuracy) for one in row.replicates for t in one.grid if t.val_accuracy is not None]
+        gone = [t.lr for one in row.replicates for t in one.grid if t.val_accuracy is None]
+        if whole:
+            axes.plot(*zip(*whole, strict=True), "o", color=INK, markersize=2.5, alpha=0.45, markeredgewidth=0)
+        if gone:
+            axes.plot(gone, [1.06] * len(gone), "|", color="#D55E00", markersize=6, alpha=0.6, clip_on=False)
+        axes.plot(*lines[name], color=INK, linewidth=1.5)
+        best = [one.lr for one in row.replicates]
+        axes.plot(best, [one.val_accuracy for one in row.replicates], "*", color="#D55E00", markersize=6, alpha=0.9)
+        axes.set_title(f"{short[name]}: best at {_span(row)}", fontsize=10, pad=10, parse_math=False)
     first = next(iter(panels.values()))
     first.set_xscale("log")
     first.set_ylim(0.0, 1.03)
@@ -135,11 +138,16 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
     figure.supylabel("best validation accuracy", fontsize=10)
     headline(
         figure,
-        "Sensitivity to the learning rate: seeds (dots), their median (line), the chosen rate (star),\n"
-        "rates at which a run diverged or failed (tick on top); grey: the other optimizers.\n"
-        f"{comparison.study.problem}",
+        "Sensitivity to the learning rate: every run of the grids (dots), the median of the replicates (line), each\n"
+        "replicate's best rate (star), runs that diverged or failed (tick on top); grey: the other optimizers.\n"
+        f"{_conditions(comparison)}",
     )
     return figure
+
+
+def _span(row: Row) -> str:
+    low, high = (f"{value:.2g}" for value in (row.lr.low, row.lr.high))
+    return low if low == high else f"{low} to {high}"
 
 
 def short_names(names: Iterable[str], most: int = NAME, inches: float = 1.9, size: float = 10) -> dict[str, str]:
@@ -180,27 +188,18 @@ def small_multiples(names: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
     return figure, dict(zip(names, grid, strict=False))
 
 
-def _curves(comparison: Comparison, name: str, quantity: str) -> Band:
-    """Median, minimum and maximum over the confirmation seeds."""
-    return band([r["curves"][quantity] for r in comparison.confirmation[name] if "curves" in r])
+def _curves(comparison: Comparison, row: Row, quantity: str) -> Band:
+    """Median, minimum and maximum over the replicates."""
+    return band([getattr(record.curves, quantity) for record in comparison.chosen(row) if record.status != "error"])
 
 
-def _row(comparison: Comparison, name: str) -> dict[str, Any]:
-    return next(r for r in comparison.rows if r["label"] == name)
-
-
-def _epoch_seconds(comparison: Comparison, name: str) -> float:
-    records = [r for runs in comparison.confirmation.values() for r in runs]
-    step = _row(comparison, name)["microseconds_per_step"]
-    return epoch_seconds(records, comparison.study.problem.epochs, step)
-
-
-def _chosen(comparison: Comparison, name: str) -> float:
-    return float(_row(comparison, name)["lr"])
+def _epoch_seconds(comparison: Comparison, row: Row) -> float:
+    step = row.microseconds_per_step
+    return epoch_seconds(comparison.chosen(row), comparison.summary.epochs, step.median if step else None)
 
 
 def _conditions(comparison: Comparison) -> str:
-    return f"{comparison.study.problem}; {len(comparison.study.confirmation_seeds)} seeds"
+    return f"{comparison.summary.data}; {comparison.summary.replicates} replicates"
 
 
 def plain_axes(axes: Axes) -> None:

@@ -1,16 +1,18 @@
-"""Curves of several seeds as one line with a band, what they are drawn against, and how they are told apart."""
+"""Curves of several replicates as one line with a band, what they are drawn against, and how they are told apart."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from .results import Record, Row
+
 
 class Band(NamedTuple):
-    """A curve's median over the seeds, and the lowest and highest of them, epoch by epoch."""
+    """A curve's median over the replicates, and the lowest and highest of them, epoch by epoch."""
 
     median: list[float]
     low: list[float]
@@ -18,7 +20,7 @@ class Band(NamedTuple):
 
 
 def band(curves: Sequence[Sequence[float | None]]) -> Band:
-    """Median, minimum and maximum over the seeds, as far as every run got: a diverged run ends all three.
+    """Median, minimum and maximum over the replicates, as far as every run got: a diverged run ends all three.
 
     >>> band([[1.0, 0.5, 0.2], [3.0, 1.0, None]])
     Band(median=[2.0, 0.75], low=[1.0, 0.5], high=[3.0, 1.0])
@@ -34,16 +36,47 @@ def band(curves: Sequence[Sequence[float | None]]) -> Band:
     return Band(np.median(values, axis=0).tolist(), values.min(axis=0).tolist(), values.max(axis=0).tolist())
 
 
-def epoch_seconds(records: Iterable[Mapping[str, Any]], epochs: int, microseconds_per_step: float | None) -> float:
+def epoch_seconds(records: Iterable[Record], epochs: int, microseconds_per_step: float | None) -> float:
     """Seconds of training that an epoch takes: its steps, as the longest of the runs made them, times the time of one.
 
     The time of a step is measured apart, because runs that share a machine slow each other down.
 
-    >>> epoch_seconds([{"steps": 3}, {"steps": 200}], epochs=20, microseconds_per_step=50.0)
-    0.0005
+    >>> epoch_seconds([], epochs=20, microseconds_per_step=50.0)
+    0.0
     """
-    steps = max((record.get("steps") or 0 for record in records), default=0)
+    steps = max((record.steps for record in records), default=0)
     return float(steps / epochs * (microseconds_per_step or 0.0) / 1e6)
+
+
+def sensitivity(row: Row, points: int = 60) -> tuple[list[float], list[float]]:
+    """Learning rates, and the median validation accuracy there over the replicates.
+
+    Each replicate has a grid of its own, so its scores are joined by lines over the logarithm of the rate; a run that
+    diverged or failed counts as 0. The rates are those that the grids of at least half of the replicates span.
+    """
+    lines = [
+        ([math.log10(t.lr) for t in one.grid], [t.val_accuracy or 0.0 for t in one.grid]) for one in row.replicates
+    ]
+    low, high = np.median([x[0] for x, _ in lines]), np.median([x[-1] for x, _ in lines])
+    at = np.linspace(low, high, points)
+    scores = np.array([np.interp(at, x, y, left=np.nan, right=np.nan) for x, y in lines])
+    return (10**at).tolist(), np.nanmedian(scores, axis=0).tolist()
+
+
+def regret(row: Row, decades: float = 2.0, points: int = 61) -> tuple[list[float], list[float]]:
+    """Factors of the best rate, and the validation accuracy lost there: the median over the replicates.
+
+    In each replicate the factor is that of its own best rate, and the loss that from its best accuracy. A factor that
+    leaves the grid in half of the replicates is left out.
+    """
+    at, found = np.linspace(-decades, decades, points), []
+    for one in row.replicates:
+        x = np.array([math.log10(t.lr) for t in one.grid]) - math.log10(one.lr)
+        lost = [one.val_accuracy - (t.val_accuracy or 0.0) for t in one.grid]
+        found.append(np.interp(at, x, lost, left=np.nan, right=np.nan))
+    lost_at = np.array(found)
+    kept = np.isfinite(lost_at).sum(axis=0) * 2 > len(found)
+    return (10 ** at[kept]).tolist(), np.nanmedian(lost_at[:, kept], axis=0).tolist()
 
 
 def look(k: int) -> tuple[int, int]:

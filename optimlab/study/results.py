@@ -369,6 +369,11 @@ def encoded(result: Record | Summary) -> bytes:
     return msgspec.json.encode(result)
 
 
+def builtins(result: Any) -> Any:
+    """A result as plain dictionaries, lists and numbers: what JSON holds."""
+    return msgspec.json.decode(msgspec.json.encode(result))
+
+
 def decoded(kind: type[Result], content: bytes | Mapping[str, Any]) -> Result:
     """Read a result back, and check every value.
 

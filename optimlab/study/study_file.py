@@ -52,9 +52,10 @@ def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
         hyperparameters = { beta2 = 0.9999 }
 
     The other keys are those of :class:`Study` and :class:`Problem`; what is left out has their defaults, and
-    ``[problem]`` those of the data set's own problem. ``[[problems]]``, each with a ``name``, are variants of
-    ``[problem]``. The name becomes that of a folder. With ``full=True`` the protocol is ``"full"``, whatever the file
-    says. Rates, replicates and ``search`` in the file take precedence over those of the protocol.
+    ``[problem]`` those of the data set's own problem, in the quick protocol with fewer rows and epochs.
+    ``[[problems]]``, each with a ``name``, are variants of ``[problem]``. The name becomes that of a folder. With
+    ``full=True`` the protocol is ``"full"``, whatever the file says. Rates, replicates and ``search`` in the file take
+    precedence over those of the protocol.
 
     Raises
     ------
@@ -69,10 +70,11 @@ def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not TOML: {error}") from None
     reader = _Reader(path, text)
-    problem = reader.problem(content.pop("problem", {}), ("problem", 0))
-    variants = content.pop("problems", [])
     protocol = content.pop("protocol", "quick")
     reader.expect(protocol in ("quick", "full"), "protocol", '"quick" or "full"')
+    reader.quick = protocol == "quick" and not full
+    problem = reader.problem(content.pop("problem", {}), ("problem", 0))
+    variants = content.pop("problems", [])
     study = reader.study(content, problem, dict(FULL) if full or protocol == "full" else {"rates": QUICK_RATES})
     if not variants:
         return {problem.name: study}
@@ -92,7 +94,7 @@ class _Reader:
     """Turns tables into plans; each error names the line."""
 
     def __init__(self, path: Path, text: str) -> None:
-        self.path, self.lines = path, text.splitlines()
+        self.path, self.lines, self.quick = path, text.splitlines(), False
         self.places: list[Place] = []
         """The table of each line; a header belongs to the table that it begins."""
         place, counted = TOP, Counter[str]()
@@ -153,13 +155,13 @@ class _Reader:
                 values["dataset"] = dataset = str((self.path.parent / dataset).resolve())
             told = "a target (a validation accuracy) with a data set of your own"
             self.expect("target" in values or base, "dataset", told, place)
-            start = base or Problem()
+            start = base or (Problem(dataset).quick() if self.quick else Problem())
         else:
             try:
                 usual = lookup("data set", dataset, PROBLEMS)
             except InputError as error:
                 raise InputError(f"{self.at('dataset', place)}: {error}") from None
-            start = base or usual
+            start = base or (usual.quick() if self.quick else usual)
         return self.make(lambda some: replace(start, **some), values, place, "dataset")
 
     def study(self, table: dict[str, Any], problem: Problem, base: dict[str, Any]) -> Study:

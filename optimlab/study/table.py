@@ -1,14 +1,13 @@
-"""The comparison as a table in the terminal."""
+"""The comparison as tables in the terminal."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 from ..errors import concise
 from ..tables import Column, Table
-from .compare import Comparison
-from .statistics import Interval
-from .summary import finished, in_percent, ranked, unfinished
+from .results import Interval, Row, Spread, Summary
+from .summary import in_percent
 
 _TITLES = {
     "default": "the same untuned, at the default rate",
@@ -16,73 +15,95 @@ _TITLES = {
 }
 
 
-def tables(comparison: Comparison) -> list[Table]:
+def tables(summary: Summary) -> list[Table]:
     """One row per contender, the fastest to the target first; then the same untuned, and searched."""
-    study = comparison.study
-    target, runs = study.problem.target, len(study.confirmation_seeds)
     made = []
-    caption = f"mean ±95% confidence interval, {runs} fresh seeds, each at its best rate"
-    if any(row["surely"]["test"] for row in comparison.rows):
-        caption += "\n*: by an interval wide enough for all pairs, too (Bonferroni)"
-    for kind in dict.fromkeys(row["kind"] for row in comparison.rows):
+    goal = in_percent(summary.target.value)
+    for kind in dict.fromkeys(row.kind for row in summary.rows):
         tuned = kind == "tuned"
-        goal = in_percent(target)
-        names = ["lr", f"epochs\nto {goal}", "validation\naccuracy %", "test\naccuracy %", "against\nthe best"]
+        against = "against\nthe leader" if tuned else "against\nthe tuned"
+        names = ["learning\nrate", f"epochs\nto {goal}", "test\naccuracy %", against]
         if tuned:
-            names += [f"decades\n≥{goal}", "µs a\nstep", "B per\nweight"]
+            names += ["usable range\nof rates", "time per\nstep, µs", "memory per\nweight, B"]
         body = []
-        for row in ranked([r for r in comparison.rows if r["kind"] == kind]):
-            cells = [
-                row["label"].removesuffix(f", {kind}"),
-                concise(row["lr"]) + ("!" if row["at_edge"] else ""),
-                _epochs(row),
-                _percent(row, "val_accuracy"),
-                _percent(row, "test_accuracy"),
-                _against(row),
-            ]
+        for row in ranked(row for row in summary.rows if row.kind == kind):
+            cells = [row.contender, rate(row.lr), epochs(row), percent(row, row.test_accuracy), standing(row, summary)]
             if tuned:
-                step = row["microseconds_per_step"]
-                cells.append(f"{row['usable_decades']:.1f}")
-                cells.append("-" if step is None else f"{step:.0f}")
-                cells.append(f"{row['state_bytes_per_parameter']}")
+                cells += [usable(row), step(row), f"{row.state_bytes_per_weight:g}"]
             body.append(cells)
-        title = f"{study.problem}, {study.protocol} protocol" if tuned else _TITLES[kind]
-        columns = [Column("optimizer", "name"), *map(Column, names)]
-        told = {"tuned": caption, "searched": "\n".join(study.not_searched())}.get(kind, "")
-        made.append(Table(columns, body, title, told))
+        if tuned and summary.baseline is not None:
+            accuracy = summary.baseline.test_accuracy
+            cells = [f"always {summary.baseline.name}", "-", "-", " ±".join(accuracy.percents())]
+            body.append(cells + [""] * (len(names) + 1 - len(cells)))
+        title = f"{summary.data}, {summary.protocol} protocol" if tuned else _TITLES[kind]
+        made.append(Table([Column("optimizer", "name"), *map(Column, names)], body, title, _caption(summary, kind)))
     return made
 
 
-def profile_table(profile: dict[str, Any]) -> Table:
-    """The share of problems that each optimizer solves within a factor of the best one's cost."""
-    factors = (1.0, 1.5, 2.0, 3.0)
-    rows = [
-        [label, *(f"{max((s for f, s in stairs if f <= factor), default=0):.0%}" for factor in factors)]
-        for label, stairs in profile["curves"].items()
+def _caption(summary: Summary, kind: str) -> str:
+    if kind == "searched":
+        return "\n".join(
+            f"not searched: {', '.join(row.not_searched)} of {row.contender}"
+            for row in summary.rows
+            if row.kind == kind and row.not_searched
+        )
+    if kind != "tuned":
+        return ""
+    said = [
+        f"mean ±95% confidence interval over {summary.replicates} replicates; learning rate: median",
+        "against: difference in test accuracy, in points; *: significant at 5% after Holm's correction for the "
+        f"{summary.verdict.family} tests of this page",
+        f"usable range: decades of rates that keep {in_percent(summary.target.value)}",
     ]
-    return Table(
-        [Column("optimizer", "name"), *(Column(f"≤ {factor:g} ×\nbest") for factor in factors)],
-        rows,
-        f"performance profile over {len(profile['problems'])} problems",
-        f"share of problems solved within a factor of the best {profile['cost']}",
-    )
+    if summary.left_out:
+        said.append(f"quick: leaves out {'; '.join(summary.left_out)}; --full takes all")
+    return "\n".join(said)
 
 
-def _percent(row: dict[str, Any], name: str) -> str:
+def ranked(rows: Iterable[Row]) -> list[Row]:
+    """The rows, fewest epochs to the target first; equal ones by test accuracy, and what finished nothing last."""
+    return sorted(rows, key=lambda row: (not row.finished, row.epochs.mean, -row.test_accuracy.mean))
+
+
+def rate(spread: Spread) -> str:
+    """A learning rate; the median of several, with two digits."""
+    return concise(spread.median) if spread.low == spread.high else concise(float(f"{spread.median:.2g}"))
+
+
+def percent(row: Row, interval: Interval) -> str:
     """A mean with its interval, or a dash if no run finished."""
-    return " ±".join(Interval(**row[name]).percents()) if finished(row) else "-"
+    return " ±".join(interval.percents()) if row.finished else "-"
 
 
-def _epochs(row: dict[str, Any]) -> str:
-    """The median, and how many runs got there if not all did."""
-    text = "missed" if row["epochs_to_target"] is None else f"{row['epochs_to_target']:g}"
-    return text if row["hits"] in (0, row["runs"]) else f"{text} ({row['hits']}/{row['runs']})"
+def epochs(row: Row) -> str:
+    """The mean with its interval, and how many replicates got there if not all did."""
+    if not row.hits:
+        return "missed"
+    text = f"{row.epochs.mean:.1f} ±{row.epochs.half:.1f}"
+    return text if row.hits == len(row.replicates) else f"≥{text} ({row.hits}/{len(row.replicates)})"
 
 
-def _against(row: dict[str, Any]) -> str:
-    if not finished(row):
-        return "failed" if unfinished(row, "error") else "diverged"
-    if row["label"] == row["reference"]:
-        return "best"
-    text = f"{100 * row['test_difference']['mean']:+.2f}"
-    return f"{text} tied" if row["tied"] else f"{text}*" if row["surely"]["test"] else text
+def usable(row: Row) -> str:
+    """Decades, with a sign where the grid ended before the range did."""
+    if row.usable_decades is None:
+        return "-"
+    return f"{'≥' if row.usable_at_least else ''}{row.usable_decades:.1f}"
+
+
+def step(row: Row) -> str:
+    """Microseconds per step: the median of the rounds."""
+    return "-" if row.microseconds_per_step is None else f"{row.microseconds_per_step.median:.0f}"
+
+
+def standing(row: Row, summary: Summary) -> str:
+    """The difference in test accuracy to the leader, or of an untuned row to the tuned one; a star if significant."""
+    leader = summary.verdict.leader if row.kind == "tuned" else row.contender
+    if not row.finished:
+        return "failed" if row.failed else "diverged"
+    if row.label == leader:
+        return "leader"
+    if leader is None or row.failed:
+        return "-"
+    mean = row.test_accuracy.mean - summary.row(leader).test_accuracy.mean
+    pair = summary.pair(row.label, leader, "test_accuracy")
+    return f"{100 * mean:+.2f}{'*' if pair is not None and pair.told_apart else ''}"
