@@ -15,12 +15,11 @@ from ..errors import InputError
 def split_rows(labels: Any, sizes: Sequence[int], seed: int) -> list[NDArray[np.intp]]:
     """Draw disjoint sets of row numbers of these sizes, each with the classes' shares of the whole.
 
-    The rows of each class lie at equal distances on the line from 0 to 1, in a random order and from a random start.
-    Each set takes its part of the line, so that it holds of every class its share, give or take one row.
+    Each set holds of every class its share, rounded up or down at random. Every row has the same chance to be drawn.
 
     >>> labels = np.array([0, 1] * 50)
     >>> train, test = split_rows(labels, (70, 30), seed=0)
-    >>> len(train), labels[test].mean(), len(set(train) & set(test))
+    >>> len(train), float(labels[test].mean()), len(set(train) & set(test))
     (70, 0.5, 0)
 
     Raises
@@ -28,15 +27,48 @@ def split_rows(labels: Any, sizes: Sequence[int], seed: int) -> list[NDArray[np.
     InputError: there are fewer rows than the sets need together.
     """
     y = np.asarray(labels)
-    if sum(sizes) > len(y):
+    rest = len(y) - sum(sizes)
+    if rest < 0:
         raise InputError(f"{len(y)} rows are too few for sets of {', '.join(map(str, sizes))} rows")
     rng = np.random.default_rng(np.random.SeedSequence((seed, 0x5917)))
-    order = rng.permutation(len(y))
-    _, classes, counts = np.unique(y[order], return_inverse=True, return_counts=True)
-    by_class = np.argsort(classes, kind="stable")
-    rank = np.empty(len(y))
-    rank[by_class] = np.concatenate([np.arange(n) for n in counts])
-    line = (rank + rng.random(len(counts))[classes]) / counts[classes]
-    drawn = order[np.argsort(line, kind="stable")]
-    ends = np.cumsum([0, *sizes])
-    return [drawn[start:end] for start, end in pairwise(ends)]
+    _, classes, totals = np.unique(y, return_inverse=True, return_counts=True)
+    taken = rounded(np.outer(totals, [*sizes, rest]).tolist(), max(1, len(y)), rng)
+    parts: list[list[Any]] = [[] for _ in sizes]
+    for number, counts in enumerate(taken):
+        rows = rng.permutation(np.flatnonzero(classes == number))
+        for part, (start, end) in zip(parts, pairwise(np.cumsum([0, *counts])), strict=False):
+            part.append(rows[start:end])
+    return [rng.permutation(np.concatenate([np.empty(0, np.intp), *part])) for part in parts]
+
+
+def rounded(table: Sequence[Sequence[int]], unit: int, rng: np.random.Generator) -> list[list[int]]:
+    """Divide a table of whole numbers by ``unit``, each quotient rounded up or down so that all sums stay as they are.
+
+    The sums of rows and columns must be multiples of ``unit``. In the mean every entry is its quotient. While there are
+    entries that are no multiples, a walk through such entries, along a row and along a column in turn, ends in a cycle.
+    Its entries rise and fall in turn by what makes one of them a multiple; the direction is drawn.
+
+    Cox (1987), A constructive procedure for unbiased controlled rounding.
+    """
+    part = [[value % unit for value in row] for row in table]
+    for first, row in enumerate(part):
+        while any(0 < value < unit for value in row):
+            walk = [first]  # a column c is written ~c
+            while walk.count(walk[-1]) == 1:
+                here, before = walk[-1], walk[-2:-1]
+                line = enumerate(part[here]) if here >= 0 else ((r, part[r][~here]) for r in range(first, len(part)))
+                ways = (~k if here >= 0 else k for k, value in line if 0 < value < unit)
+                walk.append(next(way for way in ways if [way] != before))
+            cycle = [(a, ~b) if a >= 0 else (b, ~a) for a, b in pairwise(walk[walk.index(walk[-1]) :])]
+            up, down = cycle[::2], cycle[1::2]
+            rise = min(*(unit - part[r][c] for r, c in up), *(part[r][c] for r, c in down))
+            fall = min(*(part[r][c] for r, c in up), *(unit - part[r][c] for r, c in down))
+            change = rise if rng.random() * (rise + fall) < fall else -fall
+            for r, c in up:
+                part[r][c] += change
+            for r, c in down:
+                part[r][c] -= change
+    return [
+        [value // unit + left // unit for value, left in zip(*both, strict=True)]
+        for both in zip(table, part, strict=True)
+    ]
