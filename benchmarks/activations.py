@@ -5,7 +5,7 @@
 The document: the sigmoid has given way to functions that behave better; tanh is a good beginning; ReLU works very well
 in most cases; LeakyReLU keeps the gradient from dying away. Each activation trains a network of one hidden layer and
 one of eight, by momentum, its initial weights He's or Glorot's as suits it, at its own best learning rate: the same
-grid for all, chosen on validation data with three seeds, then measured with fresh ones (``ol.study.compare``).
+grid for all, chosen by validation accuracy anew in each replicate of the whole procedure (``ol.study.compare``).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from matplotlib.ticker import MaxNLocator
 
 import optimlab as ol
 from optimlab.study import Study
+from optimlab.study.results import LEVEL
+from optimlab.study.statistics import holm, paired_difference
 
 NAMES = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "swish", "mish", "gelu")
 """Those that document 002 names."""
@@ -28,28 +30,28 @@ NETWORKS = {"one hidden layer of 64": (64,), "eight hidden layers of 32": (32,) 
 
 
 def measure(settings: Settings, hidden: tuple[int, ...], name: str) -> dict[str, Any]:
-    """The comparison of one optimizer, momentum, with this activation; its row and the fresh runs."""
+    """The comparison of one optimizer, momentum, with this activation: its row, and the losses of its runs."""
     study = Study(
         optimizers=("momentum",),
         rates=(0.01, 0.03, 0.1, 0.3),
-        confirmation_seeds=tuple(100 + seed for seed in settings.seeds),
+        replicates=len(settings.seeds),
         defaults=False,
     )
     problem = replace(study.problem, dataset=settings.data, hidden=hidden, activation=name, initializer="auto",
                       epochs=settings.epochs)  # fmt: skip
     folder = f"{settings.name}/{name}-{len(hidden)}"
     found = common.compared(settings, replace(study, problem=problem), folder)
-    (row,), runs = found.rows, found.confirmation["momentum"]
+    (row,) = found.rows
     return {
         "activation": name,
-        "lr": row["lr"],
-        "val_accuracy": row["val_accuracy"],
-        "test_accuracy": row["test_accuracy"],
-        "test_of_each_seed": [run.get("test_accuracy", 0.0) for run in runs],
-        "epochs_to_target": row["epochs_to_target"],
-        "hits": row["hits"],
-        "runs": row["runs"],
-        "train_loss": np.median([run["curves"]["train_loss"] for run in runs], axis=0).tolist(),
+        "lr": row.lr._asdict(),
+        "val_accuracy": row.val_accuracy._asdict(),
+        "test_accuracy": row.test_accuracy._asdict(),
+        "test_of_each_replicate": [one.test_accuracy for one in row.replicates],
+        "epochs_to_target": row.epochs._asdict(),
+        "hits": row.hits,
+        "replicates": len(row.replicates),
+        "train_loss": np.median([record.curves.train_loss for record in found.chosen(row)], axis=0).tolist(),
     }
 
 
@@ -71,7 +73,7 @@ def draw(found: dict[str, list[dict[str, Any]]], settings: Settings) -> Figure:
         common.end_labels(axes, settings.epochs, ends)
     figure.axes[0].set_ylabel("training loss (cross-entropy, nats)")
     figure.suptitle(
-        f"Activations on digits, momentum, each at its best rate: median of {len(settings.seeds)} seeds",
+        f"Activations on digits, momentum, each at its best rate: median of {len(settings.seeds)} replicates",
         fontsize=10, color=INK, x=0.01, ha="left",
     )  # fmt: skip
     return figure
@@ -84,35 +86,39 @@ def main(settings: Settings) -> None:
     for network, rows in found.items():
         relu = next(r for r in rows if r["activation"] == "relu")
         table = []
+        others = [r for r in rows if r is not relu]
+        compared = [paired_difference(r["test_of_each_replicate"], relu["test_of_each_replicate"]) for r in others]
+        adjusted = dict(zip([r["activation"] for r in others], holm([p for _, p in compared]), strict=True))
         for r in rows:
-            difference = common.interval(np.subtract(r["test_of_each_seed"], relu["test_of_each_seed"]))
-            r["against_relu"] = difference._asdict()
-            word = "" if r is relu else " tied" if difference.low <= 0 <= difference.high else ""
-            missed = r["epochs_to_target"] is None
+            difference, _ = paired_difference(r["test_of_each_replicate"], relu["test_of_each_replicate"])
+            r["against_relu"] = {**difference._asdict(), "p_holm": adjusted.get(r["activation"], 1.0)}
+            star = "*" if r["against_relu"]["p_holm"] <= LEVEL else ""
+            missed = "≥" if r["hits"] < r["replicates"] else ""
             table.append(
-                (r["activation"], f"{r['lr']:.2g}", "missed" if missed else f"{r['epochs_to_target']:g}",
-                 f"{r['hits']}/{r['runs']}", common.percent(r["val_accuracy"]), common.percent(r["test_accuracy"]),
-                 "-" if r is relu else f"{100 * difference.mean:+.2f}{word}")
+                (r["activation"], f"{r['lr']['median']:.2g}", f"{missed}{r['epochs_to_target']['mean']:.1f}",
+                 f"{r['hits']}/{r['replicates']}", common.percent(r["val_accuracy"]),
+                 common.percent(r["test_accuracy"]), "-" if r is relu else f"{100 * difference.mean:+.2f}{star}")
             )  # fmt: skip
         common.show(
-            f"{network}: {settings.epochs} epochs, {len(settings.seeds)} seeds",
+            f"{network}: {settings.epochs} epochs, {len(settings.seeds)} replicates",
             (
                 "",
                 "lr",
-                "epochs to 95%\n(median)",
-                "seeds that\nreached it",
+                "epochs to 95%\n(mean)",
+                "replicates that\nreached it",
                 "validation %",
                 "test %",
                 "test, against\nReLU",
             ),
             table,
-            "mean ±95% interval of the mean (Student's t)",
+            "mean ±95% interval of the mean (Student's t); *: significant after Holm's correction",
         )
-        better = [r["activation"] for r in rows if r["against_relu"]["low"] > 0]
-        worse = [r["activation"] for r in rows if r["against_relu"]["high"] < 0]
+        told = [r for r in rows if r["against_relu"]["p_holm"] <= LEVEL]
+        better = [r["activation"] for r in told if r["against_relu"]["mean"] > 0]
+        worse = [r["activation"] for r in told if r["against_relu"]["mean"] < 0]
         says.append(
             f"{network}: better than ReLU on test: {', '.join(better) or 'none'}; worse: {', '.join(worse) or 'none'} "
-            "(95% interval of the paired difference)."
+            "(paired t-test, Holm's correction for the eight others)."
         )
     says.append("The document prints no figures; these are held against its words.")
     common.say(says)

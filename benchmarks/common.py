@@ -39,8 +39,9 @@ from optimlab.plotting.comparison import PALETTE, plain_axes
 from optimlab.plotting.comparison import spread as moved_apart
 from optimlab.study import Study, compare
 from optimlab.study.compare import Comparison
-from optimlab.study.statistics import Interval, t_interval
-from optimlab.study.store import Store
+from optimlab.study.results import Interval
+from optimlab.study.statistics import t_interval
+from optimlab.study.store import Codec, Store
 
 HERE = Path(__file__).parent
 INK, SOFT = "#333333", "#737373"
@@ -119,7 +120,7 @@ class Runs:
     """Runs on disk: each is described by plain data, made once, and kept."""
 
     def __init__(self, settings: Settings) -> None:
-        self.store = Store(settings.out, check_run)
+        self.store = Store(settings.out, CODEC)
 
     def has(self, **config: Any) -> bool:
         """Whether that run has been made."""
@@ -132,10 +133,10 @@ class Runs:
             start = time.monotonic()
             result = {"status": "ok", **make()}
             record = {"key": key, "run": config, **rounded(result), "versions": versions(), "made": now()}
-            self.store.append(record)
+            self.store.append([Kept(record)])
             if time.monotonic() - start > 2:
                 click.echo(f"  {describe(config)}", err=True)
-        return self.store.records[key]
+        return self.store.records[key].values
 
 
 @contextmanager
@@ -147,13 +148,39 @@ def until_interrupted() -> Iterator[None]:
         click.echo("interrupted: this is what was finished; the same command goes on", err=True)
 
 
-def check_run(record: Any) -> dict[str, Any]:
-    """Return ``record`` if it is that of a run, with the key of its description."""
+@dataclass(frozen=True)
+class Kept:
+    """The record of a run, with the key of its description."""
+
+    values: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return str(self.values["key"])
+
+    @property
+    def status(self) -> str:
+        return str(self.values["status"])
+
+
+def read_run(line: bytes) -> Kept:
+    """Return the record in ``line`` if it is that of a run, with the key of its description."""
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise InputError(str(error)) from None
     if not (isinstance(record, dict) and isinstance(record.get("run"), dict) and "status" in record):
         raise InputError("it must be an object with key, run and status")
     if record.get("key") != run_key(record["run"]):
         raise InputError("key is not the digest of run, so one of them was edited")
-    return record
+    return Kept(record)
+
+
+def write_run(kept: Kept) -> bytes:
+    return json.dumps(json_ready(kept.values), allow_nan=False, separators=(",", ":")).encode()
+
+
+CODEC = Codec(write_run, read_run)
 
 
 def run_key(config: dict[str, Any]) -> str:
@@ -206,11 +233,11 @@ def with_validation(data: ol.Dataset, rows: int = 10_000) -> ol.Dataset:
 
 
 def compared(settings: Settings, study: Study, folder: str) -> Comparison:
-    """``ol.study.compare``; the quick mode tries three rates once each, and does not mind a best at the edge."""
+    """``ol.study.compare``; the quick mode tries three rates, and does not mind a best at the edge."""
     if not settings.quick:
         return compare(study, settings.out / folder)
     with warnings.catch_warnings(action="ignore"):
-        quick = replace(study, rates=(0.01, 0.03, 0.1), tuning_seeds=(0,), extensions=0)
+        quick = replace(study, rates=(0.01, 0.03, 0.1), extensions=0)
         return compare(quick, settings.out / folder)
 
 

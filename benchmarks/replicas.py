@@ -2,10 +2,11 @@
 
 ``python benchmarks/replicas.py [--rounds 5] [--optimizers sgd,adam] [--epochs 20]``
 
-The sweep is the tuning of the quick comparison: nine rates with three seeds, each run with its validation after every
-epoch. One core, one thread; in each round all three take their turn. JAX trains the 27 copies with ``vmap`` in one
-jitted scan over all steps, compiled beforehand, on the same weights and batches, for SGD and Adam, where it is
-installed; it keeps no records. Ratios are of medians; times are CPU times of this process with ``--cpu-time``.
+The sweep is three replicates of the quick comparison: nine rates each, every run with its validation after each epoch
+and its test at the end. One core, one thread; in each round all three take their turn. JAX trains the 27 copies with
+``vmap`` in one jitted scan over all steps, compiled beforehand, on the same weights, for SGD and Adam, where it is
+installed; all its copies share one split, and it keeps no records. Ratios are of medians; times are CPU times of this
+process with ``--cpu-time``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from optimlab.backends.threads import one_thread
 from optimlab.study import Contender, Run, Study
 from optimlab.study.run import execute, execute_together, together
 
+REPLICATES = 3
+
 
 def jax_sweep(runs: list[Run]) -> Callable[[], Any] | None:
     """The runs as one vmapped program; None without JAX, or for a rule not written here."""
@@ -38,7 +41,7 @@ def jax_sweep(runs: list[Run]) -> Callable[[], Any] | None:
         return None
     jnp, problem = jax.numpy, runs[0].problem
     data = problem.data()
-    x, y, xv, yv = (jnp.asarray(a) for a in (data.x_train, data.y_train, data.x_val, data.y_val))
+    x, y, xv, yv = (jnp.asarray(a) for a in (data.x_train, data.y_train, data.x_val, data.y_val))  # one split for all
     weights = [[np.array(p.data) for p in problem.network(run.seed).parameters] for run in runs]
     start = [jnp.stack(parts) for parts in zip(*weights, strict=True)]
     rates = jnp.asarray([run.lr for run in runs], "float32")
@@ -96,13 +99,13 @@ def main() -> None:
     clock = time.process_time if options.cpu_time else time.perf_counter
     study = Study().with_epochs(options.epochs)
     study = replace(study, optimizers=tuple(options.optimizers.split(",")))
-    print(f"{study.problem}: {len(study.rates)} rates x {len(study.tuning_seeds)} seeds, {options.rounds} rounds")
+    print(f"{study.problem}: {len(study.rates)} rates x {REPLICATES} replicates, {options.rounds} rounds")
     print(f"load average {os.getloadavg()[0]:.1f}, {'CPU' if options.cpu_time else 'wall'} time, one core")
     print(f"{'':10} {'alone':>10} {'replicas':>10} {'JAX vmap':>10}   runs a second")
     total = {"alone": 0.0, "replicas": 0.0}
     with pinned(1), one_thread():
         for name in study.optimizers:
-            runs = study.tuning_runs(Contender.parse(str(name)), study.rates)
+            runs = [run for r in range(REPLICATES) for run in study.grid(Contender.parse(str(name)), r)]
             turns: dict[str, Callable[[], Any]] = {
                 "alone": lambda runs=runs: [execute(run) for run in runs],
                 "replicas": lambda runs=runs: [execute_together(group) for group in together(runs)],

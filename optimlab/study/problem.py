@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -115,16 +115,7 @@ class Problem:
         >>> Problem().replicate(0)
         <Dataset digits: 1077 training, 360 validation, 360 test rows of 64 features>
         """
-        data, (train, val, test) = self.data(), self.sizes()
-        pool = ("train", "val") if self.shares_test else ("train", "val", "test")
-        x, y = ([getattr(data, f"{part}_{name}") for name in pool] for part in "xy")
-        drawn = split_rows(np.concatenate(y), (train, val, test)[: len(pool)], split)
-        arrays: dict[str, Any] = {f"x_{name}": _rows_of(x, rows) for name, rows in zip(pool, drawn, strict=True)}
-        arrays |= {f"y_{name}": _rows_of(y, rows) for name, rows in zip(pool, drawn, strict=True)}
-        if self.shares_test:
-            shared = slice(None) if test == len(data.x_test) else split_rows(data.y_test, (test,), 0)[0]
-            arrays |= {"x_test": data.x_test[shared], "y_test": data.y_test[shared]}
-        return replace(data, **arrays)
+        return _replicate(self, split)
 
     def network(self, seed: int) -> Network:
         """A new network; its weights depend on the seed alone."""
@@ -201,6 +192,21 @@ QUICK: dict[str, dict[str, Any]] = {
     "cifar10": {**QUICK_ROWS, "train_rows": 1000, "hidden": (64,), "batch_size": 64, "epochs": 8, "target": 0.27},
 }
 """What the quick protocol changes of a problem, so that a comparison takes at most two minutes on two cores."""
+
+
+@lru_cache(maxsize=1)
+def _replicate(problem: Problem, split: int) -> Dataset:
+    """The last one is kept: the runs of a replicate's grid follow each other."""
+    data, (train, val, test) = problem.data(), problem.sizes()
+    pool = ("train", "val") if problem.shares_test else ("train", "val", "test")
+    x, y = ([getattr(data, f"{part}_{name}") for name in pool] for part in "xy")
+    drawn = split_rows(np.concatenate(y), (train, val, test)[: len(pool)], split)
+    arrays: dict[str, Any] = {f"x_{name}": _rows_of(x, rows) for name, rows in zip(pool, drawn, strict=True)}
+    arrays |= {f"y_{name}": _rows_of(y, rows) for name, rows in zip(pool, drawn, strict=True)}
+    if problem.shares_test:
+        shared = slice(None) if test == len(data.x_test) else split_rows(data.y_test, (test,), 0)[0]
+        arrays |= {"x_test": data.x_test[shared], "y_test": data.y_test[shared]}
+    return replace(data, **arrays)
 
 
 def _rows_of(parts: Sequence[Any], rows: NDArray[np.intp]) -> Any:
