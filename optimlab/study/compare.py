@@ -31,7 +31,7 @@ from .targets import target_of
 from .verdict import verdict
 
 OnRun = Callable[[Run, Record, int, int], None]
-SUMMARY, DESCRIPTION = "summary.json", "study.json"
+SUMMARY, DESCRIPTION, JOINT = "summary.json", "study.json", "joint.json"
 
 
 @dataclass(frozen=True)
@@ -378,6 +378,8 @@ def _check_owner(study: Study, folder: Path, has_runs: bool) -> None:
             )
     if (folder / "journal.log").exists():
         raise InputError(f"the folder {folder} holds a search, not a comparison: journal.log; {ELSEWHERE}")
+    if (folder / JOINT).exists():
+        raise InputError(f"the folder {folder} holds a comparison on several problems: {JOINT}; {ELSEWHERE}")
     reported = _description(folder / SUMMARY, "the summary of a comparison", "study")
     lost = [] if reported is None else _lost(reported, mine)
     if lost:

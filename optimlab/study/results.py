@@ -355,10 +355,93 @@ class Summary:
         return next((p for p in self.pairs if p.measure == measure and {p.first, p.second} == {one, other}), None)
 
 
-Result = TypeVar("Result", Record, Summary)
+@dataclass(frozen=True)
+class Standing:
+    """One contender on one problem, as the problem's own summary has it.
+
+    ``leading`` is True for the leader in test accuracy and for those who cannot be told from it; ``fast`` is the same
+    for epochs to the target.
+    """
+
+    test_accuracy: Interval
+    epochs: Interval
+    hits: Count
+    finished: Count
+    leading: bool
+    fast: bool
 
 
-def encoded(result: Record | Summary) -> bytes:
+@dataclass(frozen=True)
+class JointProblem:
+    """One of several problems; a contender of which a run failed has no standing."""
+
+    name: str
+    data: str
+    target: Share
+    epochs: Count
+    replicates: Count
+    standings: dict[str, Standing]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Contenders ranked on each problem by their mean over replicates; rank 1 is the best, equals share a rank.
+
+    ``p`` is that of Friedman's test. Mean ranks that differ by ``critical_difference`` or more are told apart, if ``p``
+    is at most ``level``: ``apart`` has these pairs, the better one first. ``fewest`` is how many problems it takes at
+    least to tell any two of so many contenders apart. ``ties`` counts the problems on which some are equal.
+    """
+
+    measure: Measure
+    problems: tuple[str, ...]
+    ranks: dict[str, tuple[Positive, ...]]
+    mean_ranks: dict[str, Positive]
+    p: Share
+    level: Share
+    critical_difference: Positive
+    fewest: Count
+    apart: tuple[tuple[str, str], ...]
+    ties: Count
+
+    @property
+    def best(self) -> tuple[str, ...]:
+        """The contenders with the best mean rank: one, or several if they are equal."""
+        lowest = min(self.mean_ranks.values())
+        return tuple(name for name, rank in self.mean_ranks.items() if rank <= lowest + 1e-9)
+
+
+@dataclass(frozen=True)
+class Joint:
+    """What several problems say together, as ``joint.json`` holds it.
+
+    ``contenders`` are those who take part on every problem that is ranked; ``excluded`` says why others do not.
+    ``rankings`` is empty if fewer than two contenders or problems are left. ``profile`` is the performance profile of
+    the mean epochs to the target: for each contender where its share of problems rises, as ``(factor, share)``.
+    """
+
+    version: int
+    problems: tuple[JointProblem, ...]
+    contenders: tuple[str, ...]
+    excluded: dict[str, str]
+    rankings: tuple[Ranking, ...]
+    profile: dict[str, tuple[tuple[float, Share], ...]]
+    sentences: tuple[Sentence, ...]
+    made: str
+
+    @property
+    def paragraph(self) -> str:
+        """All sentences as one text."""
+        return " ".join(sentence.text for sentence in self.sentences)
+
+    def ranking(self, measure: Measure) -> Ranking | None:
+        """The ranking by this measure; None if there is none."""
+        return next((ranking for ranking in self.rankings if ranking.measure == measure), None)
+
+
+Result = TypeVar("Result", Record, Summary, Joint)
+
+
+def encoded(result: Record | Summary | Joint) -> bytes:
     """A result as JSON; infinity and NaN become null.
 
     >>> run = {"optimizer": "sgd"}
@@ -379,7 +462,7 @@ def decoded(kind: type[Result], content: bytes | Mapping[str, Any]) -> Result:
 
     Raises
     ------
-    InputError: it is not JSON, a value is missing or impossible; or it is the summary of an earlier protocol.
+    InputError: it is not JSON, a value is missing or impossible; or an earlier protocol made it.
 
     >>> decoded(Record, b'{"key": "a", "run": {}, "status": "good"}')
     Traceback (most recent call last):
@@ -388,7 +471,7 @@ def decoded(kind: type[Result], content: bytes | Mapping[str, Any]) -> Result:
     """
     try:
         found = msgspec.json.decode(content) if isinstance(content, bytes) else content
-        if kind is Summary and isinstance(found, Mapping):
+        if kind is not Record and isinstance(found, Mapping):
             check_version(found)
         return msgspec.convert(found, kind)
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors

@@ -22,7 +22,7 @@ Made = TypeVar("Made")
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 _LISTS = ("hidden", "rates")
 
-_BESIDE = ("profile.png", "profile.svg")
+_BESIDE = ("joint.json", "report.html", "profile.png", "profile.svg")
 """Files that a comparison writes beside the folders of its problems."""
 
 Place = tuple[str, int]

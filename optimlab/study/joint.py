@@ -1,0 +1,273 @@
+"""Several problems, one answer: mean ranks with their tests, a performance profile, and one paragraph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from math import inf
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import write_atomically
+from .compare import ELSEWHERE, JOINT, SUMMARY, Comparison
+from .ranks import average_ranks, critical_difference, fewest_problems, friedman
+from .results import LEVEL, VERSION, Claim, Joint, JointProblem, Measure, Ranking, Sentence, Standing, decoded, encoded
+from .statistics import performance_profile
+from .summary import listed
+
+MEASURES: tuple[Measure, ...] = ("test_accuracy", "epochs")
+WORDS: dict[Measure, str] = {"test_accuracy": "test accuracy", "epochs": "epochs to the target"}
+FACTOR = 2.0
+"""The paragraph says who comes within this factor of the fewest epochs."""
+
+
+def joint(comparisons: Mapping[str, Comparison]) -> Joint:
+    """What the comparisons of several problems, by name, say together.
+
+    On each problem the contenders are ranked by their mean over replicates: by test accuracy, and by epochs to the
+    target. Each ranking is tested at half of :data:`LEVEL`, so that both together keep it: Friedman's test says if the
+    mean ranks differ at all, and Nemenyi's critical difference says which. The unit of these tests is the problem.
+
+    A problem on which every contender has a run that failed is not ranked. A contender of which a run failed on
+    another problem, or which is not compared there, is excluded from ranks and profile.
+
+    Raises
+    ------
+    InputError: there is only one problem.
+    """
+    if len(comparisons) < 2:
+        raise InputError("a joint answer takes the comparisons of at least two problems")
+    problems = tuple(_problem(name, comparison) for name, comparison in comparisons.items())
+    ranked = [problem for problem in problems if problem.standings]
+    labels = list(dict.fromkeys(row.contender for c in comparisons.values() for row in c.summary.tuned))
+    excluded = {label: why for label in labels if (why := _missing(label, ranked, comparisons))}
+    contenders = tuple(label for label in labels if label not in excluded)
+    enough = len(contenders) > 1 and len(ranked) > 1
+    rankings = tuple(_ranking(measure, contenders, ranked) for measure in MEASURES) if enough else ()
+    costs = {label: [_cost(problem.standings[label]) for problem in ranked] for label in contenders}
+    stairs = performance_profile(costs) if enough else {}
+    profile = {label: tuple(steps) for label, steps in stairs.items()}
+    data = [comparison.summary.study["problem"].get("dataset") for comparison in comparisons.values()]
+    said = [
+        *_excluded(problems, contenders, excluded),
+        *(sentence for ranking in rankings for sentence in _ranks(ranking)),
+        *_profile(profile, ranked),
+        *_conditions(rankings, len(data), len(set(data))),
+    ]
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    return Joint(VERSION, problems, contenders, excluded, rankings, profile, tuple(said), made)
+
+
+def write_joint(joint: Joint, folder: Path) -> list[str]:
+    """Write ``joint.json`` into ``folder``; return the names of the files written."""
+    write_atomically(folder / JOINT, encoded(joint) + b"\n")
+    return [JOINT]
+
+
+def read_joint(folder: str | Path) -> Joint:
+    """Read ``joint.json`` of a folder.
+
+    Raises
+    ------
+    InputError: there is none, or it is not what :func:`write_joint` writes.
+    """
+    path = Path(folder) / JOINT
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        return decoded(Joint, content)
+    except InputError as error:
+        raise InputError(f"{path} is not the joint answer of several problems: {error}") from None
+
+
+def check_joint_folder(names: Iterable[str], folder: str | Path) -> None:
+    """Refuse a folder whose page or joint answer the problems of these names would overwrite. Nothing is written.
+
+    Raises
+    ------
+    InputError: the folder holds the comparison of one problem, or a joint answer that has other problems, too.
+    """
+    folder, given = Path(folder), list(names)
+    if (folder / SUMMARY).exists():
+        raise InputError(f"the folder {folder} holds a comparison on one problem, this study has several; {ELSEWHERE}")
+    if (folder / JOINT).exists():
+        lost = [problem.name for problem in read_joint(folder).problems if problem.name not in given]
+        if lost:
+            raise InputError(
+                f"the folder {folder} holds a joint answer that this study would overwrite: it also has "
+                f"{listed(lost)}; {ELSEWHERE}, or include these, too"
+            )
+
+
+def _problem(name: str, comparison: Comparison) -> JointProblem:
+    summary, verdict = comparison.summary, comparison.summary.verdict
+    leading, fast = {verdict.leader, *verdict.level_with}, {verdict.fastest, *verdict.fast_with}
+    standings = {
+        row.contender: Standing(
+            row.test_accuracy, row.epochs, row.hits, row.finished, row.label in leading, row.label in fast
+        )
+        for row in summary.tuned
+        if not row.failed
+    }
+    return JointProblem(name, summary.data, summary.target.value, summary.epochs, summary.replicates, standings)
+
+
+def _missing(label: str, ranked: Sequence[JointProblem], comparisons: Mapping[str, Comparison]) -> str:
+    """Why a contender cannot be ranked; empty if it can."""
+    lacking = [problem.name for problem in ranked if label not in problem.standings]
+    absent = [name for name in lacking if label not in {row.contender for row in comparisons[name].summary.tuned}]
+    failed = [name for name in lacking if name not in absent]
+    said = [f"runs failed on {listed(failed)}"] if failed else []
+    said += [f"it is not compared on {listed(absent)}"] if absent else []
+    return "; ".join(said)
+
+
+def _cost(standing: Standing) -> float:
+    return standing.epochs.mean if standing.hits else inf
+
+
+def _ranking(measure: Measure, contenders: Sequence[str], problems: Sequence[JointProblem]) -> Ranking:
+    values = [[getattr(problem.standings[label], measure).mean for label in contenders] for problem in problems]
+    ranks = average_ranks(values, highest_first=measure == "test_accuracy")
+    level = LEVEL / len(MEASURES)
+    p, difference = friedman(ranks), critical_difference(len(contenders), len(problems), level)
+    means = dict(zip(contenders, ranks.mean(axis=0).tolist(), strict=True))
+    apart = tuple(
+        (one, other)
+        for one in contenders
+        for other in contenders
+        if p <= level and means[other] - means[one] >= difference - 1e-9
+    )
+    return Ranking(
+        measure=measure,
+        problems=tuple(problem.name for problem in problems),
+        ranks=dict(zip(contenders, map(tuple, ranks.T.tolist()), strict=True)),
+        mean_ranks=means,
+        p=p,
+        level=level,
+        critical_difference=difference,
+        fewest=fewest_problems(len(contenders), level),
+        apart=apart,
+        ties=sum(len(np.unique(row)) < len(row) for row in ranks),
+    )
+
+
+def _ranks(ranking: Ranking) -> list[Sentence]:
+    """Who has the best mean rank, and who is told apart."""
+    measure, problems, count = ranking.measure, len(ranking.problems), len(ranking.mean_ranks)
+    best, mean = ranking.best, min(ranking.mean_ranks.values())
+    if len(best) == count:
+        text = f"By {WORDS[measure]} all {count} optimizers have the same mean rank on these {problems} problems."
+    else:
+        who = f"{listed(best)} {'has' if len(best) == 1 else 'share'}"
+        text = f"By {WORDS[measure]}, {who} the best mean rank on {problems} problems: {mean:.1f} of {count}."
+    said = [Sentence(text, about=measure)]
+    if problems < ranking.fewest:
+        return said
+    test = "Friedman's test" if count > 2 else "the sign test"
+    if not ranking.apart:
+        text = f"No two optimizers can be told apart by these ranks ({test}: p = {_p(ranking.p)})."
+        return [*said, Sentence(text, about=measure)]
+    said += _behind(ranking)
+    text = (
+        f"These mean ranks differ by at least Nemenyi's critical difference, {ranking.critical_difference:.1f} "
+        f"({test}: p = {_p(ranking.p)}); no other two can be told apart."
+    )
+    return [*said, Sentence(text, about=measure)]
+
+
+def _behind(ranking: Ranking) -> list[Sentence]:
+    """One sentence for all that are behind the same ones."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for label in ranking.mean_ranks:
+        better = tuple(one for one, other in ranking.apart if other == label)
+        if better:
+            groups.setdefault(better, []).append(label)
+    return [
+        Sentence(
+            f"Lower in rank than {listed(better)} by {WORDS[ranking.measure]}: {listed(worse)}.",
+            tuple(Claim(one, other, ranking.measure) for other in worse for one in better),
+            ranking.measure,
+        )
+        for better, worse in groups.items()
+    ]
+
+
+def _p(p: float) -> str:
+    return f"{p:.2g}" if p >= 0.001 else "below 0.001"
+
+
+def _profile(profile: Mapping[str, Sequence[tuple[float, float]]], problems: Sequence[JointProblem]) -> list[Sentence]:
+    """Who is fastest most often, and who comes within twice the fewest epochs most often."""
+
+    def solved(label: str, factor: float) -> int:
+        return round(len(problems) * max(share for f, share in profile[label] if f <= factor))
+
+    first = {label: solved(label, 1.0) for label in profile}
+    most = max(first.values(), default=0)
+    if not most:
+        return [Sentence("No optimizer reached the target on any problem.", about="profile")] if profile else []
+    near = {label: solved(label, FACTOR) for label in profile}
+    widest = max(near.values())
+    text = (
+        f"In the mean over replicates, {_needs(first, most)} the fewest epochs to the target on "
+        f"{_of(most, len(problems))}, and {_needs(near, widest)} at most {FACTOR:g} times the fewest on "
+        f"{_of(widest, len(problems))}."
+    )
+    return [Sentence(text, about="profile")]
+
+
+def _needs(counts: Mapping[str, int], number: int) -> str:
+    names = [label for label, count in counts.items() if count == number]
+    if len(names) == 1:
+        return f"{names[0]} needs"
+    return f"{f'all {len(names)} optimizers' if len(names) == len(counts) > 2 else listed(names)} each need"
+
+
+def _of(number: int, problems: int) -> str:
+    return f"all {problems} problems" if number == problems > 2 else f"{number} of {problems} problems"
+
+
+def _excluded(
+    problems: Sequence[JointProblem], contenders: Sequence[str], excluded: Mapping[str, str]
+) -> list[Sentence]:
+    said = []
+    lost = [problem.name for problem in problems if not problem.standings]
+    if lost:
+        said.append(f"Not ranked, because runs of every optimizer failed: {listed(lost)}.")
+    said += [f"{label} is excluded from ranks and profile: {why}." for label, why in excluded.items()]
+    if len(problems) - len(lost) < 2:
+        said.append("Fewer than two problems are left: there is no joint answer.")
+    elif not contenders:
+        said.append("No optimizer took part on every problem: there is nothing to rank.")
+    elif len(contenders) == 1:
+        said.append(f"Only {contenders[0]} took part on every problem: there is nothing to rank.")
+    return [Sentence(text, about="runs") for text in said]
+
+
+def _conditions(rankings: Sequence[Ranking], problems: int, data: int) -> list[Sentence]:
+    """What the tests take for granted."""
+    if not rankings:
+        return []
+    said, first = [], rankings[0]
+    if len(first.problems) < first.fewest:
+        said.append(
+            f"{len(first.problems)} problems cannot tell {len(first.mean_ranks)} optimizers apart by their ranks, "
+            f"however much they agree: it takes at least {first.fewest}."
+        )
+    if any(ranking.apart for ranking in rankings):
+        said.append(
+            f"Both rankings together are tested at {100 * LEVEL:g}%, as if these problems were drawn at random from "
+            "all that could have been chosen."
+        )
+        if data < problems:
+            sets = "one data set" if data == 1 else f"{data} data sets"
+            said.append(f"The {problems} problems use {sets}: they are not independent, so these tests are optimistic.")
+        tied = [f"{WORDS[r.measure]} (on {r.ties} of {len(r.problems)})" for r in rankings if r.ties and r.apart]
+        if tied:
+            said.append(f"Equal means share a rank, by {listed(tied)}: Nemenyi's test is conservative then.")
+    return [Sentence(text, about="ranks") for text in said]
