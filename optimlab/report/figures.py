@@ -13,10 +13,13 @@ from typing import NamedTuple
 
 from ..diagnostics import HEALTHY
 from ..errors import concise
-from ..study.curves import Band, look
+from ..study.curves import Band, look, regret, sensitivity
+from ..study.results import Row, Summary
+from ..study.table import rate
 from ..tables import shortened
 from .formats import MINUS, percent, plural, significant
-from .reading import Results, Row
+from .lines import Lines
+from .table import difference
 
 DASHES = ("", "7 2.5", "2 2.5")
 DRAWN = 100
@@ -130,7 +133,6 @@ class Panel:
     series: list[Series]
     row: int | None = None
     labels: list[Label] = field(default_factory=list)
-    stars: list[tuple[float, float]] = field(default_factory=list)
     key: int = -1
     """Its place in the page's list of points."""
 
@@ -191,15 +193,15 @@ class Times(NamedTuple):
         return {name: [(axis.place(v), f"{v:g}") for v in values] for name, axis, values in found}
 
 
-def times(results: Results) -> Times:
+def times(summary: Summary, lines: Sequence[Lines]) -> Times:
     """Axes that hold every row's training."""
-    last = max((row.seconds[-1] for row in results.rows if row.seconds), default=1.0)
-    return Times(Axis(0, results.epochs), Axis(0, last or 1.0))
+    last = max((own.seconds[-1] for own in lines if own.seconds), default=1.0)
+    return Times(Axis(0, summary.epochs), Axis(0, last or 1.0))
 
 
-def place(row: Row, band: Band, axes: Times, y: Axis, say: Callable[[float, float, float], str]) -> Curve:
+def place(own: Lines, band: Band, axes: Times, y: Axis, say: Callable[[float, float, float], str]) -> Curve:
     """A band in percent; ``say`` puts a point's median, lowest and highest value into words."""
-    passed = row.seconds
+    passed = own.seconds
     kept = thinned(min(len(band.median), len(passed)))
     median, low, high = ([y.place(values[k]) for k in kept] for values in band)
     x = {
@@ -220,12 +222,17 @@ def _say_percent(median: float, low: float, high: float) -> str:
     return f"{percent(median)}% ({percent(low)} to {percent(high)})"
 
 
-def loss_panel(results: Results, axes: Times) -> Panel:
+def _tuned(summary: Summary) -> list[tuple[int, Row]]:
+    return [(k, row) for k, row in enumerate(summary.rows) if row.kind == "tuned"]
+
+
+def loss_panel(summary: Summary, lines: Sequence[Lines], axes: Times) -> Panel:
     """Training loss of all optimizers, each line labelled at its end."""
-    shown = [(k, row) for k, row in enumerate(results.rows) if row.curves["train_loss"].median and row.kind == "tuned"]
-    y = log_axis(v for _, row in shown for values in row.curves["train_loss"] for v in values)
-    placed = {k: place(row, row.curves["train_loss"], axes, y, _say) for k, row in shown}
-    height = max(360, LABEL * len(shown) + 24)
+    shown = {k: lines[k].curves["train_loss"] for k, _ in _tuned(summary) if lines[k].curves["train_loss"].median}
+    y = log_axis(v for loss in shown.values() for values in loss for v in values)
+    placed = {k: place(lines[k], loss, axes, y, _say) for k, loss in shown.items()}
+    placed = {k: curve for k, curve in placed.items() if curve.median}
+    height = max(360, LABEL * len(placed) + 24)
     ticks = axes.ticks()
     views = [
         View(
@@ -237,6 +244,7 @@ def loss_panel(results: Results, axes: Times) -> Panel:
         )
         for kind in ticks
     ]
+    ends = [(k, summary.rows[k].label, rate(summary.rows[k].lr), c.median[-1]) for k, c in placed.items()]
     return Panel(
         title="",
         note="",
@@ -244,7 +252,7 @@ def loss_panel(results: Results, axes: Times) -> Panel:
         y_ticks=[(y.place(v), f"{v:g}") for v in y.ticks()],
         views=views,
         series=[Series(k, c.x, c.median, c.text) for k, c in placed.items()],
-        labels=_apart([(k, row.label, concise(row.lr), placed[k].median[-1]) for k, row in shown], height),
+        labels=_apart(ends, height),
     )
 
 
@@ -267,15 +275,16 @@ def _apart(ends: list[tuple[int, str, str, float]], height: int) -> list[Label]:
     ]
 
 
-def accuracy_panels(results: Results, axes: Times) -> tuple[list[Panel], dict[str, list[Path]]]:
+def accuracy_panels(summary: Summary, lines: Sequence[Lines], axes: Times) -> tuple[list[Panel], dict[str, list[Path]]]:
     """Validation accuracy, a panel a contender: its median and range, the same untuned or searched, the target.
 
     Also the lines of all, by axis, to be drawn behind each panel.
     """
-    shown = [(k, row) for k, row in enumerate(results.rows) if row.kind == "tuned"]
-    ends = [row.curves["val_accuracy"].median[-1] for _, row in shown if row.curves["val_accuracy"].median]
-    y = Axis(max(0.0, min(0.8, results.target - 0.05, *(e - 0.05 for e in ends))), 1.0)
-    curves = {k: place(r, r.curves["val_accuracy"], axes, y, _say_percent) for k, r in enumerate(results.rows)}
+    shown, target = _tuned(summary), summary.target.value
+    bands = [own.curves["val_accuracy"] for own in lines]
+    ends = [bands[k].median[-1] for k, _ in shown if bands[k].median]
+    y = Axis(max(0.0, min(0.8, target - 0.05, *(e - 0.05 for e in ends))), 1.0)
+    curves = [place(own, band, axes, y, _say_percent) for own, band in zip(lines, bands, strict=True)]
     ticks = axes.ticks()
     behind = {
         kind: [Path("other", line(curves[k].x[kind], curves[k].median), k) for k, _ in shown if curves[k].median]
@@ -284,18 +293,18 @@ def accuracy_panels(results: Results, axes: Times) -> tuple[list[Panel], dict[st
     panels = []
     for k, row in shown:
         own = curves[k]
-        beside = [j for j, other in enumerate(results.rows) if other.contender == row.contender and j != k]
+        beside = [j for j, other in enumerate(summary.rows) if other.contender == row.contender and j != k]
         views = []
         for kind in ticks:
-            paths = [Path("target", f"M0 {100 - y.place(results.target):g}H100")]
-            paths += [Path(results.rows[j].kind, line(curves[j].x[kind], curves[j].median), j) for j in beside]
+            paths = [Path("target", f"M0 {100 - y.place(target):g}H100")]
+            paths += [Path(summary.rows[j].kind, line(curves[j].x[kind], curves[j].median), j) for j in beside]
             paths += [Path("band", area(own.x[kind], own.low, own.high), k)]
             paths += [Path("line", line(own.x[kind], own.median), k)]
             views.append(View(kind, ticks[kind], [p for p in paths if p.d]))
         panels.append(
             Panel(
                 title=row.label,
-                note=f"lr {concise(row.lr)}" if own.median else f"lr {concise(row.lr)}: no run finished an epoch",
+                note=f"lr {rate(row.lr)}" if own.median else f"lr {rate(row.lr)}: not every run finished an epoch",
                 height=130,
                 y_ticks=[(y.place(v), f"{percent(v, 0)}%") for v in y.ticks(4)],
                 views=views,
@@ -308,51 +317,88 @@ def accuracy_panels(results: Results, axes: Times) -> tuple[list[Panel], dict[st
     return panels, behind
 
 
-def sensitivity_panels(results: Results) -> tuple[list[Panel], dict[str, list[Path]]]:
-    """Best validation accuracy against the learning rate: seeds as dots, diverged ticks on top, the choice starred."""
-    shown = [(k, row) for k, row in enumerate(results.rows) if row.sensitivity]
-    x = log_axis(rate.lr for _, row in shown for rate in row.sensitivity)
-    y = Axis(0.0, 1.04)
+def sensitivity_panels(summary: Summary) -> tuple[list[Panel], dict[str, list[Path]]]:
+    """Best validation accuracy against the learning rate, in a panel for each contender.
+
+    Runs are dots, those that did not finish ticks on top, each replicate's chosen run a larger dot.
+    """
+    shown = _tuned(summary)
+    trials = {k: [trial for one in row.replicates for trial in one.grid] for k, row in shown}
+    x, y = log_axis(trial.lr for own in trials.values() for trial in own), Axis(0.0, 1.04)
     ticks = [(x.place(v), _power(v, x)) for v in x.ticks(4)]
-    behind = [
-        Path("other", line([x.place(r.lr) for r in row.sensitivity], [y.place(r.median) for r in row.sensitivity]), k)
-        for k, row in shown
-    ]
+    medians = {k: sensitivity(row) for k, row in shown}
+    placed = {k: ([x.place(v) for v in rates], [y.place(v) for v in scores]) for k, (rates, scores) in medians.items()}
+    behind = [Path("other", line(*placed[k]), k) for k, _ in shown if placed[k][0]]
     panels = []
     for k, row in shown:
-        rates = row.sensitivity
-        places, medians = [x.place(r.lr) for r in rates], [y.place(r.median) for r in rates]
-        seeds = [(x.place(r.lr), y.place(s)) for r in rates for s in r.scores if s is not None]
-        diverged = [x.place(r.lr) for r in rates if None in r.scores]
-        chosen = [(x.place(r.lr), y.place(r.median)) for r in rates if r.lr == row.lr]
+        whole = [(x.place(t.lr), y.place(t.val_accuracy)) for t in trials[k] if t.val_accuracy is not None]
+        gone = sorted({x.place(t.lr) for t in trials[k] if t.val_accuracy is None})
+        chosen = [(x.place(one.lr), y.place(one.val_accuracy)) for one in row.replicates if one.status == "ok"]
         paths = [
-            Path("target", f"M0 {100 - y.place(results.target):g}H100"),
-            Path("line", line(places, medians), k),
-            Path("dots", dots(seeds), k),
-            Path("diverged", "".join(f"M{a:g} 0v7" for a in diverged), k),
+            Path("target", f"M0 {100 - y.place(summary.target.value):g}H100"),
+            Path("dots", dots(whole), k),
+            Path("line", line(*placed[k]), k),
+            Path("chosen", dots(chosen), k),
+            Path("diverged", "".join(f"M{a:g} 0v7" for a in gone), k),
+        ]
+        texts = [
+            f"lr {concise(float(f'{lr:.2g}'))}: {percent(score, 1)}% in the median"
+            for lr, score in zip(*medians[k], strict=True)
         ]
         panels.append(
             Panel(
                 title=row.label,
-                note=f"best at {concise(row.lr)}",
+                note=f"best at {_span(row)}",
                 height=130,
                 y_ticks=[(y.place(v), f"{percent(v, 0)}%") for v in (0.0, 0.5, 1.0)],
                 views=[View("rates", ticks, [p for p in paths if p.d])],
-                series=[Series(k, {"rates": places}, medians, [_rate_text(r.lr, r.scores, r.median) for r in rates])],
+                series=[Series(k, {"rates": placed[k][0]}, placed[k][1], texts)] if placed[k][0] else [],
                 row=k,
-                stars=chosen,
             )
         )
     return panels, {"rates": behind}
 
 
-def _rate_text(lr: float, scores: list[float | None], median: float) -> str:
-    whole = [percent(s, 1) for s in scores if s is not None]
-    said = f"lr {concise(lr)}: median {percent(median, 1)}%"
-    if whole:
-        said += f"; seeds {', '.join(whole)}"
-    gone = len(scores) - len(whole)
-    return said + (f"; {gone} of {len(scores)} did not finish" if gone else "")
+def _span(row: Row) -> str:
+    low, high = (concise(float(f"{value:.2g}")) for value in (row.lr.low, row.lr.high))
+    return low if low == high else f"{low} to {high}"
+
+
+def regret_panels(summary: Summary) -> tuple[list[Panel], dict[str, list[Path]]]:
+    """The validation accuracy that a rate beside the best one loses, in a panel for each contender."""
+    lost = {k: regret(row) for k, row in _tuned(summary) if row.finished}
+    lost = {k: curve for k, curve in lost.items() if curve[0]}
+    x = log_axis(factor for factors, _ in lost.values() for factor in factors)
+    y = Axis(min(LARGEST_LOSS, max((v for _, losses in lost.values() for v in losses), default=1.0)) or 0.01, 0.0)
+    ticks = [(x.place(v), f"×{v:g}") for v in (0.1, 1.0, 10.0) if x.low <= v <= x.high]
+    placed = {k: ([x.place(v) for v in factors], [y.place(v) for v in losses]) for k, (factors, losses) in lost.items()}
+    panels = [
+        Panel(
+            title=summary.rows[k].label,
+            note="",
+            height=130,
+            y_ticks=[(y.place(v), f"{100 * v:g}".replace("-", MINUS)) for v in Axis(y.high, y.low).ticks(4)],
+            views=[View("factors", ticks, [Path("line", line(*placed[k]), k)])],
+            series=[
+                Series(
+                    k,
+                    {"factors": placed[k][0]},
+                    placed[k][1],
+                    [
+                        f"at {significant(factor)} times its best rate: {percent(loss)} points lost"
+                        for factor, loss in zip(factors, losses, strict=True)
+                    ],
+                )
+            ],
+            row=k,
+        )
+        for k, (factors, losses) in lost.items()
+    ]
+    return panels, {"factors": [Path("other", line(*placed[k]), k) for k in lost]}
+
+
+LARGEST_LOSS = 0.2
+"""Of accuracy, shown in the figure of what a rate beside the best one loses; a curve leaves the figure below it."""
 
 
 def _power(value: float, axis: Axis) -> str:
@@ -362,17 +408,17 @@ def _power(value: float, axis: Axis) -> str:
     return f"10{str(round(math.log10(value))).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
-def ratio_panels(results: Results, axes: Times) -> tuple[list[tuple[Panel, Panel]], list[str]]:
+def ratio_panels(summary: Summary, lines: Sequence[Lines], axes: Times) -> tuple[list[tuple[Panel, Panel]], list[str]]:
     """Update/weight ratio of each layer over the epochs, and beneath it the learning rate; also the layers' names."""
-    shown = [(k, row) for k, row in enumerate(results.rows) if row.kind == "tuned" and row.ratios]
-    layers = list(dict.fromkeys(layer for _, row in shown for layer in row.ratios))
-    y = log_axis([HEALTHY, *(v for _, row in shown for ratio in row.ratios.values() for v in ratio.median)])
+    shown = [(k, row, lines[k]) for k, row in _tuned(summary) if lines[k].ratios]
+    layers = list(dict.fromkeys(layer for _, _, own in shown for layer in own.ratios))
+    y = log_axis([HEALTHY, *(v for _, _, own in shown for ratio in own.ratios.values() for v in ratio.median)])
     ticks = axes.ticks()
     panels = []
-    for k, row in shown:
+    for k, row, own in shown:
         placed = {
-            layer: place(row, band, axes, y, lambda *v, layer=layer: f"{layer} {_say(*v)}")
-            for layer, band in row.ratios.items()
+            layer: place(own, band, axes, y, lambda *v, layer=layer: f"{layer} {_say(*v)}")
+            for layer, band in own.ratios.items()
         }
         views = [
             View(
@@ -398,15 +444,15 @@ def ratio_panels(results: Results, axes: Times) -> tuple[list[tuple[Panel, Panel
             series=[Series(k, c.x, c.median, c.text) for c in placed.values() if c.median],
             row=k,
         )
-        panels.append((upper, _rate_panel(k, row, axes)))
+        panels.append((upper, _rate_panel(k, own, axes)))
     return panels, layers
 
 
-def _rate_panel(k: int, row: Row, axes: Times) -> Panel:
-    rates = row.curves["lr"]
+def _rate_panel(k: int, own: Lines, axes: Times) -> Panel:
+    rates = own.curves["lr"]
     top = max(rates.median, default=0.0) or 1.0
     y = Axis(0.0, 1.15 * top)
-    placed = place(row, rates, axes, y, lambda rate, low, high: f"learning rate {concise(rate, 3)}")
+    placed = place(own, rates, axes, y, lambda rate, low, high: f"learning rate {concise(rate, 3)}")
     return Panel(
         title="",
         note="learning rate",
@@ -420,12 +466,12 @@ def _rate_panel(k: int, row: Row, axes: Times) -> Panel:
     )
 
 
-def budget_panel(results: Results) -> Panel | None:
+def budget_panel(summary: Summary) -> Panel | None:
     """The best score expected after so many of the random trials, where there was a search."""
-    shown = [(k, row) for k, row in enumerate(results.rows) if row.best_after]
+    shown = [(k, row) for k, row in enumerate(summary.rows) if row.best_after]
     if not shown:
         return None
-    names = [row.label for row in results.rows]
+    names = [row.label for row in summary.rows]
     values = [v for _, row in shown for v in row.best_after]
     x = Axis(0, max(len(row.best_after) for _, row in shown))
     room = 0.05 * (max(values) - min(values)) or 0.01
@@ -452,41 +498,6 @@ def budget_panel(results: Results) -> Panel | None:
     )
 
 
-def profile_panels(results: Results) -> tuple[list[Panel], dict[str, list[Path]]]:
-    """Dolan and Moré's performance profile, where several problems were compared."""
-    names = [row.label for row in results.rows]
-    curves = {} if results.profile is None else results.profile.curves
-    shown = [(names.index(label), steps) for label, steps in curves.items() if label in names and steps]
-    x = Axis(1.0, max((2.0, *(f for _, steps in shown for f, _ in steps))) * 1.05, log=True)
-    y = Axis(0.0, 1.04)
-    ticks = [(x.place(v), f"{v:g}×") for v in x.ticks()]
-    places = {k: [(x.place(f), y.place(share)) for f, share in steps] for k, steps in shown}
-    stairs = {
-        k: f"M{at[0][0]:g} {100 - at[0][1]:g}" + "".join(f"H{a:g}V{100 - b:g}" for a, b in at[1:]) + "H100"
-        for k, at in places.items()
-    }
-    panels = [
-        Panel(
-            title=names[k],
-            note=f"best on {percent(steps[0][1], 0)}%",
-            height=130,
-            y_ticks=[(y.place(v), f"{percent(v, 0)}%") for v in (0.0, 0.5, 1.0)],
-            views=[View("factors", ticks, [Path("line", stairs[k], k)])],
-            series=[
-                Series(
-                    k,
-                    {"factors": [a for a, _ in places[k]]},
-                    [b for _, b in places[k]],
-                    [f"within a factor {significant(f, 3)} of the best: {percent(s, 0)}%" for f, s in steps],
-                )
-            ],
-            row=k,
-        )
-        for k, steps in shown
-    ]
-    return panels, {"factors": [Path("other", d, k) for k, d in stairs.items()]}
-
-
 class Forest(NamedTuple):
     """The paired differences on one axis, in percent of its width: zero, ticks, and (low, mean, high) of each row."""
 
@@ -495,16 +506,17 @@ class Forest(NamedTuple):
     marks: list[tuple[float, float, float]]
 
 
-def forest(results: Results) -> Forest:
-    """The interval of each row's paired difference in test accuracy.
+def forest(summary: Summary) -> Forest:
+    """The interval of each row's difference in test accuracy to its reference; of the reference itself, zero.
 
     The axis covers the tuned rows that finished a run; another row may lie beyond it.
     """
-    spans = [row.test_difference for row in results.tuned if row.finished]
-    low, high = min([0.0, *(s.low for s in spans)]), max([0.0, *(s.high for s in spans)])
+    found = [difference(row, summary) for row in summary.rows]
+    spans = [(0.0, 0.0, 0.0) if one is None else (one[0].low, one[0].mean, one[0].high) for one in found]
+    inside = [span for row, span in zip(summary.rows, spans, strict=True) if row.kind == "tuned" and row.finished]
+    low, high = min((span[0] for span in inside), default=0.0), max((span[2] for span in inside), default=0.0)
+    low, high = min(0.0, low), max(0.0, high)
     room = 0.06 * (high - low) or 0.01
     axis = Axis(low - room, high + room)
-    marks = [
-        (axis.place(d.low), axis.place(d.mean), axis.place(d.high)) for d in (r.test_difference for r in results.rows)
-    ]
+    marks = [(axis.place(a), axis.place(b), axis.place(c)) for a, b, c in spans]
     return Forest(axis.place(0.0), [(axis.place(v), f"{100 * v:g}".replace("-", MINUS)) for v in axis.ticks(3)], marks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..study.statistics import Interval
+from ..study.results import Interval
 
 MINUS = "−"
 
@@ -23,6 +23,38 @@ def with_half(interval: Interval) -> str:
     '90.00 ± 0.90'
     """
     return " ± ".join(interval.percents())
+
+
+def with_ends(interval: Interval, factor: float = 1.0, digits: int = 2) -> str:
+    """A difference with the ends of its interval.
+
+    >>> with_ends(Interval(-0.0041, -0.007, -0.0012), factor=100)
+    '−0.41 [−0.70, −0.12]'
+    """
+    mean, low, high = (factor * part for part in interval)
+    ends = (
+        f"{end:.{digits}f}".replace("-", MINUS) if float(f"{end:.{digits}f}") else f"{0:.{digits}f}"
+        for end in (low, high)
+    )
+    return f"{signed(mean, digits)} [{', '.join(ends)}]"
+
+
+def share(interval: Interval) -> str:
+    """A probability with the ends of its interval.
+
+    >>> share(Interval(0.8, 0.49, 0.943))
+    '0.80 [0.49, 0.94]'
+    """
+    return f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def p_value(p: float) -> str:
+    """With two significant digits, as far as four decimals go.
+
+    >>> p_value(0.0312), p_value(0.00004), p_value(1.0)
+    ('0.031', '<0.0001', '1')
+    """
+    return "<0.0001" if p < 0.0001 else significant(p)
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -6,21 +6,29 @@ import base64
 import hashlib
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from ..files import write_atomically
-from ..study.plan import KINDS
-from . import figures, formats, table, wording
-from .reading import Results, read_results
+from ..study.compare import Comparison, read_comparison
+from ..study.contender import KINDS
+from ..study.results import Summary, builtins
+from ..study.summary import in_percent
+from ..study.table import ranked
+from . import figures, formats, pairs, table, wording
+from .lines import lines_of
+from .reproduction import recipe, settings
 
 FILE = "report.html"
 GROUPS = {
     "tuned": "Each at its best learning rate",
-    "default": "The same untuned, at the default rate",
-    "searched": "The same at the best of the random settings of all searchable hyperparameters",
+    "default": "The same untuned, at the default rate; the difference is to the same optimizer tuned",
+    "searched": "The same at the best of the random settings of all searchable hyperparameters; the difference is to "
+    "the same optimizer tuned",
 }
 
 
@@ -36,29 +44,29 @@ def write_report(folder: str | Path) -> Path:
         page that is there stays as it was.
     """
     path = Path(folder) / FILE
-    write_atomically(path, render(read_results(folder)))
+    write_atomically(path, render(read_comparison(folder)))
     return path
 
 
-def render(results: Results) -> str:
+def render(comparison: Comparison) -> str:
     """The whole page as text."""
+    return rendered("report.html.j2", **_parts(comparison))
+
+
+def rendered(template: str, **parts: Any) -> str:
+    """A page as text, from a template that extends ``frame.html.j2``: its style, its script and its policy are set.
+
+    ``points`` are those that the script shows under the pointer: ``names`` of the rows, and the series of each panel.
+    """
     script = _asset("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return str(
-        _template().render(
-            results=results,
-            css=_asset("report.css"),
-            script=script,
-            digest=digest,
-            say=wording,
-            brief=partial(wording.brief, results=results),
-            **_parts(results),
-        )
-    )
+    parts = {"points": {"names": [], "panels": []}, **parts}
+    made = _environment().get_template(template)
+    return str(made.render(css=_asset("report.css"), script=script, digest=digest, **parts))
 
 
 @cache
-def _template() -> Any:
+def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -69,60 +77,104 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    environment.filters |= {f.__name__: f for f in (formats.significant, formats.percent, formats.plural)}
-    return environment.get_template("report.html.j2")
+    environment.filters |= {f.__name__: f for f in (formats.significant, formats.percent, formats.plural, in_percent)}
+    return environment
 
 
 def _asset(name: str) -> str:
     return (files("optimlab.report") / name).read_text(encoding="utf-8")
 
 
-def _parts(results: Results) -> dict[str, Any]:
+def _parts(comparison: Comparison) -> dict[str, Any]:
     """What the template lays out: panels in their order on the page, and for the script the points of each."""
-    axes = figures.times(results)
-    accuracy, behind_accuracy = figures.accuracy_panels(results, axes)
-    sensitivity, behind_sensitivity = figures.sensitivity_panels(results)
-    ratios, layers = figures.ratio_panels(results, axes)
-    profile, behind_profile = figures.profile_panels(results)
-    loss, budget = figures.loss_panel(results, axes), figures.budget_panel(results)
-    panels = [loss, *accuracy, *(panel for pair in ratios for panel in pair), *sensitivity, *profile]
+    summary = comparison.summary
+    lines = lines_of(comparison)
+    axes = figures.times(summary, lines)
+    accuracy, behind_accuracy = figures.accuracy_panels(summary, lines, axes)
+    sensitivity, behind_sensitivity = figures.sensitivity_panels(summary)
+    regret, behind_regret = figures.regret_panels(summary)
+    ratios, layers = figures.ratio_panels(summary, lines, axes)
+    loss, budget = figures.loss_panel(summary, lines, axes), figures.budget_panel(summary)
+    panels = [loss, *accuracy, *(panel for pair in ratios for panel in pair), *sensitivity, *regret]
     panels += [] if budget is None else [budget]
     for key, panel in enumerate(panels):
         panel.key = key
+    places = {row.label: k for k, row in enumerate(summary.rows)}
     return {
-        "columns": table.columns(results),
+        "summary": summary,
+        "made": _date(summary.made),
+        "columns": table.columns(summary),
         "groups": [
-            (GROUPS[kind], [(k, results.rows[k]) for k in results.order if results.rows[k].kind == kind])
+            (
+                kind,
+                GROUPS[kind],
+                [(places[row.label], row) for row in ranked(r for r in summary.rows if r.kind == kind)],
+            )
             for kind in KINDS
-            if any(row.kind == kind for row in results.rows)
+            if any(row.kind == kind for row in summary.rows)
         ],
-        "kinds": {row.kind for row in results.rows},
-        "style": _styles(results),
-        "forest": figures.forest(results),
-        "facts": wording.facts(results),
+        "kinds": {row.kind for row in summary.rows},
+        "style": {k: figures.style(k) for k, row in enumerate(summary.rows) if row.kind == "tuned"},
+        "forest": figures.forest(summary),
+        "standing": partial(table.standing, summary=summary),
+        "facts": wording.facts(summary),
+        "sentences": [(sentence.text, pairs.evidence(sentence, summary)) for sentence in summary.verdict.sentences],
+        "matrix": pairs.matrix(summary),
+        "marks": pairs.MARKS,
         "loss": loss,
         "accuracy": accuracy,
         "sensitivity": sensitivity,
-        "behind": {"accuracy": behind_accuracy, "sensitivity": behind_sensitivity, "profile": behind_profile},
+        "regret": regret,
+        "behind": {"accuracy": behind_accuracy, "sensitivity": behind_sensitivity, "regret": behind_regret},
         "ratios": ratios,
         "layers": [(name, *figures.style(k)) for k, name in enumerate(layers)],
         "budget": budget,
-        "profile": profile,
+        "say": _sentences(summary, lines),
+        "brief": partial(wording.brief, names=[row.label for row in summary.tuned]),
+        "recipe": recipe(summary.study),
+        "settings": settings(summary),
+        "numbers": _numbers(summary),
         "points": {
-            "names": [row.label for row in results.rows],
+            "names": [row.label for row in summary.rows],
             "panels": [[asdict(series) for series in panel.series] for panel in panels],
         },
-        "quantile": _quantile(results.seeds),
-        "exact": json.dumps(results.summary["study"], indent=1, ensure_ascii=False),
+        "quantile": _quantile(summary.replicates),
+        "exact": json.dumps(summary.study, indent=1, ensure_ascii=False),
     }
 
 
-def _styles(results: Results) -> dict[int, tuple[int, str]]:
-    """Colour and dashes of each row that has a line of its own."""
-    return {k: figures.style(k) for k, row in enumerate(results.rows) if row.kind == "tuned"}
+def _sentences(summary: Summary, lines: list[Any]) -> dict[str, Any]:
+    """What the figures show, in words."""
+    return {
+        "loss_by_epochs": wording.loss_by_epochs(summary, lines),
+        "loss_by_seconds": wording.loss_by_seconds(summary, lines),
+        "accuracy": wording.accuracy_sentence(summary, lines),
+        "ratio": wording.ratio_sentence(summary, lines),
+        "schedule": wording.schedule_sentence(summary, lines),
+        "sensitivity": wording.sensitivity_sentence(summary),
+        "regret": wording.regret_sentence(summary),
+        "budget": wording.budget_sentence(summary),
+        "gaps": wording.gaps(summary, lines),
+        "not_searched": wording.not_searched(summary),
+    }
 
 
-def _quantile(seeds: int) -> float:
+def _numbers(summary: Summary) -> dict[str, Any]:
+    """The summary as the page holds it: without the replicates one by one, which only ``summary.json`` has."""
+    found: dict[str, Any] = builtins(summary)
+    for row in found["rows"]:
+        del row["replicates"]
+    return found
+
+
+def _date(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InputError(f"{text!r:.40} is no date of a comparison") from None
+
+
+def _quantile(replicates: int) -> float:
     from scipy.special import stdtrit
 
-    return float(stdtrit(max(1, seeds - 1), 0.975))
+    return float(stdtrit(max(1, replicates - 1), 0.975))

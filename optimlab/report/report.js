@@ -6,27 +6,28 @@
   page.classList.add("js");
 
   // Sorting: by the number of each cell, never by its text; what has none comes last. Groups keep their places.
-  const table = document.querySelector("table");
-  const headings = [...table.tHead.rows[0].cells];
-  headings.forEach((heading, column) => heading.querySelector("button").addEventListener("click", () => {
-    const up = heading.getAttribute("aria-sort") !== "ascending";
-    const name = row => row.cells[0].textContent.trim();
-    const value = row => {
-      const text = row.cells[column].dataset.value;
-      return text === "" ? NaN : Number(text);
-    };
-    const order = (a, b) => {
-      if (column === 0) return up ? name(a).localeCompare(name(b)) : name(b).localeCompare(name(a));
-      const [x, y] = [value(a), value(b)];
-      if (isNaN(x) || isNaN(y)) return isNaN(x) - isNaN(y);
-      return up ? x - y : y - x;
-    };
-    headings.forEach(other => other.removeAttribute("aria-sort"));
-    heading.setAttribute("aria-sort", up ? "ascending" : "descending");
-    for (const body of table.tBodies) {
-      body.append(...[...body.rows].filter(row => row.dataset.row).sort(order));
-    }
-  }));
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const headings = [...table.tHead.rows[0].cells];
+    headings.forEach((heading, column) => heading.querySelector("button").addEventListener("click", () => {
+      const up = heading.getAttribute("aria-sort") !== "ascending";
+      const name = row => row.cells[0].textContent.trim();
+      const value = row => {
+        const text = row.cells[column].dataset.value;
+        return text === "" ? NaN : Number(text);
+      };
+      const order = (a, b) => {
+        if (column === 0) return up ? name(a).localeCompare(name(b)) : name(b).localeCompare(name(a));
+        const [x, y] = [value(a), value(b)];
+        if (isNaN(x) || isNaN(y)) return isNaN(x) - isNaN(y);
+        return up ? x - y : y - x;
+      };
+      headings.forEach(other => other.removeAttribute("aria-sort"));
+      heading.setAttribute("aria-sort", up ? "ascending" : "descending");
+      for (const body of table.tBodies) {
+        body.append(...[...body.rows].filter(row => row.dataset.row).sort(order));
+      }
+    }));
+  }
 
   // One optimizer marked in every figure: the one pointed at, else the one clicked.
   let pinned = null;
@@ -37,13 +38,13 @@
       element.classList.toggle("lit", element.dataset.row === lit);
     }
   };
-  for (const row of table.querySelectorAll("tr[data-row]")) {
+  for (const row of document.querySelectorAll(".sortable tr[data-row]")) {
     const button = row.querySelector("button");
     row.addEventListener("pointerenter", event => event.pointerType === "mouse" && light(row.dataset.row));
     row.addEventListener("pointerleave", () => light(null));
     button.addEventListener("click", () => {
       pinned = pinned === row.dataset.row ? null : row.dataset.row;
-      for (const other of table.querySelectorAll("tbody button")) {
+      for (const other of document.querySelectorAll(".sortable tbody button")) {
         other.setAttribute("aria-pressed", String(other === button && pinned !== null));
       }
       light(null);
@@ -54,7 +55,7 @@
   const marker = document.createElement("i");
   marker.className = "marker";
   const across = series => {
-    const chosen = document.getElementById("by-seconds").checked ? "seconds" : "epochs";
+    const chosen = document.getElementById("by-seconds")?.checked ? "seconds" : "epochs";
     return series.x[chosen] ?? Object.values(series.x)[0];
   };
   const inside = percent => Math.min(100, Math.max(0, percent));

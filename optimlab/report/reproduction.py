@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from ..errors import concise
-from ..study import PROBLEMS, Study
-from ..study.study_file import FULL
+from ..errors import InputError, concise
+from ..study import PROBLEMS, Problem, Study
+from ..study.plan import FULL
+from ..study.problem import LIMITS, QUICK, QUICK_ROWS
+from ..study.results import Summary
 
 FILE = "study.toml"
 Settings = list[tuple[str, list[tuple[str, str]]]]
@@ -24,8 +26,20 @@ class Recipe(NamedTuple):
 
 
 def recipe(study: dict[str, Any]) -> Recipe:
-    """From the ``study`` of a ``summary.json``."""
-    problem = {name: value for name, value in study["problem"].items() if name != "data"}
+    """From the ``study`` of a :class:`~optimlab.study.results.Summary`.
+
+    Raises
+    ------
+    InputError: it is not the description of a study.
+    """
+    try:
+        return _recipe(study)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"the study is not described as optimlab compare describes one: {error!r:.200}") from None
+
+
+def _recipe(study: dict[str, Any]) -> Recipe:
+    problem = {name: study["problem"][name] for name in (f.name for f in fields(Problem))}
     own = [c["optimizer"] for c in study["optimizers"] if "rule" in c]
     rules = "".join(f" --rule FILE.py:{name}" for name in own)
     notes = [f"{' and '.join(own)}: your own, from the file that holds it."] if own else []
@@ -43,28 +57,31 @@ def _options(study: dict[str, Any], problem: dict[str, Any]) -> list[str] | None
     named = [_option(c) for c in study["optimizers"] if "rule" not in c]
     if usual is None or None in named or not named:
         return None
-    default = json.loads(json.dumps(asdict(usual)))
+    base = Study(usual, **FULL) if study["search"] else Study(usual.quick())
+    start = _plain({f.name: getattr(base, f.name) for f in fields(base) if f.name not in ("problem", "optimizers")})
+    default = _plain(asdict(base.problem))
     options = [f"--dataset {problem['dataset']}"] if problem["dataset"] != "digits" else []
+    options += ["--full"] if study["search"] else []
     for name in ("epochs", "target"):
         if problem[name] != default[name]:
             options.append(f"--{name} {problem[name]}")
             default[name] = problem[name]
-    base = Study(usual)
-    start: dict[str, Any] = {name: getattr(base, name) for name in study if name not in ("problem", "optimizers")}
-    if study["search"]:
-        options.append("--full")
-        start |= FULL
     if named != list(base.optimizers):
         options.append(f"--optimizers {','.join(map(str, named))}")
-    if study["rates"] != list(start["rates"]):
+    if study["rates"] != start["rates"]:
         options.append(f"--rates {','.join(map(repr, study['rates']))}")
         start["rates"] = study["rates"]
-    seeds = study["confirmation_seeds"]
-    if seeds != list(start["confirmation_seeds"]) and seeds == list(range(100, 100 + len(seeds))):
-        options.append(f"--seeds {len(seeds)}")
-        start["confirmation_seeds"] = seeds
-    said = all(study[name] == (list(v) if isinstance(v, tuple) else v) for name, v in start.items())
+    for name in ("replicates", "seed"):
+        if study[name] != start[name]:
+            options.append(f"--{name} {study[name]}")
+            start[name] = study[name]
+    said = all(study[name] == value for name, value in start.items())
     return options if said and problem == default else None
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """As JSON gives them back: lists for tuples."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def _option(contender: dict[str, Any]) -> str | None:
@@ -75,12 +92,18 @@ def _option(contender: dict[str, Any]) -> str | None:
 
 
 def _toml(study: dict[str, Any], problem: dict[str, Any]) -> str:
-    """The study file; JSON's texts, numbers, lists and truth values are TOML's too."""
+    """The study file; JSON's texts, numbers, lists and truth values are TOML's too.
+
+    TOML has no null. A problem without limits on its rows is made from the full protocol's, which has none either.
+    """
     contenders = [c for c in study["optimizers"] if "rule" not in c]
     named = list(takewhile(lambda option: option is not None, map(_option, contenders)))
-    lines = [_line("optimizers", named)] if named else []
-    lines += [_line(k, v) for k, v in study.items() if k not in ("problem", "optimizers")]
-    lines += ["", "[problem]", *(_line(k, v) for k, v in problem.items())]
+    quick = QUICK.get(problem["dataset"], QUICK_ROWS)
+    whole = any(problem[limit] is None and limit in quick for limit in LIMITS)
+    lines = [_line("protocol", "full" if whole or study["search"] else "quick")]
+    lines += [_line("optimizers", named)] if named else []
+    lines += [_line(k, v) for k, v in study.items() if k not in ("version", "problem", "optimizers")]
+    lines += ["", "[problem]", *(_line(k, v) for k, v in problem.items() if v is not None)]
     for c in contenders[len(named) :]:
         fixed = ", ".join(_line(k, v) for k, v in c["hyperparameters"].items())
         lines += ["", "[[contenders]]", *(_line(k, c[v]) for k, v in _KEYS.items())]
@@ -95,20 +118,25 @@ def _line(name: str, value: Any) -> str:
     return f"{name} = {json.dumps(value, ensure_ascii=False)}"
 
 
-def settings(summary: dict[str, Any]) -> Settings:
+def settings(summary: Summary) -> Settings:
     """What the results depend on, as headings with names and values."""
-    study = summary["study"]
-    protocol = {name: value for name, value in study.items() if name not in ("problem", "optimizers")}
+    study = summary.study
+    protocol = {name: value for name, value in study.items() if name not in ("version", "problem", "optimizers")}
     parts = {
         "Problem": study["problem"],
-        "Protocol": {"protocol": summary["protocol"], **protocol},
-        "Versions": summary["versions"],
-        "Machine": summary["host"],
+        "Protocol": {"protocol": summary.protocol, **protocol},
+        "Versions": summary.versions,
+        "Machine": summary.host,
     }
     return [
-        (heading, [(name.replace("_", " "), _shown(value)) for name, value in part.items()])
+        (heading, [(name.replace("_", " "), _shown(_all(name, value))) for name, value in part.items()])
         for heading, part in parts.items()
     ]
+
+
+def _all(name: str, value: Any) -> Any:
+    """A limit of the rows that is none takes all of them."""
+    return "all" if name in LIMITS and value is None else value
 
 
 def _shown(value: Any) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..errors import concise
-from ..study.statistics import Interval
+from ..study.results import Interval, Pair, Row, Spread, Summary
 from ..study.summary import in_percent
+from ..study.table import rate
 from ..tables import shortened
 from .formats import percent, plural, points, significant, with_half
-from .reading import Results, Row
-from .wording import standing
+from .pairs import minus
 
 NAME = 22
 """The most characters of a name in a heading; a longer one loses its middle."""
@@ -35,115 +35,176 @@ class Column(NamedTuple):
     cell: Callable[[Row], Cell]
 
 
-def columns(results: Results) -> list[Column]:
+NOTHING = Cell("–", None)
+
+
+def reference(row: Row, summary: Summary) -> str | None:
+    """Whom a row's test accuracy is compared with: the leader, or the same optimizer tuned."""
+    return summary.verdict.leader if row.kind == "tuned" else row.contender
+
+
+def difference(row: Row, summary: Summary) -> tuple[Interval, Pair] | None:
+    """A row's difference in test accuracy to its reference; None where they are not compared."""
+    whom = reference(row, summary)
+    pair = None if whom is None or whom == row.label else summary.pair(row.label, whom, "test_accuracy")
+    return None if pair is None or whom is None else (minus(pair, whom), pair)
+
+
+def standing(row: Row, summary: Summary) -> str:
+    """How a row stands to its reference: ``"leader"``, ``"lower"``, ``"higher"``, ``"not told apart"``, or why not."""
+    if row.failed:
+        return "failed"
+    if not row.finished:
+        return "diverged"
+    if row.label == reference(row, summary):
+        return "leader"
+    found = difference(row, summary)
+    if found is None:
+        return ""
+    interval, pair = found
+    return "not told apart" if not pair.told_apart else "lower" if interval.mean < 0 else "higher"
+
+
+def columns(summary: Summary) -> list[Column]:
     """Every column but the first, the optimizer's name."""
-    goal = in_percent(results.target)
-    slow = max((row.microseconds_per_step or 0.0 for row in results.rows), default=0.0) >= 1000
-    scale, unit = (1e-3, "ms") if slow else (1.0, "µs")
-    long = max((row.seconds_to_target or 0.0 for row in results.rows), default=0.0) >= 1
+    goal = in_percent(summary.target.value)
+    slow = max((row.microseconds_per_step.median for row in summary.rows if row.microseconds_per_step), default=0.0)
+    scale, unit = (1e-3, "ms") if slow >= 1000 else (1.0, "µs")
+    long = max((row.seconds_to_target or 0.0 for row in summary.rows), default=0.0) >= 1
     brief, brief_unit = (1.0, "s") if long else (1e3, "ms")
+    leader, fastest = summary.verdict.leader, summary.verdict.fastest
 
-    def accuracy(row: Row, interval: Interval) -> Cell:
-        return Cell(with_half(interval), interval.mean) if row.finished else Cell("–", None)
+    def learning_rate(row: Row) -> Cell:
+        edges = f"at the edge in {row.edges}" if row.edges else ""
+        return Cell(rate(row.lr), row.lr.median, " ".join(part for part in (_range(row.lr), edges) if part))
 
-    def difference(row: Row) -> Cell:
-        if not row.finished:
-            return Cell("–", None, "failed" if row.failed else "diverged")
-        shown = "0" if row.label == results.reference else points(row.test_difference.mean)
-        return Cell(shown, row.test_difference.mean, standing(row, results))
+    def trials(row: Row) -> Cell:
+        low, high = row.trials
+        return Cell(f"{low}" if low == high else f"{low}–{high}", high)
 
-    def target(row: Row) -> Cell:
-        shown = "missed" if row.epochs_to_target is None else f"{row.epochs_to_target:g}"
-        star = " *" if row.speed in ("slower", "faster") and row.surely["epochs"] else ""
-        speed = f" {row.speed}{star}" if row.speed and row.hits else ""
-        return Cell(shown, row.epochs_to_target, f"({row.hits}/{row.runs}){speed}")
+    def accuracy(row: Row) -> Cell:
+        lost = len(row.replicates) - row.finished
+        note = f"{lost} of {len(row.replicates)} not finished" if lost and row.finished else ""
+        return Cell(with_half(row.test_accuracy), row.test_accuracy.mean, note) if row.finished else NOTHING
 
-    def step(row: Row) -> Cell:
-        if row.microseconds_per_step is None:
-            return Cell("–", None)
-        return Cell(significant(scale * row.microseconds_per_step, 3), row.microseconds_per_step)
+    def against(row: Row) -> Cell:
+        found, word = difference(row, summary), standing(row, summary)
+        if word == "leader":
+            return Cell("0", 0.0, word)
+        return Cell("–", None, word) if found is None else Cell(points(found[0].mean), found[0].mean, word)
+
+    def epochs(row: Row) -> Cell:
+        hits = f"{row.hits} of {len(row.replicates)}"
+        if not row.hits:
+            return Cell("missed", None, hits)
+        pair = None if fastest is None else summary.pair(row.label, fastest, "epochs")
+        slower = ", slower" if pair is not None and pair.told_apart and row.kind == "tuned" else ""
+        first = ", fastest" if row.label == fastest else ""
+        return Cell(
+            f"{_at_least(row)}{row.epochs.mean:.1f} ± {row.epochs.half:.1f}", row.epochs.mean, f"{hits}{slower}{first}"
+        )
 
     def seconds(row: Row) -> Cell:
         if row.seconds_to_target is None:
-            return Cell("–", None)
-        return Cell(significant(brief * row.seconds_to_target, 3), row.seconds_to_target)
+            return NOTHING
+        return Cell(_at_least(row) + significant(brief * row.seconds_to_target, 3), row.seconds_to_target)
 
-    def rate(row: Row) -> Cell:
-        return Cell(concise(row.lr), row.lr, "at the edge" if row.at_edge else "")
+    def step(row: Row) -> Cell:
+        took = row.microseconds_per_step
+        if took is None:
+            return NOTHING
+        ends = "–".join(significant(scale * value, 3) for value in (took.low, took.high))
+        return Cell(significant(scale * took.median, 3), took.median, ends)
 
     def usable(row: Row) -> Cell:
-        return Cell("–", None) if row.usable_decades is None else Cell(f"{row.usable_decades:.1f}", row.usable_decades)
+        if row.usable_decades is None:
+            return NOTHING
+        return Cell(f"{'≥ ' if row.usable_at_least else ''}{row.usable_decades:.1f}", row.usable_decades)
 
-    def failed(row: Row) -> Cell:
-        errors = len(row.errors)
-        return Cell(percent(row.diverged_share, 0), row.diverged_share, plural(errors, "error") if errors else "")
+    def diverged(row: Row) -> Cell:
+        return Cell(percent(row.diverged_share, 0), row.diverged_share, f"{row.failed} failed" if row.failed else "")
 
-    seeds = plural(results.seeds, "fresh seed")
+    many = plural(summary.replicates, "replicate")
+    short = "the leader" if leader is None else shortened([leader], NAME)[0]
     return [
         Column(
             "lr",
             "learning rate",
             "",
-            "the rate with the best median validation accuracy of the tuning seeds; untuned: the default",
-            rate,
+            "chosen by each replicate, for validation accuracy: median and range; untuned: the default; at the edge: "
+            "in so many replicates the best rate is the first or last of the grid",
+            learning_rate,
         ),
-        Column("trials", "trials", "", "runs the rate was chosen with", lambda r: Cell(str(r.trials), r.trials)),
-        Column(
-            "val_accuracy",
-            "validation accuracy",
-            "%",
-            f"mean over {seeds} with its 95% interval",
-            lambda r: accuracy(r, r.val_accuracy),
-        ),
+        Column("trials", "trials", "", "training runs in each replicate, of which one is chosen", trials),
         Column(
             "test_accuracy",
             "test accuracy",
             "%",
-            f"at the epoch with the best validation accuracy; mean over {seeds} with its 95% interval",
-            lambda r: accuracy(r, r.test_accuracy),
+            f"of the chosen run, at its epoch with the best validation accuracy; mean over {many} with its 95% "
+            "interval",
+            accuracy,
         ),
         Column(
-            "test_difference",
-            f"test against {shortened([results.reference], NAME)[0]}",
+            "difference",
+            f"difference to {short}",
             "points",
-            "mean of the differences seed by seed, and its 95% interval; tied if the interval contains zero; * if an "
-            "interval wide enough for all pairs of optimizers (Bonferroni) does not contain it",
-            difference,
+            "in test accuracy: mean of the differences replicate by replicate, with its 95% interval; of the rows "
+            "untuned and searched: to the same optimizer tuned; higher or lower: significant at 5% after Holm’s "
+            f"correction for all {plural(summary.verdict.family, 'test')} of this page",
+            against,
         ),
         Column(
-            "epochs_to_target",
+            "epochs",
             f"epochs to {goal}",
             "",
-            f"median of the first epoch with {goal} validation accuracy (how many runs got there); slower if the "
-            f"95% interval of the paired difference to {results.fastest} lies above zero; tied if it contains zero; "
-            "neither if a run missed; * as for the test accuracy",
-            target,
+            f"until the validation accuracy is {goal}, at the rate that gets there first: mean over {many} with its "
+            f"95% interval, and how many got there; a miss counts as {summary.epochs + 1}, so that a mean with misses "
+            "is a lower bound (≥)" + (f"; slower: than {fastest}, significant as above" if fastest else ""),
+            epochs,
         ),
-        Column("seconds_to_target", f"time to {goal}", brief_unit, "median time, evaluation excluded", seconds),
-        Column("microseconds_per_step", "a step", unit, "time of one training step, evaluation excluded", step),
         Column(
-            "state_bytes_per_parameter",
-            "state",
-            "B/weight",
-            "bytes the optimizer keeps for each weight, besides the weight and its gradient",
-            lambda r: _number(r.state_bytes_per_parameter),
+            "seconds_to_target",
+            f"time to {goal}",
+            brief_unit,
+            "these epochs times the time of their steps; evaluation is excluded",
+            seconds,
+        ),
+        Column(
+            "microseconds_per_step",
+            "time per step",
+            unit,
+            "of one training step, measured apart, one optimizer at a time: median and range of the rounds",
+            step,
+        ),
+        Column(
+            "state_bytes_per_weight",
+            "memory per weight",
+            "bytes",
+            "what the optimizer keeps for each weight, besides the weight and its gradient",
+            lambda r: Cell(significant(r.state_bytes_per_weight, 3), r.state_bytes_per_weight),
         ),
         Column(
             "usable_decades",
-            "usable rates",
+            "usable range of rates",
             "decades",
-            f"width of the range of rates around the best that keep {goal}",
+            f"width of the range of learning rates around the best that keep {goal} validation accuracy: mean over "
+            f"{many}; one decade is a factor of ten; ≥: a grid ended first",
             usable,
         ),
         Column(
             "diverged_share",
             "diverged",
             "%",
-            "share of the runs while tuning; untuned: of its own runs",
-            failed,
+            "share of all training runs that ended in infinity or NaN; failed: ended with an error",
+            diverged,
         ),
     ]
 
 
-def _number(value: float) -> Cell:
-    return Cell(significant(value, 3), value)
+def _at_least(row: Row) -> str:
+    return "≥ " if row.hits < len(row.replicates) else ""
+
+
+def _range(spread: Spread) -> str:
+    """The lowest and highest of several rates."""
+    return "" if spread.low == spread.high else "–".join(concise(float(f"{v:.2g}")) for v in (spread.low, spread.high))

@@ -60,7 +60,8 @@ def sensitivity(row: Row, points: int = 60) -> tuple[list[float], list[float]]:
     low, high = np.median([x[0] for x, _ in lines]), np.median([x[-1] for x, _ in lines])
     at = np.linspace(low, high, points)
     scores = np.array([np.interp(at, x, y, left=np.nan, right=np.nan) for x, y in lines])
-    return (10**at).tolist(), np.nanmedian(scores, axis=0).tolist()
+    kept = np.isfinite(scores).any(axis=0)  # grids of a replicate each may have no rate in common
+    return (10 ** at[kept]).tolist(), np.nanmedian(scores[:, kept], axis=0).tolist()
 
 
 def regret(row: Row, decades: float = 2.0, points: int = 61) -> tuple[list[float], list[float]]:

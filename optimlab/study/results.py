@@ -28,6 +28,8 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e300)]
 Duration = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
+Number = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
+Scale = Annotated[float, msgspec.Meta(ge=0, lt=1e300)]
 Status = Literal["ok", "diverged", "error"]
 Kind = Literal["tuned", "default", "searched"]
 Measure = Literal["test_accuracy", "epochs"]
@@ -37,9 +39,9 @@ Curve = tuple[float | None, ...]
 class Interval(NamedTuple):
     """A mean with its 95% confidence interval."""
 
-    mean: float
-    low: float
-    high: float
+    mean: Number
+    low: Number
+    high: Number
 
     @property
     def half(self) -> float:
@@ -59,9 +61,9 @@ class Interval(NamedTuple):
 class Spread(NamedTuple):
     """A median with the lowest and the highest value."""
 
-    median: float
-    low: float
-    high: float
+    median: Scale
+    low: Scale
+    high: Scale
 
 
 @dataclass(frozen=True)
@@ -321,6 +323,11 @@ class Summary:
     ``planned_replicates`` is the number that the study had when its first run was made. ``left_out`` says what the
     quick protocol left out. ``test_rows`` is the size of a test set that all replicates share, None if each draws its
     own.
+
+    Raises
+    ------
+    InputError: it names a row that is none, or one twice; or a row has not as many replicates, with at least one run
+        each, as the comparison.
     """
 
     version: int
@@ -340,6 +347,20 @@ class Summary:
     versions: dict[str, str]
     host: dict[str, Any]
     made: str
+
+    def __post_init__(self) -> None:
+        labels = [row.label for row in self.rows]
+        said = self.verdict
+        named = {said.leader, *said.level_with, said.fastest, *said.fast_with} - {None}
+        named |= {name for pair in self.pairs for name in (pair.first, pair.second)}
+        named |= {name for sentence in said.sentences for c in sentence.claims for name in (c.better, c.worse)}
+        if not self.tuned or len({*labels}) < len(labels) or not named <= {*labels}:
+            raise InputError("the rows must have at least one tuned and no equal label, and nothing else be named")
+        if self.epochs < 1 or self.replicates < 1:
+            raise InputError("there must be at least one epoch and one replicate")
+        for row in self.rows:
+            if len(row.replicates) != self.replicates or not all(one.grid for one in row.replicates):
+                raise InputError(f"{row.label} must have {self.replicates} replicates, each with a run")
 
     @property
     def tuned(self) -> tuple[Row, ...]:

@@ -204,7 +204,7 @@ class _Reader:
                 place,
             )
             return tuple(map(float, value)) if key == "rates" else tuple(value)
-        kind = type(known[key].default)
+        kind = int if known[key].default is None else type(known[key].default)  # limits of the rows
         if kind is float and type(value) is int:
             return float(value)
         self.expect(type(value) is kind, key, f"{_KINDS[kind]}, got {value!r}", place)
