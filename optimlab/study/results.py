@@ -266,7 +266,7 @@ class Sentence:
     text: str
     claims: tuple[Claim, ...] = ()
     about: str = ""
-    """Which part of the page has the evidence: ``"test_accuracy"``, ``"epochs"``, ``"target"`` or ``"runs"``."""
+    """Which part of the page has the evidence: a measure, ``"pairs"``, ``"target"``, ``"rates"`` or ``"runs"``."""
 
     def __str__(self) -> str:
         return self.text

@@ -10,7 +10,7 @@ from .statistics import detectable, replicates_for
 from .summary import in_percent, listed
 
 MANY = 6
-"""Of more names a sentence gives the number, and "all" if these are all."""
+"""If all of more than so many cannot be told from the first, they are counted and not named."""
 
 
 def verdict(
@@ -36,7 +36,8 @@ def verdict(
     reached = [row for row in sound if row.hits]
     fastest = min(reached, key=lambda row: (row.epochs.mean, -row.hits), default=None)
     if not any(row.finished for row in tuned):
-        said = [Sentence("No run finished: there is nothing to compare.", about="runs")]
+        run = "run at a tuned rate" if any(row.finished for row in table) else "run"
+        said = [Sentence(f"No {run} finished: there is nothing to compare.", about="runs")]
         return Verdict((*said, *_failures(table)), None, (), None, (), 0, None, None)
     family, apart = len(pairs), [pair for pair in pairs if pair.told_apart]
     smallest = None if deviation is None or not family else detectable(deviation, replicates, family)
@@ -48,16 +49,12 @@ def verdict(
         said += _accuracy(leader, level_with, sound, apart)
         if smallest and level_with:
             said.append(_power(smallest, more, replicates))
-    said += _speed(fastest, fast_with, sound, apart, target, epochs)
+    if sound:
+        said += _speed(fastest, fast_with, sound, apart, target, epochs)
     said += _others(table, pairs)
     if apart:
-        said.append(
-            Sentence(
-                f"Every difference stated here is significant at 5% after Holm's correction for all {family} tests of "
-                "this page.",
-                about="pairs",
-            )
-        )
+        corrected = f" after Holm's correction for all {family} tests of this page" if family > 1 else ""
+        said.append(Sentence(f"Every difference stated here is significant at 5%{corrected}.", about="pairs"))
     said += _conditions(tuned, leader, baseline, test_rows, pairs, target, replicates, planned)
     said += _failures(table)
     names = tuple(row.label for row in level_with), tuple(row.label for row in fast_with)
@@ -90,19 +87,23 @@ def _level(first: Row | None, rows: Iterable[Row], apart: Iterable[Pair], measur
 def _accuracy(leader: Row, level: Sequence[Row], rows: Sequence[Row], apart: Sequence[Pair]) -> list[Sentence]:
     mean, half = leader.test_accuracy.percents()
     text = f"{leader.label} has the highest mean test accuracy, {mean} ± {half}%"
-    said = [Sentence(f"{text}; {_cannot_be_told(level, len(rows) - 1)}.", about="test_accuracy")]
+    said = [_first(text, leader, level, rows, "test_accuracy")]
     return said + _differences(rows, apart, "test_accuracy", "Lower in test accuracy")
 
 
 def _power(smallest: float, more: int | None, replicates: int) -> Sentence:
-    text = f"{replicates} replicates tell differences of about {100 * smallest:.2g} points apart"
-    text += f"; to tell {100 * smallest / 2:.2g} points apart takes about {_about(more)} replicates" if more else ""
+    text = f"{replicates} replicates can tell apart differences of about {_about(100 * smallest)} points"
+    text += f"; half as much takes about {_about(more)} replicates" if more else ""
     return Sentence(f"{text}.", about="test_accuracy")
 
 
-def _about(number: int) -> str:
-    """Two significant digits, for a number that is no more exact."""
-    return f"{int(float(f'{number:.2g}')):,}"
+def _about(number: float) -> str:
+    """Two significant digits, for a number that is no more exact.
+
+    >>> _about(0.351), _about(3.0), _about(1234)
+    ('0.35', '3', '1,200')
+    """
+    return f"{float(f'{number:.2g}'):,.10g}"
 
 
 def _speed(
@@ -113,65 +114,48 @@ def _speed(
         return [Sentence(f"No optimizer reached {goal} validation accuracy.", about="epochs"), *_proposal(target)]
     said = []
     if not target.informative:
-        said.append(
-            Sentence(
-                f"The target of {goal} validation accuracy is uninformative: every optimizer reaches it within three "
-                "epochs in the mean.",
-                about="target",
-            )
+        text = (
+            f"The target of {goal} validation accuracy is uninformative: every optimizer reaches it within three epochs"
         )
-        said += _proposal(target)
-    text = f"needs the fewest epochs to {goal} validation accuracy" if len(rows) > 1 else f"needs some epochs to {goal}"
+        said += [Sentence(f"{text} on average.", about="target"), *_proposal(target)]
     mean = f"{fastest.epochs.mean:.1f} ± {fastest.epochs.half:.1f}"
     if len(rows) == 1:
-        said.append(
-            Sentence(
-                f"{fastest.label} reaches {goal} validation accuracy after {mean} epochs in the mean.", about="epochs"
-            )
-        )
+        text = f"{fastest.label} reaches {goal} validation accuracy after {mean} epochs on average."
+        said.append(Sentence(text, about="epochs"))
     else:
-        said.append(
-            Sentence(
-                f"{fastest.label} {text}, {mean} in the mean; {_cannot_be_told(level, len(rows) - 1)}.", about="epochs"
-            )
-        )
-    said += _differences(rows, apart, "epochs", "Slower, in epochs")
-    missed = [f"{row.label} ({row.hits} of {len(row.replicates)})" for row in rows if row.hits < len(row.replicates)]
+        text = f"{fastest.label} needs the fewest epochs to {goal} validation accuracy, {mean} on average"
+        said.append(_first(text, fastest, level, rows, "epochs"))
+    said += _differences(rows, apart, "epochs", "Slower")
+    missed = [
+        f"{row.label} reached it in {row.hits} of {len(row.replicates)}"
+        for row in rows
+        if row.hits < len(row.replicates)
+    ]
     if missed:
-        said.append(
-            Sentence(
-                f"Not every replicate reached {goal}: {listed(missed)}. A miss counts as {epochs + 1} epochs, so a "
-                "mean with misses is a lower bound.",
-                about="epochs",
-            )
-        )
+        counted = f"A miss counts as {epochs + 1} epochs, so a mean with misses is a lower bound"
+        text = f"Not every replicate reached {goal}: {listed(missed)}. {counted}."
+        said.append(Sentence(text, about="epochs"))
     return said
 
 
 def _proposal(target: Target) -> list[Sentence]:
     if target.proposed is None:
         return []
-    goal = in_percent(target.proposed)
-    return [
-        Sentence(
-            f"By the stored curves, {goal} would tell most optimizers apart: --target {target.proposed:g} shows it "
-            "without new runs.",
-            about="target",
-        )
-    ]
+    text = f"By the stored curves, a target of {in_percent(target.proposed)} tells the most optimizers apart"
+    return [Sentence(f"{text}: --target {target.proposed:g} shows it without new runs.", about="target")]
 
 
-def _cannot_be_told(level: Sequence[Row], others: int) -> str:
+def _first(text: str, first: Row, level: Sequence[Row], rows: Sequence[Row], measure: Measure) -> Sentence:
+    """Name the first together with everyone who cannot be told from it."""
+    others = [row.label for row in rows if row is not first]
     if not level:
-        return "it is ahead of the only other one" if others == 1 else f"it is ahead of all {others} others"
-    if len(level) == others:
-        names = listed([row.label for row in level])
-        return (
-            f"{names} cannot be told apart from it"
-            if others <= MANY
-            else f"none of the {others} others can be told apart from it"
-        )
-    return f"{listed([row.label for row in level])} cannot be told apart from it"
+        ahead = others[0] if len(others) == 1 else f"all {len(others)} others"
+        claims = tuple(Claim(first.label, other, measure) for other in others)
+        return Sentence(f"{text}; it is ahead of {ahead}.", claims, measure)
+    if len(level) == len(others) > MANY:
+        return Sentence(f"{text}; none of the {len(others)} others can be told apart from it.", about=measure)
+    names = listed(row.label for row in level)
+    return Sentence(f"{text}; {names} cannot be told apart from it.", about=measure)
 
 
 def _differences(rows: Sequence[Row], apart: Sequence[Pair], measure: Measure, heading: str) -> list[Sentence]:
@@ -201,7 +185,7 @@ def _differences(rows: Sequence[Row], apart: Sequence[Pair], measure: Measure, h
 
 
 def _by(pair: Pair) -> str:
-    """By how much, and how often."""
+    """By how much, with its interval."""
     mean, low, high = pair.difference
     if (pair.worse == pair.first and pair.measure == "test_accuracy") or (
         pair.better == pair.first and pair.measure == "epochs"
@@ -209,34 +193,31 @@ def _by(pair: Pair) -> str:
         mean, low, high = -mean, -high, -low
     if pair.measure == "test_accuracy":
         return f"by {100 * mean:.2f} points [{100 * low:.2f}, {100 * high:.2f}]"
-    at_least = "at least " if pair.misses else ""
-    return f"by {at_least}{mean:.1f} [{low:.1f}, {high:.1f}]"
+    return f"by {mean:.1f} epochs [{low:.1f}, {high:.1f}]"
 
 
 def _others(table: Sequence[Row], pairs: Sequence[Pair]) -> list[Sentence]:
     """What tuning, and searching more than the rate, is worth."""
     said = []
-    kinds: tuple[tuple[Literal["default", "searched"], str], ...] = (
-        ("default", "At the default rate, untuned,"),
-        ("searched", "At the best of the random settings of all hyperparameters"),
+    kinds: tuple[tuple[Literal["default", "searched"], str, str], ...] = (
+        ("default", "The default rate", "the tuned rate"),
+        ("searched", "A random search of all hyperparameters", "the tuned rate alone"),
     )
-    for kind, heading in kinds:
+    for kind, this, that in kinds:
         own = {row.label: row.contender for row in table if row.kind == kind}
         compared = [pair for pair in pairs if pair.first in own]
-        if not compared:
-            continue
         for sign, word in ((-1, "lower"), (1, "higher")):
             told = [pair for pair in compared if pair.told_apart and sign * pair.difference.mean > 0]
             if told:
                 names = [own[pair.first] for pair in told]
-                who = f"all {len(names)}" if len(names) == len(own) > 2 else listed(names)
+                whom = f"all {len(names)} optimizers" if len(names) == len(own) > 2 else listed(names)
                 claims = tuple(Claim(pair.better, pair.worse, "test_accuracy") for pair in told)
-                text = f"{heading} the test accuracy is {word} than at the tuned rate: {who}."
+                text = f"{this} gives a {word} test accuracy than {that} for {whom}."
                 said.append(Sentence(text, claims, "test_accuracy"))
-        if not any(pair.told_apart for pair in compared):
-            said.append(
-                Sentence(f"{heading} no test accuracy can be told from that at the tuned rate.", about="test_accuracy")
-            )
+        if compared and not any(pair.told_apart for pair in compared):
+            whom = "any optimizer" if len(compared) > 1 else own[compared[0].first]
+            text = f"{this} cannot be told apart from {that} in test accuracy for {whom}."
+            said.append(Sentence(text, about="test_accuracy"))
     return said
 
 
@@ -256,63 +237,44 @@ def _conditions(
         for pair in pairs
         if pair.rows_error is not None and leader and leader.label in (pair.first, pair.second)
     ]
-    if test_rows and errors:
-        said.append(
-            Sentence(
-                f"All replicates share one test set: other test rows than these {test_rows:,} would change the "
-                f"differences to {leader.label if leader else ''} by up to {100 * max(errors):.2f} points (one "
-                "standard error), which the intervals do not hold.",
-                about="test_accuracy",
-            )
-        )
+    if test_rows and errors and leader is not None:
+        rows = f"All replicates share one test set of {test_rows:,} rows. With other rows, the differences from"
+        change = f"could change by about {100 * max(errors):.2f} points (one standard error)"
+        text = f"{rows} {leader.label} {change}, which the intervals do not include."
+        said.append(Sentence(text, about="test_accuracy"))
     if baseline is not None:
-        mean = baseline.test_accuracy.percents()[0]
-        said.append(
-            Sentence(
-                f"Classes are unequal: to answer {baseline.name} always gives {mean}% test accuracy.",
-                about="test_accuracy",
-            )
-        )
+        share = baseline.test_accuracy.percents()[0]
+        text = f"The classes are unequal: always answering {baseline.name} gives {share}% test accuracy."
+        said.append(Sentence(text, about="test_accuracy"))
     if target.value != target.planned:
-        said.append(
-            Sentence(
-                f"The target was {in_percent(target.planned)} when the runs were made, and changed to "
-                f"{in_percent(target.value)} afterwards: what depends on it is exploratory.",
-                about="target",
-            )
-        )
+        changed = f"The target was {in_percent(target.planned)} when the runs were made, and was changed to"
+        text = f"{changed} {in_percent(target.value)} afterwards, so what depends on it is exploratory."
+        said.append(Sentence(text, about="target"))
     if replicates > planned:
-        said.append(
-            Sentence(
-                f"The study was planned with {planned} replicates and grew to {replicates}: its intervals and tests "
-                "hold for a number that is fixed before.",
-                about="runs",
-            )
-        )
+        grown = f"The study was planned with {planned} replicates and grew to {replicates}"
+        text = f"{grown}. Its intervals and tests assume that this number was fixed in advance."
+        said.append(Sentence(text, about="runs"))
     edges = [f"{row.label} ({row.edges} of {len(row.replicates)})" for row in tuned if row.edges and row.finished]
     if edges:
-        said.append(
-            Sentence(
-                f"The best learning rate lies at the edge of the grid in some replicates: {listed(edges)}. There may "
-                "be a better one.",
-                about="rates",
-            )
-        )
+        where = f"The chosen learning rate lies at the edge of the grid in some replicates: {listed(edges)}"
+        said.append(Sentence(f"{where}. A better rate may lie beyond it.", about="rates"))
     return said
 
 
 def _failures(table: Sequence[Row]) -> list[Sentence]:
     said = []
+    names = {"tuned": "", "default": " at its default rate", "searched": " in the random search"}
     for row in table:
-        count = len(row.replicates)
+        name, count = f"{row.contender}{names[row.kind]}", len(row.replicates)
         gone = sum(one.status == "diverged" for one in row.replicates)
         if row.diverged_share == 1:
-            said.append(f"Every run of {row.label} diverged.")
+            said.append(f"Every run of {name} diverged.")
         elif gone:
-            said.append(f"In {gone} of {count} replicates no run of {row.label} finished: these count as accuracy 0.")
+            said.append(f"No run of {name} finished in {gone} of {count} replicates, which count as accuracy 0.")
         if row.failed:
+            runs = "A run" if row.failed == 1 else f"{row.failed} runs"
             said.append(
-                f"{row.failed} run{'s' if row.failed > 1 else ''} of {row.label} failed with an error, so it takes no "
-                "part in the verdict; the same command tries them again."
+                f"{runs} of {name} failed with an error, so this row takes no part in the verdict. Run the same "
+                f"command again to repeat {'it' if row.failed == 1 else 'them'}."
             )
     return [Sentence(text, about="runs") for text in said]
