@@ -49,7 +49,10 @@ def unpacked(text: str) -> NDArray[np.bool_]:
         rows = int(number)
         if not 0 < rows <= MOST_ROWS:
             raise ValueError
-        bits = zlib.decompressobj().decompress(base64.b64decode(content, validate=True), -(-rows // 8))
+        stream, size = zlib.decompressobj(), -(-rows // 8)
+        bits = stream.decompress(base64.b64decode(content, validate=True), size + 1)
+        if len(bits) != size or not stream.eof:
+            raise ValueError
         return np.unpackbits(np.frombuffer(bits, np.uint8), count=rows).astype(bool)
     except (ValueError, zlib.error):
         raise InputError(f"{text!r:.40} does not name the test rows that a run has right") from None
