@@ -68,11 +68,11 @@ def wide_mlp(result: dict[str, Any]) -> list[str]:
 
 def speed_quality(result: dict[str, Any]) -> list[str]:
     return table(
-        ("", "document: speed", "epochs to 95%", "document: quality", "test accuracy %", "learning rate"),
+        ("", "document: speed", "epochs to 95%", "document: quality", "test accuracy %", "learning rate (median)"),
         [
             (f["optimizer"], f["words"][0],
-             common.plus_minus(f["epochs_to_target"], digits=1) if f["epochs_to_target"] else "missed",
-             f["words"][1], common.percent(f["test_accuracy"]), f"{f['lr']:.2g}")
+             common.plus_minus(f["epochs_to_target"], digits=1), f["words"][1], common.percent(f["test_accuracy"]),
+             f"{f['lr']['median']:.2g}")
             for f in result["rows"]
         ],
     )  # fmt: skip
@@ -95,10 +95,11 @@ def initialisation(result: dict[str, Any]) -> list[str]:
 
 def activations(result: dict[str, Any]) -> list[str]:
     return table(
-        ("", "", "validation %", "test %", "epochs to 95% (median)", "learning rate"),
+        ("", "", "validation %", "test %", "epochs to 95% (mean)", "learning rate (median)"),
         [
             (network, r["activation"], common.percent(r["val_accuracy"]), common.percent(r["test_accuracy"]),
-             f"{r['epochs_to_target']:g}" if r["epochs_to_target"] else "missed", f"{r['lr']:.2g}")
+             f"{'≥ ' if r['hits'] < r['replicates'] else ''}{r['epochs_to_target']['mean']:.1f}",
+             f"{r['lr']['median']:.2g}")
             for network, rows in result["networks"].items()
             for r in rows
         ],
