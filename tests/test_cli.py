@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from optimlab.cli import main
 
-FAST = ["--optimizers", "sgd,adam", "--epochs", "2", "--seeds", "3"]
+FAST = ["--optimizers", "sgd,adam", "--epochs", "2", "--replicates", "3"]
 
 
 def run(*arguments):
@@ -50,13 +50,13 @@ def test_compare_leaves_runs_summary_and_figures(finished):
     for path in folder.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
     summary = json.loads((folder / "summary.json").read_text())
-    assert {row["optimizer"] for row in summary["optimizers"]} == {"sgd", "adam"}
+    assert {row["optimizer"] for row in summary["rows"]} == {"sgd", "adam"}
 
 
 def test_json_is_json_and_equals_the_summary(finished):
     folder, _ = finished
     result = run("compare", *FAST, "--out", folder, "--json")
-    assert json.loads(result.stdout)["optimizers"] == json.loads((folder / "summary.json").read_text())["optimizers"]
+    assert json.loads(result.stdout) == json.loads((folder / "summary.json").read_text())
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,9 @@ def test_json_is_json_and_equals_the_summary(finished):
         (["--optimizers", ""], "name at least one optimizer"),
         (["--optimizers", "sgd,sgd"], "two optimizers are called 'sgd'"),
         (["--epochs", "0"], "--epochs must be at least 1, got 0"),
-        (["--seeds", "1"], "--seeds must be at least 2"),
-        (["--seeds", "1000000000000"], "--seeds must be at least 2, for an interval, and at most 10,000"),
+        (["--replicates", "1"], "--replicates must be at least 2"),
+        (["--replicates", "100000"], "--replicates must be at least 2, for an interval, and at most 10,000"),
+        (["--seed", "-1"], "--seed must be a whole number of at least 0"),
         (["--rates", "0.1,1"], "at least three positive learning rates"),
         (["--rates", "0.1,-1,1"], "positive learning rates"),
         (["--rates", "0.1,fast"], "expected numbers separated by commas"),
@@ -145,11 +146,10 @@ def test_figures_show_every_optimizer_and_survive_divergence(finished, tmp_path)
         problem=Problem(hidden=(8,), epochs=2),
         optimizers=("sgd", "momentum", "adam", "nadam"),
         rates=(1e-3, 1e-1, 1e29, 1e30),
-        tuning_seeds=(0,),
-        confirmation_seeds=(1, 2),
+        replicates=2,
     )
     result = compare(study, tmp_path)
-    assert any(row["diverged_share"] for row in result.rows)
+    assert any(row.diverged_share for row in result.rows)
     for name in ("loss", "accuracy", "sensitivity"):
         figure = getattr(plotting, f"{name}_figure")(result)
         figure.savefig(tmp_path / f"{name}.png")

@@ -1,6 +1,5 @@
 """Figures with many optimizers and long names: measured with Matplotlib's renderer, no text meets another or leaves."""
 
-from dataclasses import replace
 from itertools import combinations
 from types import SimpleNamespace
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
-from test_any_runs import SMALL, planted
+from run_files import planted
 
 from optimlab.optimizers import OPTIMIZERS
 from optimlab.plotting import accuracy_figure, loss_figure, profile_figure, sensitivity_figure
@@ -16,7 +15,7 @@ from optimlab.plotting.comparison import spread
 from optimlab.plotting.race import race_figure
 from optimlab.plotting.tuning import slices_figure, trials_figure
 from optimlab.race import race
-from optimlab.study import Contender, compare
+from optimlab.study import Contender, Problem, Study, compare
 from optimlab.tuning.spaces import parse
 
 LONG = "a_rule_of_my_own_with_$a_name$_" + "that_goes_on_and_on_" * 6
@@ -58,7 +57,8 @@ def check(figure):
 @pytest.mark.parametrize("count", [1, 30])
 def test_a_comparison(count, tmp_path):
     contenders = tuple(Contender("adam", label=label) for label in labels(count))
-    study = replace(SMALL, optimizers=contenders, rates=(1e-300, 1e-5, 0.0123456), defaults=False)
+    problem = Problem(hidden=(4,), epochs=2, target=0.7)
+    study = Study(problem, contenders, rates=(1e-300, 1e-5, 0.0123456), replicates=2, extensions=0, defaults=False)
     with planted(lambda run: "ok", lambda run: 0.8 + 0.001 * (len(run.contender.label) % 100)):
         compared = compare(study, tmp_path)
     for draw in (loss_figure, accuracy_figure, sensitivity_figure)[: 3 if count == 1 else 2]:

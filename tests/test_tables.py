@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up_summaries import around, row, summary
 from rich.cells import cell_len
 from rich.console import Console
+from run_files import kept
 
 import optimlab as ol
 import optimlab.study
@@ -22,6 +24,7 @@ from optimlab.schedule_preview import preview
 from optimlab.schedules import CyclicLR
 from optimlab.spelling import spelled
 from optimlab.study import table as study_table
+from optimlab.study.results import Baseline
 from optimlab.tables import Column, Table, shortened, width
 from optimlab.tuning import table as tuning_table
 
@@ -121,43 +124,21 @@ def test_the_width_of_a_pipe(monkeypatch, columns, expected):
 # --- the tables
 
 
-def interval(x):
-    return {"mean": x, "low": x - 0.01, "high": x + 0.01}
-
-
-def study_rows(some, values):
-    """Rows of a comparison, one a name and kind, with numbers as they come."""
-    made = []
-    for kind in ("tuned", "default"):
-        for k, name in enumerate(some):
-            x = values[k % len(values)]
-            made.append(
-                {
-                    "kind": kind,
-                    "label": name if kind == "tuned" else f"{name}, {kind}",
-                    "reference": some[0],
-                    "lr": x,
-                    "at_edge": k % 2 == 1,
-                    "val_accuracy": interval(1.0),
-                    "test_accuracy": interval(0.5 + 0.01 * (k % 5)),
-                    "test_difference": interval(-0.2075),
-                    "tied": k % 3 == 0,
-                    "surely": {"test": k % 3 == 1, "epochs": False},
-                    "epochs_to_target": None if k % 2 else 12.5,
-                    "hits": k % 3,
-                    "runs": 10,
-                    "unfinished": {"diverged": 0.0, "error": 0.0},
-                    "usable_decades": 12.5,
-                    "microseconds_per_step": None if k % 4 == 0 else 123456.0,
-                    "state_bytes_per_parameter": 12,
-                }
-            )
-    return made
-
-
 def comparison(some, values):
-    study = ol.study.Study()
-    return SimpleNamespace(study=study, rows=study_rows(some, values))
+    """A row of each name and kind, with numbers as they come."""
+    rows = [
+        row(
+            name,
+            kind,
+            lr=values[k % len(values)],
+            hits=k % 4,
+            test=0.5 + 0.01 * (k % 5),
+            step=None if k % 4 == 0 else 123456.0,
+        )
+        for kind in ("tuned", "default")
+        for k, name in enumerate(some)
+    ]
+    return summary(rows, baseline=Baseline(some[0], around(0.1), around(0.1)), left_out=("9,000 of 10,000 test rows",))
 
 
 @given(st.lists(names, min_size=1, max_size=30, unique=True), st.lists(numbers, min_size=1), widths, encodings)
@@ -167,14 +148,13 @@ def test_a_comparison(some, values, most, encoding):
     tuned, untuned = study_table.tables(compared)
     for made in (tuned, untuned):
         check(made, most, encoding)
-    assert len(tuned.rows) == len(some)
-    stairs = {name: [(1.0, 0.5), (2.75, 1.0)] for name in some}
-    check(study_table.profile_table({"problems": ["a"], "curves": stairs, "cost": "epochs"}), most, encoding)
+    assert len(tuned.rows) == len(some) + 1
     seen = {name: live._Seen() for name in some}
-    study = SimpleNamespace(problem=compared.study.problem, tuning_seeds=(0,), confirmation_seeds=(1,))
+    study = ol.study.Study(rates=(0.1, 0.2, 0.3), defaults=False)
     for so_far, lr in zip(seen.values(), values, strict=False):
-        so_far.grid[lr, ()] = [{"status": "ok", "val_accuracy": 0.9, "val_loss": 1.0}]
-        so_far.confirmed[lr, ()] = [0.9]
+        so_far.trials[0] = [kept("sgd"), kept("sgd"), kept("sgd")]
+        for record in so_far.trials[0]:
+            record.run["lr"] = lr
     check(live._table(study, seen), most, encoding)
 
 
@@ -183,7 +163,7 @@ def test_a_comparison(some, values, most, encoding):
 def test_a_number_of_a_users_own_is_shown_as_it_was_given(given):
     rate = float(given)
     assert float(concise(rate)) == float(concise(rate * (1 + 1e-15))) == rate
-    (tuned, _) = study_table.tables(comparison(["sgd"], [rate]))
+    tuned, _ = study_table.tables(comparison(["sgd"], [rate]))
     assert float(tuned.rows[0][1]) == rate
     assert f"lr {concise(rate)} " in str(ol.study.Run(ol.study.Problem(), ol.study.Contender("sgd"), rate, 0))
 
