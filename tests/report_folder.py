@@ -12,8 +12,7 @@ SMALL = Study(
     problem=Problem(hidden=(16,), epochs=4, target=0.7),
     optimizers=("sgd", "adam", "adagrad"),
     rates=(0.001, 0.03, 1.0, 1e30),
-    tuning_seeds=(0, 1),
-    confirmation_seeds=(100, 101, 102),
+    replicates=3,
 )
 
 
