@@ -65,12 +65,17 @@ def summarise(comparison: Any) -> list[dict[str, Any]]:
     return found
 
 
-def slower_or_lower(comparison: Any, name: str) -> list[str]:
-    """The pairs of one optimizer that the comparison tells apart, after Holm's correction."""
-    pairs = [p for p in comparison.summary.pairs if p.told_apart and name in (p.first, p.second)]
-    kinds = {"test_accuracy": "test accuracy", "epochs": "epochs"}
+def told_apart(comparison: Any, name: str) -> str:
+    """Who is ahead of one optimizer and who behind it, as far as the comparison tells them apart after Holm."""
     tuned = {row.label for row in comparison.summary.tuned}
-    return [f"{p.better} is ahead of {p.worse} in {kinds[p.measure]}" for p in pairs if {p.first, p.second} <= tuned]
+    pairs = [p for p in comparison.summary.pairs if p.told_apart and name in (p.first, p.second)]
+    said = []
+    for measure, words in (("test_accuracy", "test accuracy"), ("epochs", "epochs")):
+        own = [p for p in pairs if p.measure == measure and {p.first, p.second} <= tuned]
+        ahead, behind = [p.better for p in own if p.worse == name], [p.worse for p in own if p.better == name]
+        said += [f"in {words} {', '.join(ahead)} {'is' if len(ahead) == 1 else 'are'} ahead of it"] if ahead else []
+        said += [f"in {words} it is ahead of {', '.join(behind)}"] if behind else []
+    return "; ".join(said) or "it cannot be told apart from any other"
 
 
 def agreement(found: list[dict[str, Any]]) -> dict[str, float]:
@@ -99,11 +104,9 @@ def sentences(found: list[dict[str, Any]], tau: dict[str, float], comparison: An
         said.append(f"'{word}' quality: test accuracy {listed([100 * value for value in of], 2)}%.")
     stops = next((f for f in found if f["words"][1] == "stops early"), None)
     if stops:
-        told = slower_or_lower(comparison, stops["optimizer"])
         said.append(
             f"{stops['optimizer']}, which 'stops early', reaches {common.percent(stops['test_accuracy'])}% on test; "
-            + ("; ".join(told) if told else "it cannot be told apart from any other")
-            + " (Holm's correction for all tests)."
+            f"{told_apart(comparison, stops['optimizer'])} (Holm's correction for all tests)."
         )
     said.append(
         "The document says neither problem nor network nor learning rates; here each rule has its own best rate."
