@@ -275,7 +275,8 @@ def _say_plan(study: Study, plan: dict[str, Any]) -> None:
         f"rates: {', '.join(map(concise, study.rates))}"
         + (f"; {study.search} random settings" if study.search else "")
         + "".join(f"\n{line}" for line in study.not_searched())
-        + (f"\nquick: leaves out {'; '.join(plan['left_out'])}; --full takes all" if plan["left_out"] else "")
+        + (f"\nleft out: {', '.join(plan['left_out'])}" if plan["left_out"] else "")
+        + ("; --full takes all" if plan["left_out"] and study.protocol == "quick" else "")
         + f"\n{plan['runs']} runs into {plan['folder']}, about {_duration(plan['seconds'])} in {plan['jobs']} "
         f"{'process' if plan['jobs'] == 1 else 'processes'} (more where a best rate lies at the edge of the grid; "
         "fewer where runs are there already)"

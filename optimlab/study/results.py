@@ -363,6 +363,12 @@ class Summary:
                 raise InputError(f"{row.label} must have {self.replicates} replicates, each with a run")
 
     @property
+    def limits(self) -> str:
+        """What was left out of the whole problem, in words; empty if nothing was."""
+        more = "; --full takes all" if self.protocol == "quick" else ""
+        return f"left out: {', '.join(self.left_out)}{more}" if self.left_out else ""
+
+    @property
     def tuned(self) -> tuple[Row, ...]:
         """One row for each contender."""
         return tuple(row for row in self.rows if row.kind == "tuned")

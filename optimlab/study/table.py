@@ -55,9 +55,7 @@ def _caption(summary: Summary, kind: str) -> str:
         f"{summary.verdict.family} tests of this page",
         f"usable range: decades of rates that keep {in_percent(summary.target.value)}",
     ]
-    if summary.left_out:
-        said.append(f"quick: leaves out {'; '.join(summary.left_out)}; --full takes all")
-    return "\n".join(said)
+    return "\n".join([*said, summary.limits] if summary.limits else said)
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
@@ -106,4 +104,4 @@ def standing(row: Row, summary: Summary) -> str:
         return "-"
     mean = row.test_accuracy.mean - summary.row(leader).test_accuracy.mean
     pair = summary.pair(row.label, leader, "test_accuracy")
-    return f"{100 * mean:+.2f}{'*' if pair is not None and pair.told_apart else ''}"
+    return f"{round(100 * mean, 2) + 0.0:+.2f}{'*' if pair is not None and pair.told_apart else ''}"
