@@ -104,7 +104,7 @@ def _replicate(number: int, trials: Sequence[Record], kind: Kind, target: float)
         fast_key=fast.key if fast else None,
         fast_lr=fast.run["lr"] if fast else None,
         epochs=fast.epochs_to(target) if fast else None,
-        at_edge=kind == "tuned" and chosen.run["lr"] in (min(rates), max(rates)),
+        at_edge=kind == "tuned" and chosen.status == "ok" and chosen.run["lr"] in (min(rates), max(rates)),
         grid=tuple(
             Trial(r.run["lr"], r.val_accuracy if r.status == "ok" else None, r.epochs_to(target))
             for r in sorted(trials, key=lambda r: r.run["lr"])
