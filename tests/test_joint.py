@@ -147,10 +147,11 @@ def compared(accuracies, epochs=None, **changes):
     def outcome(label, kind, replicate, trial):
         value = accuracies[label]
         if isinstance(value, str):
-            return {"status": value}
+            return {"fate": value}
         needed = 5 if epochs is None else epochs[label]
         # one that misses stays below the target in validation
-        return {"test": value + 0.01 * replicate, "val": 0.4 if needed is None else 0.9, "epochs": needed or 6}
+        curve = [0.0] * ((needed or 6) - 1) + [0.4 if needed is None else 0.9] * (7 - (needed or 6))
+        return {"test": value + 0.01 * replicate, "curve": curve}
 
     names = changes.pop("names", tuple(accuracies))
     return made_comparison(study(names=names, **changes), outcome)
@@ -256,7 +257,7 @@ def test_one_contender_alone_is_not_ranked():
 
 
 def test_who_diverged_has_the_last_rank():
-    found = joint(several(table(0.9, 0.1, "diverged"), table("diverged", 0.1, "diverged")))
+    found = joint(several(table(0.9, 0.1, "diverged at once"), table("diverged at once", 0.1, "diverged at once")))
     assert found.ranking("test_accuracy").ranks == {"sgd": (1, 2.5), "momentum": (2, 1), "adam": (3, 2.5)}
     assert {row[0]: row[1] for row in joint_table(found).rows}["adam"] == "diverged"
     missed = joint(several(table(0.9, 0.8, 0.7), table(0.9, 0.8, 0.7), epochs=[table(None, None, None)] * 2))
@@ -281,7 +282,7 @@ def test_the_order_of_contenders_and_problems_does_not_matter():
 
 def test_the_file_is_read_back(tmp_path):
     chance = random.Random(0)
-    tables = [table(*(chance.choice([0.9, 0.8, "diverged"]) for _ in NAMES)) for _ in range(4)]
+    tables = [table(*(chance.choice([0.9, 0.8, "diverged at once"]) for _ in NAMES)) for _ in range(4)]
     found = joint(several(*tables))
     assert write_joint(found, tmp_path) == ["joint.json"]
     assert read_joint(tmp_path) == found
@@ -331,6 +332,16 @@ def test_the_table_marks_the_leader_and_those_not_told_from_it():
             assert cell.endswith("*") == ((problem.name, row[0]) in marked)
     assert ("p0", "sgd") in marked
     assert [row[0] for row in shown.rows] == ["sgd", "momentum", "adam"]
+
+
+def test_the_profile_is_drawn(tmp_path):
+    from optimlab.plotting import profile_figure
+
+    found = joint(several(*[table(0.9, 0.8, "diverged at once")] * 2, epochs=[table(1, 3, None), table(4, 2, None)]))
+    figure = profile_figure(found)
+    figure.savefig(tmp_path / "profile.png")
+    titles = ["sgd; fewest on 50%", "momentum; fewest on 50%", "adam; fewest on 0%"]
+    assert [axes.get_title() for axes in figure.axes] == titles
 
 
 def test_thirty_contenders():

@@ -159,6 +159,7 @@ def _check(
 ) -> None:
     """Check everything that the runs will need before the first one starts; nothing is written."""
     from ..study.compare import check_folder
+    from ..study.joint import check_joint_folder
 
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs must be at least 1, got {jobs}")
@@ -169,6 +170,8 @@ def _check(
             raise InputError(f"{folder} already holds runs; name another folder (--out), or leave out --no-resume")
         studies[name].problem.check()
         check_folder(studies[name], folder)
+    if len(studies) > 1:
+        check_joint_folder(studies, next(iter(folders.values())).parent)
 
 
 def _read(file: Path | None, changes: dict[str, Any]) -> dict[str, Study]:
@@ -348,6 +351,6 @@ def _write_joint(joint: Joint, comparisons: dict[str, Comparison], out: Path) ->
         [
             lambda: write_joint(joint, out),
             lambda: [write_joint_report(joint, comparisons, out).name],
-            lambda: save_figure(profile_figure(joint), out / "profile"),
+            lambda: save_figure(profile_figure(joint), out / "profile") if joint.profile else [],
         ]
     )

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from ..study.results import Joint
 from .comparison import GREY, INK, headline, short_names, small_multiples
 
 
-def profile_figure(profile: dict[str, Any]) -> Figure:
-    """Share of problems solved within a factor of the best optimizer's cost: a panel per optimizer, the factor on a
-    log axis.
+def profile_figure(joint: Joint) -> Figure:
+    """Share of problems solved within a factor of the fewest epochs: a panel per contender, the factor on a log axis.
 
-    ``profile`` is what :func:`optimlab.study.profile.profile_of` gives. Staircases meet too often for one panel: on
-    few problems there are few shares.
+    Staircases meet too often for one panel: on few problems there are few shares. ``joint.profile`` must not be empty.
     """
-    curves = profile["curves"]
+    curves = joint.profile
     end = 1.15 * max(2.0, *(factor for stairs in curves.values() for factor, _ in stairs))
     steps = {
         name: ([factor for factor, _ in stairs] + [end], [share for _, share in stairs] + [stairs[-1][1]])
@@ -30,7 +27,7 @@ def profile_figure(profile: dict[str, Any]) -> Figure:
             if other != name:
                 axes.step(*steps[other], where="post", color=GREY, linewidth=0.8)
         axes.step(*steps[name], where="post", color=INK, linewidth=1.8)
-        axes.set_title(f"{short[name]}: best on {curves[name][0][1]:.0%}", fontsize=10, parse_math=False)
+        axes.set_title(f"{short[name]}; fewest on {curves[name][0][1]:.0%}", fontsize=10, parse_math=False)
     first = next(iter(panels.values()))
     first.set_xscale("log")
     first.set_xlim(1, end)
@@ -39,11 +36,11 @@ def profile_figure(profile: dict[str, Any]) -> Figure:
     first.minorticks_off()
     first.set_ylim(-0.03, 1.03)
     first.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    figure.supxlabel(f"factor of the best optimizer's {profile['cost']}", fontsize=10)
+    figure.supxlabel("epochs to the target, as a multiple of the fewest", fontsize=10)
     figure.supylabel("share of problems", fontsize=10)
     headline(
         figure,
-        f"Performance profile over {len(profile['problems'])} problems: higher, and earlier, is better; "
+        f"Performance profile over {len(joint.rankings[0].problems)} problems: higher, and earlier, is better; "
         "grey: the other optimizers",
     )
     return figure
