@@ -11,20 +11,26 @@ from .options import echo
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--to", required=True, metavar="FILE", type=click.Path(path_type=Path), help="A .csv or .parquet file.")
+@click.option(
+    "--to", required=True, metavar="FILE", type=click.Path(path_type=Path), help="A .csv, .parquet or .tex file."
+)
 @click.option("--curves", is_flag=True, help="One row per run and epoch, instead of one per run.")
 def export(folder: Path, to: Path, curves: bool) -> None:
-    """Write the runs of a comparison in FOLDER as one flat table.
+    """Write the runs of a comparison in FOLDER as one flat table, or its result
+    as a table in LaTeX.
 
     \b
-    Works while the comparison runs, too: with the runs that are finished.
+    CSV and Parquet have every run, and work while the comparison runs, too: with
+    the runs that are finished. A folder of several problems gives one table, with
+    a column "problem". LaTeX has the comparison's table (package booktabs).
 
     \b
     Examples:
       optimlab export optimlab-compare --to runs.csv
       optimlab export optimlab-compare --to curves.parquet --curves
+      optimlab export optimlab-compare --to table.tex
     """
     from ..study.export import export as export_runs
 
     rows = export_runs(folder, to, curves=curves)
-    echo(f"Written: {to} ({len(rows)} rows)")
+    echo(f"Written: {to} ({rows} rows)")

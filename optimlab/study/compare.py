@@ -68,6 +68,17 @@ def read_comparison(folder: str | Path) -> Comparison:
     ------
     InputError: a file is missing, or not what :func:`compare` writes; or it was made by an earlier protocol.
     """
+    summary = read_summary(folder)
+    return Comparison(summary, read(folder))
+
+
+def read_summary(folder: str | Path) -> Summary:
+    """The summary of the comparison in ``folder``.
+
+    Raises
+    ------
+    InputError: as :func:`read_comparison`.
+    """
     path = Path(folder) / SUMMARY
     try:
         content = path.read_bytes()
@@ -75,10 +86,9 @@ def read_comparison(folder: str | Path) -> Comparison:
         reason = error.strerror or "unreadable"
         raise InputError(f"cannot read {path}: {reason}; name a folder that optimlab compare has finished") from None
     try:
-        summary = decoded(Summary, content)
+        return decoded(Summary, content)
     except InputError as error:
         raise InputError(f"{folder} does not hold a finished comparison: {error}") from None
-    return Comparison(summary, read(folder))
 
 
 def compare(

@@ -1,4 +1,4 @@
-"""A study's runs as a flat table, in CSV or Parquet."""
+"""A study's runs as a flat table, in CSV or Parquet, and its result as a table in LaTeX."""
 
 from __future__ import annotations
 
@@ -11,51 +11,81 @@ from typing import Any
 
 from ..errors import InputError, lookup, one_line
 from ..files import write_atomically
-from .store import read
+from .compare import JOINT, read_summary
+from .joint import read_joint
+from .latex import joint_latex, latex
+from .results import Record, builtins
+from .store import FILE, read
 
 Row = dict[str, Any]
 
 
-def export(folder: str | Path, to: str | Path, *, curves: bool = False) -> list[Row]:
-    """Write the runs in ``folder`` to ``to``, a ``.csv`` or ``.parquet`` file, and return its rows.
+def export(folder: str | Path, to: str | Path, *, curves: bool = False) -> int:
+    """Write what is in ``folder`` to ``to``, a ``.csv``, ``.parquet`` or ``.tex`` file; return the number of rows.
 
-    One row a run: what was run, then what came of it. A nested value has its path as its name, such as
-    ``problem.epochs`` or ``hyperparameters.beta1``. With ``curves``, one row per run and epoch instead: what was run,
-    ``epoch`` (from 1) and each curve's value in it, such as ``curves.val_loss``.
+    CSV and Parquet have one row per run: what was run, then what came of it. A nested value has its path as its name,
+    such as ``problem.epochs`` or ``hyperparameters.beta1``. With ``curves``, there is one row per run and epoch: what
+    was run, ``epoch`` (from 1) and each curve's value in it, such as ``curves.val_loss``. The folder of several
+    problems gives one table of all, with the name of each in the column ``problem``.
 
     Every number is read back as it was: CSV has the shortest digits that give the same float64, and JSON for a list.
     What is missing is an empty cell or null. The folder may be in use, and is not changed.
 
+    LaTeX has the table of the finished comparison, or of the joint answer of several problems.
+
     Raises
     ------
-    InputError: there are no runs; the file cannot be written or is of another kind; a column of Parquet would have
-        values of several types; or pyarrow is not installed.
+    InputError: there are no runs, or for LaTeX no finished comparison; the file cannot be written or is of another
+        kind; a column of Parquet would have values of several types; or pyarrow is not installed.
     """
-    to = Path(to)
-    encode = lookup("kind of table", to.suffix, {".csv": _csv, ".parquet": _parquet})
-    found = read(folder).values()
-    if not found:
+    folder, to = Path(folder), Path(to)
+    encode = lookup("kind of table", to.suffix, {".csv": _csv, ".parquet": _parquet, ".tex": None})
+    if encode is None:
+        if curves:
+            raise InputError("a LaTeX table has no curves: leave out --curves, or write a .csv or .parquet file")
+        text, rows = _latex(folder)
+        write_atomically(to, text)
+        return rows
+    made = list(_rows(folder, curves))
+    if not made:
         raise InputError(f"{folder}: no run is finished there yet")
-    rows = [row for record in found for row in (_epochs(record) if curves else [_run(record)])]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    write_atomically(to, encode({name: [row.get(name) for row in rows] for name in names}))
-    return rows
+    names = list(dict.fromkeys(name for row in made for name in row))
+    write_atomically(to, encode({name: [row.get(name) for row in made] for name in names}))
+    return len(made)
 
 
-def _run(record: Row) -> Row:
-    results = {name: value for name, value in record.items() if name not in ("key", "run", "curves")}
+def _latex(folder: Path) -> tuple[str, int]:
+    if (folder / JOINT).exists():
+        joint = read_joint(folder)
+        return joint_latex(joint), len(joint.contenders) + len(joint.excluded)
+    summary = read_summary(folder)
+    return latex(summary), len(summary.rows)
+
+
+def _rows(folder: Path, curves: bool) -> Iterator[Row]:
+    """The rows of one study, or of each problem's in a folder of several."""
+    several = [] if (folder / FILE).exists() else sorted(path.parent for path in folder.glob(f"*/{FILE}"))
+    for own in several or [folder]:
+        named = {"problem": own.name} if several else {}
+        for record in read(own).values():
+            for row in _epochs(record) if curves else [_run(record)]:
+                yield {**named, **row}
+
+
+def _run(record: Record) -> Row:
+    results = {name: value for name, value in builtins(record).items() if name not in ("key", "run", "curves")}
     return {**_configuration(record), **_flat(results)}
 
 
-def _epochs(record: Row) -> Iterator[Row]:
-    configuration, curves = _configuration(record), _flat({"curves": record.get("curves", {})})
+def _epochs(record: Record) -> Iterator[Row]:
+    configuration, curves = _configuration(record), _flat({"curves": builtins(record.curves)})
     for epoch in range(max(map(len, curves.values()), default=0)):
         values = {name: curve[epoch] for name, curve in curves.items() if epoch < len(curve)}
         yield {**configuration, "epoch": epoch + 1, **values}
 
 
-def _configuration(record: Row) -> Row:
-    return {"key": record["key"], **_flat(record["run"])}
+def _configuration(record: Record) -> Row:
+    return {"key": record.key, **_flat(record.run)}
 
 
 def _flat(nested: Row, path: str = "") -> Row:

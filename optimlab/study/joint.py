@@ -170,7 +170,12 @@ def _ranks(ranking: Ranking) -> list[Sentence]:
         return said
     test = "Friedman's test" if count > 2 else "the sign test"
     if not ranking.apart:
-        text = f"No two optimizers can be told apart by these ranks ({test}: p = {_p(ranking.p)})."
+        text = (
+            f"No two mean ranks differ by Nemenyi's critical difference, {ranking.critical_difference:.1f}"
+            if ranking.p <= ranking.level
+            else "These ranks may be chance"
+        )
+        text += f" ({test}: p = {_p(ranking.p)}): no two optimizers can be told apart."
         return [*said, Sentence(text, about=measure)]
     said += _behind(ranking)
     text = (

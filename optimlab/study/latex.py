@@ -1,0 +1,214 @@
+"""The comparison's table in LaTeX, for a paper: it needs the package booktabs."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from .results import LEVEL, Interval, Joint, Kind, Row, Summary
+from .summary import in_percent
+from .table import ranked, rate
+
+_SPECIAL = {
+    **{letter: f"\\{letter}" for letter in "_%$#&{}"},
+    "\\": "\\textbackslash{}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "`": "\\textasciigrave{}",
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "|": "\\textbar{}",
+    '"': "\\char34{}",
+    "\N{NO-BREAK SPACE}": "~",
+    "\N{MINUS SIGN}": "\\ensuremath{-}",
+    "±": "\\ensuremath{\\pm}",
+    "×": "\\ensuremath{\\times}",
+    "≥": "\\ensuremath{\\geq}",
+    "≤": "\\ensuremath{\\leq}",
+    "µ": "\\ensuremath{\\mu}",
+    "…": "\\dots{}",
+    "–": "\\textendash{}",
+    "—": "\\textemdash{}",
+}
+_LATIN = 0x17F
+"""Up to this letter, pdfLaTeX knows them all as they are."""
+_TITLES: dict[Kind, str] = {
+    "tuned": "At the best learning rate of each replicate",
+    "default": "Untuned, at the default learning rate",
+    "searched": "At the best of the random settings of all searchable hyperparameters",
+}
+
+
+def latex(summary: Summary) -> str:
+    """The table of a comparison: a LaTeX ``table`` with rates, epochs to the target and test accuracy.
+
+    In each column the best and those who cannot be told from it are bold.
+    """
+    verdict = summary.verdict
+    lines = []
+    kinds = list(dict.fromkeys(row.kind for row in summary.rows))
+    for kind in kinds:
+        if len(kinds) > 1:
+            lines.append(f"\\multicolumn{{6}}{{l}}{{\\emph{{{_TITLES[kind]}}}}} \\\\")
+        lines += [_row(row, summary) for row in ranked(row for row in summary.rows if row.kind == kind)]
+        lines.append("\\midrule")
+    if summary.baseline is not None:
+        accuracy = _percent(summary.baseline.test_accuracy)
+        lines += [_line([f"always {escaped(summary.baseline.name)}", "--", "--", accuracy, "--", "--"]), "\\midrule"]
+    goal = escaped(in_percent(summary.target.value))
+    head = ["Optimizer", "Learning rate", f"Epochs to {goal}", "Test accuracy, \\%", "Difference, points", "$p$"]
+    own = "training and validation rows" if summary.test_rows else "rows"
+    caption = [
+        f"{summary.data}, {summary.protocol} protocol: {summary.replicates} replicates of the whole procedure, each "
+        f"with its own {own}, shift of the grid, and seed.",
+        "Mean ± half the 95% confidence interval over replicates; learning rate: median.",
+        f"Bold: the best tuned optimizer, and those that cannot be told from it at {100 * LEVEL:g}% after Holm's "
+        f"correction for a family of {verdict.family} tests.",
+        f"Difference: to {verdict.leader} where tuned, else to the same optimizer tuned; p after Holm's correction."
+        if verdict.leader
+        else "",
+        f"A miss of the target counts as {summary.epochs + 1} epochs; ≥: a lower bound, with the replicates that hit.",
+        f"Left out: {'; '.join(summary.left_out)}." if summary.left_out else "",
+    ]
+    return _table("lrrrrr", head, lines[:-1], caption)
+
+
+def joint_latex(joint: Joint) -> str:
+    """The table of several problems: a LaTeX ``table`` of test accuracies, with mean ranks.
+
+    For each problem the leader and those who cannot be told from it are bold.
+    """
+    from .joint_table import order
+
+    head = ["Optimizer", *(escaped(problem.name) for problem in joint.problems)]
+    head += ["Rank, accuracy", "Rank, epochs"] if joint.rankings else []
+    lines = []
+    for label in order(joint):
+        cells = [escaped(label)]
+        for problem in joint.problems:
+            own = problem.standings.get(label)
+            if own is None:
+                cells.append("failed")
+            else:
+                cells.append(_bold(_percent(own.test_accuracy), own.leading) if own.finished else "diverged")
+        cells += [
+            _bold(f"{ranking.mean_ranks[label]:.1f}", label in ranking.best) if label in ranking.mean_ranks else "--"
+            for ranking in joint.rankings
+        ]
+        lines.append(_line(cells))
+    replicates = sorted({problem.replicates for problem in joint.problems})
+    caption = [
+        f"Test accuracy in percent on {len(joint.problems)} problems: mean ± half the 95% confidence interval over "
+        f"{' to '.join(map(str, dict.fromkeys((replicates[0], replicates[-1]))))} replicates of the whole procedure.",
+        f"Bold: the best, and those that cannot be told from it at {100 * LEVEL:g}% after Holm's correction for the "
+        "family of tests of that problem.",
+    ]
+    for ranking, what in zip(joint.rankings, ("test accuracy", "epochs to the target"), strict=False):
+        test = "Friedman's test" if len(joint.contenders) > 2 else "sign test"
+        caption.append(f"Mean ranks by {what}: {test}, p = {_p(ranking.p)}.")
+    if joint.rankings:
+        first = joint.rankings[0]
+        caption.append(
+            f"Nemenyi's critical difference at {100 * first.level:g}% for each ranking is "
+            f"{first.critical_difference:.1f}."
+        )
+    return _table("l" + "r" * (len(head) - 1), head, lines, caption)
+
+
+def _row(row: Row, summary: Summary) -> str:
+    verdict, tuned = summary.verdict, row.kind == "tuned"
+    cells = [escaped(row.contender), escaped(rate(row.lr))]
+    if row.hits:
+        text = f"{row.epochs.mean:.1f} $\\pm$ {row.epochs.half:.1f}"
+        level = tuned and row.label in (verdict.fastest, *verdict.fast_with)
+        whole = row.hits == len(row.replicates)
+        cells.append(_bold(text if whole else f"$\\geq$ {text}", level))
+        cells[-1] += "" if whole else f" ({row.hits}/{len(row.replicates)})"
+    else:
+        cells.append("missed")
+    if not row.finished:
+        return _line([*cells, "failed" if row.failed else "diverged", "--", "--"])
+    leading = tuned and row.label in (verdict.leader, *verdict.level_with)
+    return _line([*cells, _bold(_percent(row.test_accuracy), leading), *_difference(row, summary)])
+
+
+def _difference(row: Row, summary: Summary) -> tuple[str, str]:
+    """To the leader, or of an untuned row to the tuned one; with its p-value after Holm's correction."""
+    other = summary.verdict.leader if row.kind == "tuned" else row.contender
+    pair = None if other is None else summary.pair(row.label, other, "test_accuracy")
+    if pair is None:
+        return "--", "--"
+    mean = pair.difference.mean if pair.first == row.label else -pair.difference.mean
+    shown = f"{100 * mean:+.2f}" if abs(mean) >= 5e-5 else "0.00"
+    return f"${shown}$ $\\pm$ {100 * pair.difference.half:.2f}", _p(pair.adjusted, math=True)
+
+
+def _p(p: float, *, math: bool = False) -> str:
+    if p >= 0.001:
+        return f"{p:.3f}"
+    return "$<$ 0.001" if math else "below 0.001"
+
+
+def _percent(interval: Interval) -> str:
+    return " $\\pm$ ".join(interval.percents())
+
+
+def _bold(text: str, bold: bool) -> str:
+    return f"\\textbf{{\\boldmath {text}}}" if bold else text
+
+
+def _line(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + " \\\\"
+
+
+def _table(columns: str, head: Sequence[str], lines: Sequence[str], caption: Sequence[str]) -> str:
+    text = escaped(" ".join(sentence for sentence in caption if sentence))
+    made = [
+        "% \\usepackage{booktabs}",
+        "\\begin{table}",
+        "\\centering",
+        f"\\caption{{{text}}}",
+        "\\small",
+        f"\\begin{{tabular}}{{{columns}}}",
+        "\\toprule",
+        _line(head),
+        "\\midrule",
+        *lines,
+        "\\bottomrule",
+        "\\end{tabular}",
+        "\\end{table}",
+    ]
+    if any(ord(letter) > _LATIN for line in made for letter in line):
+        made.insert(1, "% has letters that pdfLaTeX does not know: use LuaLaTeX or XeLaTeX, with a font that has them")
+    return "\n".join(made) + "\n"
+
+
+def escaped(text: str) -> str:
+    r"""A text as LaTeX sets it letter by letter; Greek letters are those of mathematics.
+
+    >>> print(escaped("my_rule {50%} β"))
+    my\_rule \{50\%\} \ensuremath{\beta}
+    """
+    made = "".join(_SPECIAL.get(letter) or _greek(letter) or letter for letter in text)
+    return re.sub("-(?=-)", "-{}", made)  # two would be joined into a dash
+
+
+def _greek(letter: str) -> str:
+    """The command of a Greek letter; empty for another, and for one that looks like a Latin letter."""
+    words = unicodedata.name(letter, "").split()
+    if words[:1] != ["GREEK"] or words[2:3] != ["LETTER"] or len(words) != 4:
+        return ""
+    name = words[3].lower().replace("lamda", "lambda")
+    if words[1] == "SMALL":
+        return "o" if name == "omicron" else f"\\ensuremath{{\\{name}}}"
+    if name in _CAPITALS:
+        return f"\\ensuremath{{\\{name.capitalize()}}}"
+    return _ALIKE.get(name, "")
+
+
+_CAPITALS = ("gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "upsilon", "phi", "psi", "omega")
+_ALIKE = {
+    **{"alpha": "A", "beta": "B", "epsilon": "E", "zeta": "Z", "eta": "H", "iota": "I", "kappa": "K"},
+    **{"mu": "M", "nu": "N", "omicron": "O", "rho": "P", "tau": "T", "chi": "X"},
+}
