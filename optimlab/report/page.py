@@ -102,7 +102,7 @@ def _parts(comparison: Comparison) -> dict[str, Any]:
     places = {row.label: k for k, row in enumerate(summary.rows)}
     return {
         "summary": summary,
-        "made": _date(summary.made),
+        "made": date(summary.made),
         "columns": table.columns(summary),
         "groups": [
             (
@@ -167,7 +167,13 @@ def _numbers(summary: Summary) -> dict[str, Any]:
     return found
 
 
-def _date(text: str) -> datetime:
+def date(text: str) -> datetime:
+    """The moment that a summary was made.
+
+    Raises
+    ------
+    InputError: the text is no date.
+    """
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
