@@ -1,7 +1,11 @@
 """Several problems, one answer: ranks with their tests, the paragraph, the file."""
 
+import json
 import math
 import random
+import re
+from html import escape
+from html.parser import HTMLParser
 from itertools import combinations, permutations
 
 import numpy as np
@@ -12,6 +16,7 @@ import optimlab as ol
 from optimlab.study import Contender, Problem, Study
 from optimlab.study.joint import check_joint_folder, joint, read_joint, write_joint
 from optimlab.study.joint_table import joint_table
+from optimlab.study.latex import joint_latex
 from optimlab.study.ranks import average_ranks, critical_difference, fewest_problems, friedman
 from optimlab.study.results import Joint, decoded, encoded
 
@@ -355,3 +360,154 @@ def test_thirty_contenders():
         means = found.rankings[0].mean_ranks
         told = {(one, other), (other, one)} & set(found.rankings[0].apart)
         assert bool(told) <= (abs(means[one] - means[other]) >= found.rankings[0].critical_difference - 1e-9)
+
+
+# --- the page
+
+
+class Cells(HTMLParser):
+    """The cells of every table by its id, row by row: what is shown in ``.value``, in bold or not."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.rows, self.links, self.table, self.inside = [], [], None, False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        if tag == "table":
+            self.table = given.get("id") or given.get("class")
+        elif tag == "tr":
+            self.rows.append((self.table, []))
+        elif tag == "a":
+            self.links.append(given["href"])
+        self.inside = given.get("class") == "value" or (tag == "th" and given.get("scope") == "row") or self.inside
+        if tag in ("td", "th"):
+            self.rows[-1][1].append(["", False])
+        if given.get("class") == "value" and tag == "b":
+            self.rows[-1][1][-1][1] = True
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.inside = False
+
+    def handle_data(self, data):
+        if self.inside and data.strip():
+            self.rows[-1][1][-1][0] += data.strip()
+
+    def of(self, table):
+        return {cells[0][0]: cells[1:] for name, cells in self.rows if name == table and cells[0][0]}
+
+
+def page_of(comparisons, folder):
+    from optimlab.report.joint import write_joint_report
+
+    found = joint(comparisons)
+    path = write_joint_report(found, comparisons, folder)
+    return found, path.read_text(encoding="utf-8")
+
+
+def test_every_number_of_the_page_is_that_of_the_file(tmp_path):
+    chance = random.Random(2)
+    names = [Contender("sgd", label=f"rule {k}") for k in range(30)]
+    tables = [{c.label: round(chance.random(), 3) for c in names} for _ in range(3)]
+    tables[1] |= {"rule 3": "error", "rule 4": "diverged at once"}
+    tables[2] |= {"rule 4": "error", "rule 5": "diverged at once"}
+    epochs = [{c.label: chance.choice([1, 2, 5, 6, None]) for c in names} for _ in range(3)]
+    found, text = page_of(
+        {
+            f"p{k}": compared(own, needed, names=tuple(names), k=k)
+            for k, (own, needed) in enumerate(zip(tables, epochs, strict=True))
+        },
+        tmp_path,
+    )
+    write_joint(found, tmp_path)
+    file = json.loads((tmp_path / "joint.json").read_text())
+    shown = Cells(text)
+    accuracies, needed = shown.of("accuracies"), shown.of("epochs")
+    assert set(accuracies) == set(needed) == {c.label for c in names}
+    assert set(found.excluded) == {"rule 3", "rule 4"}
+    for k, problem in enumerate(file["problems"]):
+        for label in accuracies:
+            (accuracy, bold), own = accuracies[label][k], problem["standings"].get(label)
+            if own is None or not own["finished"]:
+                assert (accuracy, bold) == ("–", False)
+                assert (own is None) == (tables[k][label] == "error")
+                continue
+            mean, half = map(float, accuracy.split(" ± "))
+            assert mean == pytest.approx(100 * own["test_accuracy"][0], abs=0.051)
+            width = own["test_accuracy"][2] - own["test_accuracy"][1]
+            assert half == pytest.approx(50 * width, abs=0.051)
+            assert bold == own["leading"]
+            epoch = needed[label][k][0]
+            if not own["hits"]:
+                assert epoch == "missed"
+            else:
+                assert float(epoch.removeprefix("≥ ").split(" ± ")[0]) == pytest.approx(own["epochs"][0], abs=0.051)
+                assert epoch.startswith("≥") == (own["hits"] < problem["replicates"])
+    for k, ranking in enumerate(file["rankings"]):
+        for label, cells in accuracies.items():
+            rank = cells[3 + k][0]
+            expected = ranking["mean_ranks"].get(label)
+            assert rank == "–" if expected is None else float(rank) == pytest.approx(expected, abs=0.051)
+    for sentence in file["sentences"]:
+        assert f"<p>{escape(sentence['text'])}</p>".replace("&#x27;", "&#39;") in text
+    inside = re.search(r'<script type="application/json" id="summary">(.*?)</script>', text)[1]
+    assert json.loads(inside) == file
+
+
+def test_names_are_text_and_links_lead_to_the_problems(tmp_path):
+    evil = """</script><script>x()</script>{{ 7*7 }}"'&"""
+    names = (Contender("sgd", label=evil), Contender("adam"))
+    _, text = page_of({name: compared({evil: 0.9, "adam": 0.8}, names=names) for name in ("käse", "b.c")}, tmp_path)
+    assert "x()</script>" not in text
+    assert "{{ 7*7 }}" in text
+    assert text.count("<script") == 3  # two of data, one of code
+    shown = Cells(text)
+    assert evil in shown.of("accuracies")
+    assert {"k%C3%A4se/report.html", "b.c/report.html"} <= set(shown.links)
+    ids = set(re.findall(r'id="([^"]+)"', text))
+    assert {link[1:] for link in shown.links if link.startswith("#")} <= ids
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        [table(0.9, 0.8, 0.7), table(*["error"] * 3)],
+        [table(0.9, "error", "error"), table(0.9, 0.8, 0.7)],
+        [table(*["diverged at once"] * 3)] * 2,
+        [table(*["error"] * 3)] * 2,
+    ],
+)
+def test_a_page_of_runs_that_went_wrong(tables, tmp_path):
+    found, text = page_of(several(*tables), tmp_path)
+    assert all(escape(s.text).replace("&#x27;", "&#39;") in text for s in found.sentences)
+    joint_latex(found)
+    assert decoded(Joint, encoded(found)) == found
+
+
+def test_the_page_in_a_browser(browser, tmp_path):
+    """Silent, as wide as a telephone, sorted by a click; bars that do not overlap are what is told apart."""
+    found, _ = page_of(several(*[table(0.9, 0.8, 0.7)] * 6, epochs=[table(3, 2, 1)] * 6), tmp_path)
+    heard = []
+    page = browser.new_context(viewport={"width": 380, "height": 800}, offline=True).new_page()
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+    page.click("#accuracies thead th:nth-child(2) button")
+    assert page.evaluate("[...document.querySelectorAll('#accuracies tbody th')].map(e => e.textContent.trim())") == [
+        "adam",
+        "momentum",
+        "sgd",
+    ]
+    bars = page.evaluate(
+        """[...document.querySelectorAll('table.ranks')].map(table => [...table.tBodies[0].rows].map(row => [
+            row.cells[0].textContent, row.querySelector('.interval').getAttribute('d')]))"""
+    )
+    for ranking, drawn in zip(found.rankings, bars, strict=True):
+        ends = {name: tuple(map(float, re.fullmatch(r"M(\S+) 50H(\S+)", d).groups())) for name, d in drawn}
+        apart = {(one, other) for one in ends for other in ends if ends[one][1] <= ends[other][0]}
+        assert apart == set(ranking.apart)
+    assert heard == []
+    page.context.close()
