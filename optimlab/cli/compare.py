@@ -18,7 +18,7 @@ from .options import contender, echo, numbers, save_figure, say, show
 
 if TYPE_CHECKING:
     from ..study import Comparison, Contender, Study
-    from ..study.joint import Joint
+    from ..study.results import Joint
 
 
 @click.command()
