@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
-from report_folder import SMALL, summary_of
+from report_folder import SMALL, compared, records_of, summary_of
 
 import optimlab as ol
 from optimlab.cli import main
-from optimlab.report import write_report
+from optimlab.report import page, write_report
 from optimlab.report.reproduction import recipe
-from optimlab.study import Contender, Problem, Study, read_study
-from optimlab.study.study_file import FULL
+from optimlab.study import Comparison, Contender, Problem, Study, read_study
+from optimlab.study.plan import FULL
+from optimlab.study.results import Record, Summary, decoded
 
 # --- how to make it again
 
@@ -25,9 +26,10 @@ from optimlab.study.study_file import FULL
             problem=Problem(epochs=7, target=0.9),
             optimizers=("sgd", "adam:torch"),
             rates=(0.001, 0.1, 10.0),
-            confirmation_seeds=tuple(range(100, 105)),
+            replicates=5,
         ),
-        Study(optimizers=("sgd",), **FULL),
+        Study(optimizers=("sgd",), seed=3, **FULL),
+        Study(optimizers=("adam", "sgd"), seed=7, **{**FULL, "replicates": 4}),
     ],
 )
 def test_the_command_makes_the_same_study(study, tmp_path):
@@ -41,6 +43,8 @@ def test_the_command_makes_the_same_study(study, tmp_path):
     assert plan["optimizers"] == [c.label for c in study.contenders]
     assert plan["rates"] == list(study.rates)
     assert plan["runs"] == study.planned()
+    assert plan["replicates"] == study.replicates
+    assert ("--seed" in command.command) == (study.seed != 0)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +53,8 @@ def test_the_command_makes_the_same_study(study, tmp_path):
         SMALL,
         replace(SMALL, optimizers=("sgd", Contender("adam", "keras", {"beta2": 0.99}, label='a "long" one'))),
         replace(SMALL, optimizers=(Contender("adam", label="mine"), "adam:torch")),
-        replace(SMALL, confirmation_seeds=(7, 8, 9), defaults=False, search=2, extensions=0),
+        replace(SMALL, seed=9, defaults=False, search=2, extensions=0),
+        replace(SMALL, problem=replace(SMALL.problem, train_rows=500, redraw="train")),
     ],
 )
 def test_the_study_file_makes_the_same_study(study, tmp_path):
@@ -100,7 +105,7 @@ def test_a_missing_or_unreadable_file_is_one_clear_error(changed, name):
     assert name in message
     assert "No such file" in message
     (folder / name).write_bytes(b"\xff\xfe\x00")
-    assert re.search(rf"{name}( is not text|, line 1: not a record of a run)", refused(folder))
+    assert re.search(rf"{name}(: JSON is malformed|, line 1: not a record of a run)", refused(folder))
     (folder / name).write_text("no JSON\n")
     assert name in refused(folder)
     (folder / name).unlink()
@@ -139,43 +144,37 @@ def test_a_page_that_is_there_survives_a_refusal(finished, tmp_path):
     assert (tmp_path / "report.html").read_text() == "kept"
 
 
-def test_a_number_beyond_float64_is_one_error_or_none(changed):
-    """JSON may hold it, and Python reads it as infinity."""
-    folder, outcomes = changed(), set()
-    text = (folder / "summary.json").read_text()
-    for number in {*re.findall(r": (\d[\d.e-]*)", text)}:
-        (folder / "summary.json").write_text(text.replace(f": {number}", ": 1e999"))
-        try:
-            page = write_report(folder).read_text()
-            assert "Infinity" not in page
-            outcomes.add("page")
-        except ol.InputError:
-            outcomes.add("error")
-    assert outcomes == {"page", "error"}
-
-
-def test_whatever_stands_in_the_files_is_a_page_or_one_error(changed, monkeypatch):
-    """Every value of a row, a run and the study, one after another, replaced by others; no other exception, ever."""
+def test_a_number_beyond_float64_is_one_error(changed):
+    """JSON may hold it, and other readers take it for infinity."""
     folder = changed()
-    summary = summary_of(folder)
-    places = [(summary, k) for k in summary] + [(summary["study"], k) for k in summary["study"]]
-    places += [(summary["study"]["problem"], k) for k in summary["study"]["problem"]]
-    row = summary["optimizers"][0]
-    places += [(row, k) for k in row] + [(row["sensitivity"][0], k) for k in row["sensitivity"][0]]
-    places += [(row["test_difference"], "low"), (summary["study"]["optimizers"][0], "label")]
-    outcomes = {"page": 0, "error": 0}
-    from optimlab.report import page, reading
+    text = (folder / "summary.json").read_text()
+    found = sorted({*re.findall(r": (\d[\d.e-]*)", text)})
+    for number in found[:: max(1, len(found) // 25)]:
+        (folder / "summary.json").write_text(text.replace(f": {number}", ": 1e999"))
+        assert "out of range" in refused(folder)
 
-    runs = reading._runs(folder)
-    monkeypatch.setattr(reading, "_runs", lambda folder: runs)
-    places += [(table, k) for table in (runs[0], runs[0]["run"], runs[0]["curves"]) for k in table]
+
+def test_whatever_stands_in_the_files_is_a_page_or_one_error(tmp_path):
+    """Every value of a row, a run and the study, one after another, replaced by others; no other exception, ever."""
+    folder = compared(replace(SMALL, optimizers=("sgd", "adam"), replicates=2, defaults=False), tmp_path)
+    summary, runs = summary_of(folder), records_of(folder)
+    row = summary["rows"][0]
+    one = next(run for run in runs if run["key"] == row["replicates"][0]["key"])
+    tables = [summary, summary["study"], summary["study"]["problem"], summary["study"]["optimizers"][0], row]
+    tables += [row["replicates"][0], row["replicates"][0]["grid"][0], summary["pairs"][0], summary["target"]]
+    tables += [summary["verdict"], summary["verdict"]["sentences"][0], one, one["run"], one["curves"]]
+    places = [(table, key) for table in tables for key in table]
+    places += [(row[name], k) for name in ("lr", "test_accuracy", "epochs") for k in range(3)]
+    outcomes = {"page": 0, "error": 0}
+    kept_runs = {run["key"]: decoded(Record, run) for run in runs}
     for table, key in places:
         kept = table[key]
-        for value in (None, "x", 1e308, [[]]):
+        for value in (None, "x", 1e308, -1, [[]]):
             table[key] = value
-            (folder / "summary.json").write_text(json.dumps(summary))
             try:
-                page.render(reading.read_results(folder))
+                record = decoded(Record, one)
+                comparison = Comparison(decoded(Summary, summary), {**kept_runs, record.key: record})
+                page.render(comparison)
                 outcomes["page"] += 1
             except ol.InputError:
                 outcomes["error"] += 1

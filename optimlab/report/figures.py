@@ -304,7 +304,7 @@ def accuracy_panels(summary: Summary, lines: Sequence[Lines], axes: Times) -> tu
         panels.append(
             Panel(
                 title=row.label,
-                note=f"lr {rate(row.lr)}" if own.median else f"lr {rate(row.lr)}: not every run finished an epoch",
+                note=f"lr {rate(row.lr)}" if own.median else f"lr {rate(row.lr)}, no curve",
                 height=130,
                 y_ticks=[(y.place(v), f"{percent(v, 0)}%") for v in y.ticks(4)],
                 views=views,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..study.results import Interval, Measure, Pair, Sentence, Summary
 from ..tables import shortened
-from .formats import MINUS, p_value, plural, points, share, signed, with_ends
+from .formats import p_value, plural, share, signed, with_ends
 
 PLACES = {
     "target": ("training", "The curves of the validation accuracy"),
@@ -139,9 +139,9 @@ def _cell(one: str, other: str, pair: Pair | None) -> Cell:
         return Cell("none", "", f"{one} against {other}: a run failed, so they are not compared")
     kind = "level" if not pair.told_apart else "better" if pair.better == one else "worse"
     difference = minus(pair, other)
-    text = points(difference.mean) if pair.measure == "test_accuracy" else signed(difference.mean, 1)
-    if pair.measure == "test_accuracy":
-        text = text[:-1] if len(text.lstrip(f"+{MINUS}")) > 4 else text  # ten points and more need one decimal
+    factor, digits = (100, 2) if pair.measure == "test_accuracy" else (1, 1)
+    mean = factor * difference.mean
+    text = signed(mean, digits if abs(mean) < 10 else 1)
     return Cell(
         kind, text, f"{one} against {other}: {shown(difference, pair)}, p = {p_value(pair.adjusted)} after Holm"
     )

@@ -30,7 +30,7 @@ def facts(summary: Summary) -> list[tuple[str, str, str]]:
     if not any(row.finished for row in summary.tuned):
         return [("Highest test accuracy", "none", "no run finished")]
     others = [row for row in summary.tuned if row.label != leader.label and not row.failed]
-    basis = f"{with_half(leader.test_accuracy)}% in the mean"
+    basis = f"{with_half(leader.test_accuracy)}% on average"
     found = [("Highest test accuracy", leader.label, f"{basis}{_level(said.level_with, len(others))}")]
     if others:
         found += [
@@ -43,7 +43,7 @@ def facts(summary: Summary) -> list[tuple[str, str, str]]:
     else:
         first = summary.row(said.fastest)
         lower = "at least " if first.hits < len(first.replicates) else ""
-        basis = f"after {lower}{first.epochs.mean:.1f} ± {first.epochs.half:.1f} epochs in the mean"
+        basis = f"after {lower}{first.epochs.mean:.1f} ± {first.epochs.half:.1f} epochs on average"
         found.append((goal, first.label, f"{basis}{_level(said.fast_with, len(others))}"))
     return found
 
@@ -218,7 +218,7 @@ def sensitivity_sentence(summary: Summary) -> str:
     else:
         at_most, at_least = ([name for name, w in widths.items() if w == end] for end in (wide, narrow))
         said = [
-            f"The rates that keep {goal} span most with {_few(at_most)}, {wide} decades in the mean, and least with "
+            f"The rates that keep {goal} span most with {_few(at_most)}, {wide} decades on average, and least with "
             f"{_few(at_least)}, {narrow}."
         ]
     diverged = [f"{row.label} ({percent(row.diverged_share, 0)}%)" for row in summary.tuned if row.diverged_share]

@@ -88,7 +88,7 @@ def read_summary(folder: str | Path) -> Summary:
     try:
         return decoded(Summary, content)
     except InputError as error:
-        raise InputError(f"{folder} does not hold a finished comparison: {error}") from None
+        raise InputError(f"{folder} does not hold a finished comparison: {SUMMARY}: {error}") from None
 
 
 def compare(
