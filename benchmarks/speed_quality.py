@@ -143,9 +143,9 @@ def draw(found: list[dict[str, Any]], title: str) -> Figure:
     key = [(f"speed '{s}'", colours[s], "|") for s in SPEEDS] + [(f"quality '{q}'", SOFT, shapes[q]) for q in QUALITIES]
     for k, (text, colour, shape) in enumerate(key):
         height = 0.30 - 0.048 * k
-        axes.plot(0.76, height, shape, color=colour, markersize=7, markeredgewidth=2 if shape == "|" else 1,
+        axes.plot(0.03, height, shape, color=colour, markersize=7, markeredgewidth=2 if shape == "|" else 1,
                   transform=axes.transAxes, clip_on=False)  # fmt: skip
-        axes.text(0.785, height, text, color=colour, fontsize=9, va="center", transform=axes.transAxes)
+        axes.text(0.055, height, text, color=colour, fontsize=9, va="center", transform=axes.transAxes)
     axes.set_title(f"Speed and quality of nine optimizers, the document's words as colours and shapes\n{title}",
                    fontsize=10, loc="left", color=INK)  # fmt: skip
     return figure
