@@ -263,8 +263,11 @@ def _search(study: Study, runner: _Runner) -> Found:
 
 
 def _beyond(study: Study, trials: Sequence[Record]) -> list[float]:
-    """The next rate beyond the edge at which the best lies, if it does."""
-    lr, rates = best(trials).run["lr"], [record.run["lr"] for record in trials]
+    """The next rate beyond the edge at which the best lies, if it does; where all diverged, a lower one."""
+    chosen, rates = best(trials), [record.run["lr"] for record in trials]
+    if all(record.status == "error" for record in trials):
+        return []
+    lr = chosen.run["lr"] if chosen.status == "ok" else min(rates)
     ratio = 1.0
     if lr == max(rates):
         ratio = study.rates[-1] / study.rates[-2]
@@ -275,16 +278,17 @@ def _beyond(study: Study, trials: Sequence[Record]) -> list[float]:
 
 def _warn(study: Study, found: Found) -> None:
     for label, own in found["tuned"].items():
-        edges = [trials for trials in own if _beyond(study, trials)]
-        if edges and any(record.status == "ok" for trials in edges for record in trials):
+        finished = [trials for trials in own if best(trials).status == "ok"]
+        edges = [trials for trials in finished if _beyond(study, trials)]
+        if edges:
             lr = concise(best(edges[0]).run["lr"])
             many = f"in {len(edges)} of {study.replicates} replicates"
             warnings.warn(
                 f"{label}: the best learning rate found, such as {lr}, is still at the edge of the grid {many}",
                 stacklevel=4,
             )
-        elif edges:
-            rates = [record.run["lr"] for trials in edges for record in trials]
+        elif not finished and any(record.status == "diverged" for trials in own for record in trials):
+            rates = [record.run["lr"] for trials in own for record in trials]
             warnings.warn(
                 f"{label}: no run finished at any learning rate from {concise(min(rates))} to {concise(max(rates))}",
                 stacklevel=4,

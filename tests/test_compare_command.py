@@ -1,0 +1,119 @@
+"""The command ``optimlab compare`` beyond its table: dry runs, options over study files, rules of your own."""
+
+import json
+import sys
+
+import pytest
+from click.testing import CliRunner
+from test_study_file import FILE, written
+
+from optimlab.cli import main
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def quickly(monkeypatch):
+    """A dry run trains nothing for its estimate."""
+    monkeypatch.setattr("optimlab.study.run.estimate", lambda study, jobs=1: 90.0 / jobs)
+
+
+def test_a_dry_run_estimates_by_training(tmp_path):
+    options = ("--optimizers", "sgd", "--epochs", "1", "--rates", "0.1,1,10", "--replicates", "2")
+    plan = json.loads(run("compare", *options, "--out", tmp_path / "out", "--dry-run", "--json").stdout)
+    assert (plan["runs"], plan["jobs"]) == (2 * 4, 1)
+    assert 0 <= plan["seconds"] < 60
+
+
+def test_a_dry_run_says_how_many_and_writes_nothing(tmp_path, quickly):
+    result = run("compare", "--study", written(tmp_path, FILE), "--out", tmp_path / "out", "--dry-run", "--json")
+    plan = json.loads(result.stdout)
+    assert plan["runs"] == 3 * 3 * (3 + 1)  # optimizers, replicates, rates and the default
+    assert plan["seconds"] > 0
+    assert not (tmp_path / "out").exists()
+    usual = run("compare", "--dry-run", "--jobs", "2").stdout
+    assert "about 45 s in 2 processes" in usual
+    assert "\n900 runs into " in usual  # 9 optimizers x 10 replicates x (9 rates and the default)
+    assert "10 replicates, each with its own rows (1,077 training, 360 validation, 360 test), shift" in usual
+
+
+def test_options_change_what_the_file_says(tmp_path, quickly):
+    options = (
+        "--study",
+        written(tmp_path, FILE),
+        "--epochs",
+        "2",
+        "--optimizers",
+        "adam,lion",
+        "--convention",
+        "keras",
+    )
+    plan = json.loads(run("compare", *options, "--out", tmp_path, "--dry-run", "--json").stdout)
+    assert plan["optimizers"] == ["adam (keras)", "lion (keras)"]
+    assert "2 epochs" in plan["problem"]
+
+
+def test_a_convention_is_for_those_named_without(tmp_path, quickly):
+    text = FILE.replace('"adam:torch"', '"adam:torch", "rmsprop"')
+    options = ("--study", written(tmp_path, text), "--convention", "keras", "--out", tmp_path, "--dry-run", "--json")
+    plan = json.loads(run("compare", *options).stdout)
+    assert plan["optimizers"] == ["sgd (keras)", "adam (torch)", "rmsprop (keras)", "long memory"]
+
+
+def test_a_dry_run_of_several_problems_is_one_json(tmp_path, quickly):
+    text = FILE + '[[problems]]\nname = "a"\n[[problems]]\nname = "b"\nhidden = [8]\n'
+    options = ("--study", written(tmp_path, text), "--out", tmp_path / "out", "--dry-run")
+    plans = json.loads(run("compare", *options, "--json").stdout)["problems"]
+    assert {name: plan["folder"] for name, plan in plans.items()} == {n: str(tmp_path / "out" / n) for n in ("a", "b")}
+    assert run("compare", *options).stdout.count(f"{plans['a']['runs']} runs into") == 2
+
+
+def test_a_dry_run_tells_what_cannot_be_run(tmp_path):
+    (tmp_path / "mine.py").write_text("def mine(w, g, *, t, lr=0.1):\n    return w - lr / (t - 1) * g\n")
+    options = ("--optimizers", "sgd", "--rule", f"{tmp_path / 'mine.py'}:mine", "--out", tmp_path / "out")
+    result = run("compare", *options, "--dry-run")
+    assert result.exit_code == 2
+    assert "mine cannot be run: " in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_rule_that_fails_does_not_take_the_others_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["optimlab.cli.compare"], "save_figure", lambda figure, path: [f"{path.name}.png"])
+    (tmp_path / "mine.py").write_text("def mine(w, g, *, t, lr=0.1):\n    return w - lr / (t - 1) * g\n")
+    options = ("--optimizers", "sgd", "--rule", f"{tmp_path / 'mine.py'}:mine", "--epochs", "1", "--replicates", "2")
+    result = run("compare", *options, "--rates", "0.1,0.3,1", "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    rows = {row["label"]: row for row in json.loads(result.stdout)["rows"]}
+    assert (rows["sgd"]["errors"], rows["mine"]["failed"]) == ([], 2 * 3)
+    assert "float division by zero" in rows["mine"]["errors"][0]
+    assert rows["mine"]["microseconds_per_step"] is None
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_rule_of_your_own_from_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["optimlab.cli.compare"], "save_figure", lambda figure, path: [f"{path.name}.png"])
+    (tmp_path / "mine.py").write_text("def halved(w, g, *, lr=0.1):\n    return w - 0.5 * lr * g\n")
+    options = ("--rule", f"{tmp_path / 'mine.py'}:halved", "--optimizers", "sgd", "--epochs", "1", "--replicates", "2")
+    result = run("compare", *options, "--rates", "0.01,1,100", "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    assert {r["label"] for r in json.loads(result.stdout)["rows"]} >= {"sgd", "halved"}
+    (tmp_path / "torn.py").write_text("def halved(w, g, *, lr=0.1:\n")
+    (tmp_path / "alone.py").write_text("import nothing_of_this_name\n")
+    for wrong, message in (
+        ("mine.py", "name a rule of your own as FILE.py:NAME"),
+        (f"{tmp_path / 'mine.py'}:other", "has no function"),
+        (f"{tmp_path / 'torn.py'}:halved", "torn.py failed: SyntaxError: invalid syntax"),
+        (f"{tmp_path / 'alone.py'}:halved", "failed: ModuleNotFoundError: No module named"),
+    ):
+        result = run("compare", "--rule", wrong, "--out", tmp_path / "no")
+        assert result.exit_code == 2
+        assert message in result.stderr
+
+
+def test_no_resume_refuses_a_folder_with_runs(tmp_path):
+    (tmp_path / "runs.jsonl").write_text("")
+    result = run("compare", "--no-resume", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "already holds runs" in result.stderr
