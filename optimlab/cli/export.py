@@ -33,4 +33,4 @@ def export(folder: Path, to: Path, curves: bool) -> None:
     from ..study.export import export as export_runs
 
     rows = export_runs(folder, to, curves=curves)
-    echo(f"Written: {to} ({rows} rows)")
+    echo(f"Written: {to} ({len(rows)} rows)")

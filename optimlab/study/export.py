@@ -13,6 +13,7 @@ from ..errors import InputError, lookup, one_line
 from ..files import write_atomically
 from .compare import JOINT, read_summary
 from .joint import read_joint
+from .joint_table import order
 from .latex import joint_latex, latex
 from .results import Record, builtins
 from .store import FILE, read
@@ -20,8 +21,8 @@ from .store import FILE, read
 Row = dict[str, Any]
 
 
-def export(folder: str | Path, to: str | Path, *, curves: bool = False) -> int:
-    """Write what is in ``folder`` to ``to``, a ``.csv``, ``.parquet`` or ``.tex`` file; return the number of rows.
+def export(folder: str | Path, to: str | Path, *, curves: bool = False) -> list[Row]:
+    """Write what is in ``folder`` to ``to``, a ``.csv``, ``.parquet`` or ``.tex`` file, and return the table's rows.
 
     CSV and Parquet have one row per run: what was run, then what came of it. A nested value has its path as its name,
     such as ``problem.epochs`` or ``hyperparameters.beta1``. With ``curves``, there is one row per run and epoch: what
@@ -31,7 +32,8 @@ def export(folder: str | Path, to: str | Path, *, curves: bool = False) -> int:
     Every number is read back as it was: CSV has the shortest digits that give the same float64, and JSON for a list.
     What is missing is an empty cell or null. The folder may be in use, and is not changed.
 
-    LaTeX has the table of the finished comparison, or of the joint answer of several problems.
+    LaTeX has the table of the finished comparison, or of the joint answer of several problems; its rows are returned
+    by their labels alone.
 
     Raises
     ------
@@ -43,23 +45,24 @@ def export(folder: str | Path, to: str | Path, *, curves: bool = False) -> int:
     if encode is None:
         if curves:
             raise InputError("a LaTeX table has no curves: leave out --curves, or write a .csv or .parquet file")
-        text, rows = _latex(folder)
+        text, labels = _latex(folder)
         write_atomically(to, text)
-        return rows
+        return [{"label": label} for label in labels]
     made = list(_rows(folder, curves))
     if not made:
         raise InputError(f"{folder}: no run is finished there yet")
     names = list(dict.fromkeys(name for row in made for name in row))
     write_atomically(to, encode({name: [row.get(name) for row in made] for name in names}))
-    return len(made)
+    return made
 
 
-def _latex(folder: Path) -> tuple[str, int]:
+def _latex(folder: Path) -> tuple[str, list[str]]:
+    """The table, and the labels of its rows."""
     if (folder / JOINT).exists():
         joint = read_joint(folder)
-        return joint_latex(joint), len(joint.contenders) + len(joint.excluded)
+        return joint_latex(joint), order(joint)
     summary = read_summary(folder)
-    return latex(summary), len(summary.rows)
+    return latex(summary), [row.label for row in summary.rows]
 
 
 def _rows(folder: Path, curves: bool) -> Iterator[Row]:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from .joint_table import order
 from .results import LEVEL, Interval, Joint, Kind, Row, Summary
 from .summary import in_percent
 from .table import ranked, rate
@@ -79,8 +80,6 @@ def joint_latex(joint: Joint) -> str:
 
     For each problem the leader and those who cannot be told from it are bold.
     """
-    from .joint_table import order
-
     head = ["Optimizer", *(escaped(problem.name) for problem in joint.problems)]
     head += ["Rank, accuracy", "Rank, epochs"] if joint.rankings else []
     lines = []
