@@ -44,6 +44,30 @@ def test_the_interval_of_a_mean_is_scipys(values):
     assert found.half == pytest.approx((high - low) / 2, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.parametrize("count", [5, 10, 20])
+def test_whole_numbers_are_covered_though_few_and_skewed(count):
+    """Mean epochs of 4,000 studies, from those that are nearly all equal to those with a long tail."""
+    rng = np.random.default_rng(count)
+    for rate in (0.1, 0.3, 1.0, 3.0):
+        drawn = 1 + rng.poisson(rate, (4_000, count))
+        found = [t_interval(values, step=1) for values in drawn]
+        assert np.mean([interval.low <= 1 + rate <= interval.high for interval in found]) > 0.92, rate
+
+
+@given(st.lists(st.integers(1, 30).map(float), min_size=2, max_size=40))
+def test_the_variance_of_rounding_is_added_for_values_on_a_grid(values):
+    """A number rounded to whole ones is off by a uniform error, whose variance SciPy knows."""
+    found = t_interval(values, step=1)
+    variance = np.var(values, ddof=1) + scipy.stats.uniform.var()
+    error = math.sqrt(variance / len(values))
+    low, high = scipy.stats.t.interval(0.95, len(values) - 1, np.mean(values), error)
+    assert found == pytest.approx((np.mean(values), low, high))
+    interval, p = paired_difference(values, [0.0] * len(values), step=1)
+    assert interval == found
+    if np.ptp(values) > 0:
+        assert p == pytest.approx(2 * scipy.stats.t.sf(np.mean(values) / error, len(values) - 1))
+
+
 def test_more_replicates_make_an_interval_narrower():
     values = [0.1, 0.2, 0.3, 0.4]
     assert t_interval(values * 4).half < t_interval(values).half
@@ -58,7 +82,8 @@ def test_paired_intervals_and_tests_err_as_often_as_they_say(replicates, shape):
     a, b = (shared + rng.normal(scale=2.0, size=shared.shape) for _ in range(2))
     if shape == "whole numbers":
         a, b = np.round(a), np.round(b)
-    found = [paired_difference(x, y) for x, y in zip(a, b, strict=True)]
+    step = 1 if shape == "whole numbers" else 0
+    found = [paired_difference(x, y, step) for x, y in zip(a, b, strict=True)]
     assert 0.93 < np.mean([interval.low <= 0 <= interval.high for interval, _ in found]) < 0.97
     assert 0.03 < np.mean([p <= 0.05 for _, p in found]) < 0.07
 
@@ -104,6 +129,7 @@ def test_equal_differences_have_the_p_value_of_the_sign_test(count):
     for step in (1.0, -3.0, 0.1):
         interval, p = paired_difference(values + step, values)
         assert interval == pytest.approx((step, step, step))
+        assert paired_difference(values + step, values, step=1)[1] == p
         assert p == pytest.approx(scipy.stats.binomtest(count, count, 0.5).pvalue)
     assert paired_difference(values, values) == (Interval(0.0, 0.0, 0.0), 1.0)
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .results import LEVEL, Interval
 
@@ -13,31 +14,40 @@ POWER = 0.8
 """The chance with which a difference of the stated size is told apart."""
 
 
-def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+def t_interval(values: Sequence[float], confidence: float = 0.95, step: float = 0.0) -> Interval:
     """Student's t interval of the mean: ``mean +- t s / sqrt(n)`` with n - 1 degrees of freedom.
 
     For at least two values. Used for every number of replicates: a bootstrap interval (percentile or BCa) of a mean
     covers 91% at ten values and 93% at twenty or thirty where it promises 95%; this one covers 95% of normal values,
     and 94% of values as skewed as a gamma distribution of shape 4, at each of these.
 
+    ``step`` is the distance of neighbouring values where they lie on a grid, such as 1 for whole epochs. The variance
+    of rounding, ``step**2 / 12``, is then added to ``s**2``. Otherwise few and skewed whole numbers are covered too
+    rarely (93% of mean epochs), and ten equal ones have an interval without width.
+
     >>> t_interval([1.0, 2.0, 3.0]).half.__round__(4)  # 4.3027 / sqrt(3)
     2.4841
+    >>> t_interval([2.0, 2.0, 2.0], step=1).half.__round__(4)  # 4.3027 / sqrt(3 * 12)
+    0.7171
     """
     from scipy.special import stdtrit
 
     x = np.asarray(values, float)
-    t = stdtrit(len(x) - 1, (1 + confidence) / 2)
-    half = float(t * x.std(ddof=1) / np.sqrt(len(x)))
+    half = float(stdtrit(len(x) - 1, (1 + confidence) / 2)) * _standard_error(x, step)
     mean = float(x.mean())
     return Interval(mean, mean - half, mean + half)
 
 
-def paired_difference(values: Sequence[float], others: Sequence[float]) -> tuple[Interval, float]:
+def _standard_error(x: NDArray[np.float64], step: float) -> float:
+    return math.sqrt((float(x.var(ddof=1)) + step**2 / 12) / len(x))
+
+
+def paired_difference(values: Sequence[float], others: Sequence[float], step: float = 0.0) -> tuple[Interval, float]:
     """The mean of ``values - others``, replicate by replicate, with its interval, and the p-value of no difference.
 
-    The test is Student's paired t-test, two-sided. Differences that are all equal, as whole numbers of epochs may be,
-    have no spread that says how sure they are. Their p-value is that of the sign test, ``2 / 2**n``, and 1 if they are
-    all zero.
+    The test is Student's paired t-test, two-sided; ``step`` is that of :func:`t_interval`. Differences that are all
+    equal, as whole numbers of epochs may be, have no spread that says how sure they are. Their p-value is that of the
+    sign test, ``2 / 2**n``, and 1 if they are all zero.
 
     >>> difference, p = paired_difference([2.0, 3.1, 4.0], [1.0, 2.0, 3.0])
     >>> difference.low > 0, round(p, 4)
@@ -49,11 +59,11 @@ def paired_difference(values: Sequence[float], others: Sequence[float]) -> tuple
 
     differences = np.subtract(values, others)
     n = len(differences)
-    interval = t_interval(differences.tolist())
+    interval = t_interval(differences.tolist(), step=step)
     # equal differences of floats are equal but for rounding
     if np.ptp(differences) <= 1e-12 * max(1.0, float(np.abs(differences).max())):
         return interval, 1.0 if abs(interval.mean) <= 1e-12 else min(1.0, 2.0 ** (1 - n))
-    t = interval.mean / (differences.std(ddof=1) / math.sqrt(n))
+    t = interval.mean / _standard_error(differences, step)
     return interval, float(2 * stdtr(n - 1, -abs(t)))
 
 

@@ -52,7 +52,7 @@ def _row(study: Study, contender: Contender, kind: Kind, trials: Trials, step: S
     problem = study.problem
     replicates = tuple(_replicate(number, own, kind, problem.target) for number, own in enumerate(trials))
     everything = [record for own in trials for record in own]
-    epochs = t_interval([_restricted(r.epochs, problem.epochs) for r in replicates])
+    epochs = t_interval([_restricted(r.epochs, problem.epochs) for r in replicates], step=1)
     hits = sum(r.epochs is not None for r in replicates)
     microseconds = None if step is None else Spread(*(1e6 * seconds for seconds in step))
     batches = -(-problem.sizes()[0] // problem.batch_size)
@@ -147,7 +147,7 @@ def _pair(
     one: Row, other: Row, measure: Measure, budget: int, records: Mapping[str, Record]
 ) -> tuple[dict[str, Any], float]:
     values, others = (_values(row, measure, budget) for row in (one, other))
-    difference, p = paired_difference(values, others)
+    difference, p = paired_difference(values, others, step=1 if measure == "epochs" else 0)
     ahead = share_ahead(values, others) if measure == "test_accuracy" else share_ahead(others, values)
     misses = measure == "epochs" and any(r.epochs is None for row in (one, other) for r in row.replicates)
     error = _rows_error(one, other, records) if measure == "test_accuracy" else None
