@@ -22,8 +22,9 @@ from .lines import Lines
 from .table import difference
 
 DASHES = ("", "7 2.5", "2 2.5")
-DRAWN = 100
-"""At most so many epochs of a curve are drawn (evenly spaced, the last among them); more would not be seen."""
+DRAWN, SHARED = 100, 2400
+"""At most so many epochs of a curve are drawn (evenly spaced, the last among them); more would not be seen. Where there
+are many rows, they share the second number, so that the page stays small."""
 NAME = 22
 """The most characters of a name beside a line's end; a longer one loses its middle."""
 LABEL = 17
@@ -143,13 +144,13 @@ def style(k: int) -> tuple[int, str]:
     return colour, DASHES[dash]
 
 
-def thinned(length: int) -> list[int]:
+def thinned(length: int, most: int = DRAWN) -> list[int]:
     """Which of so many points are drawn.
 
     >>> thinned(4), len(thinned(1000)) <= DRAWN + 1, thinned(1000)[-1]
     ([0, 1, 2, 3], True, 999)
     """
-    return sorted({*range(0, length, max(1, math.ceil(length / DRAWN))), length - 1} - {-1})
+    return sorted({*range(0, length, max(1, math.ceil(length / most))), length - 1} - {-1})
 
 
 def line(x: Sequence[float], y: Sequence[float]) -> str:
@@ -167,7 +168,7 @@ def area(x: Sequence[float], low: Sequence[float], high: Sequence[float]) -> str
 
 def dots(places: Iterable[tuple[float, float]]) -> str:
     """One path of many dots: strokes of no length with round ends."""
-    return "".join(f"M{a:g} {100 - b:g}h.01" for a, b in places)
+    return "".join(f"M{a:.1f} {100 - b:.1f}h0" for a, b in places)
 
 
 class Curve(NamedTuple):
@@ -181,10 +182,11 @@ class Curve(NamedTuple):
 
 
 class Times(NamedTuple):
-    """The two horizontal axes of a training curve."""
+    """The two horizontal axes of a training curve, and the most points that a curve has on them."""
 
     epochs: Axis
     seconds: Axis
+    most: int = DRAWN
 
     def ticks(self) -> dict[str, list[tuple[float, str]]]:
         """Of both, labelled; an epoch is a whole number."""
@@ -196,13 +198,14 @@ class Times(NamedTuple):
 def times(summary: Summary, lines: Sequence[Lines]) -> Times:
     """Axes that hold every row's training."""
     last = max((own.seconds[-1] for own in lines if own.seconds), default=1.0)
-    return Times(Axis(0, summary.epochs), Axis(0, last or 1.0))
+    most = max(SHARED // DRAWN, min(DRAWN, SHARED // len(summary.rows)))
+    return Times(Axis(0, summary.epochs), Axis(0, last or 1.0), most)
 
 
 def place(own: Lines, band: Band, axes: Times, y: Axis, say: Callable[[float, float, float], str]) -> Curve:
     """A band in percent; ``say`` puts a point's median, lowest and highest value into words."""
     passed = own.seconds
-    kept = thinned(min(len(band.median), len(passed)))
+    kept = thinned(min(len(band.median), len(passed)), axes.most)
     median, low, high = ([y.place(values[k]) for k in kept] for values in band)
     x = {
         "epochs": [axes.epochs.place(k + 1) for k in kept],
@@ -341,9 +344,10 @@ def sensitivity_panels(summary: Summary) -> tuple[list[Panel], dict[str, list[Pa
             Path("chosen", dots(chosen), k),
             Path("diverged", "".join(f"M{a:g} 0v7" for a in gone), k),
         ]
+        rates, scores = (values[::EVERY] for values in medians[k])
         texts = [
             f"lr {concise(float(f'{lr:.2g}'))}: {percent(score, 1)}% in the median"
-            for lr, score in zip(*medians[k], strict=True)
+            for lr, score in zip(rates, scores, strict=True)
         ]
         panels.append(
             Panel(
@@ -352,7 +356,7 @@ def sensitivity_panels(summary: Summary) -> tuple[list[Panel], dict[str, list[Pa
                 height=130,
                 y_ticks=[(y.place(v), f"{percent(v, 0)}%") for v in (0.0, 0.5, 1.0)],
                 views=[View("rates", ticks, [p for p in paths if p.d])],
-                series=[Series(k, {"rates": placed[k][0]}, placed[k][1], texts)] if placed[k][0] else [],
+                series=[Series(k, {"rates": placed[k][0][::EVERY]}, placed[k][1][::EVERY], texts)] if texts else [],
                 row=k,
             )
         )
@@ -372,31 +376,36 @@ def regret_panels(summary: Summary) -> tuple[list[Panel], dict[str, list[Path]]]
     y = Axis(min(LARGEST_LOSS, max((v for _, losses in lost.values() for v in losses), default=1.0)) or 0.01, 0.0)
     ticks = [(x.place(v), f"×{v:g}") for v in (0.1, 1.0, 10.0) if x.low <= v <= x.high]
     placed = {k: ([x.place(v) for v in factors], [y.place(v) for v in losses]) for k, (factors, losses) in lost.items()}
-    panels = [
-        Panel(
-            title=summary.rows[k].label,
-            note="",
-            height=130,
-            y_ticks=[(y.place(v), f"{100 * v:g}".replace("-", MINUS)) for v in Axis(y.high, y.low).ticks(4)],
-            views=[View("factors", ticks, [Path("line", line(*placed[k]), k)])],
-            series=[
-                Series(
-                    k,
-                    {"factors": placed[k][0]},
-                    placed[k][1],
-                    [
-                        f"at {significant(factor)} times its best rate: {percent(loss)} points lost"
-                        for factor, loss in zip(factors, losses, strict=True)
-                    ],
-                )
-            ],
-            row=k,
+    panels = []
+    for k, (factors, losses) in lost.items():
+        middle = min(range(len(factors)), key=lambda at: abs(math.log10(factors[at])))
+        asked = range(middle % EVERY, len(factors), EVERY)  # the best rate is among them
+        panels.append(
+            Panel(
+                title=summary.rows[k].label,
+                note="",
+                height=130,
+                y_ticks=[(y.place(v), f"{100 * v:g}".replace("-", MINUS)) for v in Axis(y.high, y.low).ticks(4)],
+                views=[View("factors", ticks, [Path("line", line(*placed[k]), k)])],
+                series=[
+                    Series(
+                        k,
+                        {"factors": [placed[k][0][at] for at in asked]},
+                        [placed[k][1][at] for at in asked],
+                        [
+                            f"at {significant(factors[at])} times its best rate: {percent(losses[at])} points lost"
+                            for at in asked
+                        ],
+                    )
+                ],
+                row=k,
+            )
         )
-        for k, (factors, losses) in lost.items()
-    ]
     return panels, {"factors": [Path("other", line(*placed[k]), k) for k in lost]}
 
 
+EVERY = 3
+"""One in so many points of a median over rates can be asked for its value."""
 LARGEST_LOSS = 0.2
 """Of accuracy, shown in the figure of what a rate beside the best one loses; a curve leaves the figure below it."""
 

@@ -60,7 +60,7 @@ def standing(row: Row, summary: Summary) -> str:
         return "leader"
     found = difference(row, summary)
     if found is None:
-        return ""
+        return "not compared"
     interval, pair = found
     return "not told apart" if not pair.told_apart else "lower" if interval.mean < 0 else "higher"
 
@@ -113,8 +113,8 @@ def columns(summary: Summary) -> list[Column]:
         took = row.microseconds_per_step
         if took is None:
             return NOTHING
-        ends = "–".join(significant(scale * value, 3) for value in (took.low, took.high))
-        return Cell(significant(scale * took.median, 3), took.median, ends)
+        low, high = (significant(scale * value, 3) for value in (took.low, took.high))
+        return Cell(significant(scale * took.median, 3), took.median, "" if low == high else f"{low}–{high}")
 
     def usable(row: Row) -> Cell:
         if row.usable_decades is None:
