@@ -78,11 +78,10 @@ def test_it_can_be_compared(added, tmp_path):
         problem=Problem(hidden=(8,), epochs=1),
         optimizers=("sgd", added),
         rates=(0.01, 0.1, 1.0),
-        tuning_seeds=(0,),
-        confirmation_seeds=(1, 2),
+        replicates=2,
         extensions=0,
         defaults=False,
     )
     with warnings.catch_warnings(action="ignore"):  # its best rate may lie at the edge of so small a grid
         rows = compare(study, tmp_path).rows
-    assert [row["optimizer"] for row in rows] == ["sgd", added]
+    assert [row.optimizer for row in rows] == ["sgd", added]

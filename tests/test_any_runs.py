@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from conftest import require
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optimlab.report.reading import read_results
 from rich.console import Console
 from run_files import FATES, kept, made
 
@@ -23,7 +24,6 @@ import optimlab as ol
 from optimlab.cli import main
 from optimlab.plotting import accuracy_figure, loss_figure, sensitivity_figure
 from optimlab.report import write_report
-from optimlab.report.reading import read_results
 from optimlab.study import Problem, Store, Study
 from optimlab.study import compare as compare_function
 from optimlab.study.export import export

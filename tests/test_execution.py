@@ -12,25 +12,28 @@ import subprocess
 import sys
 import time
 import warnings
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 from conftest import require
-from run_files import SCORES, kept, names
-from threadpoolctl import threadpool_info, threadpool_limits
+from run_files import kept, names
+from sketches import Killing, blas_threads, ctrl_c_held, failing, sketch, slow
+from threadpoolctl import threadpool_limits
 
 import optimlab as ol
 from optimlab.cli import main
 from optimlab.study import Contender, Problem, Run, Store, execution
+from optimlab.study.digests import key_of
 from optimlab.study.execution import run_all, workers
 from optimlab.study.export import export
+from optimlab.study.results import encoded
 from optimlab.study.run import execute
 
 distributed = require("distributed")
 pyarrow_parquet = require("pyarrow.parquet")
 
-PROBLEM = Problem(hidden=(16,), epochs=2)
+PROBLEM = Problem(hidden=(4,), epochs=2, redraw="train", test_rows=50)
 OWN_RULE = """
 import numpy as np
 
@@ -48,20 +51,15 @@ def runs(tmp_path_factory):
     signed = Contender("signed", rule=runpy.run_path(path)["signed"])
     contenders = Contender("sgd"), Contender("adam", "torch"), signed
     return [
-        Run(PROBLEM, contender, lr, seed, test=True)
+        Run(PROBLEM, contender, lr, seed, split)
         for contender in contenders
         for lr in (0.01, 1e30)
-        for seed in (0, 1)
+        for seed, split in ((0, 3), (1, 4))
     ]
 
 
 def seeds(number):
     return [Run(PROBLEM, Contender("sgd"), 0.1, seed) for seed in range(number)]
-
-
-def sketch(run):
-    """execute, replaced by something quick."""
-    return {"key": run.key, "run": run.config(), "status": "ok", **SCORES, "pid": os.getpid()}
 
 
 @pytest.fixture(scope="module")
@@ -90,13 +88,12 @@ def test_curves_are_the_same_wherever_they_are_computed(runs, tmp_path, two_proc
 
     def curves(name, runs=runs, **options):
         records = run_all(runs, Store(tmp_path / name), execute=execute, **options)
-        assert [record["key"] for record in records] == [run.key for run in runs]
-        for record in records:
-            del record["seconds"], record["curves"]["seconds"]
-        return records
+        assert [record.key for record in records] == [run.key for run in runs]
+        return [replace(r, seconds=0.0, curves=replace(r.curves, seconds=())) for r in records]
 
     alone = curves("alone")
-    assert {record["status"] for record in alone} == {"ok", "diverged"}
+    assert {record.status for record in alone} == {"ok", "diverged"}
+    assert any(record.test_rows for record in alone)
     assert curves("reversed", runs[::-1])[::-1] == alone
     assert curves("two", pool=two_processes) == alone
     with distributed.Client(cluster, set_as_default=False) as client, workers(dask=client) as pool:
@@ -113,25 +110,21 @@ def test_each_run_is_executed_once_and_kept_when_it_is_finished(kind, tmp_path, 
             pool = two_processes if kind == "processes" else execution.here
         store = stack.enter_context(Store(tmp_path))
         for run in runs[:5]:
-            store.append({**sketch(run), "pid": "from before"})
+            store.append([replace(sketch(run), host={"pid": "from before"})])
 
         def done(run, record):
-            notes.append(record["key"])
-            assert record["key"] == run.key
+            notes.append(record.key)
+            assert record.key == run.key
             stored.append(len((tmp_path / "runs.jsonl").read_bytes().splitlines()))
 
         records = run_all([*runs, runs[7]], store, execute=sketch, pool=pool, done=done)
-    assert [record["key"] for record in records] == [run.key for run in [*runs, runs[7]]]
-    assert [record["pid"] for record in records[:5]] == ["from before"] * 5
-    assert (os.getpid() in {record["pid"] for record in records}) == (kind == "here")
+    assert [record.key for record in records] == [run.key for run in [*runs, runs[7]]]
+    assert [record.host["pid"] for record in records[:5]] == ["from before"] * 5
+    assert (os.getpid() in {record.host["pid"] for record in records}) == (kind == "here")
     assert sorted(notes) == sorted(run.key for run in runs)
     assert stored == [5] * 5 + list(range(6, 31))
     lines = (tmp_path / "runs.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["key"] for line in lines) == sorted(run.key for run in runs)
-
-
-def blas_threads(run):
-    return {**sketch(run), "threads": [pool["num_threads"] for pool in threadpool_info()]}
 
 
 def test_blas_has_one_thread_wherever_it_had_two_before(tmp_path, two_processes, cluster):
@@ -144,48 +137,29 @@ def test_blas_has_one_thread_wherever_it_had_two_before(tmp_path, two_processes,
         for name, pool in (("here", execution.here), ("processes", two_processes), ("dask", on_dask)):
             with threadpool_limits(2):
                 records = run_all(seeds(3), Store(tmp_path / name), execute=blas_threads, pool=pool)
-            assert [set(record["threads"]) for record in records] == [{1}] * 3, name
+            assert [set(record.host["threads"]) for record in records] == [{1}] * 3, name
 
 
 # --- failures
-
-
-def failing(run):
-    if run.seed == 3:
-        raise ZeroDivisionError("bad luck")
-    return sketch(run)
 
 
 def test_an_exception_is_a_record_and_the_other_runs_go_on(tmp_path, two_processes, cluster):
     with workers(dask=cluster.scheduler_address) as on_dask:
         for name, pool in (("here", execution.here), ("processes", two_processes), ("dask", on_dask)):
             records = run_all(seeds(8), Store(tmp_path / name), execute=failing, pool=pool)
-            assert [record["status"] for record in records] == ["ok"] * 3 + ["error"] + ["ok"] * 4
-            assert records[3]["error"] == "ZeroDivisionError: bad luck"
-            assert records[3]["run"] == seeds(4)[3].config()
+            assert [record.status for record in records] == ["ok"] * 3 + ["error"] + ["ok"] * 4
+            assert records[3].error == "ZeroDivisionError: bad luck"
+            assert records[3].run == seeds(4)[3].config()
 
 
 def test_a_worker_with_other_data_is_found_out(tmp_path):
     def elsewhere(run):
-        return {**sketch(run), "key": "computed from other data"}
+        other = {**run.config(), "data": "other"}
+        return replace(sketch(run), key=key_of(other), run=other)
 
     (record,) = run_all(seeds(1), Store(tmp_path), execute=elsewhere)
-    assert (record["key"], record["status"]) == (seeds(1)[0].key, "error")
-    assert "other data" in record["error"]
-
-
-def killing(marker, *, always=False):
-    """execute, replaced: the run of seed 5 kills its own process, the first time or each time."""
-
-    def execute(run):
-        time.sleep(0.01)
-        if run.seed == 5 and (always or not Path(marker).exists()):
-            with Path(marker).open("a") as file:
-                file.write("killed\n")
-            os.kill(os.getpid(), signal.SIGKILL)
-        return sketch(run)
-
-    return execute
+    assert (record.key, record.status) == (seeds(1)[0].key, "error")
+    assert "other data" in record.error
 
 
 @pytest.mark.parametrize("kind", ["processes", "dask"])
@@ -199,13 +173,13 @@ def test_a_killed_worker_loses_nothing(kind, tmp_path, two_processes, request):
         store = stack.enter_context(Store(tmp_path))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            records = run_all(runs, store, execute=killing(marker), pool=pool)
+            records = run_all(runs, store, execute=Killing(marker), pool=pool)
     told = [str(w.message) for w in caught]
     assert sum(bool(re.search(r"died .* during .*run again, one at a time", t)) for t in told) == 1
     assert len(told) == 1 + any(t.startswith("Dask lost the worker") for t in told)
     assert kind == "dask" or "SIGKILL" in told[0]
     assert marker.read_text() == "killed\n"
-    assert [record["status"] for record in records] == ["ok"] * 40
+    assert [record.status for record in records] == ["ok"] * 40
     lines = (tmp_path / "runs.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["key"] for line in lines) == sorted(run.key for run in runs)
 
@@ -214,25 +188,21 @@ def test_a_run_that_always_kills_its_worker_is_an_error_that_names_it(tmp_path, 
     monkeypatch.setattr(execution, "ALONE", 1)
     runs, marker = seeds(12), tmp_path / "marker"
     with pytest.warns(UserWarning, match="run again, one at a time"):
-        records = run_all(runs, Store(tmp_path), execute=killing(marker, always=True), pool=two_processes)
-    assert [record["status"] for record in records] == ["ok"] * 5 + ["error"] + ["ok"] * 6
-    assert "SIGKILL" in records[5]["error"]
-    assert "each time it ran this" in records[5]["error"]
+        records = run_all(runs, Store(tmp_path), execute=Killing(marker, always=True), pool=two_processes)
+    assert [record.status for record in records] == ["ok"] * 5 + ["error"] + ["ok"] * 6
+    assert "SIGKILL" in records[5].error
+    assert "each time it ran this" in records[5].error
     assert len(marker.read_text().splitlines()) == 2
     assert not Store(tmp_path).finished(runs[5].key)
 
 
 def test_a_dask_worker_killed_from_outside_is_named_and_its_runs_are_made_again(tmp_path, cluster):
-    def slow(run):
-        time.sleep(0.1)
-        return sketch(run)
-
     runs = seeds(30)
     with workers(dask=cluster.scheduler_address) as pool, Store(tmp_path) as store:
         pids = []
 
         def kill_one(run, record):
-            pids.append(record["pid"])
+            pids.append(record.host["pid"])
             if len(pids) == 4:
                 os.kill(pids[0], signal.SIGKILL)
 
@@ -242,8 +212,8 @@ def test_a_dask_worker_killed_from_outside_is_named_and_its_runs_are_made_again(
     told = [str(w.message) for w in caught]
     assert any(re.match(r"Dask lost the worker tcp://127.0.0.1:\d+: what it was running is run again", t) for t in told)
     assert len(told) <= 2  # the other names the runs, where the scheduler was told to give them back
-    assert [record["status"] for record in records] == ["ok"] * 30
-    assert len({record["pid"] for record in records}) >= 2
+    assert [record.status for record in records] == ["ok"] * 30
+    assert len({record.host["pid"] for record in records}) >= 2
     assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 30
 
 
@@ -267,7 +237,7 @@ def test_the_crash_of_joblib_1788_costs_nothing(tmp_path, two_processes, monkeyp
     monkeypatch.setattr(joblib, "Parallel", Crashing)
     records = run_all(seeds(20), Store(tmp_path), execute=sketch, pool=two_processes)
     assert crashes == [1]
-    assert len({record["key"] for record in records}) == 20
+    assert len({record.key for record in records}) == 20
     assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 20
 
 
@@ -280,7 +250,7 @@ def gone(group):
     return False
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -288,13 +258,13 @@ def wait_until(condition, seconds=20):
 
 
 PROGRAM = """
-import os, sys, time
-from optimlab.study import Contender, Problem, Run, Store
+import sys, time
+from optimlab.study import Contender, Problem, Record, Run, Store
 from optimlab.study.execution import run_all, workers
 
 def slow(run):
     time.sleep(0.05)
-    return {"key": run.key, "run": run.config(), "status": "diverged", "pid": os.getpid()}
+    return Record(run.key, run.config(), "diverged")
 
 runs = [Run(Problem(), Contender("sgd"), 0.1, seed) for seed in range(500)]
 try:
@@ -328,7 +298,7 @@ def test_workers_end_when_the_study_is_interrupted_or_killed(number, tmp_path):
         wait_until(lambda: path.exists() and path.read_bytes().count(b"\n"))
         if number == signal.SIGINT:
             os.killpg(process.pid, number)
-            output, error = process.communicate(timeout=20)
+            output, error = process.communicate(timeout=60)
             assert output == "interrupted\n"
             assert OF_JOBLIB.sub("", error) == ""
         else:
@@ -342,14 +312,10 @@ def test_workers_end_when_the_study_is_interrupted_or_killed(number, tmp_path):
 def test_ctrl_c_is_for_the_study_and_not_for_its_workers(tmp_path):
     """They would each print a traceback: from the first moment, in the midst of their imports, they hold it back."""
 
-    def sketch(run):
-        held = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-        return {"key": run.key, "run": run.config(), "status": "ok", **SCORES, "pid": os.getpid(), "held": held}
-
     with workers(jobs=2) as pool:
-        records = run_all(seeds(20), Store(tmp_path), execute=sketch, pool=pool)
+        records = run_all(seeds(20), Store(tmp_path), execute=ctrl_c_held, pool=pool)
         assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    assert all(record["held"] and record["pid"] != os.getpid() for record in records)
+    assert all(record.host["held"] and record.host["pid"] != os.getpid() for record in records)
 
 
 # --- what cannot be used
@@ -400,10 +366,6 @@ if __name__ == "__main__":
 
 
 def test_a_cluster_that_is_killed_is_one_clear_error_and_finished_runs_are_kept(tmp_path, capfd):
-    def slow(run):
-        time.sleep(0.02)
-        return sketch(run)
-
     path = tmp_path / "cluster.py"
     path.write_text(CLUSTER)
     with subprocess.Popen([sys.executable, path], stdout=subprocess.PIPE, text=True) as cluster:
@@ -433,17 +395,18 @@ def test_inside_a_worker_the_runs_are_made_in_it(tmp_path):
                 return run_all(seeds(3), Store(tmp_path), execute=sketch, pool=pool)
 
     (records, _) = joblib.Parallel(2, backend="threading")([joblib.delayed(nested)(), joblib.delayed(int)()])
-    assert {record["pid"] for record in records} == {os.getpid()}
+    assert {record.host["pid"] for record in records} == {os.getpid()}
 
 
 # --- one writer at a time
 
 
 HOLDER = """
-import json, sys, time
-from optimlab.study import Store
+import sys, time
+from optimlab.study import Record, Store
+from optimlab.study.results import decoded
 with Store(sys.argv[1]) as store:
-    store.append(json.loads(sys.argv[2]))
+    store.append([decoded(Record, sys.argv[2].encode())])
     print("held", flush=True)
     time.sleep(60)
 """
@@ -452,34 +415,34 @@ with Store(sys.argv[1]) as store:
 def test_a_second_writer_is_refused_until_the_first_ends_even_by_a_kill(tmp_path, monkeypatch):
     monkeypatch.setattr("optimlab.study.store.GRACE", 0.1)
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path), json.dumps(kept("a"))], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, str(tmp_path), encoded(kept("a")).decode()], stdout=subprocess.PIPE, text=True
     )
     with holder:
         assert holder.stdout.readline() == "held\n"
         before = (tmp_path / "runs.jsonl").read_bytes()
         reader = Store(tmp_path)
         assert names(reader) == ["a"]
-        for write in (reader.__enter__, lambda: reader.append(kept("b"))):
+        for write in (reader.__enter__, lambda: reader.append([kept("b")])):
             with pytest.raises(ol.InputError, match=f"another process is writing to {tmp_path}"):
                 write()
         assert (tmp_path / "runs.jsonl").read_bytes() == before
         holder.kill()
     with reader as store:
-        store.append(kept("b"))
+        store.append([kept("b")])
     assert names(Store(tmp_path)) == ["a", "b"]
 
 
 def test_a_writer_takes_in_what_was_written_since_it_read(tmp_path):
     early = Store(tmp_path)
-    Store(tmp_path).append(kept("a"))
+    Store(tmp_path).append([kept("a")])
     with early:
-        assert early.finished(kept("a")["key"])
+        assert early.finished(kept("a").key)
 
 
 def test_a_line_in_the_middle_of_being_written_is_left_to_its_writer(tmp_path):
     with Store(tmp_path) as writer:
-        writer.append(kept("a"))
-        line = json.dumps(kept("b")).encode() + b"\n"
+        writer.append([kept("a")])
+        line = encoded(kept("b")) + b"\n"
         with writer.path.open("ab") as file:
             file.write(line[:20])
         with pytest.warns(UserWarning, match="cut off"):
@@ -493,24 +456,24 @@ def test_a_line_that_did_not_fit_is_taken_back(tmp_path):
     """The system lets ten bytes of it through, as a disk does that fills up."""
     resource = require("resource")
     with Store(tmp_path) as store:
-        store.append(kept("a"))
+        store.append([kept("a")])
         whole, limits = store.path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, limits[1]))
         try:
             with pytest.raises(ol.InputError, match=r"cannot write .*: File too large"):
-                store.append(kept("b"))
+                store.append([kept("b")])
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert store.path.read_bytes() == whole
-        store.append(kept("c"))
+        store.append([kept("c")])
     assert names(Store(tmp_path)) == ["a", "c"]
 
 
 def test_the_last_record_of_a_key_counts(tmp_path):
     with Store(tmp_path) as store:
-        store.append(kept("a", "error", error="bad luck"))
-        store.append(kept("a"))
-    assert Store(tmp_path).records == {kept("a")["key"]: kept("a")}
+        store.append([kept("a", "error", error="bad luck")])
+        store.append([kept("a")])
+    assert Store(tmp_path).records == {kept("a").key: kept("a")}
 
 
 # --- the table of all runs
@@ -522,7 +485,7 @@ def finished(runs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     with Store(folder) as store:
         run_all(runs, store, execute=execute)
-        store.append(kept("failed", "error", error='a "bad", bad\nday'))
+        store.append([kept("failed", "error", error='a "bad", bad\nday')])
     return folder
 
 

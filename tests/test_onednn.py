@@ -1,7 +1,6 @@
 """Large matrix products by oneDNN: as exact as NumPy's, and made only where they are meant to be."""
 
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
@@ -17,7 +16,7 @@ from threadpoolctl import threadpool_limits
 import optimlab as ol
 from optimlab.backends import onednn
 from optimlab.backends.threads import one_thread
-from optimlab.study import Problem, Study, compare
+from optimlab.study import Problem, Store, Study, compare
 from optimlab.study.run import host
 
 NUMBA = ol.backends.get("numba") if "numba" in ol.backends.names() else None
@@ -182,12 +181,12 @@ def test_a_study_of_wide_networks_is_the_same_in_several_processes(fresh, tmp_pa
     made, plain = [], onednn.multiply
     fresh.setattr(onednn, "multiply", lambda *given: made.append(plain(*given)) or made[-1])
     wide = Problem(hidden=(512, 512), epochs=1)
-    study = Study(wide, ("sgd",), (0.001, 0.01, 0.1), tuning_seeds=(0,), confirmation_seeds=(1, 2))
+    study = Study(wide, ("sgd",), (0.001, 0.01, 0.1), replicates=2, extensions=0, defaults=False)
     runs = []
     for jobs in (1, 2):
         compare(study, tmp_path / f"{jobs}", jobs=jobs)
-        records = map(json.loads, (tmp_path / f"{jobs}" / "runs.jsonl").read_text().splitlines())
-        runs.append({r["key"]: {k: r[k] for k in ("val_loss", "val_accuracy")} for r in records if "val_loss" in r})
+        records = Store(tmp_path / f"{jobs}").records
+        runs.append({key: (r.val_loss, r.val_accuracy, r.test_loss) for key, r in records.items()})
     assert any(made)
     assert runs[0]
     assert runs[0] == runs[1]

@@ -1,6 +1,5 @@
 """Replicas of one network trained at once: each has, bit for bit, the record that it has alone."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -32,15 +31,15 @@ def problem(tmp_path_factory):
 
 def compared(record):
     """All of a record but the times; as text, so that NaN equals NaN and 0 is not -0."""
-    curves = {name: curve for name, curve in record["curves"].items() if name != "seconds"}
-    return json.dumps({**record, "seconds": None, "curves": curves}, sort_keys=True)
+    return repr(replace(record, seconds=0.0, curves=replace(record.curves, seconds=())))
 
 
-def assert_as_alone(problem, contender, rates=(0.0, 0.003, 0.1), seeds=(0, 1), **options):
-    runs = [Run(problem, contender, lr, seed, test=True, **options) for lr in rates for seed in seeds]
+def assert_as_alone(problem, contender, rates=(0.0, 0.003, 0.1), seeds=((0, 0), (1, 5))):
+    """Seeds and splits of the runs: by default two replicates, each with its own data."""
+    runs = [Run(problem, contender, lr, seed, split) for lr in rates for seed, split in seeds]
     assert together(runs) == [runs]
     found, expected = execute_together(runs), [execute(run) for run in runs]
-    assert all(record["status"] != "error" for record in expected), expected
+    assert all(record.status != "error" for record in expected), expected
     for one, other in zip(found, expected, strict=True):
         assert compared(one) == compared(other)
     return found
@@ -83,7 +82,7 @@ def test_every_shape_of_a_problem(problem, change):
 
 def test_digits_in_groups_larger_than_a_block():
     rates = (0.001, 0.03, 1.0)
-    assert_as_alone(Problem(epochs=2), Contender("adam"), rates, tuple(range(10)))
+    assert_as_alone(Problem(epochs=1), Contender("adam"), rates, [(k, 7 * k) for k in range(10)])
 
 
 @pytest.mark.parametrize("batch_size", [16, 35, 69, 70])
@@ -91,15 +90,15 @@ def test_digits_in_groups_larger_than_a_block():
 def test_divergence_at_different_steps(problem, batch_size, dtype):
     """In the middle of an epoch or at its end, where the validation loss is the first that is not finite."""
     deep = replace(problem, activation="identity", batch_size=batch_size, dtype=dtype, epochs=6)
-    found = assert_as_alone(deep, Contender("momentum"), np.geomspace(0.1, 3e3, 10).tolist(), (0,))
-    assert len({record["diverged_step"] for record in found}) >= 3
+    found = assert_as_alone(deep, Contender("momentum"), np.geomspace(0.1, 3e3, 10).tolist(), ((0, 1),))
+    assert len({record.diverged_step for record in found}) >= 3
 
 
 def test_a_random_search(problem):
     """Replicas that differ in every hyperparameter, one with a factor that is exactly 1."""
     contender = Contender("adamw", "torch", {"weight_decay": 0.1})
     chosen = [(("beta1", 0.0), ("eps", 1e-3)), (("beta1", 0.5), ("beta2", 0.9)), ()]
-    runs = [Run(problem, contender, lr, 0, True, own) for lr, own in zip((0.01, 1.0, 0.1), chosen, strict=True)]
+    runs = [Run(problem, contender, lr, 0, 2, own) for lr, own in zip((0.01, 1.0, 0.1), chosen, strict=True)]
     for one, run in zip(execute_together(runs), runs, strict=True):
         assert compared(one) == compared(execute(run))
 
@@ -115,19 +114,24 @@ def test_batches_that_cannot_be_are_an_error_in_either_way(problem):
     for change in ({"batch_size": 71}, {"batch_size": 69, "batch_norm": True}, {"batch_size": 1, "batch_norm": True}):
         runs = [Run(replace(problem, **change), Contender("adam"), lr, 0) for lr in (0.1, 0.2)]
         assert execute_together(runs) == [execute(run) for run in runs]
-        assert {record["status"] for record in execute_together(runs)} == {"error"}
+        assert {record.status for record in execute_together(runs)} == {"error"}
 
 
 # --- groups
 
 
 def test_runs_are_grouped_where_they_may_be_trained_together(problem):
-    runs = [Run(problem, Contender("sgd"), lr, seed, test) for lr in (0.1, 1.0) for seed in (0, 1) for test in (0, 1)]
+    both = Contender("sgd"), Contender("adam")
+    runs = [Run(problem, c, lr, seed, seed) for c in both for lr in (0.1, 1.0) for seed in (0, 1)]
     assert [len(group) for group in together(runs)] == [4, 4]
-    assert [len(group) for group in together(runs, jobs=3)] == [2, 2, 2, 2]
-    assert {run.test for run in together(runs)[0]} == {False}
+    assert [group[0].contender for group in together(runs)] == list(both)
+    assert [len(group) for group in together(runs, jobs=3)] == [1, 1, 2] * 2
+    for jobs in (1, 2, 3, 50):
+        groups = together(runs, jobs)
+        assert sorted((run for group in groups for run in group), key=runs.index) == runs
+        assert all(len({(run.problem, run.contender) for run in group}) == 1 for group in groups)
     many = [Run(problem, Contender("sgd"), 0.1, seed) for seed in range(TOGETHER + 1)]
-    assert [len(group) for group in together(many)] == [TOGETHER, 1]
+    assert [len(group) for group in together(many)] == [15, 16]
     assert together([]) == []
 
 
@@ -151,8 +155,8 @@ def test_a_group_with_a_run_that_cannot_be_made_is_run_one_by_one(problem):
     runs = [Run(problem, Contender("momentum"), lr, 0, hyperparameters=(("beta", beta),)) for lr, beta in [(0.1, 2.0)]]
     runs += [Run(problem, Contender("momentum"), 0.1, seed) for seed in (0, 1)]
     wrong, *right = execute_together(runs)
-    assert (wrong["status"], [r["status"] for r in right]) == ("error", ["ok", "ok"])
-    assert "beta must lie in [0, 1), got 2.0" in wrong["error"]
+    assert (wrong.status, [r.status for r in right]) == ("error", ["ok", "ok"])
+    assert "beta must lie in [0, 1), got 2.0" in wrong.error
 
 
 def test_ctrl_c_ends_a_group(problem, monkeypatch):
@@ -193,8 +197,8 @@ def test_frozen_parameters_are_refused():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"settings": [{}]}, "2 networks need as many settings and seeds, got 1, 2"),
-        ({"seeds": [0]}, "2 networks need as many settings and seeds, got 2, 1"),
+        ({"settings": [{}]}, "2 networks need as many settings, seeds and data sets, got 1, 2, 2"),
+        ({"seeds": [0]}, "2 networks need as many settings, seeds and data sets, got 2, 1, 2"),
         ({"loss": "mean_squared_error"}, "trained on classes"),
         ({"batch_size": 5000}, "larger than the 1077 rows"),
         ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
@@ -215,7 +219,7 @@ def test_the_networks_given_stay_as_they_are_and_the_stack_is_evaluated_as_they_
     data = ol.datasets.load("digits")
     nets = [ol.MLP([64, 12, 10], seed=seed, batch_norm=True) for seed in (0, 1, 2)]
     before = [net.parameters.data.copy() for net in nets]
-    losses, accuracies = evaluate_replicas(stack(nets), data.x_test, data.y_test)
+    losses, accuracies = evaluate_replicas(stack(nets), [(data.x_test, data.y_test)] * 3)
     assert list(zip(losses, accuracies, strict=True)) == [ol.evaluate(net, data.x_test, data.y_test) for net in nets]
     fit_replicas(nets, rules.textbook.adam, [{}] * 3, data, seeds=[0, 1, 2], epochs=1)
     for net, weights in zip(nets, before, strict=True):
