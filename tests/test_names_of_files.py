@@ -49,7 +49,7 @@ def test_a_search_and_a_comparison_of_a_file_of_any_name(tmp_path, name, little)
     tuned = run("tune", *common, "--hidden", 2, "--trials", 2, "--out", tmp_path / "tune", *searched)
     assert tuned.exit_code == 0, tuned.output
     assert path.name in re.sub(r"\s+", " ", tuned.stdout)
-    rates = ("--rates", "0.01,0.1,1", "--seeds", 2, "--optimizers", "sgd", "--target", 0.1)
+    rates = ("--rates", "0.01,0.1,1", "--replicates", 2, "--optimizers", "sgd", "--target", 0.1)
     compared = run("compare", *common, *rates, "--out", tmp_path / "out")
     assert compared.exit_code == 0, compared.output
     assert path.name in re.sub(r"\s+", " ", compared.stdout)
@@ -98,6 +98,6 @@ def test_a_relative_path_is_the_same_file_wherever_a_worker_stands(tmp_path, mon
         runs = [Run(Problem("mine.npz", hidden=(2,), epochs=1), Contender("sgd"), 0.1, 0)]
         with workers(dask=client) as pool:
             (record,) = run_all(runs, Store(tmp_path / "out"), execute=execute, pool=pool)
-    assert record["status"] == "ok", record.get("error")
+    assert record.status == "ok", record.error
     assert Problem("mine.npz").dataset == str(tmp_path / "mine.npz")
     assert Problem("~/mine.npz").dataset == os.path.expanduser("~/mine.npz")  # noqa: PTH111

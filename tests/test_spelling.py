@@ -59,7 +59,7 @@ def test_every_letter_of_every_formula_has_a_spelling():
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("runs")
     contenders, rates = ("sgd", "adam"), (0.01, 0.03, 0.1)
-    compare(Study(Problem(epochs=1), contenders, rates, confirmation_seeds=(100, 101)), made)
+    compare(Study(Problem(epochs=1), contenders, rates, replicates=2), made)
     return made
 
 
