@@ -124,7 +124,8 @@ def columns(summary: Summary) -> list[Column]:
     def diverged(row: Row) -> Cell:
         return Cell(percent(row.diverged_share, 0), row.diverged_share, f"{row.failed} failed" if row.failed else "")
 
-    many = plural(summary.replicates, "replicate")
+    many, family = plural(summary.replicates, "replicate"), summary.verdict.family
+    corrected = f" after Holm’s correction for all {family} tests of this page" if family > 1 else ""
     short = "the leader" if leader is None else shortened([leader], NAME)[0]
     return [
         Column(
@@ -149,8 +150,7 @@ def columns(summary: Summary) -> list[Column]:
             f"difference to {short}",
             "points",
             "in test accuracy: mean of the differences replicate by replicate, with its 95% interval; of the rows "
-            "untuned and searched: to the same optimizer tuned; higher or lower: significant at 5% after Holm’s "
-            f"correction for all {plural(summary.verdict.family, 'test')} of this page",
+            f"untuned and searched: to the same optimizer tuned; higher or lower: significant at 5%{corrected}",
             against,
         ),
         Column(
