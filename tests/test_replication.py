@@ -3,10 +3,14 @@
 ``benchmarks/replication.py`` shows the same for training runs.
 """
 
+import importlib
+import json
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy.stats import binom
 
 from optimlab.study import Contender, Problem, Study
@@ -170,3 +174,55 @@ def test_pages_of_equals_state_hardly_any_difference():
     count = 120
     false = sum(any(s.claims for s in page(EQUAL, seed).verdict.sentences) for seed in range(1_000, 1_000 + count))
     assert false <= binom.ppf(0.99, count, 0.05)
+
+
+# --- the script
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    found = importlib.import_module("replication")
+    monkeypatch.setattr(found, "REDRAWN", 20)
+    monkeypatch.setattr(found, "EQUALS", 3)
+    return found
+
+
+def test_the_script_goes_on_where_it_ended_and_measures_everything(script, tmp_path, monkeypatch):
+    options = ["--quick", "--jobs", "1", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
+    first = CliRunner().invoke(script.main, options)
+    assert first.exit_code == 0, first.output
+    result = json.loads((tmp_path / "out" / "replication.json").read_text())
+    assert set(result["coverage"]) == {"digits", "mnist"}
+    assert set(result["equals"]) == {"sgd", "adam"}
+    assert [of["rule"] for of in result["halves"]] == ["sgd", "adam"]
+    assert len(result["studies"]["digits"]) == 2
+    assert (tmp_path / "out" / "replication.png").stat().st_size > 10_000
+    monkeypatch.setattr(script, "compare", None)  # no more runs are needed
+    again = CliRunner().invoke(script.main, options)
+    assert again.exit_code == 0, again.output
+    assert again.output.splitlines()[-20:] == first.output.splitlines()[-20:]
+
+
+def test_copies_differ_in_weights_and_order_alone(script):
+    study = next(e for e in script.experiments(False) if e.name == "equal-sgd").make(0)
+    runs = [study.grid(c, 3)[2] for c in study.contenders]
+    assert len({run.seed for run in runs}) == len(runs)
+    assert len({(run.split, run.lr, run.contender.name) for run in runs}) == 1
+
+
+@pytest.mark.parametrize(("half", "whole"), [("half_sgd", "sgd"), ("half_adam", "adam")])
+def test_a_rule_at_half_speed_is_the_rule_at_every_second_step(script, half, whole):
+    rng = np.random.default_rng(0)
+    slow, fast = getattr(script, half), getattr(script, whole)
+    state = 2 if whole == "adam" else 0
+    one = other = (rng.normal(size=5), *[np.zeros(5)] * state)
+    for t in range(1, 9):
+        g = rng.normal(size=5)
+        found = slow(one[0], g, *one[1:], lr=0.1, t=t)
+        one = found if state else (found,)
+        if t % 2 == 0:
+            found = fast(other[0], g, *other[1:], lr=0.1, **({"t": t // 2} if state else {}))
+            other = found if state else (found,)
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
