@@ -1,7 +1,6 @@
 """Where runs are executed, what happens when a worker dies, and what is left of it."""
 
 import contextlib
-import csv
 import json
 import os
 import re
@@ -15,23 +14,19 @@ import warnings
 from dataclasses import replace
 
 import pytest
-from click.testing import CliRunner
 from conftest import require
 from run_files import kept, names
 from sketches import Killing, blas_threads, ctrl_c_held, failing, sketch, slow
 from threadpoolctl import threadpool_limits
 
 import optimlab as ol
-from optimlab.cli import main
 from optimlab.study import Contender, Problem, Run, Store, execution
 from optimlab.study.digests import key_of
 from optimlab.study.execution import run_all, workers
-from optimlab.study.export import export
 from optimlab.study.results import encoded
 from optimlab.study.run import execute
 
 distributed = require("distributed")
-pyarrow_parquet = require("pyarrow.parquet")
 
 PROBLEM = Problem(hidden=(4,), epochs=2, redraw="train", test_rows=50)
 OWN_RULE = """
@@ -474,105 +469,3 @@ def test_the_last_record_of_a_key_counts(tmp_path):
         store.append([kept("a", "error", error="bad luck")])
         store.append([kept("a")])
     assert Store(tmp_path).records == {kept("a").key: kept("a")}
-
-
-# --- the table of all runs
-
-
-@pytest.fixture(scope="module")
-def finished(runs, tmp_path_factory):
-    """Two optimizers and an own rule, some diverged, and one run that failed."""
-    folder = tmp_path_factory.mktemp("finished")
-    with Store(folder) as store:
-        run_all(runs, store, execute=execute)
-        store.append([kept("failed", "error", error='a "bad", bad\nday')])
-    return folder
-
-
-def read_table(path):
-    if path.suffix == ".parquet":
-        return pyarrow_parquet.read_table(path).to_pylist()
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def same(value, cell):
-    """Whether a cell that was read back is the value, and of its type; CSV knows only text, and nothing is empty."""
-    if isinstance(cell, str) and not isinstance(value, str):
-        cell = json.loads(cell or "null")
-    return cell == value and (isinstance(cell, type(value)) or (type(value), type(cell)) == (int, float))
-
-
-def leaf(record, name):
-    """The value of a column: a path into what was run, else into the record."""
-    for value in (record["run"], record):
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        if value is not None:
-            return value
-    return None
-
-
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_a_table_has_every_run_and_every_number_exactly(kind, finished, tmp_path):
-    made = export(finished, tmp_path / f"runs.{kind}")
-    table, records = read_table(tmp_path / f"runs.{kind}"), list(Store(finished).records.values())
-    assert len(table) == len(made) == len(records) == 13
-    for row, record in zip(table, records, strict=True):
-        for name, cell in row.items():
-            assert same(leaf(record, name), cell), name
-    wanted = {"key", "optimizer", "lr", "seed", "status", "error", "problem.epochs", "problem.hidden", "test_accuracy"}
-    assert wanted <= set(table[0])
-    assert not any(name.startswith("curves") for name in table[0])
-
-
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_a_table_of_curves_has_a_row_for_each_epoch(kind, finished, tmp_path):
-    export(finished, tmp_path / f"curves.{kind}", curves=True)
-    records = Store(finished).records
-    table = read_table(tmp_path / f"curves.{kind}")
-    for key, record in records.items():
-        rows, curves = [row for row in table if row["key"] == key], record.get("curves", {})
-        assert [int(row["epoch"]) for row in rows] == list(range(1, len(curves.get("train_loss", [])) + 1))
-        for k, row in enumerate(rows):
-            assert same(record["run"]["lr"], row["lr"])
-            for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr"):
-                assert same(curves[name][k], row[f"curves.{name}"])
-            for layer, ratio in curves["update_ratio"].items():
-                assert same(ratio[k], row[f"curves.update_ratio.{layer}"])
-
-
-def test_a_table_can_be_made_while_the_study_runs_and_leaves_the_folder_alone(finished, tmp_path):
-    before = {path.name: path.read_bytes() for path in finished.iterdir()}
-    with Store(finished):
-        result = CliRunner().invoke(main, ["export", str(finished), "--to", str(tmp_path / "runs.csv")])
-    assert result.output == f"Written: {tmp_path / 'runs.csv'} (13 rows)\n"
-    assert {path.name: path.read_bytes() for path in finished.iterdir()} == before
-
-
-@pytest.mark.parametrize(
-    ("folder", "to", "message"),
-    [
-        ("", "runs.xlsx", "unknown kind of table '.xlsx'. Known: .csv, .parquet"),
-        ("", "runs", "unknown kind of table ''. Known: .csv, .parquet"),
-        ("nowhere", "runs.csv", "cannot read"),
-        ("empty", "runs.csv", "no run is finished there yet"),
-        ("", "nowhere/runs.csv", "cannot write"),
-    ],
-)
-def test_what_cannot_be_exported_is_one_clear_line(folder, to, message, finished, tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "runs.jsonl").touch()
-    result = CliRunner().invoke(
-        main, ["export", str(tmp_path / folder if folder else finished), "--to", str(tmp_path / to)]
-    )
-    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
-    assert message in result.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
-
-
-def test_without_pyarrow_the_extra_is_named_and_no_file_is_left(finished, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ol.InputError, match=r"Parquet needs the package pyarrow: pip install 'optimlab\[parquet\]'"):
-        export(finished, tmp_path / "runs.parquet")
-    assert not list(tmp_path.iterdir())

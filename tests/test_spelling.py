@@ -70,7 +70,7 @@ def without_figures(monkeypatch):
     monkeypatch.setattr(sys.modules["optimlab.cli.race"], "_write", lambda *_: [])
 
 
-COMPARE = ["compare", "--optimizers", "sgd,adam", "--epochs", "1", "--seeds", "2", "--rates", "0.01,0.03,0.1"]
+COMPARE = ["compare", "--optimizers", "sgd,adam", "--epochs", "1", "--replicates", "2", "--rates", "0.01,0.03,0.1"]
 
 
 def commands(folder, new):
