@@ -334,8 +334,11 @@ def check_folder(study: Study, folder: str | Path) -> None:
 
 def _check_versions(folder: Path) -> None:
     """Refuse a folder whose study is of another protocol, by either of its descriptions."""
-    for name, part in ((DESCRIPTION, ""), (SUMMARY, "study")):
-        found = _description(folder / name, "the description of a study", part)
+    for name, what, part in (
+        (DESCRIPTION, "the description of a study", ""),
+        (SUMMARY, "the summary of a comparison", "study"),
+    ):
+        found = _description(folder / name, what, part)
         if found is not None:
             try:
                 check_version(found)
