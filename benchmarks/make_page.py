@@ -121,6 +121,34 @@ SECTIONS = {
 }
 
 
+def replication(folder: Path) -> list[str]:
+    """How often intervals and sentences of whole studies were right."""
+    path = folder / "replication.json"
+    lines = ["## Replication", ""]
+    if not path.exists():
+        return [*lines, "Not run here: `python benchmarks/replication.py` does.", ""]
+    result = json.loads(path.read_text())
+    versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items())
+    lines += [
+        "`replication.py` repeats whole quick studies with fresh seeds, and counts how often what they print is right; "
+        f"{result['made'][:10]}, {versions}. [All of it](replication.txt), with how each figure is defined.",
+        "",
+        *(f"- {sentence}" for sentence in result["says"]),
+        "",
+    ]
+    for name, of in result["coverage"].items():
+        lines += [f"{of['data']}: {of['studies']} studies of {of['replicates']} replicates.", ""]
+        lines += table(
+            ("printed 95% interval", "coverage %", "of redrawn studies %"),
+            [(k["kind"], f"{100 * k['share']:.1f} ± {100 * k['error']:.1f}", f"{100 * k['redrawn']:.1f}")
+             for k in of["kinds"]],
+        )  # fmt: skip
+        lines += ["", "The sentences of the first study, and how many of the others do not contradict them:", ""]
+        lines += [f"- {s['not_contradicted']:.0%}: {s['sentence']}" for s in result["sentences"][name]]
+        lines += [""]
+    return [*lines, "![Coverage of printed intervals](replication.png)", ""]
+
+
 def table(head: Row, rows: Sequence[Row]) -> list[str]:
     rule = ["---", *["---:"] * (len(head) - 1)]
     return [f"| {' | '.join(line)} |" for line in (head, rule, *rows)]
@@ -151,6 +179,7 @@ def page(folder: Path) -> str:
         ]
         lines += [*make(result), "", *(f"- {sentence}" for sentence in result["says"]), ""]
         lines += [f"![{title}]({name}.png)", ""]
+    lines += replication(folder)
     return "\n".join(lines).rstrip() + "\n"
 
 

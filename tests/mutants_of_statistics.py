@@ -1,0 +1,81 @@
+"""Mistakes planted in the statistics of a comparison, each with the tests that must notice it.
+
+A mistake is a file, a text in it, what is put in its place, and the test module that then fails.
+"""
+
+STATISTICS = "optimlab/study/statistics.py"
+SUMMARY = "optimlab/study/summary.py"
+TARGETS = "optimlab/study/targets.py"
+ROWS = "optimlab/study/rows_right.py"
+OWN, REPLICATION = "tests/test_statistics.py", "tests/test_replication.py"
+
+MISTAKES = [
+    # intervals
+    (STATISTICS, "stdtrit(len(x) - 1, (1 + confidence) / 2)", "stdtrit(len(x), (1 + confidence) / 2)", OWN),
+    (STATISTICS, "stdtrit(len(x) - 1, (1 + confidence) / 2)", "stdtrit(len(x) - 1, confidence)", OWN),
+    (STATISTICS, "x.var(ddof=1)", "x.var()", OWN),
+    (STATISTICS, "step**2 / 12) / len(x)", "step**2 / 12)", OWN),
+    (STATISTICS, "float(x.var(ddof=1)) + step**2 / 12", "float(x.var(ddof=1)) + step**2 / 3", OWN),
+    (STATISTICS, "float(x.var(ddof=1)) + step**2 / 12", "float(x.var(ddof=1))", OWN),
+    # paired differences
+    (STATISTICS, "t = interval.mean / _standard_error(differences, step)",
+     "t = interval.mean / math.sqrt((np.var(values, ddof=1) + np.var(others, ddof=1)) / n)", OWN),
+    (STATISTICS, "differences = np.subtract(values, others)\n    n = len(differences)",
+     "differences = np.subtract(np.sort(values), np.sort(others))\n    n = len(differences)", OWN),
+    (STATISTICS, "float(2 * stdtr(n - 1, -abs(t)))", "float(stdtr(n - 1, -abs(t)))", OWN),
+    (STATISTICS, "float(2 * stdtr(n - 1, -abs(t)))", "float(2 * stdtr(n - 1, -t))", OWN),
+    (STATISTICS, "float(2 * stdtr(n - 1, -abs(t)))", "float(2 * stdtr(2 * n - 2, -abs(t)))", OWN),
+    (STATISTICS, "2.0 ** (1 - n)", "2.0 ** (-n)", OWN),
+    (STATISTICS, "2.0 ** (1 - n)", "0.0", OWN),
+    # Holm
+    (STATISTICS, "largest = max(largest, min(1.0, (m - k) * p_values[place]))",
+     "largest = min(1.0, (m - k) * p_values[place])", OWN),
+    (STATISTICS, "(m - k) * p_values[place]", "(m - k - 1) * p_values[place]", OWN),
+    (STATISTICS, "(m - k) * p_values[place]", "m * p_values[place]", OWN),
+    (STATISTICS, "min(1.0, (m - k) * p_values[place])", "(m - k) * p_values[place]", OWN),
+    (STATISTICS, "        adjusted[place] = largest", "        adjusted[k] = largest", OWN),
+    # P(ahead)
+    (STATISTICS, "(differences > 0) + 0.5 * (differences == 0)", "(differences > 0) + 0.0", OWN),
+    (STATISTICS, "(differences > 0) + 0.5 * (differences == 0)", "(differences >= 0) + 0.0", OWN),
+    (STATISTICS, "variance = ((scores**2).sum() + z2 / 2) / n - middle**2", "variance = middle * (1 - middle)", OWN),
+    (STATISTICS, "    z2 = 1.959963984540054**2\n    n = len(scores) + z2\n",
+     "    z2 = 1.959963984540054**2\n    n = len(scores)\n", OWN),
+    (STATISTICS, "z2 = 1.959963984540054**2", "z2 = 1.6448536269514722**2", OWN),
+    # power
+    (STATISTICS, "nctdtrinc(df, 1 - POWER, stdtrit(df, 1 - LEVEL / (2 * max(1, tests))))",
+     "stdtrit(df, POWER) + stdtrit(df, 1 - LEVEL / (2 * max(1, tests)))", OWN),
+    (STATISTICS, "1 - LEVEL / (2 * max(1, tests))", "1 - LEVEL / max(1, tests)", OWN),
+    (STATISTICS, "nctdtrinc(df, 1 - POWER,", "nctdtrinc(df, POWER,", OWN),
+    (STATISTICS, "(low, middle) if detectable(deviation, middle, tests) <= difference else (middle + 1, high)",
+     "(low, middle) if detectable(deviation, middle, tests) <= difference else (middle, high - 1)", OWN),
+    # usable decades, profiles, best of so many
+    (STATISTICS, "(scores[edge] - target) / (scores[edge] - scores[lr])",
+     "(target - scores[lr]) / (scores[edge] - scores[lr])", OWN),
+    (STATISTICS, "return high - low, open_above or open_below", "return high - low, open_above and open_below", OWN),
+    (STATISTICS, "int((solved <= r).sum()) / len(row)", "int((solved <= r).sum()) / len(solved)", OWN),
+    (STATISTICS, "int((solved <= r).sum()) / len(row)", "int((solved < r).sum()) / len(row)", OWN),
+    (STATISTICS, "np.sort(np.asarray(scores, float)), len(scores)", "np.asarray(scores, float), len(scores)", OWN),
+    # the rows of the test set
+    (ROWS, "difference.std(ddof=1) / math.sqrt(len(difference))", "difference.std(ddof=1)", OWN),
+    (ROWS, "difference.std(ddof=1) / math.sqrt(len(difference))", "difference.std() / math.sqrt(len(difference))", OWN),
+    (ROWS, "if len(bits) != size or not stream.eof:", "if len(bits) > size:", OWN),
+    # targets
+    (TARGETS, 'if record.status == "ok" else []', "if True else []", OWN),
+    (TARGETS, "for p in holm(p_values))", "for p in p_values)", OWN),
+    (TARGETS, ".min()) + 1 for curves in own]", ".max()) + 1 for curves in own]", OWN),
+    # what is chosen, and what counts, held against the known truth
+    (SUMMARY, "test_accuracy=t_interval([r.test_accuracy for r in replicates])",
+     "test_accuracy=t_interval([r.val_accuracy for r in replicates])", REPLICATION),
+    (SUMMARY, "        return [r.test_accuracy for r in row.replicates]",
+     "        return [r.val_accuracy for r in row.replicates]", REPLICATION),
+    (SUMMARY, "return record.val_score, -(", "return record.test_score, -(", REPLICATION),
+    (SUMMARY, "adjusted = holm([p for *_, p in made])", "adjusted = [p for *_, p in made]", REPLICATION),
+    (SUMMARY, "return float(budget + 1 if epochs is None else epochs)",
+     "return float(budget // 2 if epochs is None else epochs)", REPLICATION),
+    (SUMMARY, 'share_ahead(values, others) if measure == "test_accuracy" else share_ahead(others, values)',
+     "share_ahead(values, others)", REPLICATION),
+    (SUMMARY, "epochs=fast.epochs_to(target) if fast else None", "epochs=chosen.epochs_to(target)", REPLICATION),
+    ("optimlab/study/results.py", 'return self.first if higher == (self.measure == "test_accuracy") else self.second',
+     "return self.first if higher else self.second", REPLICATION),
+]  # fmt: skip
+"""Path, text, what is put in its place, test module."""
