@@ -2,8 +2,11 @@
 
 import json
 import math
+import os
 import random
 import re
+import subprocess
+import sys
 from html import escape
 from html.parser import HTMLParser
 from itertools import combinations, permutations
@@ -512,3 +515,53 @@ def test_the_page_in_a_browser(browser, tmp_path):
         assert apart == set(ranking.apart)
     assert heard == []
     page.context.close()
+
+
+# --- killed
+
+
+KILLED = """
+import os, random, signal, sys, time
+from pathlib import Path
+from optimlab.report.joint import write_joint_report
+from optimlab.study import compare, read_study
+from optimlab.study.joint import joint, write_joint
+
+sys.modules[compare.__module__].time_steps = lambda *_: {}  # takes longest here, and is compared with nothing
+
+place, dice = Path(sys.argv[1]), random.Random(0)
+studies = read_study(place / "study.toml")
+
+def start(out):
+    child = os.fork()
+    if child:
+        return child
+    done = {name: compare(study, out / name, jobs=1) for name, study in studies.items()}
+    write_joint_report(joint(done), done, out)
+    write_joint(joint(done), out)
+    os._exit(0)
+
+began = time.perf_counter()
+os.waitpid(start(place / "alone"), 0)
+whole, killed = time.perf_counter() - began, 0
+while killed < 3:
+    child = start(place / "killed")
+    time.sleep(whole * dice.uniform(0.05, 0.35))
+    os.kill(child, signal.SIGKILL)
+    killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+print(os.waitpid(start(place / "killed"), 0)[1], killed)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_study_of_three_problems_that_is_killed_ends_as_if_nothing_had_been(tmp_path):
+    """The long form, with the command itself, is tests/soak/ten_problems.py."""
+    from soak.ten_problems import contents, differences, study_file
+
+    (tmp_path / "study.toml").write_text(study_file(3, epochs=2))
+    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.returncode) == (["0", "3"], 0), done.stderr
+    alone, killed = contents(tmp_path / "alone"), contents(tmp_path / "killed")
+    assert {"joint.json", "report.html", "p0/runs.jsonl", "p2/summary.json"} <= set(alone)
+    left = [name for name in killed if name.rpartition("/")[2].startswith(".")]  # of a write that was cut off
+    assert differences(alone, {name: found for name, found in killed.items() if name not in left}) == []
