@@ -25,9 +25,15 @@ from optimlab.study.results import Baseline, Interval, encoded
 
 pyarrow_parquet = require("pyarrow.parquet")
 
+
+def mine(w, g, *, lr=0.1, warmth=1.0):
+    """A rule of one's own."""
+    return w - lr * warmth * g
+
+
 STUDY = Study(
     Problem(hidden=(4,), epochs=3, target=0.5),
-    ("sgd", Contender("adam", hyperparameters={"beta2": 0.99})),
+    ("sgd", Contender("adam", hyperparameters={"beta2": 0.99}), Contender("mine", rule=mine)),
     rates=(0.01, 0.1, 1.0),
     replicates=2,
     extensions=0,
@@ -132,7 +138,7 @@ def test_a_table_can_be_made_while_the_study_runs_and_leaves_the_folder_alone(fi
         result = CliRunner().invoke(main, ["export", str(finished), "--to", str(tmp_path / "runs.csv")])
     assert result.output == f"Written: {tmp_path / 'runs.csv'} ({STUDY.planned() + 1} rows)\n"
     result = CliRunner().invoke(main, ["export", str(finished), "--to", str(tmp_path / "table.tex")])
-    assert result.output == f"Written: {tmp_path / 'table.tex'} (4 rows)\n"
+    assert result.output == f"Written: {tmp_path / 'table.tex'} (6 rows)\n"
     assert {path.name: path.read_bytes() for path in finished.iterdir()} == before
 
 

@@ -13,10 +13,12 @@ from itertools import combinations, permutations
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from made_comparisons import made_comparison
+from run_files import planted
 
 import optimlab as ol
-from optimlab.study import Contender, Problem, Study
+from optimlab.study import Contender, Problem, Study, compare
 from optimlab.study.joint import check_joint_folder, joint, read_joint, write_joint
 from optimlab.study.joint_table import joint_table
 from optimlab.study.latex import joint_latex
@@ -565,3 +567,25 @@ def test_a_study_of_three_problems_that_is_killed_ends_as_if_nothing_had_been(tm
     assert {"joint.json", "report.html", "p0/runs.jsonl", "p2/summary.json"} <= set(alone)
     left = [name for name in killed if name.rpartition("/")[2].startswith(".")]  # of a write that was cut off
     assert differences(alone, {name: found for name, found in killed.items() if name not in left}) == []
+
+
+def test_all_pages_are_made_again(tmp_path):
+    """From the files of each problem, not from what joint.json says of them: it is checked, its names lead nowhere."""
+    from optimlab.cli import main
+
+    names = ("a", "b")
+    done = {}
+    for name in names:
+        with planted(lambda run: "ok", lambda run: 0.5 + 0.04 * (run.key < "8")):
+            done[name] = compare(study(k=names.index(name)), tmp_path / name)
+    write_joint(joint(done), tmp_path)
+    result = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert {"a/report.html", "b/report.html", "report.html"} <= {
+        str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")
+    }
+    assert escape(joint(done).sentences[0].text).replace("&#x27;", "&#39;") in (tmp_path / "report.html").read_text()
+    (tmp_path / "joint.json").write_bytes(encoded(joint(done)).replace(b'"name":"a"', b'"name":"../a"'))
+    result = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    assert "cannot be the name of a folder" in result.stderr

@@ -70,7 +70,8 @@ def _rows(folder: Path, curves: bool) -> Iterator[Row]:
     several = [] if (folder / FILE).exists() else sorted(path.parent for path in folder.glob(f"*/{FILE}"))
     for own in several or [folder]:
         named = {"problem": own.name} if several else {}
-        for record in read(own).values():
+        records: dict[str, Record] = read(own)
+        for record in records.values():
             for row in _epochs(record) if curves else [_run(record)]:
                 yield {**named, **row}
 
