@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.resources import files
@@ -136,7 +135,7 @@ def _parts(comparison: Comparison) -> dict[str, Any]:
         "numbers": _numbers(summary),
         "points": {
             "names": [row.label for row in summary.rows],
-            "panels": [[asdict(series) for series in panel.series] for panel in panels],
+            "panels": [[vars(series) for series in panel.series] for panel in panels],
         },
         "quantile": _quantile(summary.replicates),
         "exact": json.dumps(summary.study, indent=1, ensure_ascii=False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -143,17 +144,23 @@ def _scalars(graph: Graph, t: int, hyperparameters: dict[str, float]) -> list[fl
 
 def _probe(name: str, convention: str, rule: Rule | None) -> Optimizer:
     """An optimizer made only to read its hyperparameters and kinds."""
-    probe = MLP([1, 1])
     if rule is not None:
-        return Optimizer(probe.parameters, rule)
-    cls = optimizers.get(name)
+        return Optimizer(MLP([1, 1]).parameters, rule)
+    cls: Any = optimizers.get(name)
     layerwise = issubclass(cls, optimizers._NamedLayerwise)
     if layerwise and convention != "textbook":
         if convention not in CONVENTIONS:
             raise unknown("convention", convention, CONVENTIONS)
         raise InputError(f"{name} is the same in every convention; name it without one")
-    options: dict[str, Any] = {} if layerwise else {"convention": convention}
-    return cls(probe.parameters, **options)
+    return _named(cls, "" if layerwise else convention)
+
+
+@cache
+def _named(cls: Any, convention: str) -> Optimizer:
+    """The probe of a named rule, traced once: a study of 30 contenders asks thousands of times."""
+    options: dict[str, Any] = {"convention": convention} if convention else {}
+    probe: Optimizer = cls(MLP([1, 1]).parameters, **options)
+    return probe
 
 
 def random_settings(
