@@ -30,11 +30,13 @@ from optimlab.study.targets import proposed
 
 scores = st.floats(-1e3, 1e3).map(lambda x: round(x, 6))
 shares = st.floats(0, 1)
+examples = settings(max_examples=50, deadline=None)
 
 
 # --- intervals of a mean
 
 
+@examples
 @given(st.lists(scores, min_size=2, max_size=40))
 def test_the_interval_of_a_mean_is_scipys(values):
     found = t_interval(values)
@@ -54,6 +56,7 @@ def test_whole_numbers_are_covered_though_few_and_skewed(count):
         assert np.mean([interval.low <= 1 + rate <= interval.high for interval in found]) > 0.92, rate
 
 
+@examples
 @given(st.lists(st.integers(1, 30).map(float), min_size=2, max_size=40))
 def test_the_variance_of_rounding_is_added_for_values_on_a_grid(values):
     """A number rounded to whole ones is off by a uniform error, whose variance SciPy knows."""
@@ -95,6 +98,7 @@ def pairs_of(values):
     return st.integers(2, 30).flatmap(lambda n: st.tuples(*[st.lists(values, min_size=n, max_size=n)] * 2))
 
 
+@examples
 @given(pairs_of(scores))
 def test_the_paired_difference_is_scipys(both):
     values, others = both
@@ -108,6 +112,7 @@ def test_the_paired_difference_is_scipys(both):
     assert interval == pytest.approx((differences.mean(), low, high), rel=1e-6, abs=1e-6)
 
 
+@examples
 @given(pairs_of(scores), st.floats(-100, 100))
 def test_what_replicates_share_cancels(both, shift):
     """A shift of each replicate, the same for both, changes nothing; the two exchanged turn the sign alone."""
@@ -157,12 +162,14 @@ def holm_by_the_paper(p_values):
     return [next((a for a in levels if k in rejected(a)), Fraction(1)) for k in range(len(p_values))]
 
 
+@examples
 @given(st.lists(st.fractions(0, 1, max_denominator=1000), max_size=12))
 def test_holm_is_the_step_down_procedure_of_the_paper(p_values):
     found = holm([float(p) for p in p_values])
     assert found == pytest.approx([float(p) for p in holm_by_the_paper(p_values)], rel=1e-12)
 
 
+@examples
 @given(st.lists(shares, min_size=1, max_size=30), st.randoms())
 def test_holm_adjusts_upwards_keeps_the_order_and_ignores_the_order_given(p_values, random):
     found = holm(p_values)
@@ -214,6 +221,7 @@ def test_ties_make_the_interval_of_the_share_narrower():
     assert one.low < other.low < 0.5 < other.high < one.high
 
 
+@examples
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_without_ties_the_middle_of_the_interval_is_that_of_wilson(wins, losses):
     """Agresti and Coull's interval has the middle of Wilson's and is never narrower."""
@@ -238,6 +246,7 @@ def test_one_that_is_always_ahead_has_a_share_of_one_in_its_interval(count):
     assert 0 < ahead.low < 1
 
 
+@examples
 @given(pairs_of(st.integers(0, 5).map(float)))
 def test_the_share_ahead_counts_an_equal_one_half(both):
     values, others = both
@@ -298,6 +307,7 @@ def test_no_number_of_replicates_tells_apart_what_is_equal_or_too_close():
 rights = st.integers(2, 60).flatmap(lambda n: st.tuples(*[st.lists(st.booleans(), min_size=n, max_size=n)] * 2))
 
 
+@examples
 @given(rights)
 def test_for_one_replicate_the_rows_bring_mcnemars_error(both):
     """From the table of the rows that both, only one, or none has right."""
@@ -322,12 +332,13 @@ def test_the_error_of_the_rows_is_that_of_other_rows_drawn():
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(differences), rel=0.06)
 
 
+@examples
 @given(st.lists(st.booleans(), min_size=1, max_size=300))
 def test_packed_rows_come_back(right):
     assert unpacked(packed(right)).tolist() == right
 
 
-@settings(max_examples=30)
+@examples
 @given(st.text(max_size=20))
 def test_a_text_that_is_no_packed_rows_is_refused(text):
     with pytest.raises(InputError, match="does not name the test rows"):
@@ -354,7 +365,7 @@ def test_usable_decades_stop_at_the_target_and_at_the_grid():
     assert usable_decades(grid, 1.0, 0.1) == (pytest.approx(4), True)
 
 
-@settings(max_examples=50)
+@examples
 @given(st.lists(st.integers(0, 100).map(lambda k: k / 100), min_size=3, max_size=9), shares, st.data())
 def test_usable_decades_by_walking_along_the_line(values, target, data):
     """The line through the scores is followed in small steps until it falls below the target."""
@@ -379,6 +390,7 @@ def test_usable_decades_by_walking_along_the_line(values, target, data):
 # --- performance profiles
 
 
+@examples
 @given(st.integers(1, 4).flatmap(lambda problems: st.lists(
     st.lists(st.sampled_from([1.0, 1.5, 2.0, 3.0, 8.0, math.inf]), min_size=problems, max_size=problems),
     min_size=1, max_size=4)))  # fmt: skip
@@ -402,6 +414,7 @@ def test_the_performance_profile_is_the_share_within_a_factor_of_the_best(table)
 # --- the best of so many trials
 
 
+@examples
 @given(st.lists(shares, min_size=1, max_size=5))
 def test_best_after_k_trials_is_the_mean_over_all_draws(values):
     found = best_after(values)
