@@ -14,13 +14,13 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from run_files import FATES, kept, planted
+from run_files import FATES, executed_by, kept, made, planted
 
 import optimlab as ol
 from optimlab.cli import main
 from optimlab.plotting import accuracy_figure, loss_figure, sensitivity_figure
 from optimlab.report import write_report
-from optimlab.study import Problem, Store, Study, compare, read_comparison
+from optimlab.study import Contender, Problem, Store, Study, compare, read_comparison
 from optimlab.study import run as run_module
 from optimlab.study.export import export
 from optimlab.study.results import encoded
@@ -109,6 +109,24 @@ def test_figures_of_any_runs(tmp_path, tuning, fresh):
         found = compare(replace(SMALL, defaults=False), tmp_path)
     for draw in (loss_figure, accuracy_figure, sensitivity_figure):
         assert draw(found).axes
+
+
+def test_figures_draw_names_as_they_are_and_a_loss_of_zero(tmp_path):
+    """Dollars are no formula: this one would not even parse."""
+    name = r"$\adam$ ^2_$"
+    study = replace(SMALL, optimizers=("sgd", Contender("adam", label=name)), defaults=False)
+
+    def at_zero(run):
+        record = made(run)
+        return replace(record, curves=replace(record.curves, train_loss=(1.0, 0.5, 0.0)))
+
+    with executed_by(at_zero):
+        found = compare(study, tmp_path)
+    for draw in (loss_figure, accuracy_figure, sensitivity_figure):
+        figure = draw(found)
+        figure.savefig(io.BytesIO(), dpi=20)
+        texts = [text.get_text() for axes in figure.axes for text in (*axes.texts, axes.title)]
+        assert any(text.startswith(name) for text in texts)
 
 
 STUDY = """\

@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-STUDY = ["compare", "--optimizers", "sgd,momentum,nesterov,adam,nadam", "--epochs", "8", "--seeds", "5", "--json"]
+STUDY = ["compare", "--optimizers", "sgd,momentum,nesterov,adam,nadam", "--epochs", "8", "--replicates", "5", "--json"]
 PATIENCE = 10
 
 
