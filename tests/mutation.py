@@ -10,8 +10,7 @@ library's default changed. It takes the rule's place, and the tests that compare
 reference run; a mutant is killed if one fails. Survivors are printed; those that compute the same thing as the rule are
 listed below, with the reason.
 
-With ``--study`` the mutants are those of :mod:`mutants_of_study` and :mod:`mutants_of_statistics`. Each is planted in a
-copy of the project, where its tests must pass without it and fail with it.
+With ``--study`` the mutants are mistakes planted in a comparison: see :mod:`planted`.
 """
 
 from __future__ import annotations
@@ -23,17 +22,12 @@ import doctest
 import functools
 import inspect
 import multiprocessing
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import textwrap
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -194,77 +188,6 @@ def outcome(job: int) -> tuple[str, bool]:
 JOBS: list[tuple[Any, ...]] = []
 
 
-# --- planted mistakes
-
-ROOT = Path(__file__).parents[1]
-PASSED, FAILED = 0, 1
-"""Exit codes of pytest; any other says that the tests could not be run."""
-
-
-def planted(only: str, processes: int) -> int:
-    """Plant each mistake, print what became of it, and return how many were not caught."""
-    from mutants_of_study import STUDY
-
-    try:
-        from mutants_of_statistics import STATISTICS
-    except ModuleNotFoundError:
-        STATISTICS = []
-    chosen = [mutant for mutant in [*STUDY, *STATISTICS] if only in mutant[0]]
-    copies: SimpleQueue[Path] = SimpleQueue()
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(processes) as threads:
-        for k in range(processes):
-            copies.put(copied(Path(folder, str(k))))
-        tests = sorted({mutant[4] for mutant in chosen})
-        sound = dict(zip(tests, threads.map(functools.partial(with_copy, copies, tested), tests), strict=True))
-        broken = [name for name, code in sound.items() if code != PASSED]
-        for name in broken:
-            print(f"fails without a mistake: {name}", flush=True)
-        missed = 0
-        outcomes = threads.map(functools.partial(with_copy, copies, caught), chosen)
-        for (what, path, *_), outcome in zip(chosen, outcomes, strict=True):
-            missed += outcome != "caught"
-            print(f"{outcome:8}{path}: {what}", flush=True)
-    print(f"{len(chosen) - missed} of {len(chosen)} planted mistakes caught, {missed} missed")
-    return missed + len(broken)
-
-
-def copied(folder: Path) -> Path:
-    """The project's code and tests in a new folder."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("optimlab", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    shutil.copy(ROOT / "pyproject.toml", folder)
-    return folder
-
-
-def with_copy(copies: SimpleQueue[Path], function: Any, argument: Any) -> Any:
-    folder = copies.get()
-    try:
-        return function(folder, argument)
-    finally:
-        copies.put(folder)
-
-
-def tested(folder: Path, tests: str) -> int:
-    """Pytest's exit code; the copy is the package that is imported."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", tests]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False).returncode
-
-
-def caught(folder: Path, mutant: tuple[str, str, str, str, str]) -> str:
-    _, path, text, mistake, tests = mutant
-    file = folder / path
-    content = file.read_text(encoding="utf-8")
-    if content.count(text) != 1:
-        return "stale"
-    try:
-        file.write_text(content.replace(text, mistake), encoding="utf-8")
-        return {PASSED: "missed", FAILED: "caught"}.get(tested(folder, tests), "broken")
-    finally:
-        file.write_text(content, encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
@@ -273,7 +196,8 @@ def main() -> None:
     parser.add_argument("--study", action="store_true", help="Mistakes planted in protocol, summary and statistics.")
     options = parser.parse_args()
     if options.study:
-        sys.exit(1 if planted(options.only, os.cpu_count() or 1) else 0)
+        planted = Path(__file__).with_name("planted.py")
+        sys.exit(subprocess.run([sys.executable, planted, "--only", options.only], check=False).returncode)
     places = [(c, m, name) for c, modules in rules.CONVENTIONS.items() for m in modules for name in m.__all__]
     places += [("layer-wise", rules.layerwise, name) for name in ("lars", "lamb", "muon")]
     for convention, module, name in places:

@@ -1,0 +1,87 @@
+"""Would the tests notice a mistake in a comparison? Plant one after the other, and count those that they miss.
+
+    python tests/mutation.py --study
+    python tests/planted.py --only seed         # those with this in their name
+
+The mistakes are those of :mod:`mutants_of_study` and :mod:`mutants_of_statistics`. Each is planted in a copy of the
+project. The tests that it names must pass in a copy without it, and fail with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+from importlib import import_module
+from pathlib import Path
+
+from mutants_of_study import STUDY, Mutant
+
+ROOT = Path(__file__).parents[1]
+PASSED, FAILED = 0, 1
+"""Exit codes of pytest; any other says that the tests could not be run."""
+BEFORE = ("numpy", "scipy.stats", "hypothesis.strategies", "pytest", "msgspec", "click.testing", "matplotlib.figure")
+"""What each process needs and is imported once, before it is forked; of the project nothing is."""
+
+
+def outcome(mutant: Mutant) -> str:
+    """``"caught"`` or ``"missed"``; ``"stale"`` if the text is not there once, ``"broken"`` if no test could be run."""
+    _, path, text, mistake, tests = mutant
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("optimlab", "tests"):
+            shutil.copytree(ROOT / part, folder / part)
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        content = (folder / path).read_text(encoding="utf-8")
+        if content.count(text) != 1:
+            return "stale"
+        (folder / path).write_text(content.replace(text, mistake), encoding="utf-8")
+        return {PASSED: "missed", FAILED: "caught"}.get(_tested(folder, tests), "broken")
+
+
+def _tested(folder: Path, tests: str) -> int:
+    """Pytest's exit code, in this process, which imports the project from ``folder``."""
+    import pytest
+
+    assert "optimlab" not in sys.modules
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    os.environ["PYTHONPATH"] = str(folder)
+    with open(os.devnull, "w") as nothing:  # noqa: PTH123
+        os.dup2(nothing.fileno(), 1)
+        os.dup2(nothing.fileno(), 2)
+    return int(pytest.main(["-x", "-q", "-n0", "--noconftest", "-p", "no:cacheprovider", tests]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", default="", help="a part of a mistake's name")
+    options = parser.parse_args()
+    try:
+        more: list[Mutant] = import_module("mutants_of_statistics").STATISTICS
+    except ModuleNotFoundError:
+        more = []
+    chosen = [mutant for mutant in [*STUDY, *more] if options.only in mutant[0]]
+    for name in BEFORE:
+        import_module(name)
+    none = [("no mistake", "pyproject.toml", "[tool.mypy]", "[tool.mypy]", tests) for tests in {m[4] for m in chosen}]
+    wrong = 0
+    with multiprocessing.get_context("fork").Pool(maxtasksperchild=1) as pool:
+        for (what, path, *_, tests), found in zip(
+            [*chosen, *none], pool.imap(outcome, [*chosen, *none], chunksize=1), strict=True
+        ):
+            if what != "no mistake":
+                wrong += found != "caught"
+                print(f"{found}  {path}: {what}", flush=True)
+            elif found != "missed":
+                wrong += 1
+                print(f"{found} without a mistake: {tests}", flush=True)
+    print(f"{len(chosen)} planted mistakes, {wrong} missed or wrong")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
