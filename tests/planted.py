@@ -18,6 +18,7 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
+from mutants_of_statistics import MISTAKES
 from mutants_of_study import STUDY, Mutant
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +33,7 @@ def outcome(mutant: Mutant) -> str:
     _, path, text, mistake, tests = mutant
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("optimlab", "tests"):
+        for part in ("optimlab", "tests", "benchmarks"):
             shutil.copytree(ROOT / part, folder / part)
         shutil.copy(ROOT / "pyproject.toml", folder)
         content = (folder / path).read_text(encoding="utf-8")
@@ -60,10 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", default="", help="a part of a mistake's name")
     options = parser.parse_args()
-    try:
-        more: list[Mutant] = import_module("mutants_of_statistics").STATISTICS
-    except ModuleNotFoundError:
-        more = []
+    more = [(mistake.strip(), path, text, mistake, tests) for path, text, mistake, tests in MISTAKES]
     chosen = [mutant for mutant in [*STUDY, *more] if options.only in mutant[0]]
     for name in BEFORE:
         import_module(name)
