@@ -1,13 +1,17 @@
 """The command ``optimlab compare`` beyond its table: dry runs, options over study files, rules of your own."""
 
+import importlib
 import json
 import sys
 
 import pytest
 from click.testing import CliRunner
+from run_files import planted
 from test_study_file import FILE, written
 
 from optimlab.cli import main
+from optimlab.study.joint import read_joint
+from optimlab.study.results import builtins
 
 
 def run(*arguments):
@@ -117,3 +121,30 @@ def test_no_resume_refuses_a_folder_with_runs(tmp_path):
     result = run("compare", "--no-resume", "--out", tmp_path)
     assert result.exit_code == 2
     assert "already holds runs" in result.stderr
+
+
+def test_several_problems_are_one_folder_with_a_joint_answer(tmp_path, monkeypatch):
+    """Printed, as JSON, and in files beside those of each problem; a folder that holds more is left alone."""
+    text = FILE + '[[problems]]\nname = "a"\n[[problems]]\nname = "b"\nhidden = [8]\n'
+    options = ("--study", written(tmp_path, text), "--out", tmp_path / "out")
+    monkeypatch.setattr(importlib.import_module("optimlab.cli.compare"), "_write", lambda *_: ([], []))
+    with planted(lambda run: "ok", lambda run: 0.5 + 0.4 * (run.contender.name == "sgd")):
+        told, machine = run("compare", *options), run("compare", *options, "--json")
+    assert told.exit_code == machine.exit_code == 0, told.output
+    found = read_joint(tmp_path / "out")
+    assert [problem.name for problem in found.problems] == ["a", "b"]
+    said = " ".join(told.stdout.split())
+    assert all(sentence.text in said for sentence in found.sentences)
+    assert "mean rank" in said
+    printed = json.loads(machine.stdout)
+    assert {**printed["joint"], "made": ""} == {**builtins(found), "made": ""}
+    assert set(printed["problems"]) == {"a", "b"}
+    files = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*") if path.name[0] != "."}
+    own = {"runs.jsonl", "summary.json", "study.json"}
+    top = {"joint.json", "report.html", "profile.png", "profile.svg"}
+    assert files == top | {f"{name}/{file}" for name in ("a", "b") for file in own}
+    one = run("compare", "--optimizers", "sgd", "--out", tmp_path / "out")
+    assert (one.exit_code, "comparison on several problems" in one.stderr) == (2, True)
+    fewer = text.replace('name = "a"', 'name = "c"')
+    other = run("compare", "--study", written(tmp_path, fewer), "--out", tmp_path / "out")
+    assert (other.exit_code, "it also has a" in other.stderr) == (2, True)

@@ -1,5 +1,6 @@
 """Every command of the referee's checklist runs, and shows what the checklist says."""
 
+import importlib
 import math
 import re
 import shlex
@@ -14,6 +15,7 @@ from optimlab.cli import main
 from optimlab.study import read_comparison
 from optimlab.study.joint import read_joint
 
+COMMAND = importlib.import_module("optimlab.cli.compare")
 PAGE = Path(__file__).parents[1] / "docs" / "referee.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 SMALL = ["--optimizers", "sgd,adam", "--epochs", "3", "--rates", "0.01,0.1,1", "--replicates", "3"]
@@ -51,8 +53,8 @@ def run(command):
         arguments += SMALL
     with (
         planted(lambda run: "diverged" if run.lr > 0.7 else "ok", lambda run: 0.9 - 0.02 * abs(math.log10(run.lr) + 1)),
-        mock.patch("optimlab.cli.compare._write", return_value=([], [])),
-        mock.patch("optimlab.cli.compare._write_joint", written_joint),
+        mock.patch.object(COMMAND, "_write", return_value=([], [])),
+        mock.patch.object(COMMAND, "_write_joint", written_joint),
     ):
         result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, (command, result.output)
