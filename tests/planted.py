@@ -45,9 +45,13 @@ def outcome(mutant: Mutant) -> str:
 
 def _tested(folder: Path, tests: str) -> int:
     """Pytest's exit code, in this process, which imports the project from ``folder``."""
+    import hypothesis
     import pytest
 
     assert "optimlab" not in sys.modules
+    phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]  # an example that fails is enough
+    hypothesis.settings.register_profile("planted", phases=phases)
+    hypothesis.settings.load_profile("planted")
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     os.environ["PYTHONPATH"] = str(folder)
