@@ -98,8 +98,8 @@ def main() -> None:
             out = Path(place, f"killed{ended}")
             study = start(out)
             try:
-                # mostly short, so that a study is killed many times before it ends; some as long as the whole
-                study.wait(timeout=whole * dice.random() ** 3)
+                # up to a third of the whole, so that a study is killed several times on its way to the end
+                study.wait(timeout=whole * dice.random() / 3)
             except subprocess.TimeoutExpired:
                 os.killpg(study.pid, signal.SIGKILL)
                 study.communicate()
