@@ -134,7 +134,7 @@ def test_optimizers_are_paired_by_the_seed():
     assert curves[0] == curves[1] == curves[2]
 
 
-@pytest.mark.parametrize(("hidden", "lr", "seed"), [((16,), 1.0, 0), ((4,), 0.3, 1)])
+@pytest.mark.parametrize(("hidden", "lr", "seed"), [((16,), 1.0, 0), ((4,), 0.3, 1), ((4,), 1.0, 1)])
 def test_the_scores_are_those_of_the_epoch_with_the_best_validation_accuracy(hidden, lr, seed):
     """The test score, too, is that of a run that ends with this epoch, whatever came after."""
     problem = replace(TINY.problem, hidden=hidden, epochs=6)
