@@ -213,7 +213,8 @@ class Row:
 class Pair:
     """Two rows compared replicate by replicate: ``first`` minus ``second``.
 
-    ``p`` is that of the paired t-test, ``adjusted`` the same after Holm's correction for all tests of the page.
+    ``p`` is that of the paired t-test (for epochs, of their logarithms), ``adjusted`` the same after Holm's correction
+    for all tests of the page.
     ``ahead`` is the share of replicates in which ``first`` is better (an equal one counts half), with its interval.
     ``rows_error`` is the standard error that the rows of one shared test set bring.
     ``misses`` is True if a run missed the target: then the difference in epochs is that of the restricted means.

@@ -8,6 +8,8 @@ from math import inf, log10
 from statistics import fmean, median
 from typing import Any
 
+import numpy as np
+
 from .contender import Contender
 from .plan import Study
 from .results import Kind, Measure, Pair, Record, Replicate, Row, Spread, Trial
@@ -125,6 +127,9 @@ def _spread(rates: Sequence[float]) -> Spread:
 def pairs(study: Study, table: Sequence[Row], records: Mapping[str, Record]) -> tuple[Pair, ...]:
     """Every comparison that the page may state, with p-values corrected together by Holm's method.
 
+    Epochs are tested by their logarithms, so by their ratio: replicates scatter by a factor. Among eleven rules on
+    digits, 82% of studies then call a rule planted at half speed slower; tested by the differences, 60% do.
+
     These are, for every two tuned rows, the test accuracy and the epochs to the target; and for every other row the
     test accuracy against the same contender tuned. A row of which a run failed takes no part.
     """
@@ -148,6 +153,8 @@ def _pair(
 ) -> tuple[dict[str, Any], float]:
     values, others = (_values(row, measure, budget) for row in (one, other))
     difference, p = paired_difference(values, others, step=1 if measure == "epochs" else 0)
+    if measure == "epochs":  # speed is a ratio: twice as slow is as many logarithms more, whatever the epochs
+        p = paired_difference(np.log(values).tolist(), np.log(others).tolist())[1]
     ahead = share_ahead(values, others) if measure == "test_accuracy" else share_ahead(others, values)
     misses = measure == "epochs" and any(r.epochs is None for row in (one, other) for r in row.replicates)
     error = _rows_error(one, other, records) if measure == "test_accuracy" else None

@@ -39,7 +39,9 @@ def proposed(tuned: Mapping[str, Sequence[Sequence[Record]]], epochs: int) -> fl
     for level in range(max(1, lowest // 2), highest + 1):
         target = round(level * STEP, 6)
         needed = [[float(((curves < target - 1e-12).sum(axis=1)).min()) + 1 for curves in own] for own in best.values()]
-        p_values = [paired_difference(one, other, step=1)[1] for one, other in combinations(needed, 2)]
+        p_values = [
+            paired_difference(np.log(one).tolist(), np.log(other).tolist())[1] for one, other in combinations(needed, 2)
+        ]
         apart = sum(p <= LEVEL for p in holm(p_values))
         if apart > told:
             told, found = apart, target
