@@ -40,7 +40,8 @@ from optimlab.files import write_atomically
 from optimlab.optimizers import CLASSIC
 from optimlab.rules.textbook import adam, sgd
 from optimlab.study import PROBLEMS, Contender, Problem, Study, compare
-from optimlab.study.compare import SUMMARY, Found, summarized
+from optimlab.study.compare import Found, summarized
+from optimlab.study.folder import SUMMARY
 from optimlab.study.plan import Run, Settings
 from optimlab.study.results import LEVEL, Claim, Interval, Measure, Pair, Record, Row, Summary
 from optimlab.study.statistics import holm, paired_difference, share_ahead, t_interval

@@ -343,7 +343,7 @@ STUDY: list[Mutant] = [
     ),
     (
         "the plan forgotten when a study grows",
-        COMPARE,
+        "optimlab/study/folder.py",
         'planned = before["planned"] if before and store.records and _is_plan(before.get("planned")) else now',
         "planned = now",
         GROWS,

@@ -320,7 +320,7 @@ def test_a_folder_that_holds_more_is_not_overwritten(tmp_path):
 
 
 def test_one_problem_does_not_overwrite_a_joint_answer(tmp_path):
-    from optimlab.study.compare import check_folder
+    from optimlab.study.folder import check_folder
 
     check_folder(study(), tmp_path)
     write_joint(joint(several(*[table(0.9, 0.8, 0.7)] * 2)), tmp_path)

@@ -158,7 +158,7 @@ def _check(
     studies: dict[str, Study], folders: dict[str, Path], resume: bool, jobs: int | None, dask: str | None
 ) -> None:
     """Check everything that the runs will need before the first one starts; nothing is written."""
-    from ..study.compare import check_folder
+    from ..study.folder import check_folder
     from ..study.joint import check_joint_folder
 
     if jobs is not None and jobs < 1:

@@ -22,7 +22,7 @@ def report(folder: Path) -> None:
       optimlab report optimlab-compare
     """
     from ..report import write_report
-    from ..study.compare import JOINT
+    from ..study.folder import JOINT
 
     if (folder / JOINT).exists():
         _several(folder)

@@ -11,7 +11,8 @@ from typing import Any
 
 from ..errors import InputError, lookup, one_line
 from ..files import write_atomically
-from .compare import JOINT, read_summary
+from .compare import read_summary
+from .folder import JOINT
 from .joint import read_joint
 from .joint_table import order
 from .latex import joint_latex, latex

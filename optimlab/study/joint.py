@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import write_atomically
-from .compare import ELSEWHERE, JOINT, SUMMARY, Comparison
+from .compare import Comparison
+from .folder import ELSEWHERE, JOINT, SUMMARY
 from .ranks import average_ranks, critical_difference, fewest_problems, friedman
 from .results import LEVEL, VERSION, Claim, Joint, JointProblem, Measure, Ranking, Sentence, Standing, decoded, encoded
 from .statistics import performance_profile
