@@ -101,14 +101,14 @@ def experiments(quick: bool) -> list[Experiment]:
     """All of them; the quick ones are too small to show anything."""
     digits, mnist = PROBLEMS["digits"], PROBLEMS["mnist"].quick()
     size: dict[str, Any] = {}
-    rules, counts = CLASSIC, (20, 10, 20)
+    rules, counts = CLASSIC, (40, 10, 20)
     if quick:
         digits = mnist = Problem(hidden=(8,), epochs=2, target=0.3)
         size, rules, counts = {"rates": (0.01, 0.1, 1.0), "replicates": 3, "extensions": 0}, ("sgd", "adam"), (2, 2, 2)
     made = [
         Experiment("digits", counts[0], lambda k: Study(digits, rules, seed=k, **size)),
         Experiment("mnist", counts[1], lambda k: Study(mnist, rules, seed=k, **size)),
-        Experiment("half", counts[0], lambda k: Study(digits, (*rules, *PLANTED), seed=k, **size), over="digits"),
+        Experiment("half", counts[2], lambda k: Study(digits, (*rules, *PLANTED), seed=k, **size), over="digits"),
     ]
 
     def equal(rule: str) -> Experiment:

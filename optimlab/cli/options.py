@@ -131,6 +131,7 @@ def save_figure(figure: Any, path: Path) -> list[str]:
             # letters that the font lacks are drawn as empty boxes; the page and the table show the name in full
             warnings.filterwarnings("ignore", "Glyph .* missing from")
             figure.savefig(content, format=kind, dpi=150)
+        figure.set_layout_engine("none")  # it is laid out, and the second file looks like the first
         write_atomically(path.with_name(f"{path.name}.{kind}"), content.getvalue())
         written.append(f"{path.name}.{kind}")
     return written
