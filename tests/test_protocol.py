@@ -571,7 +571,7 @@ def test_runs_of_another_optimlab_are_not_taken_for_those_of_this_one(tmp_path, 
     with planted(lambda run: "ok"):
         compare(TINY, tmp_path)
         before = files(tmp_path)
-        monkeypatch.setattr(compare_module, "__version__", "9.9")
+        monkeypatch.setattr("optimlab.study.folder.__version__", "9.9")
         with pytest.raises(ol.InputError, match=rf"another study \(optimlab '{ol.__version__}' there, '9.9' now\)"):
             compare(TINY, tmp_path)
     assert files(tmp_path) == before

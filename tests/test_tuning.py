@@ -346,7 +346,7 @@ def test_the_test_split_chooses_nothing(tmp_path, monkeypatch):
     tune(TINY, tmp_path / "a")
     data = ol.datasets.load("digits")
     other = replace(data, x_test=data.x_test[::-1][:90], y_test=data.y_test[:90])
-    monkeypatch.setattr("optimlab.study.plan._load", lambda name: other)
+    monkeypatch.setattr("optimlab.study.problem._load", lambda name: other)
     tune(TINY, tmp_path / "b")
     (trials, _, arrays), (trials_b, _, arrays_b) = left_in(tmp_path / "a"), left_in(tmp_path / "b")
     assert trials == trials_b
@@ -731,11 +731,11 @@ def test_a_missing_library_is_named_with_what_installs_it(missing, arguments, me
 
 def test_data_without_validation_are_refused_and_without_test_are_not_measured(tmp_path, monkeypatch):
     data = ol.datasets.load("digits")
-    monkeypatch.setattr("optimlab.study.plan._load", lambda name: replace(data, x_test=None, y_test=None))
+    monkeypatch.setattr("optimlab.study.problem._load", lambda name: replace(data, x_test=None, y_test=None))
     tuned = tune(replace(TINY, trials=2), tmp_path)
     assert tuned.summary["test"] is tuned.summary["retrained"] is None
     assert "no test split" in tuned.summary["verdict"][1]
-    monkeypatch.setattr("optimlab.study.plan._load", lambda name: replace(data, x_val=None, y_val=None))
+    monkeypatch.setattr("optimlab.study.problem._load", lambda name: replace(data, x_val=None, y_val=None))
     with pytest.raises(ol.InputError, match="no validation split to choose by"):
         replace(TINY, trials=2)
 

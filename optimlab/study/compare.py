@@ -183,7 +183,7 @@ which on starting more processes pays."""
 def usual_jobs(study: Study) -> int:
     """How many processes pay for a study: all cores, or one where the work is of a few seconds.
 
-    >>> from dataclasses import replace
+    >>> from optimlab.study import Problem
     >>> usual_jobs(Study(Problem(epochs=1), ("sgd",), replicates=2))
     1
     """
