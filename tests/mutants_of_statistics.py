@@ -71,7 +71,7 @@ MISTAKES = [
     (SUMMARY, "return record.val_score, -(", "return record.test_score, -(", REPLICATION),
     (SUMMARY, "adjusted = holm([p for *_, p in made])", "adjusted = [p for *_, p in made]", REPLICATION),
     (SUMMARY, "return float(budget + 1 if epochs is None else epochs)",
-     "return float(budget // 2 if epochs is None else epochs)", REPLICATION),
+     "return float(budget // 2 if epochs is None else epochs)", "tests/test_summary.py"),
     (SUMMARY, 'share_ahead(values, others) if measure == "test_accuracy" else share_ahead(others, values)',
      "share_ahead(values, others)", REPLICATION),
     (SUMMARY, "epochs=fast.epochs_to(target) if fast else None", "epochs=chosen.epochs_to(target)", REPLICATION),
