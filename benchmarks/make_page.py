@@ -106,6 +106,8 @@ def activations(result: dict[str, Any]) -> list[str]:
     )  # fmt: skip
 
 
+REPEATS = {"speed_quality": "replicates of the whole procedure", "activations": "replicates of the whole procedure"}
+
 SECTIONS = {
     "cifar10_optimizers": ("Four optimizers on CIFAR-10 (document 000)", cifar10),
     "cifar10_schedules": ("Two schedules on CIFAR-10 (document 000)", cifar10),
@@ -158,8 +160,8 @@ def page(folder: Path) -> str:
     lines = ["# The experiments of the source documents, run again", ""]
     lines += [
         "Made by `python benchmarks/make_page.py` from the JSON files of this folder, which the scripts of the same",
-        "names in [`benchmarks/`](..) leave. ± is half of the 95% interval of the mean (Student's t) over the seeds; a",
-        "document's number is that of its single run.",
+        "names in [`benchmarks/`](..) leave. ± is half of the 95% interval of the mean (Student's t) over the seeds or",
+        "replicates; a document's number is that of its single run.",
         "",
     ]
     for name, (title, make) in SECTIONS.items():
@@ -173,8 +175,8 @@ def page(folder: Path) -> str:
         data, seeds = result["data"], len(result["seeds"])
         rows = ", ".join(f"{count:,} {split}" for split, count in data["rows"].items())
         lines += [
-            f"`{name}.py`, {result['epochs']} epochs, {seeds} seeds; {data['name']}, rows: {rows}; "
-            f"{result['made'][:10]}, {versions}.",
+            f"`{name}.py`, {result['epochs']} epochs, {seeds} {REPEATS.get(name, 'seeds')}; {data['name']}, "
+            f"rows: {rows}; {result['made'][:10]}, {versions}.",
             "",
         ]
         lines += [*make(result), "", *(f"- {sentence}" for sentence in result["says"]), ""]

@@ -1,6 +1,6 @@
 """Does the verdict replicate? Repeat whole quick studies with fresh seeds, and count how often they were right.
 
-    python benchmarks/replication.py                   # about an hour on two cores; a second start goes on
+    python benchmarks/replication.py                   # about two hours on two cores; a second start goes on
     python benchmarks/replication.py --only digits --studies 5
 
 A study repeats the whole procedure in ten replicates; its pages print intervals, and sentences such as "lower than".
@@ -101,7 +101,7 @@ def experiments(quick: bool) -> list[Experiment]:
     """All of them; the quick ones are too small to show anything."""
     digits, mnist = PROBLEMS["digits"], PROBLEMS["mnist"].quick()
     size: dict[str, Any] = {}
-    rules, counts = CLASSIC, (40, 10, 20)
+    rules, counts = CLASSIC, (100, 10, 20)
     if quick:
         digits = mnist = Problem(hidden=(8,), epochs=2, target=0.3)
         size, rules, counts = {"rates": (0.01, 0.1, 1.0), "replicates": 3, "extensions": 0}, ("sgd", "adam"), (2, 2, 2)
