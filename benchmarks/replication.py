@@ -40,12 +40,13 @@ from optimlab.files import write_atomically
 from optimlab.optimizers import CLASSIC
 from optimlab.rules.textbook import adam, sgd
 from optimlab.study import PROBLEMS, Contender, Problem, Study, compare
-from optimlab.study.compare import Found, summarized
+from optimlab.study.compare import summarized
 from optimlab.study.folder import SUMMARY
 from optimlab.study.plan import Run, Settings
 from optimlab.study.results import LEVEL, Claim, Interval, Measure, Pair, Record, Row, Summary
 from optimlab.study.statistics import holm, paired_difference, share_ahead, t_interval
 from optimlab.study.store import FILE, read
+from optimlab.study.summary import Found
 
 LOWEST, HIGHEST = 0.93, 0.985
 """What the coverage of a 95% interval has to lie between."""
@@ -184,7 +185,7 @@ UNSURE = (0.05, 0.95)
 
 
 def values_of(summary: Summary) -> Values:
-    """What each replicate of each row gave: test and validation accuracy, and epochs (a miss: one more than all)."""
+    """Test and validation accuracy, and epochs (a miss: one more than all), of each replicate of each row."""
     return {
         row.label: {
             "test_accuracy": np.array([r.test_accuracy for r in row.replicates]),
@@ -209,7 +210,7 @@ def kind_of_mean(row: Row, measure: str) -> str:
 
 
 def kinds_of_pair(pair: Pair, pool: Values) -> tuple[str, str]:
-    """Of its difference, and of its share of replicates ahead."""
+    """Kinds of its difference and of its share of replicates ahead."""
     what = f"{MEASURES[pair.measure]}{'' if ', default' not in pair.first else ', default minus tuned'}"
     low, high = UNSURE
     where = "" if low < truth_of(pair, pool)[1] < high else ", near 0 or 1"
@@ -343,7 +344,7 @@ def reversed_(claim: Claim) -> Claim:
 
 
 def signs(summaries: Sequence[Summary]) -> dict[str, int]:
-    """How many "lower", "higher" and "slower" were printed, and how many of them the mean of all studies denies."""
+    """Count how many "lower", "higher" and "slower" were printed, and how many the mean of all studies denies."""
     pool = pooled(summaries)
     claims = [claim for summary in summaries for claim in claims_of(summary)]
 
@@ -416,7 +417,7 @@ def printed_differences(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
 
 
 def equals(summaries: Sequence[Summary]) -> dict[str, Any]:
-    """How many pages of equals state a difference.
+    """Count the pages of equals that state a difference.
 
     ``shuffled`` is the same share of pages made of the same runs: ten replicates drawn from all, the names dealt out
     anew in each, which changes nothing if the copies are equal.

@@ -25,7 +25,7 @@ from .results import VERSION, Baseline, Kind, Record, Row, Summary, decoded, enc
 from .run import execute, execute_together, host, time_steps, together, versions
 from .statistics import t_interval
 from .store import Store, read
-from .summary import best, deviation, pairs, row_label, rows
+from .summary import Found, best, deviation, pairs, row_label, rows
 from .targets import target_of
 from .verdict import verdict
 
@@ -129,9 +129,6 @@ def compare(
     summary = summarized(study, found, records, times, planned)
     write_atomically(Path(folder) / SUMMARY, encoded(summary) + b"\n")
     return Comparison(summary, records)
-
-
-Found = dict[Kind, dict[str, list[list[Record]]]]
 
 
 def summarized(

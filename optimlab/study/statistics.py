@@ -23,7 +23,7 @@ def t_interval(values: Sequence[float], confidence: float = 0.95, step: float = 
 
     ``step`` is the distance of neighbouring values where they lie on a grid, such as 1 for whole epochs. The variance
     of rounding, ``step**2 / 12``, is then added to ``s**2``. Otherwise few and skewed whole numbers are covered too
-    rarely (93% of mean epochs), and ten equal ones have an interval without width.
+    rarely, and ten equal ones have an interval without width.
 
     >>> t_interval([1.0, 2.0, 3.0]).half.__round__(4)  # 4.3027 / sqrt(3)
     2.4841
