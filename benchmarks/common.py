@@ -50,7 +50,7 @@ __all__ = ["INK", "PALETTE", "SOFT", "plain_axes"]
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line said."""
+    """The options of the command line."""
 
     name: str
     data: str
@@ -123,7 +123,7 @@ class Runs:
         self.store = Store(settings.out, CODEC)
 
     def has(self, **config: Any) -> bool:
-        """Whether that run has been made."""
+        """Return True if that run has been made."""
         return self.store.finished(run_key(config))
 
     def get(self, make: Callable[[], dict[str, Any]], **config: Any) -> dict[str, Any]:
@@ -209,7 +209,7 @@ def digest(*arrays: Any) -> str:
 
 
 def about(data: ol.Dataset) -> dict[str, Any]:
-    """What a run was made with: name and rows of the data, and a digest of the rows that train and validate."""
+    """The data of a run: name and rows of the data, and a digest of the rows that train and validate."""
     rows = {split: len(x) for split in ("train", "val", "test") if (x := getattr(data, f"x_{split}")) is not None}
     return {"name": data.name, "rows": rows, "digest": digest(data.x_train, data.y_train, data.x_val, data.y_val)}
 
@@ -249,7 +249,7 @@ def interval(values: Iterable[float]) -> Interval:
 
 
 def spread(values: Sequence[float]) -> Interval:
-    """Where one more run would lie, 19 times in 20: the interval that a document's single run is held against.
+    """The range of one more run, 19 times in 20: the interval that a document's single run is held against.
 
     Student's t again, with ``s sqrt(1 + 1/n)`` for the deviation of one new value from the mean of n.
     """
