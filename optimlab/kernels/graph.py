@@ -33,8 +33,8 @@ OPERATIONS: dict[str, int] = {
 """What a rule may do to an array, by NumPy's names, with the number of operands. Each of these has one
 correctly rounded answer, which is why every engine can be bitwise equal to NumPy."""
 
-TRANSCENDENTAL: dict[str, int] = {"sin": 1, "cos": 1, "exp": 1}
-"""What a plain function may do beside. Engines round these differently: no rule may use them on an array."""
+TRANSCENDENTAL: dict[str, int] = {"sin": 1, "cos": 1, "exp": 1, "expm1": 1, "log": 1, "log1p": 1, "tanh": 1, "erf": 1}
+"""Functions that engines round differently, by a few units in the last place."""
 
 INFIX = {
     "add": "+",
@@ -77,19 +77,21 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A traced rule, or a traced function of arrays (whose constants are the slots).
+    """A traced rule, or a traced function of arrays.
 
     Attributes
     ----------
     name: name of the rule.
-    inputs: array arguments in order, ``("w", "g", *state)``.
+    inputs: array arguments in order, ``("w", "g", *state)`` of a rule.
+    written: the arrays that receive ``outputs``: ``("w", *state)`` of a rule; of a function ``("out",)``, or ``("out1",
+        "out2", ...)``, which are none of its inputs.
     state: initial value of each state array by name.
     hyperparameters: default of each hyperparameter by name (``t`` is not among them).
     slots: the host scalars, constants included, as Python expressions of the hyperparameters and
         ``t``; slot ``k`` is computed once a step in float64 and reaches every element as ``hp[k]``, cast to
         the arrays' dtype.
     nodes: the operations each element goes through, in the order the rule states them.
-    outputs: the new ``w`` and the new state.
+    outputs: the new ``w`` and the new state; what a function returns.
     functions: functions of scalars that the slots call, by name.
     names: the local variables of the rule that are arrays, by the node that each ends up as.
     scalar_names: those that are scalars, by their expression.
@@ -97,6 +99,7 @@ class Graph:
 
     name: str
     inputs: tuple[str, ...]
+    written: tuple[str, ...]
     state: dict[str, float]
     hyperparameters: dict[str, float]
     slots: tuple[str, ...]
@@ -178,11 +181,6 @@ class Graph:
         for node in (*self.nodes, *self.outputs):
             value(node)
         return found
-
-    @property
-    def written(self) -> tuple[str, ...]:
-        """The arrays a step writes: ``w`` and the state."""
-        return (self.inputs[0], *self.inputs[2:])
 
     @property
     def arrays_moved(self) -> int:

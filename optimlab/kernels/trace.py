@@ -144,12 +144,15 @@ def trace(rule: Callable[..., Any]) -> Graph:
         if not isinstance(value, _Array) or value.node.is_mask:
             kind = "a boolean" if isinstance(value, _Array) else type(value).__name__.lstrip("_").lower()
             raise RuleError(f"rule {recorder.name} returns {kind} where an array of weights or state must stand")
-    graph = recorder.graph(inputs, state, hyperparameters, tuple(v.node for v in outputs))
+    written = ("w", *inputs[2:])
+    graph = recorder.graph(inputs, written, state, hyperparameters, tuple(v.node for v in outputs))
     return replace(graph, names=names, scalar_names=scalar_names)
 
 
 def trace_function(function: Callable[..., Any]) -> Graph:
-    """The expression graph of a plain function of arrays, such as ``f(x, y)``: its constants are the slots.
+    """The expression graph of a plain function of arrays, such as ``f(x, y, *, slope=0.1)``.
+
+    Its keyword-only arguments are numbers, the graph's ``hyperparameters``; one without a default has the value NaN.
 
     Raises
     ------
@@ -159,11 +162,22 @@ def trace_function(function: Callable[..., Any]) -> Graph:
     >>> graph.inputs, graph.slots, [node.op for node in graph.outputs]
     (('x', 'y'), ('3',), ['add', 'sin'])
     """
-    inputs = tuple(inspect.signature(function).parameters)
-    recorder = _Recorder(function.__name__, (), kind="function", operations={**OPERATIONS, **TRANSCENDENTAL})
-    returned = function(*(_Array(recorder, recorder.node("input", value=name)) for name in inputs))
+    parameters = inspect.signature(function).parameters.values()
+    inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+    numbers = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    frames = Frames(function)
+    recorder = _Recorder(function.__name__, numbers, "function", {**OPERATIONS, **TRANSCENDENTAL}, frames.note)
+    arrays = [_Array(recorder, recorder.node("input", value=name)) for name in inputs]
+    try:
+        returned = function(*arrays, **{name: _Scalar(recorder, ast.Name(name)) for name in numbers})
+        names, scalar_names = _local_names(frames)
+    finally:
+        frames.forget()
     outputs = returned if isinstance(returned, tuple) else (returned,)
-    return recorder.graph(inputs, {}, {}, tuple(map(recorder.operand, outputs)))
+    written = tuple(f"out{k + 1}" for k in range(len(outputs))) if len(outputs) > 1 else ("out",)
+    defaults = {name: math.nan if value is inspect.Parameter.empty else value for name, value in numbers.items()}
+    graph = recorder.graph(inputs, written, {}, defaults, tuple(map(recorder.operand, outputs)))
+    return replace(graph, names=names, scalar_names=scalar_names)
 
 
 def _local_names(frames: Frames) -> tuple[dict[Node, str], dict[str, str]]:
@@ -266,6 +280,7 @@ class _Recorder:
     def graph(
         self,
         inputs: tuple[str, ...],
+        written: tuple[str, ...],
         state: dict[str, float],
         hyperparameters: dict[str, float],
         outputs: tuple[Node, ...],
@@ -277,7 +292,7 @@ class _Recorder:
                 live.update(node.args)
         nodes = tuple(n for n in ordered if n in live and not n.is_leaf)
         slots = tuple(self._slots)
-        return Graph(self.name, inputs, state, hyperparameters, slots, nodes, outputs, self.functions)
+        return Graph(self.name, inputs, written, state, hyperparameters, slots, nodes, outputs, self.functions)
 
 
 class _Array(np.lib.mixins.NDArrayOperatorsMixin):
