@@ -149,11 +149,9 @@ def measure(network: Network, optimizer: Optimizer, before: Any, step: int) -> M
 
 def _slopes(layer: Activate) -> Any:
     """The derivative of the activation for each row and unit of the last training pass."""
-    x, y, xp = layer._x, layer._y, layer.backend.xp
-    slopes, scratch = xp.empty_like(y), [xp.empty_like(y) for _ in range(layer.activation.scratch)]
+    f, arrays = layer.activation, {"x": layer._x, "y": layer._y, "dy": layer.backend.xp.ones_like(layer._y)}
     with layer.backend.quiet():
-        layer.activation.backward(layer.backend, x, y, xp.ones_like(y), slopes, scratch)
-    return slopes
+        return f.backward(*(arrays[name] for name in f.needs), **dict(f.parameters))
 
 
 def update_ratios(network: Network, before: Any, replica: Any = ...) -> dict[str, float]:

@@ -177,7 +177,7 @@ def test_another_network_or_rule_is_refused(saved, other, message):
 
 def layers_set(**changes):
     """A network and what is changed in its layers after it was made."""
-    net, opt = make(activation=ol.activations.LeakyReLU(0.1))
+    net, opt = make(activation=ol.activations.get("leaky_relu").given(slope=0.1))
     for name, value in changes.items():
         layer, attribute = name.split("__")
         setattr(next(x for x in net.layers if x.name == layer), attribute, value)
@@ -192,8 +192,8 @@ def layers_set(**changes):
         ({"norm1__convention": "torch"}, "norm1.convention 'textbook', now 'torch'"),
         ({"dropout1__rate": 0.5}, "dropout1.rate 0.3, now 0.5"),
         (
-            {"activation1__activation": ol.activations.LeakyReLU(0.2)},
-            r"activation1.activation LeakyReLU\(slope=0.1\), now LeakyReLU\(slope=0.2\)",
+            {"activation1__activation": ol.activations.get("leaky_relu").given(slope=0.2)},
+            r"activation1.activation leaky_relu\(slope=0.1\), now leaky_relu\(slope=0.2\)",
         ),
         ({"dense1__of_a_user": (1, 2.5)}, r"dense1.of_a_user none, now \[1, 2.5\]"),
     ],

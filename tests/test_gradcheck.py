@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import optimlab as ol
-from optimlab.activations import ACTIVATIONS, ReLU, Sigmoid
+from optimlab.activations import ACTIVATIONS, Activation, sigmoid
 from optimlab.layers import Activate, BatchNorm, Declared, Dense, Dropout, Layer
 from optimlab.losses import LOSSES
 
@@ -82,9 +82,7 @@ class ForgetsTheMean(BatchNorm):
         return dy * self.gamma.data * self._inverse  # as if mu and var were constants
 
 
-class WrongSlope(Sigmoid):
-    def backward(self, b, x, y, dy, out, tmp):
-        out[...] = dy * y * (1 + y)
+WRONG_SLOPE = Activation("wrong_slope", sigmoid, lambda y, dy: dy * y * (1 + y))
 
 
 class NaNGradient(Dense):
@@ -101,7 +99,7 @@ class NaNGradient(Dense):
         ([WrongWeight(5, 3)], r"^dense1\.W\[2, 0\]"),
         ([Dense(5, 4), WrongInput(4, 3)], r"^dense1\."),
         ([Dense(5, 4), ForgetsTheMean(4), Activate(4, "tanh"), Dense(4, 3)], r"^dense1\.W"),
-        ([Dense(5, 4), Activate(4, WrongSlope()), Dense(4, 3)], r"^dense1\."),
+        ([Dense(5, 4), Activate(4, WRONG_SLOPE), Dense(4, 3)], r"^dense1\."),
         ([NaNGradient(5, 3)], r"^dense1\.W\[0, 1\]: backward gives nan"),
         ([WrongInput(5, 3)], r"of the inputs: backward gives"),
     ],
@@ -117,16 +115,13 @@ def test_a_wrong_entry_of_a_large_network_is_named_too():
         ol.gradcheck(net, *data(20, 50, 10))
 
 
-class Absolute(ReLU):
-    """|x|, with the derivative of ReLU: right on one side of the kink only."""
-
-    def forward(self, b, x, out, tmp):
-        b.xp.abs(x, out=out)
+ABSOLUTE = Activation("absolute", lambda x: np.abs(x), lambda x, dy: np.where(x > 0, dy, 0))
+"""|x|, with the derivative of ReLU: right on one side of the kink only."""
 
 
 def test_a_kink_is_no_excuse_for_a_wrong_derivative():
     with pytest.raises(ol.GradientError):
-        ol.gradcheck(ol.Network([Dense(5, 4), Activate(4, Absolute()), Dense(4, 3)]), *data())
+        ol.gradcheck(ol.Network([Dense(5, 4), Activate(4, ABSOLUTE), Dense(4, 3)]), *data())
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
@@ -301,7 +296,7 @@ def test_an_activation(activation, x):
     assert report.entries == np.size(x)
 
 
-@pytest.mark.parametrize("activation", [WrongSlope(), Absolute()])
+@pytest.mark.parametrize("activation", [WRONG_SLOPE, ABSOLUTE])
 def test_a_wrong_activation_is_found_and_named(activation):
     with pytest.raises(ol.GradientError, match=r"^entry \[0, \d\] of the inputs: backward gives"):
         ol.gradcheck(activation, np.linspace(-3, 3, 8))

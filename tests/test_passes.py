@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse
 
 import optimlab as ol
-from optimlab.activations import Sigmoid, Softmax
+from optimlab.activations import Activation, get, softmax, softmax_backward
 from optimlab.layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized
 from optimlab.replicas import stack
 
@@ -339,8 +339,10 @@ ENDS = {
     "softmax": [Activate(3, "softmax")],
     "sigmoid": [Activate(3, "sigmoid")],
     "then dropout": [Activate(3, "softmax"), Dropout(3, 0.1)],
-    "then nothing": [Activate(3, Sigmoid()), Activate(3, "identity")],
-    "a subclass": [Activate(3, type("Mine", (Softmax,), {})())],
+    "then nothing": [Activate(3, get("sigmoid")), Activate(3, "identity")],
+    "one's own": [
+        Activate(3, Activation("mine", softmax, softmax_backward, elementwise=False, gives_probabilities=True))
+    ],
 }
 
 

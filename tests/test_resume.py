@@ -508,7 +508,7 @@ def test_what_a_file_cannot_say_is_asked_for(tmp_path):
     ):
         with pytest.raises(ol.InputError, match=message):
             ol.resume(saved(net, opt))
-    other = ol.MLP([64, 8, 10], activation=ol.activations.LeakyReLU(0.2))
+    other = ol.MLP([64, 8, 10], activation=ol.activations.get("leaky_relu").given(slope=0.2))
     with pytest.raises(ol.InputError, match="how its network was made"):
         ol.resume(saved(other, ol.SGD(other.parameters)))
     mine = ol.Dataset(DATA.x_train, DATA.y_train)

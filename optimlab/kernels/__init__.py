@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .c_source import c_source, cuda_source
 from .formula import Equation, equations, latex, mathml, mentions, text_of, unicode
+from .functions import erf
 from .graph import OPERATIONS, TRANSCENDENTAL, Graph, Node
 from .javascript_scalars import javascript_scalars
 from .javascript_source import javascript_function, javascript_source, javascript_step, with_terms
@@ -22,6 +23,7 @@ __all__ = [
     "cuda_source",
     "declaration",
     "equations",
+    "erf",
     "javascript_function",
     "javascript_scalars",
     "javascript_source",

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .functions import erf
+
 OPERATIONS: dict[str, int] = {
     "add": 2,
     "subtract": 2,
@@ -175,7 +177,7 @@ class Graph:
                 elif node.op == "slot":
                     found[node] = scalars[node.value]
                 else:
-                    found[node] = getattr(np, node.op)(*map(value, node.args))
+                    found[node] = (erf if node.op == "erf" else getattr(np, node.op))(*map(value, node.args))
             return found[node]
 
         for node in (*self.nodes, *self.outputs):

@@ -319,6 +319,10 @@ class _Array(np.lib.mixins.NDArrayOperatorsMixin):
             self._recorder.refuse(f"np.{ufunc.__name__}")
         return self._recorder.apply(name, *inputs)
 
+    def record(self, operation: str) -> _Array:
+        """An operation that NumPy has no function for."""
+        return self._recorder.apply(operation, self)
+
     def _power(self, base: Any, exponent: Any) -> _Array:
         if isinstance(exponent, np.generic):
             self._recorder.operand(exponent)
