@@ -122,7 +122,7 @@ def main(rounds: int, worker: bool) -> None:
         return
     taken = [measured() for _ in range(rounds)]
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    libraries = "NumPy", "BLAS of NumPy and SciPy", "large ones, one thread", "Numba"
+    libraries = "NumPy", "BLAS of NumPy and SciPy", "large ones, one thread", "llvmlite"
     show_conditions(console, conditions(), "CPU", "system", *libraries)
     for job in jobs:
         columns = {engine: zip(*(each[f"{job.name} {engine}"] for each in taken), strict=True) for engine in engines()}

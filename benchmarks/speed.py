@@ -4,6 +4,7 @@
     python benchmarks/speed.py --quick                # does it run? on a part of the rows, two rules, one round
     python benchmarks/speed.py --rounds 6 --processes 5 --threads 1 --json speed.json
     python benchmarks/speed.py --threads 1 --cpu-time # on a machine that others use, too
+    taskset -c 1 python benchmarks/speed.py --activations --small --sweep --compare --rounds 5
 
 For each number of threads, and each of the engines of optimlab (plain NumPy, and Numba where it is installed):
 
@@ -16,7 +17,7 @@ For each number of threads, and each of the engines of optimlab (plain NumPy, an
    - optimlab: ``ol.fit``, by its own clock (``history.seconds``).
    - PyTorch: eager, gathering with ``index_select`` (twice as fast as ``x[index]``); ``fused`` is ``Adam(fused=True)``,
      ``default`` is ``Adam()``, a loop over the tensors on a CPU; ``compiled`` has forward and backward compiled.
-   - JAX: the whole epoch is one jitted ``lax.scan``, the update is Optax's.
+   - JAX: the whole epoch is one jitted ``lax.scan``, its arguments donated; what it compiles is not counted.
    - scikit-learn: ``MLPClassifier.partial_fit`` on all rows, which is one epoch in batches of ``batch_size`` in one
      call; ``fit(max_iter=1)`` would also make new weights.
    - the floor: the matrix products that a step needs, and nothing else, by the libraries of the compiled engine; and
@@ -29,6 +30,18 @@ For each number of threads, and each of the engines of optimlab (plain NumPy, an
 3. **Memory**: the most that training needs at once, beside what it cannot do without.
 
 4. **How long it takes to begin**: import and first step, with what is compiled then.
+
+Or, instead of these, any of four tables on one core and one BLAS thread, the last of the cores this process may use
+(``taskset`` chooses it). Without JAX or PyTorch their columns say so.
+
+- ``--activations``: an epoch with Adam of 256-256-256-10, batch 128, for each activation, plain, with batch norm, with
+  dropout, and with both. All do the same work as above; GELU is the exact one, JAX keeps batch norm's running averages
+  and draws dropout by its own generator.
+- ``--small``: one step on 64-64-10, batch 64, of SGD and Adam, beside its five matrix products called from compiled
+  code, by NumPy's BLAS.
+- ``--sweep``: runs a second on digits, one by one, as a study executes them, and as one program of JAX's ``vmap``.
+- ``--compare``: the command ``optimlab compare`` from Enter to prompt, and its parts, on one core and on two, with the
+  threads that the environment says.
 
 All competitors take turns: each round runs each once, and what is compared is the median over the rounds of the
 ratio within one round, so that a slow spell of the machine meets all alike. ``np.copyto`` runs on one thread always:
@@ -44,7 +57,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from datetime import datetime
@@ -53,13 +65,15 @@ from typing import Any
 
 import click
 from rich.console import Console
+from timing import asked
 from timing.clock import PAUSE, conditions, interleave, load_average
 from timing.epochs import epoch_turns
 from timing.footprint import begin, first_step, peak_memory
 from timing.jobs import Effort, Job
-from timing.pinning import available_cores, environment, pinned
+from timing.pinning import available_cores
 from timing.rule_steps import step_turns
 from timing.tables import show
+from timing.workers import extend, worker
 
 from optimlab.files import write_atomically
 from optimlab.progress import progress_bar
@@ -108,20 +122,12 @@ def measure(threads: int, processes: int, options: list[str]) -> dict[str, Any]:
     """Run this file as a worker for that many threads, once for each process, and put together what they print."""
     results: list[dict[str, Any]] = []
     for k in range(processes):
-        command = [sys.executable, __file__, "--worker", str(threads), *options]
-        command += ["--others"] if threads == 1 and not k else []  # neither depends on the threads
-        with pinned(threads):
-            process = subprocess.run(command, env=environment(threads), stdout=subprocess.PIPE, text=True)
-        if process.returncode:
-            raise click.ClickException(f"the measurements on {threads} threads ended with status {process.returncode}")
-        results.append(json.loads(process.stdout.splitlines()[-1]))
+        others = ["--others"] if threads == 1 and not k else []  # neither depends on the threads
+        results.append(worker(Path(__file__), ["--worker", str(threads), *options, *others], threads))
     whole, *rest = results
     for result in rest:
         for kind in ("epochs", "steps"):
-            for mine, its in zip(whole[kind], result[kind], strict=True):
-                for competitor, more in zip(mine["competitors"], its["competitors"], strict=True):
-                    if competitor["seconds"] is not None:
-                        competitor["seconds"] += more["seconds"]
+            extend(whole[kind], result[kind])
     return whole
 
 
@@ -155,7 +161,13 @@ def check_folder(context: click.Context, parameter: click.Parameter, path: Path 
     help="Write all times there.",
 )
 @click.option("--cpu-time", is_flag=True, help="Count the process's own time, on one thread: for a machine in use.")
-@click.option("--worker", type=int, hidden=True)
+@click.option("--activations", is_flag=True, help="Only an epoch for each activation, in four variants.")
+@click.option("--small", is_flag=True, help="Only the steps of a small network, beside their products alone.")
+@click.option("--sweep", is_flag=True, help="Only the runs a second of the digits sweep.")
+@click.option("--compare", is_flag=True, help="Only the command optimlab compare, from Enter to prompt.")
+@click.option("--only", default="", metavar="TEXT", help="Of these tables, the cases with this in their name: mish.")
+@click.option("--worker", "threads_here", type=int, hidden=True)
+@click.option("--asked", "asked_here", default="", hidden=True)
 @click.option("--others", is_flag=True, hidden=True)
 @click.option("--first", hidden=True)
 @click.option("--sizes", hidden=True)
@@ -166,21 +178,30 @@ def main(
     threads: list[int],
     path: Path | None,
     cpu_time: bool,
-    worker: int | None,
+    only: str,
+    threads_here: int | None,
+    asked_here: str,
     others: bool,
     first: str | None,
     sizes: str | None,
+    **tables: bool,
 ) -> None:
-    rounds, processes = rounds or (1 if quick else 3), processes or (1 if quick else 5)
+    names = [name for name, wanted in tables.items() if wanted]
+    rounds, processes = rounds or (1 if quick else 3), processes or (1 if quick or names else 5)
     if cpu_time:
-        if threads != [1] and not worker:
+        if asked.COMMAND in names:
+            raise click.UsageError("--cpu-time does not go with --compare: its work is done by other processes")
+        if threads != [1] and not (threads_here or asked_here or names):
             raise click.UsageError("--cpu-time goes with --threads 1: time of several threads would be added up")
         time.perf_counter = time.process_time  # what optimlab's own clock reads, too
     if first:
         print(first_step(tuple(json.loads(sizes or "")), first))
         return
-    if worker:
-        print(json.dumps(work(worker, Effort.quick(rounds) if quick else Effort.full(rounds), others)))
+    if asked_here:
+        print(json.dumps(asked.work(asked_here.split(","), rounds, quick, only)))
+        return
+    if threads_here:
+        print(json.dumps(work(threads_here, Effort.quick(rounds) if quick else Effort.full(rounds), others)))
         return
     # wide enough for the tables where the output goes to a file
     console = Console() if sys.stdout.isatty() else Console(width=170)
@@ -189,14 +210,17 @@ def main(
     options = ["--rounds", str(rounds), *(["--quick"] if quick else []), *(["--cpu-time"] if cpu_time else [])]
     report: dict[str, Any] = {"date": datetime.now().astimezone().isoformat(timespec="seconds"), "rounds": rounds}
     report |= {"processes": processes, "quick": quick, "clock": "CPU time" if cpu_time else "wall time", "runs": []}
-    for count in threads:
+    if names:
+        options += ["--only", only]
+        report |= asked.measure(Path(__file__), names, processes, options, rounds, quick)
+    for count in () if names else threads:
         if count > available_cores():
             console.print(f"No measurements on {count} threads: this machine lends {available_cores()} core(s).")
             continue
         report["runs"].append(measure(count, processes, options))
     if path:
         write_atomically(path, json.dumps(report))
-    show(console, report)
+    (asked.show if names else show)(console, report)
 
 
 if __name__ == "__main__":

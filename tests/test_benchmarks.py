@@ -1,16 +1,21 @@
 """The benchmark scripts run; what they measure is never asserted."""
 
+import ctypes
 import importlib.util
 import itertools
+import json
 import os
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
+import optimlab as ol
 from optimlab import backends
 from optimlab.backends.threads import one_thread
 
@@ -23,7 +28,8 @@ def test_speed_runs_and_names_every_competitor():
     assert result.returncode == 0, result.stderr
     names = ["optimlab, numpy", "PyTorch fused", "PyTorch default", "scikit-learn", "floor: matrix products", "adam"]
     names += ["memory of training", "how long it takes to begin"]
-    names += ["optimlab, numba", "optimlab, numba, kept"] * (find_spec("numba") is not None)
+    fastest = backends.get("auto", parameters=10**9).name
+    names += [f"optimlab, {fastest}", f"optimlab, {fastest}, kept"] * (fastest != "numpy")
     for name in names:
         assert name in result.stdout
 
@@ -88,12 +94,118 @@ def test_playground_prints_the_time_of_a_frame(browser):  # where there is one: 
     assert len(result.stdout.splitlines()) == 5
 
 
-def test_replicas_prints_runs_a_second():
-    command = [sys.executable, str(FOLDER / "replicas.py"), "--rounds", "1", "--optimizers", "sgd", "--epochs", "1"]
-    own = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
+@pytest.fixture
+def timing(monkeypatch):
+    """The modules that benchmarks/speed.py is made of, by name."""
+    monkeypatch.syspath_prepend(FOLDER)
+    return lambda name: importlib.import_module(f"timing.{name}")
+
+
+def without_peers(timing, monkeypatch):
+    """As where neither JAX, PyTorch nor llvmlite is installed."""
+    for module in ("activation_grid", "sweep", "products_alone"):
+        monkeypatch.setattr(timing(module), "optional", lambda name: None)
+
+
+@pytest.mark.parametrize("peers", [True, False])
+def test_tables_that_are_asked_for(timing, monkeypatch, capsys, peers):
+    asked = timing("asked")
+    if not peers:
+        without_peers(timing, monkeypatch)
+    names = ["activations", "small", "sweep"]
+    found = asked.work(names, rounds=1, quick=True, only="" if not peers else "a")
+    assert list(found["tables"]) == names
+    for case in itertools.chain(*found["tables"].values()):
+        for competitor in case["competitors"]:
+            here = competitor["seconds"] is not None
+            assert not here or (len(competitor["seconds"]) == 1 and competitor["seconds"][0] > 0)
+            if competitor["name"].startswith(("optimlab", "ol.fit", "as a study")):
+                assert here
+            elif not peers or (competitor["name"].startswith("JAX") and find_spec("jax") is None):
+                assert not here
+    report = {"date": "", "rounds": 1, "processes": 1, "clock": "wall time", **found}
+    asked.show(Console(width=200), report)
+    printed = capsys.readouterr().out
+    for title in ("by activation", "the products alone", "runs a second on one core"):
+        assert title in printed
+    assert ("not installed" in printed.partition("dtype")[2]) == (not peers or find_spec("jax") is None)
+
+
+def test_speed_prints_the_tables_that_are_asked_for(tmp_path):
+    command = [sys.executable, str(FOLDER / "speed.py"), "--small", "--compare", "--quick", "--only", "sgd"]
+    result = subprocess.run([*command, "--json", "x.json"], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "the whole sweep: x" in result.stdout
+    assert "adam" not in result.stdout
+    tables = json.loads((tmp_path / "x.json").read_text())["tables"]
+    for case in tables["compare"]:
+        whole, *parts = (seconds for (seconds,) in case["parts"].values())
+        assert min(parts) > 0
+        assert sum(parts) == pytest.approx(whole)
+    names = [competitor["name"] for competitor in tables["small"][0]["competitors"]]
+    assert names[-1] == "the products alone, compiled"
+
+
+def test_the_products_alone_are_those_of_a_step(timing):
+    alone = timing("products_alone")
+    job = timing("jobs").Job((6, 5, 3), batch=4, rows=4)
+    if find_spec("llvmlite") is None or alone.product() is None:
+        pytest.skip("needs llvmlite and the BLAS of NumPy")
+    arrays, calls = alone.step_products(job)
+    multiply = alone.compiled(alone.optional("llvmlite.binding"), alone.source(*alone.product(), calls))
+    before = [array.copy() for array in arrays]
+    values, gradients, weights = before[:3], before[3:6], before[6:8]
+    ctypes.CFUNCTYPE(None, ctypes.c_int64)(multiply.get_function_address("run"))(1)
+    values[1] = values[0] @ weights[0]
+    values[2] = values[1] @ weights[1]
+    gradients[1] = gradients[2] @ weights[1].T
+    expected = [*values, *gradients, *weights, values[0].T @ gradients[1], values[1].T @ gradients[2]]
+    for mine, its in zip(arrays, expected, strict=True):
+        np.testing.assert_allclose(mine, its, rtol=1e-5, atol=1e-6)
+
+
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "swish", "mish", "tanh", "sigmoid", "softplus")
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_peers_have_our_activations(timing, name):
+    torch, x = pytest.importorskip("torch"), np.linspace(-6, 6, 101, dtype="float32")
+    ours = ol.activations.get(name)(x)
+    theirs = getattr(torch.nn, timing("torch_training").ACTIVATIONS[name])()(torch.from_numpy(x))
+    np.testing.assert_allclose(theirs.numpy(), ours, rtol=1e-5, atol=1e-6)
+    if find_spec("jax") is not None:
+        import jax
+
+        np.testing.assert_allclose(timing("jax_training").activations(jax)[name](x), ours, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_jax_makes_our_step(timing, rule):
+    """One step on one batch, with batch norm: the same weights, and the same running averages but for the variance's
+    n - 1."""
+    jax = pytest.importorskip("jax")
+    training, job = timing("jax_training"), timing("jobs").Job((6, 5, 3), 8, 8, "tanh", batch_norm=True, rule=rule)
+    (x, y), (parameters, running) = job.data(), training.start(jax, job)
+    names = {"w": "dense{}.W", "b": "dense{}.b", "gamma": "norm{}.gamma", "beta": "norm{}.beta"}
+    places = [(k, part, names[part].format(k + 1)) for k, own in enumerate(parameters) for part in own]
+    network = ol.MLP(job.sizes, activation="tanh", batch_norm=True, seed=0)
+    for k, part, name in places:
+        network.parameters[name].data[...] = np.asarray(parameters[k][part])
+    optimizer = ol.optimizers.get(rule)(network.parameters, lr=1e-3, convention="torch")
+    ol.fit(network, optimizer, ol.Dataset(x, y), epochs=1, batch_size=8, progress=False)
+
+    def loss(parameters):
+        outputs, moved = training.logits(jax, job, parameters, running, x, None)
+        return training.cross_entropy(jax, outputs, y)[0], moved
+
+    gradient, ((mean, variance),) = jax.grad(loss, has_aux=True)(parameters)
+    moments = training.zero_moments(jax, rule, parameters)
+    theirs, _ = training.update(jax, rule, parameters, moments, gradient, 1, 1e-3)
+    for k, part, name in places:
+        if (k, part) != (0, "b"):  # its gradient is zero but for rounding, which Adam makes a whole step of
+            np.testing.assert_allclose(network.parameters[name].data, theirs[k][part], rtol=1e-4, atol=2e-6)
+    learned = network.learned()
+    np.testing.assert_allclose(learned["layers/norm1/running_mean"], mean, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(learned["layers/norm1/running_var"], variance, rtol=0.02)
 
 
 def test_anatomy_times_every_product_and_all_between(monkeypatch):

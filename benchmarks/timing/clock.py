@@ -82,7 +82,7 @@ def conditions() -> dict[str, Any]:
     pinned = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
     names = {" ".join(filter(None, (p["internal_api"], p["version"], p.get("architecture")))) for p in pools}
-    versions = {name: getattr(optional(name), "__version__", "not installed") for name in ("numba", "jax", "optax")}
+    versions = {name: getattr(optional(name), "__version__", "not installed") for name in ("llvmlite", "jax", "optax")}
     return {
         "CPU": cpu_model(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -92,7 +92,7 @@ def conditions() -> dict[str, Any]:
         "NumPy": np.__version__,
         "BLAS of NumPy and SciPy": ", ".join(sorted(names)) or "unknown",
         "large ones, one thread": ", ".join(onednn.used()) or "the same",
-        "Numba": versions["numba"],
+        "llvmlite": versions["llvmlite"],
         "PyTorch": torch.__version__ if torch else "not installed",
         "PyTorch's threads": torch and torch.get_num_threads(),
         "JAX, Optax": f"{versions['jax']}, {versions['optax']}",

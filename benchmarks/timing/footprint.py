@@ -17,25 +17,28 @@ import numpy as np
 import optimlab as ol
 
 from .clock import optional, seconds
-from .epochs import jax_epoch, optimlab_epoch, torch_epoch
+from .epochs import optimlab_epoch
+from .jax_training import jax_epoch
 from .jobs import DTYPE, Job, engines
+from .torch_training import torch_epoch
 
 ITEM = np.dtype(DTYPE).itemsize
 
 
 def begin(job: Job, rounds: int, others: bool) -> list[dict[str, Any]]:
     """For each library: seconds of its import and of the first step of training (what is compiled then, included), each
-    the median of fresh processes. Numba is run twice: with nothing kept from before, and with what the first left."""
+    the median of fresh processes. The compiled engine is run twice: with nothing kept from before, and with what the
+    first left."""
     libraries: dict[str, tuple[str, str]] = {f"optimlab, {engine}": ("optimlab", engine) for engine in engines()}
     if others:
         libraries |= {"PyTorch fused": ("torch", "torch")} if optional("torch") else {}
-        libraries |= {"JAX": ("jax, optax", "jax")} if optional("optax") else {}
+        libraries |= {"JAX": ("jax", "jax")} if optional("jax") else {}
     found: dict[str, tuple[list[float], list[float]]] = {}
     nothing = min(run_python("pass") for _ in range(rounds + 1))
     for _ in range(rounds):
         for name, (modules, which) in libraries.items():
             with tempfile.TemporaryDirectory() as folder:
-                again = [name] if which != "numba" else [f"{name}, first time", f"{name}, kept"]
+                again = [name] if which not in engines()[1:] else [f"{name}, first time", f"{name}, kept"]
                 for label in again:
                     imports, first = found.setdefault(label, ([], []))
                     imports.append(run_python(f"import {modules}") - nothing)
@@ -71,8 +74,8 @@ def first_step(sizes: tuple[int, ...], which: str) -> float:
         torch = optional("torch")
         return seconds(lambda: torch_epoch(torch, job, x, y, {"fused": True})(0))
     if which == "jax":
-        optax = optional("optax")
-        return seconds(lambda: jax_epoch(optax, job, x, y)(0))
+        jax = optional("jax")
+        return seconds(lambda: jax_epoch(jax, job, x, y)(0))
     return seconds(lambda: optimlab_epoch(job, x, y, which)(0))
 
 

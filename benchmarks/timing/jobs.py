@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,11 @@ class Job:
     sizes: tuple[int, ...]
     batch: int
     rows: int
+    activation: str = "relu"
+    batch_norm: bool = False
+    dropout: float = 0.0
+    rule: str = "adam"
+    epochs: int = 1
 
     @property
     def name(self) -> str:
@@ -29,12 +35,14 @@ class Job:
 
     @property
     def steps(self) -> int:
+        """Of one epoch."""
         return -(-self.rows // self.batch)
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
-        """Of each parameter: the weight matrices, then the biases."""
-        return [*zip(self.sizes, self.sizes[1:], strict=False), *((n,) for n in self.sizes[1:])]
+        """Of each parameter: the weight matrices, then the biases, then scales and shifts of batch norm."""
+        scales = 2 * self.sizes[1:-1] if self.batch_norm else ()
+        return [*zip(self.sizes, self.sizes[1:], strict=False), *((n,) for n in (*self.sizes[1:], *scales))]
 
     @property
     def parameters(self) -> int:
@@ -42,9 +50,14 @@ class Job:
 
     def data(self) -> tuple[Any, Any]:
         """Rows from [0, 1) and random labels: speed does not depend on the values."""
-        generator = np.random.default_rng(0)
-        x = generator.random((self.rows, self.sizes[0]), dtype=DTYPE)
-        return x, generator.integers(0, self.sizes[-1], self.rows)
+        return random_rows(self.rows, self.sizes[0], self.sizes[-1])
+
+
+@cache  # jobs of one shape share them
+def random_rows(rows: int, features: int, classes: int) -> tuple[Any, Any]:
+    generator = np.random.default_rng(0)
+    x = generator.random((rows, features), dtype=DTYPE)
+    return x, generator.integers(0, classes, rows)
 
 
 @dataclass(frozen=True)
@@ -74,5 +87,5 @@ class Effort:
 
 
 def engines() -> list[str]:
-    """The CPU backends of optimlab that are here, the plain one first."""
-    return [name for name in ol.backends.names() if name in ("numpy", "numba")]
+    """The CPU backends of optimlab that are here: the plain one, then the fastest, where that is another."""
+    return list(dict.fromkeys(("numpy", ol.backends.get("auto", parameters=10**9).name)))

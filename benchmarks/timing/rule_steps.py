@@ -11,7 +11,7 @@ import numpy as np
 import optimlab as ol
 
 from .clock import Turn, optional, steps
-from .epochs import copier
+from .floors import copier
 from .jobs import DTYPE, START, engines
 
 COPY = "copy"

@@ -16,12 +16,7 @@ from .rule_steps import COPY
 
 
 def show(console: Console, report: dict[str, Any]) -> None:
-    turns = f"{report['rounds']} rounds in each of {report['processes']} processes"
-    console.print(f"\nmeasured {report['date']}, {turns}, {report['clock']}", highlight=False)
-    all_conditions = [run["conditions"] for run in report["runs"]]
-    for name in all_conditions[0] if all_conditions else ():
-        values = dict.fromkeys("none" if c[name] is None else str(c[name]) for c in all_conditions)
-        console.print(f"{name:>24}: {' | '.join(values)}", highlight=False, markup=False)
+    show_all_conditions(console, report, [run["conditions"] for run in report["runs"]])
     for run in report["runs"]:
         threads = f"{run['threads']} thread{'s' * (run['threads'] > 1)}"
         for table in [
@@ -34,8 +29,17 @@ def show(console: Console, report: dict[str, Any]) -> None:
             console.print(table)
 
 
+def show_all_conditions(console: Console, report: dict[str, Any], all_conditions: list[dict[str, Any]]) -> None:
+    """How the report was made, and the conditions of each of its runs."""
+    turns = f"{report['rounds']} rounds in each of {report['processes']} processes"
+    console.print(f"\nmeasured {report['date']}, {turns}, {report['clock']}", highlight=False)
+    for name in all_conditions[0] if all_conditions else ():
+        values = dict.fromkeys("none" if c[name] is None else str(c[name]) for c in all_conditions)
+        console.print(f"{name:>24}: {' | '.join(values)}", highlight=False, markup=False)
+
+
 def show_conditions(console: Console, found: dict[str, Any], *names: str) -> None:
-    """Those of these names, in their order, as :func:`show` prints all of them."""
+    """Those of these names, in their order, as :func:`show_all_conditions` prints all."""
     for name, value in found.items():
         if name in names:
             console.print(f"{name:>24}: {value}", highlight=False, markup=False)
@@ -75,7 +79,7 @@ def step_table(result: dict[str, Any], threads: str) -> Table:
     for c in result["competitors"]:
         times.setdefault(c["rule"], {})[c["engine"]] = c["seconds"]
     names = list(dict.fromkeys(c["engine"] for c in result["competitors"]))
-    best = "numba" if "numba" in names else "numpy"
+    best = names[names.index(COPY) - 1]  # our engines come first, the fastest last
     table = new_table(
         f"{result['parameters']:,} parameters, {threads}: one step of each rule, ms",
         'copy: of the bytes the rule moves, on one thread; ratios as above; "-": no such optimizer',
