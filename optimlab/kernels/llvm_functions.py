@@ -1,0 +1,305 @@
+"""Print the elementary functions as LLVM IR, in a form that LLVM's loop vectorizer turns into SIMD code.
+
+In float32 a function is a polynomial between selections: no branch, no call, no table. Every operation is correctly
+rounded (no fast-math flag, no fused multiply-add), so that every machine returns the same bits. The functions below
+read as formulas; a :class:`Value` writes down each operation applied to it. Largest errors in units in the last place,
+over all exponents, as ``python tests/test_elementary.py`` prints them:
+
+====== ===== =================================================================================
+exp    0.91  2^k e^r with x = k ln 2 + r, where r is at most ln 2 / 2
+expm1  1.61  2^k (e^r - 1) + (2^k - 1)
+log    0.83  e ln 2 + log(1 + f) with x = 2^e (1 + f), where 1 + f is between 1/sqrt 2 and sqrt 2
+log1p  1.44  the logarithm of 1 + x, where f takes back what that sum rounded away
+tanh   1.39  an odd polynomial below 9/16, 1 - 2 / (e^2x + 1) above
+erf    1.80  an odd polynomial below 1, 1 - polynomial^4 above
+====== ===== =================================================================================
+
+In float64, and for sin and cos, a function is a call of the C library. Everywhere NaN gives NaN; infinities, signed
+zeros, overflow and subnormal results are as in C.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+FLOAT, INTEGER, BOOLEAN = "float", "i32", "i1"
+
+
+@dataclass
+class _Body:
+    """The lines of a function, in static single assignment: each line gives one value its name."""
+
+    lines: list[str] = field(default_factory=list)
+    declared: set[str] = field(default_factory=set)
+
+    def value(self, kind: str, operation: str) -> Value:
+        name = f"%v{len(self.lines)}"
+        self.lines.append(f"  {name} = {operation}")
+        return Value(self, kind, name)
+
+    def intrinsic(self, name: str, *arguments: Value) -> Value:
+        self.declared.add(f"declare float @llvm.{name}.f32({', '.join(['float'] * len(arguments))})")
+        return self.value(FLOAT, f"call float @llvm.{name}.f32({', '.join(f'float {a.name}' for a in arguments)})")
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A number in a loop: arithmetic with it writes the instructions. A Python number becomes a constant."""
+
+    body: _Body
+    kind: str
+    name: str
+
+    def _binary(self, operation: str, other: Value | float, swapped: bool = False) -> Value:
+        operands = [self.name, _written(other, self.kind)]
+        left, right = reversed(operands) if swapped else operands
+        prefix = "f" if self.kind == FLOAT and operation in ("add", "sub", "mul", "div") else ""
+        return self.body.value(self.kind, f"{prefix}{operation} {self.kind} {left}, {right}")
+
+    def _compare(self, relation: str, other: Value | float) -> Value:
+        return self.body.value(BOOLEAN, f"fcmp o{relation} float {self.name}, {_written(other, self.kind)}")
+
+    def __add__(self, other: Value | float) -> Value:
+        return self._binary("add", other)
+
+    def __radd__(self, other: float) -> Value:
+        return self._binary("add", other, swapped=True)
+
+    def __sub__(self, other: Value | float) -> Value:
+        return self._binary("sub", other)
+
+    def __rsub__(self, other: float) -> Value:
+        return self._binary("sub", other, swapped=True)
+
+    def __mul__(self, other: Value | float) -> Value:
+        return self._binary("mul", other)
+
+    def __rmul__(self, other: float) -> Value:
+        return self._binary("mul", other, swapped=True)
+
+    def __truediv__(self, other: Value | float) -> Value:
+        return self._binary("div", other)
+
+    def __rtruediv__(self, other: float) -> Value:
+        return self._binary("div", other, swapped=True)
+
+    def __lt__(self, other: Value | float) -> Value:
+        return self._compare("lt", other)
+
+    def __gt__(self, other: Value | float) -> Value:
+        return self._compare("gt", other)
+
+    def equals(self, other: Value | float) -> Value:
+        return self._compare("eq", other)
+
+    def __lshift__(self, places: int) -> Value:
+        return self._binary("shl", places)
+
+    def __rshift__(self, places: int) -> Value:
+        return self._binary("ashr", places)
+
+    def __and__(self, mask: int) -> Value:
+        return self._binary("and", mask)
+
+    def __abs__(self) -> Value:
+        return self.body.intrinsic("fabs", self)
+
+
+def constant(number: float) -> str:
+    """Return a float32 number as LLVM writes it: the bits of the float64 number of the same value.
+
+    >>> constant(0.5)
+    '0x3FE0000000000000'
+    """
+    return f"0x{struct.pack('>d', float(np.float32(number))).hex().upper()}"
+
+
+def _written(operand: Value | float, kind: str) -> str:
+    if isinstance(operand, Value):
+        return operand.name
+    return constant(operand) if kind == FLOAT else str(operand)
+
+
+def where(condition: Value, yes: Value | float, no: Value | float) -> Value:
+    """Return ``yes`` where the condition holds, else ``no``: a selection, no branch. Two integers give an integer."""
+    kinds = [INTEGER if isinstance(v, int) else v.kind if isinstance(v, Value) else FLOAT for v in (yes, no)]
+    kind = FLOAT if FLOAT in kinds else INTEGER
+    written = [f"{kind} {_written(v, kind)}" for v in (yes, no)]
+    return condition.body.value(kind, f"select i1 {condition.name}, {', '.join(written)}")
+
+
+def copysign(size: Value, sign: Value) -> Value:
+    return size.body.intrinsic("copysign", size, sign)
+
+
+def bits(x: Value) -> Value:
+    """Return the bits of a float32 number as an integer."""
+    return x.body.value(INTEGER, f"bitcast float {x.name} to i32")
+
+
+def from_bits(i: Value) -> Value:
+    return i.body.value(FLOAT, f"bitcast i32 {i.name} to float")
+
+
+def to_float(i: Value) -> Value:
+    return i.body.value(FLOAT, f"sitofp i32 {i.name} to float")
+
+
+def polynomial(x: Value, coefficients: tuple[float, ...]) -> Value:
+    """Return c0 + c1 x + c2 x^2 + ..., by Horner's rule."""
+    value: Value | float = coefficients[-1]
+    for c in reversed(coefficients[:-1]):
+        value = value * x + c
+    assert isinstance(value, Value)
+    return value
+
+
+# Fitted by tests/fit_elementary.py.
+EXPM1 = (0.49999997, 0.16666543, 0.0416672, 0.008366579, 0.0013882505)
+LOG1P = (0.3333333, -0.25000823, 0.20001227, -0.16623355, 0.14201769, -0.13160215, 0.12761511, -0.07634328)
+TANH = (-0.33333313, 0.13332471, -0.053839244, 0.021014264, -0.0061886213)
+ERF = (0.12837912, -0.37612355, 0.112804115, -0.026717704, 0.0049247844, -0.0005660135)
+ERFC_ROOT = (
+    0.6297695,
+    -0.41548634,
+    0.0043344214,
+    0.050764803,
+    -0.0036307438,
+    -0.0056054946,
+    0.001398894,
+    -0.0000005309053,
+    -0.000022224192,
+)
+
+LN2_HIGH, LN2_LOW = 0.693145751953125, 1.4286067653e-6
+"""ln 2 in two parts. The first has 15 bits: an exponent times it is exact."""
+ROUNDING = 12582912.0
+"""1.5 2^23. Added to a float32 number, it leaves the nearest integer in the sum's last bits."""
+SMALLEST_NORMAL = 2.0**-126
+
+
+def power_of_two(k: Value) -> Value:
+    """Return 2^k for an integer k from -126 to 127."""
+    return from_bits((k + 127) << 23)
+
+
+def reduced(x: Value) -> tuple[Value, Value]:
+    """Return the integer k nearest to x / ln 2, and e^r - 1 with r = x - k ln 2."""
+    shifted = x * (1 / 0.6931471805599453) + ROUNDING
+    k = shifted - ROUNDING
+    high, low = x - k * LN2_HIGH, k * LN2_LOW  # r = high - low, and high is exact
+    r = high - low
+    return bits(shifted) - int(np.float32(ROUNDING).view(np.int32)), high + (r * r * polynomial(r, EXPM1) - low)
+
+
+def exp(x: Value) -> Value:
+    x = where(x < -104.0, -104.0, x)  # e^-104 rounds to 0, e^89 to infinity
+    x = where(x > 89.0, 89.0, x)
+    k, grown = reduced(x)
+    half = k >> 1  # 2^k itself may be out of range
+    return (1.0 + grown) * power_of_two(half) * power_of_two(k - half)
+
+
+def expm1(x: Value) -> Value:
+    inner = where(x < -20.0, -20.0, x)
+    inner = where(inner > 89.0, 89.0, inner)
+    k, grown = reduced(inner)
+    half = power_of_two(k - 1)  # 2^128 is out of range
+    value = 2.0 * (half * grown + (half - 0.5))
+    return where(abs(x) < 2.0**-24, x, value)
+
+
+def split(x: Value) -> tuple[Value, Value]:
+    """Return e and f with x = 2^e (1 + f), for a normal positive x, and 1 + f between 1/sqrt 2 and sqrt 2."""
+    root = int(np.float32(0.5**0.5).view(np.int32))
+    offset = bits(x) - root
+    return offset >> 23, from_bits((offset & 0x007FFFFF) + root) - 1.0
+
+
+def joined(e: Value, f: Value) -> Value:
+    """Return e ln 2 + log(1 + f)."""
+    square = f * f
+    e = to_float(e)
+    return e * LN2_HIGH + (f - (0.5 * square - (f * square * polynomial(f, LOG1P) + e * LN2_LOW)))
+
+
+def logarithm_or_limit(u: Value, value: Value, same: Value) -> Value:
+    """Return ``value`` for a finite u > 0, ``same`` for an infinite one, else -infinity for 0, and NaN."""
+    limit = where(u.equals(0.0), -np.inf, np.nan)
+    return where(u > 0.0, where(u < np.inf, value, same), limit)
+
+
+def log(x: Value) -> Value:
+    small = x < SMALLEST_NORMAL
+    e, f = split(where(small, x * 2.0**23, x))
+    return logarithm_or_limit(x, joined(e - where(small, 23, 0), f), x)
+
+
+def log1p(x: Value) -> Value:
+    u = 1.0 + x
+    e, f = split(u)
+    lost = x - (u - 1.0)  # what the sum rounded away; 0 where u is large
+    f = f + 0.5 * lost * from_bits((128 - e) << 23)  # twice 2^-e, which for the largest e is out of range
+    return where(abs(x) < 2.0**-24, x, logarithm_or_limit(u, joined(e, f), x))
+
+
+def tanh(x: Value) -> Value:
+    a = abs(x)
+    square = a * a
+    near = a + a * square * polynomial(square, TANH)
+    k, grown = reduced(where(a > 10.0, 20.0, a + a))  # tanh 10 rounds to 1
+    far = 1.0 - 2.0 / ((1.0 + grown) * power_of_two(k) + 1.0)
+    return copysign(where(a < 0.5625, near, far), x)
+
+
+def erf(x: Value) -> Value:
+    a = abs(x)
+    near = a + a * polynomial(a * a, ERF)
+    root = polynomial(where(a > 3.9375, 3.9375, a) - 1.0, ERFC_ROOT)
+    root = root * root
+    far = 1.0 - root * root
+    return copysign(where(a < 1.0, near, far), x)
+
+
+FORMULAS: dict[str, Callable[[Value], Value]] = {
+    "exp": exp,
+    "expm1": expm1,
+    "log": log,
+    "log1p": log1p,
+    "tanh": tanh,
+    "erf": erf,
+}
+"""The functions that are printed as formulas in float32."""
+
+LIBRARY = {"float32": ("float", "f32", "f"), "float64": ("double", "f64", "")}
+"""LLVM's type, our suffix, and the C library's suffix."""
+
+
+def functions(dtype: str, names: Iterable[str]) -> str:
+    """Return the definitions of ``@<name>_f32`` or ``@<name>_f64``, from a number to a number, for each of the names.
+
+    >>> print(functions("float64", ["exp"]))
+    declare double @exp(double)
+    define internal double @exp_f64(double %x) alwaysinline {
+      %v0 = call double @exp(double %x)
+      ret double %v0
+    }
+    """
+    kind, suffix, c_suffix = LIBRARY[dtype]
+    declared: set[str] = set()
+    definitions = []
+    for name in sorted(set(names)):
+        body = _Body()
+        if dtype == "float32" and name in FORMULAS:
+            result = FORMULAS[name](Value(body, kind, "%x"))
+            declared |= body.declared
+        else:
+            declared.add(f"declare {kind} @{name}{c_suffix}({kind})")
+            result = body.value(kind, f"call {kind} @{name}{c_suffix}({kind} %x)")
+        head = f"define internal {kind} @{name}_{suffix}({kind} %x) alwaysinline {{"
+        definitions.append("\n".join([head, *body.lines, f"  ret {kind} {result.name}", "}"]))
+    return "\n".join([*sorted(declared), *definitions])

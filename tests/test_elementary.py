@@ -1,0 +1,249 @@
+"""The elementary functions as the engines compute them, against float64.
+
+``python tests/test_elementary.py`` prints their largest errors, and what a number costs, beside NumPy's.
+"""
+
+import ctypes
+import re
+import sys
+import time
+
+import numpy as np
+import pytest
+import scipy.special
+from conftest import require
+from fit_elementary import cases, fit
+
+from optimlab.kernels import erf as numpy_erf
+from optimlab.kernels import llvm_functions
+
+llvm = require("llvmlite.binding")
+
+NAMES = ("exp", "expm1", "log", "log1p", "tanh", "erf", "sin", "cos")
+ULPS = {"exp": 1, "expm1": 2, "log": 1, "log1p": 2, "tanh": 2, "erf": 2, "sin": 1, "cos": 1}
+REFERENCE = {name: getattr(np, name, scipy.special.erf) for name in NAMES}
+
+LOOP = """
+define void @loop(i64 %n, ptr noalias %x, ptr noalias %y) {{
+entry:
+  %any = icmp sgt i64 %n, 0
+  br i1 %any, label %body, label %end
+body:
+  %i = phi i64 [0, %entry], [%next, %body]
+  %from = getelementptr {kind}, ptr %x, i64 %i
+  %number = load {kind}, ptr %from
+  %value = call {kind} @{function}({kind} %number)
+  %to = getelementptr {kind}, ptr %y, i64 %i
+  store {kind} %value, ptr %to
+  %next = add i64 %i, 1
+  %more = icmp slt i64 %next, %n
+  br i1 %more, label %body, label %end
+end:
+  ret void
+}}
+"""
+
+
+class Loop:
+    """One function over an array, compiled for this processor; ``assembly`` is the machine's."""
+
+    def __init__(self, name, dtype="float32"):
+        self.dtype = dtype
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        kind, suffix = {"float32": ("float", "f32"), "float64": ("double", "f64")}[dtype]
+        text = llvm_functions.functions(dtype, [name]) + LOOP.format(kind=kind, function=f"{name}_{suffix}")
+        module = llvm.parse_assembly(text)
+        module.verify()
+        machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
+        )
+        options = llvm.create_pipeline_tuning_options(speed_level=3)
+        options.loop_vectorization = True
+        passes = llvm.create_pass_builder(machine, options)
+        passes.getModulePassManager().run(module, passes)
+        self.text, self.assembly = str(module), machine.emit_assembly(module)
+        self.engine = llvm.create_mcjit_compiler(module, machine)
+        self.engine.finalize_object()
+        self.run = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(
+            self.engine.get_function_address("loop")
+        )
+
+    def __call__(self, x):
+        x = np.ascontiguousarray(x, self.dtype)
+        y = np.empty_like(x)
+        self.run(x.size, x.ctypes.data, y.ctypes.data)
+        return y
+
+
+def whole_range(mantissas):
+    """Numbers of every exponent and both signs, subnormal, infinite and NaN, and a dense net where things happen."""
+    rng = np.random.default_rng(0)
+    low = np.unique(np.concatenate([[0, 1, 2, 2**22, 2**23 - 2, 2**23 - 1], rng.integers(0, 2**23, mantissas)]))
+    high = np.arange(512) << 23
+    numbers = (high[:, None] | low).astype(np.uint32).view(np.float32).ravel()
+    numbers[np.isnan(numbers)] = np.nan  # no signaling ones, at which NumPy warns
+    dense = [rng.uniform(-bound, bound, 100 * mantissas).astype(np.float32) for bound in (1.5, 12, 110)]
+    return np.concatenate([numbers, *dense])
+
+
+def ulps(found, exact):
+    """Distance from ``exact``, float64, in units in the last place of float32; infinite where a limit, NaN or the sign
+    of a number differs."""
+    with np.errstate(over="ignore"):
+        nearest = exact.astype(np.float32)
+    same = (found == nearest) | (np.isnan(found) & np.isnan(nearest))
+    same &= np.isnan(nearest) | (np.signbit(found) == np.signbit(nearest))
+    finite = np.isfinite(found) & np.isfinite(exact) & (np.signbit(found) == np.signbit(exact))
+    unit = np.spacing(np.minimum(np.abs(nearest), np.float32(2.0**127))).astype(float)
+    with np.errstate(invalid="ignore"):
+        distance = np.abs(found.astype(float) - exact) / unit
+    return np.where(finite, distance, np.where(same, 0, np.inf))
+
+
+def exact(name, x):
+    with np.errstate(all="ignore"):
+        return REFERENCE[name](x.astype(float))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float32_stays_within_its_units_in_the_last_place_over_the_whole_range(name):
+    x = whole_range(500)
+    error = ulps(Loop(name)(x), exact(name, x))
+    worst = error.argmax()
+    assert error[worst] <= ULPS[name], f"{name}({x[worst]!r}) is {error[worst]:.2f} units off"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float32_has_the_values_of_c_at_the_special_numbers(name):
+    tiny, huge = np.float32(2.0**-149), np.finfo(np.float32).max
+    x = np.array([0.0, tiny, 2.0**-126, 1.0, huge, np.inf, np.nan], np.float32)
+    x = np.concatenate([x, -x])
+    found, wanted = Loop(name)(x), exact(name, x).astype(np.float32)
+    assert not ulps(found, wanted.astype(float))[np.isnan(wanted) | np.isinf(wanted) | (wanted == 0)].any()
+    odd = name in ("expm1", "log1p", "tanh", "erf", "sin")
+    if odd:  # the signs of zeros, too
+        zeros = x == 0
+        np.testing.assert_array_equal(found[zeros].view(np.int32), x[zeros].view(np.int32))
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "y"),
+    [
+        ("exp", 88.72283, 3.4027985e38),  # the largest that is finite
+        ("exp", 88.72284, np.inf),
+        ("exp", -103.97208, 1e-45),  # the smallest that is not 0
+        ("exp", -103.97209, 0.0),
+        ("expm1", 88.72283, 3.4027985e38),
+        ("expm1", 88.72284, np.inf),
+        ("expm1", -104.0, -1.0),
+        ("log", 1e-45, -103.27893),
+        ("log", -1e-45, np.nan),
+        ("log1p", -1.0, -np.inf),
+        ("log1p", -1.0000001, np.nan),
+        ("tanh", 9.1, 1.0),
+        ("erf", 3.92, 1.0),
+        ("erf", -3.92, -1.0),
+    ],
+)
+def test_float32_ends_where_its_range_ends(name, x, y):
+    np.testing.assert_array_equal(Loop(name)([x])[0], np.float32(y))
+
+
+@pytest.mark.parametrize("name", sorted(llvm_functions.FORMULAS))
+def test_loops_are_vectorized_and_neither_branch_nor_fuse_nor_call(name):
+    loop = Loop(name)
+    assert re.search(r"fmul <\d+ x float>", loop.text)
+    assert not re.search(r"call float @(?!llvm\.)", loop.text)
+    assert not re.search(r"\bfmul (fast|contract|reassoc)|llvm\.fma|llvm\.fmuladd", loop.text)
+    assert not re.search(r"\bv?fn?m(add|sub|la|ls)", loop.assembly)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float64_is_the_c_librarys(name):
+    x = np.concatenate(
+        [np.random.default_rng(1).uniform(-30, 30, 2000), [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan]]
+    )
+    if name in ("log", "log1p"):
+        x = np.abs(x)
+    with np.errstate(all="ignore"):
+        wanted = REFERENCE[name](x)
+    np.testing.assert_array_max_ulp(Loop(name, "float64")(x), wanted, 2)
+
+
+def test_a_text_has_each_function_once_and_no_other():
+    text = llvm_functions.functions("float32", ["exp", "tanh", "exp", "sin"])
+    assert re.findall(r"define internal float @(\w+)", text) == ["exp_f32", "sin_f32", "tanh_f32"]
+    declared = re.findall(r"declare .*", text)
+    assert len(declared) == len(set(declared))
+    llvm.parse_assembly(text).verify()
+    assert llvm_functions.functions("float32", []) == ""
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3, 5), (numpy_erf.BLOCK + 3,)])
+def test_numpys_erf_takes_any_shape_and_may_write_where_it_reads(shape):
+    x = np.random.default_rng(2).normal(0, 2, shape).astype(np.float32).reshape(shape)
+    wanted = scipy.special.erf(x.astype(float)).astype(np.float32)
+    out = np.empty_like(x)
+    assert numpy_erf.erf(x, out) is out
+    np.testing.assert_array_max_ulp(out, wanted, 3)
+    turned = np.empty((*shape, 2), np.float32)[..., 0]
+    np.testing.assert_array_equal(numpy_erf.erf(x, turned), out)
+    numpy_erf.erf(x, x)
+    np.testing.assert_array_equal(x, out)
+
+
+def test_numpys_erf_stays_within_three_units_over_the_whole_range():
+    x = whole_range(500)
+    found = numpy_erf.erf(x, np.empty_like(x))
+    assert ulps(found, exact("erf", x)).max() <= 3
+    assert np.nanmax(np.abs(found)) == 1
+    assert (found[np.abs(x) > 4.25] == np.sign(x[np.abs(x) > 4.25])).all()
+
+
+def test_numpys_erf_in_float64_is_scipys():
+    x = np.linspace(-4, 4, 17)
+    np.testing.assert_array_equal(numpy_erf.erf(x, np.empty_like(x)), scipy.special.erf(x))
+
+
+def test_the_coefficients_are_those_of_the_fits():
+    """To a rounding of the last digits: the fits solve least squares, which libraries round differently."""
+    for name, function, lower, upper, *rest in cases():
+        coefficients, _ = fit(function, lower, upper, *rest)
+        x = np.linspace(float(lower), float(upper), 101)
+        wanted = np.polynomial.Polynomial(coefficients)(x)
+        module = numpy_erf if hasattr(numpy_erf, name) else llvm_functions
+        written = np.polynomial.Polynomial(getattr(module, name))(x)
+        np.testing.assert_allclose(written, wanted, rtol=2e-7, atol=1e-7, err_msg=name)
+
+
+def _nanoseconds(call, count):
+    best = np.inf
+    for _ in range(200):
+        start = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - start)
+    return best / count * 1e9
+
+
+def _print_table():
+    x = whole_range(20000)
+    some = np.random.default_rng(3).uniform(0.1, 6, 32768).astype(np.float32)
+    out = np.empty_like(some)
+    print("          largest error in units in the last place, and ns a number of 32,768")
+    for name in NAMES:
+        loop, numpy = Loop(name), REFERENCE[name]
+        found = loop(x)
+        with np.errstate(all="ignore"):
+            theirs = ulps(numpy(x), exact(name, x)).max()
+        error = ulps(found, exact(name, x)).max()
+        pointers = some.size, some.ctypes.data, out.ctypes.data
+        cost = _nanoseconds(lambda run=loop.run, pointers=pointers: run(*pointers), some.size)
+        cost_numpy = _nanoseconds(lambda numpy=numpy: numpy(some, out=out), some.size)
+        print(f"{name:8}{error:6.2f} (NumPy, SciPy {theirs:5.2f})   {cost:6.2f} ({cost_numpy:6.2f})")
+    error = ulps(numpy_erf.erf(x, np.empty_like(x)), exact("erf", x)).max()
+    print(f"NumPy erf {error:5.2f} {'':22} {_nanoseconds(lambda: numpy_erf.erf(some, out), some.size):5.2f}")
+
+
+if __name__ == "__main__":
+    sys.exit(_print_table())
