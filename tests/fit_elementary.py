@@ -1,4 +1,4 @@
-"""Fit the polynomials of ``llvm_functions.py`` and ``erf.py`` in optimlab/kernels.
+"""Fit the polynomials of ``llvm_functions.py`` and ``numpy_functions.py`` in optimlab/kernels.
 
 ``python tests/fit_elementary.py`` prints them. Each is a weighted least-squares fit, whose weights are raised where the
 error is large (Lawson's iteration) until the error is nearly the same at all of its extremes. Function values come from

@@ -1,4 +1,4 @@
-"""The error function for NumPy, which has none of its own."""
+"""Functions that NumPy lacks, called as its own are: ``erf(x, out)``."""
 
 from __future__ import annotations
 
