@@ -21,6 +21,7 @@ from .kernels import (
     Equation,
     Graph,
     Node,
+    array_function,
     c_source,
     cuda_source,
     equations,
@@ -543,11 +544,11 @@ def _advance(graph: Graph) -> Callable[..., tuple[np.float64, ...]]:
         elif node.op == "where":
             text = "{1} if {0} else {2}".format(*args)
         else:
-            text = f"np.{node.op}({', '.join(args)})"
+            text = f"{node.op}({', '.join(args)})"
         known[node] = f"v{k}"
         lines.append(f"    v{k} = {text}\n")
     outputs = "".join(f"{name(n)}, " for n in graph.outputs)
-    scope: dict[str, Any] = {"np": np}
+    scope: dict[str, Any] = {node.op: array_function(node.op) for node in graph.nodes}
     exec(f"def advance({', '.join(names.values())}):\n{''.join(lines)}    return ({outputs})", scope)
     function: Callable[..., tuple[np.float64, ...]] = scope["advance"]
     return function

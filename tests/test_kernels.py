@@ -58,6 +58,11 @@ def largest_and_smallest(w, g, a, b, *, cap=2.0):
     return np.maximum(w, g), a, np.minimum(b, w)
 
 
+def clipped(w, g, a, b, *, cap=2.0):
+    a = np.clip(a, -cap, b) - np.clip(g, None, 0.5)
+    return np.clip(w, g, a_max=cap) + np.clip(g, min=b), a, np.reciprocal(b) + w**-1 - g**1
+
+
 def both_orders(w, g, m, *, lr=0.1):
     return (w - g) * (g - w) / (lr * (w / g) + g / w), np.where(w < g, m, -m) - np.where(g < w, m, -m)
 
@@ -147,6 +152,7 @@ RULES |= {
         kept_by_a_comparison,
         every_function,
         largest_and_smallest,
+        clipped,
         both_orders,
         a_choice_of_temporaries,
         reflected_operators,

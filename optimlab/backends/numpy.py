@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels import Graph, NumpySource, numpy_source
+from ..kernels import TRANSCENDENTAL, Graph, NumpySource, array_function, numpy_source
 
 Floats = NDArray[Any]
 
@@ -179,6 +179,7 @@ def _sign(x: Floats, out: Floats) -> None:
 @cache
 def _compiled(source: NumpySource) -> Callable[..., None]:
     scope: dict[str, Any] = {**vars(np), "sign": _sign}
+    scope |= {op: array_function(op) for op in TRANSCENDENTAL if f"{op}(" in source.text}  # SciPy where it is needed
     # exec of a string would make Python end by SIGINT after a Ctrl-C that hits it, handled or not
     exec(compile(source.text, "<rule as NumPy calls>", "exec"), scope)
     step: Callable[..., None] = scope["step"]

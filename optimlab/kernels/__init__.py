@@ -5,7 +5,7 @@ from __future__ import annotations
 from .c_source import c_source, cuda_source
 from .formula import Equation, equations, latex, mathml, mentions, text_of, unicode
 from .functions import erf
-from .graph import OPERATIONS, TRANSCENDENTAL, Graph, Node
+from .graph import OPERATIONS, TRANSCENDENTAL, Graph, Node, array_function
 from .javascript_scalars import javascript_scalars
 from .javascript_source import javascript_function, javascript_source, javascript_step, with_terms
 from .numba_source import numba_source
@@ -19,6 +19,7 @@ __all__ = [
     "Graph",
     "Node",
     "NumpySource",
+    "array_function",
     "c_source",
     "cuda_source",
     "declaration",

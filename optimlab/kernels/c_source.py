@@ -1,24 +1,44 @@
 """Print a graph as one C loop, or as one CUDA kernel. Both share each element's text.
 
-Compiled without fused multiply-adds (``-ffp-contract=off``, ``--fmad=false``), either is bitwise equal to NumPy:
-every operation is correctly rounded, in the same order. (Which of several NaNs comes out, and which of 0 and -0 is the
-larger, is not defined by IEEE 754; NumPy itself differs there between processors.)
+Compiled without fused multiply-adds (``-ffp-contract=off``, ``--fmad=false``), either is bitwise equal to NumPy, the
+transcendental functions apart: every operation is correctly rounded, in the same order. (Which of several NaNs comes
+out, and which of 0 and -0 is the larger, is not defined by IEEE 754; NumPy itself differs there between processors.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..errors import InputError, lookup, unknown
 from .graph import INFIX, Graph, Node
 from .names import identifiers, rule_name
 
 C_TYPES = {"float32": "float", "float64": "double"}
 
+_CALLS = {"absolute": "fabs", "power": "pow"} | {
+    op: op for op in ("sqrt", "exp", "expm1", "log", "log1p", "tanh", "erf", "sin", "cos")
+}
 
-def c_source(graph: Graph, dtype: str) -> str:
-    """A C function ``void <rule>_step(long long n, T *w_, const T *g_, T *<state>_..., const T *hp)``.
+SHAPES = {"row": "[i % columns]", "column": "[i / columns]", "scalar": "[0]"}
+"""How an input is read that has one number per column, one per row, or one in all."""
 
-    ``hp`` holds the host scalars, ``graph.scalars(...)``, cast to ``T``.
+
+def c_source(graph: Graph, dtype: str, shapes: Mapping[str, str] | None = None) -> str:
+    """A C function ``void <rule>_step(long long n, T *w_, const T *g_, T *<state>_..., const T *hp)``, or of a function
+    ``void <function>_map(long long n, const T *<input>_..., T *out_, const T *hp)``.
+
+    ``hp`` holds the host scalars, ``graph.scalars(...)``, cast to ``T``. An element is read before it is written: an
+    output may be the same array as a whole input.
+
+    Parameters
+    ----------
+    dtype: ``"float32"`` or ``"float64"``, for ``T``.
+    shapes: ``"row"``, ``"column"`` or ``"scalar"`` for each input that is not a whole array; the others are matrices,
+        row after row. With any, ``long long columns`` follows after ``n``, the number of elements of a matrix.
+
+    Raises
+    ------
+    InputError: an unknown input or shape, or a shape for an array that is written.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import sgd
@@ -36,17 +56,36 @@ def c_source(graph: Graph, dtype: str) -> str:
             w_[i] = v1;
         }
     }
+
+    >>> import numpy as np
+    >>> from optimlab.kernels import trace_function
+    >>> def biased(x, b):
+    ...     return np.tanh(x + b)
+    >>> print(c_source(trace_function(biased), "float32", {"b": "row"}))
+    #include <math.h>
+    <BLANKLINE>
+    void biased_map(long long n, long long columns, const float *x_, const float *b_, float *out_, const float *hp)
+    {
+        for (long long i = 0; i < n; ++i) {
+            const float x_i = x_[i];
+            const float b_i = b_[i % columns];
+            const float v0 = x_i + b_i;
+            const float v1 = tanhf(v0);
+            out_[i] = v1;
+        }
+    }
     """
+    shapes = _checked(graph, shapes)
     return (
-        f"#include <math.h>\n\nvoid {function_name(graph)}({_parameters(graph, C_TYPES[dtype])})\n{{\n"
+        f"#include <math.h>\n\nvoid {function_name(graph)}({_parameters(graph, C_TYPES[dtype], shapes)})\n{{\n"
         f"{_legend(graph)}"
         "    for (long long i = 0; i < n; ++i) {\n"
-        f"{_element(graph, C_TYPES[dtype])}"
+        f"{_element(graph, C_TYPES[dtype], shapes)}"
         "    }\n}"
     )
 
 
-def cuda_source(graph: Graph, dtype: str) -> str:
+def cuda_source(graph: Graph, dtype: str, shapes: Mapping[str, str] | None = None) -> str:
     """A CUDA kernel of the same parameters as :func:`c_source`; any grid of any size covers all elements.
 
     >>> from optimlab.kernels import trace
@@ -54,36 +93,48 @@ def cuda_source(graph: Graph, dtype: str) -> str:
     >>> print(cuda_source(trace(sgd), "float64").splitlines()[0])
     extern "C" __global__ void sgd_step(long long n, double *w_, const double *g_, const double *hp)
     """
+    shapes = _checked(graph, shapes)
     return (
-        f'extern "C" __global__ void {function_name(graph)}({_parameters(graph, C_TYPES[dtype])})\n{{\n'
+        f'extern "C" __global__ void {function_name(graph)}({_parameters(graph, C_TYPES[dtype], shapes)})\n{{\n'
         f"{_legend(graph)}"
         "    const long long stride = (long long)gridDim.x * blockDim.x;\n"
         "    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) {\n"
-        f"{_element(graph, C_TYPES[dtype])}"
+        f"{_element(graph, C_TYPES[dtype], shapes)}"
         "    }\n}"
     )
 
 
 def function_name(graph: Graph) -> str:
-    """Return the name of a rule's C function or CUDA kernel."""
-    return f"{rule_name(graph.name)}_step"
+    """Return the name of a graph's C function or CUDA kernel: ``<rule>_step`` or ``<function>_map``."""
+    return f"{rule_name(graph.name)}_{'step' if graph.is_rule else 'map'}"
 
 
-def _parameters(graph: Graph, ctype: str) -> str:
-    names = identifiers(graph.inputs)
-    pointers = (f"{'' if name in graph.written else 'const '}{ctype} *{names[name]}_" for name in graph.inputs)
-    return ", ".join(["long long n", *pointers, f"const {ctype} *hp"])
+def _checked(graph: Graph, shapes: Mapping[str, str] | None) -> Mapping[str, str]:
+    for name, shape in (shapes or {}).items():
+        if name not in graph.inputs:
+            raise unknown(f"input of {graph.name}", name, graph.inputs)
+        lookup("shape", shape, SHAPES)
+        if name in graph.written:
+            raise InputError(f"{graph.name} writes {name}, which must be a whole array, not a {shape}")
+    return shapes or {}
+
+
+def _parameters(graph: Graph, ctype: str, shapes: Mapping[str, str]) -> str:
+    names = identifiers(graph.arrays)
+    sizes = ["long long n", *(["long long columns"] if shapes else [])]
+    pointers = (f"{'' if name in graph.written else 'const '}{ctype} *{names[name]}_" for name in graph.arrays)
+    return ", ".join([*sizes, *pointers, f"const {ctype} *hp"])
 
 
 def _legend(graph: Graph) -> str:
     return "".join(f"    /* hp[{k}] = {slot} */\n" for k, slot in enumerate(graph.slots))
 
 
-def _element(graph: Graph, ctype: str) -> str:
-    suffix = "f" if ctype == "float" else ""
-    calls = {"sqrt": f"sqrt{suffix}", "absolute": f"fabs{suffix}"}
-    names = identifiers(graph.inputs)
-    lines = [f"const {ctype} {name}_i = {name}_[i];" for name in names.values()]
+def _element(graph: Graph, ctype: str, shapes: Mapping[str, str]) -> str:
+    calls = {op: f"{name}f" for op, name in _CALLS.items()} if ctype == "float" else _CALLS
+    names = identifiers(graph.arrays)
+    places = {name: SHAPES[shapes[name]] if name in shapes else "[i]" for name in graph.inputs}
+    lines = [f"const {ctype} {names[name]}_i = {names[name]}_{place};" for name, place in places.items()]
     inputs = {name: f"{called}_i" for name, called in names.items()}
     made, outputs = element(graph, calls, inputs, {k: f"hp[{k}]" for k in range(len(graph.slots))})
     lines += [f"const {'int' if mask else ctype} {name} = {text};" for name, text, mask in made]
@@ -131,6 +182,6 @@ def _expression(node: Node, a: list[str], calls: Mapping[str, str]) -> str:
         case "where":
             return f"{a[0]} ? {a[1]} : {a[2]}"
         case op if op in calls:
-            return f"{calls[op]}({a[0]})"
+            return f"{calls[op]}({', '.join(a)})"
         case op:
             return f"{a[0]} {INFIX[op]} {a[1]}"

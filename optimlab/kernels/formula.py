@@ -20,9 +20,10 @@ LONGEST = 100
 class Equation(NamedTuple):
     """``name`` is set to ``value``.
 
-    Names of arrays carry their time: ``m@old`` from the step before, ``m@new`` of this step, ``g@mid`` where the
-    rule changes an input on the way. Names without a time are scalars; ``lr@changed`` is a scalar argument that
-    the rule changes. Operations on arrays are written as the rule writes them, ``np.sqrt(...)``.
+    Names of a rule's arrays carry their time: ``m@old`` from the step before, ``m@new`` of this step, ``g@mid`` where
+    the rule changes an input on the way. Names without a time are scalars, and the arrays of a function; ``lr@changed``
+    is an argument of that name after the rule or function has changed it. Operations on arrays are written as NumPy's,
+    ``np.sqrt(...)``, SciPy's ``np.erf(...)`` among them.
     """
 
     name: str
@@ -38,21 +39,25 @@ class Equation(NamedTuple):
 
 
 def equations(graph: Graph) -> list[Equation]:
-    """The steps of a rule: one for each variable it names, and one for each new array.
+    """The steps of a rule or function: one for each variable it names, and one for each new array.
 
-    >>> from optimlab.kernels import trace
+    >>> from optimlab.activations import swish
+    >>> from optimlab.kernels import trace, trace_function
     >>> from optimlab.rules.textbook import momentum
     >>> [f"{e.name} = {ast.unparse(e.value)}" for e in equations(trace(momentum))]
     ['m@new = beta * m@old - lr * g@new', 'w@new = w@old + m@new']
+
+    >>> [" = ".join(e.printed(unicode)) for e in equations(trace_function(swish))]
+    ['out = x σ(x)']
     """
     names = _names(graph)
     scalars = {text: _scalar_name(graph, name) for text, name in graph.scalar_names.items()}
     made = [Equation(name, ast.parse(text, mode="eval").body, None) for text, name in scalars.items()]
     made += [Equation(names[n], _expression(graph, n, names, top=True), n) for n in graph.nodes if n in names]
     made += [
-        Equation(f"{name}@new", _expression(graph, node, names), node)
+        Equation(_timed(graph, name, "new"), _expression(graph, node, names), node)
         for name, node in zip(graph.written, graph.outputs, strict=True)
-        if names.get(node) != f"{name}@new" and not (node.op == "input" and node.value == name)
+        if names.get(node) != _timed(graph, name, "new") and not (node.op == "input" and node.value == name)
     ]
     plain = _alike(made)
     return [e._replace(plain=plain) for e in made] if plain else made
@@ -73,17 +78,29 @@ def _alike(made: list[Equation]) -> frozenset[str]:
 def _names(graph: Graph) -> dict[Node, str]:
     """What each node that has a name is called. A state's new value has the state's name, whatever local variable
     held it last."""
-    names = {n: f"{name}@{'mid' if name in graph.inputs else 'new'}" for n, name in graph.names.items()}
+    names = {n: _local(graph, name) for n, name in graph.names.items()}
     for name, node in reversed(list(zip(graph.written, graph.outputs, strict=True))):
-        names[node] = f"{name}@new"
+        names[node] = _timed(graph, name, "new")
     names = {n: name for n, name in names.items() if not n.is_leaf}
     sizes: dict[Node, int] = {}
     for node in graph.nodes:
         if node not in names and (size := 1 + sum(sizes.get(a, 1) for a in node.args)) > LONGEST:
             used = {name.partition("@")[0] for name in names.values()} | {*graph.inputs, *graph.hyperparameters}
-            names[node] = f"{distinct('part', used)}@new"
+            names[node] = _timed(graph, distinct("part", used), "new")
         sizes[node] = 1 if node in names else size
     return names
+
+
+def _timed(graph: Graph, name: str, time: str) -> str:
+    """The name of an array: with its time in a rule, without one in a function, which has no steps."""
+    return f"{name}@{time}" if graph.is_rule else name
+
+
+def _local(graph: Graph, name: str) -> str:
+    """The name of a local variable."""
+    if graph.is_rule:
+        return f"{name}@{'mid' if name in graph.inputs else 'new'}"
+    return f"{name}@changed" if name in {*graph.arrays, *graph.hyperparameters} else name
 
 
 def _scalar_name(graph: Graph, name: str) -> str:
@@ -137,9 +154,12 @@ def _expression(graph: Graph, node: Node, names: dict[Node, str], top: bool = Fa
     if node in names and not top:
         return ast.Name(names[node])
     if node.op == "input":
-        return ast.Name(f"{node.value}@{'new' if node.value == 'g' else 'old'}")
+        return ast.Name(_timed(graph, node.value, "new" if node.value == "g" else "old"))
     if node.op == "slot":
         return _scalar(ast.parse(graph.slots[node.value], mode="eval").body, graph)
+    base, exponent = _power(node, names, top=True)
+    if exponent > 1:
+        return ast.BinOp(_expression(graph, base, names), ast.Pow(), ast.Constant(exponent))
     args = [_expression(graph, a, names) for a in node.args]
     if node.op in _BINARY:
         return ast.BinOp(args[0], _BINARY[node.op](), args[1])
@@ -147,9 +167,22 @@ def _expression(graph: Graph, node: Node, names: dict[Node, str], top: bool = Fa
         return ast.Compare(args[0], [_COMPARE[node.op]()], [args[1]])
     if node.op == "negative":
         return ast.UnaryOp(ast.USub(), args[0])
-    if node.op == "square":
-        return ast.BinOp(args[0], ast.Pow(), ast.Constant(2))
+    if node.op == "power":
+        return ast.BinOp(args[0], ast.Pow(), args[1])
     return ast.Call(ast.Attribute(ast.Name("np"), node.op), args, [])
+
+
+def _power(node: Node, names: dict[Node, str], top: bool = False) -> tuple[Node, int]:
+    """The base and the exponent of what squares and products of one value make up, such as ``x * x**2``."""
+    if node not in names or top:
+        if node.op == "square":
+            base, exponent = _power(node.args[0], names)
+            return base, 2 * exponent
+        if node.op == "multiply":
+            (a, k), (b, m) = (_power(arg, names) for arg in node.args)
+            if a is b and k + m > 2:  # a product of two letters is written as the rule writes it
+                return a, k + m
+    return node, 1
 
 
 def _scalar(e: ast.expr, graph: Graph) -> ast.expr:
@@ -178,6 +211,7 @@ class _Style(NamedTuple):
     parentheses: tuple[str, str]
     number: Callable[[str], str]
     functions: dict[str, str]
+    """How operations and functions are written, by NumPy's names; also ``sigmoid``."""
     compare: dict[type[ast.cmpop], str]
     quotient_binds: int
     """How tightly the printed quotient binds: a LaTeX fraction is its own pair of parentheses."""
@@ -226,6 +260,9 @@ def _print(e: ast.expr, style: _Style, plain: Collection[str]) -> tuple[str, int
         text, binds = _print(part, style, plain)
         return text if binds >= least else f"{style.parentheses[0]}{text}{style.parentheses[1]}"
 
+    def called(operation: str, *args: ast.expr) -> tuple[str, int]:
+        return style.functions[operation].format(*map(whole, args)), _ATOM
+
     match e:
         case ast.Name(name):
             return style.name(name, name in plain), _ATOM
@@ -239,6 +276,14 @@ def _print(e: ast.expr, style: _Style, plain: Collection[str]) -> tuple[str, int
             both = inside(left, _PRODUCT), inside(right, _SIGN)
             digits = both[1].removeprefix("<mn>")[:1].isdigit()
             return (style.functions["*"] if digits else style.times).join(both), _PRODUCT
+        case ast.BinOp(
+            ast.Constant(1),
+            ast.Div(),
+            ast.BinOp(
+                ast.Constant(1), ast.Add(), ast.Call(ast.Attribute(attr="exp"), [ast.UnaryOp(ast.USub(), argument)])
+            ),
+        ):
+            return called("sigmoid", argument)
         case ast.BinOp(left, ast.Div(), right):
             if style.quotient_binds == _ATOM:
                 return style.quotient(whole(left), whole(right)), _ATOM
@@ -252,19 +297,34 @@ def _print(e: ast.expr, style: _Style, plain: Collection[str]) -> tuple[str, int
         case ast.Compare(left, [operator], [right]):
             return f"{inside(left, _SUM)}{style.compare[type(operator)]}{inside(right, _SUM)}", 0
         case ast.Call(ast.Attribute(value, "__abs__")):
-            return style.functions["absolute"].format(whole(value)), _ATOM
+            return called("absolute", value)
+        case ast.Call(ast.Attribute(_, "exp"), [argument]):
+            return style.power(style.functions["e"], whole(argument)), _POWER
+        case ast.Call(ast.Attribute(name, "expm1"), [argument]):
+            exp = ast.Call(ast.Attribute(name, "exp"), [argument], [])
+            return _print(ast.BinOp(exp, ast.Sub(), ast.Constant(1)), style, plain)
+        case ast.Call(ast.Attribute(_, "log1p"), [argument]):
+            return called("log", ast.BinOp(ast.Constant(1), ast.Add(), argument))
         case ast.Call(ast.Attribute(_, "sqrt"), [argument]) if "√" in style.functions:
             return f"√{inside(argument, _ATOM)}", _ATOM
         case ast.Call(ast.Attribute(_, operation), args) if operation in style.functions:
-            return style.functions[operation].format(*map(whole, args)), _ATOM
+            return called(operation, *args)
         case ast.Call(ast.Attribute(attr=name) | ast.Name(name), args):  # the name as written, no Greek letter
             arguments = style.functions[","].join(map(whole, args))
             return f"{style.name(name, True)}{style.parentheses[0]}{arguments}{style.parentheses[1]}", _ATOM
     raise TypeError(f"cannot print {ast.unparse(e)}")
 
 
-_GREEK = {"delta": "δ", "mu": "μ", **{name: kind.symbol for name, kind in KINDS.items() if name[-1].isalpha()}}
+_GREEK = {
+    "alpha": "α",
+    "delta": "δ",
+    "mu": "μ",
+    **{name: kind.symbol for name, kind in KINDS.items() if name[-1].isalpha()},
+}
 _TEX = {"ε": r"\varepsilon", "≥": r"\ge", "≤": r"\le", "≠": r"\ne"}
+_CALLED = {"log": "ln", "sigmoid": "σ"} | {name: name for name in ("sign", "tanh", "erf", "sin", "cos")}
+"""The functions that are written with a name and parentheses."""
+_TEX_CALLED = {"sign": r"\operatorname{{sign}}", "erf": r"\operatorname{{erf}}", "sigmoid": r"\sigma"}
 _SIGNS = {ast.Gt: ">", ast.GtE: "≥", ast.Lt: "<", ast.LtE: "≤", ast.Eq: "=", ast.NotEq: "≠"}
 _SUBSCRIPT = str.maketrans("0123456789t+-", "₀₁₂₃₄₅₆₇₈₉ₜ₊₋")
 _SUPERSCRIPT = {**{str(d): c for d, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}, "t": "ᵗ", "+": "⁺", " ": ""}
@@ -323,7 +383,7 @@ def _latex_letter(letter: str) -> str:
 def _unicode_power(base: str, exponent: str) -> str:
     if all(c in _SUPERSCRIPT for c in exponent):
         return base + "".join(_SUPERSCRIPT[c] for c in exponent)
-    return f"{base}^({exponent})"
+    return f"{base}^{exponent}" if exponent.isalnum() else f"{base}^({exponent})"
 
 
 def _mathml_name(name: str, plain: bool = False) -> str:
@@ -359,6 +419,8 @@ _UNICODE = _Style(
         "maximum": "max({0}, {1})",
         "minimum": "min({0}, {1})",
         "where": "({1} where {0}, else {2})",
+        "e": "e",
+        **{op: f"{name}({{0}})" for op, name in _CALLED.items()},
     },
     compare={op: f" {sign} " for op, sign in _SIGNS.items()},
     quotient_binds=_PRODUCT,
@@ -380,7 +442,8 @@ _LATEX = _Style(
         "absolute": r"\left|{0}\right|",
         "maximum": r"\max\left({0}, {1}\right)",
         "minimum": r"\min\left({0}, {1}\right)",
-        "sign": r"\operatorname{{sign}}\left({0}\right)",
+        "e": "e",
+        **{op: _TEX_CALLED.get(op, f"\\{name}") + r"\left({0}\right)" for op, name in _CALLED.items()},
         "where": r"\begin{{cases}} {1} & {0} \\ {2} & \text{{else}} \end{{cases}}",
     },
     compare={op: f" {_TEX.get(sign, sign)} " for op, sign in _SIGNS.items()},
@@ -403,7 +466,10 @@ _MATHML = _Style(
         "absolute": "<mrow><mo>|</mo>{0}<mo>|</mo></mrow>",
         "maximum": "<mrow><mi>max</mi><mo>(</mo>{0}<mo>,</mo>{1}<mo>)</mo></mrow>",
         "minimum": "<mrow><mi>min</mi><mo>(</mo>{0}<mo>,</mo>{1}<mo>)</mo></mrow>",
-        "where": "<mrow><mo>(</mo>{1}<mtext> where </mtext>{0}<mtext>, else </mtext>{2}<mo>)</mo></mrow>",
+        "where": "<mrow><mo>{{</mo><mtable><mtr><mtd>{1}</mtd><mtd>{0}</mtd></mtr>"
+        "<mtr><mtd>{2}</mtd><mtd><mtext>else</mtext></mtd></mtr></mtable></mrow>",
+        "e": "<mi>e</mi>",
+        **{op: f"<mrow><mi>{name}</mi><mo>(</mo>{{0}}<mo>)</mo></mrow>" for op, name in _CALLED.items()},
     },
     compare={op: f"<mo>{'&lt;' * (sign == '<') or '&gt;' * (sign == '>') or sign}</mo>" for op, sign in _SIGNS.items()},
     quotient_binds=_ATOM,

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from importlib import import_module
 from types import CodeType
 from typing import Any
 
 import numpy as np
 
-from .functions import erf
+TRANSCENDENTAL: dict[str, int] = {
+    "exp": 1,
+    "expm1": 1,
+    "log": 1,
+    "log1p": 1,
+    "tanh": 1,
+    "erf": 1,
+    "sin": 1,
+    "cos": 1,
+    "power": 2,
+}
+"""The operations that engines round differently, by a few units in the last place."""
 
 OPERATIONS: dict[str, int] = {
     "add": 2,
@@ -31,12 +43,13 @@ OPERATIONS: dict[str, int] = {
     "less_equal": 2,
     "equal": 2,
     "not_equal": 2,
+    **TRANSCENDENTAL,
 }
-"""What a rule may do to an array, by NumPy's names, with the number of operands. Each of these has one
-correctly rounded answer, which is why every engine can be bitwise equal to NumPy."""
+"""What a rule or a function may do to an array, by NumPy's names (``erf`` is SciPy's), with the number of operands.
 
-TRANSCENDENTAL: dict[str, int] = {"sin": 1, "cos": 1, "exp": 1, "expm1": 1, "log": 1, "log1p": 1, "tanh": 1, "erf": 1}
-"""Functions that engines round differently, by a few units in the last place."""
+Those before :data:`TRANSCENDENTAL` have one correctly rounded answer: every engine is bitwise equal to NumPy there. The
+transcendental ones are the library's of each language, and the last bits differ from engine to engine.
+"""
 
 INFIX = {
     "add": "+",
@@ -60,7 +73,7 @@ class Node:
     """One value of the graph.
 
     ``op`` is ``"input"`` (``value`` is its name), ``"slot"`` (``value`` is its index among the host
-    scalars) or a key of :data:`OPERATIONS` or, in a plain function, of :data:`TRANSCENDENTAL`.
+    scalars) or a key of :data:`OPERATIONS`.
     """
 
     op: str
@@ -97,6 +110,8 @@ class Graph:
     functions: functions of scalars that the slots call, by name.
     names: the local variables of the rule that are arrays, by the node that each ends up as.
     scalar_names: those that are scalars, by their expression.
+    exact: whether the rule, called on NumPy's arrays, has the same bits as its graph worked out in NumPy. A power that
+        became multiplications is rounded differently by NumPy's ``**``.
     """
 
     name: str
@@ -110,6 +125,17 @@ class Graph:
     functions: dict[str, Callable[..., float]] = field(default_factory=dict)
     names: dict[Node, str] = field(default_factory=dict)
     scalar_names: dict[str, str] = field(default_factory=dict)
+    exact: bool = True
+
+    @property
+    def is_rule(self) -> bool:
+        """True for a rule, which writes into its own arguments; False for a function, which has outputs besides."""
+        return self.written[0] in self.inputs
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The arrays that a kernel of this graph is called with, by name: the inputs, then the outputs besides."""
+        return (*self.inputs, *(name for name in self.written if name not in self.inputs))
 
     @cached_property
     def scalars(self) -> Callable[..., tuple[float, ...]]:
@@ -177,7 +203,7 @@ class Graph:
                 elif node.op == "slot":
                     found[node] = scalars[node.value]
                 else:
-                    found[node] = (erf if node.op == "erf" else getattr(np, node.op))(*map(value, node.args))
+                    found[node] = array_function(node.op)(*map(value, node.args))
             return found[node]
 
         for node in (*self.nodes, *self.outputs):
@@ -188,6 +214,17 @@ class Graph:
     def arrays_moved(self) -> int:
         """Arrays read plus arrays written by one fused step: times the itemsize, bytes a parameter."""
         return len(self.inputs) + len(self.written)
+
+
+@cache
+def array_function(op: str) -> Callable[..., Any]:
+    """NumPy's function of this operation, or SciPy's.
+
+    >>> array_function("exp")
+    <ufunc 'exp'>
+    """
+    found: Callable[..., Any] = getattr(import_module("scipy.special") if op == "erf" else np, op)
+    return found
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import RuleError
 from ..rules._host import kept
+from .c_source import function_name as c_name
 from .graph import Graph
 from .names import distinct, function_name, identifiers, rule_name
 
@@ -76,7 +77,7 @@ def javascript_scalars(graph: Graph) -> str:
     for function in (functions := _reached(own.values())):
         labels.setdefault(function, distinct(function_name(function.__name__), {*given, *labels.values()}))
     stem = rule_name(graph.name)
-    names = identifiers([*given, *labels.values()], [*_WORDS.split(), f"{stem}_scalars", f"{stem}_step"])
+    names = identifiers([*given, *labels.values()], [*_WORDS.split(), f"{stem}_scalars", c_name(graph)])
     called = {function: names[label] for function, label in labels.items()}
     texts = [_function(function, called) for function in functions]
     if any(kept in _outside(function).values() for function in functions):

@@ -1,20 +1,44 @@
 """Print a graph as JavaScript. Its numbers are float64, so arrays come out as NumPy's, bit for bit.
 
-Powers of host scalars (``beta1**t``) are the exception: the standard leaves their last bit to the engine.
+Powers of host scalars (``beta1**t``) and the transcendental functions are the exception: the standard leaves their last
+bits to the engine.
 """
 
 from __future__ import annotations
 
 import ast
 from dataclasses import replace
+from textwrap import indent
 
-from .c_source import element
+from .c_source import element, function_name
 from .formula import Equation, equations
 from .graph import Graph, Node
 from .javascript_scalars import javascript_scalars
-from .names import identifiers, rule_name
+from .names import identifiers
 
-_CALLS = {"sqrt": "Math.sqrt", "absolute": "Math.abs", "sin": "Math.sin", "cos": "Math.cos", "exp": "Math.exp"}
+_CALLS = {"absolute": "Math.abs", "erf": "erf", "power": "power"} | {
+    op: f"Math.{op}" for op in ("sqrt", "exp", "expm1", "log", "log1p", "tanh", "sin", "cos")
+}
+
+# All terms of this series have one sign, so nothing cancels: 2 / sqrt(pi) e^(-x^2) (x + 2/3 x^3 + 4/15 x^5 + ...).
+_ERF = """\
+function erf(x) {
+    if (!(Math.abs(x) < 6)) return x > 0 ? 1 : x < 0 ? -1 : x;
+    let term = x, sum = x;
+    for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
+        term *= x * x / (n + 0.5);
+        sum += term;
+    }
+    return Math.max(-1, Math.min(1, 2 / Math.sqrt(Math.PI) * Math.exp(-x * x) * sum));
+}"""
+
+# In C and NumPy 1 to any power is 1, and so is -1 to an infinite one; in JavaScript some of these are NaN.
+_POWER = """\
+function power(x, y) {
+    return x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : Math.pow(x, y);
+}"""
+
+_HELPERS = {"erf": _ERF, "power": _POWER}
 
 
 def javascript_source(graph: Graph) -> str:
@@ -51,17 +75,17 @@ def javascript_source(graph: Graph) -> str:
 
 
 def javascript_step(graph: Graph) -> str:
-    """``<rule>_step`` alone."""
-    names = identifiers(graph.inputs)
+    """``<rule>_step`` alone, or of a function ``<function>_map(<inputs>, out, hp)``."""
+    names = identifiers(graph.arrays)
     inputs = {name: f"{called}_i" for name, called in names.items()}
     made, outputs = element(graph, _CALLS, inputs, _slots(graph))
-    lines = [f"const {name}_i = {name}_[i];" for name in names.values()]
+    lines = [f"const {names[name]}_i = {names[name]}_[i];" for name in graph.inputs]
     lines += [f"const {name} = {text};" for name, text, _ in made]
     lines += [f"{names[name]}_[i] = {text};" for name, text in zip(graph.written, outputs, strict=True)]
     body = "".join(f"        {line}\n" for line in lines)
     parameters = ", ".join([*(f"{name}_" for name in names.values()), "hp"])
-    loop = f"    for (let i = 0; i < w_.length; i++) {{\n{body}    }}\n"
-    return f"function {rule_name(graph.name)}_step({parameters}) {{\n{loop}}}"
+    loop = f"    for (let i = 0; i < {names[graph.written[0]]}_.length; i++) {{\n{body}    }}\n"
+    return f"function {function_name(graph)}({parameters}) {{\n{_helpers(graph)}{loop}}}"
 
 
 def javascript_function(graph: Graph, name: str) -> str:
@@ -80,7 +104,13 @@ def javascript_function(graph: Graph, name: str) -> str:
     made, outputs = element(graph, _CALLS, inputs, _slots(graph))
     lines = "".join(f"    const {value} = {text};\n" for value, text, _ in made)
     parameters = ", ".join([*inputs.values(), "hp"])
-    return f"function {name}({parameters}) {{\n{lines}    return [{', '.join(outputs)}];\n}}"
+    return f"function {name}({parameters}) {{\n{_helpers(graph)}{lines}    return [{', '.join(outputs)}];\n}}"
+
+
+def _helpers(graph: Graph) -> str:
+    """The functions that JavaScript lacks, as far as the graph uses them: within its own, which stays one function."""
+    used = {node.op for node in graph.nodes}
+    return "".join(indent(f"{text}\n", "    ") for op, text in _HELPERS.items() if op in used)
 
 
 def with_terms(graph: Graph) -> tuple[Graph, list[Equation]]:

@@ -20,13 +20,19 @@ import numpy as np
 
 from ..errors import RuleError
 from ..rules import LayerRule
-from .graph import OPERATIONS, TRANSCENDENTAL, Graph, Node
+from .graph import INFIX, OPERATIONS, Graph, Node
 from .local_names import Frames
 from .names import distinct, function_name
 
 T = TypeVar("T")
 
-_ACCEPTED = f"accepted on arrays: + - * / **2 **0.5, comparisons, np.{', np.'.join(list(OPERATIONS)[5:12])}"
+_NAMED = [*(op for op in OPERATIONS if op not in {*INFIX, "negative", "power", "erf"}), "reciprocal", "clip"]
+_ACCEPTED = f"accepted on arrays: + - * / **, comparisons, np.{', np.'.join(_NAMED)}, scipy.special.erf"
+
+MOST_MULTIPLIED = 32
+"""The largest whole exponent that becomes multiplications: rounding may change x^n by n - 1 units in the last place.
+A larger exponent is left to the function pow."""
+
 _SCALAR_OPERATORS: dict[str, ast.operator | ast.cmpop] = {
     "add": ast.Add(),
     "sub": ast.Sub(),
@@ -156,7 +162,7 @@ def trace_function(function: Callable[..., Any]) -> Graph:
 
     Raises
     ------
-    RuleError: the function does more to its arguments than a rule may, sin, cos and exp apart.
+    RuleError: the function is not elementwise; the message names the offending operation.
 
     >>> graph = trace_function(lambda x, y: (x * x + 3 * y, np.sin(y)))
     >>> graph.inputs, graph.slots, [node.op for node in graph.outputs]
@@ -166,7 +172,7 @@ def trace_function(function: Callable[..., Any]) -> Graph:
     inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
     numbers = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     frames = Frames(function)
-    recorder = _Recorder(function.__name__, numbers, "function", {**OPERATIONS, **TRANSCENDENTAL}, frames.note)
+    recorder = _Recorder(function.__name__, numbers, "function", frames.note)
     arrays = [_Array(recorder, recorder.node("input", value=name)) for name in inputs]
     try:
         returned = function(*arrays, **{name: _Scalar(recorder, ast.Name(name)) for name in numbers})
@@ -175,6 +181,9 @@ def trace_function(function: Callable[..., Any]) -> Graph:
         frames.forget()
     outputs = returned if isinstance(returned, tuple) else (returned,)
     written = tuple(f"out{k + 1}" for k in range(len(outputs))) if len(outputs) > 1 else ("out",)
+    for name in written:
+        if name in inputs:
+            raise RuleError(f"function {recorder.name}: rename its argument {name}: an output has that name")
     defaults = {name: math.nan if value is inspect.Parameter.empty else value for name, value in numbers.items()}
     graph = recorder.graph(inputs, written, {}, defaults, tuple(map(recorder.operand, outputs)))
     return replace(graph, names=names, scalar_names=scalar_names)
@@ -208,17 +217,16 @@ class _Recorder:
         name: str,
         hyperparameters: Iterable[str],
         kind: str = "rule",
-        operations: Iterable[str] = OPERATIONS,
         note: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.kind = kind
-        self.operations = operations
         self.note = note
         self.hyperparameters = {*hyperparameters, "t"}
         self._nodes: dict[tuple[Any, ...], Node] = {}
         self._slots: list[str] = []
         self.functions: dict[str, Callable[..., float]] = {}
+        self.exact = True
 
     def refuse(self, operation: str, advice: str = "") -> NoReturn:
         raise RuleError(f"{self.kind} {self.name} is not elementwise: it uses {operation}; {advice or _ACCEPTED}")
@@ -277,6 +285,42 @@ class _Recorder:
                 self.refuse("np.where between two scalars", "NumPy makes that float64; let one branch be an array")
         return _Array(self, self.node(op, operands))
 
+    def power(self, base: Any, exponent: Any) -> _Array:
+        """``base ** exponent``, with roots and multiplications where the exponent is a number that allows it."""
+        plain = isinstance(exponent, int | float) and not isinstance(exponent, bool | np.generic)
+        if not plain or not isinstance(base, _Array):
+            self.exact &= not isinstance(exponent, _Scalar)  # NumPy's ** looks at the number: with 2 it squares
+            return self.apply("power", base, exponent)
+        if exponent == 0.5:
+            return self.apply("sqrt", base)
+        if exponent == 0 or (exponent % 1 and exponent != -0.5) or abs(exponent) > MOST_MULTIPLIED:
+            return self.apply("power", base, exponent)
+        self.exact &= exponent in (-1, 1, 2)
+        if exponent == -0.5:
+            return self.inverse(self.apply("sqrt", base))
+        made = self.multiplied(base, abs(int(exponent)))
+        return made if exponent > 0 else self.inverse(made)
+
+    def multiplied(self, base: _Array, exponent: int) -> _Array:
+        """``base`` to a whole power of at least 1, by repeated squaring."""
+        if exponent == 1:
+            if base.node.is_mask:
+                self.refuse("np.power on a comparison's result", "write np.where(g > 0, a, b)")
+            return base
+        half = self.apply("square", self.multiplied(base, exponent // 2))
+        return self.apply("multiply", half, base) if exponent % 2 else half
+
+    def inverse(self, value: Any) -> _Array:
+        return self.apply("divide", 1, value)
+
+    def clipped(self, x: Any, low: Any, high: Any) -> Any:
+        """First the lower bound, as in NumPy: where the bounds are crossed, the upper one holds."""
+        if not isinstance(x, _Array):
+            self.refuse("np.clip of a scalar", "NumPy makes that float64; write np.minimum and np.maximum")
+        if low is not None:
+            x = self.apply("maximum", x, low)
+        return x if high is None else self.apply("minimum", x, high)
+
     def graph(
         self,
         inputs: tuple[str, ...],
@@ -292,7 +336,18 @@ class _Recorder:
                 live.update(node.args)
         nodes = tuple(n for n in ordered if n in live and not n.is_leaf)
         slots = tuple(self._slots)
-        return Graph(self.name, inputs, written, state, hyperparameters, slots, nodes, outputs, self.functions)
+        return Graph(
+            self.name,
+            inputs,
+            written,
+            state,
+            hyperparameters,
+            slots,
+            nodes,
+            outputs,
+            functions=self.functions,
+            exact=self.exact,
+        )
 
 
 class _Array(np.lib.mixins.NDArrayOperatorsMixin):
@@ -312,10 +367,12 @@ class _Array(np.lib.mixins.NDArrayOperatorsMixin):
                 "an in-place form (w -= ..., out=) would change the caller's arrays; write w = w - ...",
             )
         if name == "power":
-            return self._power(*inputs)
+            return self._recorder.power(*inputs)
+        if name == "reciprocal":
+            return self._recorder.inverse(*inputs)
         if name == "positive":
             return self
-        if name not in self._recorder.operations:
+        if name not in OPERATIONS:
             self._recorder.refuse(f"np.{ufunc.__name__}")
         return self._recorder.apply(name, *inputs)
 
@@ -323,19 +380,15 @@ class _Array(np.lib.mixins.NDArrayOperatorsMixin):
         """An operation that NumPy has no function for."""
         return self._recorder.apply(operation, self)
 
-    def _power(self, base: Any, exponent: Any) -> _Array:
-        if isinstance(exponent, np.generic):
-            self._recorder.operand(exponent)
-        if isinstance(base, _Array) and isinstance(exponent, int | float):
-            if exponent == 2:
-                return self._recorder.apply("square", base)
-            if exponent == 0.5:
-                return self._recorder.apply("sqrt", base)
-        self._recorder.refuse("** with an exponent other than 2 or 0.5", "its last bit differs between engines")
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> _Array:
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function is np.where and len(args) == 3 and not kwargs:
             return self._recorder.apply("where", *args)
+        if function is np.clip:
+            try:
+                bounded = _clip_arguments(*args, **kwargs)
+            except TypeError:
+                self._recorder.refuse(f"np.clip with {', '.join(kwargs) or 'out'}=", "write np.clip(g, low, high)")
+            return self._recorder.clipped(*bounded)
         module = function.__module__.replace("numpy", "np", 1)
         self._recorder.refuse(f"{module}.{function.__name__}")
 
@@ -378,6 +431,13 @@ class _Array(np.lib.mixins.NDArrayOperatorsMixin):
         self._recorder.refuse("the matrix product @")
 
     __rmatmul__ = __matmul__
+
+
+def _clip_arguments(
+    a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None
+) -> tuple[Any, Any, Any]:
+    """Sort the arguments of np.clip, by NumPy's names."""
+    return a, a_min if min is None else min, a_max if max is None else max
 
 
 class _Scalar:
