@@ -54,7 +54,7 @@ def cases():
         return mpmath.erf(mpmath.sqrt(z)) / mpmath.sqrt(z) - 1
 
     def erfc_root(t):
-        return mpmath.erfc(1 + t) ** (mpmath.mpf(1) / 4)
+        return mpmath.erfc(mpmath.mpf(9) / 8 + t) ** (mpmath.mpf(1) / 4)
 
     def stretched(x):  # u with erf(x) = u / sqrt(pi / 4 + u^2): it begins as x, and has no limit
         complement = mpmath.erfc(x)
@@ -70,8 +70,8 @@ def cases():
     yield "EXPM1", exp_rest, -half, half, 4, lambda r: r * r / abs(mpmath.expm1(r))
     yield "LOG1P", log_rest, 1 / root - 1, root - 1, 7, lambda f: abs(f**3 / mpmath.log1p(f))
     yield "TANH", tanh_rest, tiny, mpmath.mpf(0.5625) ** 2, 4, lambda z: z
-    yield "ERF", erf_rest, tiny, 1, 5, lambda z: 1
-    yield "ERFC_ROOT", erfc_root, 0, 2.9375, 8, lambda t: 4 * erfc_root(t) ** 3
+    yield "ERF", erf_rest, tiny, mpmath.mpf(9 / 8) ** 2, 6, lambda z: 1
+    yield "ERFC_ROOT", erfc_root, 0, 2.8125, 7, lambda t: 4 * erfc_root(t) ** 3
     yield "STRETCHED", stretched_rest, tiny, 16, 7, stretched_weight
 
 

@@ -6,12 +6,12 @@ read as formulas; a :class:`Value` writes down each operation applied to it. Lar
 over all exponents, as ``python tests/test_elementary.py`` prints them:
 
 ====== ===== =================================================================================
-exp    0.91  2^k e^r with x = k ln 2 + r, where r is at most ln 2 / 2
-expm1  1.61  2^k (e^r - 1) + (2^k - 1)
-log    0.83  e ln 2 + log(1 + f) with x = 2^e (1 + f), where 1 + f is between 1/sqrt 2 and sqrt 2
-log1p  1.44  the logarithm of 1 + x, where f takes back what that sum rounded away
-tanh   1.39  an odd polynomial below 9/16, 1 - 2 / (e^2x + 1) above
-erf    1.80  an odd polynomial below 1, 1 - polynomial^4 above
+exp    0.9   2^k e^r with x = k ln 2 + r, where |r| <= ln 2 / 2
+expm1  1.6   2^k (e^r - 1) + (2^k - 1)
+log    0.9   e ln 2 + log(1 + f) with x = 2^e (1 + f), where 1 + f is between 1/sqrt 2 and sqrt 2
+log1p  1.4   the logarithm of 1 + x, where f takes back what that sum rounded away
+tanh   1.4   an odd polynomial below 9/16, 1 - 2 / (e^2x + 1) above
+erf    1.8   an odd polynomial below 9/8, 1 - polynomial^4 above
 ====== ===== =================================================================================
 
 In float64, and for sin and cos, a function is a call of the C library. Everywhere NaN gives NaN; infinities, signed
@@ -23,6 +23,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import numpy as np
 
@@ -150,29 +151,35 @@ def to_float(i: Value) -> Value:
 
 
 def polynomial(x: Value, coefficients: tuple[float, ...]) -> Value:
-    """Return c0 + c1 x + c2 x^2 + ..., by Horner's rule."""
-    value: Value | float = coefficients[-1]
-    for c in reversed(coefficients[:-1]):
-        value = value * x + c
-    assert isinstance(value, Value)
-    return value
+    """Return c0 + c1 x + c2 x^2 + ..., in an order in which few operations wait for each other.
+
+    Neighbours join to c1 + c2 x, neighbours of those by x^2, then x^4 (Estrin's scheme). Only c0 is added at the end:
+    it is the largest, and its sum the one whose rounding counts.
+    """
+    first, *rest = coefficients
+    terms: list[Value | float] = [*rest]
+    power = x
+    while len(terms) > 1:
+        pairs = zip_longest(terms[::2], terms[1::2])
+        terms = [low if high is None else high * power + low for low, high in pairs]
+        power = power * power
+    return x * terms[0] + first
 
 
 # Fitted by tests/fit_elementary.py.
 EXPM1 = (0.49999997, 0.16666543, 0.0416672, 0.008366579, 0.0013882505)
 LOG1P = (0.3333333, -0.25000823, 0.20001227, -0.16623355, 0.14201769, -0.13160215, 0.12761511, -0.07634328)
 TANH = (-0.33333313, 0.13332471, -0.053839244, 0.021014264, -0.0061886213)
-ERF = (0.12837912, -0.37612355, 0.112804115, -0.026717704, 0.0049247844, -0.0005660135)
+ERF = (0.12837917, -0.37612596, 0.11283231, -0.02683889, 0.0051601836, -0.0007767187, 0.000070706345)
 ERFC_ROOT = (
-    0.6297695,
-    -0.41548634,
-    0.0043344214,
-    0.050764803,
-    -0.0036307438,
-    -0.0056054946,
-    0.001398894,
-    -0.0000005309053,
-    -0.000022224192,
+    0.57799953,
+    -0.41205966,
+    0.022954186,
+    0.047966305,
+    -0.0063743037,
+    -0.0051532704,
+    0.0018206749,
+    -0.00017949876,
 )
 
 LN2_HIGH, LN2_LOW = 0.693145751953125, 1.4286067653e-6
@@ -259,10 +266,10 @@ def tanh(x: Value) -> Value:
 def erf(x: Value) -> Value:
     a = abs(x)
     near = a + a * polynomial(a * a, ERF)
-    root = polynomial(where(a > 3.9375, 3.9375, a) - 1.0, ERFC_ROOT)
+    root = polynomial(where(a > 3.9375, 3.9375, a) - 1.125, ERFC_ROOT)
     root = root * root
     far = 1.0 - root * root
-    return copysign(where(a < 1.0, near, far), x)
+    return copysign(where(a < 1.125, near, far), x)
 
 
 FORMULAS: dict[str, Callable[[Value], Value]] = {
