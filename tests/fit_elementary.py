@@ -71,7 +71,7 @@ def cases():
     yield "LOG1P", log_rest, 1 / root - 1, root - 1, 7, lambda f: abs(f**3 / mpmath.log1p(f))
     yield "TANH", tanh_rest, tiny, mpmath.mpf(0.5625) ** 2, 4, lambda z: z
     yield "ERF", erf_rest, tiny, mpmath.mpf(9 / 8) ** 2, 6, lambda z: 1
-    yield "ERFC_ROOT", erfc_root, 0, 2.8125, 7, lambda t: 4 * erfc_root(t) ** 3
+    yield "ERFC_ROOT", erfc_root, 0, 2.9375, 7, lambda t: 4 * erfc_root(t) ** 3
     yield "STRETCHED", stretched_rest, tiny, 16, 7, stretched_weight
 
 

@@ -122,7 +122,8 @@ def test_float32_has_the_values_of_c_at_the_special_numbers(name):
     x = np.array([0.0, tiny, 2.0**-126, 1.0, huge, np.inf, np.nan], np.float32)
     x = np.concatenate([x, -x])
     found, wanted = Loop(name)(x), exact(name, x).astype(np.float32)
-    assert not ulps(found, wanted.astype(float))[np.isnan(wanted) | np.isinf(wanted) | (wanted == 0)].any()
+    limits = np.isin(wanted, [0, 1, -1, np.inf, -np.inf, np.nan]) | np.isnan(wanted)
+    assert not ulps(found, wanted.astype(float))[limits].any()
     odd = name in ("expm1", "log1p", "tanh", "erf", "sin")
     if odd:  # the signs of zeros, too
         zeros = x == 0
@@ -144,8 +145,8 @@ def test_float32_has_the_values_of_c_at_the_special_numbers(name):
         ("log1p", -1.0, -np.inf),
         ("log1p", -1.0000001, np.nan),
         ("tanh", 9.1, 1.0),
-        ("erf", 3.9375, 1.0),
-        ("erf", -3.9375, -1.0),
+        ("erf", 4.0, 1.0),
+        ("erf", -4.0, -1.0),
     ],
 )
 def test_float32_ends_where_its_range_ends(name, x, y):
@@ -226,7 +227,7 @@ def test_the_coefficients_are_those_of_the_fits():
         wanted = np.polynomial.Polynomial(coefficients)(x)
         module = numpy_functions if hasattr(numpy_functions, name) else llvm_functions
         written = np.polynomial.Polynomial(getattr(module, name))(x)
-        np.testing.assert_allclose(written, wanted, rtol=2e-7, atol=1e-7, err_msg=name)
+        np.testing.assert_allclose(written, wanted, rtol=2e-7, atol=2e-7, err_msg=name)
 
 
 def _nanoseconds(call, count):

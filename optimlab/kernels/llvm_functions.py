@@ -174,12 +174,12 @@ ERF = (0.12837917, -0.37612596, 0.11283231, -0.02683889, 0.0051601836, -0.000776
 ERFC_ROOT = (
     0.57799953,
     -0.41205966,
-    0.022954186,
-    0.047966305,
-    -0.0063743037,
-    -0.0051532704,
-    0.0018206749,
-    -0.00017949876,
+    0.022954194,
+    0.047966268,
+    -0.006374219,
+    -0.0051533626,
+    0.0018207214,
+    -0.00017950757,
 )
 
 LN2_HIGH, LN2_LOW = 0.693145751953125, 1.4286067653e-6
@@ -266,7 +266,7 @@ def tanh(x: Value) -> Value:
 def erf(x: Value) -> Value:
     a = abs(x)
     near = a + a * polynomial(a * a, ERF)
-    root = polynomial(where(a > 3.9375, 3.9375, a) - 1.125, ERFC_ROOT)
+    root = polynomial(where(a > 4.0625, 4.0625, a) - 1.125, ERFC_ROOT)  # erf 4 rounds to 1
     root = root * root
     far = 1.0 - root * root
     return copysign(where(a < 1.125, near, far), x)
