@@ -28,6 +28,7 @@ import numpy as np
 from . import backends
 from .backends import Array
 from .errors import InputError, exact, lookup, number, unknown
+from .formulas import product
 from .kernels import Graph, erf, trace_function
 
 # --- formulas
@@ -199,10 +200,6 @@ def exponential(x: Array, top: Array) -> Array:
 def share(e: Array, total: Array) -> Array:
     """e / total, with the row's sum as ``total``."""
     return e / total
-
-
-def product(y: Array, dy: Array) -> Array:
-    return y * dy
 
 
 def softmax_slope(y: Array, dy: Array, total: Array) -> Array:

@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike
 from . import rules
 from .backends import dtype_name
 from .errors import InputError, RuleError, count, exact, lookup, number, unknown
+from .kernels.llvm_source import rule_source
 from .kernels import (
     Equation,
     Graph,
@@ -28,7 +29,7 @@ from .kernels import (
     javascript_source,
     latex,
     mentions,
-    numba_source,
+
     numpy_source,
     text_of,
     trace,
@@ -39,7 +40,7 @@ from .progress import progress_bar
 from .spelling import encoding_of_stdout, spelled
 from .tables import Column, Table, width
 
-SOURCES = ("python", "numpy", "numba", "c", "cuda", "javascript")
+SOURCES = ("python", "numpy", "llvm", "c", "cuda", "javascript")
 
 KEPT, MOST_STEPS = 100_000, 10_000_000
 """The most steps that an explanation keeps, and the most that it computes."""
@@ -215,7 +216,7 @@ def explain(
 def source(
     rule: str | rules.Rule, kind: str = "python", *, convention: str = "textbook", dtype: DTypeLike = "float32"
 ) -> str:
-    """A rule as ``"python"``, or as an engine runs it: ``"numpy"``, ``"numba"``, ``"c"``, ``"cuda"``, ``"javascript"``.
+    """A rule as ``"python"``, or as an engine runs it: ``"numpy"``, ``"llvm"``, ``"c"``, ``"cuda"``, ``"javascript"``.
 
     ``dtype`` is that of the compiled kernels; JavaScript has float64 alone.
 
@@ -238,7 +239,7 @@ def source(
         return numpy_source(graph).text
     if kind == "javascript":
         return javascript_source(graph)
-    return {"numba": numba_source, "c": c_source, "cuda": cuda_source}[kind](graph, dtype_name(dtype))
+    return {"llvm": rule_source, "c": c_source, "cuda": cuda_source}[kind](graph, dtype_name(dtype))
 
 
 @dataclass(frozen=True)

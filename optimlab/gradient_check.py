@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from . import losses, regularization
 from .activations import Activation
 from .backends import Array, Backend
+from .buffers import Buffers
 from .errors import InputError, count, number
 from .layers import Activate, Dropout, Layer
 from .losses import Loss
@@ -175,9 +176,10 @@ def _alone(layer: Layer, generator: np.random.Generator) -> Network:
 
 
 def _as_loss(function: Callable[[Array, Any], tuple[float, Array]]) -> Loss:
-    def call(backend: Backend, outputs: Array, targets: Any, out: Array) -> tuple[float, Array]:
+    def call(backend: Backend, outputs: Array, targets: Any, out: Array, buffers: Buffers) -> Array:
         value, gradient = function(outputs, targets)
-        return float(value), backend.asarray(gradient, "float64")
+        out[...] = backend.asarray(gradient, "float64")
+        return backend.asarray([float(value)])
 
     return Loss(getattr(function, "__name__", "loss"), call, lambda backend, targets, shape: targets, classifies=False)
 
@@ -185,9 +187,9 @@ def _as_loss(function: Callable[[Array, Any], tuple[float, Array]]) -> Loss:
 def _linear(generator: np.random.Generator) -> Loss:
     """L = sum c y with random c: a backward pass that is right for it is right for any loss."""
 
-    def call(backend: Backend, y: Array, c: Array, out: Array) -> tuple[float, Array]:
+    def call(backend: Backend, y: Array, c: Array, out: Array, buffers: Buffers) -> Array:
         out[...] = c
-        return float((c * y).sum()), out
+        return (c * y).sum(keepdims=True).reshape(1)
 
     def draw(backend: Backend, targets: Any, shape: tuple[int, ...]) -> Array:
         return backend.asarray(generator.standard_normal(shape))
@@ -233,8 +235,6 @@ class _Check:
         for layer in twin.layers:
             if isinstance(layer, Dropout):
                 layer.hold = True
-            elif isinstance(layer, Activate):
-                layer.keeps_inputs = True
         # copies, which do not hold on to the twin's arrays when all is done
         self.penalties = [copy.copy(p) for p in regularization.checked("penalties", penalties, twin.parameters)]
         bent = [p for p in self.penalties if getattr(p, "has_kink", False)]
@@ -243,14 +243,16 @@ class _Check:
         self.x = twin.check_inputs(x).copy()
         shape = (len(self.x), twin.outputs)
         targets = twin.check_targets(loss, y, len(self.x))
-        buffer = backend.empty(shape, "float64")
+        if loss.recordable:  # a function of one's own takes the targets as they are given
+            targets = loss.prepared(backend, targets, "float64")
+        gradient, buffers = backend.empty(shape, "float64"), Buffers(backend, "float64")
 
         def value_and_gradient() -> tuple[float, Any]:
             with backend.quiet():
                 outputs = twin.forward(self.x, training)
                 if outputs.shape != shape:
                     raise InputError(f"forward gives outputs of shape {outputs.shape}, expected {shape}")
-                value, gradient = loss(backend, outputs, targets, buffer)
+                value = float(loss(backend, outputs, targets, gradient, buffers)[0])
                 return value + self._penalise(add_gradient=False), gradient
 
         self._loss = value_and_gradient

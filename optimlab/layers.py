@@ -1,4 +1,4 @@
-"""The layers, forward and backward side by side.
+"""The layers, their formulas, forward and backward side by side.
 
 ``x`` and ``y`` have shape ``(batch, features)``. ``forward(x, training)`` returns ``y``; ``backward(dy)`` takes
 ``dL/dy``, writes the gradient of each parameter into its view of the flat buffer (replacing what was there), and
@@ -7,7 +7,6 @@ returns ``dL/dx``. Both return arrays that the layer owns and fills again at the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
@@ -15,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import activations, initializers
-from .activations import Activation
+from .activations import Activation, exponential, share, softmax_slope
 from .backends import Array, Backend
+from .buffers import Buffers
 from .errors import InputError, count, lookup, number
+from .formulas import product, times
 from .initializers import Constant, Initializer, Uniform
 from .parameters import Parameter
 
@@ -47,13 +48,13 @@ class Layer:
     outputs: int
     prefix = "layer"
     """The beginning of the layer's name in a network."""
+    recordable = False
+    """Whether both passes consist of named operations of the backend alone, so that they can be recorded. Each class says
+    it for itself: one that inherits ``recordable`` is not."""
     _kept: frozenset[str] | None = None
     """Names of the attributes that the layer had when its network was made: they are kept between passes."""
     _holders: tuple[str, ...] = ()
     """Names of those whose values are layers, dictionaries or lists, which a pass may change."""
-    lead: tuple[int, ...] = ()
-    """What stands before ``(batch, features)`` in every shape: ``(R,)`` in a network of R replicas, see
-    :mod:`optimlab.replicas`."""
 
     def declare(self) -> list[Declared]:
         """The parameters this layer needs; the network makes each an attribute of it."""
@@ -62,8 +63,7 @@ class Layer:
     def build(self, name: str, dtype: str, backend: Backend, seed: np.random.SeedSequence) -> None:
         """Called once by the network, before parameters are made."""
         self.name, self.dtype, self.backend = name, dtype, backend
-        self._buffers: dict[str, Array] = {}
-        self._views: dict[tuple[str, int], Array] = {}
+        self._buffers = Buffers(backend, dtype)
 
     def state(self) -> dict[str, Array]:
         """Arrays that are not parameters but belong to the trained layer."""
@@ -84,24 +84,15 @@ class Layer:
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
         raise NotImplementedError
 
-    def _buffer(self, key: str, rows: int, features: int) -> Array:
-        """An array of shape ``(rows, features)`` that is this layer's own, new only for a larger batch than before."""
-        view = self._views.get((key, rows))
-        if view is None:
-            shape = (*self.lead, rows, features)
-            size, flat = math.prod(shape), self._buffers.get(key)
-            if flat is None or flat.size < size:
-                flat = self._buffers[key] = self.backend.empty(size, self.dtype)
-                self._views = {k: v for k, v in self._views.items() if k[0] != key}
-            if len(self._views) > 100:  # batches of ever new sizes
-                self._views.clear()
-            view = self._views[key, rows] = flat[:size].reshape(shape)
-        return view
+    def _buffer(self, key: str, like: Array, features: int) -> Array:
+        """An array of ``features`` beside each row of ``like``, this layer's own; new only for a larger batch than
+        before."""
+        return self._buffers.get(key, (*like.shape[:-1], features))
 
     def double(self) -> Layer:
         """Return a layer that shares everything with this one except its working arrays."""
         twin = object.__new__(type(self))
-        twin._buffers, twin._views = {}, {}
+        twin._buffers = Buffers(self.backend, self.dtype)
         twin.follow(self)
         return twin
 
@@ -110,7 +101,7 @@ class Layer:
         lasting = layer._lasting()
         for name in layer._holders:
             lasting[name] = _double(lasting[name], self.__dict__.get(name))
-        lasting["_buffers"], lasting["_views"] = self._buffers, self._views
+        lasting["_buffers"] = self._buffers
         self.__dict__ = lasting
 
     def _lasting(self) -> dict[str, Any]:
@@ -122,11 +113,12 @@ class Layer:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy or pickle holds what the layer has learned, not the arrays it works in."""
-        return {**self._lasting(), "_buffers": {}, "_views": {}}
+        lasting = self._lasting()
+        return lasting | {"_buffers": Buffers(self.backend, self.dtype)} if hasattr(self, "_buffers") else lasting
 
     def settle(self) -> None:
         """Called by the network once the layer has all of its attributes."""
-        held = {name: value for name, value in vars(self).items() if name not in ("_buffers", "_views")}
+        held = {name: value for name, value in vars(self).items() if name != "_buffers"}
         self._holders = tuple(name for name, value in held.items() if isinstance(value, Layer | dict | list))
         self._kept = frozenset({*held, "_kept", "_holders"} - {"_home"})
         self._home = True
@@ -176,10 +168,31 @@ def _is_setting(value: Any) -> bool:
 def _told(value: Any) -> str:
     """A setting as text, the same in every process."""
     if isinstance(value, Activation):
-        return f"{type(value).__name__}({', '.join(f'{k}={_told(v)}' for k, v in vars(value).items())})"
+        return repr(value)
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_told, value))}]"
     return repr(value.item() if hasattr(value, "item") else value)
+
+
+def softmax(b: Backend, x: Array, y: Array, buffers: Buffers) -> None:
+    """The softmax of each row."""
+    top, total = (buffers.get(key, (*x.shape[:-1], 1)) for key in ("top", "total"))
+    b.row_max(x, top)
+    b.map(exponential, (x, top), y)
+    b.row_sums(y, total)
+    b.map(share, (y, total), y)
+
+
+def softmax_backward(b: Backend, y: Array, dy: Array, dx: Array, buffers: Buffers) -> None:
+    total = buffers.get("total", (*y.shape[:-1], 1))
+    b.map(product, (y, dy), dx)
+    b.row_sums(dx, total)
+    b.map(softmax_slope, (y, dy, total), dx)
+
+
+def with_bias(z: Array, b: Array) -> Array:
+    """A Dense layer's second half."""
+    return z + b
 
 
 class Dense(Layer):
@@ -191,6 +204,7 @@ class Dense(Layer):
     """
 
     prefix = "dense"
+    recordable = True
 
     def __init__(
         self,
@@ -222,69 +236,75 @@ class Dense(Layer):
         return [weights, biases] if self.use_bias else [weights]
 
     def forward(self, x: Array, training: bool) -> Array:
-        y = self.product(x)
+        self._x, y = x, self._buffer("y", x, self.outputs)
+        self.backend.matmul(x, self.W.data, y)
         if self.use_bias:
-            y += self.b.data
+            self.backend.map(with_bias, (y, self.b.data), y)
         return y
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
         if self.use_bias and not self.b.frozen:
-            self.backend.xp.add.reduce(dy, axis=-2, out=self.b.grad, keepdims=bool(self.lead))
-        return self.product_backward(dy, input_gradient)
-
-    def product(self, x: Array) -> Array:
-        """x W."""
-        self._x = x
-        return self.backend.matmul(x, self.W.data, self._buffer("y", x.shape[-2], self.outputs))
-
-    def product_backward(self, dy: Array, input_gradient: bool) -> Array:
-        """dW and dx."""
+            self.backend.column_sums(dy, self.b.grad)
         if not self.W.frozen:
             self.backend.matmul(self._x.swapaxes(-1, -2), dy, self.W.grad)
         if not input_gradient:
             return None
-        dx = self._buffer("dx", dy.shape[-2], self.inputs)
-        return self.backend.matmul(dy, self.W.data.swapaxes(-1, -2), dx)
+        return self.backend.matmul(dy, self.W.data.swapaxes(-1, -2), self._buffer("dx", dy, self.inputs))
 
 
 class Activate(Layer):
     """y = f(x);  dx = dy f'(x), for an activation function f."""
 
     prefix = "activation"
-    keeps_inputs = False
-    """Whether x has to outlive the forward pass as it is, so that no backend may compute y in its place."""
+    recordable = True
 
     def __init__(self, features: int, activation: str | Activation) -> None:
         self.inputs = self.outputs = count("the number of features", features)
         self.activation = activations.get(activation)
-        self._named: tuple[Activation | None, str] = (None, "")
 
     def forward(self, x: Array, training: bool) -> Array:
-        rows = x.shape[-2]
-        self._x, self._y = x, self._buffer("y", rows, self.outputs)
-        self._functions()[0](self.backend, x, self._y, self._scratch(rows))
+        self._x, self._y = x, self._buffer("y", x, self.outputs)
+        f = self.activation
+        if f.elementwise:
+            self.backend.map(f.forward, (x,), self._y, **dict(f.parameters))
+        else:
+            softmax(self.backend, x, self._y, self._buffers)
         return self._y
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
-        rows = dy.shape[-2]
-        dx = self._buffer("dx", rows, self.inputs)
-        self._functions()[1](self.backend, self._x, self._y, dy, dx, self._scratch(rows))
+        f, dx = self.activation, self._buffer("dx", dy, self.inputs)
+        if f.elementwise:
+            known = {"x": self._x, "y": self._y, "dy": dy}
+            self.backend.map(f.backward, tuple([known[name] for name in f.needs]), dx, **dict(f.parameters))
+        else:
+            softmax_backward(self.backend, self._y, dy, dx, self._buffers)
         return dx
 
-    @property
-    def known(self) -> str:
-        """The name of the activation in :data:`optimlab.activations.ACTIVATIONS`, empty if it has none there."""
-        f = self.activation
-        if self._named[0] is not f:
-            self._named = f, next((name for name, known in activations.ACTIVATIONS.items() if known == f), "")
-        return self._named[1]
 
-    def _functions(self) -> Any:
-        """Forward and backward: as the activation writes them, unless the backend has them in one loop."""
-        return self.backend.fused.get(self.known) or (self.activation.forward, self.activation.backward)
+def squared_deviation(x: Array, mean: Array) -> Array:
+    deviation = x - mean
+    return deviation * deviation
 
-    def _scratch(self, rows: int) -> list[Array]:
-        return [self._buffer(f"tmp{k}", rows, self.outputs) for k in range(self.activation.scratch)]
+
+def moving_average(running: Array, batch: Array, *, share: float, factor: float) -> Array:
+    return (1 - share) * running + share * factor * batch
+
+
+def inverse_deviation(var: Array, *, eps: float) -> Array:
+    return 1 / np.sqrt(var + eps)
+
+
+def normalised(x: Array, mean: Array, inverse: Array) -> Array:
+    return (x - mean) * inverse
+
+
+def scaled_and_shifted(x_hat: Array, gamma: Array, beta: Array) -> Array:
+    return x_hat * gamma + beta
+
+
+def batch_norm_backward(dz: Array, x_hat: Array, scale: Array, mean_of_product: Array, mean: Array) -> Array:
+    """``scale`` is gamma / sqrt(var + eps), the means those of dz x_hat and of dz."""
+    return scale * (dz - mean - x_hat * mean_of_product)
 
 
 class BatchNorm(Layer):
@@ -322,6 +342,7 @@ class BatchNorm(Layer):
     """
 
     prefix = "norm"
+    recordable = True
 
     def __init__(
         self,
@@ -370,51 +391,49 @@ class BatchNorm(Layer):
         return {"running_mean": self.running_mean, "running_var": self.running_var}
 
     def forward(self, x: Array, training: bool) -> Array:
-        n, keep = x.shape[-2], bool(self.lead)
-        x_hat, z = self._buffer("x_hat", n, self.outputs), self._buffer("z", n, self.outputs)
-        xp, training = self.backend.xp, training and not self.frozen
-        if training:
+        b, n, row = self.backend, x.shape[-2], self._row
+        x_hat, z = self._buffer("x_hat", x, self.outputs), self._buffer("z", x, self.outputs)
+        mean, var, inverse = self.running_mean, self.running_var, row("inverse")
+        self._training = training and not self.frozen
+        if self._training:
             if n < 2:
                 raise InputError("batch norm cannot train on a batch of one row: its variance is zero")
-            mean = x.mean(axis=-2, keepdims=keep)
-            xp.subtract(x, mean, out=x_hat)
-            xp.multiply(x_hat, x_hat, out=z)
-            var = z.mean(axis=-2, keepdims=keep)
-            torch, new = self.convention == "torch", self.share
-            for running, batch in (
-                (self.running_mean, mean),
-                (self.running_var, var * (n / (n - 1)) if torch else var),
-            ):
-                running *= 1 - new
-                running += new * batch
-        else:
-            var = self.running_var
-            xp.subtract(x, self.running_mean, out=x_hat)
-        inverse = 1 / xp.sqrt(var + self.eps)
-        x_hat *= inverse
-        xp.multiply(x_hat, self.gamma.data, out=z)
-        z += self.beta.data
-        self._x_hat, self._inverse, self._training = x_hat, inverse, training
+            mean, var = row("mean"), row("var")
+            b.column_sums(x, mean)
+            b.map(times, (mean,), mean, factor=1 / n)
+            b.map(squared_deviation, (x, mean), z)
+            b.column_sums(z, var)
+            b.map(times, (var,), var, factor=1 / n)
+            unbiased = n / (n - 1) if self.convention == "torch" else 1.0
+            b.map(moving_average, (self.running_mean, mean), self.running_mean, share=self.share, factor=1.0)
+            b.map(moving_average, (self.running_var, var), self.running_var, share=self.share, factor=unbiased)
+        b.map(inverse_deviation, (var,), inverse, eps=self.eps)
+        b.map(normalised, (x, mean, inverse), x_hat)
+        b.map(scaled_and_shifted, (x_hat, self.gamma.data, self.beta.data), z)
+        self._x_hat, self._inverse = x_hat, inverse
         return z
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
-        n, xp, x_hat, keep = dy.shape[-2], self.backend.xp, self._x_hat, bool(self.lead)
-        dx = self._buffer("dx", n, self.inputs)
-        xp.multiply(dy, x_hat, out=dx)
-        dgamma, dbeta = dx.sum(axis=-2, keepdims=keep), dy.sum(axis=-2, keepdims=keep)
-        if not self.gamma.frozen:
-            self.gamma.grad[...] = dgamma
-        if not self.beta.frozen:
-            self.beta.grad[...] = dbeta
-        scale = self.gamma.data * self._inverse
+        b, n, row, x_hat = self.backend, dy.shape[-2], self._row, self._x_hat
+        dx, scale = self._buffer("dx", dy, self.inputs), row("scale")
+        dgamma = row("dgamma") if self.gamma.frozen else self.gamma.grad
+        dbeta = row("dbeta") if self.beta.frozen else self.beta.grad
+        b.map(product, (dy, x_hat), dx)
+        b.column_sums(dx, dgamma)
+        b.column_sums(dy, dbeta)
+        b.map(product, (self.gamma.data, self._inverse), scale)
         if self._training:
-            xp.multiply(x_hat, dgamma / -n, out=dx)
-            dx += dy
-            dx -= dbeta / n
-            dx *= scale
+            means = row("mean of dz x_hat"), row("mean of dz")
+            b.map(times, (dgamma,), means[0], factor=1 / n)
+            b.map(times, (dbeta,), means[1], factor=1 / n)
+            b.map(batch_norm_backward, (dy, x_hat, scale, *means), dx)
         else:
-            xp.multiply(dy, scale, out=dx)
+            b.map(product, (dy, scale), dx)
         return dx
+
+    def _row(self, key: str) -> Array:
+        """A working array of one number a feature."""
+        return self._buffers.get(key, self.gamma.data.shape)
 
 
 class Standardized(Layer):
@@ -432,6 +451,7 @@ class Standardized(Layer):
     """
 
     prefix = "standardized"
+    recordable = True
 
     def __init__(self, mean: Iterable[float], std: Iterable[float]) -> None:
         # plain numbers until the network says where arrays live
@@ -450,13 +470,19 @@ class Standardized(Layer):
         return {"mean": self.mean, "factor": self.factor}
 
     def forward(self, x: Array, training: bool) -> Array:
-        y = self._buffer("y", x.shape[-2], self.outputs)
-        self.backend.xp.subtract(x, self.mean, out=y)
-        y *= self.factor
+        y = self._buffer("y", x, self.outputs)
+        self.backend.map(normalised, (x, self.mean, self.factor), y)
         return y
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
-        return self.backend.xp.multiply(dy, self.factor, out=self._buffer("dx", dy.shape[-2], self.inputs))
+        dx = self._buffer("dx", dy, self.inputs)
+        self.backend.map(product, (dy, self.factor), dx)
+        return dx
+
+
+def dropped(x: Array, u: Array, *, rate: float) -> Array:
+    """``u`` is uniform on [0, 1)."""
+    return np.where(u >= rate, 1 / (1 - rate) * x, 0)
 
 
 class Dropout(Layer):
@@ -469,7 +495,8 @@ class Dropout(Layer):
     """
 
     prefix = "dropout"
-    _mask: Array = ()
+    recordable = True
+    _u: Array = ()
 
     def __init__(self, features: int, rate: float) -> None:
         self.inputs = self.outputs = count("the number of features", features)
@@ -483,19 +510,16 @@ class Dropout(Layer):
         self._training = training
         if not training:
             return x
-        n, xp = len(x), self.backend.xp
-        held = self.hold and len(self._mask) == n
-        mask, y = self._buffer("mask", n, self.outputs), self._buffer("y", n, self.outputs)
+        y, held = self._buffer("y", x, self.outputs), self.hold and len(self._u) == len(x)
         if not held:
-            self.generator.uniform(mask)
-            xp.greater_equal(mask, self.rate, out=mask)
-            mask /= 1 - self.rate
-            self._mask = mask
-        return xp.multiply(x, mask, out=y)
+            self._u = self._buffer("u", x, self.outputs)
+            self.backend.uniform(self.generator, self._u)
+        self.backend.map(dropped, (x, self._u), y, rate=self.rate)
+        return y
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
         if not self._training:
             return dy
-        n = len(dy)
-        dx = self._buffer("dx", n, self.inputs)
-        return self.backend.xp.multiply(dy, self._mask, out=dx)
+        dx = self._buffer("dx", dy, self.inputs)
+        self.backend.map(dropped, (dy, self._u), dx, rate=self.rate)
+        return dx

@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import backends
+from .activations import exponential
 from .backends import Array, Backend
+from .buffers import Buffers
 from .errors import InputError, lookup
+from .formulas import difference, square, times
 
 
 def softmax_cross_entropy(logits: Array, labels: Any, out: Array = None) -> tuple[float, Array]:
@@ -66,37 +71,54 @@ def mean_squared_error(outputs: Array, targets: Any, out: Array = None) -> tuple
 class Loss(NamedTuple):
     """A loss as the training loop uses it: targets checked once, then batches without checks.
 
-    To be called within ``backend.quiet()``: huge outputs overflow, harmlessly or to a loss that is not finite. The
-    loss is a number of the backend, see :meth:`optimlab.backends.Backend.number`.
+    To be called within ``backend.quiet()``: huge outputs overflow, harmlessly or to a loss that is not finite.
     """
 
     name: str
-    function: Callable[[Backend, Array, Array, Array], tuple[float, Array]]
+    function: Callable[[Backend, Array, Array, Array, Buffers], Array]
+    """``function(backend, outputs, targets, gradient, buffers)``: write the gradient, and give the mean over the batch as
+    a single number of the backend, of replicas one each."""
     check: Callable[[Backend, Any, tuple[int, ...]], Array]
     """``check(backend, targets, shape of the outputs)``: the targets as an array of the backend."""
     classifies: bool
     """Whether targets are class labels, so that accuracy means something."""
+    recordable: bool = False
+    """Whether all that the function does is named operations of the backend."""
     applies_softmax: bool = False
     """True if it takes logits; then a network that ends in softmax or sigmoid is refused."""
 
-    def __call__(self, backend: Backend, outputs: Array, targets: Array, out: Array) -> tuple[float, Array]:
-        fused = backend.fused.get(self.name) if outputs.ndim == 2 and LOSSES.get(self.name) is self else None
-        return (fused or self.function)(backend, outputs, targets, out)
+    def __call__(self, backend: Backend, outputs: Array, targets: Array, out: Array, buffers: Buffers) -> Array:
+        return self.function(backend, outputs, targets, out, buffers)
+
+    def prepared(self, backend: Backend, targets: Array, dtype: str) -> Array:
+        """Checked targets in the form that the loss takes: labels as a column of numbers."""
+        return backend.asarray(targets[..., None] if self.classifies else targets, dtype)
 
 
-def correct(backend: Backend, outputs: Array, labels: Array) -> Any:
-    """How many rows have their largest output at their label: an integer of the backend, of replicas one each. As for a
-    :class:`Loss`, nothing is checked.
+def matching(place: Array, label: Array) -> Array:
+    return np.where(place == label, 1, 0)
+
+
+def correct(backend: Backend, outputs: Array, labels: Array, buffers: Buffers) -> Array:
+    """How many rows have their largest output at their label: a single number of the backend, of replicas one each.
 
     >>> import numpy as np
-    >>> int(correct(backends.get("numpy"), np.array([[1.0, 2.0], [3.0, 3.0], [0.0, 5.0]]), np.array([1, 0, 0])))
-    2
+    >>> backend = backends.get("numpy")
+    >>> outputs, labels = np.array([[1.0, 2.0], [3.0, 3.0], [0.0, 5.0]]), np.array([[1.0], [0.0], [0.0]])
+    >>> correct(backend, outputs, labels, Buffers(backend, "float64"))
+    array([2.])
     """
-    fused = backend.fused.get("correct")
-    # a loss of one's own may have labels of another kind
-    if fused and outputs.ndim == 2 and labels.dtype == "int64" and labels.shape == outputs.shape[:1]:
-        return fused(outputs, labels)
-    return backend.xp.count_nonzero(outputs.argmax(axis=-1) == labels, axis=-1)
+    place, right = buffers.get("place", (*outputs.shape[:-1], 1)), _single(buffers, "right", outputs)
+    backend.row_argmax(outputs, place)
+    backend.map(matching, (place, labels), place)
+    backend.column_sums(place, right)
+    return right
+
+
+def _single(buffers: Buffers, key: str, outputs: Array) -> Array:
+    """A single number, of replicas one each."""
+    lead = outputs.shape[:-2]
+    return buffers.get(key, (*lead, 1, 1) if lead else (1,))
 
 
 def _checked(loss: Loss, outputs: Array, targets: Any, out: Array) -> tuple[float, Array]:
@@ -118,38 +140,43 @@ def _checked(loss: Loss, outputs: Array, targets: Any, out: Array) -> tuple[floa
         or not getattr(out.flags, "writeable", True)
     ):
         raise InputError(f"out must be a writeable array of shape {tuple(outputs.shape)}, {outputs.dtype}")
+    dtype = outputs.dtype.name
     with backend.quiet():
-        value, gradient = loss(backend, outputs, targets, out)
-    return float(value), gradient
+        value = loss(backend, outputs, loss.prepared(backend, targets, dtype), out, Buffers(backend, dtype))
+    return float(backend.to_numpy(value)[0]), out
 
 
-def _row_max(xp: Any, logits: Array) -> Array:
-    """The maximum of each row, ``(..., 1)``. Along an axis of ten or so NumPy is slow: for many rows column after
-    column is faster, and a maximum is the same in any order."""
-    classes = logits.shape[-1]
-    if logits.size < 256 * classes or classes > 32:
-        return logits.max(axis=-1, keepdims=True)
-    top = logits[..., :1].copy()
-    for k in range(1, classes):
-        xp.maximum(top, logits[..., k : k + 1], out=top)
-    return top
+def picked(z: Array, top: Array, column: Array, label: Array) -> Array:
+    """z - top at the label, 0 elsewhere."""
+    return np.where(column == label, z - top, 0)
 
 
-def _cross_entropy(backend: Backend, logits: Array, labels: Array, out: Array) -> tuple[Any, Array]:
-    """With a leading axis of replicas, an array of losses."""
-    xp, n, replicas = backend.xp, logits.shape[-2], logits.ndim > 2
-    rows = xp.arange(n)
-    entries = (xp.arange(len(logits))[:, None], rows, labels) if replicas else (rows, labels)
-    # the difference of two huge logits may overflow to -inf, whose e^x is 0
-    xp.subtract(logits, _row_max(xp, logits), out=out)
-    picked = out[entries]
-    xp.exp(out, out=out)
-    total = out.sum(axis=-1, keepdims=True)
-    loss = (xp.log(total[..., 0]) - picked).sum(axis=-1)
-    total *= n
-    out /= total
-    out[entries] -= 1 / n
-    return (loss.astype("float64") if replicas else backend.number(loss)) / n, out
+def entropy(total: Array, chosen: Array) -> Array:
+    """ln sum_j e^(z_j - top) - (z_label - top)."""
+    return np.log(total) - chosen
+
+
+def cross_entropy_gradient(e: Array, total: Array, column: Array, label: Array, *, share: float) -> Array:
+    """share (softmax(z) - onehot(label))."""
+    y = e / total
+    return share * np.where(column == label, y - 1, y)
+
+
+def _cross_entropy(backend: Backend, z: Array, labels: Array, out: Array, buffers: Buffers) -> Array:
+    n, shape = z.shape[-2], (*z.shape[:-1], 1)
+    top, total, chosen = (buffers.get(key, shape) for key in ("top", "total", "chosen"))
+    single, value = buffers.get("single", z.shape), _single(buffers, "loss", z)
+    column = buffers.row("columns", range(z.shape[-1]))
+    backend.row_max(z, top)
+    backend.map(picked, (z, top, column, labels), single)
+    backend.row_sums(single, chosen)
+    backend.map(exponential, (z, top), out)
+    backend.row_sums(out, total)
+    backend.map(entropy, (total, chosen), chosen)
+    backend.column_sums(chosen, value)
+    backend.map(times, (value,), value, factor=1 / n)
+    backend.map(cross_entropy_gradient, (out, total, column, labels), out, share=1 / n)
+    return value
 
 
 def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Array:
@@ -180,12 +207,17 @@ def _from_one_hot(backend: Backend, labels: Array) -> Array:
     return xp.argmax(ones, axis=1)
 
 
-def _squared_error(backend: Backend, outputs: Array, targets: Array, out: Array) -> tuple[float, Array]:
-    xp = backend.xp
-    xp.subtract(outputs, targets, out=out)
-    loss = backend.dot(out, out) / out.size
-    out *= 2 / out.size
-    return loss, out
+def _squared_error(backend: Backend, outputs: Array, targets: Array, out: Array, buffers: Buffers) -> Array:
+    n, features = outputs.shape[-2:]
+    squares, each = buffers.get("single", outputs.shape), buffers.get("top", (*outputs.shape[:-1], 1))
+    value = _single(buffers, "loss", outputs)
+    backend.map(difference, (outputs, targets), out)
+    backend.map(square, (out,), squares)
+    backend.row_sums(squares, each)
+    backend.column_sums(each, value)
+    backend.map(times, (value,), value, factor=1 / (n * features))
+    backend.map(times, (out,), out, factor=2 / (n * features))
+    return value
 
 
 def _check_targets(backend: Backend, targets: Any, shape: tuple[int, ...]) -> Array:
@@ -197,8 +229,8 @@ def _check_targets(backend: Backend, targets: Any, shape: tuple[int, ...]) -> Ar
     return targets
 
 
-_softmax_cross_entropy = Loss("softmax_cross_entropy", _cross_entropy, _check_labels, True, applies_softmax=True)
-_mean_squared_error = Loss("mean_squared_error", _squared_error, _check_targets, classifies=False)
+_softmax_cross_entropy = Loss("softmax_cross_entropy", _cross_entropy, _check_labels, True, True, applies_softmax=True)
+_mean_squared_error = Loss("mean_squared_error", _squared_error, _check_targets, False, True)
 
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in (_softmax_cross_entropy, _mean_squared_error)}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import math
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import DTypeLike
 from . import activations, backends
 from .activations import Activation
 from .backends import Array, Backend, dtype_name, given
+from .buffers import Buffers
 from .errors import InputError, count, number
 from .initializers import Initializer
 from .layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized
@@ -83,7 +83,7 @@ class Network:
                 )
         self.dtype = dtype_name(dtype)
         self.layers = list(layers)
-        self.backend = backends.get(backend, sum(math.prod(d.shape) for layer in layers for d in layer.declare()))
+        self.backend = backends.get(backend)
         # two streams a layer, so that its draws do not depend on the other layers
         streams = seed_sequence(seed).spawn(2 * len(layers))
         counts: dict[str, int] = {}
@@ -327,6 +327,7 @@ class Network:
         flat.rebind()
         for layer in twin.layers:
             layer.dtype = name
+            layer._buffers = Buffers(self.backend, name)
         return twin
 
     def learned(self) -> dict[str, Array]:

@@ -15,6 +15,8 @@ from functools import cache
 from itertools import dropwhile, islice, takewhile
 from typing import Any, ClassVar, Protocol, TypeAlias
 
+import numpy as np
+
 from . import rules
 from .backends import Array
 from .errors import InputError, RuleError, count, exact, lookup, unknown, whole
@@ -174,6 +176,44 @@ class Optimizer:
         self.used = values[0]
         self.t += 1
         return scalars
+
+    def tables(self, steps: int) -> list[Any]:
+        """The host scalars of the next ``steps`` updates, a row a step, for each update of :meth:`bound`.
+
+        Nothing is counted, see :meth:`count`.
+
+        Raises
+        ------
+        InputError: as :meth:`step`.
+        """
+        updates = self.bound()
+        groups = [self.hyperparameters, *({**self.hyperparameters, **own} for own in self.groups.values())]
+        fixed = [not any(callable(v) and unit(v) == "step" for v in values.values()) for values in groups]
+        tables: list[Any] = []
+        first = self.t
+        try:
+            for (group, missed), update in zip(self._counters, updates, strict=True):
+                if fixed[group]:
+                    values = self._values(groups[group])
+                    tables.append(self._kernel.table(first + 1 - missed, steps, values))
+                    continue
+                rows = []
+                for k in range(steps):
+                    self.t = first + k
+                    rows.append(self._kernel.scalars(t=self.t + 1 - missed, **self._values(groups[group])))
+                tables.append(np.array(rows))
+        except ArithmeticError as error:
+            raise InputError(f"{self.name} cannot be computed at step {self.t}: {error}") from None
+        finally:
+            self.t = first
+        return tables
+
+    def count(self, steps: int) -> None:
+        """Count updates that were made with :meth:`tables`."""
+        if steps:
+            self.t += steps - 1
+            self.used = self._values(self.hyperparameters)
+            self.t += 1
 
     def bound(self) -> list[Any]:
         """The updates of a step; each is called with its scalars from :meth:`advance`."""
@@ -360,6 +400,9 @@ class Kernel(Protocol):
     def scalars(self, /, **values: float) -> Any:
         """What a step needs of ``t`` and the hyperparameters."""
 
+    def table(self, first: int, steps: int, values: dict[str, float]) -> Any:
+        """The same for several steps, a row each."""
+
     def bind(self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]) -> Callable[[Any], Any]:
         """Return one update of ``members``, a function of the scalars.
 
@@ -376,6 +419,9 @@ class _ElementKernel:
 
     def scalars(self, /, **values: float) -> tuple[float, ...]:
         return self.graph.scalars(**values)
+
+    def table(self, first: int, steps: int, values: dict[str, float]) -> Any:
+        return self.graph.table(first, steps, values)
 
     def bind(self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]) -> Callable[[Any], None]:
         parts = [{name: a[part] for name, a in arrays.items()} for part in stretches(members)]
@@ -395,6 +441,9 @@ class _LayerKernel:
 
     def scalars(self, /, **values: float) -> dict[str, float]:
         return {name: value for name, value in values.items() if name != "t" or self._counts}
+
+    def table(self, first: int, steps: int, values: dict[str, float]) -> Any:
+        raise NotImplementedError  # such a rule is called step by step
 
     def bind(
         self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]

@@ -9,10 +9,7 @@ threads can evaluate one network at the same time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
 from .backends import Array
-from .fusion import DenseActivate, fused
 from .layers import Layer
 
 
@@ -28,25 +25,19 @@ class Pass:
     def __init__(self) -> None:
         self.layers: Sequence[Layer] = []
         self.rows = 0
-        self._parts: list[tuple[int, Layer | DenseActivate]] = []
-        self._parts_of: list[Any] = []
 
     def forward(self, layers: Sequence[Layer], x: Array, training: bool) -> Array:
         """The outputs of the last layer for ``x``."""
         self.layers, self.rows = layers, len(x)
-        # a new attribute may be a method that replaces the fused one
-        parts_of = [*layers, *[len(vars(layer)) for layer in layers]]
-        if parts_of != self._parts_of:
-            self._parts_of, self._parts = parts_of, fused(layers, layers[0].backend)
-        for _, part in self._parts:
-            x = part.forward(x, training)
+        for layer in layers:
+            x = layer.forward(x, training)
         return x
 
     def backward(self, gradient: Array, lowest: int, input_gradient: bool) -> Array:
         """dL/dx from dL/d(outputs). Stops at layer number ``lowest``; its dL/dx is computed only on request."""
-        for k, part in reversed(self._parts):
+        for k, layer in reversed([*enumerate(self.layers)]):
             if k >= lowest:
-                gradient = part.backward(gradient, input_gradient or k > lowest)
+                gradient = layer.backward(gradient, input_gradient or k > lowest)
         return gradient
 
 
@@ -64,3 +55,7 @@ class Evaluation(Pass):
             for double, layer in zip(self.layers, layers, strict=True):
                 double.follow(layer)
         return super().forward(self.layers, x, training)
+
+    def working(self) -> list[Array]:
+        """The working arrays of the doubles."""
+        return [array for layer in self.layers for array in layer._buffers.arrays()]

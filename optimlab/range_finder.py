@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import losses
-from .backends import Array
+from .backends import Array, NotFinite
+from .buffers import Buffers
 from .datasets import Dataset
 from .errors import InputError, count, number
 from .layers import BatchNorm
@@ -19,6 +20,7 @@ from .losses import Loss
 from .network import Network, seed_sequence
 from .optimizers import Optimizer
 from .training.checks import check_dataset
+from .training.step import Epoch, Step
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,16 +108,26 @@ def find_lr(
     if optimizer.parameters is not network.parameters:
         raise InputError("the optimizer was made for another network's parameters")
     loss = losses.get(loss)
-    batches = _batches(network, data, loss, count("batch_size", batch_size), seed)
+    size = count("batch_size", batch_size)
+    x, targets, order = _checked(network, data, loss, size, seed)
     network, optimizer = copy.deepcopy((network, optimizer))  # together: one trains the other's parameters
     optimizer.epoch = optimizer.epoch or 0
+    epoch = Epoch(network, x, targets, size)
+    step = Step(network, loss, epoch, optimizer.step, Buffers(network.backend, network.dtype))
     measured: list[float] = []
     smoothed: list[float] = []
     average, diverged_at = 0.0, None
     with network.backend.quiet():
-        for rate, (x, y) in zip(rates, batches, strict=False):  # batches never end
+        for k, rate in enumerate(rates):
+            if k % epoch.full == 0:
+                epoch.arrange(order.permutation(len(x)))
+                epoch.at[0] = 0
             optimizer.lr = rate
-            value = _step(network, optimizer, loss, x, y)
+            try:
+                step()
+                value = float(epoch.results[k % epoch.full, 0])
+            except NotFinite:
+                value = math.nan
             if not math.isfinite(value):
                 diverged_at = rate
                 break
@@ -138,12 +150,12 @@ def _rates(low: float, high: float, steps: int) -> list[float]:
     return [float(rate) for rate in np.geomspace(low, high, steps)]
 
 
-def _batches(
+def _checked(
     network: Network, data: Dataset, loss: Loss, size: int, seed: int | np.random.SeedSequence
-) -> Iterator[tuple[Array, Array]]:
-    """Full batches without end, each pass over the rows in another order; all is checked before the first."""
+) -> tuple[Array, Array, np.random.Generator]:
+    """Inputs and prepared targets, and what draws the order of the rows; all batches are full."""
     check_dataset(data)
-    backend, x, y = network.backend, network.check_inputs(data.x_train), data.y_train
+    backend, x = network.backend, network.check_inputs(data.x_train)
     rows = len(x)
     if size > rows:
         raise InputError(f"batch_size {size} is larger than the {rows} rows of training data")
@@ -151,27 +163,8 @@ def _batches(
         raise InputError("batch norm cannot train on a batch of one row; choose another batch_size")
     if not bool(backend.xp.isfinite(x).all()):
         raise InputError("the training inputs hold NaN or infinite values")
-    y = backend.asarray(network.check_targets(loss, y, rows), None if loss.classifies else network.dtype)
-    order = np.random.default_rng(seed_sequence(seed))
-
-    def draw() -> Iterator[tuple[Array, Array]]:
-        while True:
-            indices = backend.asarray(order.permutation(rows))
-            for start in range(0, rows - size + 1, size):
-                chosen = indices[start : start + size]
-                yield x[chosen], y[chosen]
-
-    return draw()
-
-
-def _step(network: Network, optimizer: Optimizer, loss: Loss, x: Any, y: Any) -> float:
-    """One update, unless the loss is not finite; returns the loss before it."""
-    outputs = network.forward_unchecked(x, training=True)
-    value, gradient = loss(network.backend, outputs, y, network.backend.xp.empty_like(outputs))
-    if math.isfinite(value):
-        network.backward(gradient)
-        optimizer.step()
-    return float(value)
+    y = network.check_targets(loss, data.y_train, rows)
+    return x, loss.prepared(backend, y, network.dtype), np.random.default_rng(seed_sequence(seed))
 
 
 def _steepest(rates: Sequence[float], smoothed: Sequence[float]) -> float | None:

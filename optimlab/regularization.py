@@ -24,12 +24,16 @@ array([ 0.6, -0.8], dtype=float32)
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
 
 from .backends import Array, Backend
+from .buffers import Buffers
 from .errors import InputError, number
+from .formulas import product, square, times, total
+from .kernels import Formula
 from .parameters import Parameters, stretches
 
 Penalty: TypeAlias = Callable[[Parameters], float]
@@ -46,6 +50,7 @@ class _Term:
     """Whether a penalty has no derivative where a weight is zero: a gradient check keeps away from there."""
     _seen: tuple[Any, int] = (None, -1)
     _arrays: Any = None
+    _buffers: Any = None
 
     def find(self, parameters: Parameters) -> Any:
         """The arrays to work on.
@@ -59,8 +64,13 @@ class _Term:
     def _found(self, parameters: Parameters) -> Any:
         if self._seen != (parameters, parameters.version):
             self._arrays = self.find(parameters)
+            self._buffers = Buffers(parameters.backend, parameters.dtype)
             self._seen = (parameters, parameters.version)
         return self._arrays
+
+    def working(self) -> list[Array]:
+        """The arrays that it works in."""
+        return self._buffers.arrays() if self._buffers else []
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy finds its own arrays."""
@@ -70,26 +80,68 @@ class _Term:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.__getstate__().items())})"
 
 
-class _Stretch(NamedTuple):
-    """One slice of the flat buffers, and an array of its length to work in."""
+def magnitude(w: Array) -> Array:
+    return np.abs(w)
 
-    w: Array
-    g: Array
-    tmp: Array
+
+def decayed(g: Array, w: Array, *, rate: float) -> Array:
+    return g + rate * w
+
+
+def signed(g: Array, w: Array, *, rate: float) -> Array:
+    return g + rate * np.sign(w)
 
 
 class _Penalty(_Term):
+    """``factor`` times the sum of ``value``; ``gradient`` is added to the loss's."""
+
     role = "penalties"
+    value: ClassVar[Formula]
+    gradient: ClassVar[Formula]
+    factor: ClassVar[float]
 
     def __init__(self, rate: float, group: str = "weights") -> None:
         self.rate = number(f"the rate of {type(self).__name__}", rate, low=0)
         self.group = group
 
-    def find(self, parameters: Parameters) -> list[_Stretch]:
+    def find(self, parameters: Parameters) -> list[tuple[Array, Array]]:
         parts = stretches(parameters.select(self.group))
-        # one array for all: they are worked on one after the other
-        tmp = parameters.backend.empty(max((s.stop - s.start for s in parts), default=0), parameters.dtype)
-        return [_Stretch(parameters.data[s], parameters.grad[s], tmp[: s.stop - s.start]) for s in parts]
+        return [(parameters.data[s], parameters.grad[s]) for s in parts]
+
+    def add(self, parameters: Parameters) -> Array:
+        """Add the gradient to ``parameters.grad``; the value of the penalty, a single number of the backend."""
+        backend, parts, cls = parameters.backend, self._found(parameters), type(self)
+        value, part = self._buffers.get("value", (1,)), self._buffers.get("part", (1,))
+        for k, (w, g) in enumerate(parts):
+            each = self._buffers.get("each", w.shape)
+            backend.map(cls.value, (w,), each)
+            backend.column_sums(each, part if k else value)
+            if k:
+                backend.map(total, (value, part), value)
+            backend.map(cls.gradient, (g, w), g, rate=self.rate)
+        if not parts:
+            return self._buffers.row("nothing", [0.0])
+        backend.map(times, (value,), value, factor=self.factor * self.rate)
+        return value
+
+    def __call__(self, parameters: Parameters) -> float:
+        """Add the gradient to ``parameters.grad``; the value of the penalty."""
+        return float(parameters.backend.to_numpy(self.add(parameters))[0])
+
+
+def add_penalties(penalties: Sequence[Penalty], parameters: Parameters, buffers: Buffers) -> Array:
+    """Add the gradients of all penalties; the sum of their values, a single number of the backend."""
+    found: Array = buffers.row("no penalty", [0.0])
+    for k, penalty in enumerate(penalties):
+        if isinstance(penalty, _Penalty):
+            value = penalty.add(parameters)
+        else:
+            value = buffers.get("penalty of one's own", (1,))
+            value[...] = penalty(parameters)
+        out = buffers.get("penalty", (1,))
+        parameters.backend.map(total, (found if k == 0 else out, value), out)
+        found = out
+    return found
 
 
 class L2(_Penalty):
@@ -116,14 +168,8 @@ class L2(_Penalty):
     L2(rate=0.0001, group='weights')
     """
 
-    def __call__(self, parameters: Parameters) -> float:
-        """Add the gradient to ``parameters.grad``; the value of the penalty."""
-        backend, total = parameters.backend, 0.0
-        for w, g, tmp in self._found(parameters):
-            total += backend.dot(w, w)
-            backend.xp.multiply(w, self.rate, out=tmp)
-            g += tmp
-        return self.rate / 2 * total
+    recordable = True
+    value, gradient, factor = square, decayed, 0.5
 
 
 class L1(_Penalty):
@@ -149,17 +195,9 @@ class L1(_Penalty):
     (1.5, array([ 0.5,  0. , -0.5,  0. ], dtype=float32))
     """
 
+    recordable = True
     has_kink = True
-
-    def __call__(self, parameters: Parameters) -> float:
-        """Add the gradient to ``parameters.grad``; the value of the penalty."""
-        backend, total = parameters.backend, 0.0
-        for w, g, tmp in self._found(parameters):
-            backend.xp.sign(w, out=tmp)
-            total += backend.dot(w, tmp)
-            tmp *= self.rate
-            g += tmp
-        return self.rate * total
+    value, gradient, factor = magnitude, signed, 1.0
 
 
 class _Clip(_Term):
@@ -189,10 +227,12 @@ class ClipValue(_Clip):
     array([-1. ,  0.5,  1. ], dtype=float32)
     """
 
+    recordable = True
+
     def __call__(self, parameters: Parameters) -> None:
         """Clip ``parameters.grad``."""
         for g in self._found(parameters):
-            parameters.backend.xp.clip(g, -self.limit, self.limit, out=g)
+            parameters.backend.map(clipped, (g,), g, limit=self.limit)
 
 
 class ClipNorm(_Clip):
@@ -217,13 +257,15 @@ class ClipNorm(_Clip):
     array([0.6, 0.8, 0.5], dtype=float32)
     """
 
+    recordable = True
+
     def find(self, parameters: Parameters) -> list[Array]:
         return [parameters.grad[p.start : p.stop] for p in parameters if not p.frozen]
 
     def __call__(self, parameters: Parameters) -> None:
         """Clip ``parameters.grad``."""
         for g in self._found(parameters):
-            _shrink(parameters.backend, [g], self.limit)
+            _shrink(parameters.backend, [g], self.limit, self._buffers)
 
 
 class ClipGlobalNorm(_Clip):
@@ -245,9 +287,11 @@ class ClipGlobalNorm(_Clip):
     (6.0, array([1., 2., 2.], dtype=float32))
     """
 
-    def __call__(self, parameters: Parameters) -> float:
-        """Clip ``parameters.grad``; its norm before."""
-        return _shrink(parameters.backend, self._found(parameters), self.limit)
+    recordable = True
+
+    def __call__(self, parameters: Parameters) -> Array:
+        """Clip ``parameters.grad``; its norm before, a single number of the backend."""
+        return _shrink(parameters.backend, self._found(parameters), self.limit, self._buffers)
 
 
 class MaxNorm(_Term):
@@ -288,52 +332,71 @@ class MaxNorm(_Term):
         members = [p for p in parameters.select(self.group) if len(p.shape) == 2]
         if not members:
             raise InputError(f"MaxNorm is for weight matrices, the group {self.group!r} has none")
-        return [p.data.T for p in members if not p.frozen]  # in memory, one unit's weights after the other's
+        return [p.data for p in members if not p.frozen]
+
+    recordable = True
 
     def __call__(self, parameters: Parameters) -> None:
         """Bring the weights within the limit."""
-        xp = parameters.backend.xp
-        for units in self._found(parameters):
-            norms = xp.sqrt(xp.einsum("ij,ij->i", units, units))
-            units *= (self.limit / xp.maximum(norms, self.limit))[:, None]
+        backend = parameters.backend
+        for w in self._found(parameters):
+            squares, norms = self._buffers.get("squares", w.shape), self._buffers.get("norms", w.shape[1:])
+            backend.map(square, (w,), squares)
+            backend.column_sums(squares, norms)
+            backend.map(unit_factor, (norms,), norms, limit=self.limit)
+            backend.map(product, (w, norms), w)
 
 
-def _shrink(backend: Backend, parts: list[Array], limit: float) -> float:
-    """Scale ``parts``, taken together, down to a norm of at most ``limit``; the norm before."""
-    if backend.asynchronous and parts:
-        unseen: float = _shrink_unseen(backend, parts, limit)
-        return unseen
-    largest, norm = 1.0, _norm(backend, parts)
-    if norm == math.inf:
-        # the squares overflow before the norm does
-        largest = max(max(float(g.max()), -float(g.min())) for g in parts)
-        if not math.isfinite(largest):
-            return norm
-        for g in parts:
-            g /= largest
-        norm = _norm(backend, parts)
-    if norm * largest > limit:
-        for g in parts:
-            g *= limit / norm
-    elif largest != 1:
-        for g in parts:
-            g *= largest
-    return norm * largest
+def unit_factor(squares: Array, *, limit: float) -> Array:
+    return limit / np.maximum(np.sqrt(squares), limit)
 
 
-def _norm(backend: Backend, parts: list[Array]) -> float:
-    return math.sqrt(sum(backend.dot(g, g) for g in parts))
+def clipped(g: Array, *, limit: float) -> Array:
+    return np.minimum(np.maximum(g, -limit), limit)
 
 
-def _shrink_unseen(backend: Backend, parts: list[Array], limit: float) -> Any:
-    """The same without a look at the norm, for which a device would be waited for. Its squares are float64: those of
-    float32 do not overflow; of gradients in float64 beyond 1e154 the norm is infinite, and they are left alone."""
-    xp = backend.xp
-    norm = xp.sqrt(sum(backend.dot(g, g) for g in parts))
-    factor = xp.where(xp.isfinite(norm), limit / xp.maximum(norm, limit), 1.0)
+def relative_square(g: Array, top: Array) -> Array:
+    """(g / top)^2, where the largest is 1; 0 where all are."""
+    part = g / np.maximum(top, 1e-30)
+    return part * part
+
+
+def larger(x: Array, y: Array) -> Array:
+    return np.maximum(x, y)
+
+
+def norm(top: Array, squares: Array) -> Array:
+    return top * np.sqrt(squares)
+
+
+def factor(top: Array, squares: Array, *, limit: float) -> Array:
+    """limit / norm, at most 1; 1 where top is not finite."""
+    return np.where(top - top == 0, np.minimum(limit / np.maximum(top, 1e-30) / np.sqrt(squares), 1), 1)
+
+
+def _shrink(backend: Backend, parts: list[Array], limit: float, buffers: Buffers) -> Array:
+    """Scale ``parts``, taken together, down to a norm of at most ``limit``; the norm before. Squares are taken relative
+    to the largest entry: they would overflow before the norm does."""
+    top, one, squares, length = (buffers.get(key, (1,)) for key in ("top", "one", "squares", "norm"))
+    if not parts:
+        return buffers.row("nothing", [0.0])
+    for k, g in enumerate(parts):
+        each = buffers.get("each", g.shape)
+        backend.map(magnitude, (g,), each)
+        backend.row_max(each.reshape(1, -1), (one if k else top).reshape(1, 1))
+        if k:
+            backend.map(larger, (top, one), top)
+    for k, g in enumerate(parts):
+        each = buffers.get("each", g.shape)
+        backend.map(relative_square, (g, top), each)
+        backend.column_sums(each, one if k else squares)
+        if k:
+            backend.map(total, (squares, one), squares)
+    backend.map(norm, (top, squares), length)
+    backend.map(factor, (top, squares), one, limit=limit)
     for g in parts:
-        g *= factor.astype(g.dtype)
-    return norm
+        backend.map(product, (g, one), g)
+    return length
 
 
 def checked(role: str, given: Any, parameters: Parameters) -> tuple[Any, ...]:

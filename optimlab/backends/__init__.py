@@ -11,9 +11,9 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from ..errors import InputError, lookup, one_line, rows, unknown
-from ..kernels import Graph
-from . import cupy, numba
-from .numpy import NumPyBackend
+from ..kernels import Formula, Graph
+from . import compiled, cupy
+from .numpy import NotFinite, NumPyBackend
 
 Array: TypeAlias = Any
 """An array of some backend."""
@@ -37,8 +37,9 @@ class Step(Protocol):
 class Backend(Protocol):
     """What layers, optimizers and the training loop need of an array library.
 
-    ``xp`` is its NumPy-like namespace and ``special`` its :mod:`scipy.special`: both follow the array API of
-    NumPy, ``out=`` included, so that a formula is written once for every backend.
+    ``xp`` is its NumPy-like namespace. The named operations below are what a training step is made of. Their arrays lie
+    in memory without gaps: matrices of ``(rows, columns)``, rows of ``(columns,)``, columns of ``(rows, 1)``, single
+    numbers of ``(1,)``; replicas have one more axis in front of each, and rows then are ``(replicas, 1, columns)``.
     """
 
     @property
@@ -50,12 +51,8 @@ class Backend(Protocol):
     @property
     def xp(self) -> ModuleType: ...
     @property
-    def special(self) -> ModuleType: ...
-    @property
-    def fused(self) -> Mapping[str, Any]:
-        """Activations (forward and backward) and losses that the backend has in a form of its own, by their names,
-        activations with a Dense layer's bias, as ``"dense relu"``, and :func:`optimlab.losses.correct`; each gives what
-        the formulas give, bit for bit."""
+    def special(self) -> ModuleType:
+        """:mod:`scipy.special`, or what stands for it."""
 
     def empty(self, shape: int | tuple[int, ...], dtype: str) -> Array: ...
     def zeros(self, shape: int | tuple[int, ...], dtype: str) -> Array: ...
@@ -68,18 +65,43 @@ class Backend(Protocol):
     def owns(self, value: Any) -> bool:
         """Whether ``value`` is an array of this backend."""
 
-    def number(self, value: Array) -> Any:
-        """One number, an array of no dimensions, to reckon with in float64: a Python float, or where the backend is
-        asynchronous an array still, on which ``float`` would wait."""
-
-    def dot(self, a: Array, b: Array) -> Any:
-        """The sum of ``a * b`` over all entries, as :meth:`number` gives it."""
-
     def matmul(self, a: Array, b: Array, out: Array) -> Array:
         """The matrix product ``a @ b`` written to ``out``."""
 
+    def map(self, formula: Formula, inputs: tuple[Array, ...], out: Any, **numbers: float) -> None:
+        """Write the formula of ``inputs`` to ``out``, an array or a tuple of arrays, elementwise.
+
+        ``out`` has the shape of the result; inputs may be rows, columns and single numbers beside it. It may be one of
+        the inputs, the same object, but share memory with none of them otherwise.
+        """
+
+    def column_sums(self, x: Array, out: Array) -> None:
+        """Write the sum over the rows to ``out``, a row; of an array of one axis its sum, a single number."""
+
+    def row_sums(self, x: Array, out: Array) -> None:
+        """Write the sum of each row to ``out``, a column."""
+
+    def row_max(self, x: Array, out: Array) -> None:
+        """Write the largest number of each row to ``out``, a column."""
+
+    def row_argmax(self, x: Array, out: Array) -> None:
+        """Write the place of the first largest number of each row, or of its first NaN, to ``out``, a column."""
+
     def take(self, rows: Array, indices: Array, out: Array) -> None:
         """``out[...] = rows[indices]`` without a temporary; indices must be in range."""
+
+    def put(self, table: Array, index: Array, row: Array) -> None:
+        """``table[index[0]] = row``."""
+
+    def count(self, counter: Array) -> None:
+        """Add one to ``counter``, of shape ``(1,)``."""
+
+    def uniform(self, generator: Any, out: Array) -> None:
+        """Fill ``out`` with numbers from [0, 1) by a generator of the backend."""
+
+    def stop_unless_finite(self, value: Array) -> None:
+        """End the work with :class:`NotFinite` if ``value``, a single number, is infinite or NaN. An asynchronous
+        backend goes on."""
 
     def generator(self, seed: Any) -> Generator: ...
 
@@ -92,41 +114,37 @@ class Backend(Protocol):
         device that runs out of memory is an :class:`~optimlab.errors.InputError`."""
 
 
-_BACKENDS: dict[str, Backend] = {"numpy": NumPyBackend(), "numba": numba.NumbaBackend(), "cupy": cupy.CuPyBackend()}
-
-PAYS_FROM = 100_000
-"""Parameters from which ``"auto"`` is Numba. Measured: importing it takes as long as some thousand steps of a network
-of this size save."""
+_BACKENDS: dict[str, Backend] = {"numpy": NumPyBackend(), "compiled": compiled.CompiledBackend(), "cupy": cupy.CuPyBackend()}
 
 
 def names() -> list[str]:
-    """The backends that can be used here: Numba's where it is installed, CuPy's where there is a GPU, too.
+    """The backends that can be used here: the compiled one where llvmlite is installed, CuPy's where there is a GPU, too.
 
     >>> "numpy" in names()
     True
     """
-    here = {"numba": numba.installed(), "cupy": not cupy.missing()}
+    here = {"compiled": compiled.installed(), "cupy": not cupy.missing()}
     return [name for name in _BACKENDS if here.get(name, True)]
 
 
-def get(name: Any, parameters: int = 0) -> Backend:
+def get(name: Any) -> Backend:
     """The backend of that name, or the backend itself.
 
-    ``"auto"`` is Numba's for a network of at least :data:`PAYS_FROM` parameters where Numba is installed, otherwise
-    NumPy's. Both give the same bits, but for large products by oneDNN, see :mod:`optimlab.backends.onednn`. ``"cupy"``
-    runs everything on an NVIDIA GPU.
+    ``"auto"`` is the compiled one where llvmlite is installed, otherwise NumPy's; ``"cupy"`` runs everything on an NVIDIA
+    GPU. Rules give the same bits on both; :mod:`optimlab.backends.compiled` says where a network differs by rounding.
 
     Raises
     ------
-    InputError: an unknown name; ``"numba"`` where Numba is not installed; ``"cupy"`` where CuPy or a GPU is missing.
+    InputError: an unknown name; ``"compiled"`` where llvmlite is not installed; ``"cupy"`` where CuPy or a GPU is
+        missing.
 
-    >>> get("numpy").name, get("auto").name
-    ('numpy', 'numpy')
+    >>> get("numpy").name
+    'numpy'
     """
     if name == "auto":
-        name = "numba" if parameters >= PAYS_FROM and numba.installed() else "numpy"
-    if name == "numba" and not numba.installed():
-        raise InputError("the backend 'numba' needs Numba: pip install optimlab[fast]")
+        name = "compiled" if compiled.installed() else "numpy"
+    if name == "compiled" and not compiled.installed():
+        raise InputError("the backend 'compiled' needs llvmlite: pip install optimlab[fast]")
     if name == "cupy" and (lack := cupy.missing()):
         raise InputError(f"the backend 'cupy' {lack}")
     if isinstance(name, str):
@@ -137,8 +155,8 @@ def get(name: Any, parameters: int = 0) -> Backend:
 
 
 def _by_name(backend: Backend) -> tuple[Any, ...]:
-    """How a backend is pickled. A network goes on with NumPy where Numba is not installed."""
-    return get, ("auto", PAYS_FROM) if backend.name == "numba" else (backend.name,)
+    """How a backend is pickled. A network goes on with NumPy where llvmlite is not installed."""
+    return get, ("auto" if backend.name == "compiled" else backend.name,)
 
 
 for _backend in _BACKENDS.values():
@@ -186,4 +204,4 @@ def of(array: Array) -> Backend:
     raise InputError(f"expected an array of one of {', '.join(_BACKENDS)}, got {type(array).__name__}")
 
 
-__all__ = ["DTYPES", "Array", "Backend", "Generator", "Step", "dtype_name", "get", "given", "names", "of"]
+__all__ = ["DTYPES", "Array", "Backend", "Generator", "NotFinite", "Step", "dtype_name", "get", "given", "names", "of"]

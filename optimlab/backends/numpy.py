@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache, cached_property
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels import TRANSCENDENTAL, Graph, NumpySource, array_function, numpy_source
+from ..kernels import Formula, Graph, NumpySource, graph_of, numpy_source, scalars_of
 
 Floats = NDArray[Any]
 
@@ -31,10 +32,6 @@ class NumPyBackend:
     name = "numpy"
     asynchronous = False
     xp = np
-
-    @property
-    def fused(self) -> Mapping[str, Any]:
-        return {}  # the formulas themselves
 
     @cached_property
     def special(self) -> ModuleType:
@@ -55,18 +52,63 @@ class NumPyBackend:
     def owns(self, value: Any) -> bool:
         return isinstance(value, np.ndarray)
 
-    def number(self, value: Any) -> float:
-        return float(value)
-
-    def dot(self, a: Floats, b: Floats) -> float:
-        return float(np.vdot(a, b))
-
     def matmul(self, a: Floats, b: Floats, out: Floats) -> Floats:
         return np.matmul(a, b, out=out)
+
+    def map(self, formula: Formula, inputs: tuple[Floats, ...], out: Floats | tuple[Floats, ...], **numbers: float) -> None:
+        outs = out if isinstance(out, tuple) else (out,)
+        program = _program(formula, aliases(inputs, outs))
+        slots = scalars_of(formula, tuple(numbers.items()))
+        first = outs[0]
+        shape, block = first.shape, max(1, BLOCK_BYTES // (first.itemsize * (first.shape[-1] if first.ndim > 1 else 1)))
+        others = tuple([o for o, k in zip(outs, program.aliases, strict=True) if k < 0])
+        if first.ndim > 2 or not shape or shape[0] <= block + block // 2:
+            program.step(*inputs, *others, *slots, *_scratch(shape, first.dtype, program.registers, program.masks))
+            return
+        for start in range(0, shape[0], block):
+            part = slice(start, min(start + block, shape[0]))
+            arrays = [a[part] if a.ndim and a.shape[0] == shape[0] and a.ndim == len(shape) else a for a in inputs]
+            scratch = _scratch((part.stop - start, *shape[1:]), first.dtype, program.registers, program.masks)
+            program.step(*arrays, *[o[part] for o in others], *slots, *scratch)
+
+    def column_sums(self, x: Floats, out: Floats) -> None:
+        if x.ndim == 1:
+            np.add.reduce(x, out=out.reshape(()))
+        else:
+            np.add.reduce(x, axis=-2, out=out, keepdims=out.ndim == x.ndim)
+
+    def row_sums(self, x: Floats, out: Floats) -> None:
+        np.add.reduce(x, axis=-1, out=out, keepdims=True)
+
+    def row_max(self, x: Floats, out: Floats) -> None:
+        columns = x.shape[-1]
+        if x.size < 256 * columns or columns > 32:
+            np.maximum.reduce(x, axis=-1, out=out, keepdims=True)
+            return
+        # along an axis of ten or so NumPy is slow: column after column is faster, and a maximum the same in any order
+        out[...] = x[..., :1]
+        for k in range(1, columns):
+            np.maximum(out, x[..., k : k + 1], out=out)
+
+    def row_argmax(self, x: Floats, out: Floats) -> None:
+        out[..., 0] = x.argmax(axis=-1)
 
     def take(self, rows: Floats, indices: Floats, out: Floats) -> None:
         # the default mode="raise" would go through a buffer of the whole result
         rows.take(indices, axis=0, out=out, mode="clip")
+
+    def put(self, table: Floats, index: Floats, row: Floats) -> None:
+        table[index[0]] = row
+
+    def count(self, counter: Floats) -> None:
+        counter += 1
+
+    def uniform(self, generator: NumPyGenerator, out: Floats) -> None:
+        generator.uniform(out)
+
+    def stop_unless_finite(self, value: Floats) -> None:
+        if not math.isfinite(value.item()):
+            raise NotFinite
 
     def generator(self, seed: Any) -> NumPyGenerator:
         return NumPyGenerator(seed)
@@ -87,11 +129,53 @@ def _aligned(make: Callable[..., Floats], shape: int | tuple[int, ...], dtype: A
     return aligned
 
 
+class NotFinite(ArithmeticError):
+    """A number that must be finite is not: the work that it belongs to ends here."""
+
+
+def aliases(inputs: tuple[Any, ...], outs: tuple[Any, ...]) -> tuple[int, ...]:
+    """Of each output, which of the inputs it is; -1 for none."""
+    return tuple([next((k for k, a in enumerate(inputs) if a is out), -1) for out in outs])
+
+
+class _Program(NamedTuple):
+    step: Callable[..., None]
+    registers: int
+    masks: int
+    aliases: tuple[int, ...]
+
+
+@cache
+def _program(formula: Formula, aliases: tuple[int, ...]) -> _Program:
+    """A formula as NumPy calls."""
+    source = numpy_source(graph_of(formula, aliases))
+    return _Program(_compiled(source), source.registers, source.masks, aliases)
+
+
+_local = threading.local()
+
+
+def _scratch(shape: tuple[int, ...], dtype: Any, registers: int, masks: int) -> list[Floats]:
+    """Arrays to work in, this thread's own."""
+    if not registers + masks:
+        return []
+    kept: dict[Any, tuple[list[Floats], list[Floats]]] = _local.__dict__.setdefault("kept", {})
+    if len(kept) > 64:  # of ever new shapes
+        kept.clear()
+    floats, bools = kept.setdefault((shape, dtype), ([], []))
+    while len(floats) < registers:
+        floats.append(_aligned(np.empty, shape, dtype))
+    while len(bools) < masks:
+        bools.append(np.empty(shape, bool))
+    return [*floats[:registers], *bools[:masks]]
+
+
 class NumPyGenerator:
     """PCG64; its state is a dictionary of plain integers."""
 
     def __init__(self, seed: Any) -> None:
         self._generator = np.random.default_rng(seed)
+        self.bits = self._generator.bit_generator
 
     def uniform(self, out: Floats) -> None:
         self._generator.random(out=out, dtype=out.dtype.type)
@@ -179,7 +263,6 @@ def _sign(x: Floats, out: Floats) -> None:
 @cache
 def _compiled(source: NumpySource) -> Callable[..., None]:
     scope: dict[str, Any] = {**vars(np), "sign": _sign}
-    scope |= {op: array_function(op) for op in TRANSCENDENTAL if f"{op}(" in source.text}  # SciPy where it is needed
     # exec of a string would make Python end by SIGINT after a Ctrl-C that hits it, handled or not
     exec(compile(source.text, "<rule as NumPy calls>", "exec"), scope)
     step: Callable[..., None] = scope["step"]

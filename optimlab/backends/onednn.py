@@ -55,8 +55,8 @@ def used() -> list[str]:
     return [f"{DISTRIBUTION} {version(DISTRIBUTION)}"] if library() else []
 
 
-def multiply(a: Floats, b: Floats, out: Floats) -> bool:
-    """Make ``out = a b``, and say whether: only a large and wide product of float32 matrices that have a
+def fits(a: Floats, b: Floats, out: Floats) -> bool:
+    """Whether ``out = a b`` is oneDNN's: only a large and wide product of float32 matrices that have a
     :func:`~optimlab.backends.layout.layout`, and only on one thread. ``out`` shares no memory with the others."""
     columns = b.shape[-1]
     if columns < WIDE or a.size * columns < LARGE or a.ndim != 2 or b.ndim != 2:
@@ -64,12 +64,25 @@ def multiply(a: Floats, b: Floats, out: Floats) -> bool:
     onednn = library()
     if onednn is None or onednn.omp_get_max_threads() != 1:
         return False
-    (rows, inner), first, second = a.shape, layout(a), layout(b)
-    fitting = len(b) == inner and out.shape == (rows, columns) and a.dtype == b.dtype == out.dtype == np.float32
-    if first is None or second is None or not fitting or not out.flags.carray:
+    fitting = b.shape[0] == a.shape[1] and out.shape == (a.shape[0], columns)
+    fitting = fitting and a.dtype == b.dtype == out.dtype == np.float32
+    return fitting and layout(a) is not None and layout(b) is not None and out.flags.carray
+
+
+def multiply(a: Floats, b: Floats, out: Floats) -> bool:
+    """Make ``out = a b`` if it :func:`fits`, and say whether it did."""
+    if not fits(a, b, out):
         return False
+    onednn, first, second = library(), layout(a), layout(b)
+    assert onednn is not None and first is not None and second is not None
+    (rows, inner), columns = a.shape, b.shape[1]
     orders = [b"T" if side.transposed else b"N" for side in (first, second)]
     left, right = (a.ctypes.data, first.leading), (b.ctypes.data, second.leading)
     result = out.ctypes.data, columns
     status: int = onednn.dnnl_sgemm(*orders, rows, columns, inner, 1.0, *left, *right, 0.0, *result)
     return status == 0
+
+
+def address() -> int:
+    """Of ``dnnl_sgemm``."""
+    return ctypes.cast(getattr(library(), "dnnl_sgemm"), ctypes.c_void_p).value or 0

@@ -8,14 +8,15 @@ from .functions import erf
 from .graph import OPERATIONS, TRANSCENDENTAL, Graph, Node, array_function
 from .javascript_scalars import javascript_scalars
 from .javascript_source import javascript_function, javascript_source, javascript_step, with_terms
-from .numba_source import numba_source
 from .numpy_source import NumpySource, numpy_source
 from .trace import declaration, trace, trace_function
+from .traced import Formula, graph_of, scalars_of
 
 __all__ = [
     "OPERATIONS",
     "TRANSCENDENTAL",
     "Equation",
+    "Formula",
     "Graph",
     "Node",
     "NumpySource",
@@ -25,6 +26,7 @@ __all__ = [
     "declaration",
     "equations",
     "erf",
+    "graph_of",
     "javascript_function",
     "javascript_scalars",
     "javascript_source",
@@ -32,8 +34,8 @@ __all__ = [
     "latex",
     "mathml",
     "mentions",
-    "numba_source",
     "numpy_source",
+    "scalars_of",
     "text_of",
     "trace",
     "trace_function",

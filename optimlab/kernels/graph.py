@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -10,6 +11,7 @@ from types import CodeType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 TRANSCENDENTAL: dict[str, int] = {
     "exp": 1,
@@ -148,6 +150,31 @@ class Graph:
         function: Callable[..., tuple[float, ...]] = eval(_compiled(text), scope)
         return function
 
+    def table(self, first: int, steps: int, values: Mapping[str, float]) -> NDArray[np.float64]:
+        """Every slot of ``steps`` steps from ``t = first`` on, a row a step: the numbers of :attr:`scalars`.
+
+        Slots of the number of the step, such as ``1 - beta1 ** t``, are kept: runs of a sweep have the same ones.
+
+        >>> from optimlab.kernels import trace
+        >>> from optimlab.rules.textbook import momentum
+        >>> trace(momentum).table(1, 2, {"lr": 0.1, "beta": 0.9}).tolist()
+        [[0.9, 0.1], [0.9, 0.1]]
+        """
+        table = np.empty((steps, len(self.slots)))
+        for k, slot in enumerate(self.slots):
+            function, names = _slot(slot, tuple(self.functions.items()))
+            given = {name: values[name] for name in names if name != "t"}
+            if "t" not in names:
+                table[:, k] = function(**given)
+                continue
+            known = _columns.setdefault((function, *given.items()), [])
+            while len(known) < first + steps - 1:
+                known.append(float(function(t=len(known) + 1, **given)))
+            table[:, k] = known[first - 1 : first - 1 + steps]
+        while len(_columns) > MOST_COLUMNS:
+            del _columns[next(iter(_columns))]
+        return table
+
     def without_ones(self, ones: Iterable[int]) -> Graph:
         """The same rule where these slots are 1: multiplying and dividing by them is left out.
 
@@ -214,6 +241,23 @@ class Graph:
     def arrays_moved(self) -> int:
         """Arrays read plus arrays written by one fused step: times the itemsize, bytes a parameter."""
         return len(self.inputs) + len(self.written)
+
+
+MOST_COLUMNS = 256
+"""Columns of :meth:`Graph.table` that are kept."""
+
+_columns: dict[tuple[Any, ...], list[float]] = {}
+
+
+@cache
+def _slot(text: str, functions: tuple[tuple[str, Callable[..., float]], ...]) -> tuple[Callable[..., float], list[str]]:
+    """One slot as a function of the numbers that it needs, and their names."""
+    tree = ast.parse(text, mode="eval")
+    known = {name for name, _ in functions}
+    names = list(dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id not in known))
+    arguments = f"*, {', '.join(names)}" if names else ""
+    function: Callable[..., float] = eval(_compiled(f"lambda {arguments}: {text}"), dict(functions))
+    return function, names
 
 
 @cache

@@ -13,7 +13,8 @@ _TAKEN = {*OPERATIONS, "copyto", *keyword.kwlist}
 
 
 class NumpySource(NamedTuple):
-    """Source of ``step(<inputs>, <slots>, <registers>, <masks>)`` and what it has to be called with."""
+    """Source of ``step(<inputs>, <outputs>, <slots>, <registers>, <masks>)`` and what it has to be called with; outputs
+    are those arrays written that are no inputs."""
 
     text: str
     registers: int
@@ -37,7 +38,7 @@ def numpy_source(graph: Graph) -> NumpySource:
         subtract(m, _r0, m)
         add(w, m, w)
     """
-    called = identifiers(graph.inputs, _TAKEN)
+    called = identifiers(dict.fromkeys((*graph.inputs, *graph.written)), _TAKEN)
     written = [called[name] for name in graph.written]
     last_use: dict[Node, int] = {}
     for i, node in enumerate(graph.nodes):

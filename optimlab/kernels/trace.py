@@ -281,7 +281,7 @@ class _Recorder:
         if op == "where":
             if not operands[0].is_mask or operands[1].is_mask or operands[2].is_mask:
                 self.refuse("np.where without a comparison as its first argument", "write np.where(g > 0, a, b)")
-            if operands[1].op == operands[2].op == "slot":
+            if operands[1].op == operands[2].op == "slot" and self.kind == "rule":
                 self.refuse("np.where between two scalars", "NumPy makes that float64; let one branch be an array")
         return _Array(self, self.node(op, operands))
 

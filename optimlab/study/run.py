@@ -173,13 +173,15 @@ class _Ratios:
 
     def __init__(self, network: Network, batches: int) -> None:
         self.found: list[dict[str, float]] = []
-        self._batches, self._steps = batches, 0
+        self._batches = batches
         self._before = network.parameters.data.copy()
 
     def on_step(self, network: Network, optimizer: Optimizer) -> None:
-        self._steps += 1
-        if (self._steps + 1) % self._batches == 0 and self._batches > 1:
+        if (optimizer.t + 1) % self._batches == 0 and self._batches > 1:
             self._before[...] = network.parameters.data
+
+    def idle(self, steps: int) -> int:
+        return (-2 - steps) % self._batches if self._batches > 1 else self._batches
 
     def __call__(self, network: Network, optimizer: Optimizer, history: History) -> None:
         self.found.append(update_ratios(network, self._before))

@@ -10,7 +10,9 @@ method              called with                       when
 ``on_end``          ``network, optimizer, history``   once, however training ended
 ==================  ================================  ==========================================================
 
-Each method is optional, so a plain function is a callback, too. ``on_begin`` makes a callback forget earlier runs. A
+Each method is optional, so a plain function is a callback, too. A callback with ``on_step`` may have the method
+``idle(steps)``: after ``steps`` steps, how many more may pass before ``on_step`` has to be called. Without it, compiled
+code returns to Python after each step. ``on_begin`` makes a callback forget earlier runs. A
 callback that is to be resumed has two more methods. ``state()`` returns plain data and arrays by name;
 ``load(state, network)`` takes them back after ``on_begin`` of the resumed run. A run with a checkpoint refuses a
 callback that has only one of the two. A callback that saves the work of the others sets the attribute ``last`` to True:
@@ -20,6 +22,7 @@ have, the run is refused.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -28,7 +31,15 @@ from ..errors import InputError
 from ..network import Network
 from ..optimizers import Optimizer
 from .history import MEASURES, History
-from .tally import Diverged
+
+
+class Diverged(Exception):
+    """A loss that is not finite. ``late``: how many steps after that one had been counted when it was found; -1 where
+    it itself had not."""
+
+    def __init__(self, late: int) -> None:
+        self.late = late
+
 
 HOOKS = ("on_begin", "on_epoch_begin", "on_step", "on_end")
 
@@ -51,7 +62,8 @@ class Lifecycle:
         self._ordered = sorted(self.callbacks, key=lambda callback: bool(getattr(callback, "last", False)))
         self._begun: list[Any] = []
         self._about = network, optimizer, history
-        self.on_step = [callback.on_step for callback in self._ordered if hasattr(callback, "on_step")]
+        self._steppers = [callback for callback in self._ordered if hasattr(callback, "on_step")]
+        self.on_step = [callback.on_step for callback in self._steppers]
 
     def begin(self, states: Sequence[dict[str, Any]] | None = None, measured: Sequence[str] = MEASURES) -> None:
         """Begin every callback; ``states`` has the states of ``callbacks`` in a resumed run.
@@ -74,6 +86,10 @@ class Lifecycle:
             self._begun.append(callback)
             if states is not None and callable(getattr(callback, "load", None)):
                 callback.load(remembered[id(callback)], self._about[0])
+
+    def idle(self, steps: int) -> float:
+        """After ``steps`` steps, how many more may pass before a callback has to be called."""
+        return min((callback.idle(steps) if hasattr(callback, "idle") else 0 for callback in self._steppers), default=math.inf)
 
     def begin_epoch(self) -> None:
         for callback in self._ordered:

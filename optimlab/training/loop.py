@@ -20,11 +20,11 @@ from ..optimizers import Optimizer
 from ..progress import progress_bar
 from ..regularization import Clip, Constraint, Penalty
 from .checks import check_batches, check_dataset, checked_data
-from .graphed import graphed
+from .evaluation import Evaluator
 from .history import History
+from .lifecycle import Diverged
 from .run import Run
 from .saved import load_run
-from .tally import Diverged
 
 
 def fit(
@@ -96,14 +96,13 @@ def fit(
         regularization.checked("clip", [clip], network.parameters)
     order = np.random.default_rng(seed_sequence(seed))
     network.classifies = loss.classifies
-    run = Run(network, optimizer, loss, batch_size, x, y, penalties, clip, constraints, order, callbacks)
+    run = Run(network, optimizer, loss, batch_size, x, y, penalties, clip, constraints, order, callbacks, graph)
     run.epochs, run.data, run.val = epochs, data.name, val
     history, life = run.history, run.life
     kinds = ("loss", "accuracy") if loss.classifies else ("loss",)
     measured = [f"{split}_{kind}" for split in (("train", "val") if val else ("train",)) for kind in kinds]
     remembered = load_run(resume, run) if resume is not None else None
-    if graph:
-        run.by_graph = graphed(run)
+    validate = Evaluator(network, *val, loss) if val else None
     with network.backend.quiet(), progress_bar("training", epochs, shown=progress) as advance, life.ending():
         life.begin(remembered, measured)
         for _ in range(history.epochs, epochs):
@@ -120,8 +119,8 @@ def fit(
                 entries["lr"] = optimizer.used["lr"]
             if loss.classifies:
                 entries["train_accuracy"] = correct / rows
-            if val:
-                entries["val_loss"], accuracy = _evaluate(network, *val, loss)
+            if validate:
+                entries["val_loss"], accuracy = map(float, validate())
                 if loss.classifies:
                     entries["val_accuracy"] = accuracy
             if not all(map(math.isfinite, entries.values())):
@@ -151,20 +150,5 @@ def evaluate(
     """
     loss = losses.get(loss)
     x, y = checked_data(network, x, y, loss, "given")
-    with network.backend.quiet():
-        value, accuracy = _evaluate(network, x, y, loss)
+    value, accuracy = map(float, Evaluator(network, x, y, loss)())
     return value, accuracy if loss.classifies else None
-
-
-def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024) -> tuple[float, float]:
-    backend = network.backend
-    total: Any = 0.0  # on a device, both stay there until the end
-    correct: Any = 0
-    gradient = backend.empty((min(rows, len(x)), network.outputs), network.dtype)
-    for part, outputs in network.evaluated(x, rows):
-        targets = y[part]
-        if loss.classifies:
-            correct += losses.correct(backend, outputs, targets)
-        value, _ = loss(backend, outputs, targets, gradient[: len(targets)])
-        total += value * len(targets)
-    return float(total) / len(x), int(correct) / len(x)

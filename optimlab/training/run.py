@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+import time
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..backends import Array
-from ..losses import Loss, correct
+from ..backends import Array, NotFinite
+from ..losses import Loss
 from ..network import Network
 from ..optimizers import Optimizer
 from ..regularization import Clip, Constraint, Penalty
 from .checkpoint import fingerprint
+from .engine import Engine, engine_of
 from .history import History
-from .lifecycle import Lifecycle
-from .tally import DeviceTally, Sums, Tally
+from .lifecycle import Diverged, Lifecycle
+from .step import Epoch
+
+Sums = tuple[float, int, float]
+"""Loss, right answers and penalties, each over the rows so far."""
+
+AWAY = 0.02
+"""Seconds for which compiled code may run before Python looks for Ctrl-C."""
 
 
 class Run:
-    """One network, optimizer and training set, the arrays that batches are gathered into, and where training is.
+    """One network, optimizer and training set, and where training is.
 
     Attributes
     ----------
@@ -29,7 +38,6 @@ class Run:
     epochs, data, val: the number of epochs to train, the name of the data set, its validation split.
     order: draws the order of the rows; ``order_state`` is what its state was when the present epoch began.
     position: rows of the present epoch that have been trained on.
-    by_graph: trains on the full batches of an epoch by a CUDA graph, and gives how many rows these have.
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class Run:
         constraints: Sequence[Constraint],
         order: np.random.Generator,
         callbacks: Sequence[Any],
+        graph: bool = False,
     ) -> None:
         self.network, self.optimizer, self.loss, self.batch_size = network, optimizer, loss, batch_size
         self.penalties, self.clip, self.constraints = penalties, clip, constraints
@@ -54,16 +63,16 @@ class Run:
         self.epochs, self.data = 0, ""
         self.val: tuple[Array, Array] | None = None
         self.position = 0
-        self.sums = (0.0, 0, 0.0)
+        self._before: Sums = (0.0, 0, 0.0)
+        self._first = 0
         self.life = Lifecycle(callbacks, network, optimizer, self.history)
         for callback in self.life.callbacks:
             if hasattr(callback, "attach"):
                 callback.attach(self)
-        backend, rows = network.backend, min(batch_size, len(x))
-        self.by_graph: Callable[[Array, DeviceTally], int] | None = None
-        self.x_batch = backend.empty((rows, x.shape[1]), network.dtype)
-        self._y = backend.empty(y.shape, y.dtype)  # all targets of the epoch, in its order
-        self.gradient = backend.empty((rows, network.outputs), network.dtype)
+        targets = loss.prepared(network.backend, y, network.dtype)
+        self.now = Epoch(network, x, targets, batch_size)
+        self._graph, self._engine, self._chunk = graph, None, 1
+        self._seconds = 0.0
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
@@ -74,6 +83,13 @@ class Run:
         return {name: fingerprint(self.network.backend.to_numpy(array)) for name, array in arrays.items()}
 
     @property
+    def engine(self) -> Engine:
+        """What takes the steps of this run."""
+        if self._engine is None:
+            self._engine = engine_of(self, self._graph)
+        return self._engine
+
+    @property
     def sums(self) -> Sums:
         """Loss, right answers and penalties over the rows of the present epoch; on a device, waits for it.
 
@@ -81,52 +97,58 @@ class Run:
         ------
         Diverged: one of the losses is not finite.
         """
-        return self._tally.sums()
+        loss, right, penalty = self._before
+        done = -(-self.position // self.batch_size)
+        found = self.network.backend.to_numpy(self.now.results[self._first : done]).astype("float64").tolist()
+        for k, row in enumerate(found):
+            rows = min(self.batch_size, len(self.x) - (self._first + k) * self.batch_size)
+            if not math.isfinite(row[0]):
+                raise Diverged(late=len(found) - 1 - k)
+            loss, right, penalty = loss + row[0] * rows, right + int(row[1]), penalty + row[2] * rows
+        return loss, right, penalty
 
     @sums.setter
     def sums(self, value: Sums) -> None:
-        backend = self.network.backend
-        steps = -(-len(self.x) // self.batch_size)
-        self._tally = DeviceTally(value, backend, steps) if backend.asynchronous else Tally(value)
+        """Those up to ``position``."""
+        self._before, self._first = value, -(-self.position // self.batch_size)
 
     def epoch(self) -> Sums:
         """Train on the rows left of this epoch; its loss (mean over all rows), how many were classified right, and the
         penalties."""
-        network, optimizer, backend, history = self.network, self.optimizer, self.network.backend, self.history
-        penalties, clip, constraints = self.penalties, self.clip, self.constraints
-        rows = len(self.x)
+        now, rows, engine = self.now, len(self.x), self.engine
         self.order_state = self.order.bit_generator.state
-        indices = backend.asarray(self.order.permutation(rows))
-        backend.take(self.y, indices, self._y)
-        x_batch, gradient = self.x_batch, self.gradient
-        tally, classifies, right, hooks = self._tally, self.loss.classifies, 0, self.life.on_step
-        if self.by_graph and not self.position:
-            self.position = self.by_graph(indices, tally)  # type: ignore[arg-type]
-        for start in range(self.position, rows, self.batch_size):
-            y = self._y[start : start + self.batch_size]
-            n = len(y)
-            if n < self.batch_size:
-                x_batch, gradient = x_batch[:n], backend.xp.empty_like(gradient[:n])
-            x = x_batch
-            backend.take(self.x, indices[start : start + n], x)
-            x = network.forward_unchecked(x, training=True)
-            value, _ = self.loss(backend, x, y, gradient)
-            if classifies:
-                right = correct(backend, x, y)
-            tally.add(n, value, right)
-            network.backward(gradient)
-            for penalty in penalties:
-                tally.penalise(n, penalty(network.parameters))
-            if clip is not None:
-                clip(network.parameters)
-            optimizer.step()
-            for constraint in constraints:
-                constraint(network.parameters)
-            history.steps += 1
-            if hooks:
-                self.position = start + n
+        now.arrange(self.order.permutation(rows))
+        done = self._first
+        now.at[0] = done
+        hooks = self.life.on_step
+        engine.begin(now.steps - done)
+        while done < now.steps:
+            rest = done >= now.full
+            idle = self.life.idle(self.history.steps)
+            times = 1 if rest else int(min(self._chunk, now.full - done, idle + 1))
+            start = time.perf_counter()
+            try:
+                taken = engine.take(times, rest=rest)
+            except NotFinite:
+                taken = 0
+            # a number that is not finite ends the step that it belongs to before its update
+            self.optimizer.count(taken)
+            self.history.steps += taken
+            done += taken
+            self.position = min(rows, done * self.batch_size)
+            if taken < times:
+                raise Diverged(late=-1)
+            if times == self._chunk and time.perf_counter() - start < AWAY / 4:
+                self._chunk *= 2
+            if hooks and times > idle:
                 for hook in hooks:
-                    hook(network, optimizer)
-        total, right, penalised = tally.sums()
-        self.position, self.sums = 0, (0.0, 0, 0.0)
+                    hook(self.network, self.optimizer)
+                if done < now.steps:
+                    engine.begin(now.steps - done)
+        total, right, penalised = self.sums
+        self.position = 0
+        self.sums = (0.0, 0, 0.0)
         return total / rows, right, penalised / rows
+
+
+__all__ = ["Diverged", "Run", "Sums"]

@@ -73,6 +73,10 @@ class Checkpoint:
         if self._run is not None and self._run.history.steps % self.every == 0:
             save_run(self.path, self._run)
 
+    def idle(self, steps: int) -> int:
+        """How many steps may pass after ``steps`` of them, before the next one to save."""
+        return self.every - 1 - steps % self.every
+
     def on_end(self, network: Network, optimizer: Optimizer, history: History) -> None:
         """Called by ``fit`` when training has ended."""
         self._run = None

@@ -1,0 +1,209 @@
+"""The compiled backend: NumPy's arrays, rules as compiled loops, and whole training steps as compiled programs.
+
+A rule is one loop, bitwise equal to the NumPy backend. A recorded step differs from NumPy's by rounding where it has a
+transcendental function, or a sum along a row; everywhere else it, too, is equal.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..kernels import Formula, Graph
+from . import llvm, onednn
+from .llvm import installed
+from .numpy import Floats, NumPyBackend, NumPyGenerator
+from .program import CannotRecord, Program, rule_kernel
+
+THREADS_FROM = 8_000_000
+"""Elements from which a loop runs on all cores. Measured: below a few million, the threads of the BLAS, which go on
+spinning after a product, take from the loop's threads more than these bring; what they bring is limited by memory."""
+
+LINE = 16
+"""Elements that a part is a multiple of, so that no two threads write to one cache line."""
+
+
+class CompiledBackend(NumPyBackend):
+    """Arrays of NumPy. Within :meth:`recording`, this thread's operations are noted instead of done."""
+
+    name = "compiled"
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    @contextmanager
+    def recording(self, dtype: str) -> Iterator[Program]:
+        """What is called within is not done, but noted in the program."""
+        program = self._local.program = Program(dtype)
+        try:
+            yield program
+        finally:
+            self._local.program = None
+
+    def record(self, work: Callable[[], None], dtype: str, working: Iterable[Floats]) -> Program:
+        """The operations of ``work`` as a program.
+
+        Raises
+        ------
+        CannotRecord: one of the operations is not for programs.
+        """
+        with self.recording(dtype) as program:
+            work()
+        program.finish(working)
+        return program
+
+    @property
+    def _program(self) -> Program | None:
+        return getattr(self._local, "program", None)
+
+    def matmul(self, a: Floats, b: Floats, out: Floats) -> Floats:
+        if program := self._program:
+            program.product(a, b, out)
+            return out
+        return out if onednn.multiply(a, b, out) else np.matmul(a, b, out=out)
+
+    def map(self, formula: Formula, inputs: tuple[Floats, ...], out: Floats | tuple[Floats, ...], **numbers: float) -> None:
+        if program := self._program:
+            program.map(formula, inputs, out if isinstance(out, tuple) else (out,), numbers)
+        else:
+            super().map(formula, inputs, out, **numbers)
+
+    def column_sums(self, x: Floats, out: Floats) -> None:
+        if program := self._program:
+            program.column_sums(x, out)
+        else:
+            super().column_sums(x, out)
+
+    def row_sums(self, x: Floats, out: Floats) -> None:
+        if program := self._program:
+            program.row_reduction("sum", x, out)
+        else:
+            super().row_sums(x, out)
+
+    def row_max(self, x: Floats, out: Floats) -> None:
+        if program := self._program:
+            program.row_reduction("max", x, out)
+        else:
+            super().row_max(x, out)
+
+    def row_argmax(self, x: Floats, out: Floats) -> None:
+        if program := self._program:
+            program.row_reduction("argmax", x, out)
+        else:
+            super().row_argmax(x, out)
+
+    def take(self, rows: Floats, indices: Any, out: Floats) -> None:
+        if program := self._program:
+            program.take(rows, indices, out)
+        else:
+            super().take(rows, indices, out)
+
+    def put(self, table: Floats, index: Any, row: Floats) -> None:
+        if program := self._program:
+            program.put(table, index, row)
+        else:
+            super().put(table, index, row)
+
+    def count(self, counter: Any) -> None:
+        if program := self._program:
+            program.count(counter)
+        else:
+            super().count(counter)
+
+    def uniform(self, generator: NumPyGenerator, out: Floats) -> None:
+        if program := self._program:
+            program.uniform(generator, out)
+        else:
+            super().uniform(generator, out)
+
+    def stop_unless_finite(self, value: Floats) -> None:
+        if program := self._program:
+            program.stop_unless_finite(value)
+        else:
+            super().stop_unless_finite(value)
+
+    def bind(self, graph: Graph, arrays: list[dict[str, Floats]]) -> CompiledStep:  # type: ignore[override]
+        return CompiledStep(self, graph, arrays)
+
+
+class CompiledStep:
+    """A rule bound to flat arrays, as one compiled loop over each stretch.
+
+    Attributes
+    ----------
+    hp: the host scalars of the next :meth:`launch`.
+
+    Raises
+    ------
+    InputError: arrays that do not go together: the loop itself looks at nothing but the addresses of the numbers.
+    """
+
+    def __init__(self, backend: CompiledBackend, graph: Graph, arrays: list[dict[str, Floats]]) -> None:
+        self._backend = backend
+        self._stretches = [tuple(part[name] for name in graph.inputs) for part in arrays]
+        for part in self._stretches:
+            alike = all((a.shape, a.dtype) == (part[0].shape, self._stretches[0][0].dtype) for a in part)
+            if not alike or not all(a.ndim == 1 and a.flags.carray for a in part):
+                raise InputError("a compiled rule works on arrays of one axis, one size and one dtype, without gaps")
+        dtype = arrays[0]["w"].dtype.name if arrays else "float32"
+        self.hp = np.zeros(max(1, len(graph.slots)), dtype)
+        self._words = [words for part in self._stretches for words in self._parts(part)]
+        self.threaded = any(len(part[0]) >= THREADS_FROM for part in self._stretches)
+        """Whether a launch uses several threads, which a program does not."""
+        self._name, self._text = rule_kernel(graph, dtype)
+        self._kernel: Any = None
+
+    def __call__(self, scalars: tuple[float, ...]) -> None:
+        self.hp[: len(scalars)] = scalars
+        self.launch()
+
+    def launch(self) -> None:
+        """One update with the scalars that ``hp`` holds."""
+        if program := self._backend._program:
+            if self.threaded:
+                raise CannotRecord("a rule on several threads")
+            for part in self._stretches:
+                program.rule(self._name, self._text, part, self.hp)
+            return
+        if self._kernel is None:
+            self._kernel = llvm.KERNEL(llvm.address(self._text, self._name))
+        for parts in self._words:
+            others = [_pool(os.getpid(), len(parts) - 1).submit(self._kernel, w.ctypes.data) for w in parts[1:]]
+            try:
+                self._kernel(parts[0].ctypes.data)
+            finally:  # Ctrl-C, too, leaves no thread at work
+                wait(others)
+
+    def _parts(self, arrays: tuple[Floats, ...]) -> Iterator[list[Any]]:
+        """The words of a stretch, cut into a part for each core if it is long enough."""
+        size = len(arrays[0])
+        count = _cores() if size >= THREADS_FROM else 1
+        step = max(1, -(-size // count // LINE) * LINE)
+        cut = [[a[start : start + step] for a in arrays] for start in range(0, size, step)]
+        words = [np.array([len(p[0]), self.hp.ctypes.data, *(a.ctypes.data for a in p)], np.int64) for p in cut]
+        if words:
+            yield words
+
+
+@cache
+def _pool(process: int, size: int) -> ThreadPoolExecutor:
+    """Threads of this very process: a forked one has none of its parent's."""
+    return ThreadPoolExecutor(size, "optimlab")
+
+
+def _cores() -> int:
+    """Those this process may use; fewer if ``OMP_NUM_THREADS`` says so, as tools that run many processes do."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(given)) if given.isdigit() and int(given) else cores
+
+
+__all__ = ["CannotRecord", "CompiledBackend", "CompiledStep", "Program", "installed"]

@@ -1,0 +1,166 @@
+"""Text in LLVM's language as machine code: compiled by llvmlite once, kept in the user's cache folder, read from there.
+
+A kernel takes some hundredths of a second to compile, and a thousandth to read.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import time
+import warnings
+from functools import cache
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import InputError
+from ..files import write_atomically
+from ..version import __version__
+
+
+def installed() -> bool:
+    """Whether llvmlite could be imported; does not import it."""
+    return find_spec("llvmlite") is not None
+
+
+class Compiled(NamedTuple):
+    """What came of making one kernel."""
+
+    name: str
+    seconds: float
+    cached: bool
+    """Whether it was read from the disk."""
+
+
+compilations: list[Compiled] = []
+"""Every kernel this process has compiled or read, in order."""
+
+_alive: list[Any] = []
+"""What holds the memory of the code: for as long as the process."""
+
+
+@cache
+def address(text: str, name: str) -> int:
+    """The address of the function ``kernel`` that ``text`` defines, from the user's cache folder or newly compiled.
+
+    ``name`` says in :data:`compilations`, and in the name of the file, what it is.
+    """
+    start = time.perf_counter()
+    path = _place(name, text)
+    code = _read(path)
+    cached = code is not None
+    if code is None:
+        code = compiled(text)
+        _keep(path, code)
+    found = _loaded(code)
+    compilations.append(Compiled(name, time.perf_counter() - start, cached))
+    return found
+
+
+def compiled(text: str) -> bytes:
+    """The machine code of ``text``, as an object file."""
+    llvm = _llvm()
+    module = llvm.parse_assembly(text)
+    module.verify()
+    optimise(module)
+    return bytes(machine().emit_object(module))
+
+
+def optimise(module: Any) -> None:
+    """Run LLVM's passes over a module, the vectoriser among them."""
+    llvm = _llvm()
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = True
+    builder = llvm.create_pass_builder(machine(), options)
+    builder.getModulePassManager().run(module, builder)
+
+
+def _loaded(code: bytes) -> int:
+    llvm = _llvm()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _alive.append(engine)
+    return int(engine.get_function_address("kernel"))
+
+
+@cache
+def _llvm() -> Any:
+    llvm = import_module("llvmlite.binding")  # when first used
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm
+
+
+@cache
+def machine() -> Any:
+    """This processor as LLVM sees it."""
+    llvm = _llvm()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    reloc = "static" if target.name.startswith("x86") else "default"
+    cpu, features = _processor()
+    return target.create_target_machine(
+        cpu=cpu, features=features, opt=3, reloc=reloc, codemodel="jitdefault", jit=True
+    )
+
+
+@cache
+def _processor() -> tuple[str, str]:
+    llvm = _llvm()
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+@cache
+def _origin() -> str:
+    """What the code depends on besides its text."""
+    return "\n".join((__version__, version("llvmlite"), _llvm().get_process_triple(), *_processor()))
+
+
+@cache
+def _folder() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("optimlab", appauthor=False) / "kernels"
+
+
+def _place(name: str, text: str) -> Path:
+    digest = hashlib.sha256(f"{_origin()}\n{text}".encode()).hexdigest()[:16]
+    return _folder() / f"{name}_{digest}.o"
+
+
+def _keep(path: Path, code: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, _checksum(code) + code)
+    except (OSError, InputError) as error:
+        _warn_once(f"compiled kernels cannot be kept in {path.parent}, and are compiled in each process: {error}")
+
+
+def _read(path: Path) -> bytes | None:
+    """The code that was kept, if it is whole, and by this user or the system's: what others left is not run."""
+    try:
+        with path.open("rb") as file:
+            if hasattr(os, "getuid") and os.fstat(file.fileno()).st_uid not in (0, os.getuid()):
+                return None
+            content = file.read()
+    except OSError:
+        return None
+    checksum, code = content[: len(_checksum(b""))], content[len(_checksum(b"")) :]
+    return code if checksum == _checksum(code) else None
+
+
+def _checksum(code: bytes) -> bytes:
+    return hashlib.sha256(code).digest()
+
+
+@cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+KERNEL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+"""A kernel as a function of the address of its arguments; Python's lock is let go meanwhile."""

@@ -1,0 +1,350 @@
+"""Print a sweep as a function in LLVM's language, its loops written so that LLVM makes vector instructions of them.
+
+No fast-math flag is set on arithmetic, and nothing is contracted: each operation is correctly rounded, in the formula's
+order, so that rules are bitwise equal to NumPy. Sums along a row, and of a single column, may be added up in any order:
+otherwise they could not be vectorised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count, product
+
+from .graph import COMPARISONS, TRANSCENDENTAL, Graph, Node
+from .llvm_functions import functions
+from .sweep import ColumnSums, Map, Operation, RowReduction, Seen, Sweep
+
+TYPES = {"float32": "float", "float64": "double"}
+SUFFIX = {"float32": "f32", "float64": "f64"}
+_ARITHMETIC = {"add": "fadd", "subtract": "fsub", "multiply": "fmul", "divide": "fdiv"}
+_COMPARED = {
+    "greater": "ogt",
+    "greater_equal": "oge",
+    "less": "olt",
+    "less_equal": "ole",
+    "equal": "oeq",
+    "not_equal": "une",
+}
+MOST_UNITS = 2
+"""Divisors of a flat formula for which the loop is printed twice: dividing, and for the case that they are 1."""
+
+
+def rule_source(graph: Graph, dtype: str) -> str:
+    """A rule as a sweep over its flat arrays.
+
+    >>> from optimlab.kernels import trace
+    >>> from optimlab.rules.textbook import sgd
+    >>> print(rule_source(trace(sgd), "float32").split("loop:")[1].split("done:")[0])  # doctest: +NORMALIZE_WHITESPACE
+    """
+    return llvm_source(rule_sweep(graph), dtype)
+
+
+def rule_sweep(graph: Graph) -> Sweep:
+    """The sweep of a rule alone; its arrays are the rule's, in their order."""
+    inputs = tuple(Seen(k, "full") for k in range(len(graph.inputs)))
+    outputs = tuple(inputs[graph.inputs.index(name)] for name in graph.written)
+    return Sweep([Map(graph, inputs, outputs, 1, 0)], scalars=len(graph.slots))
+
+
+def llvm_source(sweep: Sweep, dtype: str) -> str:
+    """A module with the function ``i64 @kernel(ptr %args)``; it returns 0.
+
+    ``args`` is an array of 64-bit words: the number of rows, the address of the host scalars (of the sweep's dtype), and
+    the address of each array.
+    """
+    return _Printer(sweep, dtype).module()
+
+
+LEAST = "0xFFF0000000000000"
+"""Minus infinity, of either type."""
+
+
+@dataclass
+class _Loop:
+    index: str
+    carried: list[str]
+    """Their values in the body; after the loop, the last ones."""
+    ends: list[str]
+    """What they become at the end of a turn."""
+
+
+class _Printer:
+    def __init__(self, sweep: Sweep, dtype: str) -> None:
+        self.sweep, self.dtype, self.type = sweep, dtype, TYPES[dtype]
+        self.arrays = 1 + max(seen.array for op in sweep.operations for seen in (*op.inputs, *op.outputs))
+        self.lines: list[str] = []
+        self.names = count()
+        self.called: set[str] = set()
+        self.declared: set[str] = set()
+
+    # ---- the module
+
+    def module(self) -> str:
+        loads = ["  %rows = load i64, ptr %args"]
+        pointers = ["h", *(f"p{k}" for k in range(self.arrays))]
+        for k, name in enumerate(pointers, 1):
+            loads.append(f"  %a{k} = getelementptr i64, ptr %args, i64 {k}")
+            loads.append(f"  %{name} = load ptr, ptr %a{k}")
+        given = ", ".join(f"ptr %{name}" for name in pointers)
+        taken = ", ".join(f"ptr noalias %{name}" for name in pointers)
+        body = self.body()
+        declared = sorted(self.declared)
+        return "\n".join(
+            [
+                *declared,
+                functions(self.dtype, sorted(self.called)),
+                f"define internal void @sweep(i64 %rows, {taken}) {{",
+                *body,
+                "}",
+                "define i64 @kernel(ptr %args) {",
+                *loads,
+                f"  call void @sweep(i64 %rows, {given})",
+                "  ret i64 0",
+                "}",
+                "",
+            ]
+        )
+
+    def body(self) -> list[str]:
+        self.open("entry")
+        self.slots = [self.value(f"load {self.type}, ptr {self.at('%h', str(k))}") for k in range(self.sweep.scalars)]
+        self.zero_column_sums()
+        divisors = self.divisors()
+        tests = [self.value(f"fcmp oeq {self.type} {self.slots[k]}, 1.0") for k in divisors]
+        for case in product((True, False), repeat=len(divisors)):
+            held = "true"
+            for test, one in zip(tests, case, strict=True):
+                held = self.value(f"and i1 {held}, {test if one else self.value(f'xor i1 {test}, true')}")
+            yes, no = self.label("case"), self.label("other")
+            self.line(f"br i1 {held}, label %{yes}, label %{no}")
+            self.open(yes)
+            self.rows(tuple(k for k, one in zip(divisors, case, strict=True) if one))
+            self.line("ret void")
+            self.open(no)
+        self.line("unreachable")
+        return self.lines
+
+    def divisors(self) -> list[int]:
+        """The host scalars of a flat formula that something is divided by: a division is what limits a loop whose
+        arrays lie in the cache, and Adam's 1 - beta^t is 1 after some hundred steps."""
+        found = [
+            op.first + node.args[1].value
+            for op in self.sweep.operations
+            if isinstance(op, Map) and op.columns == 1
+            for node in op.graph.nodes
+            if node.op == "divide" and node.args[1].op == "slot"
+        ]
+        distinct = list(dict.fromkeys(found))
+        return distinct if len(distinct) <= MOST_UNITS else []
+
+    # ---- loops
+
+    def zero_column_sums(self) -> None:
+        for op in self.sweep.operations:
+            if isinstance(op, ColumnSums) and op.columns > 1:
+                with self.loop(str(op.columns)) as loop:
+                    self.line(f"store {self.type} 0.0, ptr {self.at(f'%p{op.out.array}', loop.index)}")
+
+    def rows(self, ones: tuple[int, ...]) -> None:
+        """The loop over the rows; the host scalars ``ones`` are 1."""
+        self.ones = ones
+        phases = list(self.sweep.phases())
+        # the sum of a single column is kept in a register
+        single = [op for op in self.sweep.operations if isinstance(op, ColumnSums) and op.columns == 1]
+        with self.loop("%rows", ["0.0"] * len(single)) as loop:
+            self.i = loop.index
+            self.totals = dict(zip(map(id, single), loop.carried, strict=True))
+            for k, phase in enumerate(phases):
+                self.phase(phase, {seen.array for rest in phases[k + 1 :] for op in rest for seen in op.inputs})
+            loop.ends = [self.totals[id(op)] for op in single]
+        for op, total in zip(single, loop.carried, strict=True):
+            self.line(f"store {self.type} {total}, ptr {self.at(f'%p{op.out.array}', '0')}")
+
+    def phase(self, operations: list[Operation], wanted: set[int]) -> None:
+        """One loop over the columns; later phases read the arrays ``wanted``."""
+        columns = operations[0].columns
+        self.known: dict[Seen, str] = {}
+        if columns == 1:
+            self.j, self.place = "0", self.i
+            self.element(operations, wanted)
+            return
+        reductions = [op for op in operations if isinstance(op, RowReduction)]
+        starts = [start for op in reductions for start in self.start(op.kind)]
+        first = self.value(f"mul i64 {self.i}, {columns}")
+        with self.loop(str(columns), starts) as loop:
+            self.j, self.place = loop.index, self.value(f"add i64 {first}, {loop.index}")
+            values = iter(loop.carried)
+            self.reduced = {id(op): [next(values) for _ in self.start(op.kind)] for op in reductions}
+            self.element(operations, wanted)
+            loop.ends = [value for op in reductions for value in self.reduced[id(op)]]
+        values = iter(loop.carried)
+        for op in reductions:
+            ended = [next(values) for _ in self.start(op.kind)]
+            self.line(f"store {self.type} {ended[-1]}, ptr {self.at(f'%p{op.out.array}', self.i)}")
+
+    @staticmethod
+    def start(kind: str) -> list[str]:
+        return {"sum": ["0.0"], "max": [LEAST], "argmax": [LEAST, "0.0"]}[kind]
+
+    def element(self, operations: list[Operation], wanted: set[int]) -> None:
+        for op in operations:
+            self.operation(op)
+        # what this phase has made, as far as anybody reads it again
+        for seen in dict.fromkeys(seen for op in operations if isinstance(op, Map) for seen in op.outputs):
+            if seen.array not in self.sweep.dead or seen.array in wanted:
+                self.line(f"store {self.type} {self.known[seen]}, ptr {self.address(seen)}")
+
+    # ---- one element
+
+    def operation(self, op: Operation) -> None:
+        if isinstance(op, Map):
+            self.map(op)
+            return
+        x = self.load(op.x, op.columns)
+        if isinstance(op, ColumnSums):
+            if op.columns == 1:
+                self.totals[id(op)] = self.value(f"fadd reassoc {self.type} {self.totals[id(op)]}, {x}")
+            else:
+                place = self.at(f"%p{op.out.array}", self.j)
+                old = self.value(f"load {self.type}, ptr {place}")
+                self.line(f"store {self.type} {self.value(f'fadd {self.type} {old}, {x}')}, ptr {place}")
+        elif op.columns == 1:
+            value = "0.0" if op.kind == "argmax" else x
+            self.line(f"store {self.type} {value}, ptr {self.at(f'%p{op.out.array}', self.i)}")
+        elif op.kind == "sum":
+            self.reduced[id(op)] = [self.value(f"fadd reassoc {self.type} {self.reduced[id(op)][0]}, {x}")]
+        elif op.kind == "max":
+            top = self.intrinsic("maximum", self.reduced[id(op)][0], x)
+            self.reduced[id(op)] = [top]
+        else:  # the first of several largest, or the first NaN
+            top, place = self.reduced[id(op)]
+            more = self.value(f"fcmp ogt {self.type} {x}, {top}")
+            first_nan = self.value(f"fcmp uno {self.type} {x}, {x}")
+            held = self.value(f"fcmp ord {self.type} {top}, {top}")
+            nan = self.value(f"and i1 {first_nan}, {held}")
+            better = self.value(f"or i1 {more}, {nan}")
+            number = self.value(f"sitofp i64 {self.j} to {self.type}")
+            self.reduced[id(op)] = [
+                self.value(f"select i1 {better}, {self.type} {x}, {self.type} {top}"),
+                self.value(f"select i1 {better}, {self.type} {number}, {self.type} {place}"),
+            ]
+
+    def map(self, op: Map) -> None:
+        names: dict[Node, str] = {}
+        inputs = dict(zip(op.graph.inputs, op.inputs, strict=True))
+
+        def text(node: Node) -> str:
+            if node.op == "input":
+                return self.load(inputs[node.value], op.columns)
+            if node.op == "slot":
+                return self.slots[op.first + node.value]
+            return names[node]
+
+        def is_one(node: Node) -> bool:
+            return node.op == "slot" and op.first + node.value in self.ones
+
+        for node in op.graph.nodes:
+            if node.op in ("multiply", "divide") and is_one(node.args[1]):
+                names[node] = text(node.args[0])
+            elif node.op == "multiply" and is_one(node.args[0]):
+                names[node] = text(node.args[1])
+            else:
+                names[node] = self.expression(node, [text(a) for a in node.args])
+        made = [text(node) for node in op.graph.outputs]
+        for seen, value in zip(op.outputs, made, strict=True):
+            self.known[seen] = value
+
+    def load(self, seen: Seen, columns: int) -> str:
+        if columns == 1 and seen.kind == "column":
+            seen = Seen(seen.array, "full")
+        if seen not in self.known:
+            self.known[seen] = self.value(f"load {self.type}, ptr {self.address(seen)}")
+        return self.known[seen]
+
+    def address(self, seen: Seen) -> str:
+        place = {"full": self.place, "row": self.j, "column": self.i, "scalar": "0"}[seen.kind]
+        return self.at(f"%p{seen.array}", place)
+
+    def expression(self, node: Node, a: list[str]) -> str:
+        t = self.type
+        match node.op:
+            case op if op in _ARITHMETIC:
+                return self.value(f"{_ARITHMETIC[op]} {t} {a[0]}, {a[1]}")
+            case op if op in COMPARISONS:
+                return self.value(f"fcmp {_COMPARED[op]} {t} {a[0]}, {a[1]}")
+            case "negative":
+                return self.value(f"fneg {t} {a[0]}")
+            case "square":
+                return self.value(f"fmul {t} {a[0]}, {a[0]}")
+            case "sqrt":
+                return self.intrinsic("sqrt", a[0])
+            case "absolute":
+                return self.intrinsic("fabs", a[0])
+            case "sign":  # zero for either zero, NaN for NaN
+                above = self.value(f"fcmp ogt {t} {a[0]}, 0.0")
+                below = self.value(f"fcmp olt {t} {a[0]}, 0.0")
+                zero = self.value(f"fcmp oeq {t} {a[0]}, 0.0")
+                rest = self.value(f"select i1 {zero}, {t} 0.0, {t} {a[0]}")
+                rest = self.value(f"select i1 {below}, {t} -1.0, {t} {rest}")
+                return self.value(f"select i1 {above}, {t} 1.0, {t} {rest}")
+            case "maximum" | "minimum":  # a NaN on either side comes out, as in NumPy
+                chosen = self.value(f"fcmp {'ogt' if node.op == 'maximum' else 'olt'} {t} {a[0]}, {a[1]}")
+                nan = self.value(f"fcmp uno {t} {a[0]}, {a[0]}")
+                first = self.value(f"or i1 {chosen}, {nan}")
+                return self.value(f"select i1 {first}, {t} {a[0]}, {t} {a[1]}")
+            case "where":
+                return self.value(f"select i1 {a[0]}, {t} {a[1]}, {t} {a[2]}")
+            case "power":
+                return self.intrinsic("pow", a[0], a[1])
+            case op if op in TRANSCENDENTAL:
+                self.called.add(op)
+                return self.value(f"call {t} @{op}_{SUFFIX[self.dtype]}({t} {a[0]})")
+        raise AssertionError(f"no instruction for {node.op}")
+
+    # ---- text
+
+    def line(self, text: str) -> None:
+        self.lines.append(f"  {text}")
+
+    def value(self, text: str) -> str:
+        name = f"%v{next(self.names)}"
+        self.line(f"{name} = {text}")
+        return name
+
+    def at(self, pointer: str, index: str) -> str:
+        return self.value(f"getelementptr {self.type}, ptr {pointer}, i64 {index}")
+
+    def label(self, kind: str) -> str:
+        return f"{kind}{next(self.names)}"
+
+    def open(self, label: str) -> None:
+        self.lines.append(f"{label}:")
+        self.block = label
+
+    @contextmanager
+    def loop(self, times: str, starts: Sequence[str] = ()) -> Iterator[_Loop]:
+        """A loop over ``0 <= index < times`` that carries numbers from turn to turn; set its ``ends`` in the body."""
+        before, head, body, done = self.block, *(self.label(kind) for kind in ("head", "body", "done"))
+        self.line(f"br label %{head}")
+        self.open(head)
+        loop = _Loop(f"%v{next(self.names)}", [f"%v{next(self.names)}" for _ in starts], list(starts))
+        place = len(self.lines)
+        more = self.value(f"icmp slt i64 {loop.index}, {times}")
+        self.line(f"br i1 {more}, label %{body}, label %{done}")
+        self.open(body)
+        yield loop
+        following = self.value(f"add nuw nsw i64 {loop.index}, 1")
+        phis = [f"  {loop.index} = phi i64 [0, %{before}], [{following}, %{self.block}]"]
+        for name, start, end in zip(loop.carried, starts, loop.ends, strict=True):
+            phis.append(f"  {name} = phi {self.type} [{start}, %{before}], [{end}, %{self.block}]")
+        self.lines[place:place] = phis
+        self.line(f"br label %{head}")
+        self.open(done)
+
+    def intrinsic(self, name: str, *arguments: str) -> str:
+        full = f"@llvm.{name}.{SUFFIX[self.dtype]}"
+        types = ", ".join([self.type] * len(arguments))
+        self.declared.add(f"declare {self.type} {full}({types})")
+        return self.value(f"call {self.type} {full}({', '.join(f'{self.type} {a}' for a in arguments)})")

@@ -1,0 +1,217 @@
+"""What a recorded step does besides sweeps, as text in LLVM's language: products, rows taken and put, random numbers, and
+the loop that goes through a list of kernels again and again.
+
+Every kernel is ``i64 @kernel(ptr %args)`` of an array of 64-bit words, and returns 0; any other answer ends the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .llvm_source import TYPES
+
+REPLAY = """
+; functions, arguments, how many of them, how many times; how many times all of them were done
+define i64 @kernel(ptr %args) {
+entry:
+  %functions = load ptr, ptr %args
+  %a1 = getelementptr i64, ptr %args, i64 1
+  %arguments = load ptr, ptr %a1
+  %a2 = getelementptr i64, ptr %args, i64 2
+  %count = load i64, ptr %a2
+  %a3 = getelementptr i64, ptr %args, i64 3
+  %times = load i64, ptr %a3
+  br label %turn
+turn:
+  %t = phi i64 [0, %entry], [%t1, %next]
+  %more = icmp slt i64 %t, %times
+  br i1 %more, label %list, label %end
+list:
+  %k = phi i64 [0, %turn], [%k1, %done]
+  %left = icmp slt i64 %k, %count
+  br i1 %left, label %do, label %next
+do:
+  %pf = getelementptr ptr, ptr %functions, i64 %k
+  %f = load ptr, ptr %pf
+  %pa = getelementptr ptr, ptr %arguments, i64 %k
+  %a = load ptr, ptr %pa
+  %answer = call i64 %f(ptr %a)
+  %good = icmp eq i64 %answer, 0
+  br i1 %good, label %done, label %end
+done:
+  %k1 = add i64 %k, 1
+  br label %list
+next:
+  %t1 = add i64 %t, 1
+  br label %turn
+end:
+  ret i64 %t
+}
+"""
+
+
+def loaded(types: Iterable[str]) -> tuple[str, list[str]]:
+    """Instructions that load the words of ``args``, each of this type, and their names."""
+    lines, names = [], []
+    for k, kind in enumerate(types):
+        lines.append(f"  %a{k} = getelementptr i64, ptr %args, i64 {k}")
+        lines.append(f"  %x{k} = load {kind}, ptr %a{k}")
+        names.append(f"{kind} %x{k}")
+    return "\n".join(lines), names
+
+
+def product_source(dtype: str, wide: bool) -> str:
+    """``cblas_sgemm`` or ``cblas_dgemm``: its address, order, both transpositions, m, n, k, a, lda, b, ldb, c, ldc."""
+    integer, number = "i64" if wide else "i32", TYPES[dtype]
+    kinds = ["ptr", "i32", "i32", "i32", *[integer] * 3, "ptr", integer, "ptr", integer, "ptr", integer]
+    lines, names = loaded(kinds)
+    given = [*names[1:7], f"{number} 1.0", *names[7:11], f"{number} 0.0", *names[11:]]
+    return f"define i64 @kernel(ptr %args) {{\n{lines}\n  call void %x0({', '.join(given)})\n  ret i64 0\n}}\n"
+
+
+def onednn_source() -> str:
+    """``dnnl_sgemm``: its address, both letters, m, n, k, a, lda, b, ldb, c, ldc."""
+    lines, names = loaded(["ptr", "i8", "i8", *["i64"] * 3, "ptr", "i64", "ptr", "i64", "ptr", "i64"])
+    letters = [f"i8 signext {name.split()[1]}" for name in names[1:3]]
+    given = [*letters, *names[3:6], "float 1.0", *names[6:10], "float 0.0", *names[10:]]
+    return f"define i64 @kernel(ptr %args) {{\n{lines}\n  %s = call i32 %x0({', '.join(given)})\n  ret i64 0\n}}\n"
+
+
+TAKE = """
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
+; how many rows, from where, which, to where, bytes of a row
+define i64 @kernel(ptr %args) {
+entry:
+  %n = load i64, ptr %args
+  %a1 = getelementptr i64, ptr %args, i64 1
+  %source = load ptr, ptr %a1
+  %a2 = getelementptr i64, ptr %args, i64 2
+  %which = load ptr, ptr %a2
+  %a3 = getelementptr i64, ptr %args, i64 3
+  %target = load ptr, ptr %a3
+  %a4 = getelementptr i64, ptr %args, i64 4
+  %bytes = load i64, ptr %a4
+  %last = sub i64 %n, 1
+  br label %head
+head:
+  %i = phi i64 [0, %entry], [%i1, %copied]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %row, label %end
+row:
+  %pw = getelementptr i64, ptr %which, i64 %i
+  %w = load i64, ptr %pw
+  %from = mul i64 %w, %bytes
+  %ps = getelementptr i8, ptr %source, i64 %from
+  %to = mul i64 %i, %bytes
+  %pt = getelementptr i8, ptr %target, i64 %to
+  ; memory brings a row from afar the sooner, the sooner it is asked for
+  %ahead = add i64 %i, 4
+  %within = icmp slt i64 %ahead, %last
+  %next = select i1 %within, i64 %ahead, i64 %last
+  %pn = getelementptr i64, ptr %which, i64 %next
+  %wn = load i64, ptr %pn
+  %fromn = mul i64 %wn, %bytes
+  %psn = getelementptr i8, ptr %source, i64 %fromn
+  br label %ask
+ask:
+  %b = phi i64 [0, %row], [%b1, %asked]
+  %some = icmp slt i64 %b, %bytes
+  br i1 %some, label %asked, label %copied
+asked:
+  %line = getelementptr i8, ptr %psn, i64 %b
+  call void @llvm.prefetch.p0(ptr %line, i32 0, i32 3, i32 1)
+  %b1 = add i64 %b, 64
+  br label %ask
+copied:
+  call void @llvm.memcpy.p0.p0.i64(ptr %pt, ptr %ps, i64 %bytes, i1 false)
+  %i1 = add i64 %i, 1
+  br label %head
+end:
+  ret i64 0
+}
+"""
+
+PUT = """
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+; the table, in which row, what, bytes of a row
+define i64 @kernel(ptr %args) {
+  %table = load ptr, ptr %args
+  %a1 = getelementptr i64, ptr %args, i64 1
+  %index = load ptr, ptr %a1
+  %a2 = getelementptr i64, ptr %args, i64 2
+  %source = load ptr, ptr %a2
+  %a3 = getelementptr i64, ptr %args, i64 3
+  %bytes = load i64, ptr %a3
+  %i = load i64, ptr %index
+  %to = mul i64 %i, %bytes
+  %target = getelementptr i8, ptr %table, i64 %to
+  call void @llvm.memcpy.p0.p0.i64(ptr %target, ptr %source, i64 %bytes, i1 false)
+  ret i64 0
+}
+"""
+
+COUNT = """
+define i64 @kernel(ptr %args) {
+  %counter = load ptr, ptr %args
+  %old = load i64, ptr %counter
+  %new = add i64 %old, 1
+  store i64 %new, ptr %counter
+  ret i64 0
+}
+"""
+
+
+def finite_source(dtype: str) -> str:
+    """Whether a number is finite: 0, otherwise 1."""
+    number = TYPES[dtype]
+    return f"""
+define i64 @kernel(ptr %args) {{
+  %place = load ptr, ptr %args
+  %x = load {number}, ptr %place
+  %zero = fsub {number} %x, %x
+  %bad = fcmp uno {number} %zero, %zero
+  %answer = zext i1 %bad to i64
+  ret i64 %answer
+}}
+"""
+
+
+_BITS = {
+    "float32": ("i32", "lshr i32 %bits, 8", "uitofp i32 %high to float", "fmul float %whole, 0x3E70000000000000"),
+    "float64": ("i64", "lshr i64 %bits, 11", "uitofp i64 %high to double", "fmul double %whole, 0x3CA0000000000000"),
+}
+
+
+def uniform_source(dtype: str) -> str:
+    """NumPy's uniform numbers on [0, 1), from one of its bit generators: how many, the function that gives 32 (float32)
+    or 64 random bits, its state, where to."""
+    integer, shifted, whole, scaled = _BITS[dtype]
+    return f"""
+define i64 @kernel(ptr %args) {{
+entry:
+  %n = load i64, ptr %args
+  %a1 = getelementptr i64, ptr %args, i64 1
+  %function = load ptr, ptr %a1
+  %a2 = getelementptr i64, ptr %args, i64 2
+  %state = load ptr, ptr %a2
+  %a3 = getelementptr i64, ptr %args, i64 3
+  %out = load ptr, ptr %a3
+  br label %head
+head:
+  %i = phi i64 [0, %entry], [%i1, %body]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %body, label %end
+body:
+  %bits = call {integer} %function(ptr %state)
+  %high = {shifted}
+  %whole = {whole}
+  %number = {scaled}
+  %place = getelementptr {TYPES[dtype]}, ptr %out, i64 %i
+  store {TYPES[dtype]} %number, ptr %place
+  %i1 = add i64 %i, 1
+  br label %head
+end:
+  ret i64 0
+}}
+"""

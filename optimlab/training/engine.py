@@ -1,0 +1,192 @@
+"""Three ways to take the steps of an epoch: operation after operation, as a recorded program, as a CUDA graph."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+
+
+from ..backends.compiled import CannotRecord, CompiledBackend
+from ..buffers import Buffers
+from ..errors import InputError, one_line
+from .step import Step, unchanged
+
+if TYPE_CHECKING:
+    from .run import Run
+
+WARM_UP = 2
+"""Steps taken without a graph first, see :meth:`optimlab.backends.recording.Recorder.record`."""
+
+
+class Engine(Protocol):
+    """What takes steps."""
+
+    def begin(self, steps: int) -> None:
+        """Called before the first of the ``steps`` that are left, and again whenever a callback may have changed
+        something."""
+
+    def take(self, times: int, *, rest: bool) -> int:
+        """Take the next ``times`` steps, or the last, smaller one; how many were taken."""
+
+
+class Plain:
+    """Operation after operation."""
+
+    def __init__(self, run: Run) -> None:
+        self._steps = _steps(run, run.optimizer.step)
+        self._optimizer = run.optimizer
+
+    def begin(self, steps: int) -> None:
+        pass
+
+    def take(self, times: int, *, rest: bool) -> int:
+        counted = self._optimizer.t
+        for _ in range(times):
+            self._steps[rest]()
+        # the run counts
+        self._optimizer.t = counted
+        return times
+
+
+class Tabled:
+    """Steps whose updates take their host scalars from tables, a row a step: they can be repeated without Python."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._network, self._optimizer = run, run.network, run.optimizer
+        self.steps = _steps(run, self._update)
+        self._version = -1
+
+    def begin(self, steps: int) -> None:
+        backend, now, optimizer = self._network.backend, self._run.now, self._optimizer
+        updates = optimizer.bound()
+        if self._version != self._network.parameters.version:
+            self._version = self._network.parameters.version
+            now.tables[:] = [backend.zeros((now.steps, update.hp.size), update.hp.dtype.name) for update in updates]
+        first = now.steps - steps
+        for table, rows in zip(now.tables, optimizer.tables(int(min(steps, self._run.life.idle(self._run.history.steps) + 1))), strict=True):
+            if rows.size:
+                table[first : first + len(rows)] = backend.asarray(rows, table.dtype)
+
+    def _update(self) -> None:
+        backend, now = self._network.backend, self._run.now
+        for table, update in zip(now.tables, self._optimizer.bound(), strict=True):
+            backend.take(table, now.at, update.hp.reshape(1, -1))
+            update.launch()
+
+    def take(self, times: int, *, rest: bool) -> int:
+        for _ in range(times):
+            self.steps[rest]()
+        return times
+
+
+class Recorded(Tabled):
+    """A program of the compiled backend for each of the two sizes of a batch.
+
+    Raises
+    ------
+    CannotRecord: a part of the step is not made of named operations.
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        if not all(step.recordable() for step in self.steps) or not _by_table(run):
+            raise CannotRecord("a part of the step is Python code of its own")
+        self._settings: list[Any] = []
+        self._programs: list[Any] = []
+
+    def begin(self, steps: int) -> None:
+        super().begin(steps)
+        settings = self.steps[0].settings()
+        if not self._programs or not unchanged(self._settings, settings):
+            self._settings = settings
+            backend = self._network.backend
+            assert isinstance(backend, CompiledBackend)
+            # buffers of the smaller batch are the front of the larger one's
+            self._programs = [
+                backend.record(step, self._network.dtype, step.working()) if step.rows else None for step in self.steps
+            ]
+
+    def take(self, times: int, *, rest: bool) -> int:
+        done: int = self._programs[rest].run(times)
+        return done
+
+
+class Graphed(Tabled):
+    """A CUDA graph of the step on full batches: on a GPU small networks wait for launches, and a graph is one."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        if not run.network.backend.asynchronous:
+            raise InputError(f"a CUDA graph needs the backend 'cupy', not {run.network.backend.name!r}")
+        if run.life.on_step:
+            raise InputError("a callback looks at every step")
+        if not _by_table(run):
+            raise InputError(f"{run.optimizer.name} is a rule of whole matrices")
+        from ..backends.recording import Recorder
+
+        self._recorder = Recorder(run.network.backend)  # type: ignore[arg-type]
+        self._launch: Callable[[], None] | None = None
+        self._settings: list[Any] = []
+        self._warm = 0
+
+    def begin(self, steps: int) -> None:
+        super().begin(steps)
+        settings = self.steps[0].settings()
+        if not unchanged(self._settings, settings):
+            self._settings, self._launch, self._warm = settings, None, 0
+
+    def take(self, times: int, *, rest: bool) -> int:
+        with self._recorder.working():
+            for _ in range(times):
+                if rest:
+                    self.steps[True]()
+                    continue
+                if self._launch is None and self._warm >= WARM_UP:
+                    self._launch = self._recorded()
+                (self._launch or self.steps[False])()
+                self._warm += 1
+        return times
+
+    def _recorded(self) -> Callable[[], None]:
+        try:
+            return self._recorder.record(self.steps[False])
+        except Exception as error:  # whatever the step does that cannot be recorded, CUDA or CuPy says so
+            fall_back(error)
+            return self.steps[False]
+
+
+def engine_of(run: Run, graph: bool) -> Engine:
+    """The fastest way to take the run's steps; ``graph`` asks for a CUDA graph, and a warning says where there can be
+    none."""
+    if graph:
+        try:
+            return Graphed(run)
+        except Exception as error:
+            fall_back(error)
+    if isinstance(run.network.backend, CompiledBackend):
+        try:
+            return Recorded(run)
+        except CannotRecord:
+            pass
+    return Plain(run)
+
+
+def fall_back(reason: object) -> None:
+    warnings.warn(f"training goes on without a CUDA graph: {one_line(reason)}", RuntimeWarning, stacklevel=2)
+
+
+def _by_table(run: Run) -> bool:
+    """Whether the host scalars of all updates can come from a table."""
+    return all(hasattr(update, "hp") for update in run.optimizer.bound())
+
+
+def _steps(run: Run, update: Callable[[], None]) -> list[Step]:
+    """The step on full batches, and that on the rest."""
+    buffers = Buffers(run.network.backend, run.network.dtype)
+    terms = {"penalties": run.penalties, "clip": run.clip, "constraints": run.constraints}
+    return [Step(run.network, run.loss, run.now, update, buffers, rest=rest, **terms) for rest in (False, True)]
+
+
+__all__ = ["Engine", "Graphed", "Plain", "Recorded", "engine_of"]

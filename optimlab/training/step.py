@@ -1,0 +1,148 @@
+"""The training step, written once.
+
+Everything a step needs lies in arrays that stay where they are, and everything it does is a named operation of the
+backend. So the same lines are run in three ways: NumPy does each operation as it comes; the compiled backend records
+them, and goes through a whole epoch in one call; on a GPU they are captured as a CUDA graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..backends import Array
+from ..buffers import Buffers
+from ..formulas import same
+from ..losses import Loss, correct
+from ..network import Network
+from ..regularization import Clip, Constraint, Penalty, add_penalties
+
+
+class Epoch:
+    """The arrays of an epoch that change from step to step.
+
+    Attributes
+    ----------
+    at: the number of the next step, shape ``(1,)``, on the backend.
+    results: of each step the mean loss, the number of right answers, and the penalties.
+    places: of each full batch the rows that it takes; ``rest``: those of the last, smaller batch.
+    tables: for each update of the optimizer its host scalars, a row a step.
+    """
+
+    def __init__(self, network: Network, x: Array, y: Array, batch_size: int) -> None:
+        backend, rows = network.backend, len(x)
+        self.backend, self.x, self.y, self.batch_size = backend, x, y, batch_size
+        self.full, left = divmod(rows, batch_size)
+        self.steps = self.full + bool(left)
+        self.at, self.first = backend.zeros(1, "int64"), backend.zeros(1, "int64")
+        self.places = backend.zeros((self.full, batch_size), "int64")
+        self.rest = backend.zeros((1, left), "int64")
+        self.results = backend.zeros((self.steps, 3), network.dtype)
+        self.tables: list[Array] = []
+
+    def arrange(self, order: Any) -> None:
+        """Take the rows in this order."""
+        cut = self.full * self.batch_size
+        self.places[...] = self.backend.asarray(order[:cut].reshape(self.places.shape))
+        self.rest[...] = self.backend.asarray(order[cut:].reshape(self.rest.shape))
+
+
+class Step:
+    """One step on a batch of the epoch's; each call is the next one.
+
+    ``update`` changes the weights; ``rest`` says that it is the last, smaller batch.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        loss: Loss,
+        epoch: Epoch,
+        update: Callable[[], None],
+        buffers: Buffers,
+        *,
+        rest: bool = False,
+        penalties: Sequence[Penalty] = (),
+        clip: Clip | None = None,
+        constraints: Sequence[Constraint] = (),
+    ) -> None:
+        self.network, self.loss, self.epoch, self.update = network, loss, epoch, update
+        self.penalties, self.clip, self.constraints = penalties, clip, constraints
+        self.buffers = buffers
+        backend = network.backend
+        # of the last batch there is one, at place 0
+        self.places, self.index = (epoch.rest, epoch.first) if rest else (epoch.places, epoch.at)
+        self.rows = self.places.shape[1]
+        self.chosen = backend.zeros((1, self.rows), "int64")
+        self.x, self.y = (buffers.get(key, (self.rows, *a.shape[1:])) for key, a in (("x", epoch.x), ("y", epoch.y)))
+        self.gradient = buffers.get("gradient", (self.rows, network.outputs))
+        self.result = buffers.get("result", (1, 3))
+
+    def __call__(self) -> None:
+        network, backend, buffers, epoch = self.network, self.network.backend, self.buffers, self.epoch
+        backend.take(self.places, self.index, self.chosen)
+        backend.take(epoch.x, self.chosen[0], self.x)
+        backend.take(epoch.y, self.chosen[0], self.y)
+        outputs = network.forward_unchecked(self.x, training=True)
+        value = self.loss(backend, outputs, self.y, self.gradient, buffers)
+        right = correct(backend, outputs, self.y, buffers) if self.loss.classifies else value
+        network.backward(self.gradient)
+        backend.stop_unless_finite(value)
+        penalty = add_penalties(self.penalties, network.parameters, buffers)
+        if self.clip is not None:
+            self.clip(network.parameters)
+        self.update()
+        for constraint in self.constraints:
+            constraint(network.parameters)
+        for k, number in enumerate((value, right, penalty)):
+            backend.map(same, (number,), self.result[0, k : k + 1])
+        backend.put(epoch.results, epoch.at, self.result[0])
+        backend.count(epoch.at)
+
+    def working(self) -> list[Array]:
+        """The arrays that hold nothing of interest between two steps."""
+        layers = [array for layer in self.network.layers for array in layer._buffers.arrays()]
+        terms = [array for term in self._terms() for array in term.working()]
+        return [*layers, *self.buffers.arrays(), *terms]
+
+    def _terms(self) -> list[Any]:
+        return [*self.penalties, *([] if self.clip is None else [self.clip]), *self.constraints]
+
+    def recordable(self) -> bool:
+        """Whether all of it is named operations of the backend."""
+        return self.loss.recordable and layers_recordable(self.network) and all(map(_says_so, self._terms()))
+
+    def settings(self) -> list[Any]:
+        """What a recording depends on: the same objects, or it has to be made again."""
+        own = [value for term in self._terms() for name, value in vars(term).items() if name[0] != "_"]
+        return [*layers_settings(self.network), *own]
+
+
+def layers_recordable(network: Network) -> bool:
+    """Whether the passes through all layers are named operations of the backend: a method that was replaced on the object
+    may be anything."""
+    return all(_says_so(layer) and not {"forward", "backward"} & vars(layer).keys() for layer in network.layers)
+
+
+def layers_settings(network: Network) -> list[Any]:
+    """The attributes of all layers, and the buffers of the parameters."""
+    flat = network.parameters
+    own = [value for layer in network.layers for name, value in vars(layer).items() if name[0] != "_"]
+    return [flat.version, flat.data, flat.grad, *own]
+
+
+def _says_so(part: Any) -> bool:
+    """A class that inherits from one that can be recorded may do something else."""
+    return bool(vars(type(part)).get("recordable", False))
+
+
+def unchanged(before: Sequence[Any], now: Sequence[Any]) -> bool:
+    """Whether two lists of settings have the same objects, or equal numbers."""
+    return len(before) == len(now) and all(
+        a is b or (isinstance(a, int | float | str) and a == b) for a, b in zip(before, now, strict=True)
+    )
+
+
+__all__ = ["Epoch", "Step", "layers_recordable", "layers_settings", "unchanged"]
