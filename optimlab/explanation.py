@@ -17,7 +17,6 @@ from numpy.typing import DTypeLike
 from . import rules
 from .backends import dtype_name
 from .errors import InputError, RuleError, count, exact, lookup, number, unknown
-from .kernels.llvm_source import rule_source
 from .kernels import (
     Equation,
     Graph,
@@ -29,13 +28,13 @@ from .kernels import (
     javascript_source,
     latex,
     mentions,
-
     numpy_source,
     text_of,
     trace,
     unicode,
 )
 from .kernels.graph import INFIX
+from .kernels.llvm_source import rule_source
 from .progress import progress_bar
 from .spelling import encoding_of_stdout, spelled
 from .tables import Column, Table, width

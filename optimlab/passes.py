@@ -9,6 +9,7 @@ threads can evaluate one network at the same time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from .backends import Array
 from .layers import Layer
 

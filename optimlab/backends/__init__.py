@@ -114,7 +114,11 @@ class Backend(Protocol):
         device that runs out of memory is an :class:`~optimlab.errors.InputError`."""
 
 
-_BACKENDS: dict[str, Backend] = {"numpy": NumPyBackend(), "compiled": compiled.CompiledBackend(), "cupy": cupy.CuPyBackend()}
+_BACKENDS: dict[str, Backend] = {
+    "numpy": NumPyBackend(),
+    "compiled": compiled.CompiledBackend(),
+    "cupy": cupy.CuPyBackend(),
+}
 
 
 def names() -> list[str]:

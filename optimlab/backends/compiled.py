@@ -70,7 +70,9 @@ class CompiledBackend(NumPyBackend):
             return out
         return out if onednn.multiply(a, b, out) else np.matmul(a, b, out=out)
 
-    def map(self, formula: Formula, inputs: tuple[Floats, ...], out: Floats | tuple[Floats, ...], **numbers: float) -> None:
+    def map(
+        self, formula: Formula, inputs: tuple[Floats, ...], out: Floats | tuple[Floats, ...], **numbers: float
+    ) -> None:
         if program := self._program:
             program.map(formula, inputs, out if isinstance(out, tuple) else (out,), numbers)
         else:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels import Formula, Graph, NumpySource, graph_of, numpy_source, scalars_of
+from ..kernels.numpy_functions import erf
 
 Floats = NDArray[Any]
 
@@ -55,7 +56,9 @@ class NumPyBackend:
     def matmul(self, a: Floats, b: Floats, out: Floats) -> Floats:
         return np.matmul(a, b, out=out)
 
-    def map(self, formula: Formula, inputs: tuple[Floats, ...], out: Floats | tuple[Floats, ...], **numbers: float) -> None:
+    def map(
+        self, formula: Formula, inputs: tuple[Floats, ...], out: Floats | tuple[Floats, ...], **numbers: float
+    ) -> None:
         outs = out if isinstance(out, tuple) else (out,)
         program = _program(formula, aliases(inputs, outs))
         slots = scalars_of(formula, tuple(numbers.items()))
@@ -262,7 +265,7 @@ def _sign(x: Floats, out: Floats) -> None:
 
 @cache
 def _compiled(source: NumpySource) -> Callable[..., None]:
-    scope: dict[str, Any] = {**vars(np), "sign": _sign}
+    scope: dict[str, Any] = {**vars(np), "sign": _sign, "erf": erf}
     # exec of a string would make Python end by SIGINT after a Ctrl-C that hits it, handled or not
     exec(compile(source.text, "<rule as NumPy calls>", "exec"), scope)
     step: Callable[..., None] = scope["step"]

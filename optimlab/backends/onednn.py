@@ -85,4 +85,4 @@ def multiply(a: Floats, b: Floats, out: Floats) -> bool:
 
 def address() -> int:
     """Of ``dnnl_sgemm``."""
-    return ctypes.cast(getattr(library(), "dnnl_sgemm"), ctypes.c_void_p).value or 0
+    return ctypes.cast(library().dnnl_sgemm, ctypes.c_void_p).value or 0

@@ -92,7 +92,9 @@ class Program:
             text = steps.product_source(self.dtype, found.wide)
         self._items.append(_Kernel("product", text, words, [x, y], [z]))
 
-    def map(self, formula: Formula, inputs: tuple[Floats, ...], outs: tuple[Floats, ...], numbers: dict[str, float]) -> None:
+    def map(
+        self, formula: Formula, inputs: tuple[Floats, ...], outs: tuple[Floats, ...], numbers: dict[str, float]
+    ) -> None:
         shape = outs[0].shape
         columns = shape[1] if len(shape) > 1 else 1
         arrays: list[_Array] = []
@@ -103,9 +105,16 @@ class Program:
             seen.append(kind)
         graph = graph_of(formula)
         count = len(inputs)
-        op = Map(graph, tuple(Seen(k, s) for k, s in enumerate(seen[:count])),
-                 tuple(Seen(count + k, s) for k, s in enumerate(seen[count:])), columns, 0)
-        self._items.append(_Part(shape[0] if shape else 1, op, tuple(arrays), scalars_of(formula, tuple(numbers.items()))))
+        op = Map(
+            graph,
+            tuple(Seen(k, s) for k, s in enumerate(seen[:count])),
+            tuple(Seen(count + k, s) for k, s in enumerate(seen[count:])),
+            columns,
+            0,
+        )
+        self._items.append(
+            _Part(shape[0] if shape else 1, op, tuple(arrays), scalars_of(formula, tuple(numbers.items())))
+        )
 
     def column_sums(self, x: Floats, out: Floats) -> None:
         columns = x.shape[1] if x.ndim > 1 else 1

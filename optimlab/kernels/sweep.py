@@ -114,9 +114,11 @@ class Sweep:
             reduced = {o.out.array for o in phase if isinstance(o, RowReduction)}
             columns_of = {made.array: o.columns for o in phase for made in o.outputs}
             late = any(seen.array in reduced for seen in (*op.inputs, *op.outputs))
-            if phase and (late or op.columns != phase[0].columns or any(
-                seen.kind == "column" and seen.array in columns_of for seen in op.inputs
-            )):
+            if phase and (
+                late
+                or op.columns != phase[0].columns
+                or any(seen.kind == "column" and seen.array in columns_of for seen in op.inputs)
+            ):
                 yield phase
                 phase = []
             phase.append(op)
@@ -135,7 +137,7 @@ def _follows(old: Operation, made: Seen, new: Operation, seen: Seen) -> bool:
 
 def _overwrites(old: Operation, other: Seen, new: Operation, made: Seen) -> bool:
     """Whether ``new`` may write what ``old`` has read or written in the same sweep."""
-    if isinstance(new, ColumnSums) or isinstance(old, ColumnSums) and other is old.out:
+    if isinstance(new, ColumnSums) or (isinstance(old, ColumnSums) and other is old.out):
         return False
     if isinstance(old, RowReduction) and other is old.out:
         return isinstance(new, RowReduction) or new.columns == 1

@@ -6,8 +6,6 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-
-
 from ..backends.compiled import CannotRecord, CompiledBackend
 from ..buffers import Buffers
 from ..errors import InputError, one_line
@@ -65,7 +63,9 @@ class Tabled:
             self._version = self._network.parameters.version
             now.tables[:] = [backend.zeros((now.steps, update.hp.size), update.hp.dtype.name) for update in updates]
         first = now.steps - steps
-        for table, rows in zip(now.tables, optimizer.tables(int(min(steps, self._run.life.idle(self._run.history.steps) + 1))), strict=True):
+        for table, rows in zip(
+            now.tables, optimizer.tables(int(min(steps, self._run.life.idle(self._run.history.steps) + 1))), strict=True
+        ):
             if rows.size:
                 table[first : first + len(rows)] = backend.asarray(rows, table.dtype)
 

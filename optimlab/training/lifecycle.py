@@ -89,7 +89,9 @@ class Lifecycle:
 
     def idle(self, steps: int) -> float:
         """After ``steps`` steps, how many more may pass before a callback has to be called."""
-        return min((callback.idle(steps) if hasattr(callback, "idle") else 0 for callback in self._steppers), default=math.inf)
+        return min(
+            (callback.idle(steps) if hasattr(callback, "idle") else 0 for callback in self._steppers), default=math.inf
+        )
 
     def begin_epoch(self) -> None:
         for callback in self._ordered:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from .. import losses, regularization
-from ..backends import Array
 from ..datasets import Dataset
 from ..errors import InputError, count
 from ..losses import Loss
