@@ -186,13 +186,13 @@ class Optimizer:
         ------
         InputError: as :meth:`step`.
         """
-        updates = self.bound()
+        self.bound()
         groups = [self.hyperparameters, *({**self.hyperparameters, **own} for own in self.groups.values())]
         fixed = [not any(callable(v) and unit(v) == "step" for v in values.values()) for values in groups]
         tables: list[Any] = []
         first = self.t
         try:
-            for (group, missed), update in zip(self._counters, updates, strict=True):
+            for group, missed in self._counters:
                 if fixed[group]:
                     values = self._values(groups[group])
                     tables.append(self._kernel.table(first + 1 - missed, steps, values))

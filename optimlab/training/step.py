@@ -119,8 +119,8 @@ class Step:
 
 
 def layers_recordable(network: Network) -> bool:
-    """Whether the passes through all layers are named operations of the backend: a method that was replaced on the object
-    may be anything."""
+    """Whether the passes through all layers are named operations of the backend; a method that was replaced on the
+    object may be anything."""
     return all(_says_so(layer) and not {"forward", "backward"} & vars(layer).keys() for layer in network.layers)
 
 
