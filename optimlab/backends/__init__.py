@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copyreg
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
