@@ -197,6 +197,19 @@ def test_nvidias_compiler_takes_every_function():
     assert all(f"{graph.name}_map\0".encode() in binary for graph in graphs)
 
 
+@pytest.mark.parametrize("exponent", [*range(-34, 35), *(k / 2 for k in range(-5, 6, 2))])
+def test_any_constant_exponent(exponent):
+    x = np.random.default_rng(0).uniform(0.5, 2, 200)
+    x = np.concatenate([x, -x]) if exponent % 1 == 0 else x
+    graph = kernels.trace_function(lambda x: x**exponent)
+    (node,) = graph.outputs
+    value = {**graph.values({"x": x}, graph.scalars(t=1))}[node]
+    assert np.max(np.abs(value / np.float_power(x, exponent) - 1)) <= (1 + abs(exponent)) * 2**-52
+    squarings = exponent % 1 == 0 and 0 < abs(exponent) <= 32
+    assert ("power" in {node.op for node in graph.nodes}) is not (squarings or abs(exponent) == 0.5)
+    assert len(graph.nodes) <= 2 * math.log2(1 + abs(exponent)) + 1
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_powers_of_arrays_and_of_hyperparameters(dtype, compiler, tmp_path):
     def f(x, y, *, p=2.5, q=2.0):
@@ -378,6 +391,19 @@ def test_formulas_of_functions(expression):
     text = made.printed(kernels.mathml)[1].replace("&InvisibleTimes;", "·")
     drawn = "".join(ElementTree.fromstring(f"<math>{text}</math>").itertext())
     assert set(drawn) - {"{"} >= set(FORMULAS[expression][0]) - set(" √/|^()·whr,²³¹¹"), drawn
+
+
+def test_a_variable_named_e_is_not_taken_for_the_number():
+    def f(x):
+        e = np.exp(x)
+        return e * np.expm1(-x)
+
+    made = kernels.equations(kernels.trace_function(f))
+    assert [" = ".join(e.printed(kernels.unicode)) for e in made] == ["e = exp(x)", "out = e (exp(−x) − 1)"]
+    assert made[0].printed(kernels.latex) == (r"\mathrm{e}", r"\exp\left(x\right)")
+
+    (made,) = kernels.equations(kernels.trace(lambda w, g, *, e=0.1: w - e * np.exp(g)))
+    assert made.printed(kernels.unicode) == ("wₜ", "wₜ₋₁ − e exp(gₜ)")
 
 
 def test_local_names_of_functions_are_distinct():

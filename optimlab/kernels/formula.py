@@ -31,7 +31,8 @@ class Equation(NamedTuple):
     node: Node | None
     """None for a scalar."""
     plain: frozenset[str] = frozenset()
-    """Names to print as written, because two would look the same: ``beta1`` beside ``beta_1``."""
+    """Names to print as written, because two would look the same: ``beta1`` beside ``beta_1``. With ``e`` among them,
+    an exponential is printed as ``exp(...)``."""
 
     def printed(self, style: Callable[[ast.expr, Collection[str]], str]) -> tuple[str, str]:
         """Print both sides with :func:`unicode`, :func:`latex` or :func:`mathml`."""
@@ -64,10 +65,11 @@ def equations(graph: Graph) -> list[Equation]:
 
 
 def _alike(made: list[Equation]) -> frozenset[str]:
-    """The names that would look like another name of the same formula."""
-    parts = (part for e in made for part in (ast.Name(e.name), *ast.walk(e.value)))
+    """The names that would look like another name of the same formula, or like the base of an exponential."""
+    parts = [part for e in made for part in (ast.Name(e.name), *ast.walk(e.value))]
     names = {part.id for part in parts if isinstance(part, ast.Name)}
-    found: set[str] = set()
+    exponential = any(isinstance(part, ast.Attribute) and part.attr in ("exp", "expm1") for part in parts)
+    found: set[str] = {"e"} if exponential and "e" in names else set()
     for printed in (_unicode_name, _latex_name):
         texts = {name: printed(name) for name in names}
         count = Counter(texts.values())
@@ -298,7 +300,7 @@ def _print(e: ast.expr, style: _Style, plain: Collection[str]) -> tuple[str, int
             return f"{inside(left, _SUM)}{style.compare[type(operator)]}{inside(right, _SUM)}", 0
         case ast.Call(ast.Attribute(value, "__abs__")):
             return called("absolute", value)
-        case ast.Call(ast.Attribute(_, "exp"), [argument]):
+        case ast.Call(ast.Attribute(_, "exp"), [argument]) if "e" not in plain:
             return style.power(style.functions["e"], whole(argument)), _POWER
         case ast.Call(ast.Attribute(name, "expm1"), [argument]):
             exp = ast.Call(ast.Attribute(name, "exp"), [argument], [])
@@ -322,7 +324,7 @@ _GREEK = {
     **{name: kind.symbol for name, kind in KINDS.items() if name[-1].isalpha()},
 }
 _TEX = {"ε": r"\varepsilon", "≥": r"\ge", "≤": r"\le", "≠": r"\ne"}
-_CALLED = {"log": "ln", "sigmoid": "σ"} | {name: name for name in ("sign", "tanh", "erf", "sin", "cos")}
+_CALLED = {"log": "ln", "sigmoid": "σ"} | {name: name for name in ("sign", "exp", "tanh", "erf", "sin", "cos")}
 """The functions that are written with a name and parentheses."""
 _TEX_CALLED = {"sign": r"\operatorname{{sign}}", "erf": r"\operatorname{{erf}}", "sigmoid": r"\sigma"}
 _SIGNS = {ast.Gt: ">", ast.GtE: "≥", ast.Lt: "<", ast.LtE: "≤", ast.Eq: "=", ast.NotEq: "≠"}
