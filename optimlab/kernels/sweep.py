@@ -96,6 +96,8 @@ class Sweep:
 
     def accepts(self, new: Operation) -> bool:
         """Whether ``new``, over the same rows, may follow: nothing it reads or writes is between two states."""
+        if any(old.columns != new.columns for old in self.operations):
+            return False  # a column by itself is one long loop, with vector instructions of its own
         for old in self.operations:
             for seen in new.inputs:
                 for made in old.outputs:
