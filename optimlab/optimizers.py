@@ -414,7 +414,7 @@ class _ElementKernel:
     """An elementwise rule: traced, and run by the backend on stretches of the flat buffers."""
 
     def __init__(self, rule: rules.Rule) -> None:
-        self.graph = trace(rule)
+        self.graph = _traced(rule) if rule.__module__.startswith(rules.__name__) else trace(rule)
         self.state, self.hyperparameters = self.graph.state, self.graph.hyperparameters
 
     def scalars(self, /, **values: float) -> tuple[float, ...]:
@@ -426,6 +426,10 @@ class _ElementKernel:
     def bind(self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]) -> Callable[[Any], None]:
         parts = [{name: a[part] for name, a in arrays.items()} for part in stretches(members)]
         return parameters.backend.bind(self.graph, parts)
+
+
+_traced = cache(trace)
+"""For the library's own rules, which have no outer variables that could change."""
 
 
 class _LayerKernel:

@@ -92,7 +92,7 @@ class Node:
         return self.op in COMPARISONS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """A traced rule, or a traced function of arrays.
 

@@ -7,6 +7,7 @@ Every kernel is ``i64 @kernel(ptr %args)`` of an array of 64-bit words, and retu
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from .llvm_source import TYPES
 
@@ -60,6 +61,7 @@ def loaded(types: Iterable[str]) -> tuple[str, list[str]]:
     return "\n".join(lines), names
 
 
+@cache
 def product_source(dtype: str, wide: bool) -> str:
     """``cblas_sgemm`` or ``cblas_dgemm``: its address, order, both transpositions, m, n, k, a, lda, b, ldb, c, ldc."""
     integer, number = "i64" if wide else "i32", TYPES[dtype]
@@ -69,6 +71,7 @@ def product_source(dtype: str, wide: bool) -> str:
     return f"define i64 @kernel(ptr %args) {{\n{lines}\n  call void %x0({', '.join(given)})\n  ret i64 0\n}}\n"
 
 
+@cache
 def onednn_source() -> str:
     """``dnnl_sgemm``: its address, both letters, m, n, k, a, lda, b, ldb, c, ldc."""
     lines, names = loaded(["ptr", "i8", "i8", *["i64"] * 3, "ptr", "i64", "ptr", "i64", "ptr", "i64"])
@@ -162,6 +165,7 @@ define i64 @kernel(ptr %args) {
 """
 
 
+@cache
 def finite_source(dtype: str) -> str:
     """Whether a number is finite: 0, otherwise 1."""
     number = TYPES[dtype]
@@ -183,9 +187,10 @@ _BITS = {
 }
 
 
+@cache
 def uniform_source(dtype: str) -> str:
     """NumPy's uniform numbers on [0, 1), from one of its bit generators: how many, the function that gives 32 (float32)
-    or 64 random bits, its state, where to."""
+    or 64 random bits, where the address of its state is, where to."""
     integer, shifted, whole, scaled = _BITS[dtype]
     return f"""
 define i64 @kernel(ptr %args) {{
@@ -194,7 +199,8 @@ entry:
   %a1 = getelementptr i64, ptr %args, i64 1
   %function = load ptr, ptr %a1
   %a2 = getelementptr i64, ptr %args, i64 2
-  %state = load ptr, ptr %a2
+  %where = load ptr, ptr %a2
+  %state = load ptr, ptr %where
   %a3 = getelementptr i64, ptr %args, i64 3
   %out = load ptr, ptr %a3
   br label %head

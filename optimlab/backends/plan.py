@@ -1,0 +1,189 @@
+"""From the structure of a program to its kernels.
+
+Programs of the same structure, such as the runs of a sweep, differ in the addresses of their arrays alone: they share
+one plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels import Formula, graph_of
+from ..kernels.llvm_source import llvm_source
+from ..kernels.sweep import ColumnSums, Map, Operation, RowReduction, Seen, Sweep
+from . import llvm
+
+Seens = tuple[tuple[int, str], ...]
+"""Arrays of a program, by number, and how an operation sees each."""
+
+
+class Address(NamedTuple):
+    """A word of a kernel: where an array of the program lies."""
+
+    array: int
+
+
+class Alone(NamedTuple):
+    """A kernel that stands alone."""
+
+    name: str
+    text: str
+    words: tuple[int | Address, ...]
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+
+
+class Part(NamedTuple):
+    """An operation of a sweep over ``rows``: a formula, or a sum or maximum by its kind."""
+
+    kind: str
+    rows: int
+    columns: int
+    inputs: Seens
+    outputs: Seens
+    formula: Formula | None = None
+    numbers: tuple[float, ...] = ()
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        return tuple([array for array, _ in self.inputs])
+
+    @property
+    def writes(self) -> tuple[int, ...]:
+        return tuple([array for array, _ in self.outputs])
+
+    @property
+    def arrays(self) -> Seens:
+        return (*self.inputs, *self.outputs)
+
+
+class Structure(NamedTuple):
+    """All of a program but its addresses.
+
+    ``overlapping``: pairs of different arrays that share memory; ``working``: arrays that are nobody's but the program's.
+    """
+
+    dtype: str
+    items: tuple[Alone | Part, ...]
+    overlapping: frozenset[tuple[int, int]]
+    working: frozenset[int]
+
+
+class Plan(NamedTuple):
+    """Kernels in their order, and the words of each: ``words[places] = addresses[arrays]`` completes them."""
+
+    functions: NDArray[np.int64]
+    words: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    places: NDArray[np.int64]
+    arrays: NDArray[np.int64]
+    scalars: list[Any]
+    """Host scalars that the words refer to."""
+
+
+@lru_cache(maxsize=256)
+def plan(structure: Structure) -> Plan:
+    """Fuse what can be fused, and compile."""
+    functions, words, starts, places, arrays = [], [], [], [], []  # type: ignore[var-annotated]
+    scalars: list[Any] = []
+    for group, later in _with_what_is_read_later(_groups(structure), structure):
+        kernel = group if isinstance(group, Alone) else _sweep(group, structure, later, scalars)
+        functions.append(llvm.address(kernel.text, kernel.name))
+        starts.append(len(words))
+        for word in kernel.words:
+            if isinstance(word, Address):
+                places.append(len(words))
+                arrays.append(word.array)
+                words.append(0)
+            else:
+                words.append(word)
+    return Plan(*(np.array(a, np.int64) for a in (functions, words, starts, places, arrays)), scalars)
+
+
+def _groups(structure: Structure) -> list[Alone | list[Part]]:
+    """Neighbours that fit into one sweep together."""
+    groups: list[Alone | list[Part]] = []
+    sweep, here = Sweep(), set[int]()
+    for item in structure.items:
+        if isinstance(item, Alone):
+            groups.append(item)
+            continue
+        operation, own = _operation(item), {array for array, _ in item.arrays}
+        last = groups[-1] if groups else None
+        if isinstance(last, list) and last[0].rows == item.rows and sweep.accepts(operation):
+            together = here | own
+            if not any(a in together and b in together for a, b in structure.overlapping):
+                sweep.operations.append(operation)
+                here = together
+                last.append(item)
+                continue
+        sweep, here = Sweep([operation]), own
+        groups.append([item])
+    return groups
+
+
+def _with_what_is_read_later(
+    groups: list[Alone | list[Part]], structure: Structure
+) -> Iterable[tuple[Alone | list[Part], set[int]]]:
+    """Each group with the arrays whose contents matter after it: in the rest of the program, or the next time."""
+    written, alive = set[int](), set[int]()
+    for item in structure.items:
+        alive |= set(item.reads) - written
+        written |= set(item.writes)
+    found = []
+    for group in reversed(groups):
+        found.append((group, set(alive)))
+        for item in [group] if isinstance(group, Alone) else reversed(group):
+            alive -= set(item.writes)
+            alive |= set(item.reads)
+    return reversed(found)
+
+
+def _sweep(parts: list[Part], structure: Structure, later: set[int], scalars: list[Any]) -> Alone:
+    """A group as one kernel; arrays that nobody reads later are not stored."""
+    numbers = list(dict.fromkeys(array for part in parts for array, _ in part.arrays))
+    place = {array: k for k, array in enumerate(numbers)}
+    operations: list[Operation] = []
+    values: list[float] = []
+    for part in parts:
+        operation = _operation(part, place)
+        if isinstance(operation, Map):
+            operation = replace(operation, first=len(values))
+            values += part.numbers
+        operations.append(operation)
+    dead = frozenset(place[array] for array in numbers if array in structure.working and array not in later)
+    shared = {array for pair in structure.overlapping for array in pair}
+    sweep = Sweep(operations, dead - {place[a] for a in shared if a in place}, len(values))
+    given = np.array(values or [0.0], structure.dtype)
+    scalars.append(given)
+    words = (parts[0].rows, int(given.ctypes.data), *map(Address, numbers))
+    return Alone(_name(parts), llvm_source(sweep, structure.dtype), words, (), ())
+
+
+def _operation(part: Part, place: dict[int, int] | None = None) -> Operation:
+    """The operation with the numbers of the arrays in the program, or in a sweep."""
+
+    def seen(arrays: Seens) -> tuple[Seen, ...]:
+        return tuple(Seen(array if place is None else place[array], kind) for array, kind in arrays)
+
+    if part.formula is not None:
+        return Map(graph_of(part.formula), seen(part.inputs), seen(part.outputs), part.columns, 0)
+    (x,), (out,) = seen(part.inputs), seen(part.outputs)
+    if part.kind == "columns":
+        return ColumnSums(x, out, part.columns)
+    return RowReduction(part.kind, x, out, part.columns)
+
+
+def _name(parts: list[Part]) -> str:
+    """What a sweep is called: its first formula."""
+    names = [part.formula.__name__ for part in parts if part.formula is not None]
+    return next((name for name in names if name.isidentifier()), "sums")
+
+
+__all__ = ["Address", "Alone", "Part", "Plan", "Structure", "plan"]
