@@ -41,8 +41,9 @@ def assert_rule_matches(
     called as the rule is, ``reference(w, g, *state, t=..., lr=..., ...)``, and returns the same values. The rule runs
     as the optimizers run it (block by block, in compiled NumPy calls) and as the plain function; these must agree
     exactly, and with the reference to ``rtol`` times the largest value that the weight or state has had (and to the
-    rounding of the weight, once a step, for a state that is a difference of weights). Where a power such as ``g**3``
-    becomes multiplications, which NumPy's ``**`` rounds differently, they agree to twice that instead.
+    rounding of the weight, once a step, for a state that is a difference of weights). A rule that uses erf, or a power
+    such as ``g**3`` (which becomes multiplications, and NumPy's ``**`` rounds differently), agrees with itself to twice
+    that instead.
 
     Each weight has gradients of a size of its own, from 1e-7 to 1e3, and a thousand times smaller in the second
     quarter of the steps; one gradient in ten is zero, and the first weight never has another. The learning rate falls

@@ -112,8 +112,8 @@ class Graph:
     functions: functions of scalars that the slots call, by name.
     names: the local variables of the rule that are arrays, by the node that each ends up as.
     scalar_names: those that are scalars, by their expression.
-    exact: whether the rule, called on NumPy's arrays, has the same bits as its graph worked out in NumPy. A power that
-        became multiplications is rounded differently by NumPy's ``**``.
+    exact: whether the rule, called on NumPy's arrays, has the same bits as in the NumPy engine. A power that became
+        multiplications is rounded differently by NumPy's ``**``, and the engine's erf is not SciPy's.
     """
 
     name: str
@@ -132,7 +132,7 @@ class Graph:
     @property
     def is_rule(self) -> bool:
         """True for a rule, which writes into its own arguments; False for a function, which has outputs besides."""
-        return self.written[0] in self.inputs
+        return self.inputs[:2] == ("w", "g") and self.written == ("w", *self.inputs[2:])
 
     @property
     def arrays(self) -> tuple[str, ...]:

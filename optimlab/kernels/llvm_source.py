@@ -90,11 +90,12 @@ class _Printer:
         given = ", ".join(f"ptr %{name}" for name in pointers)
         taken = ", ".join(f"ptr noalias %{name}" for name in pointers)
         body = self.body()
-        declared = sorted(self.declared)
+        called = functions(self.dtype, sorted(self.called))
+        declared = sorted(self.declared - set(called.splitlines()))
         return "\n".join(
             [
                 *declared,
-                functions(self.dtype, sorted(self.called)),
+                called,
                 f"define internal void @sweep(i64 %rows, {taken}) {{",
                 *body,
                 "}",

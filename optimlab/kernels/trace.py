@@ -275,6 +275,7 @@ class _Recorder:
 
     def apply(self, op: str, *values: Any) -> _Array:
         self.note()
+        self.exact &= op != "erf"
         operands = tuple(map(self.operand, values))
         if op != "where" and any(o.is_mask for o in operands):
             self.refuse(f"np.{op} on a comparison's result", "write np.where(g > 0, a, b)")
