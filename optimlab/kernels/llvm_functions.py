@@ -190,17 +190,17 @@ SMALLEST_NORMAL = 2.0**-126
 
 
 def power_of_two(k: Value) -> Value:
-    """Return 2^k for an integer k from -126 to 127."""
+    """Return 2^k for an integer k from -126 to 127, of which only the last 9 bits count."""
     return from_bits((k + 127) << 23)
 
 
 def reduced(x: Value) -> tuple[Value, Value]:
-    """Return the integer k nearest to x / ln 2, and e^r - 1 with r = x - k ln 2."""
+    """Return the integer k nearest to x / ln 2, in its last 22 bits, and e^r - 1 with r = x - k ln 2."""
     shifted = x * (1 / 0.6931471805599453) + ROUNDING
     k = shifted - ROUNDING
     high, low = x - k * LN2_HIGH, k * LN2_LOW  # r = high - low, and high is exact
     r = high - low
-    return bits(shifted) - int(np.float32(ROUNDING).view(np.int32)), high + (r * r * polynomial(r, EXPM1) - low)
+    return bits(shifted), high + (r * r * polynomial(r, EXPM1) - low)
 
 
 def exp(x: Value) -> Value:
