@@ -29,7 +29,7 @@ from . import backends
 from .backends import Array
 from .errors import InputError, exact, lookup, number, unknown
 from .formulas import product
-from .kernels import Graph, erf, trace_function
+from .kernels import Graph, erf, graph_of
 
 # --- formulas
 
@@ -58,7 +58,7 @@ def tanh(x: Array) -> Array:
 
 
 def tanh_backward(y: Array, dy: Array) -> Array:
-    return dy * (1 - y * y)
+    return dy * (1 - y**2)
 
 
 def softsign(x: Array) -> Array:
@@ -161,17 +161,17 @@ def mish_backward(x: Array, dy: Array) -> Array:
     n = np.exp(np.minimum(x, 20))
     q = n * (n + 2)
     p = q / (q + 2)  # tanh(softplus(x))
-    return dy * (p + x * (1 - p * p) * (n / (n + 1)))
+    return dy * (p + x * (1 - p**2) * (n / (n + 1)))
 
 
 def gelu(x: Array) -> Array:
     """x P(x), P the standard normal distribution function.  Reference: Hendrycks & Gimpel (2016)."""
-    return x * (0.5 + 0.5 * erf(x * 0.5**0.5))
+    return x * (0.5 + 0.5 * erf(0.5**0.5 * x))
 
 
 def gelu_backward(x: Array, dy: Array) -> Array:
-    density = np.exp(-0.5 * x * x) * (2 * math.pi) ** -0.5
-    return dy * (0.5 + 0.5 * erf(x * 0.5**0.5) + x * density)
+    density = (2 * math.pi) ** -0.5 * np.exp(-0.5 * x**2)
+    return dy * (0.5 + 0.5 * erf(0.5**0.5 * x) + x * density)
 
 
 def gelu_tanh(x: Array) -> Array:
@@ -179,12 +179,12 @@ def gelu_tanh(x: Array) -> Array:
 
     Reference: Hendrycks & Gimpel (2016).
     """
-    square = np.minimum(x * x, 1e4)  # the sigmoid is 0 or 1 before
+    square = np.minimum(x**2, 1e4)  # the sigmoid is 0 or 1 before
     return x * sigmoid((8 / math.pi) ** 0.5 * x * (1 + 0.044715 * square))
 
 
 def gelu_tanh_backward(x: Array, y: Array, dy: Array) -> Array:
-    square = np.minimum(x * x, 1e4)
+    square = np.minimum(x**2, 1e4)
     s = sigmoid((8 / math.pi) ** 0.5 * x * (1 + 0.044715 * square))
     return dy * (s + y * (1 - s) * ((8 / math.pi) ** 0.5 * (1 + 3 * 0.044715 * square)))
 
@@ -252,7 +252,6 @@ class Activation:
     forward: Callable[..., Array]
     backward: Callable[..., Array]
     parameters: tuple[tuple[str, float], ...] = ()
-    elementwise: bool = True
     gives_probabilities: bool = False
     """True if the outputs are probabilities, so that no softmax should follow."""
 
@@ -287,6 +286,11 @@ class Activation:
         return replace(self, parameters=tuple({**dict(self.parameters), **parameters}.items()))
 
     @property
+    def elementwise(self) -> bool:
+        """Whether each output depends on one input alone; so it is with all but softmax."""
+        return self.forward is not softmax
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """Which of ``x``, ``y`` and ``dy`` the backward pass takes.
 
@@ -298,7 +302,7 @@ class Activation:
     @property
     def graphs(self) -> tuple[Graph, Graph]:
         """The expression graphs of ``forward`` and ``backward``."""
-        return _graph(self.forward), _graph(self.backward)
+        return graph_of(self.forward), graph_of(self.backward)
 
     @property
     def kinks(self) -> tuple[float, ...]:
@@ -308,6 +312,15 @@ class Activation:
         ((0.0,), (), (0.0,))
         """
         return _kinks(self) if self.elementwise else ()
+
+    @property
+    def switches(self) -> tuple[float, ...]:
+        """Where a comparison in the formula changes its answer: kinks, and points where two smooth pieces meet.
+
+        >>> get("softplus").switches, get("hard_swish").switches
+        ((0.0,), (-3.0, 3.0))
+        """
+        return _switches(self) if self.elementwise else ()
 
     @property
     def has_kink(self) -> bool:
@@ -340,13 +353,12 @@ def _values(f: Activation, function: Callable[..., Array], *arrays: Array) -> Ar
     b, first = backends.of(arrays[0]), arrays[0]
     if first.dtype.kind != "f":
         raise InputError(f"an activation takes floating-point numbers, got {first.dtype}")
-    out = b.xp.empty_like(first)
     with b.quiet():
-        out[...] = function(*arrays, **dict(f.parameters))
+        if not f.elementwise:
+            return function(*arrays)
+        out = b.xp.empty_like(first, order="C")
+        b.map(function, tuple(map(b.asarray, arrays)), out, **dict(f.parameters))
     return out
-
-
-_graph = cache(trace_function)
 
 
 @cache
@@ -368,7 +380,15 @@ def _signature(name: str, function: Callable[..., Array]) -> tuple[tuple[str, ..
 
 @cache
 def _kinks(f: Activation) -> tuple[float, ...]:
-    """Where a comparison in the formula changes its answer and the slope jumps, between -100 and 100."""
+    h, switches = 1e-6, np.array(f.switches)
+    values = [f(switches + k * h) for k in (-2, -1, 1, 2)]
+    jumps = abs((values[3] - values[2]) - (values[1] - values[0])) / h
+    return tuple(float(x) for x in switches[jumps > 100 * h])
+
+
+@cache
+def _switches(f: Activation) -> tuple[float, ...]:
+    """Found between -100 and 100."""
     graph = f.graphs[0]
     scalars = graph.scalars(t=1, **dict(f.parameters))
     switches = [n for n in graph.nodes if n.is_mask or n.op in ("maximum", "minimum", "absolute", "sign")]
@@ -389,11 +409,8 @@ def _kinks(f: Activation) -> tuple[float, ...]:
             while high - low > 1e-10:
                 middle = (low + high) / 2
                 low, high = (middle, high) if sides(np.array([middle]))[k][0] == side[at] else (low, middle)
-            found.append(round(float(high), 8) + 0.0)
-    h = 1e-6
-    values = [f(np.array(found) + k * h) for k in (-2, -1, 1, 2)]
-    jumps = abs((values[3] - values[2]) - (values[1] - values[0])) / h
-    return tuple(sorted({x for x, jump in zip(found, jumps, strict=True) if jump > 100 * h}))
+            found.append(round(float(high), 8) + 0.0)  # no negative zero
+    return tuple(sorted({*found}))
 
 
 _ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
@@ -416,7 +433,7 @@ _ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
 
 ACTIVATIONS: dict[str, Activation] = {
     **{name: Activation(name, *pair, gives_probabilities=name == "sigmoid") for name, pair in _ELEMENTWISE.items()},
-    "softmax": Activation("softmax", softmax, softmax_backward, elementwise=False, gives_probabilities=True),
+    "softmax": Activation("softmax", softmax, softmax_backward, gives_probabilities=True),
 }
 
 

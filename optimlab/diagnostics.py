@@ -149,9 +149,11 @@ def measure(network: Network, optimizer: Optimizer, before: Any, step: int) -> M
 
 def _slopes(layer: Activate) -> Any:
     """The derivative of the activation for each row and unit of the last training pass."""
-    f, arrays = layer.activation, {"x": layer._x, "y": layer._y, "dy": layer.backend.xp.ones_like(layer._y)}
-    with layer.backend.quiet():
-        return f.backward(*(arrays[name] for name in f.needs), **dict(f.parameters))
+    f, b, slopes = layer.activation, layer.backend, layer.backend.xp.ones_like(layer._y)
+    arrays = {"x": layer._x, "y": layer._y, "dy": slopes}
+    with b.quiet():
+        b.map(f.backward, tuple(arrays[name] for name in f.needs), slopes, **dict(f.parameters))
+    return slopes
 
 
 def update_ratios(network: Network, before: Any, replica: Any = ...) -> dict[str, float]:

@@ -290,7 +290,7 @@ class _Check:
     def _at_kinks(self) -> list[Array]:
         """The arrays whose zeros are kinks."""
         layers = [layer for layer in self.twin.last_pass.layers if isinstance(layer, Activate)]
-        return [*(layer._x - kink for layer in layers for kink in layer.activation.kinks), *self.bent]
+        return [*(layer._x - kink for layer in layers for kink in layer.activation.switches), *self.bent]
 
     def _pattern(self) -> list[Any]:
         """On which side of its kink each unit is, and each weight under a penalty that has one."""

@@ -35,7 +35,6 @@ ORDER = [
     "optimizers",
     "averages",
     "diagnostics",
-    "explanation",
     "translation",
     "gradient_check",
     "rule_check",
@@ -50,6 +49,7 @@ ORDER = [
     "report",
     "range_finder",
     "schedule_preview",
+    "explanation",
     "cli",
     "pytest_plugin",
 ]

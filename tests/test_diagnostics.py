@@ -145,6 +145,10 @@ def slope_in_torch(name, x):
         "identity": lambda v: v,
         "gelu_tanh": lambda v: f.gelu(v, approximate="tanh"),
         "swish": f.silu,
+        "hard_swish": f.hardswish,
+        # in place they take their slope from y, as ours do: rounding has flattened y where x < -17
+        "elu": lambda v: f.elu(v * 1, inplace=True),
+        "selu": lambda v: f.selu(v * 1, inplace=True),
         "sigmoid": torch.sigmoid,
         "tanh": torch.tanh,
     }
@@ -169,7 +173,7 @@ def test_dead_is_a_unit_whose_slope_is_zero_for_every_row(name, bias, backend):
     assert m.dead == {"activation1": dead.mean()}
     if name == "relu" and bias <= -20:
         assert dead[:4].all()
-    if name in ("identity", "leaky_relu") or (name == "elu" and bias > -50):
+    if name in ("identity", "leaky_relu") or (name in ("elu", "selu", "softplus", "softsign") and bias > -15):
         assert not dead.any()
 
 

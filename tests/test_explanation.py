@@ -187,13 +187,12 @@ def test_the_sources():
     assert "__global__ void adam_step" in source("adam", "cuda", convention="torch")
     assert "double" in source("adam", "c", dtype="float64")
     assert source("nadam", "javascript").startswith("function nadam_scalars({t, lr, beta1, beta2, eps})")
-    assert "for i in range(len(w_)):" in source("adam", "numba")
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: explain("adamm"), "unknown rule 'adamm'; did you mean 'adam'"),
+        (lambda: explain("adamm"), "unknown rule, activation or loss 'adamm'; did you mean 'adam'"),
         (lambda: explain("adam", convention="tensorflow"), "unknown convention 'tensorflow'"),
         (lambda: explain("rmsprop_centered"), "the convention 'textbook' has no rule 'rmsprop_centered'; these have"),
         (lambda: explain("adam", steps=0), "steps must be a whole number of at least 1"),
@@ -255,7 +254,7 @@ def test_rules_are_named_as_for_a_comparison(tmp_path):
 
 def test_a_hyperparameter_may_be_called_as_an_argument_of_explain(tmp_path):
     path = tmp_path / "mine.py"
-    names = [n for n in inspect.signature(explain).parameters if n not in ("rule", "hyperparameters")]
+    names = [n for n in inspect.signature(explain).parameters if n not in ("name", "hyperparameters")]
     text = ", ".join(f"{name}=1.0" for name in names)
     path.write_text(f"def mine(w, g, *, lr=1.0, {text}):\n    return w - lr * g * {' * '.join(names)}\n")
     for name in names:
@@ -308,7 +307,7 @@ def test_only_the_ends_of_many_steps_are_kept():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["adamm"], "unknown rule 'adamm'"),
+        (["adamm"], "unknown rule, activation or loss 'adamm'"),
         (["none.py:mine"], "there is no file none.py"),
         ([f"{__file__}:run", "--against", "keras"], "is a rule of your own"),
         (["adam", "--step", "1000000", "--json"], "at most 100,000"),
@@ -320,7 +319,7 @@ def test_only_the_ends_of_many_steps_are_kept():
         (["adam", "--source", "x"], "unknown source"),
         (["adam", "--term", "m_hatt"], "unknown term of adam 'm_hatt'; did you mean 'm_hat'"),
         (["lamb"], "looks at whole tensors"),
-        ([], "Missing argument 'RULE'"),
+        ([], "Missing argument 'NAME'"),
     ],
 )
 def test_the_command_refuses_bad_input_in_one_line(arguments, message):

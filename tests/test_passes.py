@@ -340,9 +340,7 @@ ENDS = {
     "sigmoid": [Activate(3, "sigmoid")],
     "then dropout": [Activate(3, "softmax"), Dropout(3, 0.1)],
     "then nothing": [Activate(3, get("sigmoid")), Activate(3, "identity")],
-    "one's own": [
-        Activate(3, Activation("mine", softmax, softmax_backward, elementwise=False, gives_probabilities=True))
-    ],
+    "one's own": [Activate(3, Activation("mine", softmax, softmax_backward, gives_probabilities=True))],
 }
 
 

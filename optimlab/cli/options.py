@@ -119,19 +119,31 @@ def _screen() -> Any:
 
 def save_figure(figure: Any, path: Path) -> list[str]:
     """Write a Matplotlib figure as PNG and SVG; the names of the files."""
+    written = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
+    for file in written:
+        draw(figure, file)
+        figure.set_layout_engine("none")  # it is laid out, and the second file looks like the first
+    return [file.name for file in written]
+
+
+def draw(figure: Any, file: Path) -> None:
+    """Write a Matplotlib figure in the format that the file's name ends in.
+
+    Raises
+    ------
+    InputError: another ending than .png, .svg or .pdf, or the file cannot be written.
+    """
     import io
     import warnings
 
     from ..files import write_atomically
 
-    written = []
-    for kind in ("png", "svg"):
-        content = io.BytesIO()
-        with warnings.catch_warnings():
-            # letters that the font lacks are drawn as empty boxes; the page and the table show the name in full
-            warnings.filterwarnings("ignore", "Glyph .* missing from")
-            figure.savefig(content, format=kind, dpi=150)
-        figure.set_layout_engine("none")  # it is laid out, and the second file looks like the first
-        write_atomically(path.with_name(f"{path.name}.{kind}"), content.getvalue())
-        written.append(f"{path.name}.{kind}")
-    return written
+    kind = file.suffix.lower().removeprefix(".")
+    if kind not in ("png", "svg", "pdf"):
+        raise InputError(f"a figure is a file .png, .svg or .pdf, got {file}")
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        # letters that the font lacks are drawn as empty boxes; the page and the table show the name in full
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure.savefig(content, format=kind, dpi=150)
+    write_atomically(file, content.getvalue())

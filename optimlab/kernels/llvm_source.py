@@ -32,7 +32,7 @@ MOST_UNITS = 2
 
 
 def rule_source(graph: Graph, dtype: str) -> str:
-    """A rule as a sweep over its flat arrays.
+    """A rule or function as a sweep over its flat arrays.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import sgd
@@ -42,9 +42,9 @@ def rule_source(graph: Graph, dtype: str) -> str:
 
 
 def rule_sweep(graph: Graph) -> Sweep:
-    """The sweep of a rule alone; its arrays are the rule's, in their order."""
+    """The sweep of a rule or function alone; its arrays are the graph's, in their order."""
     inputs = tuple(Seen(k, "full") for k in range(len(graph.inputs)))
-    outputs = tuple(inputs[graph.inputs.index(name)] for name in graph.written)
+    outputs = tuple(Seen(graph.arrays.index(name), "full") for name in graph.written)
     return Sweep([Map(graph, inputs, outputs, 1, 0)], scalars=len(graph.slots))
 
 

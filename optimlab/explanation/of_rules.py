@@ -1,4 +1,4 @@
-"""Explain a rule: its formula, made from its own code, and every term with its numbers for one weight."""
+"""A rule's formula, made from its own code, and every term with its numbers for one weight."""
 
 from __future__ import annotations
 
@@ -12,34 +12,25 @@ from types import CodeType
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
-from . import rules
-from .backends import dtype_name
-from .errors import InputError, RuleError, count, exact, lookup, number, unknown
-from .kernels import (
+from .. import rules
+from ..errors import InputError, RuleError, count, exact, lookup, number, unknown
+from ..kernels import (
     Equation,
     Graph,
     Node,
     array_function,
-    c_source,
-    cuda_source,
     equations,
-    javascript_source,
     latex,
     mentions,
-    numpy_source,
     text_of,
     trace,
     unicode,
 )
-from .kernels.graph import INFIX
-from .kernels.llvm_source import rule_source
-from .progress import progress_bar
-from .spelling import encoding_of_stdout, spelled
-from .tables import Column, Table, width
-
-SOURCES = ("python", "numpy", "llvm", "c", "cuda", "javascript")
+from ..kernels.graph import INFIX
+from ..progress import progress_bar
+from ..spelling import encoding_of_stdout, spelled
+from ..tables import Column, Table, width
 
 KEPT, MOST_STEPS = 100_000, 10_000_000
 """The most steps that an explanation keeps, and the most that it computes."""
@@ -76,7 +67,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What :func:`explain` found; prints itself in a terminal and renders in a notebook."""
+    """What :func:`explain_rule` found; prints itself in a terminal and renders in a notebook."""
 
     rule: str
     convention: str
@@ -93,8 +84,7 @@ class Explanation:
     @property
     def latex(self) -> str:
         """The formula as a LaTeX ``aligned`` block."""
-        lines = (" &= ".join(e.printed(latex)) for e in equations(self.graph))
-        return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+        return aligned(equations(self.graph))
 
     @property
     def cost(self) -> dict[str, Any]:
@@ -117,7 +107,7 @@ class Explanation:
         ------
         InputError: the rule has no variable of that name; the message lists those it has.
 
-        >>> explain("adam", steps=2, gradients=0.5).term("m_hat")
+        >>> explain_rule("adam", steps=2, gradients=0.5).term("m_hat")
         [0.5, 0.5]
         """
         printed = {e.name.partition("@")[0]: _symbol(e) for e in equations(self.graph)}
@@ -168,7 +158,7 @@ class Explanation:
         return f"**{self.rule}** ({self.convention})\n\n$$\n{self.latex}\n$$\n\n" + "\n".join(rows)
 
 
-def explain(
+def explain_rule(
     rule: str | rules.Rule,
     settings: Mapping[str, float] | None = None,
     *,
@@ -196,49 +186,20 @@ def explain(
     InputError: unknown rule, convention or hyperparameter, or numbers that are not finite.
     RuleError: ``rule`` is not elementwise.
 
-    >>> e = explain("momentum", steps=2, lr=0.5, beta=0.5, gradients=[1.0, 0.0])
+    >>> e = explain_rule("momentum", steps=2, lr=0.5, beta=0.5, gradients=[1.0, 0.0])
     >>> print(e.formula)
     mₜ = β mₜ₋₁ − η gₜ
     wₜ = wₜ₋₁ + mₜ
     >>> [(s.terms["mₜ"], s.terms["wₜ"], s.move) for s in e.steps]
     [(-0.5, 0.5, -0.5), (-0.25, 0.25, -0.25)]
     """
-    function = _find(rule, convention)
+    function = find_rule(rule, convention)
     graph = trace(function)
     values = _hyperparameters(function, graph, {**(settings or {}), **hyperparameters})
     steps, kept = count("steps", steps), _kept(steps, ends)
     made = _worked_out(_Setting(graph, values, _gradients(gradients, steps), number("weight", weight)), kept)
     given = convention if isinstance(rule, str) else "your own"
-    return Explanation(graph.name, given, graph, values, _reference(function), made)
-
-
-def source(
-    rule: str | rules.Rule, kind: str = "python", *, convention: str = "textbook", dtype: DTypeLike = "float32"
-) -> str:
-    """A rule as ``"python"``, or as an engine runs it: ``"numpy"``, ``"llvm"``, ``"c"``, ``"cuda"``, ``"javascript"``.
-
-    ``dtype`` is that of the compiled kernels; JavaScript has float64 alone.
-
-    >>> print(source("sgd", "numpy"))
-    def step(w, g, _h0, _r0):
-        multiply(_h0, g, _r0)
-        subtract(w, _r0, w)
-    """
-    function = _find(rule, convention)
-    if kind not in SOURCES:
-        raise unknown("source", kind, SOURCES)
-    if kind == "python":
-        try:
-            return inspect.getsource(getattr(function, "function", function))
-        except (OSError, TypeError):
-            name = trace(function).name
-            raise InputError(f"the Python source of {name} is not in a file: define the rule in one") from None
-    graph = trace(function)
-    if kind == "numpy":
-        return numpy_source(graph).text
-    if kind == "javascript":
-        return javascript_source(graph)
-    return {"llvm": rule_source, "c": c_source, "cuda": cuda_source}[kind](graph, dtype_name(dtype))
+    return Explanation(graph.name, given, graph, values, reference(function), made)
 
 
 @dataclass(frozen=True)
@@ -312,7 +273,7 @@ def first_parting(
       The moves differ by 0.23 of their size. Both ran with lr=0.001, beta1=0.9, beta2=0.999, eps=1e-08, \
 weight_decay=0.
     """
-    functions = [_find(rule, convention), _find(rule, against)]
+    functions = [find_rule(rule, convention), find_rule(rule, against)]
     graphs = (trace(functions[0]), trace(functions[1]))
     given = {**(settings or {}), **hyperparameters}
     for name in given:
@@ -409,7 +370,8 @@ def _first_other(graph: Graph, ours: dict[str, float], theirs: dict[str, float])
     return "no variable of the same name differs"
 
 
-def _find(rule: str | rules.Rule, convention: str) -> rules.Rule:
+def find_rule(rule: str | rules.Rule, convention: str) -> rules.Rule:
+    """Return the rule of that name in a convention, or the function itself."""
     lookup("convention", convention, rules.CONVENTIONS)
     if not isinstance(rule, str):
         return rule
@@ -567,8 +529,15 @@ def _eps_share(graph: Graph, values: dict[Node, Any], without: dict[Node, Any]) 
     return max(shares) if shares else None
 
 
-def _reference(rule: rules.Rule) -> str:
-    text = inspect.getdoc(rule) or ""
+def aligned(lines: Sequence[Equation]) -> str:
+    """Return equations as a LaTeX ``aligned`` block."""
+    texts = (" &= ".join(e.printed(latex)) for e in lines)
+    return "\\begin{aligned}\n" + " \\\\\n".join(texts) + "\n\\end{aligned}"
+
+
+def reference(function: Callable[..., Any]) -> str:
+    """The reference in a docstring, or else its first line."""
+    text = inspect.getdoc(function) or ""
     match = re.search(r"Reference: .*?(?=\n\n|\Z)", text, re.DOTALL)
     return " ".join(match[0].split()) if match else text.split("\n")[0].replace("``", "")
 
