@@ -41,7 +41,7 @@ Or, instead of these, any of four tables on one core and one BLAS thread, the la
   code, by NumPy's BLAS.
 - ``--sweep``: runs a second on digits, one by one, as a study executes them, and as one program of JAX's ``vmap``.
 - ``--compare``: the command ``optimlab compare`` from Enter to prompt, and its parts, on one core and on two, with the
-  threads that the environment says.
+  threads that the environment says; with ``--cpu-time`` on one.
 
 All competitors take turns: each round runs each once, and what is compared is the median over the rounds of the
 ratio within one round, so that a slow spell of the machine meets all alike. ``np.copyto`` runs on one thread always:
@@ -189,8 +189,6 @@ def main(
     names = [name for name, wanted in tables.items() if wanted]
     rounds, processes = rounds or (1 if quick else 3), processes or (1 if quick or names else 5)
     if cpu_time:
-        if asked.COMMAND in names:
-            raise click.UsageError("--cpu-time does not go with --compare: its work is done by other processes")
         if threads != [1] and not (threads_here or asked_here or names):
             raise click.UsageError("--cpu-time goes with --threads 1: time of several threads would be added up")
         time.perf_counter = time.process_time  # what optimlab's own clock reads, too

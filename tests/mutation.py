@@ -3,6 +3,7 @@
     python tests/mutation.py                    # all rules; a few minutes on two cores
     python tests/mutation.py --only torch.adam
     python tests/mutation.py --study            # mistakes planted in the protocol, the summary and the statistics
+    python tests/mutation.py --network          # every small mistake in activations, losses, schedules, callbacks, ...
 
 Each mutant is one rule with one change: a sign turned, a product made a quotient (and back), a power changed, an
 epsilon left out or moved across a root, one variable in place of another, a constant off by one, a term dropped, a
@@ -10,7 +11,8 @@ library's default changed. It takes the rule's place, and the tests that compare
 reference run; a mutant is killed if one fails. Survivors are printed; those that compute the same thing as the rule are
 listed below, with the reason.
 
-With ``--study`` the mutants are mistakes planted in a comparison: see :mod:`planted`.
+With ``--study`` the mutants are mistakes planted in a comparison: see :mod:`planted`. With ``--network`` they are made
+in the modules of the network and its training: see :mod:`mutants_of_network`, whose options go with it.
 """
 
 from __future__ import annotations
@@ -194,10 +196,14 @@ def main() -> None:
         "--only", default="", help="convention.rule, or the beginning of it; a part of a mistake's name"
     )
     parser.add_argument("--study", action="store_true", help="Mistakes planted in protocol, summary and statistics.")
-    options = parser.parse_args()
-    if options.study:
-        planted = Path(__file__).with_name("planted.py")
-        sys.exit(subprocess.run([sys.executable, planted, "--only", options.only], check=False).returncode)
+    parser.add_argument("--network", action="store_true", help="Every small mistake in the network and its training.")
+    options, more = parser.parse_known_args()
+    for script, asked in (("planted.py", options.study), ("mutants_of_network.py", options.network)):
+        if asked:
+            command = [sys.executable, Path(__file__).with_name(script), "--only", options.only, *more]
+            sys.exit(subprocess.run(command, check=False).returncode)
+    if more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
     places = [(c, m, name) for c, modules in rules.CONVENTIONS.items() for m in modules for name in m.__all__]
     places += [("layer-wise", rules.layerwise, name) for name in ("lars", "lamb", "muon")]
     for convention, module, name in places:

@@ -13,10 +13,13 @@ import argparse
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from mutants_of_statistics import MISTAKES
 from mutants_of_study import STUDY, Mutant
@@ -31,19 +34,41 @@ BEFORE = ("numpy", "scipy.stats", "hypothesis.strategies", "pytest", "msgspec", 
 def outcome(mutant: Mutant) -> str:
     """``"caught"`` or ``"missed"``; ``"stale"`` if the text is not there once, ``"broken"`` if no test could be run."""
     _, path, text, mistake, tests = mutant
+    content = (ROOT / path).read_text(encoding="utf-8")
+    if content.count(text) != 1:
+        return "stale"
+    return tried(path, content.replace(text, mistake), [tests])
+
+
+def tried(path: str, content: str, tests: Sequence[str], seconds: int = 0, project: Path = ROOT) -> str:
+    """What the tests say of a copy of the project with that file in it; a test that takes longer fails. In a process of
+    its own, which has not imported the project. A project that is a copy itself is linked to."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("optimlab", "tests", "benchmarks"):
-            shutil.copytree(ROOT / part, folder / part)
-        shutil.copy(ROOT / "pyproject.toml", folder)
-        content = (folder / path).read_text(encoding="utf-8")
-        if content.count(text) != 1:
-            return "stale"
-        (folder / path).write_text(content.replace(text, mistake), encoding="utf-8")
-        return {PASSED: "missed", FAILED: "caught"}.get(_tested(folder, tests), "broken")
+        copied(project, folder, shutil.copy2 if project == ROOT else os.link)
+        (folder / path).unlink()  # the file of the project, by a link
+        (folder / path).write_text(content, encoding="utf-8")
+        signal.signal(signal.SIGALRM, _too_long)
+        signal.alarm(seconds)
+        return said(folder, tests)
 
 
-def _tested(folder: Path, tests: str) -> int:
+def copied(project: Path, folder: Path, copy: Callable[..., Any] = shutil.copy2) -> None:
+    """Copy the project, or link to its files."""
+    for part in ("optimlab", "tests", "benchmarks"):
+        shutil.copytree(project / part, folder / part, copy_function=copy)
+    shutil.copy(project / "pyproject.toml", folder)
+
+
+def said(folder: Path, tests: Sequence[str]) -> str:
+    return {PASSED: "missed", FAILED: "caught"}.get(_tested(folder, tests), "broken")
+
+
+def _too_long(*_: Any) -> None:
+    raise TimeoutError("a loop that does not end")
+
+
+def _tested(folder: Path, tests: Sequence[str]) -> int:
     """Pytest's exit code, in this process, which imports the project from ``folder``."""
     import hypothesis
     import pytest
@@ -58,7 +83,8 @@ def _tested(folder: Path, tests: str) -> int:
     with open(os.devnull, "w") as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 1)
         os.dup2(nothing.fileno(), 2)
-    return int(pytest.main(["-x", "-q", "-n0", "--noconftest", "-p", "no:cacheprovider", tests]))
+    options = ["-x", "-q", "-n0", "--noconftest", "-p", "no:cacheprovider", "--doctest-modules"]
+    return int(pytest.main([*options, *tests]))
 
 
 def main() -> None:

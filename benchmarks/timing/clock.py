@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,6 +32,18 @@ def seconds(function: Callable[[], Any]) -> float:
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
+
+
+def process_seconds(command: list[str], **options: Any) -> float:
+    """Seconds of a process, by the CPU time that it and its children took where that is what is counted."""
+    before = children_seconds()
+    taken = seconds(lambda: subprocess.run(command, check=True, **options))
+    return children_seconds() - before if time.perf_counter is time.process_time else taken
+
+
+def children_seconds() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def steps(step: Callable[[], Any], repeats: int, round_: int = 0) -> float:

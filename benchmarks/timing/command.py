@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rich.table import Table
 
 import optimlab
 
-from .clock import seconds
+from .clock import process_seconds
 from .pinning import available_cores, pinned
 from .tables import new_table
 
@@ -27,8 +28,10 @@ WHOLE = "from Enter to prompt"
 
 def measure(rounds: int, quick: bool) -> list[dict[str, Any]]:
     """By number of cores: seconds of each part in each round. A short comparison goes before, where it matters, so that
-    nothing is read from the disk for the first time."""
-    cores = [count for count in (1, 2) if count <= available_cores()]
+    nothing is read from the disk for the first time. Where CPU time is counted, on one core only: on two, other
+    processes train."""
+    by_cpu = time.perf_counter is time.process_time
+    cores = [count for count in ((1,) if by_cpu else (1, 2)) if count <= available_cores()]
     parts: dict[int, list[dict[str, float]]] = {count: [] for count in cores}
     if not quick:
         one(1, OPTIONS[True])
@@ -46,14 +49,11 @@ def one(cores: int, options: tuple[str, ...]) -> dict[str, float]:
     script = Path(__file__).with_name("command_parts.py")
     with tempfile.TemporaryDirectory() as folder, pinned(cores):
         told = Path(folder) / "parts.json"
-        command = [sys.executable, str(script), str(told), "compare", *options]
+        command = [sys.executable, str(script), time.perf_counter.__name__, str(told), "compare", *options]
         paths = os.pathsep.join([str(Path(optimlab.__file__).parents[1]), *filter(None, [os.getenv("PYTHONPATH")])])
         environment = os.environ | {"PYTHONPATH": paths}
 
-        def run() -> None:
-            subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
-
-        whole = seconds(run)
+        whole = process_seconds(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
         parts: dict[str, float] = json.loads(told.read_text())
     return {WHOLE: whole, **parts, "the rest": whole - sum(parts.values())}
 

@@ -1,4 +1,5 @@
-"""Run the command line and write how long each part of it took: ``command_parts.py FILE compare ...``.
+"""Run the command line and write how long each part of it took: ``command_parts.py CLOCK FILE compare ...``, where the
+clock is a function of :mod:`time`.
 
 A part inside another one counts for itself alone: an import within a figure is an import. Other threads and processes
 count as far as the main thread waits for them.
@@ -31,13 +32,14 @@ OTHER = "other"
 class Clock:
     """Seconds by part, of the innermost one that is entered."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
         self.taken = dict.fromkeys(("imports", *PARTS.values(), OTHER), 0.0)
         self.inside = [OTHER]
-        self.since = time.perf_counter()
+        self.since = now()
 
     def count(self) -> None:
-        now = time.perf_counter()
+        now = self.now()
         self.taken[self.inside[-1]] += now - self.since
         self.since = now
 
@@ -76,7 +78,7 @@ def counted_imports(clock: Clock) -> Callable[..., Any]:
 
 
 def main() -> None:
-    file, clock = Path(sys.argv.pop(1)), Clock()
+    clock, file = Clock(getattr(time, sys.argv.pop(1))), Path(sys.argv.pop(1))
     builtins.__import__ = counted_imports(clock)
     try:
         from optimlab.cli import main as command
@@ -84,8 +86,7 @@ def main() -> None:
         command()
     finally:
         clock.count()
-        clock.taken.pop(OTHER)
-        file.write_text(json.dumps(clock.taken))
+        file.write_text(json.dumps({part: seconds for part, seconds in clock.taken.items() if part != OTHER}))
 
 
 if __name__ == "__main__":

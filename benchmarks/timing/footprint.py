@@ -16,7 +16,7 @@ import numpy as np
 
 import optimlab as ol
 
-from .clock import optional, seconds
+from .clock import optional, process_seconds, seconds
 from .epochs import optimlab_epoch
 from .jax_training import jax_epoch
 from .jobs import DTYPE, Job, engines
@@ -47,15 +47,7 @@ def begin(job: Job, rounds: int, others: bool) -> list[dict[str, Any]]:
 
 
 def run_python(code: str) -> float:
-    """Seconds of a process, by the CPU time that it and its children took where that is what is counted."""
-    before = children_seconds()
-    taken = seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True))
-    return children_seconds() - before if time.perf_counter is time.process_time else taken
-
-
-def children_seconds() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
+    return process_seconds([sys.executable, "-c", code])
 
 
 def first_step_in_a_process(job: Job, which: str, cache: str) -> float:

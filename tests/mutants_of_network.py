@@ -1,0 +1,128 @@
+"""Would the tests notice a mistake in the network or its training? Make every small one, and count those they miss.
+
+    python tests/mutation.py --network                      # all modules; an hour on two cores
+    python tests/mutation.py --network --only schedules/
+    python tests/mutation.py --network --only losses --part 2/8
+
+The mistakes are those of :mod:`source_mutants`: a sign, a power, a comparison, a constant, a term, one at a time. Each
+is made in a copy of the project; the module's doctests and the tests named beside it run there, and one must fail.
+Survivors are printed as they are found; those that compute the same thing are listed below, with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+from planted import BEFORE, ROOT, copied, said, tried
+from source_mutants import mutants
+
+SCHEDULES = ("tests/test_schedules.py",)
+CALLBACKS = ("tests/test_callbacks.py", "tests/test_resume.py")
+NETWORK = ("tests/test_network_parity.py", "tests/test_gradcheck.py")
+
+MODULES: dict[str, tuple[str, ...]] = {
+    "optimlab/activations.py": ("tests/test_activations.py", *NETWORK),
+    "optimlab/losses.py": NETWORK,
+    "optimlab/layers.py": (*NETWORK, "tests/test_mc_dropout.py"),
+    "optimlab/normalization.py": ("tests/test_normalization.py", *NETWORK),
+    "optimlab/regularization.py": ("tests/test_regularization.py",),
+    "optimlab/schedules/checks.py": SCHEDULES,
+    "optimlab/schedules/composed.py": SCHEDULES,
+    "optimlab/schedules/cycles.py": SCHEDULES,
+    "optimlab/schedules/decays.py": SCHEDULES,
+    "optimlab/schedules/plateau.py": SCHEDULES,
+    "optimlab/schedules/schedule.py": SCHEDULES,
+    "optimlab/training/callbacks.py": CALLBACKS,
+    "optimlab/training/checks.py": ("tests/test_training.py",),
+    "optimlab/training/lifecycle.py": (*CALLBACKS, "tests/test_training.py"),
+    "optimlab/training/loop.py": ("tests/test_training.py", "tests/test_resume.py"),
+    "optimlab/training/run.py": ("tests/test_training.py", "tests/test_resume.py"),
+    "optimlab/training/tally.py": ("tests/test_training.py",),
+}
+"""The tests that must catch every mistake in a module; the quickest first."""
+
+EQUIVALENT: dict[str, str] = {}
+"""Mistakes, as they are printed, that make no difference, and why."""
+
+SECONDS = 120
+"""A mutant that takes longer goes on for ever: that is noticed, too."""
+
+
+class Mutant(NamedTuple):
+    path: str
+    what: str
+    source: str
+
+
+def all_mutants(only: str) -> Iterator[Mutant]:
+    for path in MODULES:
+        found = mutants((ROOT / path).read_text(encoding="utf-8"))
+        yield from (Mutant(path, what, source) for what, source in found if only in f"{path}: {what}")
+
+
+def outcome(project: Path, mutant: Mutant) -> str:
+    return tried(mutant.path, mutant.source, tests_of(mutant.path), SECONDS, project)
+
+
+def without(project: Path, path: str) -> str:
+    """What a module's tests say of the project as it is; Python keeps there what it has compiled, for the copies."""
+    return said(project, tests_of(path))
+
+
+def tests_of(path: str) -> tuple[str, ...]:
+    return path, *MODULES[path]
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    if not 1 <= int(part) <= int(parts):
+        raise ValueError
+    return int(part), int(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", default="", help="a part of a module's path, or of a mistake as it is printed")
+    parser.add_argument("--part", type=parse_part, default=(1, 1), help="2/8: the second of every eight mistakes")
+    parser.add_argument("--jobs", type=int, default=2, help="how many processes  [default: 2]")
+    options = parser.parse_args()
+    part, parts = options.part
+    chosen = list(all_mutants(options.only))[part - 1 :: parts]
+    for name in (*BEFORE, "torch", "scipy.special"):
+        import_module(name)
+    paths = list(dict.fromkeys(mutant.path for mutant in chosen))
+    found = dict.fromkeys(("caught", "missed", "equivalent", "broken"), 0)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    pool = multiprocessing.get_context("fork").Pool(options.jobs, maxtasksperchild=1)
+    with tempfile.TemporaryDirectory() as folder, pool:
+        project = Path(folder)
+        copied(ROOT, project)
+        for path, verdict in zip(paths, pool.map(partial(without, project), paths, chunksize=1), strict=True):
+            if verdict != "missed":
+                sys.exit(f"{path}: its tests fail without a mistake")
+        outcomes = pool.imap(partial(outcome, project), chosen, chunksize=1)
+        for mutant, verdict in zip(chosen, outcomes, strict=True):
+            name = f"{mutant.path}: {mutant.what}"
+            reason = EQUIVALENT.get(name)
+            kind = "equivalent" if reason and verdict == "missed" else verdict
+            found[kind] += 1
+            if kind != "caught" or reason:
+                print(f"{kind}  {name}" + (f"   (equivalent: {reason})" if reason else ""), flush=True)
+    counted = len(chosen) - found["equivalent"]
+    share = 100 * (counted - found["missed"]) / max(counted, 1)
+    print(f"{len(chosen)} mistakes: " + ", ".join(f"{n} {kind}" for kind, n in found.items()) + f"; {share:.1f}%")
+    sys.exit(1 if found["missed"] else 0)
+
+
+if __name__ == "__main__":
+    main()
