@@ -86,6 +86,8 @@ class Effort:
         return cls(rounds, 1, jobs, (10_000,), ("sgd", "adam"), compiled=False)
 
 
+@cache
 def engines() -> list[str]:
-    """The CPU backends of optimlab that are here: the plain one, then the fastest, where that is another."""
-    return list(dict.fromkeys(("numpy", ol.backends.get("auto", parameters=10**9).name)))
+    """The CPU backends of optimlab that are here: the plain one, then that of a large network, where it is another."""
+    large = ol.MLP([1000, 1000], initializer="zeros")
+    return list(dict.fromkeys(("numpy", large.backend.name)))
