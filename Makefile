@@ -13,7 +13,7 @@ help:
 	@echo "make speed     time the engines against PyTorch, JAX, scikit-learn and the floor"
 	@echo "make docs      make the pages and figures in docs/ again"
 	@echo "make lowest    run all tests with the lowest versions that setup.cfg accepts"
-	@echo "make mutants   count the wrong rules, and the mistakes in a study, that the tests would miss"
+	@echo "make mutants   count the wrong rules, and the mistakes in a study and in the network, that the tests would miss"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -61,6 +61,7 @@ lowest:
 mutants: $(VENV)/.installed-dev
 	$(BIN)/python tests/mutation.py
 	$(BIN)/python tests/mutation.py --study
+	$(BIN)/python tests/mutation.py --network
 
 clean:
 	rm -rf $(VENV) .venv-lowest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -260,6 +260,7 @@ def test_equals_keras(name):
         (WarmupStableDecay(0.8, 4, 4, 4), 12, (0.2, 0.0, 0.0)),
         (Chain([0.1, LinearDecay(0.8, 0.0, 8)], [5]), 5, (0.1, 0.8, 0.7)),
         (per_epoch(StepLR(0.8, 1, 0.5), 5), 5, (0.8, 0.4, 0.4)),
+        (per_epoch(ExponentialLR(0.8, 0.5), 5), 9, (0.4, 0.4, 0.2)),
     ],
 )
 def test_boundaries(schedule, m, around):
