@@ -24,7 +24,7 @@ EXTENDED = f"{PROTOCOL}::test_each_replicate_extends_its_own_grid_where_its_best
 GROWS = f"{PROTOCOL}::test_a_study_that_grows_uses_its_runs_again_and_changes_none"
 TARGET = f"{PROTOCOL}::test_another_target_needs_no_new_run_and_is_called_exploratory"
 BEST_EPOCH = "tests/test_study.py::test_the_scores_are_those_of_the_epoch_with_the_best_validation_accuracy"
-REPLICAS = "tests/test_replicas.py::test_digits_in_groups_larger_than_a_block"
+SPLIT = f"{PROTOCOL}::test_the_split_of_a_run_draws_its_rows"
 SHARES = "tests/test_splits.py::test_sets_are_disjoint_of_their_sizes_and_hold_the_share_of_each_class"
 
 STUDY: list[Mutant] = [
@@ -162,14 +162,7 @@ STUDY: list[Mutant] = [
         RUN,
         "run.problem.replicate(run.split)",
         "run.problem.replicate(0)",
-        REPLICAS,
-    ),
-    (
-        "replicas are trained on one split",
-        RUN,
-        "data = [splits[run.split] for run in runs]",
-        "data = [splits[runs[0].split] for run in runs]",
-        REPLICAS,
+        SPLIT,
     ),
     (
         "the weights do not depend on the seed",
@@ -184,13 +177,6 @@ STUDY: list[Mutant] = [
         "        seed=run.seed,\n        callbacks",
         "        seed=0,\n        callbacks",
         f"{PROTOCOL}::test_the_seed_of_a_run_draws_the_order_of_its_rows",
-    ),
-    (
-        "replicas in one order",
-        RUN,
-        "seeds=[run.seed for run in runs]",
-        "seeds=[runs[0].seed for run in runs]",
-        REPLICAS,
     ),
     (
         "the split is one for all seeds",
@@ -235,13 +221,6 @@ STUDY: list[Mutant] = [
         "        restore(net, kept)\n        loss, accuracy",
         "        loss, accuracy",
         BEST_EPOCH,
-    ),
-    (
-        "replicas tested at the last epoch",
-        RUN,
-        "    restore(stacked[0], kept)\n",
-        "",
-        "tests/test_replicas.py::test_divergence_at_different_steps",
     ),
     (
         "the last of equal epochs",

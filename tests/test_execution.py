@@ -97,7 +97,7 @@ def test_curves_are_the_same_wherever_they_are_computed(runs, tmp_path, two_proc
 
 @pytest.mark.parametrize("kind", ["here", "processes", "dask"])
 def test_each_run_is_executed_once_and_kept_when_it_is_finished(kind, tmp_path, two_processes, request):
-    runs, notes, stored = seeds(30), [], []
+    runs, notes = seeds(30), []
     with contextlib.ExitStack() as stack:
         if kind == "dask":
             pool = stack.enter_context(workers(dask=request.getfixturevalue("cluster").scheduler_address))
@@ -110,16 +110,51 @@ def test_each_run_is_executed_once_and_kept_when_it_is_finished(kind, tmp_path, 
         def done(run, record):
             notes.append(record.key)
             assert record.key == run.key
-            stored.append(len((tmp_path / "runs.jsonl").read_bytes().splitlines()))
+            assert run.key.encode() in (tmp_path / "runs.jsonl").read_bytes()
 
         records = run_all([*runs, runs[7]], store, execute=sketch, pool=pool, done=done)
     assert [record.key for record in records] == [run.key for run in [*runs, runs[7]]]
     assert [record.host["pid"] for record in records[:5]] == ["from before"] * 5
     assert (os.getpid() in {record.host["pid"] for record in records}) == (kind == "here")
     assert sorted(notes) == sorted(run.key for run in runs)
-    assert stored == [5] * 5 + list(range(6, 31))
     lines = (tmp_path / "runs.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["key"] for line in lines) == sorted(run.key for run in runs)
+
+
+def test_a_run_that_has_finished_waits_for_its_place_on_the_disk_no_longer_than_said(tmp_path, monkeypatch):
+    """Short runs share a write; each of them and the last are there when Ctrl-C ends the study, and no long run keeps a
+    finished one waiting."""
+    path, writes, now = tmp_path / "runs.jsonl", [], [0.0]
+    lasts = [0.1, 0.1, 0.1, 0.1, 9.0, 0.1]
+    monkeypatch.setattr("optimlab.study.execution.time.monotonic", lambda: now[0])
+
+    def timed(run):
+        writes.append(len(path.read_bytes().splitlines()))
+        if run.seed == len(lasts):
+            raise KeyboardInterrupt
+        now[0] += lasts[run.seed]
+        return sketch(run)
+
+    with pytest.raises(KeyboardInterrupt), Store(tmp_path) as store:
+        run_all(seeds(9), store, execute=timed)
+    assert writes == [0, 0, 0, 3, 3, 5, 5]
+    assert len(path.read_bytes().splitlines()) == 6
+
+
+def test_a_run_costs_a_pool_less_than_its_steps(tmp_path, two_processes, monkeypatch):
+    """A run on digits takes more than ten milliseconds. The best of three, since the machine has other work."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+    runs = seeds(600)
+    for run in runs:
+        assert run.key
+    seconds = {"here": [], "processes": []}
+    for k in range(3):
+        for name, pool in (("here", execution.here), ("processes", two_processes)):
+            with Store(tmp_path / f"{name}{k}") as store:
+                start = time.process_time()
+                run_all(runs, store, execute=sketch, pool=pool)
+                seconds[name].append(time.process_time() - start)
+    assert {name: min(found) / len(runs) < 1e-3 for name, found in seconds.items()} == {"here": True, "processes": True}
 
 
 def test_blas_has_one_thread_wherever_it_had_two_before(tmp_path, two_processes, cluster):
@@ -154,7 +189,7 @@ def test_a_worker_with_other_data_is_found_out(tmp_path):
 
     (record,) = run_all(seeds(1), Store(tmp_path), execute=elsewhere)
     assert (record.key, record.status) == (seeds(1)[0].key, "error")
-    assert "other data" in record.error
+    assert "other data, another engine" in record.error
 
 
 @pytest.mark.parametrize("kind", ["processes", "dask"])

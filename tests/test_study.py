@@ -12,12 +12,13 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from run_files import compare_module, kept, names
+from run_files import compare_module, executed_by, kept, made, names
 
 import optimlab as ol
 from optimlab.study import Contender, Problem, Run, Store, Study, compare
 from optimlab.study import run as run_module
 from optimlab.study.run import execute, time_steps
+from optimlab.training.engine import Recorded
 
 TINY = Study(
     problem=Problem(hidden=(4,), epochs=2),
@@ -56,6 +57,66 @@ def test_a_run_is_repeated_exactly_and_its_key_covers_all_of_it():
         replace(run, problem=replace(run.problem, redraw="train")),
     ]
     assert len({r.key for r in [run, *others]}) == len(others) + 1
+
+
+def test_every_engine_has_runs_of_its_own(tmp_path, monkeypatch):
+    """Engines round differently: their runs have other keys, and a folder takes no runs of another."""
+    engines = [name for name in ol.backends.names() if name != "cupy"]
+    problems = [replace(TINY.problem, backend=name) for name in engines]
+    assert len({Run(problem, Contender("adam"), 0.01, 3).key for problem in problems}) == len(engines)
+    for problem in problems:
+        record = execute(Run(problem, Contender("sgd"), 0.1, 0))
+        assert (record.engine, record.run["problem"]["backend"]) == (problem.backend, problem.backend)
+        assert record.run["problem"]["backend"] == problem.backend
+    fastest = ol.backends.get("auto").name
+    assert Run(TINY.problem, Contender("sgd"), 0.1, 0) != Run(problems[0], Contender("sgd"), 0.1, 0)
+    assert TINY.problem.config() == replace(TINY.problem, backend=fastest).config()
+    with executed_by(made):
+        compare(replace(TINY, problem=problems[0]), tmp_path)
+    monkeypatch.setattr("optimlab.backends.compiled.installed", lambda: problems[0].backend != "compiled")
+    other = ol.backends.get("auto").name
+    with pytest.raises(ol.InputError, match=f"another study \\(backend '{engines[0]}' there, '{other}' now\\)"):
+        compare(TINY, tmp_path)
+
+
+@pytest.mark.parametrize(("rows", "batch_size"), [(64, 64), (65, 64), (128, 64), (129, 64), (300, 64), (10, 1), (7, 3)])
+@pytest.mark.parametrize("backend", ["numpy", "auto"])
+def test_update_ratios_are_those_of_the_last_step_of_each_epoch(rows, batch_size, backend):
+    """One batch, two, many, with and without a smaller last one; against weights copied after every step."""
+    problem = Problem(hidden=(4,), epochs=3, batch_size=batch_size, train_rows=rows, val_rows=50, backend=backend)
+    net, data = problem.network(0), problem.replicate(0)
+    weights, expected = [net.parameters.data.copy()], []
+
+    class Every:
+        def on_step(self, network, optimizer):
+            weights.append(network.parameters.data.copy())
+
+        def __call__(self, network, optimizer, history):
+            before, after = weights[-2:]
+            moved = {p.name: (p.view(before), p.view(after)) for p in network.parameters if p.kind == "weights"}
+            norms = {name: (np.linalg.norm(b), np.linalg.norm(a - b)) for name, (b, a) in moved.items()}
+            expected.append({name: pytest.approx(step / size, rel=1e-5) for name, (size, step) in norms.items()})
+
+    ol.fit(net, ol.Adam(net.parameters, lr=0.01), data, epochs=3, batch_size=batch_size, callbacks=[Every()])
+    assert len(weights) == 1 + 3 * -(-rows // batch_size)
+    record = execute(Run(problem, Contender("adam"), 0.01, 0))
+    found = record.curves.update_ratio
+    assert [{name: ratios[k] for name, ratios in found.items()} for k in range(3)] == expected
+
+
+@pytest.mark.skipif("compiled" not in ol.backends.names(), reason="llvmlite is not installed")
+def test_update_ratios_let_compiled_code_run_on(monkeypatch):
+    """A callback stops it once an epoch, before the last of the seventeen steps."""
+    taken, take = [], Recorded.take
+
+    def counted(self, times, *, rest):
+        taken.append(times)
+        return take(self, times, rest=rest)
+
+    monkeypatch.setattr(Recorded, "take", counted)
+    monkeypatch.setattr("optimlab.training.run.AWAY", 1e9)  # never looks for Ctrl-C
+    assert execute(Run(Problem(epochs=2), Contender("sgd"), 0.1, 0)).engine == "compiled"
+    assert taken == [1, 2, 4, 8, 1, 1, 16, 1]
 
 
 def test_runs_are_the_same_whatever_the_target():
@@ -328,7 +389,7 @@ def without_times_of(folder):
 PROGRAM = """
 import sys
 from optimlab.study import Problem, Study, compare
-problem = Problem(hidden=(64,) * 6, epochs=2)  # too large to be trained as replicas: each run is kept by itself
+problem = Problem(hidden=(64,) * 6, epochs=2)
 compare(Study(problem, ("sgd",), (0.01, 0.1, 1.0), replicates=2, extensions=1), sys.argv[1], jobs=1)
 """
 

@@ -22,6 +22,7 @@ from ..files import write_atomically
 from ..version import __version__
 
 
+@cache
 def installed() -> bool:
     """Whether llvmlite could be imported; does not import it."""
     return find_spec("llvmlite") is not None

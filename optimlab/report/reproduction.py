@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from itertools import takewhile
 from typing import Any, NamedTuple
 
+from .. import backends
 from ..errors import InputError, concise
 from ..study import PROBLEMS, Problem, Study
 from ..study.plan import FULL
@@ -59,7 +60,7 @@ def _options(study: dict[str, Any], problem: dict[str, Any]) -> list[str] | None
         return None
     base = Study(usual, **FULL) if study["search"] else Study(usual.quick())
     start = _plain({f.name: getattr(base, f.name) for f in fields(base) if f.name not in ("problem", "optimizers")})
-    default = _plain(asdict(base.problem))
+    default = _plain({**asdict(base.problem), "backend": backends.get(base.problem.backend).name})
     options = [f"--dataset {problem['dataset']}"] if problem["dataset"] != "digits" else []
     options += ["--full"] if study["search"] else []
     for name in ("epochs", "target"):

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from ..backends.threads import one_thread
 from ..errors import InputError, concise
 from ..files import json_ready, write_atomically
 from .contender import LEAST_RATE, TOO_HIGH, Contender
-from .execution import Pool, Together, run_all, workers
+from .execution import Pool, run_all, workers
 from .folder import SUMMARY, check_folder, claim
 from .plan import Run, Study
 from .results import VERSION, Baseline, Kind, Record, Row, Summary, decoded, encoded
-from .run import execute, execute_together, host, time_steps, together, versions
+from .run import execute, host, time_steps, versions
 from .statistics import t_interval
 from .store import Store, read
 from .summary import Found, best, deviation, pairs, row_label, rows
@@ -121,7 +120,7 @@ def compare(
     processes = (1 if dask is not None else usual_jobs(study)) if jobs is None else jobs
     with workers(processes, dask) as pool, Store[Record](folder) as store, one_thread():
         planned = claim(study, store)
-        runner = _Runner(store, pool, processes if dask is None else 2, study.planned(), on_run)
+        runner = _Runner(store, pool, study.planned(), on_run)
         found = _search(study, runner)
         times = time_steps(study.problem, _timed(study, found))
         times |= {row_label(c.label, "default"): times[c.label] for c in study.contenders if c.label in times}
@@ -213,13 +212,11 @@ def _baseline(study: Study) -> Baseline | None:
 class _Runner:
     """The records of runs, from the store or made now; counts what is done."""
 
-    def __init__(self, store: Store[Record], pool: Pool, jobs: int, total: int, on_run: OnRun | None) -> None:
+    def __init__(self, store: Store[Record], pool: Pool, total: int, on_run: OnRun | None) -> None:
         self.store, self.pool, self.total, self.count, self.on_run = store, pool, total, 0, on_run
-        self.split = partial(together, jobs=jobs)
 
     def __call__(self, runs: Sequence[Run]) -> list[Record]:
-        replicas = Together(self.split, execute_together)
-        return run_all(runs, self.store, execute=execute, together=replicas, pool=self.pool, done=self._done)
+        return run_all(runs, self.store, execute=execute, pool=self.pool, done=self._done)
 
     def _done(self, run: Run, record: Record) -> None:
         self.count += 1

@@ -2,8 +2,8 @@
 
 All three are a *pool*: a function that takes runs by their key and yields ``(key, record)`` in any order, or
 ``(key, WorkerLost)`` for a run whose process died. :func:`run_all` does the rest, once for all of them: it asks the
-store first, keeps each record the moment it arrives, and runs again what was lost. The store is written by the
-calling process alone.
+store first, keeps the records as they arrive, and runs again what was lost. The store is written by the calling process
+alone.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
 from multiprocessing import resource_tracker
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..backends.threads import one_thread
 from ..errors import InputError, count
@@ -37,30 +37,22 @@ PATIENCE = 5.0
 """Seconds that a Dask scheduler has to answer, and a cluster to have a first worker."""
 STRANDED = 60.0
 """Seconds that a cluster may be without any worker before the study gives up."""
+KEEP = 0.25
+"""Seconds for which finished runs may wait to be stored: a write to the disk takes as long as a short run."""
 
 
 class WorkerLost(RuntimeError):
     """The process that executed a run ended before the run did."""
 
 
-Group = Sequence[Run]
-"""Runs that are executed by one call; most often one."""
-ExecuteGroup = Callable[[Group], list[Record]]
-Outcomes = Generator[tuple[str, list[Record] | WorkerLost], None, None]
-Pool = Callable[[ExecuteGroup, Mapping[str, Group]], Outcomes]
+Outcomes = Generator[tuple[str, Record | WorkerLost], None, None]
+Pool = Callable[[Execute, Mapping[str, Run]], Outcomes]
 
 
-class Together(NamedTuple):
-    """How runs are executed several at a time: ``split`` makes the groups, ``execute`` gives the records of one."""
-
-    split: Callable[[Group], list[list[Run]]]
-    execute: ExecuteGroup
-
-
-def here(execute: ExecuteGroup, groups: Mapping[str, Group]) -> Outcomes:
-    """The pool without workers: one group after the other, in this process."""
-    for key, group in groups.items():
-        yield _work(execute, key, group)
+def here(execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
+    """The pool without workers: one run after the other, in this process."""
+    for key, run in runs.items():
+        yield _work(execute, key, run)
 
 
 def run_all(
@@ -68,7 +60,6 @@ def run_all(
     store: Store[Record],
     *,
     execute: Execute,
-    together: Together | None = None,
     pool: Pool = here,
     done: Callable[[Run, Record], None] = lambda run, record: None,
 ) -> list[Record]:
@@ -76,9 +67,8 @@ def run_all(
 
     ``execute`` turns a run into its record; an exception that leaves it becomes a record of status ``"error"``. A run
     whose worker died is run again by itself, so that one which always takes its worker with it is found and recorded
-    as an error. ``done`` is called once for each run. Ctrl-C stops at once; what is finished is stored.
-
-    With ``together``, runs are executed in groups; one that is lost is run again by ``execute``.
+    as an error. ``done`` is called once for each run, when its record is stored: runs that finish within a quarter of a
+    second are stored together. Ctrl-C stops at once; what is finished is stored.
 
     >>> import tempfile
     >>> from optimlab.study import Contender, Problem, Run, Store
@@ -95,8 +85,12 @@ def run_all(
     planned = [(run.key, run) for run in runs]
     missing = {key: run for key, run in planned if not store.finished(key)}
 
-    def keep(found: Mapping[str, Record]) -> None:
-        other = "the worker has other data, or another version of optimlab"
+    waiting: dict[str, Record] = {}
+
+    def keep() -> None:
+        found = dict(waiting)
+        waiting.clear()
+        other = "the worker has other data, another engine, or another version of optimlab"
         store.append([r if r.key == key else missing[key].failed(other) for key, r in found.items()])
         for key in found:
             done(missing[key], store.records[key])
@@ -104,23 +98,27 @@ def run_all(
     for key, run in planned:
         if key not in missing:
             done(run, store.records[key])
-    alone = partial(_each, execute)
-    keys = {run: key for key, run in missing.items()}
-    split = together.split(list(missing.values())) if together else [[run] for run in missing.values()]
-    groups = {keys[group[0]]: group for group in split}
-    lost: dict[Run, WorkerLost] = {}
-    with closing(pool(together.execute if together else alone, groups)) as outcomes:
-        for name, outcome in outcomes:
-            if isinstance(outcome, WorkerLost):
-                lost |= dict.fromkeys(groups[name], outcome)
-            else:
-                keep({keys[run]: record for run, record in zip(groups[name], outcome, strict=True)})
+    lost: dict[str, WorkerLost] = {}
+    kept = time.monotonic()
+    with closing(pool(execute, missing)) as outcomes:
+        try:
+            for key, outcome in outcomes:
+                if isinstance(outcome, WorkerLost):
+                    lost[key] = outcome
+                    continue
+                waiting[key] = outcome
+                if time.monotonic() > kept + KEEP:
+                    keep()
+                    kept = time.monotonic()
+        finally:
+            keep()
     if lost:
         first, *others = lost
         more = f" or one of {len(others)} more" if others else ""
-        warnings.warn(f"{lost[first]} during {first}{more}: run again, one at a time", stacklevel=2)
-    for run in lost:
-        keep({keys[run]: _alone(pool, alone, keys[run], run)})
+        warnings.warn(f"{lost[first]} during {missing[first]}{more}: run again, one at a time", stacklevel=2)
+    for key in lost:
+        waiting[key] = _alone(pool, execute, key, missing[key])
+        keep()
     return [store.records[key] for key, _ in planned]
 
 
@@ -163,38 +161,34 @@ def workers(jobs: int = 1, dask: Any = None) -> Iterator[Pool]:
         yield here
 
 
-def _each(execute: Execute, group: Group) -> list[Record]:
-    return [execute(run) for run in group]
-
-
-def _work(execute: ExecuteGroup, key: str, group: Group) -> tuple[str, list[Record]]:
+def _work(execute: Execute, key: str, run: Run) -> tuple[str, Record]:
     try:
         with one_thread():
-            return key, execute(group)
+            return key, execute(run)
     except Exception as error:  # what happens to one run must not reach the others
-        return key, _all_failed(group, error)
+        return key, _failed(run, error)
 
 
-def _all_failed(group: Group, error: Exception) -> list[Record]:
-    return [run.failed(f"{type(error).__name__}: {error}") for run in group]
+def _failed(run: Run, error: Exception) -> Record:
+    return run.failed(f"{type(error).__name__}: {error}")
 
 
-def _alone(pool: Pool, execute: ExecuteGroup, key: str, run: Run) -> Record:
+def _alone(pool: Pool, execute: Execute, key: str, run: Run) -> Record:
     for _ in range(ALONE):
-        ((_, outcome),) = pool(execute, {key: [run]})
+        ((_, outcome),) = pool(execute, {key: run})
         if not isinstance(outcome, WorkerLost):
-            return outcome[0]
+            return outcome
     return run.failed(f"WorkerLost: {outcome} each time it ran this")
 
 
 # --- the cores of this machine, by joblib
 
 
-def _on_cores(jobs: int, execute: ExecuteGroup, groups: Mapping[str, Group]) -> Outcomes:
+def _on_cores(jobs: int, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
     from joblib import Parallel, parallel_config
     from joblib.externals.loky import BrokenProcessPool
 
-    waiting = dict(groups)
+    waiting = dict(runs)
     while waiting:
         started: list[str] = []
         # several short runs go to a worker at a time: joblib measures how many
@@ -203,9 +197,9 @@ def _on_cores(jobs: int, execute: ExecuteGroup, groups: Mapping[str, Group]) -> 
             parallel = Parallel(return_as="generator_unordered")
         try:
             with _results(parallel, _tasks(execute, dict(waiting), started)) as outcomes:
-                for key, records in outcomes:
+                for key, record in outcomes:
                     del waiting[key]
-                    yield key, records
+                    yield key, record
         except BrokenProcessPool as error:
             lost = WorkerLost(f"a worker process died ({_cause(error)})")
             for key in [key for key in started if key in waiting] or list(waiting):
@@ -216,12 +210,12 @@ def _on_cores(jobs: int, execute: ExecuteGroup, groups: Mapping[str, Group]) -> 
                 raise
 
 
-def _tasks(execute: ExecuteGroup, groups: Mapping[str, Group], started: list[str]) -> Iterator[Any]:
+def _tasks(execute: Execute, runs: Mapping[str, Run], started: list[str]) -> Iterator[Any]:
     from joblib import delayed
 
-    for key, group in groups.items():
+    for key, run in runs.items():
         started.append(key)
-        yield delayed(_work)(execute, key, group)
+        yield delayed(_work)(execute, key, run)
 
 
 def _end_with(parent: int) -> None:
@@ -329,12 +323,12 @@ def _version() -> str:
     return __version__
 
 
-def _on_cluster(client: Any, execute: ExecuteGroup, groups: Mapping[str, Group]) -> Outcomes:
+def _on_cluster(client: Any, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
     from distributed import CancelledError, as_completed
 
     futures: dict[Any, str] = {}
     try:
-        futures |= {client.submit(_work, execute, key, group, pure=False): key for key, group in groups.items()}
+        futures |= {client.submit(_work, execute, key, run, pure=False): key for key, run in runs.items()}
         finished = as_completed(futures, loop=client.loop)
         look = _lookout(client)
         while futures:
@@ -342,7 +336,7 @@ def _on_cluster(client: Any, execute: ExecuteGroup, groups: Mapping[str, Group])
             batch = finished.next_batch(block=False)
             for future in batch:
                 key = futures.pop(future)
-                yield key, _outcome(future, groups[key])
+                yield key, _outcome(future, runs[key])
             if not batch:
                 time.sleep(0.01)
     except (Exception, CancelledError) as error:
@@ -354,7 +348,7 @@ def _on_cluster(client: Any, execute: ExecuteGroup, groups: Mapping[str, Group])
             client.cancel(list(futures))
 
 
-def _outcome(future: Any, group: Group) -> list[Record] | WorkerLost:
+def _outcome(future: Any, run: Run) -> Record | WorkerLost:
     from distributed import CancelledError, KilledWorker
 
     try:
@@ -365,8 +359,8 @@ def _outcome(future: Any, group: Group) -> list[Record] | WorkerLost:
         )
     except CancelledError:
         raise
-    except Exception as error:  # the runs could not be sent, or their records not returned
-        return _all_failed(group, error)
+    except Exception as error:  # the run could not be sent, or its record not returned
+        return _failed(run, error)
 
 
 def _lookout(client: Any) -> Callable[[], None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ class Problem:
     ``train_rows``, ``val_rows`` and ``test_rows`` limit a study to so many rows of a split, None takes all.
     ``redraw`` says which rows each replicate of a study draws anew: ``"all"``, or ``"train"`` (training and validation
     rows; the test set stays as published). ``"auto"`` is ``"all"`` for digits, which has no official test set.
+    ``backend`` is the engine: ``"auto"`` is the compiled one where llvmlite is installed. Engines differ by rounding
+    (see :mod:`optimlab.backends.compiled`), and so do their curves: a folder keeps the runs of one engine.
     ``dataset`` is a name or the path of an ``.npz`` file, as for :func:`optimlab.datasets.load`; a relative path is
     made absolute, so that a worker in another folder finds the same file.
 
@@ -162,8 +164,10 @@ class Problem:
         return said
 
     def config(self) -> dict[str, Any]:
-        """Plain data, with a digest of the data set: results on changed data are never taken for those on the old."""
-        return {**asdict(self), "hidden": list(self.hidden), "dataset": self.name, "data": _fingerprint(self.dataset)}
+        """Plain data, with a digest of the data set and the engine's name: results on other data, or of an engine that
+        rounds differently, are never taken for these."""
+        found = {"hidden": list(self.hidden), "dataset": self.name, "data": _fingerprint(self.dataset)}
+        return {**vars(self), **found, "backend": backends.get(self.backend).name}
 
     @property
     def name(self) -> str:

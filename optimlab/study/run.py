@@ -1,4 +1,4 @@
-"""Execute runs of a study, alone or as replicas of one network, and time their steps."""
+"""Execute runs of a study, and time their steps."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,17 +17,14 @@ from ..backends.threads import one_thread
 from ..datasets import Dataset
 from ..diagnostics import update_ratios
 from ..errors import InputError
-from ..kernels import trace
 from ..network import Network
 from ..optimizers import Optimizer
-from ..replicas import evaluate_replicas, fit_replicas, right_of_replicas
-from ..rules import LayerRule
 from ..training import History, evaluate, fit
 from ..training.snapshot import restore, snapshot
 from ..version import __version__
 from .plan import Contender, Problem, Run, Study
 from .results import Curves, Record, Spread
-from .rows_right import packed, rows_right
+from .rows_right import rows_right
 
 
 def execute(run: Run) -> Record:
@@ -47,48 +42,6 @@ def execute(run: Run) -> Record:
         raise
     except Exception as error:  # one run that fails must not end the study
         return run.failed(f"{type(error).__name__}: {error}")
-
-
-def execute_together(runs: Sequence[Run]) -> list[Record]:
-    """The records of runs that :func:`together` put in one group: as :func:`execute` gives them, bit for bit, but for
-    the times."""
-    try:
-        found = _train_together(runs) if len(runs) > 1 else []
-    except KeyboardInterrupt:
-        raise
-    except Exception:  # told by the one run that has it
-        found = []
-    return found or [execute(run) for run in runs]
-
-
-TOGETHER, SMALL = 30, 20_000
-"""Most runs in a group, and parameters of a network up to which replicas train faster than one after the other: with
-Adam twice as fast at 5,000 parameters, 1.45 times at 10,000, 1.1 at 19,000, no faster at 26,000."""
-
-
-def together(runs: Sequence[Run], jobs: int = 1) -> list[list[Run]]:
-    """Groups of runs that may be trained as replicas of one network: equal but for split, seed and hyperparameters.
-
-    A network that is large, or has dropout, and a rule that looks at whole tensors are trained alone. Groups of one
-    kind are of about the same size, so that the cores end together.
-    """
-    alike: dict[Any, list[Run]] = {}
-    for k, run in enumerate(runs):
-        alike.setdefault((run.problem, run.contender) if _replicable(run.problem, run.contender) else k, []).append(run)
-    made = []
-    for group in alike.values():
-        parts = max(-(-len(group) // TOGETHER), min(jobs, len(group)) if len(alike) < jobs else 1)
-        ends = [len(group) * part // parts for part in range(parts + 1)]
-        made += [group[start:end] for start, end in pairwise(ends)]
-    return made
-
-
-@cache
-def _replicable(problem: Problem, contender: Contender) -> bool:
-    net = problem.network(0)
-    rule = contender.make(net, 0.1, {}).rule
-    small = net.parameters.data.size <= SMALL and net.backend.name == "numpy"
-    return small and not problem.dropout and not isinstance(rule, LayerRule)
 
 
 def _train(run: Run) -> Record:
@@ -122,52 +75,6 @@ def _train(run: Run) -> Record:
     return _record(run, history, best, ratios.found, test, len(opt.state), net.backend.name)
 
 
-def _train_together(runs: Sequence[Run]) -> list[Record]:
-    problem = runs[0].problem
-    splits = {run.split: problem.replicate(run.split) for run in runs}
-    data = [splits[run.split] for run in runs]
-    by_seed = {run.seed: problem.network(run.seed) for run in runs}
-    nets = [by_seed[run.seed] for run in runs]
-    rule = runs[0].contender.make(nets[0], runs[0].lr, runs[0].settings()).rule
-    bests = [_Best() for _ in runs]
-    ratios: list[list[dict[str, float]]] = [[] for _ in runs]
-    kept: dict[str, Any] = {}
-    stacked: list[Network] = []
-
-    def watch(network: Network, histories: list[History], before: Any) -> None:
-        better = [r for r, history in enumerate(histories) if bests[r].improved(history)]
-        if not kept:
-            kept.update(snapshot(network))
-            stacked.append(network)
-        for name, array in network.learned().items():
-            kept[name][better] = array[better]
-        for r, history in enumerate(histories):
-            if len(ratios[r]) < history.epochs:
-                ratios[r].append(update_ratios(network, before, r))
-
-    histories = fit_replicas(
-        nets,
-        rule,
-        [{"lr": run.lr, **run.settings()} for run in runs],
-        data,
-        seeds=[run.seed for run in runs],
-        epochs=problem.epochs,
-        batch_size=problem.batch_size,
-        watch=watch,
-    )
-    restore(stacked[0], kept)
-    test = [(one.x_test, one.y_test) for one in data]
-    losses, accuracies = evaluate_replicas(stacked[0], test)
-    rows = map(packed, right_of_replicas(stacked[0], test)) if problem.shares_test else [""] * len(runs)
-    tested = [
-        (loss, accuracy, right) if best.epoch else (None, None, "")
-        for best, loss, accuracy, right in zip(bests, losses, accuracies, rows, strict=True)
-    ]
-    state = len(trace(rule).state)
-    found = zip(runs, histories, bests, ratios, tested, strict=True)
-    return [_record(run, history, best, ratio, test, state, "numpy") for run, history, best, ratio, test in found]
-
-
 class _Ratios:
     """A callback of ``fit``: the update ratios of the last step of each finished epoch."""
 
@@ -180,8 +87,8 @@ class _Ratios:
         if (optimizer.t + 1) % self._batches == 0 and self._batches > 1:
             self._before[...] = network.parameters.data
 
-    def idle(self, steps: int) -> int:
-        return (-2 - steps) % self._batches if self._batches > 1 else self._batches
+    def idle(self, steps: int) -> float:
+        return (-2 - steps) % self._batches if self._batches > 1 else math.inf
 
     def __call__(self, network: Network, optimizer: Optimizer, history: History) -> None:
         self.found.append(update_ratios(network, self._before))
@@ -280,8 +187,7 @@ def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, Spread]:
 
 
 def estimate(study: Study, jobs: int = 1) -> float:
-    """About how many seconds the planned runs take, from a few epochs of each contender, as replicas where it trains
-    so.
+    """About how many seconds the planned runs take, from a few epochs of each contender.
 
     Raises
     ------
@@ -290,7 +196,8 @@ def estimate(study: Study, jobs: int = 1) -> float:
     study.problem.check()
     total = 0.0
     for contender in study.contenders:
-        first, once = _seconds(study, contender, 1), _seconds(study, contender, 1)  # at first the data are read, too
+        # at first the data are read, and code is compiled
+        first, once = _seconds(study, contender, 1), _seconds(study, contender, 1)
         thrice = _seconds(study, contender, 3) if first < QUICK else 3 * once
         total += once + (thrice - once) / 2 * (study.problem.epochs - 1)
     return total / len(study.contenders) * study.planned() / jobs
@@ -301,17 +208,14 @@ QUICK = 0.5
 
 
 def _seconds(study: Study, contender: Contender, epochs: int) -> float:
-    """Measure the seconds of one run of so many epochs; in a group of replicas, its share."""
-    problem = study.with_epochs(epochs).problem
-    lr = contender.defaults()["lr"]
-    group = together([Run(problem, contender, lr, seed) for seed in range(TOGETHER)])[0]
+    """Measure the seconds of one run of so many epochs."""
+    run = Run(study.with_epochs(epochs).problem, contender, contender.defaults()["lr"], 0)
     start = time.perf_counter()
     with one_thread():  # as in the study
-        records = execute_together(group)
-    for record in records:
-        if record.status == "error":
-            raise InputError(f"{contender.label} cannot be run: {record.error}")
-    return (time.perf_counter() - start) / len(group)
+        record = execute(run)
+    if record.status == "error":
+        raise InputError(f"{contender.label} cannot be run: {record.error}")
+    return time.perf_counter() - start
 
 
 @cache
