@@ -178,6 +178,9 @@ def _alone(layer: Layer, generator: np.random.Generator) -> Network:
 def _as_loss(function: Callable[[Array, Any], tuple[float, Array]]) -> Loss:
     def call(backend: Backend, outputs: Array, targets: Any, out: Array, buffers: Buffers) -> Array:
         value, gradient = function(outputs, targets)
+        if np.shape(gradient) != outputs.shape:
+            shape = tuple(outputs.shape)
+            raise InputError(f"expected the gradient of outputs of shape {shape}, got {np.shape(gradient)}")
         out[...] = backend.asarray(gradient, "float64")
         return backend.asarray([float(value)])
 

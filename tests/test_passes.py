@@ -276,9 +276,9 @@ def trained(outputs, loss, targets):
 
 
 def own_loss(classifies):
-    def call(backend, outputs, targets, out):
+    def call(backend, outputs, targets, out, buffers):
         out[...] = outputs
-        return float((outputs**2).mean()), out
+        return np.array([(outputs**2).mean()])
 
     return ol.losses.Loss("own", call, lambda backend, targets, shape: np.asarray(targets), classifies)
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels import Formula, Graph, NumpySource, graph_of, numpy_source, scalars_of
+from ..kernels import TRANSCENDENTAL, Formula, Graph, NumpySource, graph_of, numpy_source, scalars_of
 from ..kernels.numpy_functions import erf
 
 Floats = NDArray[Any]
@@ -151,8 +151,21 @@ class _Program(NamedTuple):
 @cache
 def _program(formula: Formula, aliases: tuple[int, ...]) -> _Program:
     """A formula as NumPy calls."""
-    source = numpy_source(graph_of(formula, aliases))
-    return _Program(_compiled(source), source.registers, source.masks, aliases)
+    graph = graph_of(formula, aliases)
+    source = numpy_source(graph)
+    overflows = any(node.op in (*TRANSCENDENTAL, "divide") for node in graph.nodes)
+    step = _compiled(source)
+    return _Program(_quiet(step) if overflows else step, source.registers, source.masks, aliases)
+
+
+def _quiet(step: Callable[..., None]) -> Callable[..., None]:
+    """The step without warnings: a sigmoid's e^-x may overflow on the way to its limit."""
+
+    def call(*arguments: Any) -> None:
+        with np.errstate(all="ignore"):
+            step(*arguments)
+
+    return call
 
 
 _local = threading.local()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,9 +48,20 @@ def erf(x: NDArray[np.floating], out: NDArray[np.floating]) -> NDArray[np.floati
     return out
 
 
+_local = threading.local()
+
+
+def _scratch() -> NDArray[np.floating]:
+    """Three arrays to work in, this thread's own."""
+    if not hasattr(_local, "scratch"):
+        _local.scratch = np.empty((3, BLOCK), np.float32)
+    scratch: NDArray[np.floating] = _local.scratch
+    return scratch
+
+
 def _erf_of_row(x: NDArray[np.floating], out: NDArray[np.floating]) -> None:
     innermost, *others = (np.float32(c) for c in reversed(STRETCHED))
-    scratch = np.empty((3, min(BLOCK, len(x))), np.float32)
+    scratch = _scratch()
     for start in range(0, len(x), BLOCK):
         block = x[start : start + BLOCK]
         a, square, u = scratch[:, : len(block)]

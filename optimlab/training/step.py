@@ -31,7 +31,7 @@ class Epoch:
 
     def __init__(self, network: Network, x: Array, y: Array, batch_size: int) -> None:
         backend, rows = network.backend, len(x)
-        self.backend, self.x, self.y, self.batch_size = backend, x, y, batch_size
+        self.backend, self.x, self.y, self.batch_size = backend, backend.asarray(x), y, batch_size
         self.full, left = divmod(rows, batch_size)
         self.steps = self.full + bool(left)
         self.at, self.first = backend.zeros(1, "int64"), backend.zeros(1, "int64")
