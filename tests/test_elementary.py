@@ -14,7 +14,9 @@ from conftest import require
 from fit_elementary import cases, fit
 
 from optimlab.backends import llvm as backend
-from optimlab.kernels import llvm_functions, numpy_functions
+from optimlab.kernels import llvm_functions, numpy_functions, trace_function
+from optimlab.kernels.llvm_source import llvm_source
+from optimlab.kernels.sweep import Map, RowReduction, Seen, Sweep
 
 llvm = require("llvmlite.binding")
 
@@ -182,6 +184,30 @@ def test_bits_do_not_depend_on_the_processor_nor_on_the_place_in_the_array(name)
     np.testing.assert_array_equal(plain(x), wanted)
     alone = np.concatenate([here(x[i : i + 1]) for i in range(0, x.size, 7)])
     np.testing.assert_array_equal(alone, wanted[::7])
+
+
+def test_the_innermost_loops_that_call_functions_work_on_several_vectors_at_a_time():
+    def grown(x):
+        return np.exp(x)
+
+    def doubled(x):
+        return x + x
+
+    wide = [Map(trace_function(f), (Seen(0, "full"),), (Seen(1, "full"),), 256, 0) for f in (grown, doubled)]
+    sums = RowReduction("sum", Seen(1, "full"), Seen(2, "column"), 256)
+    narrow = Map(trace_function(grown), (Seen(2, "column"),), (Seen(3, "column"),), 1, 0)
+    assert hints([wide[0]]) == ["4"]
+    assert hints([wide[1]]) == []
+    assert hints([wide[0], sums, narrow]) == ["4"]  # the last stands in the loop over the rows, around the first
+    assert hints([narrow]) == ["4"]
+
+
+def hints(operations):
+    """The numbers of vectors of the loops that are told one."""
+    text = llvm_source(Sweep(operations, scalars=0), "float32")
+    llvm.parse_assembly(text).verify()
+    numbers = dict(re.findall(r"(!\d+) = distinct .*interleave.count\", i32 (\d+)", text))
+    return [numbers[name] for name in re.findall(r"!llvm.loop (!\d+)", text)]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -29,6 +29,8 @@ _COMPARED = {
 }
 MOST_UNITS = 2
 """Divisors of a flat formula for which the loop is printed twice: dividing, and for the case that they are 1."""
+VECTORS = (8, 16)
+"""Numbers that a vector register may hold."""
 
 
 def rule_source(graph: Graph, dtype: str) -> str:
@@ -61,6 +63,17 @@ LEAST = "0xFFF0000000000000"
 """Minus infinity, of either type."""
 
 
+def interleaved(times: int | None) -> int:
+    """How many vectors a loop works on at a time: 4, or fewer where more numbers would be left over at its end.
+
+    >>> [interleaved(times) for times in (None, 256, 100, 50, 10)]
+    [4, 4, 2, 1, 1]
+    """
+    if times is None:  # the rows of a flat formula
+        return 4
+    return next(k for k in (4, 2, 1) if all(times % (k * width) == times % width for width in VECTORS))
+
+
 @dataclass
 class _Loop:
     index: str
@@ -77,6 +90,9 @@ class _Printer:
         self.lines: list[str] = []
         self.names = count()
         self.called: set[str] = set()
+        self.innermost = self.calls = False
+        """Of the loop being printed: whether no other stands in it, and whether it calls a function."""
+        self.metadata: list[str] = []
         self.declared: set[str] = set()
 
     # ---- the module
@@ -104,6 +120,7 @@ class _Printer:
                 f"  call void @sweep(i64 %rows, {given})",
                 "  ret i64 0",
                 "}",
+                *self.metadata,
                 "",
             ]
         )
@@ -301,6 +318,7 @@ class _Printer:
                 return self.intrinsic("pow", a[0], a[1])
             case op if op in TRANSCENDENTAL:
                 self.called.add(op)
+                self.calls = True
                 return self.value(f"call {t} @{op}_{SUFFIX[self.dtype]}({t} {a[0]})")
         raise AssertionError(f"no instruction for {node.op}")
 
@@ -335,14 +353,29 @@ class _Printer:
         more = self.value(f"icmp slt i64 {loop.index}, {times}")
         self.line(f"br i1 {more}, label %{body}, label %{done}")
         self.open(body)
+        self.innermost, self.calls = True, False
         yield loop
         following = self.value(f"add nuw nsw i64 {loop.index}, 1")
         phis = [f"  {loop.index} = phi i64 [0, %{before}], [{following}, %{self.block}]"]
         for name, start, end in zip(loop.carried, starts, loop.ends, strict=True):
             phis.append(f"  {name} = phi {self.type} [{start}, %{before}], [{end}, %{self.block}]")
         self.lines[place:place] = phis
-        self.line(f"br label %{head}")
+        self.line(f"br label %{head}{self.hint(times)}")
         self.open(done)
+
+    def hint(self, times: str) -> str:
+        """What the branch that closes a loop tells LLVM: to work on several vectors at a time if it calls functions.
+
+        A function is one long chain of operations, each of which waits for the last. Short of registers, LLVM by itself
+        would have the processor wait, too.
+        """
+        together = interleaved(int(times) if times.isdigit() else None) if self.innermost and self.calls else 1
+        self.innermost = False  # as the loop around this one is not
+        if together == 1:
+            return ""
+        name = f"!{len(self.metadata)}"
+        self.metadata.append(f'{name} = distinct !{{{name}, !{{!"llvm.loop.interleave.count", i32 {together}}}}}')
+        return f", !llvm.loop {name}"
 
     def intrinsic(self, name: str, *arguments: str) -> str:
         full = f"@llvm.{name}.{SUFFIX[self.dtype]}"
