@@ -35,8 +35,8 @@ class Network:
     layers: at least one; each takes as many features as the one before gives.
     seed: an integer, or a :class:`numpy.random.SeedSequence`; decides the initial weights and the dropout masks.
     dtype: ``"float32"`` or ``"float64"``, or NumPy's object for one of them.
-    backend: ``"auto"``, or a name of :func:`optimlab.backends.names`; ``"auto"`` is Numba's for a large network where
-        Numba is installed, else NumPy's, see :func:`optimlab.backends.get`.
+    backend: a name of :func:`optimlab.backends.names`, or ``"auto"``: the compiled backend where llvmlite is installed,
+        else NumPy's, see :func:`optimlab.backends.get`.
 
     Attributes
     ----------
