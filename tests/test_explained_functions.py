@@ -270,8 +270,7 @@ def test_the_formulas_of_the_losses_give_the_values_of_the_code():
         explain_loss("softmax_cross_entropy").equations,
         z=z,
         n=7,
-        z_label=z[np.arange(7), labels],
-        onehot=np.eye(4)[labels],
+        t=np.eye(4)[labels],
         softmax=lambda v: scipy.special.softmax(v, axis=-1),
         sum=lambda v: v.sum(axis=-1),
         mean=np.mean,
@@ -281,7 +280,7 @@ def test_the_formulas_of_the_losses_give_the_values_of_the_code():
     np.testing.assert_allclose(known["dz"], gradient, rtol=1e-12, atol=1e-16)
 
     y, target = generator.normal(size=(2, 5, 3))
-    known = worked_out(explain_loss("mean_squared_error").equations, y=y, target=target, n=15, mean=np.mean)
+    known = worked_out(explain_loss("mean_squared_error").equations, y=y, t=target, n=15, mean=np.mean)
     value, gradient = ol.losses.mean_squared_error(y, target)
     assert known["L"] == pytest.approx(value, rel=1e-14)
     np.testing.assert_allclose(known["dy"], gradient, rtol=1e-13)
@@ -296,9 +295,9 @@ def test_the_gradient_of_the_example_is_that_of_finite_differences(name):
     rows = int(explained.example[-1]["row"])
     outputs = np.array([entry[symbol] for entry in explained.example]).reshape(rows, -1)
     if name == "softmax_cross_entropy":
-        targets = np.array([entry["onehot"] for entry in explained.example]).reshape(rows, -1).argmax(axis=1)
+        targets = np.array([entry["t"] for entry in explained.example]).reshape(rows, -1).argmax(axis=1)
     else:
-        targets = np.array([entry["target"] for entry in explained.example]).reshape(rows, -1)
+        targets = np.array([entry["t"] for entry in explained.example]).reshape(rows, -1)
     function = getattr(ol.losses, name)
     for k, entry in enumerate(explained.example):
         moved = np.zeros(outputs.size)
@@ -381,10 +380,19 @@ def test_the_numpy_lines_of_every_activation_give_its_numbers(f):
         np.testing.assert_allclose(given["out"], expected, rtol=1e-14)
 
 
-def test_a_loss_has_its_python_alone():
-    assert "def " in source("softmax_cross_entropy")
-    with pytest.raises(ol.InputError, match="its source is printed as python alone"):
-        source("mean_squared_error", "cuda")
+@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("softmax_cross_entropy", ["picked", "exponential", "entropy", "times", "cross_entropy_gradient"]),
+        ("mean_squared_error", ["difference", "square", "times"]),
+    ],
+)
+def test_every_loss_has_every_source_of_its_parts(name, parts, kind):
+    text = source(name, kind)
+    patterns = {"python": r"^def ([a-z]\w*)\(", "llvm": r"^; (\w+)", "numpy": r"^# (\w+)"}
+    found = re.findall(patterns.get(kind, r"(?:void|function) (\w+)_map\("), text, re.MULTILINE)
+    assert found == parts
 
 
 # --- names and bad input

@@ -13,12 +13,14 @@ from ..activations import ACTIVATIONS, Activation
 from ..backends import dtype_name
 from ..errors import InputError, lookup, unknown
 from ..formulas import product
-from ..kernels import Graph, c_source, cuda_source, javascript_source, numpy_source, trace, trace_function
+from ..kernels import Graph, c_source, cuda_source, graph_of, javascript_source, numpy_source, trace
 from ..kernels.llvm_source import rule_source
 from ..losses import LOSSES, Loss
 from .of_activations import ActivationExplanation, explain_activation
-from .of_losses import LossExplanation, explain_loss
+from .of_losses import LossExplanation, explain_loss, formulas_of
 from .of_rules import Explanation, explain_rule, find_rule
+
+Function = Callable[..., Any]
 
 SOURCES = ("python", "numpy", "llvm", "c", "cuda", "javascript")
 
@@ -124,7 +126,7 @@ def source(
     ``"cuda"`` or ``"javascript"`` made from it.
 
     ``dtype`` is that of the compiled kernels; JavaScript has float64 alone. An activation has two functions, forward
-    and backward.
+    and backward; a loss and softmax have one for each elementwise part.
 
     >>> print(source("sgd", "numpy"))
     def step(w, g, _h0, _r0):
@@ -147,38 +149,30 @@ def source(
     functions, graphs = _parts(name, what, convention)
     if kind == "python":
         return "\n\n".join(_python(function) for function in functions).rstrip("\n")
-    texts = [_printed(graph, kind, dtype_name(dtype)) for graph in graphs()]
+    texts = [_printed(graph, kind, dtype_name(dtype)) for graph in graphs]
     if kind in _COMMENT and what != "rule":  # all functions have the same name there
-        texts = [f"{_COMMENT[kind]} {graph.name}\n{text.strip()}" for graph, text in zip(graphs(), texts, strict=True)]
+        texts = [f"{_COMMENT[kind]} {graph.name}\n{text.strip()}" for graph, text in zip(graphs, texts, strict=True)]
     return "\n\n".join(texts)
 
 
-def _parts(name: Any, kind: str, convention: str) -> tuple[list[Callable[..., Any]], Callable[[], list[Graph]]]:
-    """The functions that are written in Python, and those of them that are elementwise, as graphs."""
+def _parts(name: Any, kind: str, convention: str) -> tuple[list[Function], list[Graph]]:
+    """The functions that are written in Python, and the graphs of what is elementwise in them."""
     if kind == "rule":
         rule = find_rule(name, convention)
-        return [rule], lambda: [trace(rule)]
-    if kind == "activation":
+        return [rule], [trace(rule)]
+    if kind == "loss":
+        loss = losses.get(name)
+        parts, functions = formulas_of(loss), [loss.function]
+    else:
         f = activations.get(name)
-        functions: list[Callable[..., Any]] = [f.forward, f.backward]
-        if f.forward is activations.softmax:
-            parts: list[Callable[..., Any]] = [
-                activations.exponential,
-                activations.share,
-                product,
-                activations.softmax_slope,
-            ]
-            return [*parts, *functions], lambda: [trace_function(part) for part in parts]
-        return functions, lambda: list(f.graphs)
-    loss = losses.get(name)
-
-    def refused() -> list[Graph]:
-        raise InputError(f"{loss.name} is not elementwise: its source is printed as python alone")
-
-    return [loss.function], refused
+        parts, functions = [f.forward, f.backward], []
+        if not f.elementwise:
+            parts = [activations.exponential, activations.share, product, activations.softmax_slope]
+            functions = [f.forward, f.backward]
+    return [*parts, *functions], [graph_of(part) for part in parts]
 
 
-def _python(function: Callable[..., Any]) -> str:
+def _python(function: Function) -> str:
     try:
         return inspect.getsource(getattr(function, "function", function))
     except (OSError, TypeError):

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,7 +121,7 @@ class ActivationExplanation:
             _indented(self.formula),
             _indented(self.derivative),
             _indented(table),
-            _indented("\n".join(self.remarks)),
+            _indented("\n".join(fill(remark, width() - 2) for remark in self.remarks)),
         ]
         return spelled("\n\n".join(block for block in blocks if block.strip()), encoding)
 

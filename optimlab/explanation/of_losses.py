@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 
 from .. import activations, losses
+from ..backends.numpy import NumPyBackend
+from ..buffers import Buffers
 from ..errors import InputError
-from ..kernels import Equation, unicode
+from ..kernels import Equation, Formula, unicode
 from ..losses import Loss
 from ..spelling import encoding_of_stdout, spelled
 from ..tables import Column, Table, width
@@ -18,13 +21,14 @@ from .of_rules import aligned
 
 FORMULAS: dict[str, tuple[tuple[tuple[str, str], tuple[str, str]], str]] = {
     "softmax_cross_entropy": (
-        (("L", "mean(np.log(sum(np.exp(z))) - z_label)"), ("dz", "(softmax(z) - onehot) / n")),
-        "z has a row of logits for each of n examples; sum is over a row, mean over the rows. z_label is the logit of "
-        "the right class, onehot is 1 there and 0 elsewhere, and dz is the gradient of L.",
+        (("L", "mean(np.log(sum(np.exp(z))) - sum(t * z))"), ("dz", "(softmax(z) - t) / n")),
+        "z has a row of logits for each of n examples, and t is 1 at the right class of a row, 0 elsewhere. sum is "
+        "over a row, mean over the rows. dz is the gradient of L.",
     ),
     "mean_squared_error": (
-        (("L", "mean((y - target)**2)"), ("dy", "2 * (y - target) / n")),
-        "y has a row of outputs for each example; mean is over all n entries of all rows, and dy is the gradient of L.",
+        (("L", "mean((y - t)**2)"), ("dy", "2 * (y - t) / n")),
+        "y has a row of outputs for each example, and t its targets; mean is over all n entries of all rows. dy is the "
+        "gradient of L.",
     ),
 }
 """Of each loss its value and its gradient, as Python expressions that a test evaluates, and what their names mean."""
@@ -87,7 +91,7 @@ class LossExplanation:
         columns = [Column(name) for name in self.example[0]]
         rows = [[f"{value:.6g}" for value in entry.values()] for entry in self.example]
         table = Table(columns, rows).text(width() - 2, encoding)
-        blocks = [self.formula, self.legend, table, self.sentence]
+        blocks = [self.formula, fill(self.legend, width() - 2), table, fill(self.sentence, width() - 2)]
         lines = ["", *"\n\n".join(blocks).splitlines()]
         return spelled("\n".join([self.loss, *(f"  {line}".rstrip() for line in lines)]), encoding)
 
@@ -104,6 +108,25 @@ class LossExplanation:
         return f"**{self.loss}**\n\n$$\n{self.latex}\n$$\n\n{self.legend}\n\n{table}\n\n{self.sentence}"
 
 
+def formulas_of(loss: Loss) -> list[Formula]:
+    """The elementwise formulas that a loss is made of, in the order in which it calls the backend with them."""
+    called: list[Formula] = []
+
+    class Noting(NumPyBackend):
+        def map(self, formula: Formula, *arguments: Any, **numbers: float) -> None:
+            called.append(formula)
+            super().map(formula, *arguments, **numbers)
+
+    b, (outputs, targets) = Noting(), _example(loss)
+    targets = loss.prepared(b, loss.check(b, targets, outputs.shape), "float64")
+    loss(b, outputs, targets, np.empty_like(outputs), Buffers(b, "float64"))
+    return list(dict.fromkeys(called))
+
+
+def _example(loss: Loss) -> tuple[Any, Any]:
+    return (LOGITS, LABELS) if loss.classifies else (OUTPUTS, TARGETS)
+
+
 def explain_loss(loss: str | Loss) -> LossExplanation:
     """Explain a loss: formula, gradient, and an example of two rows.
 
@@ -112,13 +135,13 @@ def explain_loss(loss: str | Loss) -> LossExplanation:
     InputError: an unknown loss, or one of your own.
 
     >>> print(explain_loss("mean_squared_error").formula)
-    L = mean((y − target)²)
-    dy = 2 (y − target) / n
+    L = mean((y − t)²)
+    dy = 2 (y − t) / n
     """
     found = losses.get(loss)
     if losses.LOSSES.get(found.name) is not found:
         raise InputError(f"{found.name} is a loss of your own: only {' and '.join(FORMULAS)} can be explained")
-    outputs, targets = (LOGITS, LABELS) if found.classifies else (OUTPUTS, TARGETS)
+    outputs, targets = _example(found)
     function = getattr(losses, found.name)
     value, gradient = function(outputs, targets)
     alone = tuple(function(outputs[k : k + 1], targets[k : k + 1])[0] for k in range(len(outputs)))
@@ -127,11 +150,11 @@ def explain_loss(loss: str | Loss) -> LossExplanation:
         entry = {"row": row + 1}
         if found.classifies:
             share = activations.ACTIVATIONS["softmax"](outputs)[row, column]
-            entry |= {"class": column, "z": output, "softmax(z)": share, "onehot": column == targets[row]}
+            entry |= {"class": column, "z": output, "softmax(z)": share, "t": column == targets[row]}
             entry["dz"] = gradient[row, column]
         else:
-            error = output - targets[row, column]
-            entry |= {"output": column + 1, "y": output, "target": targets[row, column], "y - target": error}
+            target = targets[row, column]
+            entry |= {"output": column + 1, "y": output, "t": target, "(y - t)^2": (output - target) ** 2}
             entry["dy"] = gradient[row, column]
         entries.append({name: float(number) for name, number in entry.items()})
     return LossExplanation(found.name, tuple(entries), alone, value)
