@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import inspect
 import json
 import math
 import pickle
@@ -671,6 +672,13 @@ PLATEAU = {
 METRICS = st.lists(
     st.sampled_from([0.5, 0.9, 0.99, 0.9999, 1.0, 1.1, -1.0, 0.0, math.nan, math.inf]) | st.floats(-2, 2)
 )
+
+
+def test_plateau_has_the_defaults_of_pytorch():
+    mine, its = (inspect.signature(c).parameters for c in (ReduceLROnPlateau, theirs.ReduceLROnPlateau))
+    shared = [name for name in its if name in mine and mine[name].default not in (None, inspect.Parameter.empty)]
+    assert shared == ["mode", "factor", "patience", "threshold", "cooldown", "min_lr"]
+    assert [mine[name].default for name in shared] == [its[name].default for name in shared]
 
 
 @settings(max_examples=200, deadline=None)
