@@ -10,7 +10,7 @@ import pickle
 import numpy as np
 import pytest
 from conftest import require
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import optimlab as ol
@@ -681,8 +681,18 @@ def test_plateau_has_the_defaults_of_pytorch():
     assert [mine[name].default for name in shared] == [its[name].default for name in shared]
 
 
+def test_plateau_keeps_plain_numbers():
+    plateau = ReduceLROnPlateau(0.1)
+    plateau(np.float32(0.5))
+    assert json.loads(json.dumps(plateau.state())) == {"lr": 0.1, "best": 0.5, "bad": 0, "cooling": 0}
+
+
+TORCHS = {"threshold_mode": st.sampled_from(["rel", "abs"]), "eps": st.sampled_from([1e-8, 0.05, 0.5])}
+
+
 @settings(max_examples=200, deadline=None)
-@given(METRICS, st.fixed_dictionaries({**PLATEAU, "threshold_mode": st.sampled_from(["rel", "abs"])}))
+@example([1.0, 1.0], {"patience": 0, "factor": 0.5, "eps": 0.5})
+@given(METRICS, st.fixed_dictionaries({**PLATEAU, **TORCHS}))
 def test_plateau_equals_pytorch(metrics, options):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     reference = theirs.ReduceLROnPlateau(optimizer, **options)
@@ -713,6 +723,10 @@ def keras_plateau(metrics, lr, mode, factor, patience, threshold, cooldown, min_
 
 
 @settings(max_examples=200, deadline=None)
+@example(
+    [1.0, 1.0, 1.0, 0.5, 0.6],
+    {"mode": "min", "factor": 0.5, "patience": 2, "threshold": 0.0, "cooldown": 1, "min_lr": 0.0},
+)
 @given(st.lists(st.sampled_from([0.5, 0.9999, 1.0, 1.1]) | st.floats(-2, 2)), st.fixed_dictionaries(PLATEAU))
 def test_plateau_equals_keras(metrics, options):
     plateau = ReduceLROnPlateau(1.0, convention="keras", **options)
