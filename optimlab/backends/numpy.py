@@ -276,9 +276,29 @@ def _sign(x: Floats, out: Floats) -> None:
     np.add(out, 0, out)  # -0.0 becomes 0.0
 
 
+def _select(mask: Floats, yes: Any, no: Any, out: Floats) -> None:
+    """``np.where`` written to ``out``, which may be one of the operands. Bits are chosen by bits, a mask of all ones or
+    all zeros for each number: NumPy's own ways take five to ten times as long (measured)."""
+    integer = np.int32 if out.itemsize == 4 else np.int64
+    kept, other = _integers(out.shape, integer)
+    np.negative(mask.view(np.int8), out=kept, dtype=integer, casting="unsafe")
+    one, two = (np.asarray(v, out.dtype).view(integer) for v in (yes, no))
+    if not two.ndim and not two:
+        np.bitwise_and(one, kept, out=out.view(integer))
+        return
+    np.bitwise_xor(one, two, out=other)
+    np.bitwise_and(other, kept, out=other)
+    np.bitwise_xor(other, two, out=out.view(integer))
+
+
+def _integers(shape: tuple[int, ...], dtype: Any) -> list[Floats]:
+    """Two arrays of integers to work in."""
+    return _scratch(shape, np.dtype(dtype), 2, 0)
+
+
 @cache
 def _compiled(source: NumpySource) -> Callable[..., None]:
-    scope: dict[str, Any] = {**vars(np), "sign": _sign, "erf": erf}
+    scope: dict[str, Any] = {**vars(np), "sign": _sign, "select": _select, "erf": erf}
     # exec of a string would make Python end by SIGINT after a Ctrl-C that hits it, handled or not
     exec(compile(source.text, "<rule as NumPy calls>", "exec"), scope)
     step: Callable[..., None] = scope["step"]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .graph import OPERATIONS, Graph, Node
 from .names import identifiers
 
-_TAKEN = {*OPERATIONS, "copyto", *keyword.kwlist}
+_TAKEN = {*OPERATIONS, "copyto", "select", *keyword.kwlist}
 """Names that no array of a step may have. Its temporaries need no place here: they begin with an underscore."""
 
 
@@ -62,8 +62,8 @@ def numpy_source(graph: Graph) -> NumpySource:
     target: dict[Node, str] = {}  # the buffer each output node may be written to directly
     for name, node in zip(written, graph.outputs, strict=True):
         target.setdefault(node, name)
-    # until then a buffer whose old value is gone may hold what leads up to the new one; a where needs it empty
-    written_at = {target[n]: i for i, n in enumerate(graph.nodes) if n in target and n.op != "where"}
+    # until then a buffer whose old value is gone may hold what leads up to the new one
+    written_at = {target[n]: i for i, n in enumerate(graph.nodes) if n in target}
     lines: list[str] = []
 
     def register(kind: str) -> str:
@@ -80,15 +80,13 @@ def numpy_source(graph: Graph) -> NumpySource:
         home = target.get(node)
         old = inputs.get(home) if home else None
         released = old is None or last_use.get(old, -1) <= i
-        # np.copyto twice is the only form of where without an allocation: its target must not be an operand
-        if home and released and not (node.op == "where" and old in node.args):
+        if home and released:
             where = home
-        elif lent and kind == "_r" and node.op != "where":
+        elif lent and kind == "_r":
             where = lent[0]
         else:
-            if node.op != "where":
-                _release(dying, place, free)
-                dying = []
+            _release(dying, place, free)
+            dying = []
             where = register(kind)
         lines.extend(_call(node, [place[a] for a in node.args], where))
         _release(dying, place, free)
@@ -123,8 +121,7 @@ def _release(nodes: list[Node], place: dict[Node, str], free: dict[str, list[str
 
 def _call(node: Node, operands: list[str], where: str) -> list[str]:
     if node.op == "where":
-        mask, yes, no = operands
-        return [f"copyto({where}, {no})", f"copyto({where}, {yes}, where={mask})"]
+        return [f"select({', '.join([*operands, where])})"]
     if node.op in ("maximum", "minimum"):  # NumPy deprecates their third positional argument
         return [f"{node.op}({operands[0]}, {operands[1]}, out={where})"]
     return [f"{node.op}({', '.join([*operands, where])})"]
