@@ -370,6 +370,7 @@ def test_the_numpy_lines_of_every_activation_give_its_numbers(f):
     texts = source(f, "numpy").split("\n\n")
     for function, graph, text in zip((f.forward, f.backward), f.graphs, texts, strict=True):
         scope = {op: getattr(ARRAYS, op) for op in {node.op for node in graph.nodes}} | {"copyto": np.copyto}
+        scope["select"] = lambda mask, yes, no, out: np.copyto(out, np.where(mask, yes, no))
         exec(text, scope)
         given = {name: arrays[name].copy() for name in graph.inputs} | {"out": np.full_like(x, np.nan)}
         given |= {f"_h{k}": value for k, value in enumerate(graph.scalars(t=1, **dict(f.parameters)))}
