@@ -49,8 +49,8 @@ class Layer:
     prefix = "layer"
     """The beginning of the layer's name in a network."""
     recordable = False
-    """Whether both passes consist of named operations of the backend alone, so that they can be recorded. Each class says
-    it for itself: one that inherits ``recordable`` is not."""
+    """Whether both passes consist only of named operations of the backend, so that they can be recorded. Each class
+    sets it itself; an inherited value does not count."""
     _kept: frozenset[str] | None = None
     """Names of the attributes that the layer had when its network was made: they are kept between passes."""
     _holders: tuple[str, ...] = ()

@@ -76,8 +76,8 @@ class Loss(NamedTuple):
 
     name: str
     function: Callable[[Backend, Array, Array, Array, Buffers], Array]
-    """``function(backend, outputs, targets, gradient, buffers)``: write the gradient, and return the mean over the batch
-    as a single number of the backend, of replicas one each."""
+    """``function(backend, outputs, targets, gradient, buffers)``: write the gradient, and return the mean over the
+    batch, a single number of the backend; for replicas, one each."""
     check: Callable[[Backend, Any, tuple[int, ...]], Array]
     """``check(backend, targets, shape of the outputs)``: the targets as an array of the backend."""
     classifies: bool

@@ -187,6 +187,8 @@ def test_the_sources():
     assert "__global__ void adam_step" in source("adam", "cuda", convention="torch")
     assert "double" in source("adam", "c", dtype="float64")
     assert source("nadam", "javascript").startswith("function nadam_scalars({t, lr, beta1, beta2, eps})")
+    assert "define i64 @kernel(ptr %args)" in source("adam", "llvm")
+    assert "fdiv double" in source("adam", "llvm", dtype="float64")
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,8 @@ def test_the_peak_is_weights_gradients_states_and_activations(sizes, batch, engi
     ol.fit(net, opt, data, epochs=1, batch_size=batch)
     peak = tracemalloc.get_traced_memory()[1] - before
     hidden = sum(sizes[1:-1])
-    # the batch; each layer's outputs and gradients by its inputs, one of each for a Dense and its ReLU where fused
-    arrays = 2 if engine == "numba" else 4
-    activations = batch * (sizes[0] + arrays * hidden + 2 * sizes[-1])
+    # the batch; each layer's outputs and gradients by its inputs
+    activations = batch * (sizes[0] + 4 * hidden + 2 * sizes[-1])
     least = 4 * (net.parameters.data.size * (2 + len(opt.state)) + activations)
     assert least <= peak < 1.1 * least
 

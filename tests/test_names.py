@@ -22,8 +22,8 @@ from conftest import assert_same_bits
 from device import compile_cuda, nvrtc
 
 import optimlab as ol
-from optimlab import RuleError, kernels, rules
-from optimlab.backends import machine_code
+from optimlab import RuleError, backends, kernels, rules
+from optimlab.backends import llvm
 from optimlab.backends.numpy import NumPyStep
 from optimlab.kernels.names import identifiers
 from optimlab.kernels.trace import _ARGUMENTS
@@ -125,30 +125,37 @@ def test_numpy_equals_the_rule():
             assert_same_bits(arrays[name], after[name], f"{name} of {what(rule)}")
 
 
-def test_the_text_for_numba_equals_the_rule():
-    """Run by Python, number by number: what Numba compiles is this text."""
-    for rule in RULES:
+@pytest.fixture(scope="module")
+def different():
+    """The rules whose functions in C have different names: in use each is compiled alone."""
+    return list({kernels.c_source(kernels.trace(rule), "float32").split("(")[0]: rule for rule in RULES}.values())
+
+
+def test_the_compiled_loops_equal_the_rule(different, tmp_path, monkeypatch):
+    """States and hyperparameters have numbers in LLVM's text, whatever they are called."""
+    pytest.importorskip("llvmlite")
+    monkeypatch.setattr(llvm, "_folder", lambda: tmp_path)
+    for rule in different:
         arrays = arrays_of(rule, "float32", 3)
         after = expected(rule, arrays)
         graph = kernels.trace(rule)
-        step = machine_code._defined(kernels.numba_source(graph, "float32"), {})
-        step(*arrays.values(), np.array(scalars(graph), "float32"))
+        backends.get("compiled").bind(graph, [arrays])(scalars(graph))
         for name in after:
             assert_same_bits(arrays[name], after[name], f"{name} of {what(rule)}")
 
 
-def test_numba_compiles_names_of_every_kind(tmp_path, monkeypatch):
-    pytest.importorskip("numba")
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path)
-    words = "v1 v2 h0 h1 i hp _i _v0 range len sqrt float32 abs β __x 变量 step w_"
-    states = words.split()
+def test_names_of_every_kind_are_compiled(tmp_path, monkeypatch):
+    pytest.importorskip("llvmlite")
+    monkeypatch.setattr(llvm, "_folder", lambda: tmp_path)
+    text = "v1 v2 h0 h1 i hp rows args entry p0 a1 range len sqrt float32 abs β __x 变量 step w_"
+    words = text.split()
     name = "long_" * 60 + "β"
-    sums = ", ".join(f"0.5 * {s} + g" for s in states)
+    sums = ", ".join(f"0.5 * {s} + g" for s in words)
     scope = {}
-    product = " * ".join(states)
-    exec(f"def {name}(w, g, {', '.join(states)}, *, self=0.1):\n    return w - self * {product}, {sums}", scope)
+    product = " * ".join(words)
+    exec(f"def {name}(w, g, {', '.join(words)}, *, self=0.1):\n    return w - self * {product}, {sums}", scope)
     rule = scope[name]
-    net = ol.MLP([3, 2], seed=0, backend="numba")
+    net = ol.MLP([3, 2], seed=0, backend="compiled")
     optimizer = ol.Optimizer(net.parameters, rule, self=0.25)
     net.parameters.grad[...] = 0.5
     start = [net.parameters.data.copy(), net.parameters.grad.copy(), *(a.copy() for a in optimizer.state.values())]
@@ -157,12 +164,6 @@ def test_numba_compiles_names_of_every_kind(tmp_path, monkeypatch):
     for new, actual in zip(after, [net.parameters.data, *optimizer.state.values()], strict=True):
         assert_same_bits(actual, new)
     assert len(list(tmp_path.rglob("*.o"))) == 1  # kept, however long the name
-
-
-@pytest.fixture(scope="module")
-def different():
-    """The rules whose functions in C have different names: in use each is compiled alone."""
-    return list({kernels.c_source(kernels.trace(rule), "float32").split("(")[0]: rule for rule in RULES}.values())
 
 
 def test_the_c_text_equals_the_rule(different, compiler, tmp_path):

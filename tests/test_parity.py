@@ -186,11 +186,11 @@ def test_nadams_products_are_right_in_threads(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
 def test_centred_rmsprop_without_memory_divides_by_the_root_of_epsilon(backend, dtype):
     """As Keras (3.15, eager) does, which was run: w - 1 = 0.1195401 for the first weight, in float32."""
-    if backend == "numba":
-        require("numba")
+    if backend == "compiled":
+        require("llvmlite")
     parameters = ol.MLP([3, 2], dtype=dtype, backend=backend).parameters
     optimizer = ol.RMSProp(parameters, convention="keras", centered=True, lr=1e-4, beta=0.0)
     parameters.data[...] = 1.0

@@ -264,10 +264,10 @@ def weight_after(rule, backend):
     return float(net.parameters.data[0])
 
 
-@pytest.fixture(params=["numpy", "numba"])
+@pytest.fixture(params=["numpy", "compiled"])
 def backend(request):
     if request.param not in ol.backends.names():
-        pytest.skip("Numba is not installed")
+        pytest.skip("llvmlite is not installed")
     return request.param
 
 
@@ -344,15 +344,15 @@ def test_an_equal_rule_is_compiled_once():
     assert (after.misses, after.hits) == (before.misses, before.hits + 10)
 
 
-def test_an_equal_rule_is_compiled_once_by_numba(tmp_path, monkeypatch):
-    pytest.importorskip("numba")
-    from optimlab.backends import machine_code
+def test_an_equal_rule_is_compiled_once_by_llvm(tmp_path, monkeypatch):
+    pytest.importorskip("llvmlite")
+    from optimlab.backends import llvm
 
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path)
-    before = len(machine_code.compilations)
+    monkeypatch.setattr(llvm, "_folder", lambda: tmp_path)
+    before = len(llvm.compilations)
     for _ in range(5):
-        weight_after(made(), "numba")
-    assert len(machine_code.compilations) - before <= 1
+        weight_after(made(), "compiled")
+    assert len(llvm.compilations) - before <= 1
 
 
 def test_what_is_used_twice_in_every_line_is_looked_at_once():

@@ -121,7 +121,7 @@ _BACKENDS: dict[str, Backend] = {
 
 
 def names() -> list[str]:
-    """The backends that can be used here: the compiled one where llvmlite is installed, CuPy's where there is a GPU, too.
+    """List the backends that can be used here. The compiled one needs llvmlite, CuPy's needs a GPU.
 
     >>> "numpy" in names()
     True
@@ -131,10 +131,11 @@ def names() -> list[str]:
 
 
 def get(name: Any) -> Backend:
-    """The backend of that name, or the backend itself.
+    """Return the backend of that name, or the backend itself.
 
-    ``"auto"`` is the compiled one where llvmlite is installed, otherwise NumPy's; ``"cupy"`` runs everything on an NVIDIA
-    GPU. Rules give the same bits on both; :mod:`optimlab.backends.compiled` says where a network differs by rounding.
+    ``"auto"`` is the compiled one where llvmlite is installed, otherwise NumPy's. ``"cupy"`` runs everything on an
+    NVIDIA GPU. Rules give the same bits on all of them; :mod:`optimlab.backends.compiled` says where a network differs
+    by rounding.
 
     Raises
     ------

@@ -41,15 +41,18 @@ class CompiledBackend(NumPyBackend):
 
     @contextmanager
     def recording(self, dtype: str) -> Iterator[Program]:
-        """What is called within is not done, but noted in the program."""
+        """Record the named operations of this thread in the program instead of doing them."""
         program = self._local.program = Program(dtype)
         try:
             yield program
         finally:
             self._local.program = None
 
-    def record(self, work: Callable[[], None], dtype: str, working: Iterable[Floats]) -> Program:
-        """The operations of ``work`` as a program.
+    def record(self, work: Callable[[], None], dtype: str, working: Callable[[], Iterable[Floats]]) -> Program:
+        """Return the operations of ``work`` as a program.
+
+        ``working`` is called afterwards and lists the arrays whose contents nobody else uses: ``work`` may allocate
+        some of them.
 
         Raises
         ------
@@ -57,7 +60,7 @@ class CompiledBackend(NumPyBackend):
         """
         with self.recording(dtype) as program:
             work()
-        program.finish(working)
+        program.finish(working())
         return program
 
     @property

@@ -60,7 +60,10 @@ class NumPyBackend:
         self, formula: Formula, inputs: tuple[Floats, ...], out: Floats | tuple[Floats, ...], **numbers: float
     ) -> None:
         outs = out if isinstance(out, tuple) else (out,)
-        program = _program(formula, aliases(inputs, outs))
+        ids = [*map(id, inputs), *map(id, outs)]
+        program = _program(formula, tuple(map(ids.index, ids)), len(inputs))
+        if program.again:
+            inputs = tuple([a.copy() if k in program.again else a for k, a in enumerate(inputs)])
         slots = scalars_of(formula, tuple(numbers.items()))
         first = outs[0]
         shape, block = first.shape, max(1, BLOCK_BYTES // (first.itemsize * (first.shape[-1] if first.ndim > 1 else 1)))
@@ -136,26 +139,27 @@ class NotFinite(ArithmeticError):
     """A number that must be finite is not: the work that it belongs to ends here."""
 
 
-def aliases(inputs: tuple[Any, ...], outs: tuple[Any, ...]) -> tuple[int, ...]:
-    """Of each output, which of the inputs it is; -1 for none."""
-    return tuple([next((k for k, a in enumerate(inputs) if a is out), -1) for out in outs])
-
-
 class _Program(NamedTuple):
     step: Callable[..., None]
     registers: int
     masks: int
     aliases: tuple[int, ...]
+    """For each output, which of the inputs it is; -1 for none."""
+    again: frozenset[int]
+    """Inputs that are such an array a second time: they are read after it has been written to."""
 
 
 @cache
-def _program(formula: Formula, aliases: tuple[int, ...]) -> _Program:
-    """A formula as NumPy calls."""
+def _program(formula: Formula, first: tuple[int, ...], count: int) -> _Program:
+    """A formula as NumPy calls. ``first``: for each of the ``count`` inputs and of the outputs, the number of the first
+    array that is the same."""
+    aliases = tuple(k if k < count else -1 for k in first[count:])
+    again = frozenset(k for k in range(count) if first[k] in aliases and first[k] != k)
     graph = graph_of(formula, aliases)
     source = numpy_source(graph)
     overflows = any(node.op in (*TRANSCENDENTAL, "divide") for node in graph.nodes)
     step = _compiled(source)
-    return _Program(_quiet(step) if overflows else step, source.registers, source.masks, aliases)
+    return _Program(_quiet(step) if overflows else step, source.registers, source.masks, aliases, again)
 
 
 def _quiet(step: Callable[..., None]) -> Callable[..., None]:

@@ -74,7 +74,9 @@ def multiply(a: Floats, b: Floats, out: Floats) -> bool:
     if not fits(a, b, out):
         return False
     onednn, first, second = library(), layout(a), layout(b)
-    assert onednn is not None and first is not None and second is not None
+    assert onednn is not None
+    assert first is not None
+    assert second is not None
     (rows, inner), columns = a.shape, b.shape[1]
     orders = [b"T" if side.transposed else b"N" for side in (first, second)]
     left, right = (a.ctypes.data, first.leading), (b.ctypes.data, second.leading)
@@ -84,5 +86,7 @@ def multiply(a: Floats, b: Floats, out: Floats) -> bool:
 
 
 def address() -> int:
-    """Of ``dnnl_sgemm``."""
-    return ctypes.cast(library().dnnl_sgemm, ctypes.c_void_p).value or 0
+    """Return the address of ``dnnl_sgemm``, in a process that has it."""
+    onednn = library()
+    assert onednn is not None
+    return ctypes.cast(onednn.dnnl_sgemm, ctypes.c_void_p).value or 0

@@ -64,9 +64,9 @@ class Part(NamedTuple):
 
 
 class Structure(NamedTuple):
-    """All of a program but its addresses.
+    """Everything about a program except its addresses.
 
-    ``overlapping``: pairs of different arrays that share memory; ``working``: arrays that are nobody's but the program's.
+    ``overlapping``: pairs of different arrays that share memory; ``working``: arrays that nobody but the program uses.
     """
 
     dtype: str

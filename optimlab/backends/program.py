@@ -1,7 +1,10 @@
-"""A list of operations on arrays that stay where they are, recorded once and done again and again without Python.
+"""A list of operations on arrays that stay where they are, recorded once and repeated without Python.
 
-Neighbouring elementwise operations and sums become one sweep, see :mod:`optimlab.kernels.sweep`; what is only handed
-from one of them to the next is never stored.
+Neighbouring elementwise operations and sums become one sweep, see :mod:`optimlab.kernels.sweep`. A working array that
+one of them only hands to the next is never stored.
+
+Compiled code checks nothing, so every operation is checked when it is recorded. What a program cannot do raises
+:class:`CannotRecord`; NumPy then does the same work, or says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..kernels import Formula, Graph, scalars_of
+from ..kernels import Formula, Graph, graph_of, scalars_of
 from ..kernels import llvm_steps as steps
 from ..kernels.llvm_source import rule_source
 from ..kernels.names import rule_name
@@ -32,7 +35,11 @@ class CannotRecord(InputError):
 class Program:
     """Operations in the order in which they are recorded; :meth:`finish` makes them runnable.
 
-    All arrays but indices have the dtype ``dtype`` and lie in memory without gaps. The program keeps them alive.
+    All arrays except indices have the dtype ``dtype`` and lie in memory without gaps. The program keeps them alive.
+
+    Raises
+    ------
+    CannotRecord: by each operation that cannot be done without Python. Nothing of it has been recorded.
     """
 
     def __init__(self, dtype: str) -> None:
@@ -40,16 +47,20 @@ class Program:
         self._items: list[Alone | Part] = []
         self._kept: list[Any] = []
         self._numbers: dict[tuple[int, int], int] = {}
-        """The number of each array, by address and size."""
+        """The number of each array, by address and bytes."""
 
     # ---- recording
 
     def product(self, a: Floats, b: Floats, out: Floats) -> None:
-        first, second = layout(a) if a.ndim == 2 else None, layout(b) if b.ndim == 2 else None
+        if not a.ndim == b.ndim == 2 or b.shape[0] != a.shape[1] or out.shape != (a.shape[0], b.shape[1]):
+            raise CannotRecord(f"a product of arrays of shapes {a.shape}, {b.shape} and {out.shape}")
+        first, second = layout(a), layout(b)
         if first is None or second is None:
             raise CannotRecord("a product of matrices that do not lie in memory by rows or by columns")
+        _check_apart(out, a, b)
         (m, k), n = a.shape, b.shape[1]
-        x, y, z = self._number(a, any_layout=True), self._number(b, any_layout=True), self._number(out)
+        x, y = self._number(a, any_layout=True), self._number(b, any_layout=True)
+        z = self._number(out, written=True)
         sizes = (m, n, k, Address(x), first.leading, Address(y), second.leading, Address(z), n)
         if onednn.fits(a, b, out):
             letters = [ord("T" if side.transposed else "N") for side in (first, second)]
@@ -65,41 +76,62 @@ class Program:
     def map(
         self, formula: Formula, inputs: tuple[Floats, ...], outs: tuple[Floats, ...], numbers: dict[str, float]
     ) -> None:
-        domain = outs[0].shape
-        seen = [(self._number(a), _kind(a.shape, domain)) for a in (*inputs, *outs)]
-        count, rows, columns = len(inputs), domain[0] if domain else 1, domain[1] if len(domain) > 1 else 1
-        values = scalars_of(formula, tuple(numbers.items()))
-        self._items.append(Part("map", rows, columns, tuple(seen[:count]), tuple(seen[count:]), formula, values))
+        graph, domain = graph_of(formula), outs[0].shape
+        if len(graph.inputs) != len(inputs) or len(graph.outputs) != len(outs):
+            raise CannotRecord(f"{len(inputs)} inputs and {len(outs)} outputs of {graph.name}")
+        if len(domain) > 2 or any(a.shape != domain for a in outs):
+            raise CannotRecord(f"a formula that is written to arrays of shapes {[a.shape for a in outs]}")
+        for k, out in enumerate(outs):
+            _check_apart(out, *(a for a in inputs if a is not out), *outs[:k])
+        seen = tuple([(self._number(a), _kind(a.shape, domain)) for a in inputs])
+        made = tuple([(self._number(a, written=True), "full") for a in outs])
+        rows, columns = domain[0] if domain else 1, domain[1] if len(domain) > 1 else 1
+        self._items.append(Part("map", rows, columns, seen, made, formula, scalars_of(formula, tuple(numbers.items()))))
 
     def column_sums(self, x: Floats, out: Floats) -> None:
-        columns = x.shape[1] if x.ndim > 1 else 1
-        inputs, outputs = ((self._number(x), "full"),), ((self._number(out), "row"),)
+        columns = x.shape[1] if x.ndim == 2 else 1
+        if x.ndim not in (1, 2) or out.shape not in ((columns,), (1, columns)):
+            raise CannotRecord(f"sums of the columns of shapes {x.shape} and {out.shape}")
+        _check_apart(out, x)
+        inputs, outputs = ((self._number(x), "full"),), ((self._number(out, written=True), "row"),)
         self._items.append(Part("columns", x.shape[0], columns, inputs, outputs))
 
     def row_reduction(self, kind: str, x: Floats, out: Floats) -> None:
-        inputs, outputs = ((self._number(x), "full"),), ((self._number(out), "column"),)
+        if x.ndim != 2 or out.shape != (x.shape[0], 1) or not x.shape[1]:
+            raise CannotRecord(f"the {kind} of each row of shapes {x.shape} and {out.shape}")
+        _check_apart(out, x)
+        inputs, outputs = ((self._number(x), "full"),), ((self._number(out, written=True), "column"),)
         self._items.append(Part(kind, x.shape[0], x.shape[1], inputs, outputs))
 
     def rule(self, name: str, text: str, arrays: tuple[Floats, ...], scalars: Floats) -> None:
-        """One update by a rule; its host scalars are those that ``scalars`` holds at that time."""
-        places = tuple(self._number(a) for a in arrays)
+        """Record one update by a rule; it uses the host scalars that ``scalars`` holds at that time."""
+        places = tuple(self._number(a, written=True) for a in arrays)
         hp = self._number(scalars)
         self._alone(name, text, (len(arrays[0]), Address(hp), *map(Address, places)), (*places, hp), places)
 
     def take(self, rows: Floats, indices: Any, out: Floats) -> None:
-        if indices.dtype != np.int64:
-            raise CannotRecord("indices that are not 64-bit integers")
-        x, y, z = (self._number(a, any_type=True) for a in (rows, indices, out))
-        words = (len(out), Address(x), Address(y), Address(z), out[0].nbytes)
+        fitting = rows.dtype == out.dtype and rows.shape[1:] == out.shape[1:] and indices.shape == out.shape[:1]
+        if not fitting or indices.dtype != np.int64:
+            raise CannotRecord(f"rows of {rows.shape} taken to {out.shape}, or indices that are not 64-bit integers")
+        _check_apart(out, rows, indices)
+        x, y = self._number(rows, any_type=True), self._number(indices, any_type=True)
+        z = self._number(out, any_type=True, written=True)
+        words = (len(out), Address(x), Address(y), Address(z), out.nbytes // max(1, len(out)))
         self._alone("take", steps.TAKE, words, (x, y), (z,))
 
     def put(self, table: Floats, index: Any, row: Floats) -> None:
-        x, y, z = (self._number(a, any_type=True) for a in (table, index, row))
-        # of the table one row alone is written: the others matter as they were
+        if table.dtype != row.dtype or table.shape[1:] != row.shape or index.dtype != np.int64 or not index.size:
+            raise CannotRecord(f"a row of shape {row.shape} put into a table of shape {table.shape}")
+        _check_apart(table, index, row)
+        x = self._number(table, any_type=True, written=True)
+        y, z = self._number(index, any_type=True), self._number(row, any_type=True)
+        # the other rows of the table stay as they were: it is read, too
         self._alone("put", steps.PUT, (Address(x), Address(y), Address(z), row.nbytes), (x, y, z), (x,))
 
     def count(self, counter: Any) -> None:
-        x = self._number(counter, any_type=True)
+        if counter.dtype != np.int64 or counter.size != 1:
+            raise CannotRecord("a counter that is not one 64-bit integer")
+        x = self._number(counter, any_type=True, written=True)
         self._alone("count", steps.COUNT, (Address(x),), (x,), (x,))
 
     def uniform(self, generator: Any, out: Floats) -> None:
@@ -107,11 +139,13 @@ class Program:
         draw = interface.next_uint32 if self.dtype == "float32" else interface.next_uint64
         function = ctypes.cast(draw, ctypes.c_void_p).value or 0
         self._kept.append((generator, interface))
-        state, x = np.array([interface.state_address], np.int64), self._number(out)
+        state, x = np.array([interface.state_address], np.int64), self._number(out, written=True)
         words = (out.size, function, Address(self._number(state, any_type=True)), Address(x))
         self._alone("uniform", steps.uniform_source(self.dtype), words, (), (x,))
 
     def stop_unless_finite(self, value: Floats) -> None:
+        if value.size != 1:
+            raise CannotRecord("a check of several numbers at once")
         x = self._number(value)
         self._alone("finite", steps.finite_source(self.dtype), (Address(x),), (x,), ())
 
@@ -125,20 +159,23 @@ class Program:
     ) -> None:
         self._items.append(Alone(name, text, words, reads, writes))
 
-    def _number(self, a: Any, any_layout: bool = False, any_type: bool = False) -> int:
+    def _number(self, a: Any, *, any_layout: bool = False, any_type: bool = False, written: bool = False) -> int:
+        """The number of an array, which stays alive as long as the program."""
         if not any_type and a.dtype != self.dtype:
             raise CannotRecord(f"an array of {a.dtype} among those of {self.dtype}")
-        if not (any_layout or a.flags.c_contiguous):
+        if not (any_layout or a.flags.c_contiguous) or not a.flags.aligned:
             raise CannotRecord("an array with gaps")
+        if written and not a.flags.writeable:
+            raise CannotRecord("an array that is only for reading")
         self._kept.append(a)
-        where = a.__array_interface__["data"][0], a.nbytes
-        return self._numbers.setdefault(where, len(self._numbers))
+        start, stop = _extent(a)
+        return self._numbers.setdefault((start, stop - start), len(self._numbers))
 
     # ---- running
 
     def finish(self, working: Iterable[Floats]) -> None:
-        """Fuse and compile. ``working`` arrays are nobody's but the program's: what they hold in the end is lost."""
-        own = [(start := a.__array_interface__["data"][0], start + a.nbytes) for a in working]
+        """Fuse and compile. Nobody but the program uses the ``working`` arrays: it need not leave results in them."""
+        own = list(map(_extent, working))
         inside = frozenset(
             k for (start, size), k in self._numbers.items() if any(a <= start and start + size <= b for a, b in own)
         )
@@ -153,7 +190,7 @@ class Program:
         self._replay = _replay()
 
     def run(self, times: int = 1) -> int:
-        """Do everything ``times`` times; how many times all of it was done."""
+        """Do everything ``times`` times, and return how many times all of it was done."""
         self._call[3] = times
         done: int = self._replay(self._at)
         return done
@@ -167,15 +204,33 @@ class Program:
         return frozenset((k, j) for (a, b, k), (c, d, j) in pairs if a < d and c < b)
 
 
+def _extent(a: Any) -> tuple[int, int]:
+    """Return the first address of an array, and the one after its last."""
+    start: int = a.__array_interface__["data"][0]
+    if a.flags.c_contiguous:
+        return start, start + a.nbytes
+    # a matrix whose lines have gaps between them
+    return start, start + a.itemsize + sum((n - 1) * step for n, step in zip(a.shape, a.strides, strict=True))
+
+
+def _check_apart(out: Any, *others: Any) -> None:
+    """Refuse an operation whose output shares memory with one of its other arrays."""
+    first, last = _extent(out)
+    for a in others:
+        start, stop = _extent(a)
+        if first < stop and start < last:
+            raise CannotRecord("an output that shares memory with an input")
+
+
 BY_ROWS, PLAIN, TRANSPOSED = 101, 111, 112
 """What the C interface of a BLAS calls the layout of matrices."""
 
 
 def _kind(shape: tuple[int, ...], domain: tuple[int, ...]) -> str:
-    """How an operation over ``domain`` sees an array of that shape."""
+    """Return how an operation over ``domain`` sees an array of that shape."""
     if shape == domain:
         return "full"
-    if all(n == 1 for n in shape):
+    if all(n == 1 for n in shape) and len(shape) <= len(domain):
         return "scalar"
     if len(domain) == 2 and shape in ((domain[1],), (1, domain[1])):
         return "row"
@@ -190,7 +245,7 @@ def _replay() -> Any:
 
 @lru_cache(maxsize=64)
 def rule_kernel(graph: Graph, dtype: str) -> tuple[str, str]:
-    """Name and text of a rule's kernel."""
+    """Return the name and the text of a rule's kernel."""
     return f"{rule_name(graph.name)}_{dtype}", rule_source(graph, dtype)
 
 

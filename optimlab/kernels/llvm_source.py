@@ -28,33 +28,37 @@ _COMPARED = {
     "not_equal": "une",
 }
 MOST_UNITS = 2
-"""Divisors of a flat formula for which the loop is printed twice: dividing, and for the case that they are 1."""
+"""The most divisors of a flat formula for which the loop is printed twice: once dividing, once for a divisor of 1."""
 VECTORS = (8, 16)
 """Numbers that a vector register may hold."""
 
 
 def rule_source(graph: Graph, dtype: str) -> str:
-    """A rule or function as a sweep over its flat arrays.
+    """Print a rule or function as one loop over its flat arrays.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import sgd
-    >>> print(rule_source(trace(sgd), "float32").split("loop:")[1].split("done:")[0])  # doctest: +NORMALIZE_WHITESPACE
+    >>> text = rule_source(trace(sgd), "float32")
+    >>> print(*(line.strip() for line in text.splitlines() if "float %" in line), sep="\\n")
+    %v11 = fmul float %v1, %v10
+    %v14 = fsub float %v13, %v11
+    store float %v14, ptr %v15
     """
     return llvm_source(rule_sweep(graph), dtype)
 
 
 def rule_sweep(graph: Graph) -> Sweep:
-    """The sweep of a rule or function alone; its arrays are the graph's, in their order."""
+    """Return the sweep of a rule or function alone. Its arrays are the graph's, in the same order."""
     inputs = tuple(Seen(k, "full") for k in range(len(graph.inputs)))
     outputs = tuple(Seen(graph.arrays.index(name), "full") for name in graph.written)
     return Sweep([Map(graph, inputs, outputs, 1, 0)], scalars=len(graph.slots))
 
 
 def llvm_source(sweep: Sweep, dtype: str) -> str:
-    """A module with the function ``i64 @kernel(ptr %args)``; it returns 0.
+    """Print a sweep as a module with the function ``i64 @kernel(ptr %args)``, which returns 0.
 
-    ``args`` is an array of 64-bit words: the number of rows, the address of the host scalars (of the sweep's dtype), and
-    the address of each array.
+    ``args`` is an array of 64-bit words: the number of rows, the address of the host scalars, the address of each
+    array. Scalars and arrays have the dtype ``dtype``.
     """
     return _Printer(sweep, dtype).module()
 
@@ -78,9 +82,9 @@ def interleaved(times: int | None) -> int:
 class _Loop:
     index: str
     carried: list[str]
-    """Their values in the body; after the loop, the last ones."""
+    """Names of the carried numbers in the body; after the loop, their last values."""
     ends: list[str]
-    """What they become at the end of a turn."""
+    """Names of their values at the end of a turn."""
 
 
 class _Printer:
@@ -145,8 +149,10 @@ class _Printer:
         return self.lines
 
     def divisors(self) -> list[int]:
-        """The host scalars of a flat formula that something is divided by: a division is what limits a loop whose
-        arrays lie in the cache, and Adam's 1 - beta^t is 1 after some hundred steps."""
+        """Return the host scalars that a flat formula divides by.
+
+        Divisions limit a loop whose arrays lie in the cache, and Adam's 1 - beta^t is 1 after some hundred steps.
+        """
         found = [
             op.first + node.args[1].value
             for op in self.sweep.operations
@@ -166,7 +172,7 @@ class _Printer:
                     self.line(f"store {self.type} 0.0, ptr {self.at(f'%p{op.out.array}', loop.index)}")
 
     def rows(self, ones: tuple[int, ...]) -> None:
-        """The loop over the rows; the host scalars ``ones`` are 1."""
+        """Print the loop over the rows, for the case that the host scalars ``ones`` are 1."""
         self.ones = ones
         phases = list(self.sweep.phases())
         # the sum of a single column is kept in a register
@@ -181,7 +187,7 @@ class _Printer:
             self.line(f"store {self.type} {total}, ptr {self.at(f'%p{op.out.array}', '0')}")
 
     def phase(self, operations: list[Operation], wanted: set[int]) -> None:
-        """One loop over the columns; later phases read the arrays ``wanted``."""
+        """Print one loop over the columns. Later phases read the arrays ``wanted``."""
         columns = operations[0].columns
         self.known: dict[Seen, str] = {}
         if columns == 1:
@@ -209,7 +215,7 @@ class _Printer:
     def element(self, operations: list[Operation], wanted: set[int]) -> None:
         for op in operations:
             self.operation(op)
-        # what this phase has made, as far as anybody reads it again
+        # results of this phase are stored if anything reads them later
         for seen in dict.fromkeys(seen for op in operations if isinstance(op, Map) for seen in op.outputs):
             if seen.array not in self.sweep.dead or seen.array in wanted:
                 self.line(f"store {self.type} {self.known[seen]}, ptr {self.address(seen)}")
@@ -270,7 +276,10 @@ class _Printer:
                 names[node] = text(node.args[1])
             else:
                 names[node] = self.expression(node, [text(a) for a in node.args])
-        made = [text(node) for node in op.graph.outputs]
+        made = [
+            self.value(f"uitofp i1 {names[node]} to {self.type}") if node.is_mask else text(node)
+            for node in op.graph.outputs
+        ]
         for seen, value in zip(op.outputs, made, strict=True):
             self.known[seen] = value
 
@@ -344,7 +353,7 @@ class _Printer:
 
     @contextmanager
     def loop(self, times: str, starts: Sequence[str] = ()) -> Iterator[_Loop]:
-        """A loop over ``0 <= index < times`` that carries numbers from turn to turn; set its ``ends`` in the body."""
+        """Print a loop over ``0 <= index < times`` that carries numbers from turn to turn; the body sets ``ends``."""
         before, head, body, done = self.block, *(self.label(kind) for kind in ("head", "body", "done"))
         self.line(f"br label %{head}")
         self.open(head)

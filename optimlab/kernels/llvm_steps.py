@@ -1,7 +1,7 @@
-"""What a recorded step does besides sweeps, as text in LLVM's language: products, rows taken and put, random numbers, and
-the loop that goes through a list of kernels again and again.
+"""Operations of a recorded step besides sweeps, in LLVM's language: products, rows taken and put, random numbers.
 
-Every kernel is ``i64 @kernel(ptr %args)`` of an array of 64-bit words, and returns 0; any other answer ends the list.
+:data:`REPLAY` is the loop that repeats a list of kernels. Every kernel is ``i64 @kernel(ptr %args)``, where ``args`` is
+an array of 64-bit words. It returns 0; any other number ends the list.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 from .llvm_source import TYPES
 
 REPLAY = """
-; functions, arguments, how many of them, how many times; how many times all of them were done
+; args: functions, their arguments, number of functions, number of turns; returns the number of completed turns
 define i64 @kernel(ptr %args) {
 entry:
   %functions = load ptr, ptr %args
@@ -52,7 +52,7 @@ end:
 
 
 def loaded(types: Iterable[str]) -> tuple[str, list[str]]:
-    """Instructions that load the words of ``args``, each of this type, and their names."""
+    """Return instructions that load the words of ``args``, each of the given type, and the names of the values."""
     lines, names = [], []
     for k, kind in enumerate(types):
         lines.append(f"  %a{k} = getelementptr i64, ptr %args, i64 {k}")
@@ -63,7 +63,10 @@ def loaded(types: Iterable[str]) -> tuple[str, list[str]]:
 
 @cache
 def product_source(dtype: str, wide: bool) -> str:
-    """``cblas_sgemm`` or ``cblas_dgemm``: its address, order, both transpositions, m, n, k, a, lda, b, ldb, c, ldc."""
+    """Print a call of ``cblas_sgemm`` or ``cblas_dgemm``.
+
+    ``args``: its address, order, both transpositions, m, n, k, a, lda, b, ldb, c, ldc.
+    """
     integer, number = "i64" if wide else "i32", TYPES[dtype]
     kinds = ["ptr", "i32", "i32", "i32", *[integer] * 3, "ptr", integer, "ptr", integer, "ptr", integer]
     lines, names = loaded(kinds)
@@ -73,7 +76,7 @@ def product_source(dtype: str, wide: bool) -> str:
 
 @cache
 def onednn_source() -> str:
-    """``dnnl_sgemm``: its address, both letters, m, n, k, a, lda, b, ldb, c, ldc."""
+    """Print a call of ``dnnl_sgemm``; ``args``: its address, both letters, m, n, k, a, lda, b, ldb, c, ldc."""
     lines, names = loaded(["ptr", "i8", "i8", *["i64"] * 3, "ptr", "i64", "ptr", "i64", "ptr", "i64"])
     letters = [f"i8 signext {name.split()[1]}" for name in names[1:3]]
     given = [*letters, *names[3:6], "float 1.0", *names[6:10], "float 0.0", *names[10:]]
@@ -83,7 +86,7 @@ def onednn_source() -> str:
 TAKE = """
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
-; how many rows, from where, which, to where, bytes of a row
+; args: number of rows, source, indices, target, bytes of a row
 define i64 @kernel(ptr %args) {
 entry:
   %n = load i64, ptr %args
@@ -108,7 +111,7 @@ row:
   %ps = getelementptr i8, ptr %source, i64 %from
   %to = mul i64 %i, %bytes
   %pt = getelementptr i8, ptr %target, i64 %to
-  ; memory brings a row from afar the sooner, the sooner it is asked for
+  ; prefetch a later row: memory takes long to answer
   %ahead = add i64 %i, 4
   %within = icmp slt i64 %ahead, %last
   %next = select i1 %within, i64 %ahead, i64 %last
@@ -137,7 +140,7 @@ end:
 
 PUT = """
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
-; the table, in which row, what, bytes of a row
+; args: table, index of the row, source, bytes of a row
 define i64 @kernel(ptr %args) {
   %table = load ptr, ptr %args
   %a1 = getelementptr i64, ptr %args, i64 1
@@ -167,7 +170,7 @@ define i64 @kernel(ptr %args) {
 
 @cache
 def finite_source(dtype: str) -> str:
-    """Whether a number is finite: 0, otherwise 1."""
+    """Print a kernel that returns 0 if a number is finite, otherwise 1."""
     number = TYPES[dtype]
     return f"""
 define i64 @kernel(ptr %args) {{
@@ -189,8 +192,11 @@ _BITS = {
 
 @cache
 def uniform_source(dtype: str) -> str:
-    """NumPy's uniform numbers on [0, 1), from one of its bit generators: how many, the function that gives 32 (float32)
-    or 64 random bits, where the address of its state is, where to."""
+    """Print a loop that draws NumPy's uniform numbers on [0, 1) from one of its bit generators.
+
+    ``args``: how many; the function that returns 32 (float32) or 64 random bits; where the address of its state is; the
+    target.
+    """
     integer, shifted, whole, scaled = _BITS[dtype]
     return f"""
 define i64 @kernel(ptr %args) {{

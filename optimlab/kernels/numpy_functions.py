@@ -25,7 +25,7 @@ BLOCK = 16384
 
 
 def erf(x: NDArray[np.floating], out: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Write erf(x) into ``out``, of the same shape and dtype, and return it; ``out`` may be ``x`` itself.
+    """Write erf(x), broadcast, into ``out`` of the same dtype, and return it; ``out`` may be ``x`` itself.
 
     In float32 the error is at most 3.1 units in the last place, and it takes a quarter of the time of SciPy's loop. The
     formula is u / sqrt(pi / 4 + u^2): the square root dampens an error of u, and the quotient never exceeds 1. In
@@ -39,7 +39,7 @@ def erf(x: NDArray[np.floating], out: NDArray[np.floating]) -> NDArray[np.floati
         from scipy.special import erf as exact  # imported here: SciPy's functions take 50 ms to import
 
         exact(x, out=out)
-    elif x.flags.c_contiguous and out.flags.c_contiguous:
+    elif x.shape == out.shape and x.flags.c_contiguous and out.flags.c_contiguous:
         _erf_of_row(x.reshape(-1), out.reshape(-1))
     else:
         row = x.flatten()

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from ..backends.compiled import CannotRecord, CompiledBackend
 from ..buffers import Buffers
 from ..errors import InputError, one_line
-from .step import Step, unchanged
-
-if TYPE_CHECKING:
-    from .run import Run
+from ..losses import Loss
+from ..network import Network
+from ..optimizers import Optimizer
+from ..regularization import Clip, Constraint, Penalty
+from .history import History
+from .lifecycle import Lifecycle
+from .step import Epoch, Step, unchanged
 
 WARM_UP = 2
 """Steps taken without a graph first, see :meth:`optimlab.backends.recording.Recorder.record`."""
+
+
+class Run(Protocol):
+    """What an engine needs of a training run, see :class:`optimlab.training.run.Run`."""
+
+    network: Network
+    optimizer: Optimizer
+    loss: Loss
+    penalties: Sequence[Penalty]
+    clip: Clip | None
+    constraints: Sequence[Constraint]
+    life: Lifecycle
+    history: History
+    now: Epoch
 
 
 class Engine(Protocol):
@@ -84,6 +101,9 @@ class Tabled:
 class Recorded(Tabled):
     """A program of the compiled backend for each of the two sizes of a batch.
 
+    A callback may put Python code into the step, such as another method of a layer. From then on, the steps are taken
+    operation after operation, until the code is gone.
+
     Raises
     ------
     CannotRecord: a part of the step is not made of named operations.
@@ -91,24 +111,32 @@ class Recorded(Tabled):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        if not all(step.recordable() for step in self.steps) or not _by_table(run):
+        if not self.steps[0].recordable() or not _by_table(run):
             raise CannotRecord("a part of the step is Python code of its own")
-        self._settings: list[Any] = []
-        self._programs: list[Any] = []
+        self._settings: list[Any] | None = None
+        self._programs: list[Any] | None = None
 
     def begin(self, steps: int) -> None:
         super().begin(steps)
         settings = self.steps[0].settings()
-        if not self._programs or not unchanged(self._settings, settings):
-            self._settings = settings
-            backend = self._network.backend
-            assert isinstance(backend, CompiledBackend)
+        if self._settings is None or not unchanged(self._settings, settings):
+            self._settings, self._programs = settings, self._recorded()
+
+    def _recorded(self) -> list[Any] | None:
+        """The programs; None if the step holds code that cannot be recorded."""
+        backend, dtype = self._network.backend, self._network.dtype
+        assert isinstance(backend, CompiledBackend)
+        if not self.steps[0].recordable():
+            return None
+        try:
             # buffers of the smaller batch are the front of the larger one's
-            self._programs = [
-                backend.record(step, self._network.dtype, step.working()) if step.rows else None for step in self.steps
-            ]
+            return [backend.record(step, dtype, step.working) if step.rows else None for step in self.steps]
+        except CannotRecord:
+            return None
 
     def take(self, times: int, *, rest: bool) -> int:
+        if self._programs is None:
+            return super().take(times, rest=rest)
         done: int = self._programs[rest].run(times)
         return done
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from ..backends import Array
@@ -31,36 +32,30 @@ class Evaluator:
         lead = network.parameters.data.shape[:-1]
         self._results = backend.zeros((len(self._parts), *lead, 2), network.dtype)
         self._program: Any = None
-        self._settings: list[Any] = []
-        self._recordable = isinstance(backend, CompiledBackend) and loss.recordable and layers_recordable(network)
+        self._settings: list[Any] | None = None
 
     def __call__(self) -> tuple[Any, Any]:
         with self.network.backend.quiet():
-            self._run()
+            program = self._recorded()
+            (program.run if program else self._work)()
         found = self.network.backend.to_numpy(self._results).astype("float64")
         rows = [part.stop - part.start for part in self._parts]
         loss = sum(n * value for n, value in zip(rows, found[..., 0], strict=True)) / sum(rows)
         return loss, found[..., 1].sum(axis=0) / sum(rows)
 
-    def _run(self) -> None:
-        if not self._recordable:
-            self._work()
-            return
+    def _recorded(self) -> Any:
+        """The program; None if a layer or the loss holds code that cannot be recorded."""
         settings = layers_settings(self.network)
-        if self._program is None or not unchanged(self._settings, settings):
+        if self._settings is None or not unchanged(self._settings, settings):
+            self._settings, self._program = settings, None
             backend = self.network.backend
-            assert isinstance(backend, CompiledBackend)
-            try:
-                self._pass.forward(self.network.layers, self.x[: self._parts[0].stop])  # which allocates
-                with backend.recording(self.network.dtype) as program:
-                    self._work()
-                program.finish([*self._buffers.arrays(), *self._pass.working()])
-            except CannotRecord:
-                self._recordable = False
-                self._work()
-                return
-            self._program, self._settings = program, settings
-        self._program.run()
+            if isinstance(backend, CompiledBackend) and self.loss.recordable and layers_recordable(self.network):
+                with suppress(CannotRecord):
+                    self._program = backend.record(self._work, self.network.dtype, self._working)
+        return self._program
+
+    def _working(self) -> list[Array]:
+        return [*self._buffers.arrays(), *self._pass.working()]
 
     def _work(self) -> None:
         backend, buffers = self.network.backend, self._buffers

@@ -1,0 +1,363 @@
+"""A recorded program does what its operations do one after the other, whatever is fused and whatever is not stored."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from conftest import assert_same_bits, require
+
+from optimlab import backends
+from optimlab.backends import llvm
+from optimlab.backends.program import CannotRecord
+from optimlab.formulas import square
+from optimlab.kernels import erf
+
+require("llvmlite")
+NUMPY, COMPILED = backends.get("numpy"), backends.get("compiled")
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch):
+    """Kernels are neither read from the disk nor written to it."""
+    monkeypatch.setattr(llvm, "_read", lambda path: None)
+    monkeypatch.setattr(llvm, "_keep", lambda path, code: None)
+
+
+# ---- random lists of operations on random arrays of one stretch of memory ----
+
+
+def bounded(x, y, z, *, p=1.0):
+    return np.minimum(np.maximum(x - p * y + z, -9), 9)
+
+
+def chosen(x, y, z, *, p=1.0):
+    return np.where(x > y, np.minimum(z, 9), np.where(y == z, -p, np.maximum(z, -9)))
+
+
+def exchanged(x, y, z, *, p=1.0):
+    return np.minimum(np.maximum(y, -9), 9), np.maximum(np.minimum(x + p, 9), -9)
+
+
+def quotient(x, y, z, *, p=1.0):
+    return np.minimum(np.abs(x) + 1, 9) / p - np.sign(y) * np.sqrt(np.square(np.sign(z)))
+
+
+def decaying(x, y, z, *, p=1.0):
+    return np.exp(-x * x) + np.tanh(y) * np.log1p(np.abs(z) / p)
+
+
+def bump(x, y, z, *, p=1.0):
+    return erf(x) + np.expm1(-np.abs(y)) * p, np.sqrt(1 + np.tanh(z) ** 2)
+
+
+# each with the number of its outputs
+BOUNDED = {bounded: 1, chosen: 1, exchanged: 2, quotient: 1}
+SMOOTH = {decaying: 1, bump: 2}
+
+
+class Memory:
+    """Arrays at drawn places of one stretch of memory, so that some are parts of others; the same object for the same
+    place and shape."""
+
+    def __init__(self, start, places):
+        self.flat = start.copy()
+        self.arrays = [self.flat[at : at + size].reshape(shape) for at, size, shape in places]
+        self.index, self.counter = np.zeros(1, "int64"), np.zeros(1, "int64")
+
+
+def drawn_places(draw):
+    """Where arrays lie: of shapes that go together, most of them apart, and some over others."""
+    rows, columns = draw.randint(1, 5), draw.choice([1, 2, 3, 4, 8, 17])
+    always = [(rows, columns), (rows, columns), (rows, 1), (columns,)]
+    others = [(rows, columns), (rows, columns), (rows, 1), (rows, 1), (columns,), (1,), (1, columns), (rows,), (rows,)]
+    others += [(rows, draw.choice([1, 2])), (1, 1), (columns, 2), (rows * columns,)]
+    places, end = [], 0
+    for shape in always + draw.choices(others, k=draw.randrange(9)):
+        at = end if draw.random() < 0.85 else draw.randint(0, end)
+        size = math.prod(shape)
+        if (at, size, shape) not in places:
+            places.append((at, size, shape))
+        end = max(end, at + size)
+    return places, end
+
+
+def drawn_operation(draw, places, formulas, sums):
+    """A named operation and the numbers of its arrays; None where there are no such arrays."""
+    kinds = {"map": 6, "column_sums": 2, "row_max": 1, "take": 1, "put": 1, "count": 1}
+    kinds |= {"row_sums": 2, "matmul": 1} if sums else {}
+    kinds |= {"row_argmax": 1} if formulas is BOUNDED else {}
+    (kind,) = draw.choices([*kinds], [*kinds.values()])
+
+    def one(fits):
+        found = [k for k, (_, _, shape) in enumerate(places) if fits(shape)]
+        return draw.choice(found) if found else None
+
+    def like(shape):
+        return one(lambda s: s == shape)
+
+    x = draw.randrange(len(places))
+    shape = places[x][2]
+    if kind == "count":
+        return (kind,)
+    if kind == "map":
+
+        def goes(s):
+            if len(shape) == 1:
+                return s in (shape, (1,))
+            return s in (shape, (shape[0], 1), (shape[1],), (1, shape[1]), (1,), (1, 1))
+
+        formula, outputs = draw.choice([*formulas.items()])
+        outs = (x,) if outputs == 1 else (x, like(shape))
+        # a value that has just been made is often used
+        inputs = [draw.choice([x, one(goes), one(goes)]) for _ in range(3)]
+        return kind, formula, tuple(inputs), outs, draw.choice([1.0, 2.0])
+    if kind == "column_sums":
+        if not sums and (len(shape) == 1 or shape[1] == 1):
+            return None
+        found = kind, x, one(lambda s: s in ([shape[-1:], (1, shape[-1])] if len(shape) == 2 else [(1,)]))
+    elif len(shape) != 2:
+        return None
+    elif kind == "matmul":
+        inner = one(lambda s: len(s) == 2 and s[0] == shape[1])
+        found = kind, x, inner, None if inner is None else like((shape[0], places[inner][2][1]))
+    else:
+        found = kind, x, like({"take": (1, shape[1]), "put": shape[1:]}.get(kind, (shape[0], 1)))
+    return None if None in found else found
+
+
+def done(backend, operation, memory):
+    kind, *given = operation
+    a = memory.arrays
+    if kind == "map":
+        formula, inputs, outs, p = given
+        out = a[outs[0]] if len(outs) == 1 else tuple(a[k] for k in outs)
+        backend.map(formula, tuple(a[k] for k in inputs), out, p=p)
+    elif kind == "count":
+        backend.count(memory.counter)
+    elif kind == "take":
+        backend.take(a[given[0]], memory.index, a[given[1]])
+    elif kind == "put":
+        backend.put(a[given[0]], memory.index, a[given[1]])
+    else:
+        getattr(backend, kind)(*(a[k] for k in given))
+
+
+def check(seed, formulas, sums=True, whole=False, rounding=0.0):
+    """Record a random list of operations, run it, and compare every array that is not working with NumPy's."""
+    draw = random.Random(seed)  # Hypothesis itself would choose small lists of few kinds
+    places, size = drawn_places(draw)
+    operations = [drawn_operation(draw, places, formulas, sums) for _ in range(draw.randrange(1, 15))]
+    working = [k for k in range(len(places)) if draw.random() < 0.4]
+    dtype, generator = draw.choice(["float32", "float64"]), np.random.default_rng(draw.randrange(1000))
+    start = (generator.integers(-9, 10, size) if whole else generator.normal(size=size)).astype(dtype)
+    memory, expected = Memory(start, places), Memory(start, places)
+    recorded = []
+    with COMPILED.recording(dtype) as program:
+        for operation in filter(None, operations):
+            try:
+                done(COMPILED, operation, memory)
+                recorded.append(operation)
+            except CannotRecord:  # arrays that overlap
+                pass
+    assert_same_bits(memory.flat, start, "something was done while it was recorded")
+    program.finish([memory.arrays[k] for k in working])
+    kept = np.ones(size, bool)
+    for k in working:
+        kept[places[k][0] : places[k][0] + places[k][1]] = False
+    with np.errstate(all="ignore"):
+        for times in (1, 2):
+            assert program.run(times) == times
+            for operation in recorded * times:
+                done(NUMPY, operation, expected)
+            largest = np.abs(expected.flat).max(initial=1)
+            if not largest < 2 ** (20 if dtype == "float32" else 50):  # sums of whole numbers are no longer exact
+                break
+            actual, right = memory.flat[kept], expected.flat[kept]
+            about = f"after {times} of {recorded} on {places}, {working} working"
+            if rounding:
+                allowed = rounding * np.finfo(dtype).eps * largest
+                np.testing.assert_allclose(actual, right, rtol=0, atol=allowed, err_msg=about)
+            else:  # 0.0 + removes the sign of zeros, of which a maximum may be either
+                assert_same_bits(0.0 + actual, 0.0 + right, about)
+            assert memory.counter == expected.counter
+
+
+@hypothesis.given(seed=st.integers(0, 2**40))
+@hypothesis.settings(deadline=None, max_examples=40)
+def test_any_list_of_operations_is_what_numpy_does_one_by_one(seed):
+    """Of whole numbers, so that sums in any order are the same."""
+    check(seed, BOUNDED, whole=True)
+
+
+@hypothesis.given(seed=st.integers(0, 2**40))
+@hypothesis.settings(deadline=None, max_examples=20)
+def test_correctly_rounded_operations_on_any_numbers_have_the_same_bits(seed):
+    check(seed, BOUNDED, sums=False)
+
+
+@hypothesis.given(seed=st.integers(0, 2**40))
+@hypothesis.settings(deadline=None, max_examples=20)
+def test_smooth_operations_differ_by_rounding_alone(seed):
+    check(seed, SMOOTH, rounding=200)
+
+
+# ---- what lists of random operations seldom show ----
+
+
+def recorded(*operations, working=(), dtype="float64"):
+    """A program of these functions of a backend."""
+    with COMPILED.recording(dtype) as program:
+        for operation in operations:
+            operation(COMPILED)
+    program.finish(working)
+    return program
+
+
+def test_a_comparison_is_written_as_zeros_and_ones():
+    x, out = np.array([1.0, np.nan, 3.0]), np.empty((2, 3))
+    for backend, row in ((NUMPY, out[0]), (COMPILED, out[1])):
+        backend.map(lambda x, *, p: x > p, (x,), row, p=2.0)
+    recorded(lambda b: b.map(lambda x, *, p: x > p, (x,), out[1], p=2.0)).run()
+    assert out.tolist() == [[0, 0, 1]] * 2
+
+
+def test_a_working_array_is_stored_for_whoever_reads_a_part_of_it():
+    whole, part, rest, x = np.zeros((2, 3)), np.zeros(3), np.zeros((2, 3)), np.ones((2, 3))
+    first = whole[0]
+    program = recorded(
+        lambda b: b.map(lambda x: x + 1, (x,), whole),
+        lambda b: b.map(lambda x: x + 0, (whole[1],), part),
+        lambda b: b.map(lambda x: x * 5, (first,), first),  # leaves the other row
+        lambda b: b.matmul(np.eye(2), whole, rest),
+        working=[whole],
+    )
+    program.run()
+    assert part.tolist() == [2, 2, 2]
+    assert rest.tolist() == [[10, 10, 10], [2, 2, 2]]
+
+
+def test_a_working_array_that_the_next_turn_reads_first_is_stored():
+    held, x, out = np.zeros(4), np.ones(4), np.zeros(4)
+    program = recorded(
+        lambda b: b.map(lambda h: h * 2, (held,), out),
+        lambda b: b.map(lambda x, h: x + h, (x, held), held),
+        working=[held],
+    )
+    assert program.run(3) == 3
+    assert out.tolist() == [4] * 4
+
+
+def test_rows_put_into_a_table_leave_the_others():
+    table, index, row, out = np.zeros((3, 2)), np.array([1]), np.ones(2), np.zeros((3, 2))
+    program = recorded(
+        lambda b: b.put(table, index, row),
+        lambda b: b.map(lambda t: t + 0, (table,), out),
+        lambda b: b.count(index),
+        working=[table],
+    )
+    assert program.run(2) == 2
+    assert out.tolist() == [[0, 0], [1, 1], [1, 1]]
+
+
+def test_a_number_that_is_not_finite_ends_its_turn():
+    x, value, counter = np.array([[1e200]]), np.ones(1), np.zeros(1, "int64")
+    program = recorded(
+        lambda b: b.map(lambda v: v * 1e100, (value,), value),
+        lambda b: b.stop_unless_finite(value),
+        lambda b: b.count(counter),
+    )
+    assert program.run(10) == 3  # 1e100, 1e200, 1e300
+    assert (counter[0], value[0]) == (3, np.inf)
+    assert program.run(10) == 0
+    assert x == 1e200
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_uniform_numbers_are_numpys_and_the_generator_goes_on(dtype):
+    generators = [backend.generator(5) for backend in (NUMPY, COMPILED)]
+    ours, theirs = np.empty((3, 7), dtype), np.empty((3, 7), dtype)
+    program = recorded(lambda b: b.uniform(generators[1], ours), dtype=dtype)
+    for k in range(4):
+        NUMPY.uniform(generators[0], theirs)
+        program.run()
+        assert_same_bits(ours, theirs, f"turn {k}")
+    assert generators[0].state == generators[1].state
+    generators[1].state = NUMPY.generator(9).state
+    program.run()
+    NUMPY.uniform(NUMPY.generator(9), theirs)
+    assert_same_bits(ours, theirs, "another state")
+
+
+SPECIAL = [0.0, -0.0, 1.0, -2.5, np.inf, -np.inf, np.nan, 1e-310, np.finfo(float).max]
+
+
+@pytest.mark.parametrize("columns", [1, 2, 7, 33])
+@pytest.mark.parametrize("kind", ["row_max", "row_argmax", "column_sums", "row_sums"])
+def test_reductions_of_every_kind_of_number_are_numpys(kind, columns):
+    x = np.random.default_rng(columns).choice(SPECIAL, (300, columns))
+    x[:50] = np.where(np.isnan(x[:50]), 0, x[:50])
+    ours, theirs = (np.zeros(columns if kind == "column_sums" else (300, 1)) for _ in range(2))
+    with NUMPY.quiet():
+        getattr(NUMPY, kind)(x, theirs)
+    recorded(lambda b: getattr(b, kind)(x, ours)).run()
+    assert_same_bits(0.0 + ours, 0.0 + theirs)
+
+
+ONE, ROWS, COLUMN, INTEGERS = np.ones(1), np.ones((4, 3)), np.ones((4, 1)), np.arange(3)
+FIXED = np.ones((4, 3))
+FIXED.flags.writeable = False
+REFUSED = {
+    "another dtype": lambda b: b.map(square, (ROWS.astype("float32"),), ROWS),
+    "gaps": lambda b: b.map(square, (np.ones((4, 6))[:, ::2],), ROWS),
+    "transposed": lambda b: b.map(square, (np.ones((3, 4)).T,), ROWS),
+    "not aligned": lambda b: b.map(square, (np.ones(33, "u1")[1:].view("f8"),), np.ones(4)),
+    "only for reading": lambda b: b.map(square, (ROWS,), FIXED),
+    "three axes": lambda b: b.map(square, (np.ones((2, 2, 2)),), np.ones((2, 2, 2))),
+    "shapes that do not go together": lambda b: b.map(square, (np.ones((4, 2)),), ROWS),
+    "a smaller output": lambda b: b.map(square, (ROWS,), COLUMN),
+    "more inputs": lambda b: b.map(square, (ROWS, ROWS), ROWS),
+    "a part of its input": lambda b: b.map(lambda x, y: x + y, (ROWS, ROWS[0]), ROWS),
+    "two outputs in one place": lambda b: b.map(lambda x: (x, x + 1), (COLUMN,), (ROWS, ROWS)),
+    "sums of another shape": lambda b: b.column_sums(ROWS, np.ones(4)),
+    "sums over themselves": lambda b: b.column_sums(ROWS, ROWS[0]),
+    "maxima of a row": lambda b: b.row_max(np.ones(3), ONE),
+    "maxima of another shape": lambda b: b.row_max(ROWS, np.ones((3, 1))),
+    "maxima over themselves": lambda b: b.row_max(ROWS, ROWS.reshape(-1)[:4].reshape(4, 1)),
+    "a product of shapes that do not go together": lambda b: b.matmul(ROWS, ROWS, np.ones((4, 4))),
+    "a product into another shape": lambda b: b.matmul(ROWS, np.ones((3, 2)), np.ones((3, 4))),
+    "a product over its factor": lambda b: b.matmul(np.ones((4, 4)), ROWS, ROWS),
+    "a product of rows with gaps": lambda b: b.matmul(np.ones((4, 6))[:, ::2], np.ones((3, 2)), np.ones((4, 2))),
+    "a product of a vector": lambda b: b.matmul(np.ones(3), np.ones((3, 2)), np.ones(2)),
+    "indices of 32 bits": lambda b: b.take(ROWS, INTEGERS.astype("int32"), np.ones((3, 3))),
+    "rows of another length": lambda b: b.take(ROWS, INTEGERS, np.ones((3, 2))),
+    "rows of another dtype": lambda b: b.take(ROWS, INTEGERS, np.ones((3, 3), "float32")),
+    "fewer rows than indices": lambda b: b.take(ROWS, INTEGERS, np.ones((2, 3))),
+    "a row of another length": lambda b: b.put(ROWS, INTEGERS, np.ones(2)),
+    "a place of 32 bits": lambda b: b.put(ROWS, INTEGERS.astype("int32"), np.ones(3)),
+    "a counter of 32 bits": lambda b: b.count(np.zeros(1, "int32")),
+    "several numbers that are to be finite": lambda b: b.stop_unless_finite(COLUMN),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_a_program_cannot_do_is_refused_and_nothing_is_recorded(name):
+    """Compiled code would look at nothing, and write where it should not."""
+    with COMPILED.recording("float64") as program, pytest.raises(CannotRecord):
+        REFUSED[name](COMPILED)
+    assert not program._items
+
+
+def test_an_input_may_be_the_output_in_several_places():
+    for backend in (NUMPY, COMPILED):
+        x = np.array([1.0, 2.0, 3.0])
+
+        def work(b, x=x):
+            b.map(lambda a, b, c: a - b * c, (x, x, x), x)
+
+        work(NUMPY) if backend is NUMPY else recorded(work).run()
+        assert x.tolist() == [0, -2, -6]
