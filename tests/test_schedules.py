@@ -681,6 +681,11 @@ def test_plateau_has_the_defaults_of_pytorch():
     assert [mine[name].default for name in shared] == [its[name].default for name in shared]
 
 
+def test_a_cycle_rises_as_long_as_pytorchs():
+    its = inspect.signature(theirs.CyclicLR).parameters["step_size_up"].default
+    assert CyclicLR(0.0, 0.8).up == its
+
+
 def test_plateau_keeps_plain_numbers():
     plateau = ReduceLROnPlateau(0.1)
     plateau(np.float32(0.5))
