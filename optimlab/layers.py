@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -55,6 +55,14 @@ class Layer:
     """Names of the attributes that the layer had when its network was made: they are kept between passes."""
     _holders: tuple[str, ...] = ()
     """Names of those whose values are layers, dictionaries or lists, which a pass may change."""
+
+    edits: ClassVar[int] = 0
+    """How many times a public attribute of any layer was set: what was recorded before may be out of date."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name[0] != "_":
+            Layer.edits += 1
 
     def declare(self) -> list[Declared]:
         """The parameters this layer needs; the network makes each an attribute of it."""

@@ -10,6 +10,7 @@ Compiled code checks nothing, so every operation is checked when it is recorded.
 from __future__ import annotations
 
 import ctypes
+from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import combinations, pairwise
@@ -46,6 +47,7 @@ class Program:
         self.dtype = dtype
         self._items: list[Alone | Part] = []
         self._kept: list[Any] = []
+        self._extents: dict[int, tuple[int, int]] = {}
         self._numbers: dict[tuple[int, int], int] = {}
         """The number of each array, by address and bytes."""
 
@@ -57,7 +59,7 @@ class Program:
         first, second = layout(a), layout(b)
         if first is None or second is None:
             raise CannotRecord("a product of matrices that do not lie in memory by rows or by columns")
-        _check_apart(out, a, b)
+        self._check_apart(out, a, b)
         (m, k), n = a.shape, b.shape[1]
         x, y = self._number(a, any_layout=True), self._number(b, any_layout=True)
         z = self._number(out, written=True)
@@ -82,7 +84,7 @@ class Program:
         if len(domain) > 2 or any(a.shape != domain for a in outs):
             raise CannotRecord(f"a formula that is written to arrays of shapes {[a.shape for a in outs]}")
         for k, out in enumerate(outs):
-            _check_apart(out, *(a for a in inputs if a is not out), *outs[:k])
+            self._check_apart(out, *(a for a in inputs if a is not out), *outs[:k])
         seen = tuple([(self._number(a), _kind(a.shape, domain)) for a in inputs])
         made = tuple([(self._number(a, written=True), "full") for a in outs])
         rows, columns = domain[0] if domain else 1, domain[1] if len(domain) > 1 else 1
@@ -92,14 +94,14 @@ class Program:
         columns = x.shape[1] if x.ndim == 2 else 1
         if x.ndim not in (1, 2) or out.shape not in ((columns,), (1, columns)):
             raise CannotRecord(f"sums of the columns of shapes {x.shape} and {out.shape}")
-        _check_apart(out, x)
+        self._check_apart(out, x)
         inputs, outputs = ((self._number(x), "full"),), ((self._number(out, written=True), "row"),)
         self._items.append(Part("columns", x.shape[0], columns, inputs, outputs))
 
     def row_reduction(self, kind: str, x: Floats, out: Floats) -> None:
         if x.ndim != 2 or out.shape != (x.shape[0], 1) or not x.shape[1]:
             raise CannotRecord(f"the {kind} of each row of shapes {x.shape} and {out.shape}")
-        _check_apart(out, x)
+        self._check_apart(out, x)
         inputs, outputs = ((self._number(x), "full"),), ((self._number(out, written=True), "column"),)
         self._items.append(Part(kind, x.shape[0], x.shape[1], inputs, outputs))
 
@@ -113,7 +115,7 @@ class Program:
         fitting = rows.dtype == out.dtype and rows.shape[1:] == out.shape[1:] and indices.shape == out.shape[:1]
         if not fitting or indices.dtype != np.int64:
             raise CannotRecord(f"rows of {rows.shape} taken to {out.shape}, or indices that are not 64-bit integers")
-        _check_apart(out, rows, indices)
+        self._check_apart(out, rows, indices)
         x, y = self._number(rows, any_type=True), self._number(indices, any_type=True)
         z = self._number(out, any_type=True, written=True)
         words = (len(out), Address(x), Address(y), Address(z), out.nbytes // max(1, len(out)))
@@ -122,7 +124,7 @@ class Program:
     def put(self, table: Floats, index: Any, row: Floats) -> None:
         if table.dtype != row.dtype or table.shape[1:] != row.shape or index.dtype != np.int64 or not index.size:
             raise CannotRecord(f"a row of shape {row.shape} put into a table of shape {table.shape}")
-        _check_apart(table, index, row)
+        self._check_apart(table, index, row)
         x = self._number(table, any_type=True, written=True)
         y, z = self._number(index, any_type=True), self._number(row, any_type=True)
         # the other rows of the table stay as they were: it is read, too
@@ -167,18 +169,37 @@ class Program:
             raise CannotRecord("an array with gaps")
         if written and not a.flags.writeable:
             raise CannotRecord("an array that is only for reading")
-        self._kept.append(a)
-        start, stop = _extent(a)
+        start, stop = self._extent(a)
         return self._numbers.setdefault((start, stop - start), len(self._numbers))
+
+    def _extent(self, a: Any) -> tuple[int, int]:
+        """The first address of an array, and the one after its last; from now on the array stays alive."""
+        found = self._extents.get(id(a))
+        if found is None:
+            self._kept.append(a)
+            found = self._extents[id(a)] = _extent(a)
+        return found
+
+    def _check_apart(self, out: Any, *others: Any) -> None:
+        """Refuse an operation whose output shares memory with one of its other arrays."""
+        first, last = self._extent(out)
+        for a in others:
+            start, stop = self._extent(a)
+            if first < stop and start < last:
+                raise CannotRecord("an output that shares memory with an input")
 
     # ---- running
 
     def finish(self, working: Iterable[Floats]) -> None:
         """Fuse and compile. Nobody but the program uses the ``working`` arrays: it need not leave results in them."""
-        own = list(map(_extent, working))
-        inside = frozenset(
-            k for (start, size), k in self._numbers.items() if any(a <= start and start + size <= b for a, b in own)
-        )
+        own = sorted(map(_extent, working))
+        starts = [start for start, _ in own]
+
+        def is_inside(start: int, size: int) -> bool:
+            k = bisect_right(starts, start) - 1
+            return k >= 0 and start + size <= own[k][1]
+
+        inside = frozenset(k for where, k in self._numbers.items() if is_inside(*where))
         made = plan(Structure(self.dtype, tuple(self._items), self._overlapping(), inside))
         addresses = np.array([start for start, _ in self._numbers], np.int64)
         self._words = made.words.copy()
@@ -211,15 +232,6 @@ def _extent(a: Any) -> tuple[int, int]:
         return start, start + a.nbytes
     # a matrix whose lines have gaps between them
     return start, start + a.itemsize + sum((n - 1) * step for n, step in zip(a.shape, a.strides, strict=True))
-
-
-def _check_apart(out: Any, *others: Any) -> None:
-    """Refuse an operation whose output shares memory with one of its other arrays."""
-    first, last = _extent(out)
-    for a in others:
-        start, stop = _extent(a)
-        if first < stop and start < last:
-            raise CannotRecord("an output that shares memory with an input")
 
 
 BY_ROWS, PLAIN, TRANSPOSED = 101, 111, 112

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib import import_module
 from types import CodeType
 from typing import Any
@@ -153,27 +153,14 @@ class Graph:
     def table(self, first: int, steps: int, values: Mapping[str, float]) -> NDArray[np.float64]:
         """Every slot of ``steps`` steps from ``t = first`` on, a row a step: the numbers of :attr:`scalars`.
 
-        Slots of the number of the step, such as ``1 - beta1 ** t``, are kept: runs of a sweep have the same ones.
+        It is kept: runs of a sweep ask for the same numbers.
 
         >>> from optimlab.kernels import trace
         >>> from optimlab.rules.textbook import momentum
         >>> trace(momentum).table(1, 2, {"lr": 0.1, "beta": 0.9}).tolist()
         [[0.9, 0.1], [0.9, 0.1]]
         """
-        table = np.empty((steps, len(self.slots)))
-        for k, slot in enumerate(self.slots):
-            function, names = _slot(slot, tuple(self.functions.items()))
-            given = {name: values[name] for name in names if name != "t"}
-            if "t" not in names:
-                table[:, k] = function(**given)
-                continue
-            known = _columns.setdefault((function, *given.items()), [])
-            while len(known) < first + steps - 1:
-                known.append(float(function(t=len(known) + 1, **given)))
-            table[:, k] = known[first - 1 : first - 1 + steps]
-        while len(_columns) > MOST_COLUMNS:
-            del _columns[next(iter(_columns))]
-        return table
+        return _table(self, first, steps, tuple(values.items()))
 
     def without_ones(self, ones: Iterable[int]) -> Graph:
         """The same rule where these slots are 1: multiplying and dividing by them is left out.
@@ -243,10 +230,18 @@ class Graph:
         return len(self.inputs) + len(self.written)
 
 
-MOST_COLUMNS = 256
-"""Columns of :meth:`Graph.table` that are kept."""
-
-_columns: dict[tuple[Any, ...], list[float]] = {}
+@lru_cache(maxsize=1024)
+def _table(graph: Graph, first: int, steps: int, values: tuple[tuple[str, float], ...]) -> NDArray[np.float64]:
+    table, known = np.empty((steps, len(graph.slots))), dict(values)
+    for k, slot in enumerate(graph.slots):
+        function, names = _slot(slot, tuple(graph.functions.items()))
+        given = {name: known[name] for name in names if name != "t"}
+        if "t" in names:
+            table[:, k] = [function(t=t, **given) for t in range(first, first + steps)]
+        else:
+            table[:, k] = function(**given)
+    table.flags.writeable = False
+    return table
 
 
 @cache

@@ -12,7 +12,7 @@ from ..formulas import same
 from ..losses import Loss, correct
 from ..network import Network
 from ..passes import Evaluation
-from .step import layers_recordable, layers_settings, unchanged
+from .step import layers_recordable, network_settings, unchanged
 
 ROWS = 1024
 """Rows that go through the network at a time."""
@@ -45,7 +45,7 @@ class Evaluator:
 
     def _recorded(self) -> Any:
         """The program; None if a layer or the loss holds code that cannot be recorded."""
-        settings = layers_settings(self.network)
+        settings = network_settings(self.network)
         if self._settings is None or not unchanged(self._settings, settings):
             self._settings, self._program = settings, None
             backend = self.network.backend

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from functools import cached_property
@@ -97,15 +96,14 @@ class Run:
         ------
         Diverged: one of the losses is not finite.
         """
-        loss, right, penalty = self._before
         done = -(-self.position // self.batch_size)
-        found = self.network.backend.to_numpy(self.now.results[self._first : done]).astype("float64").tolist()
-        for k, row in enumerate(found):
-            rows = min(self.batch_size, len(self.x) - (self._first + k) * self.batch_size)
-            if not math.isfinite(row[0]):
-                raise Diverged(late=len(found) - 1 - k)
-            loss, right, penalty = loss + row[0] * rows, right + int(row[1]), penalty + row[2] * rows
-        return loss, right, penalty
+        found = self.network.backend.to_numpy(self.now.results[self._first : done]).astype("float64")
+        finite = np.isfinite(found[:, 0])
+        if not finite.all():
+            raise Diverged(late=len(found) - 1 - int(finite.argmin()))
+        loss, _, penalty = (self.now.sizes[self._first : done] @ found).tolist()
+        before = self._before
+        return before[0] + loss, before[1] + round(found[:, 1].sum()), before[2] + penalty
 
     @sums.setter
     def sums(self, value: Sums) -> None:

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..backends import Array
 from ..buffers import Buffers
 from ..formulas import same
+from ..layers import Layer
 from ..losses import Loss, correct
 from ..network import Network
 from ..regularization import Clip, Constraint, Penalty, add_penalties
@@ -24,6 +27,7 @@ class Epoch:
     Attributes
     ----------
     at: the number of the next step, shape ``(1,)``, on the backend.
+    sizes: the number of rows of each batch, on the host.
     results: of each step the mean loss, the number of right answers, and the penalties.
     places: of each full batch the rows that it takes; ``rest``: those of the last, smaller batch.
     tables: for each update of the optimizer its host scalars, a row a step.
@@ -34,6 +38,7 @@ class Epoch:
         self.backend, self.x, self.y, self.batch_size = backend, backend.asarray(x), y, batch_size
         self.full, left = divmod(rows, batch_size)
         self.steps = self.full + bool(left)
+        self.sizes = np.array([batch_size] * self.full + [left] * bool(left), "float64")
         self.at, self.first = backend.zeros(1, "int64"), backend.zeros(1, "int64")
         self.places = backend.zeros((self.full, batch_size), "int64")
         self.rest = backend.zeros((1, left), "int64")
@@ -113,9 +118,9 @@ class Step:
         return self.loss.recordable and layers_recordable(self.network) and all(map(_says_so, self._terms()))
 
     def settings(self) -> list[Any]:
-        """What a recording depends on: the same objects, or it has to be made again."""
+        """What a recording depends on: if any of it is another object, it has to be made again."""
         own = [value for term in self._terms() for name, value in vars(term).items() if name[0] != "_"]
-        return [*layers_settings(self.network), *own]
+        return [*network_settings(self.network), *own]
 
 
 def layers_recordable(network: Network) -> bool:
@@ -124,11 +129,10 @@ def layers_recordable(network: Network) -> bool:
     return all(_says_so(layer) and not {"forward", "backward"} & vars(layer).keys() for layer in network.layers)
 
 
-def layers_settings(network: Network) -> list[Any]:
-    """The attributes of all layers, and the buffers of the parameters."""
+def network_settings(network: Network) -> list[Any]:
+    """What a recording of a network depends on."""
     flat = network.parameters
-    own = [value for layer in network.layers for name, value in vars(layer).items() if name[0] != "_"]
-    return [flat.version, flat.data, flat.grad, *own]
+    return [Layer.edits, flat.version, flat.data, flat.grad]
 
 
 def _says_so(part: Any) -> bool:
@@ -143,4 +147,4 @@ def unchanged(before: Sequence[Any], now: Sequence[Any]) -> bool:
     )
 
 
-__all__ = ["Epoch", "Step", "layers_recordable", "layers_settings", "unchanged"]
+__all__ = ["Epoch", "Step", "layers_recordable", "network_settings", "unchanged"]
