@@ -13,7 +13,7 @@ import ctypes
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import combinations, pairwise
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,10 @@ class Program:
         self.dtype = dtype
         self._items: list[Alone | Part] = []
         self._kept: list[Any] = []
+        self._type = np.dtype(dtype)
         self._extents: dict[int, tuple[int, int]] = {}
+        self._strict: dict[int, int] = {}
+        """The numbers of those arrays, by their id, that passed every check."""
         self._numbers: dict[tuple[int, int], int] = {}
         """The number of each array, by address and bytes."""
 
@@ -163,14 +166,19 @@ class Program:
 
     def _number(self, a: Any, *, any_layout: bool = False, any_type: bool = False, written: bool = False) -> int:
         """The number of an array, which stays alive as long as the program."""
-        if not any_type and a.dtype != self.dtype:
-            raise CannotRecord(f"an array of {a.dtype} among those of {self.dtype}")
-        if not (any_layout or a.flags.c_contiguous) or not a.flags.aligned:
-            raise CannotRecord("an array with gaps")
+        known = self._strict.get(id(a))
+        if known is None:
+            if not any_type and a.dtype != self._type:
+                raise CannotRecord(f"an array of {a.dtype} among those of {self.dtype}")
+            if not (any_layout or a.flags.c_contiguous) or not a.flags.aligned:
+                raise CannotRecord("an array with gaps")
+            start, stop = self._extent(a)
+            known = self._numbers.setdefault((start, stop - start), len(self._numbers))
+            if not any_type and not any_layout:
+                self._strict[id(a)] = known
         if written and not a.flags.writeable:
             raise CannotRecord("an array that is only for reading")
-        start, stop = self._extent(a)
-        return self._numbers.setdefault((start, stop - start), len(self._numbers))
+        return known
 
     def _extent(self, a: Any) -> tuple[int, int]:
         """The first address of an array, and the one after its last; from now on the array stays alive."""
@@ -219,10 +227,13 @@ class Program:
     def _overlapping(self) -> frozenset[tuple[int, int]]:
         """Pairs of different arrays that share memory."""
         ordered = sorted((start, start + size, k) for (start, size), k in self._numbers.items())
-        if all(end <= start for (_, end, _), (start, _, _) in pairwise(ordered)):
-            return frozenset()
-        pairs = combinations(ordered, 2)
-        return frozenset((k, j) for (a, b, k), (c, d, j) in pairs if a < d and c < b)
+        pairs = set()
+        for place, (_, stop, k) in enumerate(ordered):
+            for start, _, j in islice(ordered, place + 1, None):
+                if start >= stop:
+                    break
+                pairs.add((k, j))
+        return frozenset(pairs)
 
 
 def _extent(a: Any) -> tuple[int, int]:
