@@ -503,12 +503,16 @@ class Dropout(Layer):
     """
 
     prefix = "dropout"
-    recordable = True
     _u: Array = ()
 
     def __init__(self, features: int, rate: float) -> None:
         self.inputs = self.outputs = count("the number of features", features)
         self.rate, self.hold = number("the dropout rate", rate, low=0, below=1), False
+
+    @property
+    def recordable(self) -> bool:  # type: ignore[override]
+        """Whether each pass draws a mask. To hold one depends on the size of the batch before."""
+        return not self.hold
 
     def build(self, name: str, dtype: str, backend: Backend, seed: np.random.SeedSequence) -> None:
         super().build(name, dtype, backend, seed)

@@ -58,10 +58,11 @@ class Plain:
 
     def take(self, times: int, *, rest: bool) -> int:
         counted = self._optimizer.t
-        for _ in range(times):
-            self._steps[rest]()
-        # the run counts
-        self._optimizer.t = counted
+        try:
+            for _ in range(times):
+                self._steps[rest]()
+        finally:
+            self._optimizer.t = counted  # the run counts
         return times
 
 

@@ -125,15 +125,18 @@ class Run:
             idle = self.life.idle(self.history.steps)
             times = 1 if rest else int(min(self._chunk, now.full - done, idle + 1))
             start = time.perf_counter()
+            taken = None
             try:
                 taken = engine.take(times, rest=rest)
             except NotFinite:
-                taken = 0
-            # a number that is not finite ends the step that it belongs to before its update
-            self.optimizer.count(taken)
-            self.history.steps += taken
-            done += taken
-            self.position = min(rows, done * self.batch_size)
+                pass  # a number that is not finite ends the step that it belongs to before its update
+            finally:  # after Ctrl-C, too, the steps that were taken count
+                if taken is None:
+                    taken = int(now.at[0]) - done
+                self.optimizer.count(taken)
+                self.history.steps += taken
+                done += taken
+                self.position = min(rows, done * self.batch_size)
             if taken < times:
                 raise Diverged(late=-1)
             if times == self._chunk and time.perf_counter() - start < AWAY / 4:

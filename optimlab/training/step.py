@@ -137,7 +137,7 @@ def network_settings(network: Network) -> list[Any]:
 
 def _says_so(part: Any) -> bool:
     """A class that inherits from one that can be recorded may do something else."""
-    return bool(vars(type(part)).get("recordable", False))
+    return "recordable" in vars(type(part)) and bool(part.recordable)
 
 
 def unchanged(before: Sequence[Any], now: Sequence[Any]) -> bool:
