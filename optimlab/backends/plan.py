@@ -90,7 +90,11 @@ class Plan(NamedTuple):
 @lru_cache(maxsize=256)
 def plan(structure: Structure) -> Plan:
     """Fuse what can be fused, and compile."""
-    functions, words, starts, places, arrays = [], [], [], [], []  # type: ignore[var-annotated]
+    functions: list[int] = []
+    words: list[int] = []
+    starts: list[int] = []
+    places: list[int] = []
+    arrays: list[int] = []
     scalars: list[Any] = []
     for group, later in _with_what_is_read_later(_groups(structure), structure):
         kernel = group if isinstance(group, Alone) else _sweep(group, structure, later, scalars)
@@ -103,7 +107,8 @@ def plan(structure: Structure) -> Plan:
                 words.append(0)
             else:
                 words.append(word)
-    return Plan(*(np.array(a, np.int64) for a in (functions, words, starts, places, arrays)), scalars)
+    made = [np.array(a, np.int64) for a in (functions, words, starts, places, arrays)]
+    return Plan(made[0], made[1], made[2], made[3], made[4], scalars)
 
 
 def _groups(structure: Structure) -> list[Alone | list[Part]]:
@@ -162,7 +167,7 @@ def _sweep(parts: list[Part], structure: Structure, later: set[int], scalars: li
     sweep = Sweep(operations, dead - {place[a] for a in shared if a in place}, len(values))
     given = np.array(values or [0.0], structure.dtype)
     scalars.append(given)
-    words = (parts[0].rows, int(given.ctypes.data), *map(Address, numbers))
+    words: tuple[int | Address, ...] = (parts[0].rows, int(given.ctypes.data), *map(Address, numbers))
     return Alone(_name(parts), llvm_source(sweep, structure.dtype), words, (), ())
 
 

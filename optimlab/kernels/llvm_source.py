@@ -263,7 +263,8 @@ class _Printer:
             if node.op == "input":
                 return self.load(inputs[node.value], op.columns)
             if node.op == "slot":
-                return self.slots[op.first + node.value]
+                slot: int = node.value
+                return self.slots[op.first + slot]
             return names[node]
 
         def is_one(node: Node) -> bool:

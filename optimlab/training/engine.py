@@ -214,8 +214,12 @@ def _by_table(run: Run) -> bool:
 def _steps(run: Run, update: Callable[[], None]) -> list[Step]:
     """The step on full batches, and that on the rest."""
     buffers = Buffers(run.network.backend, run.network.dtype)
-    terms = {"penalties": run.penalties, "clip": run.clip, "constraints": run.constraints}
-    return [Step(run.network, run.loss, run.now, update, buffers, rest=rest, **terms) for rest in (False, True)]
+
+    def made(rest: bool) -> Step:
+        terms = run.penalties, run.clip, run.constraints
+        return Step(run.network, run.loss, run.now, update, buffers, *terms, rest=rest)
+
+    return [made(False), made(True)]
 
 
 __all__ = ["Engine", "Graphed", "Plain", "Recorded", "engine_of"]

@@ -70,7 +70,8 @@ class Run:
                 callback.attach(self)
         targets = loss.prepared(network.backend, y, network.dtype)
         self.now = Epoch(network, x, targets, batch_size)
-        self._graph, self._engine, self._chunk = graph, None, 1
+        self._graph, self._chunk = graph, 1
+        self._engine: Engine | None = None
         self._seconds = 0.0
 
     @cached_property

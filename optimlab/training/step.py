@@ -65,11 +65,11 @@ class Step:
         epoch: Epoch,
         update: Callable[[], None],
         buffers: Buffers,
-        *,
-        rest: bool = False,
         penalties: Sequence[Penalty] = (),
         clip: Clip | None = None,
         constraints: Sequence[Constraint] = (),
+        *,
+        rest: bool = False,
     ) -> None:
         self.network, self.loss, self.epoch, self.update = network, loss, epoch, update
         self.penalties, self.clip, self.constraints = penalties, clip, constraints
