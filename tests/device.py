@@ -230,7 +230,7 @@ class Array(np.lib.mixins.NDArrayOperatorsMixin):
 
 # ---- cuBLAS, by a CPU's BLAS ----
 
-FORTRAN = {"cublasSgemm_v2": ("sgemm", ctypes.c_float), "cublasDgemm_v2": ("dgemm", ctypes.c_double)}
+FORTRAN = {"cublasSgemm": ("sgemm", ctypes.c_float), "cublasDgemm": ("dgemm", ctypes.c_double)}
 
 
 def fortran(name):
@@ -253,10 +253,23 @@ class CpuBLAS:
         self._machine, self.products = machine, 0
 
     def __getattr__(self, name):
-        if name in FORTRAN:
-            return lambda *arguments: self._gemm(name, *arguments)
+        kind = name.removesuffix("_v2").removesuffix("StridedBatched")
+        if kind in FORTRAN:
+            multiply = self._batch if name.endswith("StridedBatched") else self._gemm
+            return lambda *arguments: multiply(kind, *arguments)
         assert name in ("cublasCreate_v2", "cublasSetStream_v2", "cublasSetWorkspace_v2", "cublasDestroy_v2")
         return lambda *arguments: 0
+
+    def _batch(
+        self, name, handle, trans_a, trans_b, m, n, k, alpha, a, lda, by_a, b, ldb, by_b, beta, c, ldc, by_c, count
+    ):
+        for i in range(count):
+            size = ctypes.sizeof(FORTRAN[name][1]) * i
+            a_i, b_i, c_i = (
+                ctypes.c_void_p(start.value + by.value * size) for start, by in ((a, by_a), (b, by_b), (c, by_c))
+            )
+            self._gemm(name, handle, trans_a, trans_b, m, n, k, alpha, a_i, lda, b_i, ldb, beta, c_i, ldc)
+        return 0
 
     def _gemm(self, name, handle, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
         function, number = FORTRAN[name]

@@ -71,37 +71,48 @@ def test_nvidias_compiler_refuses_what_is_no_kernel():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("size", "blocks", "threads"), [(1, 1, 1), (8, 1, 4), (1001, 3, 7), (1001, 200, 2)])
 def test_philox_gives_numpys_numbers_on_any_grid(dtype, size, blocks, threads, compiler, folder):
-    key, counter = [2**63 + 5, 77], 2**40
+    keys, counter = np.array([[2**63 + 5, 77], [3, 4], [5, 2**64 - 1]], "uint64"), 2**40
     library = device.host_library(engine.philox_source(dtype), compiler, folder)
-    out, at = np.full(size + 1, -1, dtype), np.array([counter], "uint64")
-    pointers = [a.ctypes.data_as(ctypes.c_void_p) for a in (out, at)]
-    words = map(ctypes.c_ulonglong, key)
-    given = [ctypes.c_longlong(size), pointers[0], *words, pointers[1]]
-    device.run_grid(library, f"philox_{engine.C_TYPES[dtype]}", blocks, threads, given)
-    reference = np.random.Generator(np.random.Philox(key=np.array(key, "uint64"), counter=counter))
-    assert_same_bits(out[:-1], reference.random(size, dtype=dtype))
-    assert out[-1] == -1
+    parts = -(-size // (8 if dtype == "float32" else 4))
+    for streams in (1, 3):
+        out, at = np.full(streams * size + 1, -1, dtype), np.array([counter], "uint64")
+        pointers = [a.ctypes.data_as(ctypes.c_void_p) for a in (out, keys, at)]
+        given = [ctypes.c_longlong(streams * parts), ctypes.c_longlong(size), *pointers]
+        device.run_grid(library, f"philox_{engine.C_TYPES[dtype]}", blocks, threads, given)
+        for key, numbers in zip(keys, out[:-1].reshape(streams, size), strict=False):
+            reference = np.random.Generator(np.random.Philox(key=key, counter=counter))
+            assert_same_bits(numbers, reference.random(size, dtype=dtype))
+        assert out[-1] == -1
 
 
 # ---- the backend ----
 
 
-def trained(backend, epochs=3, batch_size=48, rate=0.01, make=ol.AdamW, fitted=None, frozen=(), **options):
+def trained(backend, epochs=3, batch_size=48, rate=0.01, make=ol.AdamW, fitted=None, frozen=(), loss=None, **options):
     data = ol.datasets.load("digits")
     data = ol.Dataset(data.x_train[:500], data.y_train[:500], data.x_val[:200], data.y_val[:200])
+    if loss == "mean_squared_error":
+        data = ol.Dataset(data.x_train, np.eye(10)[data.y_train], data.x_val, np.eye(10)[data.y_val])
     net = ol.MLP(**{"sizes": [64, 30, 20, 10], "seed": 3, "backend": backend, **options})
     for group in frozen:
         net.parameters.freeze(group)
     opt = make(net.parameters, lr=rate)
     fitted = {k: v() if callable(v) and not v.__code__.co_argcount else v for k, v in (fitted or {}).items()}
-    history = ol.fit(net, opt, data, epochs=epochs, batch_size=batch_size, **fitted)
+    loss = loss or "softmax_cross_entropy"
+    history = ol.fit(net, opt, data, epochs=epochs, batch_size=batch_size, loss=loss, **fitted)
     return net, opt, history
 
 
 CLIPPED = {"fitted": {"clip": lambda: ol.ClipGlobalNorm(0.1)}}
 
 
+EXACT = ["identity", "relu", "relu6", "leaky_relu", "softsign", "hard_swish"]
+"""Activations without a transcendental function, which the C library and NumPy round differently."""
+
+
 def assert_same_training(**options):
+    """With a loss and activations of basic arithmetic, bit for bit."""
+    options = {"loss": "mean_squared_error", **options}
     (ours, ours_opt, history), (theirs, theirs_opt, reference) = (trained(b, **options) for b in ("cupy", "numpy"))
     assert isinstance(ours.parameters.data, device.Array)
     assert_same_bits(ours.parameters.data.get(), theirs.parameters.data)
@@ -132,7 +143,22 @@ OPTIONS = {
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_the_code_that_runs_on_a_gpu_equals_numpy_on_numpys_arithmetic(options, machine):
-    assert_same_training(**options)
+    if options.get("activation", "relu") in EXACT:
+        assert_same_training(**options)
+    if options.get("activation") != "softmax":
+        assert_close_training(**options)
+
+
+def assert_close_training(**options):
+    options = {"make": ol.SGD, **options}  # Adam makes as much of a gradient that is rounding alone as of any other
+    (ours, _, history), (theirs, _, reference) = (trained(b, **options) for b in ("cupy", "numpy"))
+    tolerance = 1e-12 if options.get("dtype") == "float64" else 1e-3
+    assert history.train_accuracy == pytest.approx(reference.train_accuracy, abs=3e-3)
+    np.testing.assert_allclose(
+        history.train_loss + history.val_loss, reference.train_loss + reference.val_loss, tolerance
+    )
+    expected = theirs.parameters.data
+    np.testing.assert_allclose(ours.parameters.data.get(), expected, rtol=0, atol=tolerance * abs(expected).max())
 
 
 @pytest.mark.parametrize("name", sorted(ol.optimizers.OPTIMIZERS))
@@ -140,7 +166,8 @@ def test_every_optimizer_runs_and_equals_numpy(name, machine):
     make = ol.optimizers.get(name)
     assert_same_training(make=make, epochs=1, rate=0.003)
     if not isinstance(make(ol.MLP([2, 2]).parameters).rule, ol.rules.LayerRule):
-        assert len(machine.launches) == 11  # one a step: all parameters are one stretch
+        steps = [name for name in machine.launches if name.endswith("_step")]
+        assert len(steps) == 11  # one a step: all parameters are one stretch
 
 
 def test_regression_runs_and_equals_numpy(machine):
@@ -180,7 +207,7 @@ def test_an_epoch_waits_for_the_device_at_its_end_only(machine):
         trained("cupy", epochs=epochs, batch_size=batch_size, batch_norm=True, dropout=0.1)
         waits[epochs, batch_size] = machine.waits - before
     assert waits[1, 250] == waits[1, 10]  # 2 steps and 50
-    assert waits[2, 10] - waits[1, 10] == 3  # losses and counts; validation's loss; its count
+    assert waits[2, 10] - waits[1, 10] == 2  # losses and counts; those of validation
 
 
 def test_a_rate_that_diverges_is_named_by_the_same_step(machine):
@@ -260,14 +287,15 @@ def test_predictions_and_losses_by_hand(machine):
 
 def test_callbacks_that_keep_arrays_and_the_range_of_rates_run_and_equal_numpy(machine):
     data, found = ol.datasets.load("digits"), []
-    data = ol.Dataset(data.x_train[:300], data.y_train[:300], data.x_val[:99], data.y_val[:99])
+    data = ol.Dataset(data.x_train[:300], np.eye(10)[data.y_train[:300]], data.x_val[:99], np.eye(10)[data.y_val[:99]])
+    loss = "mean_squared_error"
     for backend in ("cupy", "numpy"):
         net = ol.MLP([64, 8, 10], seed=1, backend=backend)
         average = ol.AverageWeights(net)
         callbacks = [average, ol.Diagnostics(), ol.EarlyStopping(patience=1)]
-        history = ol.fit(net, ol.Adam(net.parameters, lr=0.01), data, epochs=3, callbacks=callbacks)
+        history = ol.fit(net, ol.Adam(net.parameters, lr=0.01), data, epochs=3, callbacks=callbacks, loss=loss)
         weights = net.backend.to_numpy(average.network.parameters.data)
-        rates = ol.find_lr(net, ol.SGD(net.parameters), data, steps=20)
+        rates = ol.find_lr(net, ol.SGD(net.parameters), data, steps=20, loss=loss)
         found.append((history.train_loss, weights.tolist(), rates))
     assert found[0] == found[1]
 
@@ -332,8 +360,12 @@ def test_cublas_refuses_what_it_cannot_multiply(machine, blas):
         cublas.CuBLAS(device.Stream(machine)).matmul(x, x.T, square)
 
 
-GRAPHED = ["relu", "float64", "batch norm", "standardized", "frozen", "schedule", "groups", "clip by value", "gelu"]
-GRAPHABLE = {name: OPTIONS[name] for name in [*GRAPHED, "schedule of epochs", "penalties"]} | {"clip by norm": CLIPPED}
+GRAPHABLE = {name: options for name, options in OPTIONS.items() if name not in ("lamb", "softmax")} | {
+    "clip by norm": CLIPPED,
+    "clip each by norm": {"fitted": {"clip": lambda: ol.ClipNorm(0.1)}},
+    "regression": {"loss": "mean_squared_error"},
+    "softmax": {"activation": "softmax", "loss": "mean_squared_error"},
+}
 
 
 @pytest.mark.parametrize("options", GRAPHABLE.values(), ids=GRAPHABLE)
@@ -361,7 +393,7 @@ def test_a_graph_waits_once_an_epoch_and_takes_each_step_by_one_launch(machine, 
         before = machine.waits
         trained("cupy", epochs=epochs, fitted={"graph": True})
         waits[epochs] = machine.waits - before
-    assert waits[2] - waits[1] == 3
+    assert waits[2] - waits[1] == 2
     assert len(launched) == 3 * 10 - 2 * 2  # full batches, but for two to warm up in each run; the 11th is short
 
 
@@ -396,11 +428,10 @@ def test_layers_that_are_frozen_between_epochs_are_recorded_anew(convention, mac
             {"fitted": {"clip": lambda parameters: float(parameters.grad.max())}},
             "waiting for the device during a capture",
         ),
-        (OPTIONS["max norm"], "einsum calls cuBLAS, which CuPy does not do while a stream is captured"),
         ({"make": ol.optimizers.LAMB}, "lamb is a rule of whole matrices"),
         ({"fitted": {"callbacks": lambda: [ol.Checkpoint("unused.npz", every=10**9)]}}, "looks at every step"),
     ],
-    ids=["a wait", "max norm", "layerwise", "hook"],
+    ids=["a wait", "layerwise", "hook"],
 )
 def test_what_cannot_be_recorded_is_trained_without_after_one_warning(options, reason, machine, blas):
     plain, _, reference = trained("cupy", **options)
@@ -478,7 +509,7 @@ def test_the_stand_in_is_as_strict_as_cupy(machine):
 def test_cupy_has_all_that_is_used_of_it(machine, monkeypatch):
     for options in OPTIONS.values():
         trained("cupy", epochs=1, batch_size=250, dropout=0.1, **options)
-    assert len(machine.names) > 25
+    assert {("cupy", name) for name in ("matmul", "sum", "max", "argmax", "zeros")} <= machine.names
     monkeypatch.undo()
     pytest.importorskip("cupy")
     assert device.lacking_in_cupy(machine) == []

@@ -61,21 +61,32 @@ class CuBLAS:
         self._call("cublasSetWorkspace_v2", self._handle, pointer, ctypes.c_size_t(WORKSPACE))
 
     def matmul(self, a: Any, b: Any, out: Any) -> Any:
-        """``a @ b`` written to ``out``."""
+        """``a @ b`` written to ``out``; of arrays with three axes, one product for each place on the first."""
         number, name = _FUNCTIONS[out.dtype.name]
         one, zero = number(1), number(0)
-        how = gemm(a, b, out)
-        first, second, third = how.leading
+        batched = out.ndim == 3
+        how = gemm(*(x[0] for x in (a, b, out))) if batched else gemm(a, b, out)
+        if batched and not len(a) == len(b) == len(out):
+            raise InputError(f"cannot multiply shapes {a.shape} and {b.shape} into {out.shape}")
+        matrices = [
+            [
+                ctypes.c_void_p(x.data.ptr),
+                leading,
+                *([ctypes.c_longlong(x.strides[0] // x.itemsize)] if batched else []),
+            ]
+            for x, leading in zip((b, a, out), how.leading, strict=True)
+        ]
         self._call(
-            name,
+            name.replace("_v2", "StridedBatched") if batched else name,
             self._handle,
             *map(int, how.transposed),
             *(how.m, how.n, how.k),
             ctypes.byref(one),
-            *(ctypes.c_void_p(b.data.ptr), first),
-            *(ctypes.c_void_p(a.data.ptr), second),
+            *matrices[0],
+            *matrices[1],
             ctypes.byref(zero),
-            *(ctypes.c_void_p(out.data.ptr), third),
+            *matrices[2],
+            *([len(out)] if batched else []),
         )
         return out
 

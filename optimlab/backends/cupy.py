@@ -1,15 +1,15 @@
 """The CuPy backend: arrays, matrix products and updates on an NVIDIA GPU.
 
-A rule is one kernel, compiled from the text that :func:`optimlab.kernels.cuda_source` prints, launched once a stretch.
-Nothing here waits for the device but :meth:`CuPyBackend.to_numpy` and the state of a generator. CuPy is imported when
-the backend is first asked for.
+A rule is one kernel, compiled from the text that :func:`optimlab.kernels.cuda_source` prints, launched once a stretch;
+so is each formula of a network. Nothing here waits for the device but :meth:`CuPyBackend.to_numpy` and the state of a
+generator. CuPy is imported when the backend is first asked for.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, cached_property
 from importlib import import_module
@@ -20,8 +20,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..errors import InputError, one_line
-from ..kernels import Graph, cuda_source
-from ..kernels.c_source import C_TYPES, function_name
+from ..kernels import Formula, Graph, cuda_source, graph_of, scalars_of
+from ..kernels.c_source import C_TYPES, STACKED, function_name
+from .numpy import aliases
 
 DeviceArray: TypeAlias = Any
 """A ``cupy.ndarray``."""
@@ -55,13 +56,12 @@ class CuPyBackend:
     blas: Any = None
     """What multiplies matrices while a CUDA graph is made, see :mod:`optimlab.backends.recording`."""
 
+    def __init__(self) -> None:
+        self._numbers: dict[Any, DeviceArray] = {}
+
     @property
     def xp(self) -> ModuleType:
         return import_module("cupy")
-
-    @property
-    def fused(self) -> Mapping[str, Any]:
-        return {}
 
     @cached_property
     def special(self) -> ModuleType:
@@ -90,18 +90,68 @@ class CuPyBackend:
         cupy = sys.modules.get("cupy")  # an array of CuPy exists only where CuPy was imported
         return cupy is not None and isinstance(value, cupy.ndarray)
 
-    def number(self, value: DeviceArray) -> DeviceArray:
-        return value.astype("float64")
-
-    def dot(self, a: DeviceArray, b: DeviceArray) -> DeviceArray:
-        # not vdot, which calls cuBLAS: a CUDA graph could not have it
-        return self.xp.multiply(a, b, dtype="float64").sum()
-
     def matmul(self, a: DeviceArray, b: DeviceArray, out: DeviceArray) -> DeviceArray:
         return self.blas.matmul(a, b, out) if self.blas else self.xp.matmul(a, b, out=out)
 
+    def map(
+        self,
+        formula: Formula,
+        inputs: tuple[DeviceArray, ...],
+        out: DeviceArray | tuple[DeviceArray, ...],
+        **numbers: float,
+    ) -> None:
+        outs = out if isinstance(out, tuple) else (out,)
+        domain, places = outs[0].shape, aliases(inputs, outs)
+        arrays, kinds = list(inputs), []
+        for k, array in enumerate(inputs):
+            kind = _kind(array.shape, domain) if array.flags.c_contiguous else ""
+            if not kind:
+                arrays[k], kind = self.xp.ascontiguousarray(self.xp.broadcast_to(array, domain)), "full"
+            kinds.append(kind)
+        dtype = outs[0].dtype.name
+        arrays += [o for o, place in zip(outs, places, strict=True) if place < 0]
+        sizes = [np.int64(domain[-1])] if any(kind != "full" for kind in kinds) else []
+        sizes += [np.int64(math.prod(domain[1:]))] if any(kind in STACKED for kind in kinds) else []
+        function = kernel(*_map_source(formula, places, tuple(kinds), dtype))
+        launch(function, outs[0].size, *sizes, *arrays, self._on_device(formula, tuple(numbers.items()), dtype))
+
+    def _on_device(self, formula: Formula, numbers: tuple[tuple[str, float], ...], dtype: str) -> DeviceArray:
+        """The host scalars of a formula. They are kept for good: a CUDA graph refers to them."""
+        values = scalars_of(formula, numbers) or (0.0,)
+        known = self._numbers.get((values, dtype))
+        if known is None:
+            known = self._numbers[values, dtype] = self.asarray(values, dtype)
+        return known
+
+    def column_sums(self, x: DeviceArray, out: DeviceArray) -> None:
+        if x.ndim == 1:
+            self.xp.sum(x, out=out.reshape(()))
+        else:
+            self.xp.sum(x, axis=-2, out=out, keepdims=out.ndim == x.ndim)
+
+    def row_sums(self, x: DeviceArray, out: DeviceArray) -> None:
+        self.xp.sum(x, axis=-1, out=out, keepdims=True)
+
+    def row_max(self, x: DeviceArray, out: DeviceArray) -> None:
+        self.xp.max(x, axis=-1, out=out, keepdims=True)
+
+    def row_argmax(self, x: DeviceArray, out: DeviceArray) -> None:
+        out[..., 0] = self.xp.argmax(x, axis=-1)
+
     def take(self, rows: DeviceArray, indices: DeviceArray, out: DeviceArray) -> None:
         rows.take(indices, axis=0, out=out)
+
+    def put(self, table: DeviceArray, index: DeviceArray, row: DeviceArray) -> None:
+        table[index] = row
+
+    def count(self, counter: DeviceArray) -> None:
+        counter += 1
+
+    def uniform(self, generator: PhiloxGenerator, out: DeviceArray) -> None:
+        generator.uniform(out)
+
+    def stop_unless_finite(self, value: DeviceArray) -> None:
+        """Go on: to look at a number is to wait for the device. The end of the epoch finds it."""
 
     def generator(self, seed: Any) -> PhiloxGenerator:
         return PhiloxGenerator(seed)
@@ -137,43 +187,75 @@ def launch(function: Any, elements: int, *arguments: Any) -> None:
         function((blocks,), (THREADS,), (np.int64(elements), *arguments))
 
 
+def _kind(shape: tuple[int, ...], domain: tuple[int, ...]) -> str:
+    """How a formula over ``domain`` sees an input of that shape, see :data:`optimlab.kernels.c_source.SHAPES`; empty
+    where there is no name for it."""
+    if shape == domain:
+        return "full"
+    if math.prod(shape) == 1:
+        return "scalar"
+    if shape[-1] == domain[-1] and math.prod(shape) == shape[-1]:
+        return "row"
+    if shape == (*domain[:-1], 1):
+        return "column"
+    if len(domain) == 3 and shape in ((domain[0], 1, 1), (domain[0], 1, domain[2])):
+        return "scalars" if shape[2] == 1 else "rows"
+    return ""
+
+
+@cache
+def _map_source(formula: Formula, places: tuple[int, ...], kinds: tuple[str, ...], dtype: str) -> tuple[str, str]:
+    """The CUDA text of a formula, and the kernel's name."""
+    graph = graph_of(formula, places)
+    shapes = {name: kind for name, kind in zip(graph.inputs, kinds, strict=True) if kind != "full"}
+    return cuda_source(graph, dtype, shapes), function_name(graph)
+
+
 class CuPyStep:
-    """A rule bound to flat device arrays, as one kernel launch over each stretch."""
+    """A rule bound to flat device arrays, as one kernel launch over each stretch.
+
+    Arrays of two axes are replicas: a row each, with a row of scalars each.
+    """
 
     def __init__(self, graph: Graph, arrays: list[dict[str, DeviceArray]]) -> None:
         cupy = import_module("cupy")
         self.dtype = np.dtype(arrays[0]["w"].dtype if arrays else "float32")
-        self._kernel = kernel(cuda_source(graph, self.dtype.name), function_name(graph))
+        replicas = arrays[0]["w"].shape[:-1] if arrays else ()
+        source = cuda_source(graph, self.dtype.name, slots_by_row=bool(replicas))
+        self._kernel = kernel(source, function_name(graph))
         self._stretches = [tuple(part[name] for name in graph.inputs) for part in arrays]
+        self._columns = [[np.int64(part[0].shape[-1])] if replicas else [] for part in self._stretches]
         for views in self._stretches:
             for view in views:  # a kernel is given a pointer, and knows nothing of strides
                 if not view.flags.c_contiguous or view.dtype != self.dtype or view.shape != views[0].shape:
                     raise InputError(f"a rule runs on contiguous {self.dtype} arrays of one length")
-        self._scalars = np.zeros(max(1, len(graph.slots)), self.dtype)
+        self._scalars = np.zeros((*replicas, max(1, len(graph.slots))), self.dtype)
         self.hp = cupy.zeros(self._scalars.shape, self.dtype)
         """The host scalars, on the device."""
 
-    def __call__(self, scalars: tuple[float, ...]) -> None:
-        self._scalars[: len(scalars)] = scalars
+    def __call__(self, scalars: Any) -> None:
+        self._scalars[..., : np.shape(scalars)[-1]] = scalars
         # so few bytes from ordinary memory are copied into the command itself: nobody waits
         self.hp.set(self._scalars, stream=import_module("cupy").cuda.get_current_stream())
         self.launch()
 
     def launch(self) -> None:
         """One update with the scalars that ``hp`` holds."""
-        for views in self._stretches:
-            launch(self._kernel, views[0].size, *views, self.hp)
+        for columns, views in zip(self._columns, self._stretches, strict=True):
+            launch(self._kernel, views[0].size, *columns, *views, self.hp)
 
 
 # ---- random numbers ----
 
 _PHILOX = """\
-extern "C" __global__ void philox_{type}(long long n, {type} *out, unsigned long long key0, unsigned long long key1,
+extern "C" __global__ void philox_{type}(long long n, long long size, {type} *out, const unsigned long long *keys,
                                          const unsigned long long *counter)
 {{
-    const long long stride = (long long)gridDim.x * blockDim.x;
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i * {numbers} < n; i += stride) {{
-        unsigned long long x[4] = {{counter[0] + i + 1, 0, 0, 0}}, k0 = key0, k1 = key1;
+    const long long stride = (long long)gridDim.x * blockDim.x, parts = (size + {numbers} - 1) / {numbers};
+    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) {{
+        const long long stream = i / parts, first = i % parts * {numbers};
+        unsigned long long x[4] = {{counter[0] + i % parts + 1, 0, 0, 0}};
+        unsigned long long k0 = keys[2 * stream], k1 = keys[2 * stream + 1];
         for (int round = 0; round < 10; ++round) {{
             const unsigned long long a = 0xD2E7470EE14C6C93ULL, b = 0xCA5A826395121157ULL;
             const unsigned long long y0 = __umul64hi(b, x[2]) ^ x[1] ^ k0, y2 = __umul64hi(a, x[0]) ^ x[3] ^ k1;
@@ -184,8 +266,8 @@ extern "C" __global__ void philox_{type}(long long n, {type} *out, unsigned long
             k0 += 0x9E3779B97F4A7C15ULL;
             k1 += 0xBB67AE8584CAA73BULL;
         }}
-        for (int j = 0; j < {numbers} && i * {numbers} + j < n; ++j)
-            out[i * {numbers} + j] = {number};
+        for (int j = 0; j < {numbers} && first + j < size; ++j)
+            out[stream * size + first + j] = {number};
     }}
 }}"""
 
@@ -199,7 +281,8 @@ _NUMBERS = {
 def philox_source(dtype: str) -> str:
     """The CUDA text of Philox 4x64-10 (Salmon et al., 2011): ``numpy.random.Philox``'s numbers, each thread its own.
 
-    Number ``i`` depends on the key, ``counter[0]`` and ``i`` alone, whatever the grid.
+    ``n`` is the number of threads that have something to do: each fills one part of the ``size`` numbers of a stream.
+    Number ``i`` of a stream depends on its key, ``counter[0]`` and ``i`` alone, whatever the grid.
     """
     numbers, number = _NUMBERS[dtype]
     return _PHILOX.format(type=C_TYPES[dtype], numbers=numbers, number=number)
@@ -215,25 +298,41 @@ class PhiloxGenerator:
     """
 
     def __init__(self, seed: Any) -> None:
-        self._key = [int(word) for word in np.random.Philox(seed).state["state"]["key"]]
+        self._keys = import_module("cupy").zeros((1, 2), "uint64")
         self._counter = import_module("cupy").zeros(1, "uint64")
+        self._set([np.random.Philox(seed).state["state"]["key"]])
+
+    @classmethod
+    def stacked(cls, generators: Sequence[PhiloxGenerator]) -> PhiloxGenerator:
+        """A generator that fills each part of an array, along its first axis, with the numbers of one of the given; they
+        must have drawn equally many.
+        """
+        made = cls(0)
+        made._set([key for generator in generators for key in generator._key])
+        made._counter[...] = generators[0]._counter
+        return made
+
+    def _set(self, keys: Sequence[Any]) -> None:
+        self._key = [[int(word) for word in key] for key in keys]
+        self._keys = import_module("cupy").ascontiguousarray(np.array(self._key, "uint64"))
 
     def uniform(self, out: DeviceArray) -> None:
         dtype = out.dtype.name
         function = kernel(philox_source(dtype), f"philox_{C_TYPES[dtype]}")
-        used = math.ceil(out.size / _NUMBERS[dtype][0])
-        key = map(np.uint64, self._key)
+        streams = len(self._key)
+        size = out.size // streams
+        parts = math.ceil(size / _NUMBERS[dtype][0])
         if not out.flags.c_contiguous:
             raise InputError("random numbers are written to contiguous arrays")
-        launch(function, out.size, out, *key, self._counter)
-        self._counter += np.uint64(used)
+        launch(function, streams * parts, np.int64(size), out, self._keys, self._counter)
+        self._counter += np.uint64(parts)
 
     @property
     def state(self) -> dict[str, Any]:
         counter = import_module("cupy").asnumpy(self._counter)
-        return {"bit_generator": "Philox", "key": list(self._key), "counter": int(counter[0])}
+        return {"bit_generator": "Philox", "key": list(self._key[0]), "counter": int(counter[0])}
 
     @state.setter
     def state(self, value: dict[str, Any]) -> None:
-        self._key = list(value["key"])
+        self._set([value["key"]])
         self._counter.fill(value["counter"])

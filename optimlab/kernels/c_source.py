@@ -19,8 +19,16 @@ _CALLS = {"absolute": "fabs", "power": "pow"} | {
     op: op for op in ("sqrt", "exp", "expm1", "log", "log1p", "tanh", "erf", "sin", "cos")
 }
 
-SHAPES = {"row": "[i % columns]", "column": "[i / columns]", "scalar": "[0]"}
-"""How an input is read that has one number per column, one per row, or one in all."""
+SHAPES = {
+    "row": "[i % columns]",
+    "column": "[i / columns]",
+    "scalar": "[0]",
+    "rows": "[i / size * columns + i % columns]",
+    "scalars": "[i / size]",
+}
+"""How an input is read that has one number per column, one per row, or one in all; of several matrices, a row or a single
+number for each."""
+STACKED = ("rows", "scalars")
 
 
 def c_source(graph: Graph, dtype: str, shapes: Mapping[str, str] | None = None) -> str:
@@ -34,7 +42,9 @@ def c_source(graph: Graph, dtype: str, shapes: Mapping[str, str] | None = None) 
     ----------
     dtype: ``"float32"`` or ``"float64"``, for ``T``.
     shapes: ``"row"``, ``"column"`` or ``"scalar"`` for each input that is not a whole array; the others are matrices,
-        row after row. With any, ``long long columns`` follows after ``n``, the number of elements of a matrix.
+        row after row. With any, ``long long columns`` follows after ``n``, the number of elements of a matrix. Of
+        several matrices, one after the other, an input may also be ``"rows"`` or ``"scalars"``, one for each; then
+        ``long long size`` follows, the number of elements of one of them.
 
     Raises
     ------
@@ -85,8 +95,13 @@ def c_source(graph: Graph, dtype: str, shapes: Mapping[str, str] | None = None) 
     )
 
 
-def cuda_source(graph: Graph, dtype: str, shapes: Mapping[str, str] | None = None) -> str:
+def cuda_source(
+    graph: Graph, dtype: str, shapes: Mapping[str, str] | None = None, *, slots_by_row: bool = False
+) -> str:
     """A CUDA kernel of the same parameters as :func:`c_source`; any grid of any size covers all elements.
+
+    With ``slots_by_row``, ``hp`` holds host scalars for each row of a matrix, and ``long long columns`` follows after
+    ``n``.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import sgd
@@ -94,12 +109,14 @@ def cuda_source(graph: Graph, dtype: str, shapes: Mapping[str, str] | None = Non
     extern "C" __global__ void sgd_step(long long n, double *w_, const double *g_, const double *hp)
     """
     shapes = _checked(graph, shapes)
+    slot = f"hp[i / columns * {len(graph.slots)} + {{}}]" if slots_by_row else "hp[{}]"
+    parameters = _parameters(graph, C_TYPES[dtype], shapes, slots_by_row)
     return (
-        f'extern "C" __global__ void {function_name(graph)}({_parameters(graph, C_TYPES[dtype], shapes)})\n{{\n'
+        f'extern "C" __global__ void {function_name(graph)}({parameters})\n{{\n'
         f"{_legend(graph)}"
         "    const long long stride = (long long)gridDim.x * blockDim.x;\n"
         "    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) {\n"
-        f"{_element(graph, C_TYPES[dtype], shapes)}"
+        f"{_element(graph, C_TYPES[dtype], shapes, slot)}"
         "    }\n}"
     )
 
@@ -119,9 +136,10 @@ def _checked(graph: Graph, shapes: Mapping[str, str] | None) -> Mapping[str, str
     return shapes or {}
 
 
-def _parameters(graph: Graph, ctype: str, shapes: Mapping[str, str]) -> str:
+def _parameters(graph: Graph, ctype: str, shapes: Mapping[str, str], rows: bool = False) -> str:
     names = identifiers(graph.arrays)
-    sizes = ["long long n", *(["long long columns"] if shapes else [])]
+    sizes = ["long long n", *(["long long columns"] if shapes or rows else [])]
+    sizes += ["long long size"] if any(shape in STACKED for shape in shapes.values()) else []
     pointers = (f"{'' if name in graph.written else 'const '}{ctype} *{names[name]}_" for name in graph.arrays)
     return ", ".join([*sizes, *pointers, f"const {ctype} *hp"])
 
@@ -130,13 +148,13 @@ def _legend(graph: Graph) -> str:
     return "".join(f"    /* hp[{k}] = {slot} */\n" for k, slot in enumerate(graph.slots))
 
 
-def _element(graph: Graph, ctype: str, shapes: Mapping[str, str]) -> str:
+def _element(graph: Graph, ctype: str, shapes: Mapping[str, str], slot: str = "hp[{}]") -> str:
     calls = {op: f"{name}f" for op, name in _CALLS.items()} if ctype == "float" else _CALLS
     names = identifiers(graph.arrays)
     places = {name: SHAPES[shapes[name]] if name in shapes else "[i]" for name in graph.inputs}
     lines = [f"const {ctype} {names[name]}_i = {names[name]}_{place};" for name, place in places.items()]
     inputs = {name: f"{called}_i" for name, called in names.items()}
-    made, outputs = element(graph, calls, inputs, {k: f"hp[{k}]" for k in range(len(graph.slots))})
+    made, outputs = element(graph, calls, inputs, {k: slot.format(k) for k in range(len(graph.slots))})
     lines += [f"const {'int' if mask else ctype} {name} = {text};" for name, text, mask in made]
     lines += [f"{names[name]}_[i] = {text};" for name, text in zip(graph.written, outputs, strict=True)]
     return "".join(f"        {line}\n" for line in lines)
