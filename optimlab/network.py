@@ -171,11 +171,11 @@ class Network:
         InputError: there was no forward pass, or one of another batch size.
         """
         done = self.last_pass
-        if getattr(gradient, "shape", None) != (done.rows, self.outputs):
-            if not done.rows:
+        if getattr(gradient, "shape", None) != (*done.batch, self.outputs):
+            if not done.batch:
                 raise InputError("backward needs a forward pass before it")
             found = getattr(gradient, "shape", type(gradient).__name__)
-            raise InputError(f"expected the gradient of outputs of shape {(done.rows, self.outputs)}, got {found}")
+            raise InputError(f"expected the gradient of outputs of shape {(*done.batch, self.outputs)}, got {found}")
         gradient = done.backward(gradient, 0 if input_gradient else self._lowest_trained(), input_gradient)
         return gradient if input_gradient else None
 

@@ -20,16 +20,17 @@ class Pass:
     Attributes
     ----------
     layers: the layers of the last forward pass: the network's own, or their doubles.
-    rows: the batch size of the last forward pass; 0 before the first.
+    batch: the shape of the last batch without its features: the number of rows, after that of the replicas if there are
+        any; empty before the first.
     """
 
     def __init__(self) -> None:
         self.layers: Sequence[Layer] = []
-        self.rows = 0
+        self.batch: tuple[int, ...] = ()
 
     def forward(self, layers: Sequence[Layer], x: Array, training: bool) -> Array:
         """The outputs of the last layer for ``x``."""
-        self.layers, self.rows = layers, len(x)
+        self.layers, self.batch = layers, x.shape[:-1]
         for layer in layers:
             x = layer.forward(x, training)
         return x

@@ -1,9 +1,10 @@
-"""Many copies of one small network trained at once, through a leading axis of every array.
+"""Many networks of the same layers trained at once, through a leading axis of every array.
 
-On a network as small as the digits' the calls cost more than the arithmetic. R copies that differ in seed and
-hyperparameters share each call: arrays are ``(R, batch, features)``, weights ``(R, inputs, outputs)``, the flat buffers
-``(R, parameters)``. BLAS multiplies the copies one by one, everything else is elementwise or a sum along an axis that
-lies as it did, so each copy's numbers are those it has alone, bit for bit.
+A small network leaves a GPU idle: R of them, which differ in seed, data and hyperparameters, share each launch and each
+product. Arrays are ``(R, batch, features)``, weights ``(R, inputs, outputs)``, the flat buffers ``(R, parameters)``.
+The step is the one of :func:`optimlab.fit`. On the NumPy backend each replica's numbers are those it has alone, bit for
+bit: the matrices are multiplied one by one, everything else is elementwise or a sum along an axis that lies as it did.
+(On a CPU the compiled backend trains networks faster one after the other.)
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,11 +25,15 @@ from .datasets import Dataset
 from .errors import InputError, count, number, unknown
 from .kernels import trace
 from .layers import Dropout, within
-from .losses import Loss, correct
+from .losses import Loss
 from .losses import get as get_loss
 from .network import Network, seed_sequence
 from .training import History
 from .training.checks import check_batches, check_dataset, checked_data
+from .training.engine import Engine, engine_of
+from .training.evaluation import Evaluator
+from .training.lifecycle import Lifecycle
+from .training.step import Epoch
 
 BLOCK_BYTES = 1 << 18
 """Bytes of each state array that the update works on at a time: whole rows, so at least one."""
@@ -38,56 +44,54 @@ def stack(networks: Sequence[Network]) -> Network:
 
     Raises
     ------
-    InputError: none are given, they differ in their layers, one has dropout, which draws by its own stream, or a
-        frozen parameter.
+    InputError: none are given, they differ in their layers, or one has a frozen parameter.
 
     >>> import optimlab as ol
     >>> nets = [ol.MLP([2, 3, 1], seed=seed) for seed in range(4)]
-    >>> together = stack(nets)
-    >>> together.parameters.data.shape, together.forward_unchecked(np.ones((5, 2), "float32"), False).shape
+    >>> stacked = stack(nets)
+    >>> stacked.parameters.data.shape, stacked.forward_unchecked(np.ones((4, 5, 2), "float32"), False).shape
     ((4, 13), (4, 5, 1))
     """
     if not networks:
         raise InputError("give at least one network")
     first = networks[0]
-    if first.backend.asynchronous:
-        raise InputError("replicas are trained on a CPU; make the networks with another backend")
-    if any(isinstance(layer, Dropout) for net in networks for layer in net.layers):
-        raise InputError("a network with dropout cannot be a replica: each draws from a stream of its own")
     if any(_build(net) != _build(first) for net in networks):
         raise InputError("replicas must be networks of the same layers, shapes and dtype")
     if any(p.frozen for net in networks for p in net.parameters):
         raise InputError("a network with frozen parameters cannot be a replica: all of its weights would be trained")
     xp = first.backend.xp
     # the copy has the stacked arrays of all replicas in each place where a layer refers to its state
-    stacked = {
+    states = {
         id(values): xp.stack([net.layers[k].state()[name] for net in networks])[:, None]
         for k, layer in enumerate(first.layers)
         for name, values in layer.state().items()
     }
-    together = copy.deepcopy(first, stacked)
-    for layer in within(together.layers):
-        layer.lead = (len(networks),)
-    flat = together.parameters
+    stacked = copy.deepcopy(first, states)
+    for mine, *theirs in zip(within(stacked.layers), *(within(net.layers) for net in networks), strict=True):
+        if isinstance(mine, Dropout):
+            mine.generator = first.backend.stacked([layer.generator for layer in theirs])
+    flat = stacked.parameters
     flat.data = xp.stack([net.parameters.data for net in networks])
     flat.grad = xp.zeros_like(flat.data)
     flat.rebind()
-    return together
+    return stacked
 
 
 def _build(network: Network) -> list[Any]:
     """What two networks have in common that differ in their numbers alone."""
-    options = ("activation", "convention", "momentum", "eps")
+    options = ("activation", "convention", "momentum", "eps", "rate")
     layers = [(type(layer), *(getattr(layer, name, None) for name in options)) for layer in network.layers]
     return [network.dtype, network.backend.name, layers, [(p.name, p.shape) for p in network.parameters]]
 
 
-class _Step:
+class _Optimizer:
     """An elementwise rule over ``(R, parameters)``, with hyperparameters of each row's own."""
 
     def __init__(self, rule: rules.Rule, network: Network, settings: Sequence[Mapping[str, float]]) -> None:
+        if isinstance(rule, rules.LayerRule):
+            raise InputError("replicas are trained by an elementwise rule, this one is of whole matrices: use fit")
         self.graph, kinds = trace(rule), rules.kinds_of(rule)
-        xp, weights = network.backend.xp, network.parameters.data
+        backend, weights = network.backend, network.parameters.data
         for name in {name: None for own in settings for name in own}:
             if name not in self.graph.hyperparameters:
                 raise unknown(f"hyperparameter of {self.graph.name}", name, self.graph.hyperparameters)
@@ -100,11 +104,20 @@ class _Step:
         self._distinct = list(distinct.values())
         self._which = [list(distinct).index(tuple(own.items())) for own in self.settings]
         arrays = {"w": weights, "g": network.parameters.grad}
-        arrays |= {name: xp.full_like(weights, value) for name, value in self.graph.state.items()}
-        self._step = NumPyStep(self.graph, [arrays], BLOCK_BYTES)
-        self.t = 0
+        arrays |= {name: backend.xp.full_like(weights, value) for name, value in self.graph.state.items()}
+        bind: Callable[..., Any] = backend.bind if backend.asynchronous else partial(NumPyStep, block_bytes=BLOCK_BYTES)
+        self._step = bind(self.graph, [arrays])
+        self.name, self.t = self.graph.name, 0
 
-    def __call__(self) -> None:
+    def bound(self) -> list[Any]:
+        return [self._step]
+
+    def tables(self, steps: int) -> list[Any]:
+        """The host scalars of the next updates: in each row those of all replicas."""
+        tables = [self.graph.table(self.t + 1, steps, values) for values in self._distinct]
+        return [np.stack(tables, axis=1)[:, self._which].reshape(steps, -1)]
+
+    def step(self) -> None:
         self.t += 1
         scalars = np.array([self.graph.scalars(t=self.t, **values) for values in self._distinct])
         self._step(scalars[self._which])
@@ -121,6 +134,7 @@ def fit_replicas(
     batch_size: int = 64,
     loss: str | Loss = "softmax_cross_entropy",
     watch: Callable[[Network, list[History], Array], Any] = lambda network, histories, before: None,
+    graph: bool = False,
 ) -> list[History]:
     """Train all ``networks`` as :func:`optimlab.fit` would each of them, and give their histories.
 
@@ -130,14 +144,16 @@ def fit_replicas(
     data: of all replicas, or one for each; these have as many rows, and one object may stand several times.
     seeds: of the order of the data, one a replica.
     watch: called after each epoch with the stacked network, the histories, and the weights before the last update.
+    graph: on a GPU, whether to make each step one launch of a CUDA graph, see :func:`optimlab.fit`.
 
     ``seconds`` of a history is its share of the time. The networks given stay as they are: the weights trained are rows
-    of ``parameters.data`` of the network that ``watch`` is given.
+    of ``parameters.data`` of the network that ``watch`` is given. A replica that diverges is named at its step, the
+    others go on.
 
     Raises
     ------
-    InputError: as :func:`stack`; data or batches that do not fit; a loss without classes; not one setting, one seed
-        and one data set for each network.
+    InputError: as :func:`stack`; data or batches that do not fit; a rule of whole matrices; a loss without classes; not
+        one setting, one seed and one data set for each network.
 
     >>> import optimlab as ol
     >>> data = ol.datasets.load("digits")
@@ -163,35 +179,35 @@ def fit_replicas(
     train = _Rows.of(network, [(one.x_train, one.y_train) for one in each], loss, "training")
     check_batches(network, train.each, batch_size)
     val = _Rows.of(network, [(one.x_val, one.y_val) for one in each], loss, "validation")
-    step = _Step(rule, network, settings)
-    trained = _Training(network, step, loss, train, batch_size, seeds)
-    alive = trained.alive
+    run = _Training(network, _Optimizer(rule, network, settings), loss, train, batch_size, seeds)
+    engine = engine_of(run, graph)  # type: ignore[arg-type]  # it has what an engine looks at
+    validate = Evaluator(network, *val.by_replica(), loss)
     with network.backend.quiet():
         for _ in range(epochs):
             start = time.perf_counter()
-            losses, right = trained.epoch()
+            losses, right = run.epoch(engine)
             seconds = (time.perf_counter() - start) / len(networks)
-            val_losses, val_accuracy = _evaluate(network, *val.by_replica(), loss)
-            for r, history in enumerate(trained.histories):
-                if not alive[r]:
-                    continue
+            val_losses, val_accuracy = validate()
+            for r in np.flatnonzero(run.alive).tolist():
+                history = run.histories[r]
                 entries = {"train_loss": losses[r], "val_loss": val_losses[r], "seconds": seconds}
-                entries["lr"] = step.settings[r]["lr"]
+                entries["lr"] = run.optimizer.settings[r]["lr"]
                 entries |= {"train_accuracy": right[r] / train.each, "val_accuracy": val_accuracy[r]}
                 if all(map(math.isfinite, entries.values())):
-                    history.append(**entries)
+                    history.append(**{name: float(value) for name, value in entries.items()})
                 else:
-                    trained.diverged(r, history.steps)
-            watch(network, trained.histories, trained.before)
-            if not any(alive):
+                    run.diverged(r, history.steps)
+            watch(network, run.histories, run.before)
+            if not run.alive.any():
                 break
-    return trained.histories
+    return run.histories
 
 
 class _Rows:
     """The rows of one split, of all replicas below each other: a data set that several share stands there once."""
 
-    def __init__(self, x: Array, y: Array, each: int, first: Sequence[int]) -> None:
+    def __init__(self, xp: Any, x: Array, y: Array, each: int, first: Sequence[int]) -> None:
+        self._xp = xp
         self.x, self.y, self.each = x, y, each
         self.first = np.array(first)[:, None]
         """The place of each replica's first row."""
@@ -214,14 +230,17 @@ class _Rows:
         places = {name: k * each for k, name in enumerate(distinct)}
         xp = network.backend.xp
         x, y = checked[0] if len(checked) == 1 else (xp.concatenate(parts) for parts in zip(*checked, strict=True))
-        return cls(x, y, each, [places[id(x)] for x, _ in data])
+        return cls(xp, x, y, each, [places[id(x)] for x, _ in data])
 
     def by_replica(self) -> tuple[Array, Array]:
-        """Inputs and targets with a leading axis of the replicas, or without it where all share them."""
+        """Inputs and targets with a leading axis of the replicas; where all share them, without a copy."""
         if len(self.x) == self.each:
-            return self.x, self.y
-        rows = self.first + np.arange(self.each)
-        return self.x[rows], self.y[rows]
+            shapes = ((len(self.first), *a.shape) for a in (self.x, self.y))
+            x, y = (self._xp.broadcast_to(a, shape) for a, shape in zip((self.x, self.y), shapes, strict=True))
+        else:
+            rows = self._xp.ascontiguousarray(self.first + np.arange(self.each))
+            x, y = self.x[rows], self.y[rows]
+        return x, y
 
 
 def evaluate_replicas(
@@ -232,79 +251,69 @@ def evaluate_replicas(
     ``data`` holds the inputs and targets of each.
     """
     loss = get_loss(loss)
-    with network.backend.quiet():
-        return _evaluate(network, *_Rows.of(network, data, loss, "given").by_replica(), loss)
+    losses, accuracies = Evaluator(network, *_Rows.of(network, data, loss, "given").by_replica(), loss)()
+    return losses.tolist(), accuracies.tolist()
 
 
 def right_of_replicas(network: Network, data: Sequence[tuple[Any, Any]]) -> list[Any]:
     """Which rows each replica classifies rightly, in evaluation mode: one array of booleans each."""
+    to_numpy = network.backend.to_numpy
     with network.backend.quiet():
         x, y = _Rows.of(network, data, get_loss("softmax_cross_entropy"), "given").by_replica()
-        parts = [outputs.argmax(-1) == y[..., part] for part, outputs in network.evaluated(x)]
+        parts = [to_numpy(outputs.argmax(-1) == y[..., part]) for part, outputs in network.evaluated(x)]
     return list(np.concatenate(parts, -1))
 
 
-def _evaluate(network: Network, x: Array, y: Array, loss: Loss, rows: int = 1024) -> tuple[list[float], list[float]]:
-    backend = network.backend
-    replicas = len(network.parameters.data)
-    total, right = backend.xp.zeros(replicas), backend.xp.zeros(replicas, int)
-    for part, outputs in network.evaluated(x, rows):
-        targets = y[..., part]
-        right += correct(backend, outputs, targets)
-        gradient = backend.xp.empty_like(outputs)
-        values, _ = loss(backend, outputs, backend.xp.broadcast_to(targets, outputs.shape[:-1]), gradient)
-        total += values * targets.shape[-1]
-    rows = x.shape[-2]
-    return [float(v) / rows for v in total], [int(r) / rows for r in right]
-
-
 class _Training:
-    """The arrays of a training of replicas, and where each of them is."""
+    """A training of replicas, as an engine looks at it, and where each of them is."""
+
+    penalties, clip, constraints = (), None, ()
 
     def __init__(
-        self, network: Network, step: _Step, loss: Loss, rows: _Rows, batch_size: int, seeds: Sequence[int]
+        self,
+        network: Network,
+        optimizer: _Optimizer,
+        loss: Loss,
+        rows: _Rows,
+        batch_size: int,
+        seeds: Sequence[int],
     ) -> None:
-        self.network, self.step, self.loss, self.rows, self.batch_size = network, step, loss, rows, batch_size
-        self.orders = {seed: np.random.default_rng(seed_sequence(seed)) for seed in seeds}
-        self.seeds = list(seeds)
+        self.network, self.optimizer, self.loss, self._rows = network, optimizer, loss, rows
+        self._orders = {seed: np.random.default_rng(seed_sequence(seed)) for seed in seeds}
+        self._seeds = list(seeds)
         self.histories = [History() for _ in seeds]
-        self.alive = [True] * len(seeds)
-        backend, replicas = network.backend, len(seeds)
-        self._x = backend.empty((replicas, batch_size, rows.x.shape[1]), network.dtype)
+        self.alive = np.ones(len(seeds), bool)
         self.before = network.parameters.data.copy()
-        self._gradient = backend.empty((replicas, batch_size, network.outputs), network.dtype)
+        targets = loss.prepared(network.backend, rows.y, network.dtype)
+        self.now = Epoch(network, rows.x, targets, batch_size, rows.each)
+        self.history = History()
+        self.life = Lifecycle([], network, optimizer, self.history)  # type: ignore[arg-type]
 
     def diverged(self, r: int, step: int) -> None:
         self.alive[r] = False
-        self.histories[r].status, self.histories[r].diverged_step = "diverged", step
+        history = self.histories[r]
+        history.status, history.steps, history.diverged_step = "diverged", step, step
 
-    def epoch(self) -> tuple[list[float], list[int]]:
-        network, backend, inputs, rows = self.network, self.network.backend, self.rows.x, self.rows.each
-        xp, replicas = backend.xp, len(self.seeds)
-        shuffled = {seed: order.permutation(rows) for seed, order in self.orders.items()}
-        indices = backend.asarray([shuffled[seed] for seed in self.seeds] + self.rows.first)
-        targets = self.rows.y[indices]
-        total, right = xp.zeros(replicas), xp.zeros(replicas, int)
-        for start in range(0, rows, self.batch_size):
-            y = targets[:, start : start + self.batch_size]
-            n = y.shape[1]
-            # a short batch takes the front of the memory, so that it lies as it would alone
-            x = self._x.reshape(-1)[: replicas * n * inputs.shape[1]].reshape(replicas, n, -1)
-            backend.take(inputs, indices[:, start : start + n], x)
-            outputs = network.forward_unchecked(x, training=True)
-            gradient = self._gradient.reshape(-1)[: outputs.size].reshape(outputs.shape)
-            values, _ = self.loss(backend, outputs, y, gradient)
-            for history, alive in zip(self.histories, self.alive, strict=True):
-                history.steps += alive
-            if not bool(xp.isfinite(values).all()):
-                for r in np.flatnonzero(~np.isfinite(backend.to_numpy(values))):
-                    if self.alive[r]:
-                        self.diverged(int(r), self.histories[r].steps)
-            right += correct(backend, outputs, y)
-            total += values * n
-            for layer in reversed(network.layers):
-                gradient = layer.backward(gradient, layer is not network.layers[0])
-            if start + n == rows:
-                self.before[...] = network.parameters.data
-            self.step()
-        return [float(t) / rows for t in total], [int(r) for r in right]
+    def epoch(self, engine: Engine) -> tuple[Any, Any]:
+        """Train for an epoch: of each replica the mean loss over the rows, and how many were classified rightly."""
+        now = self.now
+        shuffled = {seed: order.permutation(self._rows.each) for seed, order in self._orders.items()}
+        now.arrange(np.array([shuffled[seed] for seed in self._seeds]) + self._rows.first)
+        now.at[0] = 0
+        engine.begin(now.steps)
+        for last in (False, True):
+            if last:
+                self.before[...] = self.network.parameters.data
+            rest = last and now.steps > now.full
+            taken = engine.take(1 if last else now.steps - 1, rest=rest)
+            self.optimizer.t += taken
+        found = self.network.backend.to_numpy(now.results).astype("float64").reshape(now.steps, 3, -1)
+        for r in np.flatnonzero(self.alive).tolist():
+            wrong = np.flatnonzero(~np.isfinite(found[:, 0, r]))
+            if len(wrong):
+                self.diverged(r, self.histories[r].steps + int(wrong[0]) + 1)
+            else:
+                self.histories[r].steps += now.steps
+        # each by itself, as one alone: a sum depends on how the numbers lie
+        losses = np.array([(now.sizes @ found[:, :, r].copy())[0] for r in range(len(self.alive))])
+        return losses / self._rows.each, found[:, 1].sum(axis=0)

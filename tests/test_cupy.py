@@ -17,7 +17,7 @@ from conftest import assert_same_bits
 from test_kernels import RULES
 
 import optimlab as ol
-from optimlab import backends, kernels, replicas
+from optimlab import backends, kernels
 from optimlab.backends import cublas
 from optimlab.backends import cupy as engine
 
@@ -304,8 +304,6 @@ def test_what_runs_on_a_cpu_only_says_so(machine):
     net = ol.MLP([2, 2], backend="cupy")
     with pytest.raises(ol.InputError, match=r"gradients are checked on a CPU"):
         ol.gradcheck(net, np.ones((3, 2)), [0, 1, 0])
-    with pytest.raises(ol.InputError, match=r"replicas are trained on a CPU"):
-        replicas.stack([net, net])
 
 
 def test_a_rule_runs_on_contiguous_arrays_only(machine):

@@ -544,4 +544,4 @@ def test_replicas_have_every_state_wherever_the_layer_holds_it():
     for k, net in enumerate(nets):
         net.layers[0].state()["mean"][...] = k
     together = ol.replicas.stack(nets)
-    np.testing.assert_array_equal(together.forward_unchecked(X, False)[1], X + 1)
+    np.testing.assert_array_equal(together.forward_unchecked(np.stack([X, X]), False)[1], X + 1)

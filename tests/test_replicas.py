@@ -1,171 +1,271 @@
-"""Replicas of one network trained at once: each has, bit for bit, the record that it has alone."""
+"""Replicas of one network trained at once: each has, bit for bit, what it has alone on NumPy's arithmetic."""
 
+import inspect
 from dataclasses import replace
 
+import device
 import numpy as np
 import pytest
+from test_cupy import blas, folder, machine  # noqa: F401  # fixtures
 
 import optimlab as ol
 from optimlab import rules
 from optimlab.activations import ACTIVATIONS
-from optimlab.replicas import evaluate_replicas, fit_replicas, stack
-from optimlab.study import Contender, Problem, Run
-from optimlab.study import run as run_module
-from optimlab.study.run import TOGETHER, execute, execute_together, together
+from optimlab.diagnostics import update_ratios
+from optimlab.replicas import evaluate_replicas, fit_replicas, right_of_replicas, stack
+from optimlab.training.snapshot import snapshot
 
 ROWS = {"train": 70, "val": 33, "test": 29}
 
 
-@pytest.fixture(scope="module")
-def problem(tmp_path_factory):
+def noisy(seed=1):
     """Three noisy classes, of which a short last batch is left."""
-    rng = np.random.default_rng(1)
-    arrays = {}
+    rng, parts = np.random.default_rng(seed), {}
     for split, rows in ROWS.items():
-        arrays[f"y_{split}"] = np.arange(rows) % 3
-        arrays[f"x_{split}"] = rng.normal(arrays[f"y_{split}"][:, None], 1.5, (rows, 5)).astype("float32")
-    path = tmp_path_factory.mktemp("data") / "noisy.npz"
-    np.savez(path, **arrays)
-    return Problem(str(path), hidden=(7, 6), batch_size=16, epochs=3, target=0.6)
+        y = np.arange(rows) % 3
+        parts |= {f"x_{split}": rng.normal(y[:, None], 1.5, (rows, 5)).astype("float32"), f"y_{split}": y}
+    return ol.Dataset(**parts)
 
 
-def compared(record):
-    """All of a record but the times; as text, so that NaN equals NaN and 0 is not -0."""
-    return repr(replace(record, seconds=0.0, curves=replace(record.curves, seconds=())))
+SHARED, OTHER = noisy(), noisy(2)
 
 
-def assert_as_alone(problem, contender, rates=(0.0, 0.003, 0.1), seeds=((0, 0), (1, 5))):
-    """Seeds and splits of the runs: by default two replicates, each with its own data."""
-    runs = [Run(problem, contender, lr, seed, split) for lr in rates for seed, split in seeds]
-    assert together(runs) == [runs]
-    found, expected = execute_together(runs), [execute(run) for run in runs]
-    assert all(record.status != "error" for record in expected), expected
-    for one, other in zip(found, expected, strict=True):
-        assert compared(one) == compared(other)
-    return found
+class Alone:
+    """Networks trained one after the other, as :func:`fit` does."""
+
+    def __init__(self, make, rule, settings, data, seeds, epochs=3, batch_size=16):
+        self.networks, self.histories, self.ratios = [], [], []
+        for own, one, seed in zip(settings, data, seeds, strict=True):
+            net, before, found = make(seed), [], []
+
+            class Ratios:
+                def on_step(self, network, optimizer, before=before):
+                    before[:] = [*before[-1:], network.parameters.data.copy()]
+
+                def __call__(self, network, optimizer, history, before=before, found=found):
+                    found.append(update_ratios(network, before[0]))
+
+            before.append(net.parameters.data.copy())
+            optimizer = ol.Optimizer(net.parameters, rule, **own)
+            options = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "callbacks": [Ratios()]}
+            self.histories.append(ol.fit(net, optimizer, one, progress=False, **options))
+            self.networks.append(net)
+            self.ratios.append(found)
 
 
-RULES = [(name, convention) for convention in rules.CONVENTIONS for name in rules.names(convention)]
+def compared(history):
+    """All of a history but the times; as text, so that NaN equals NaN and 0 is not -0."""
+    return repr(replace(history, seconds=[]).to_dict())
 
 
-@pytest.mark.parametrize(("name", "convention"), RULES)
-def test_every_rule_in_every_convention(problem, name, convention, monkeypatch):
-    # a record made alone after all would prove nothing
-    monkeypatch.setattr(run_module, "execute", None)
-    assert_as_alone(problem, Contender(name, convention))
+def assert_as_alone(make=None, rule=rules.textbook.adam, settings=None, data=None, seeds=None, **options):
+    """By default two seeds with data of their own, at three rates."""
+    settings = [{"lr": lr} for lr in (0.0, 0.003, 0.1) for _ in range(2)] if settings is None else settings
+    seeds = [k % 2 for k in range(len(settings))] if seeds is None else seeds
+    data = [(SHARED, OTHER)[seed % 2] for seed in seeds] if data is None else data
+    make = make or network()
+    alone = Alone(make, rule, settings, data, seeds, **options)
+    kept, ratios = [], [[] for _ in seeds]
+
+    def watch(network, histories, before):
+        kept[:] = [network]
+        for r, history in enumerate(histories):
+            if len(ratios[r]) < history.epochs:
+                ratios[r].append(update_ratios(network, before, r))
+
+    nets = [make(seed) for seed in seeds]
+    options = {"epochs": 3, "batch_size": 16, **options}
+    histories = fit_replicas(nets, rule, settings, data, seeds=seeds, watch=watch, **options)
+    assert list(map(compared, histories)) == list(map(compared, alone.histories))
+    for r, history in enumerate(histories):
+        assert len(history.seconds) == history.epochs
+        if history.status == "completed":
+            for name, values in alone.networks[r].learned().items():
+                np.testing.assert_array_equal(snapshot(kept[0])[name][r].reshape(values.shape), values)
+            assert ratios[r] == alone.ratios[r]
+    return histories
 
 
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-def test_every_activation(problem, activation):
-    assert_as_alone(replace(problem, activation=activation), Contender("momentum"))
+def network(sizes=(5, 7, 6, 3), **options):
+    return lambda seed: ol.MLP(list(sizes), **{"seed": seed, "backend": "numpy", **options})
+
+
+RULES = [
+    pytest.param(rules.find(name, convention), id=f"{convention}.{name}")
+    for convention in rules.CONVENTIONS
+    for name in rules.names(convention)
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_in_every_convention(rule):
+    assert_as_alone(rule=rule, epochs=2)
+
+
+@pytest.mark.parametrize("activation", sorted(set(ACTIVATIONS) - {"softmax"}))
+def test_every_activation(activation):
+    assert_as_alone(network(activation=activation), rule=rules.textbook.momentum)
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("make", "options"),
     [
-        {"batch_norm": True},
-        {"batch_norm": True, "dtype": "float64"},
-        {"dtype": "float64"},
-        {"hidden": ()},
-        {"batch_size": 70},
-        {"batch_size": 35},
-        {"batch_size": 69},
-        {"batch_size": 1},
-        {"batch_size": 64, "epochs": 1},
-        {"initializer": "glorot_uniform"},
+        (network(batch_norm=True), {}),
+        (network(batch_norm="after", convention="torch"), {}),
+        (network(batch_norm=True, dtype="float64"), {}),
+        (network(dropout=0.3), {}),
+        (network(dropout=0.3, batch_norm=True, dtype="float64"), {}),
+        (network(standardize=ol.Standardize(np.full(5, 0.5), np.arange(5.0))), {}),
+        (network(dtype="float64"), {}),
+        (network((5, 3)), {}),
+        (network(use_bias=False), {}),
+        (network(), {"batch_size": 70}),
+        (network(), {"batch_size": 35}),
+        (network(), {"batch_size": 69}),
+        (network(), {"batch_size": 1}),
+        (network(), {"batch_size": 64, "epochs": 1}),
     ],
-    ids=str,
 )
-def test_every_shape_of_a_problem(problem, change):
-    assert_as_alone(replace(problem, **change), Contender("adam"))
+def test_every_shape_of_a_problem(make, options):
+    assert_as_alone(make, **options)
 
 
-def test_digits_in_groups_larger_than_a_block():
-    rates = (0.001, 0.03, 1.0)
-    assert_as_alone(Problem(epochs=1), Contender("adam"), rates, [(k, 7 * k) for k in range(10)])
+def test_data_that_all_share():
+    assert_as_alone(data=[SHARED] * 6)
+
+
+def test_more_rows_than_go_through_the_network_at_a_time_and_updates_longer_than_a_block():
+    """Digits, all of which validate; the update of thirty replicas works in several blocks."""
+    digits = ol.datasets.load("digits")
+    data = ol.Dataset(digits.x_train, digits.y_train, digits.x_train, digits.y_train)
+    settings = [{"lr": lr} for lr in (0.001, 0.03, 1.0) for _ in range(10)]
+    assert_as_alone(network((64, 64, 10)), settings=settings, data=[data] * 30, seeds=[*range(10)] * 3, epochs=1)
 
 
 @pytest.mark.parametrize("batch_size", [16, 35, 69, 70])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_divergence_at_different_steps(problem, batch_size, dtype):
+def test_divergence_at_different_steps(batch_size, dtype):
     """In the middle of an epoch or at its end, where the validation loss is the first that is not finite."""
-    deep = replace(problem, activation="identity", batch_size=batch_size, dtype=dtype, epochs=6)
-    found = assert_as_alone(deep, Contender("momentum"), np.geomspace(0.1, 3e3, 10).tolist(), ((0, 1),))
-    assert len({record.diverged_step for record in found}) >= 3
+    found = assert_as_alone(
+        network(activation="identity", dtype=dtype),
+        rules.textbook.momentum,
+        [{"lr": lr} for lr in np.geomspace(0.1, 3e3, 10).tolist()],
+        [SHARED] * 10,
+        [0] * 10,
+        batch_size=batch_size,
+        epochs=6,
+    )
+    assert len({history.diverged_step for history in found}) >= 3
 
 
-def test_a_random_search(problem):
-    """Replicas that differ in every hyperparameter, one with a factor that is exactly 1."""
-    contender = Contender("adamw", "torch", {"weight_decay": 0.1})
-    chosen = [(("beta1", 0.0), ("eps", 1e-3)), (("beta1", 0.5), ("beta2", 0.9)), ()]
-    runs = [Run(problem, contender, lr, 0, 2, own) for lr, own in zip((0.01, 1.0, 0.1), chosen, strict=True)]
-    for one, run in zip(execute_together(runs), runs, strict=True):
-        assert compared(one) == compared(execute(run))
+def test_replicas_that_differ_in_every_hyperparameter():
+    """One with a factor that is exactly 1."""
+    chosen = [{"beta1": 0.0, "eps": 1e-3}, {"beta1": 0.5, "beta2": 0.9}, {}]
+    settings = [{"lr": lr, "weight_decay": 0.1, **own} for lr, own in zip((0.01, 1.0, 0.1), chosen, strict=True)]
+    assert_as_alone(rule=rules.torch.adamw, settings=settings)
 
 
-def test_a_record_does_not_depend_on_its_company(problem):
-    runs = [Run(problem, Contender("adam"), lr, seed) for lr in (0.01, 1e30) for seed in (0, 1, 2)]
-    whole = execute_together(runs)
-    parts = [record for part in (runs[:2], runs[2:]) for record in execute_together(part)]
-    assert list(map(compared, whole)) == list(map(compared, parts))
+def test_a_history_does_not_depend_on_its_company():
+    def histories(rates, seeds):
+        nets, settings = [network()(seed) for seed in seeds], [{"lr": lr} for lr in rates]
+        found = fit_replicas(nets, rules.textbook.adam, settings, SHARED, seeds=seeds, epochs=2, batch_size=16)
+        return list(map(compared, found))
+
+    rates, seeds = [0.01, 1e30, 0.1, 0.01], [0, 1, 2, 3]
+    assert histories(rates, seeds) == histories(rates[:2], seeds[:2]) + histories(rates[2:], seeds[2:])
 
 
-def test_batches_that_cannot_be_are_an_error_in_either_way(problem):
-    for change in ({"batch_size": 71}, {"batch_size": 69, "batch_norm": True}, {"batch_size": 1, "batch_norm": True}):
-        runs = [Run(replace(problem, **change), Contender("adam"), lr, 0) for lr in (0.1, 0.2)]
-        assert execute_together(runs) == [execute(run) for run in runs]
-        assert {record.status for record in execute_together(runs)} == {"error"}
+# --- on a GPU
 
 
-# --- groups
-
-
-def test_runs_are_grouped_where_they_may_be_trained_together(problem):
-    both = Contender("sgd"), Contender("adam")
-    runs = [Run(problem, c, lr, seed, seed) for c in both for lr in (0.1, 1.0) for seed in (0, 1)]
-    assert [len(group) for group in together(runs)] == [4, 4]
-    assert [group[0].contender for group in together(runs)] == list(both)
-    assert [len(group) for group in together(runs, jobs=3)] == [1, 1, 2] * 2
-    for jobs in (1, 2, 3, 50):
-        groups = together(runs, jobs)
-        assert sorted((run for group in groups for run in group), key=runs.index) == runs
-        assert all(len({(run.problem, run.contender) for run in group}) == 1 for group in groups)
-    many = [Run(problem, Contender("sgd"), 0.1, seed) for seed in range(TOGETHER + 1)]
-    assert [len(group) for group in together(many)] == [15, 16]
-    assert together([]) == []
-
-
+@pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize(
-    ("change", "contender"),
+    ("options", "rule"),
     [
-        ({"dropout": 0.5}, Contender("sgd")),
-        ({"hidden": (5000,)}, Contender("sgd")),
-        ({}, Contender("lars")),
-        ({}, Contender("lamb")),
-        ({}, Contender("muon")),
+        ({}, rules.textbook.sgd),
+        ({"activation": "tanh", "batch_norm": True}, rules.textbook.momentum),
+        ({"dropout": 0.3, "activation": "mish"}, rules.textbook.sgd),
+        ({"dtype": "float64", "batch_norm": "after"}, rules.textbook.nadam),
+        ({"standardize": ol.Standardize(np.full(5, 0.5), np.ones(5))}, rules.torch.adamw),
     ],
     ids=str,
 )
-def test_what_is_trained_alone(problem, change, contender):
-    runs = [Run(replace(problem, **change), contender, lr, 0) for lr in (0.1, 1.0)]
-    assert together(runs) == [[run] for run in runs]
+def test_on_a_gpu_each_replica_trains_as_alone(options, rule, graph, machine, blas):  # noqa: F811
+    """Data, seeds and hyperparameters of their own; the same stream of dropout's numbers."""
+    seeds, rates = [0, 1, 2, 3], [0.01, 0.03, 0.003, 0.02]
+    beta = {name: 0.5 for name in ("beta1", "beta") if name in inspect.signature(rule).parameters}
+    settings = [{"lr": lr, **{name: value + lr for name, value in beta.items()}} for lr in rates]
+    data = [SHARED, OTHER, OTHER, SHARED]
+    make = network(**{**options, "backend": "cupy"})
+    kept = []
+    histories = fit_replicas(
+        [make(seed) for seed in seeds],
+        rule,
+        settings,
+        data,
+        seeds=seeds,
+        epochs=3,
+        batch_size=16,
+        graph=graph,
+        watch=lambda network, histories, before: kept.append(network),
+    )
+    assert machine.graphs == graph
+    tolerance = 1e-10 if options.get("dtype") == "float64" else 2e-4
+    for r, seed in enumerate(seeds):
+        net = make(seed)
+        optimizer = ol.Optimizer(net.parameters, rule, **settings[r])
+        history = ol.fit(net, optimizer, data[r], epochs=3, batch_size=16, seed=seed)
+        for name in ("train_loss", "val_loss", "train_accuracy", "val_accuracy"):
+            assert getattr(histories[r], name) == pytest.approx(getattr(history, name), rel=tolerance, abs=tolerance)
+        for name, values in net.learned().items():
+            found = kept[0].learned()[name].get()[r].reshape(values.shape)
+            np.testing.assert_allclose(found, values.get(), rtol=tolerance, atol=tolerance)
 
 
-def test_a_group_with_a_run_that_cannot_be_made_is_run_one_by_one(problem):
-    runs = [Run(problem, Contender("momentum"), lr, 0, hyperparameters=(("beta", beta),)) for lr, beta in [(0.1, 2.0)]]
-    runs += [Run(problem, Contender("momentum"), 0.1, seed) for seed in (0, 1)]
-    wrong, *right = execute_together(runs)
-    assert (wrong.status, [r.status for r in right]) == ("error", ["ok", "ok"])
-    assert "beta must lie in [0, 1), got 2.0" in wrong.error
+def test_on_a_gpu_a_step_of_many_replicas_is_as_many_launches_as_one_of_few(machine):  # noqa: F811
+    def launches(count):
+        before = len(machine.launches)
+        nets = [network(dropout=0.1, backend="cupy")(seed) for seed in range(count)]
+        rates = [{"lr": 0.01 * (k + 1)} for k in range(count)]
+        fit_replicas(nets, rules.textbook.adam, rates, SHARED, seeds=range(count), epochs=1, batch_size=35)
+        return len(machine.launches) - before
+
+    assert launches(2) == launches(7) < 120
 
 
-def test_ctrl_c_ends_a_group(problem, monkeypatch):
-    def interrupted(*args, **kwargs):
-        raise KeyboardInterrupt
+def test_on_a_gpu_those_that_diverge_are_named_at_their_step(machine):  # noqa: F811
+    rates, make = [0.01, 1e3, 1e12, 30.0], network(activation="identity", backend="cupy")
+    settings = [{"lr": lr} for lr in rates]
+    nets = [make(0) for _ in rates]
+    histories = fit_replicas(nets, rules.textbook.momentum, settings, SHARED, seeds=[0] * 4, epochs=6, batch_size=16)
+    for own, history in zip(settings, histories, strict=True):
+        net = make(0)
+        optimizer = ol.Optimizer(net.parameters, rules.textbook.momentum, **own)
+        alone = ol.fit(net, optimizer, SHARED, epochs=6, batch_size=16)
+        assert (history.status, history.diverged_step, history.steps, history.epochs) == (
+            alone.status,
+            alone.diverged_step,
+            alone.steps,
+            alone.epochs,
+        )
+    assert len({history.diverged_step for history in histories}) >= 3
 
-    monkeypatch.setattr(run_module, "fit_replicas", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        execute_together([Run(problem, Contender("sgd"), 0.1, seed) for seed in (0, 1)])
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_cublas_multiplies_stacks_of_matrices(dtype, machine, blas):  # noqa: F811
+    from optimlab.backends import cublas
+
+    rng, b = np.random.default_rng(0), ol.backends.get("cupy")
+    a, c = rng.normal(size=(3, 4, 5)).astype(dtype), rng.normal(size=(3, 5, 6)).astype(dtype)
+    cases = [(a, c, False, False), (a.swapaxes(1, 2), c, True, False), (a, c.swapaxes(1, 2), False, True)]
+    for first, second, turned, also in cases:
+        left, right = (b.asarray(np.ascontiguousarray(values)) for values in (first, second))
+        left, right = left.swapaxes(1, 2) if turned else left, right.swapaxes(1, 2) if also else right
+        out = b.asarray(np.full((3, 4, 6), np.nan, dtype))
+        cublas.CuBLAS(device.Stream(machine)).matmul(left, right, out)
+        np.testing.assert_allclose(out.get(), a @ c, rtol=1e-5)
+    with pytest.raises(ol.InputError, match="cannot multiply shapes"):
+        cublas.CuBLAS(device.Stream(machine)).matmul(left[:2], right, out)
 
 
 # --- by hand
@@ -178,8 +278,8 @@ def test_ctrl_c_ends_a_group(problem, monkeypatch):
         ([ol.MLP([2, 3, 1]), ol.MLP([2, 4, 1])], "same layers, shapes and dtype"),
         ([ol.MLP([2, 3, 1]), ol.MLP([2, 3, 1], dtype="float64")], "same layers, shapes and dtype"),
         ([ol.MLP([2, 3, 1]), ol.MLP([2, 3, 1], activation="tanh")], "same layers, shapes and dtype"),
-        ([ol.MLP([2, 3, 1]), ol.MLP([2, 3, 1], dropout=0.1)], "dropout"),
-        ([ol.MLP([2, 3, 1], dropout=0.1)] * 2, "dropout"),
+        ([ol.MLP([2, 3, 1]), ol.MLP([2, 3, 1], dropout=0.1)], "same layers"),
+        ([ol.MLP([2, 3, 1], dropout=0.2), ol.MLP([2, 3, 1], dropout=0.1)], "same layers"),
     ],
 )
 def test_networks_that_are_not_alike_are_refused(networks, message):
@@ -217,10 +317,33 @@ def test_what_replicas_cannot_be_trained_with(options, message):
 
 def test_the_networks_given_stay_as_they_are_and_the_stack_is_evaluated_as_they_are():
     data = ol.datasets.load("digits")
-    nets = [ol.MLP([64, 12, 10], seed=seed, batch_norm=True) for seed in (0, 1, 2)]
+    nets = [ol.MLP([64, 12, 10], seed=seed, batch_norm=True, dropout=0.5, backend="numpy") for seed in (0, 1, 2)]
     before = [net.parameters.data.copy() for net in nets]
-    losses, accuracies = evaluate_replicas(stack(nets), [(data.x_test, data.y_test)] * 3)
-    assert list(zip(losses, accuracies, strict=True)) == [ol.evaluate(net, data.x_test, data.y_test) for net in nets]
+    streams = [net.layers[3].generator.state for net in nets]
+    test = [(data.x_test, data.y_test), (data.x_val, data.y_val), (data.x_test, data.y_test)]
+    for given in ([test[0]] * 3, test):
+        losses, accuracies = evaluate_replicas(stack(nets), given)
+        expected = [ol.evaluate(net, x, y) for net, (x, y) in zip(nets, given, strict=True)]
+        assert list(zip(losses, accuracies, strict=True)) == expected
+        for right, net, (x, y) in zip(right_of_replicas(stack(nets), given), nets, given, strict=True):
+            np.testing.assert_array_equal(right, net.predict(x) == y)
     fit_replicas(nets, rules.textbook.adam, [{}] * 3, data, seeds=[0, 1, 2], epochs=1)
     for net, weights in zip(nets, before, strict=True):
         np.testing.assert_array_equal(net.parameters.data, weights)
+    assert [net.layers[3].generator.state for net in nets] == streams
+
+
+def test_a_rule_of_whole_matrices_is_refused():
+    net = network()(0)
+    with pytest.raises(ol.InputError, match="this one is of whole matrices: use fit"):
+        fit_replicas([net], ol.LAMB(net.parameters).rule, [{}], SHARED, seeds=[0])
+
+
+def test_replicas_of_the_compiled_backend_train_as_on_numpy():
+    """Operation after operation, so that the bits are NumPy's."""
+    found = []
+    for backend in {"numpy", ol.backends.get("auto").name}:
+        nets = [network(backend=backend)(seed) for seed in (0, 1)]
+        histories = fit_replicas(nets, rules.textbook.adam, [{}, {}], SHARED, seeds=[0, 1], epochs=2, batch_size=16)
+        found.append(list(map(compared, histories)))
+    assert found[0] == found[-1]

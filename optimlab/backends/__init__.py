@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
@@ -103,6 +104,9 @@ class Backend(Protocol):
         backend goes on."""
 
     def generator(self, seed: Any) -> Generator: ...
+    def stacked(self, generators: Sequence[Any]) -> Any:
+        """One that fills each part of an array, along its first axis, as one of ``generators`` would; they stay as they
+        are. It has no state to store."""
 
     def bind(self, graph: Graph, arrays: list[dict[str, Array]]) -> Step:
         """Make the rule runnable on ``arrays``: one dictionary of flat, contiguous arrays of equal length

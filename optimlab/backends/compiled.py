@@ -20,7 +20,7 @@ from ..errors import InputError
 from ..kernels import Formula, Graph
 from . import llvm, onednn
 from .llvm import installed
-from .numpy import Floats, NumPyBackend, NumPyGenerator
+from .numpy import Floats, NumPyBackend
 from .program import CannotRecord, Program, rule_kernel
 
 THREADS_FROM = 8_000_000
@@ -123,7 +123,7 @@ class CompiledBackend(NumPyBackend):
         else:
             super().count(counter)
 
-    def uniform(self, generator: NumPyGenerator, out: Floats) -> None:
+    def uniform(self, generator: Any, out: Floats) -> None:
         if program := self._program:
             program.uniform(generator, out)
         else:

@@ -101,13 +101,12 @@ class CuPyBackend:
         **numbers: float,
     ) -> None:
         outs = out if isinstance(out, tuple) else (out,)
+        if not all(o.flags.c_contiguous for o in outs):
+            raise InputError("a formula is written to contiguous arrays")
         domain, places = outs[0].shape, aliases(inputs, outs)
-        arrays, kinds = list(inputs), []
-        for k, array in enumerate(inputs):
-            kind = _kind(array.shape, domain) if array.flags.c_contiguous else ""
-            if not kind:
-                arrays[k], kind = self.xp.ascontiguousarray(self.xp.broadcast_to(array, domain)), "full"
-            kinds.append(kind)
+        kinds = [_kind(array.shape, domain) for array in inputs]
+        # a kernel is given pointers: what has gaps, such as the biases of replicas, is copied
+        arrays = [array if array.flags.c_contiguous else self.xp.ascontiguousarray(array) for array in inputs]
         dtype = outs[0].dtype.name
         arrays += [o for o, place in zip(outs, places, strict=True) if place < 0]
         sizes = [np.int64(domain[-1])] if any(kind != "full" for kind in kinds) else []
@@ -156,6 +155,9 @@ class CuPyBackend:
     def generator(self, seed: Any) -> PhiloxGenerator:
         return PhiloxGenerator(seed)
 
+    def stacked(self, generators: Sequence[PhiloxGenerator]) -> PhiloxGenerator:
+        return PhiloxGenerator.stacked(generators)
+
     def bind(self, graph: Graph, arrays: list[dict[str, DeviceArray]]) -> CuPyStep:
         return CuPyStep(graph, arrays)
 
@@ -188,8 +190,7 @@ def launch(function: Any, elements: int, *arguments: Any) -> None:
 
 
 def _kind(shape: tuple[int, ...], domain: tuple[int, ...]) -> str:
-    """How a formula over ``domain`` sees an input of that shape, see :data:`optimlab.kernels.c_source.SHAPES`; empty
-    where there is no name for it."""
+    """How a formula over ``domain`` sees an input of that shape, see :data:`optimlab.kernels.c_source.SHAPES`."""
     if shape == domain:
         return "full"
     if math.prod(shape) == 1:
@@ -200,7 +201,7 @@ def _kind(shape: tuple[int, ...], domain: tuple[int, ...]) -> str:
         return "column"
     if len(domain) == 3 and shape in ((domain[0], 1, 1), (domain[0], 1, domain[2])):
         return "scalars" if shape[2] == 1 else "rows"
-    return ""
+    raise InputError(f"shapes {shape} and {domain} in one formula")
 
 
 @cache
@@ -304,9 +305,7 @@ class PhiloxGenerator:
 
     @classmethod
     def stacked(cls, generators: Sequence[PhiloxGenerator]) -> PhiloxGenerator:
-        """A generator that fills each part of an array, along its first axis, with the numbers of one of the given; they
-        must have drawn equally many.
-        """
+        """As :meth:`optimlab.backends.Backend.stacked`, of generators that have drawn equally many numbers."""
         made = cls(0)
         made._set([key for generator in generators for key in generator._key])
         made._counter[...] = generators[0]._counter

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, cached_property
 from importlib import import_module
@@ -109,7 +110,7 @@ class NumPyBackend:
     def count(self, counter: Floats) -> None:
         counter += 1
 
-    def uniform(self, generator: NumPyGenerator, out: Floats) -> None:
+    def uniform(self, generator: NumPyGenerator | NumPyGenerators, out: Floats) -> None:
         generator.uniform(out)
 
     def stop_unless_finite(self, value: Floats) -> None:
@@ -118,6 +119,9 @@ class NumPyBackend:
 
     def generator(self, seed: Any) -> NumPyGenerator:
         return NumPyGenerator(seed)
+
+    def stacked(self, generators: Sequence[NumPyGenerator]) -> NumPyGenerators:
+        return NumPyGenerators(generators)
 
     def bind(self, graph: Graph, arrays: list[dict[str, Floats]], block_bytes: int = BLOCK_BYTES) -> NumPyStep:
         return NumPyStep(graph, arrays, block_bytes)
@@ -207,6 +211,17 @@ class NumPyGenerator:
     @state.setter
     def state(self, value: dict[str, Any]) -> None:
         self._generator.bit_generator.state = value
+
+
+class NumPyGenerators:
+    """Several generators: each fills one part of an array, along its first axis."""
+
+    def __init__(self, generators: Sequence[NumPyGenerator]) -> None:
+        self._generators = copy.deepcopy(list(generators))
+
+    def uniform(self, out: Floats) -> None:
+        for generator, part in zip(self._generators, out, strict=True):
+            generator.uniform(part)
 
 
 class NumPyStep:

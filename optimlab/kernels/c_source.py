@@ -26,8 +26,8 @@ SHAPES = {
     "rows": "[i / size * columns + i % columns]",
     "scalars": "[i / size]",
 }
-"""How an input is read that has one number per column, one per row, or one in all; of several matrices, a row or a single
-number for each."""
+"""How an input is read that has one number per column, one per row, or one in all; of several matrices, a row for each,
+or a single number for each."""
 STACKED = ("rows", "scalars")
 
 

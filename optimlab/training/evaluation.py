@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from typing import Any
 
@@ -29,8 +30,8 @@ class Evaluator:
         self._pass = Evaluation()
         rows = x.shape[-2]
         self._parts = [slice(start, min(start + ROWS, rows)) for start in range(0, rows, ROWS)]
-        lead = network.parameters.data.shape[:-1]
-        self._results = backend.zeros((len(self._parts), *lead, 2), network.dtype)
+        self._replicas = network.parameters.data.shape[:-1]
+        self._results = backend.zeros((len(self._parts), 2 * math.prod(self._replicas)), network.dtype)
         self._program: Any = None
         self._settings: list[Any] | None = None
 
@@ -40,8 +41,9 @@ class Evaluator:
             (program.run if program else self._work)()
         found = self.network.backend.to_numpy(self._results).astype("float64")
         rows = [part.stop - part.start for part in self._parts]
-        loss = sum(n * value for n, value in zip(rows, found[..., 0], strict=True)) / sum(rows)
-        return loss, found[..., 1].sum(axis=0) / sum(rows)
+        found = found.reshape(len(rows), 2, *self._replicas)
+        loss = sum(n * value for n, value in zip(rows, found[:, 0], strict=True)) / sum(rows)
+        return loss, found[:, 1].sum(axis=0) / sum(rows)
 
     def _recorded(self) -> Any:
         """The program; None if a layer or the loss holds code that cannot be recorded."""
@@ -62,11 +64,8 @@ class Evaluator:
         for k, part in enumerate(self._parts):
             outputs = self._pass.forward(self.network.layers, self.x[..., part, :])
             targets = self.y[..., part, :]
-            if outputs.ndim > targets.ndim:  # replicas that share their data
-                targets = targets[None]
             gradient = buffers.get("gradient", outputs.shape)
             value = self.loss(backend, outputs, targets, gradient, buffers)
             right = correct(backend, outputs, targets, buffers) if self.loss.classifies else value
             for j, number in enumerate((value, right)):
-                place = self._results[k, ..., j : j + 1]
-                backend.map(same, (number.reshape(place.shape),), place)
+                backend.map(same, (number.reshape(-1),), self._results[k, j * number.size : (j + 1) * number.size])

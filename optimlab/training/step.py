@@ -7,6 +7,7 @@ them, and goes through a whole epoch in one call; on a GPU they are captured as 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,28 +29,37 @@ class Epoch:
     ----------
     at: the number of the next step, shape ``(1,)``, on the backend.
     sizes: the number of rows of each batch, on the host.
-    results: of each step the mean loss, the number of right answers, and the penalties.
-    places: of each full batch the rows that it takes; ``rest``: those of the last, smaller batch.
+    results: of each step the mean loss, the number of right answers, and the penalties; of replicas all losses, then
+        all right answers.
+    places: of each full batch the rows that it takes, one replica after the other; ``rest``: those of the last, smaller
+        batch.
     tables: for each update of the optimizer its host scalars, a row a step.
+
+    Parameters
+    ----------
+    rows: in an epoch, of each replica; by default all rows of ``x``.
     """
 
-    def __init__(self, network: Network, x: Array, y: Array, batch_size: int) -> None:
-        backend, rows = network.backend, len(x)
+    def __init__(self, network: Network, x: Array, y: Array, batch_size: int, rows: int | None = None) -> None:
+        backend = network.backend
+        rows = len(x) if rows is None else rows
         self.backend, self.x, self.y, self.batch_size = backend, backend.asarray(x), y, batch_size
+        self.replicas = math.prod(network.parameters.data.shape[:-1])
         self.full, left = divmod(rows, batch_size)
         self.steps = self.full + bool(left)
         self.sizes = np.array([batch_size] * self.full + [left] * bool(left), "float64")
         self.at, self.first = backend.zeros(1, "int64"), backend.zeros(1, "int64")
-        self.places = backend.zeros((self.full, batch_size), "int64")
-        self.rest = backend.zeros((1, left), "int64")
-        self.results = backend.zeros((self.steps, 3), network.dtype)
+        self.places = backend.zeros((self.full, self.replicas * batch_size), "int64")
+        self.rest = backend.zeros((1, self.replicas * left), "int64")
+        self.results = backend.zeros((self.steps, 3 * self.replicas), network.dtype)
         self.tables: list[Array] = []
 
     def arrange(self, order: Any) -> None:
-        """Take the rows in this order."""
-        cut = self.full * self.batch_size
-        self.places[...] = self.backend.asarray(order[:cut].reshape(self.places.shape))
-        self.rest[...] = self.backend.asarray(order[cut:].reshape(self.rest.shape))
+        """Take the rows in this order; of replicas, an order each."""
+        order, cut = order.reshape(self.replicas, -1), self.full * self.batch_size
+        batches = order[:, :cut].reshape(self.replicas, self.full, self.batch_size).swapaxes(0, 1)
+        self.places[...] = self.backend.asarray(batches.reshape(self.places.shape))
+        self.rest[...] = self.backend.asarray(order[:, cut:].reshape(self.rest.shape))
 
 
 class Step:
@@ -77,22 +87,26 @@ class Step:
         backend = network.backend
         # of the last batch there is one, at place 0
         self.places, self.index = (epoch.rest, epoch.first) if rest else (epoch.places, epoch.at)
-        self.rows = self.places.shape[1]
-        self.chosen = backend.zeros((1, self.rows), "int64")
-        self.x, self.y = (buffers.get(key, (self.rows, *a.shape[1:])) for key, a in (("x", epoch.x), ("y", epoch.y)))
-        self.gradient = buffers.get("gradient", (self.rows, network.outputs))
-        self.result = buffers.get("result", (1, 3))
+        chosen = self.places.shape[1]
+        self.rows = chosen // epoch.replicas
+        self.chosen = backend.zeros((1, chosen), "int64")
+        self.x, self.y = (buffers.get(key, (chosen, *a.shape[1:])) for key, a in (("x", epoch.x), ("y", epoch.y)))
+        self.batch = (*network.parameters.data.shape[:-1], self.rows)
+        self.gradient = buffers.get("gradient", (*self.batch, network.outputs))
+        self.result = buffers.get("result", (1, 3 * epoch.replicas))
 
     def __call__(self) -> None:
         network, backend, buffers, epoch = self.network, self.network.backend, self.buffers, self.epoch
         backend.take(self.places, self.index, self.chosen)
         backend.take(epoch.x, self.chosen[0], self.x)
         backend.take(epoch.y, self.chosen[0], self.y)
-        outputs = network.forward_unchecked(self.x, training=True)
-        value = self.loss(backend, outputs, self.y, self.gradient, buffers)
-        right = correct(backend, outputs, self.y, buffers) if self.loss.classifies else value
+        x, y = (a.reshape(*self.batch, *a.shape[1:]) for a in (self.x, self.y))
+        outputs = network.forward_unchecked(x, training=True)
+        value = self.loss(backend, outputs, y, self.gradient, buffers)
+        right = correct(backend, outputs, y, buffers) if self.loss.classifies else value
         network.backward(self.gradient)
-        backend.stop_unless_finite(value)
+        if len(self.batch) == 1:  # one replica must not end the others
+            backend.stop_unless_finite(value)
         penalty = add_penalties(self.penalties, network.parameters, buffers)
         if self.clip is not None:
             self.clip(network.parameters)
@@ -100,7 +114,8 @@ class Step:
         for constraint in self.constraints:
             constraint(network.parameters)
         for k, number in enumerate((value, right, penalty)):
-            backend.map(same, (number,), self.result[0, k : k + 1])
+            place = slice(k * epoch.replicas, (k + 1) * epoch.replicas)
+            backend.map(same, (number.reshape(-1),), self.result[0, place])
         backend.put(epoch.results, epoch.at, self.result[0])
         backend.count(epoch.at)
 
