@@ -22,7 +22,6 @@ import numpy as np
 from ..errors import InputError, one_line
 from ..kernels import Formula, Graph, cuda_source, graph_of, scalars_of
 from ..kernels.c_source import C_TYPES, STACKED, function_name
-from .numpy import aliases
 
 DeviceArray: TypeAlias = Any
 """A ``cupy.ndarray``."""
@@ -103,7 +102,9 @@ class CuPyBackend:
         outs = out if isinstance(out, tuple) else (out,)
         if not all(o.flags.c_contiguous for o in outs):
             raise InputError("a formula is written to contiguous arrays")
-        domain, places = outs[0].shape, aliases(inputs, outs)
+        domain = outs[0].shape
+        # of each output, which of the inputs it is
+        places = tuple([next((k for k, a in enumerate(inputs) if a is o), -1) for o in outs])
         kinds = [_kind(array.shape, domain) for array in inputs]
         # a kernel is given pointers: what has gaps, such as the biases of replicas, is copied
         arrays = [array if array.flags.c_contiguous else self.xp.ascontiguousarray(array) for array in inputs]
