@@ -229,7 +229,8 @@ _RANGES: dict[Callable[..., Array], dict[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True, repr=False)
 class Activation:
-    """An activation function: ``forward(x, *, ...)`` and ``backward(x, y, dy, *, ...)``, with the same parameters.
+    """An activation function: ``forward(x, *, ...)`` and ``backward(x, y, dy, *, ...)``, with the same parameters
+    and defaults.
 
     ``backward`` takes those of ``x``, ``y``, ``dy`` that it needs. Both are traced here, so that every backend can run
     them. They have the values of their defaults for parameters, unless ``parameters`` lists ``(name, value)`` pairs.
@@ -263,8 +264,8 @@ class Activation:
         if needs[-1:] != ("dy",) or needs != tuple(name for name in ("x", "y", "dy") if name in needs):
             got = ", ".join(needs) or "none"
             raise InputError(f"activation {self.name}: backward takes those of x, y, dy that it needs, got {got}")
-        if set(others) != set(defaults):
-            both = " and ".join(f"({', '.join(names)})" for names in (defaults, others))
+        if others != defaults:
+            both = " and ".join(f"({_listed(values)})" for values in (defaults, others))
             raise InputError(f"activation {self.name}: forward and backward have different parameters, {both}")
         given = dict(self.parameters)
         for name in given:
@@ -344,8 +345,11 @@ class Activation:
         return _values(self, self.backward, *(arrays[name] for name in self.needs))
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{name}={exact(value)}" for name, value in self.parameters)
-        return f"{self.name}({values})" if values else self.name
+        return f"{self.name}({_listed(dict(self.parameters))})" if self.parameters else self.name
+
+
+def _listed(values: dict[str, float]) -> str:
+    return ", ".join(f"{name}={exact(value)}" for name, value in values.items())
 
 
 def _values(f: Activation, function: Callable[..., Array], *arrays: Array) -> Array:
@@ -375,6 +379,7 @@ def _signature(name: str, function: Callable[..., Array]) -> tuple[tuple[str, ..
     for p, default in parameters.items():
         if default is inspect.Parameter.empty:
             raise InputError(f"activation {name}: the parameter {p} needs a default, such as {p}=1.0")
+        number(f"activation {name}: the default of {p}", default)
     return arrays, parameters
 
 
