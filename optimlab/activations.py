@@ -229,11 +229,11 @@ _RANGES: dict[Callable[..., Array], dict[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True, repr=False)
 class Activation:
-    """An activation function: ``forward(x, *, ...)`` and ``backward(x, y, dy, *, ...)``, with the same parameters
-    and defaults.
+    """An activation function: ``forward(x, *, ...)`` and ``backward(x, y, dy, *, ...)``.
 
-    ``backward`` takes those of ``x``, ``y``, ``dy`` that it needs. Both are traced here, so that every backend can run
-    them. They have the values of their defaults for parameters, unless ``parameters`` lists ``(name, value)`` pairs.
+    ``backward`` takes those of ``x``, ``y``, ``dy`` that it needs. Both have the same parameters with the same
+    defaults; ``parameters`` lists ``(name, value)`` pairs for others. Both are traced here, so that every backend can
+    run them.
 
     Raises
     ------

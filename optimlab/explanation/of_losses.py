@@ -113,9 +113,9 @@ def formulas_of(loss: Loss) -> list[Formula]:
     called: list[Formula] = []
 
     class Noting(NumPyBackend):
-        def map(self, formula: Formula, *arguments: Any, **numbers: float) -> None:
+        def map(self, formula: Formula, inputs: tuple[Any, ...], out: Any, **numbers: float) -> None:
             called.append(formula)
-            super().map(formula, *arguments, **numbers)
+            super().map(formula, inputs, out, **numbers)
 
     b, (outputs, targets) = Noting(), _example(loss)
     targets = loss.prepared(b, loss.check(b, targets, outputs.shape), "float64")
