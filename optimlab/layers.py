@@ -57,12 +57,16 @@ class Layer:
     """Names of those whose values are layers, dictionaries or lists, which a pass may change."""
 
     edits: ClassVar[int] = 0
-    """How many times a public attribute of any layer was set: what was recorded before may be out of date."""
+    """How many times a public attribute of any layer was set or deleted: older recordings may be out of date."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
         if name[0] != "_":
             Layer.edits += 1
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        Layer.edits += 1
 
     def declare(self) -> list[Declared]:
         """The parameters this layer needs; the network makes each an attribute of it."""

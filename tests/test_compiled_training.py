@@ -13,7 +13,7 @@ import pytest
 from conftest import assert_same_bits, require
 
 import optimlab as ol
-from optimlab.backends import llvm
+from optimlab.backends import compiled, llvm
 from optimlab.formulas import times
 from optimlab.layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized
 from optimlab.training.engine import Plain, Recorded
@@ -333,9 +333,10 @@ def test_a_method_may_be_replaced_and_given_back_during_training():
             del layer.forward
 
     for callbacks in ([], [back_and_forth]):
-        net = network("compiled")
-        trained(net, dataset(), callbacks=callbacks)
+        net, look = network("compiled"), Look()
+        trained(net, dataset(), callbacks=[*callbacks, look])
         weights.append(net.parameters.data)
+        assert look.run.engine._programs is not None  # recorded again
     assert seen.count(True) == 5  # each step of the second epoch
     np.testing.assert_allclose(*weights, rtol=1e-12)
 
@@ -400,6 +401,17 @@ def test_what_is_python_code_is_called_and_the_bits_are_numpys(part):
         assert history.status == "completed"
         weights.append(net.parameters.data)
     assert_same_bits(*weights)
+
+
+def test_a_rule_on_several_threads_is_called_step_by_step(monkeypatch):
+    monkeypatch.setattr(compiled, "_cores", lambda: 2)
+    weights = []
+    for size in (compiled.THREADS_FROM, 50):
+        monkeypatch.setattr(compiled, "THREADS_FROM", size)
+        net = network("compiled")
+        trained(net, dataset())
+        weights.append(net.parameters.data)
+    np.testing.assert_allclose(*weights, rtol=1e-12)
 
 
 @pytest.mark.parametrize("rule", ["lamb", "muon"])

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, product
 
 from .graph import Graph
 
@@ -95,57 +96,40 @@ class Sweep:
     scalars: int = 0
 
     def accepts(self, new: Operation) -> bool:
-        """Whether ``new``, over the same rows, may follow: nothing it reads or writes is between two states."""
-        if any(old.columns != new.columns for old in self.operations):
-            return False  # a column by itself is one long loop, with vector instructions of its own
-        for old in self.operations:
-            for seen in new.inputs:
-                for made in old.outputs:
-                    if made.array == seen.array and not _follows(old, made, new, seen):
-                        return False
-            for made in new.outputs:
-                for other in (*old.inputs, *old.outputs):
-                    if made.array == other.array and not _overwrites(old, other, new, made):
-                        return False
-        return True
+        """Return whether ``new``, over the same rows, may follow.
+
+        A column by itself is one long loop, with vector instructions of its own.
+        """
+        return all(old.columns == new.columns and not _clash(old, new) for old in self.operations)
 
     def phases(self) -> Iterator[list[Operation]]:
-        """The operations that share a loop over the columns."""
+        """The operations that share a loop over the columns: what a row is reduced to is known after the loop."""
         phase: list[Operation] = []
+        reduced: set[int] = set()
         for op in self.operations:
-            reduced = {o.out.array for o in phase if isinstance(o, RowReduction)}
-            columns_of = {made.array: o.columns for o in phase for made in o.outputs}
-            late = any(seen.array in reduced for seen in (*op.inputs, *op.outputs))
-            if phase and (
-                late
-                or op.columns != phase[0].columns
-                or any(seen.kind == "column" and seen.array in columns_of for seen in op.inputs)
-            ):
+            if any(seen.array in reduced for seen in op.inputs):
                 yield phase
-                phase = []
+                phase, reduced = [], set()
             phase.append(op)
+            if isinstance(op, RowReduction):
+                reduced.add(op.out.array)
         if phase:
             yield phase
 
 
-def _follows(old: Operation, made: Seen, new: Operation, seen: Seen) -> bool:
-    """Whether ``new`` may read what ``old`` made in the same sweep: only within its own row."""
-    if isinstance(old, ColumnSums) or seen.kind in ("row", "scalar") or made.kind in ("row", "scalar"):
-        return False
-    if isinstance(old, RowReduction):
-        return seen.kind == "column" or new.columns == 1
-    return (seen.kind == "full" and new.columns == old.columns) or (seen.kind == "column" and old.columns == 1)
+def _clash(old: Operation, new: Operation) -> bool:
+    """Return whether ``new`` reads what ``old`` has not finished, or writes what ``old`` still needs."""
+    made = product(old.outputs, (*new.inputs, *new.outputs))
+    needed = product(old.inputs, new.outputs)
+    return any(
+        before.array == after.array and (before.kind, after.kind) not in WITHIN_A_ROW
+        for before, after in chain(made, needed)
+    )
 
 
-def _overwrites(old: Operation, other: Seen, new: Operation, made: Seen) -> bool:
-    """Whether ``new`` may write what ``old`` has read or written in the same sweep."""
-    if isinstance(new, ColumnSums) or (isinstance(old, ColumnSums) and other is old.out):
-        return False
-    if isinstance(old, RowReduction) and other is old.out:
-        return isinstance(new, RowReduction) or new.columns == 1
-    if other.kind == "column":
-        return isinstance(new, RowReduction) or new.columns == 1
-    return other.kind == "full" and made.kind == "full" and new.columns == old.columns
+WITHIN_A_ROW = {("full", "full"), ("column", "column"), ("column", "full")}
+"""How two operations may see an array that one of them writes: each row is finished before the next one. A row or a
+single number is needed in every row. The maximum of a single column is stored before what the column itself becomes."""
 
 
 __all__ = ["ColumnSums", "Map", "Operation", "RowReduction", "Seen", "Sweep"]
