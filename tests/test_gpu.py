@@ -11,6 +11,7 @@ from test_kernels import RULES, T, host_scalars, specimens
 import optimlab as ol
 from optimlab import backends, kernels
 from optimlab.backends import cupy as engine
+from optimlab.replicas import fit_replicas
 
 pytestmark = [
     pytest.mark.gpu,
@@ -52,6 +53,24 @@ def test_a_graph_trains_as_the_loop_does(options):
     np.testing.assert_allclose(history.train_loss, reference.train_loss, rtol=1e-3)
     to_numpy = ours.backend.to_numpy
     np.testing.assert_allclose(to_numpy(ours.parameters.data), to_numpy(theirs.parameters.data), atol=2e-2)
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_replicas_train_as_each_alone(graph):
+    data = ol.datasets.load("digits")
+
+    def network(seed):
+        return ol.MLP([64, 30, 10], batch_norm=True, dropout=0.2, seed=seed, backend="cupy")
+
+    rates = [0.1, 0.03, 0.01]
+    settings = [{"lr": rate} for rate in rates]
+    nets = [network(seed) for seed in range(3)]
+    found = fit_replicas(nets, ol.rules.textbook.sgd, settings, data, seeds=range(3), epochs=2, graph=graph)
+    for seed, (history, rate) in enumerate(zip(found, rates, strict=True)):
+        net = network(seed)
+        alone = ol.fit(net, ol.SGD(net.parameters, lr=rate), data, epochs=2, seed=seed)
+        np.testing.assert_allclose(history.train_loss, alone.train_loss, rtol=1e-3)
+        np.testing.assert_allclose(history.val_loss, alone.val_loss, rtol=1e-2)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -90,7 +90,12 @@ class CuPyBackend:
         return cupy is not None and isinstance(value, cupy.ndarray)
 
     def matmul(self, a: DeviceArray, b: DeviceArray, out: DeviceArray) -> DeviceArray:
-        return self.blas.matmul(a, b, out) if self.blas else self.xp.matmul(a, b, out=out)
+        if self.blas:
+            return self.blas.matmul(a, b, out)
+        if out.flags.c_contiguous:
+            return self.xp.matmul(a, b, out=out)
+        out[...] = self.xp.matmul(a, b)  # the gradients of replicas lie apart
+        return out
 
     def map(
         self,

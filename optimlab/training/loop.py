@@ -65,8 +65,8 @@ def fit(
         data and options have to be made as they were; ``epochs`` may be more.
     progress: True or False to show a progress bar or not; by default where standard error is a terminal.
     graph: on the backend ``"cupy"``, whether to make each step one launch of a CUDA graph. Where that cannot be, one
-        warning says why, and training goes on without: :class:`optimlab.MaxNorm`, rules of whole matrices, callbacks
-        that look at each step. Experimental: tested without a GPU only.
+        warning says why, and training goes on without: rules of whole matrices, callbacks that look at each step,
+        functions of your own that wait for the GPU. Experimental: tested without a GPU only.
 
     Raises
     ------

@@ -92,6 +92,7 @@ class Step:
         self.chosen = backend.zeros((1, chosen), "int64")
         self.x, self.y = (buffers.get(key, (chosen, *a.shape[1:])) for key, a in (("x", epoch.x), ("y", epoch.y)))
         self.batch = (*network.parameters.data.shape[:-1], self.rows)
+        self.inputs, self.targets = (a.reshape(*self.batch, *a.shape[1:]) for a in (self.x, self.y))
         self.gradient = buffers.get("gradient", (*self.batch, network.outputs))
         self.result = buffers.get("result", (1, 3 * epoch.replicas))
 
@@ -100,10 +101,9 @@ class Step:
         backend.take(self.places, self.index, self.chosen)
         backend.take(epoch.x, self.chosen[0], self.x)
         backend.take(epoch.y, self.chosen[0], self.y)
-        x, y = (a.reshape(*self.batch, *a.shape[1:]) for a in (self.x, self.y))
-        outputs = network.forward_unchecked(x, training=True)
-        value = self.loss(backend, outputs, y, self.gradient, buffers)
-        right = correct(backend, outputs, y, buffers) if self.loss.classifies else value
+        outputs = network.forward_unchecked(self.inputs, training=True)
+        value = self.loss(backend, outputs, self.targets, self.gradient, buffers)
+        right = correct(backend, outputs, self.targets, buffers) if self.loss.classifies else value
         network.backward(self.gradient)
         if len(self.batch) == 1:  # one replica must not end the others
             backend.stop_unless_finite(value)
