@@ -76,9 +76,9 @@ def drawn_places(draw):
     always = [(rows, columns), (rows, columns), (rows, 1), (columns,)]
     others = [(rows, columns), (rows, columns), (rows, 1), (rows, 1), (columns,), (1,), (1, columns), (rows,), (rows,)]
     others += [(rows, draw.choice([1, 2])), (1, 1), (columns, 2), (rows * columns,)]
-    places, end = [], 0
+    places, end, overlaps = [], 0, draw.choice([0, 0.1, 0.5])
     for shape in always + draw.choices(others, k=draw.randrange(9)):
-        at = end if draw.random() < 0.85 else draw.randint(0, end)
+        at = draw.randint(0, end) if draw.random() < overlaps else end
         size = math.prod(shape)
         if (at, size, shape) not in places:
             places.append((at, size, shape))
@@ -241,6 +241,21 @@ def test_a_working_array_is_stored_for_whoever_reads_a_part_of_it():
     assert rest.tolist() == [[10, 10, 10], [2, 2, 2]]
 
 
+@pytest.mark.parametrize("write", ["all of it", "each half"])
+def test_a_working_array_is_stored_though_nobody_reads_it_by_itself(write):
+    whole, x, out = np.zeros(8), np.arange(8.0), np.zeros(4)
+    halves = {"all of it": [(x, whole)], "each half": [(x[:4], whole[:4]), (x[4:], whole[4:])]}
+    middle = whole[2:6]
+
+    def work(backend):
+        for source, target in halves[write]:
+            backend.map(lambda x: x + 1, (source,), target)
+        backend.map(lambda m: m * 10, (middle,), out)
+
+    recorded(work, working=[whole]).run()
+    assert out.tolist() == [30, 40, 50, 60]
+
+
 def test_a_working_array_that_the_next_turn_reads_first_is_stored():
     held, x, out = np.zeros(4), np.ones(4), np.zeros(4)
     program = recorded(
@@ -250,6 +265,18 @@ def test_a_working_array_that_the_next_turn_reads_first_is_stored():
     )
     assert program.run(3) == 3
     assert out.tolist() == [4] * 4
+
+
+def test_sums_over_a_single_row_are_written_where_a_formula_wrote():
+    """The row of sums then is an array of the formula's shape, and is set to zero before anything else is done."""
+    x, out, other = np.array([[1.0, 2.0]]), np.zeros((1, 2)), np.zeros((1, 2))
+    recorded(
+        lambda b: b.map(lambda x: x * 7, (x,), out),
+        lambda b: b.map(lambda x, o: x + o, (x, out), other),
+        lambda b: b.column_sums(x, out),
+    ).run()
+    assert out.tolist() == [[1, 2]]
+    assert other.tolist() == [[8, 16]]
 
 
 def test_rows_put_into_a_table_leave_the_others():
