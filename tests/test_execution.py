@@ -157,6 +157,24 @@ def test_a_run_costs_a_pool_less_than_its_steps(tmp_path, two_processes, monkeyp
     assert {name: min(found) / len(runs) < 1e-3 for name, found in seconds.items()} == {"here": True, "processes": True}
 
 
+def test_a_dask_worker_is_given_several_short_runs_in_one_message_and_long_ones_singly(tmp_path, cluster, monkeypatch):
+    sizes, submit = [], distributed.Client.submit
+
+    def noted(client, function, execute, chunk, **options):
+        sizes.append(len(chunk))
+        return submit(client, function, execute, chunk, **options)
+
+    monkeypatch.setattr(distributed.Client, "submit", noted)
+    with workers(dask=cluster.scheduler_address) as pool:
+        run_all(seeds(300), Store(tmp_path / "short"), execute=sketch, pool=pool)
+        assert sum(sizes) == 300
+        assert max(sizes) >= 8
+        sizes.clear()
+        monkeypatch.setattr(execution, "KEEP", 0.04)
+        run_all(seeds(10), Store(tmp_path / "long"), execute=slow, pool=pool)
+        assert sizes == [1] * 10
+
+
 def test_blas_has_one_thread_wherever_it_had_two_before(tmp_path, two_processes, cluster):
     def two_threads():
         threadpool_limits(2)

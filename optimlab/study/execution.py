@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
@@ -323,20 +323,33 @@ def _version() -> str:
     return __version__
 
 
+Chunk = Sequence[tuple[str, Run]]
+"""Runs with their keys that a Dask worker is given in one message."""
+
+
 def _on_cluster(client: Any, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
+    """Send chunks of runs that take about :data:`KEEP` seconds: a message costs as much as a short run."""
     from distributed import CancelledError, as_completed
 
-    futures: dict[Any, str] = {}
+    futures: dict[Any, Chunk] = {}
+    waiting, size = [*runs.items()], 1
     try:
-        futures |= {client.submit(_work, execute, key, run, pure=False): key for key, run in runs.items()}
-        finished = as_completed(futures, loop=client.loop)
+        finished = as_completed([], loop=client.loop)
         look = _lookout(client)
-        while futures:
-            look()
+        while waiting or futures:
+            threads = look()
+            while waiting and len(futures) < 2 * threads:
+                number = min(size, -(-len(waiting) // threads))  # in the end, something for each
+                chunk, waiting = waiting[:number], waiting[number:]
+                future = client.submit(_several, execute, chunk, pure=False)
+                futures[future] = chunk
+                finished.add(future)
             batch = finished.next_batch(block=False)
             for future in batch:
-                key = futures.pop(future)
-                yield key, _outcome(future, runs[key])
+                chunk = futures.pop(future)
+                seconds, outcomes = _outcome(future, chunk)
+                yield from outcomes
+                size = max(1, min(2 * len(chunk), int(KEEP * len(chunk) / max(seconds, 1e-9))))
             if not batch:
                 time.sleep(0.01)
     except (Exception, CancelledError) as error:
@@ -348,36 +361,48 @@ def _on_cluster(client: Any, execute: Execute, runs: Mapping[str, Run]) -> Outco
             client.cancel(list(futures))
 
 
-def _outcome(future: Any, run: Run) -> Record | WorkerLost:
+def _several(execute: Execute, chunk: Chunk) -> tuple[float, list[tuple[str, Record]]]:
+    """The records of a chunk, and the seconds that they took."""
+    start = time.perf_counter()
+    records = [_work(execute, key, run) for key, run in chunk]
+    return time.perf_counter() - start, records
+
+
+def _outcome(future: Any, chunk: Chunk) -> tuple[float, Sequence[tuple[str, Record | WorkerLost]]]:
     from distributed import CancelledError, KilledWorker
 
     try:
-        return future.result()[1]  # type: ignore[no-any-return]
+        return future.result()  # type: ignore[no-any-return]
     except KilledWorker as error:
-        return WorkerLost(
+        lost = WorkerLost(
             f"{error.allowed_failures + 1} Dask worker(s) died (the last was {error.last_worker.address})"
         )
+        return KEEP, [(key, lost) for key, _ in chunk]
     except CancelledError:
         raise
-    except Exception as error:  # the run could not be sent, or its record not returned
-        return _failed(run, error)
+    except Exception as error:  # the runs could not be sent, or their records not returned
+        return KEEP, [(key, _failed(run, error)) for key, run in chunk]
 
 
-def _lookout(client: Any) -> Callable[[], None]:
-    """What looks at the cluster, once a second: says which workers were lost, and gives up when none come back."""
-    known, looked = set(client.nthreads()), time.monotonic()
+def _lookout(client: Any) -> Callable[[], int]:
+    """What looks at the cluster, once a second: says which workers were lost, and gives up when none come back.
+
+    It returns the number of the workers' threads, at least 1.
+    """
+    known, looked = client.nthreads(), time.monotonic()
     manned = looked
 
-    def look() -> None:
+    def look() -> int:
         nonlocal known, looked, manned
         if time.monotonic() < looked + 1:
-            return
-        now = set(client.nthreads())
-        for address in sorted(known - now):
+            return max(1, sum(known.values()))
+        now = client.nthreads()
+        for address in sorted({*known} - {*now}):
             warnings.warn(f"Dask lost the worker {address}: what it was running is run again", stacklevel=4)
         known, looked = now, time.monotonic()
         manned = looked if now else manned
         if looked > manned + STRANDED:
             raise InputError(f"the Dask cluster has had no worker for {STRANDED:g} s; finished runs are kept")
+        return max(1, sum(known.values()))
 
     return look
