@@ -323,7 +323,7 @@ def _version() -> str:
     return __version__
 
 
-Chunk = Sequence[tuple[str, Run]]
+Chunk = list[tuple[str, Run]]
 """Runs with their keys that a Dask worker is given in one message."""
 
 
@@ -392,10 +392,13 @@ def _lookout(client: Any) -> Callable[[], int]:
     known, looked = client.nthreads(), time.monotonic()
     manned = looked
 
+    def threads() -> int:
+        return max(1, int(sum(known.values())))
+
     def look() -> int:
         nonlocal known, looked, manned
         if time.monotonic() < looked + 1:
-            return max(1, sum(known.values()))
+            return threads()
         now = client.nthreads()
         for address in sorted({*known} - {*now}):
             warnings.warn(f"Dask lost the worker {address}: what it was running is run again", stacklevel=4)
@@ -403,6 +406,6 @@ def _lookout(client: Any) -> Callable[[], int]:
         manned = looked if now else manned
         if looked > manned + STRANDED:
             raise InputError(f"the Dask cluster has had no worker for {STRANDED:g} s; finished runs are kept")
-        return max(1, sum(known.values()))
+        return threads()
 
     return look
