@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels import TRANSCENDENTAL, Formula, Graph, NumpySource, graph_of, numpy_source, scalars_of
-from ..kernels.numpy_functions import erf
+from ..kernels.numpy_functions import FUNCTIONS
 
 Floats = NDArray[Any]
 
@@ -61,22 +61,19 @@ class NumPyBackend:
         self, formula: Formula, inputs: tuple[Floats, ...], out: Floats | tuple[Floats, ...], **numbers: float
     ) -> None:
         outs = out if isinstance(out, tuple) else (out,)
-        ids = [*map(id, inputs), *map(id, outs)]
-        program = _program(formula, tuple(map(ids.index, ids)), len(inputs))
-        if program.again:
-            inputs = tuple([a.copy() if k in program.again else a for k, a in enumerate(inputs)])
-        slots = scalars_of(formula, tuple(numbers.items()))
         first = outs[0]
-        shape, block = first.shape, max(1, BLOCK_BYTES // (first.itemsize * (first.shape[-1] if first.ndim > 1 else 1)))
-        others = tuple([o for o, k in zip(outs, program.aliases, strict=True) if k < 0])
-        if first.ndim > 2 or not shape or shape[0] <= block + block // 2:
-            program.step(*inputs, *others, *slots, *_scratch(shape, first.dtype, program.registers, program.masks))
-            return
-        for start in range(0, shape[0], block):
-            part = slice(start, min(start + block, shape[0]))
-            arrays = [a[part] if a.ndim and a.shape[0] == shape[0] and a.ndim == len(shape) else a for a in inputs]
-            scratch = _scratch((part.stop - start, *shape[1:]), first.dtype, program.registers, program.masks)
-            program.step(*arrays, *[o[part] for o in others], *slots, *scratch)
+        ids = [*map(id, inputs), *map(id, outs)]
+        key = (formula, len(inputs), tuple(map(ids.index, ids)), first.shape, first.dtype, *numbers.items())
+        call = _local.calls.get(key) or _call(key)
+        if call.again:
+            inputs = tuple([a.copy() if k in call.again else a for k, a in enumerate(inputs)])
+        others = [outs[k] for k in call.others]
+        for part, further in call.parts:
+            if part is None:
+                call.step(*inputs, *others, *further)
+                continue
+            arrays = [a[part] if a.ndim == first.ndim and len(a) == len(first) else a for a in inputs]
+            call.step(*arrays, *[o[part] for o in others], *further)
 
     def column_sums(self, x: Floats, out: Floats) -> None:
         if x.ndim == 1:
@@ -143,27 +140,60 @@ class NotFinite(ArithmeticError):
     """A number that must be finite is not: the work that it belongs to ends here."""
 
 
-class _Program(NamedTuple):
+class _Call(NamedTuple):
+    """A formula as NumPy calls, for arrays of one shape."""
+
     step: Callable[..., None]
-    registers: int
-    masks: int
-    aliases: tuple[int, ...]
-    """For each output, which of the inputs it is; -1 for none."""
+    others: list[int]
+    """Which outputs are none of the inputs."""
+    parts: list[tuple[slice | None, list[Any]]]
+    """Each block of rows (None: all), and what the step takes after the arrays: numbers, and scratch."""
     again: frozenset[int]
-    """Inputs that are such an array a second time: they are read after it has been written to."""
+    """Inputs that are an output a second time: they are read after it has been written to."""
+
+
+class _Local(threading.local):
+    """Calls and arrays to work in, each thread's own."""
+
+    def __init__(self) -> None:
+        self.calls: dict[Any, _Call] = {}
+        self.scratch: dict[Any, tuple[list[Floats], list[Floats]]] = {}
+
+
+_local = _Local()
+
+
+def _call(key: tuple[Any, ...]) -> _Call:
+    """The call of that key, which is kept."""
+    formula, count, same, shape, dtype, *numbers = key
+    # for each output, which of the inputs it is; -1 for none
+    aliases = tuple(k if k < count else -1 for k in same[count:])
+    source, step = _program(formula, aliases)
+    slots = scalars_of(formula, tuple(numbers))
+    block = max(1, BLOCK_BYTES // (dtype.itemsize * (shape[-1] if len(shape) > 1 else 1)))
+    parts: list[tuple[slice | None, list[Any]]] = []
+    if len(shape) > 2 or not shape or shape[0] <= block + block // 2:
+        parts.append((None, [*slots, *_scratch(shape, dtype, source.registers, source.masks)]))
+    else:
+        for start in range(0, shape[0], block):
+            rows = min(block, shape[0] - start)
+            scratch = _scratch((rows, *shape[1:]), dtype, source.registers, source.masks)
+            parts.append((slice(start, start + rows), [*slots, *scratch]))
+    if len(_local.calls) > 1000:  # of ever new shapes or numbers
+        _local.calls.clear()
+    again = frozenset(k for k in range(count) if same[k] in aliases and same[k] != k)
+    call = _local.calls[key] = _Call(step, [k for k, alias in enumerate(aliases) if alias < 0], parts, again)
+    return call
 
 
 @cache
-def _program(formula: Formula, first: tuple[int, ...], count: int) -> _Program:
-    """A formula as NumPy calls. ``first``: for each of the ``count`` inputs and of the outputs, the number of the first
-    array that is the same."""
-    aliases = tuple(k if k < count else -1 for k in first[count:])
-    again = frozenset(k for k in range(count) if first[k] in aliases and first[k] != k)
+def _program(formula: Formula, aliases: tuple[int, ...]) -> tuple[NumpySource, Callable[..., None]]:
+    """A formula as NumPy calls."""
     graph = graph_of(formula, aliases)
     source = numpy_source(graph)
     overflows = any(node.op in (*TRANSCENDENTAL, "divide") for node in graph.nodes)
     step = _compiled(source)
-    return _Program(_quiet(step) if overflows else step, source.registers, source.masks, aliases, again)
+    return source, _quiet(step) if overflows else step
 
 
 def _quiet(step: Callable[..., None]) -> Callable[..., None]:
@@ -176,17 +206,14 @@ def _quiet(step: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-_local = threading.local()
-
-
 def _scratch(shape: tuple[int, ...], dtype: Any, registers: int, masks: int) -> list[Floats]:
     """Arrays to work in, this thread's own."""
     if not registers + masks:
         return []
-    kept: dict[Any, tuple[list[Floats], list[Floats]]] = _local.__dict__.setdefault("kept", {})
-    if len(kept) > 64:  # of ever new shapes
-        kept.clear()
-    floats, bools = kept.setdefault((shape, dtype), ([], []))
+    if len(_local.scratch) > 64:  # of ever new shapes
+        _local.scratch.clear()
+        _local.calls.clear()
+    floats, bools = _local.scratch.setdefault((shape, dtype), ([], []))
     while len(floats) < registers:
         floats.append(_aligned(np.empty, shape, dtype))
     while len(bools) < masks:
@@ -299,25 +326,22 @@ def _select(mask: Floats, yes: Any, no: Any, out: Floats) -> None:
     """``np.where`` written to ``out``, which may be one of the operands. Bits are chosen by bits, a mask of all ones or
     all zeros for each number: NumPy's own ways take five to ten times as long (measured)."""
     integer = np.int32 if out.itemsize == 4 else np.int64
-    kept, other = _integers(out.shape, integer)
-    np.negative(mask.view(np.int8), out=kept, dtype=integer, casting="unsafe")
-    one, two = (np.asarray(v, out.dtype).view(integer) for v in (yes, no))
+    bits, other = _scratch(out.shape, np.dtype(integer), 2, 0)
+    np.copyto(bits, mask)
+    np.negative(bits, bits)
+    one, two, result = (np.asarray(v, out.dtype).view(integer) for v in (yes, no, out))
     if not two.ndim and not two:
-        np.bitwise_and(one, kept, out=out.view(integer))
+        np.bitwise_and(one, bits, result)
         return
-    np.bitwise_xor(one, two, out=other)
-    np.bitwise_and(other, kept, out=other)
-    np.bitwise_xor(other, two, out=out.view(integer))
-
-
-def _integers(shape: tuple[int, ...], dtype: Any) -> list[Floats]:
-    """Two arrays of integers to work in."""
-    return _scratch(shape, np.dtype(dtype), 2, 0)
+    other = other if out is no else result
+    np.bitwise_xor(one, two, other)
+    np.bitwise_and(other, bits, other)
+    np.bitwise_xor(other, two, result)
 
 
 @cache
 def _compiled(source: NumpySource) -> Callable[..., None]:
-    scope: dict[str, Any] = {**vars(np), "sign": _sign, "select": _select, "erf": erf}
+    scope: dict[str, Any] = {**vars(np), "sign": _sign, "select": _select, **FUNCTIONS}
     # exec of a string would make Python end by SIGINT after a Ctrl-C that hits it, handled or not
     exec(compile(source.text, "<rule as NumPy calls>", "exec"), scope)
     step: Callable[..., None] = scope["step"]
