@@ -18,7 +18,7 @@ from .activations import Activation, exponential, share, softmax_slope
 from .backends import Array, Backend
 from .buffers import Buffers
 from .errors import InputError, count, lookup, number
-from .formulas import product, times
+from .formulas import product
 from .initializers import Constant, Initializer, Uniform
 from .parameters import Parameter
 
@@ -298,12 +298,25 @@ def squared_deviation(x: Array, mean: Array) -> Array:
     return deviation * deviation
 
 
-def moving_average(running: Array, batch: Array, *, share: float, factor: float) -> Array:
-    return (1 - share) * running + share * factor * batch
+def moving_average(running: Array, batch: Array, *, share: float) -> Array:
+    return (1 - share) * running + share * batch
 
 
 def inverse_deviation(var: Array, *, eps: float) -> Array:
     return 1 / np.sqrt(var + eps)
+
+
+def mean_of_batch(total: Array, running: Array, *, share: float, n: float) -> tuple[Array, Array]:
+    """The mean, and its running average."""
+    mean = 1 / n * total
+    return mean, moving_average(running, mean, share=share)
+
+
+def variance_of_batch(
+    total: Array, running: Array, *, share: float, n: float, degrees: float, eps: float
+) -> tuple[Array, Array]:
+    """1 / sqrt(var + eps), and the variance's running average; ``total`` of the squared deviations."""
+    return inverse_deviation(1 / n * total, eps=eps), moving_average(running, 1 / degrees * total, share=share)
 
 
 def normalised(x: Array, mean: Array, inverse: Array) -> Array:
@@ -314,8 +327,13 @@ def scaled_and_shifted(x_hat: Array, gamma: Array, beta: Array) -> Array:
     return x_hat * gamma + beta
 
 
+def of_features(gamma: Array, inverse: Array, dgamma: Array, dbeta: Array, *, n: float) -> tuple[Array, Array, Array]:
+    """gamma / sqrt(var + eps), and the means of dz x_hat and of dz."""
+    return gamma * inverse, 1 / n * dgamma, 1 / n * dbeta
+
+
 def batch_norm_backward(dz: Array, x_hat: Array, scale: Array, mean_of_product: Array, mean: Array) -> Array:
-    """``scale`` is gamma / sqrt(var + eps), the means those of dz x_hat and of dz."""
+    """The arguments after ``x_hat`` are those that :func:`of_features` returns."""
     return scale * (dz - mean - x_hat * mean_of_product)
 
 
@@ -405,21 +423,21 @@ class BatchNorm(Layer):
     def forward(self, x: Array, training: bool) -> Array:
         b, n, row = self.backend, x.shape[-2], self._row
         x_hat, z = self._buffer("x_hat", x, self.outputs), self._buffer("z", x, self.outputs)
-        mean, var, inverse = self.running_mean, self.running_var, row("inverse")
+        mean, inverse, share = self.running_mean, row("inverse"), self.share
         self._training = training and not self.frozen
         if self._training:
             if n < 2:
                 raise InputError("batch norm cannot train on a batch of one row: its variance is zero")
-            mean, var = row("mean"), row("var")
-            b.column_sums(x, mean)
-            b.map(times, (mean,), mean, factor=1 / n)
+            mean, total = row("mean"), row("total")
+            degrees = n - 1 if self.convention == "torch" else n
+            b.column_sums(x, total)
+            b.map(mean_of_batch, (total, self.running_mean), (mean, self.running_mean), share=share, n=n)
             b.map(squared_deviation, (x, mean), z)
-            b.column_sums(z, var)
-            b.map(times, (var,), var, factor=1 / n)
-            unbiased = n / (n - 1) if self.convention == "torch" else 1.0
-            b.map(moving_average, (self.running_mean, mean), self.running_mean, share=self.share, factor=1.0)
-            b.map(moving_average, (self.running_var, var), self.running_var, share=self.share, factor=unbiased)
-        b.map(inverse_deviation, (var,), inverse, eps=self.eps)
+            b.column_sums(z, total)
+            known = {"share": share, "n": n, "degrees": degrees, "eps": self.eps}
+            b.map(variance_of_batch, (total, self.running_var), (inverse, self.running_var), **known)
+        else:
+            b.map(inverse_deviation, (self.running_var,), inverse, eps=self.eps)
         b.map(normalised, (x, mean, inverse), x_hat)
         b.map(scaled_and_shifted, (x_hat, self.gamma.data, self.beta.data), z)
         self._x_hat, self._inverse = x_hat, inverse
@@ -427,20 +445,18 @@ class BatchNorm(Layer):
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
         b, n, row, x_hat = self.backend, dy.shape[-2], self._row, self._x_hat
-        dx, scale = self._buffer("dx", dy, self.inputs), row("scale")
+        dx = self._buffer("dx", dy, self.inputs)
         dgamma = row("dgamma") if self.gamma.frozen else self.gamma.grad
         dbeta = row("dbeta") if self.beta.frozen else self.beta.grad
         b.map(product, (dy, x_hat), dx)
         b.column_sums(dx, dgamma)
         b.column_sums(dy, dbeta)
-        b.map(product, (self.gamma.data, self._inverse), scale)
+        features = row("scale"), row("mean of dz x_hat"), row("mean of dz")
+        b.map(of_features, (self.gamma.data, self._inverse, dgamma, dbeta), features, n=n)
         if self._training:
-            means = row("mean of dz x_hat"), row("mean of dz")
-            b.map(times, (dgamma,), means[0], factor=1 / n)
-            b.map(times, (dbeta,), means[1], factor=1 / n)
-            b.map(batch_norm_backward, (dy, x_hat, scale, *means), dx)
+            b.map(batch_norm_backward, (dy, x_hat, *features), dx)
         else:
-            b.map(product, (dy, scale), dx)
+            b.map(product, (dy, features[0]), dx)
         return dx
 
     def _row(self, key: str) -> Array:
