@@ -23,7 +23,7 @@ from device import SHIM, run_grid
 
 from optimlab import backends, kernels, rules
 from optimlab.backends import llvm
-from optimlab.backends.numpy import NumPyStep, _sign
+from optimlab.backends.numpy import NumPyStep, _select, _sign
 from optimlab.rules import textbook
 
 DTYPES = ["float32", "float64"]
@@ -221,6 +221,21 @@ def assert_same_as_numpy(rule, actual, expected, what):
     if picks and platform.machine() not in ("x86_64", "AMD64"):
         actual, expected = ({name: a + 0.0 for name, a in arrays.items()} for arrays in (actual, expected))  # -0 to 0
     assert_same_arrays(actual, expected, what)
+
+
+@pytest.mark.parametrize("size", [7, 5000])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble"])
+def test_a_choice_is_numpys_bit_for_bit_and_may_be_written_over_what_it_chooses_from(size, dtype):
+    a, b = np.random.default_rng(0).normal(size=(2, size)).astype(dtype)
+    a[:4], b[-4:] = [np.nan, -0.0, np.inf, 0.0], [-np.inf, np.nan, 0.0, -0.0]
+    mask = np.random.default_rng(1).random(size) < 0.5
+    for yes, no in ((a, b), (a, 0.0), (0.0, b), (1.5, -0.0), (a, a)):
+        wanted = np.where(mask, yes, no).astype(dtype)
+        for over in (None, a, b):
+            out = np.empty_like(a) if over is None else over.copy()
+            _select(mask, out if yes is over else yes, out if no is over else no, out)
+            np.testing.assert_array_equal(out, wanted)
+            np.testing.assert_array_equal(np.signbit(out), np.signbit(wanted))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

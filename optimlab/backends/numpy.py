@@ -327,9 +327,9 @@ INTEGERS: dict[int, Any] = {2: np.int16, 4: np.int32, 8: np.int64}
 
 def _select(mask: Floats, yes: Any, no: Any, out: Floats) -> None:
     """``np.where`` written to ``out``, which may be one of the operands. Bits are chosen by bits, a mask of all ones or
-    all zeros for each number: NumPy's own ways take five to ten times as long (measured)."""
+    all zeros for each number: NumPy's own ways take five to ten times as long on many (measured)."""
     integer = INTEGERS.get(out.itemsize)
-    if integer is None:  # a long double
+    if integer is None or out.size < 4000:  # a long double, or less than the calls below cost
         out[...] = np.where(mask, yes, no)
         return
     bits, other = _scratch(out.shape, np.dtype(integer), 2, 0)
