@@ -86,8 +86,9 @@ def drawn_places(draw):
     return places, end
 
 
-def drawn_operation(draw, places, formulas, sums):
-    """A named operation and the numbers of its arrays; None where there are no such arrays."""
+def drawn_operation(draw, places, formulas, sums, recent):
+    """A named operation and the numbers of its arrays; None where there are no such arrays. Those used ``recent``ly are
+    often used again."""
     kinds = {"map": 6, "column_sums": 2, "row_max": 1, "take": 1, "put": 1, "count": 1}
     kinds |= {"row_sums": 2, "matmul": 1} if sums else {}
     kinds |= {"row_argmax": 1} if formulas is BOUNDED else {}
@@ -95,12 +96,13 @@ def drawn_operation(draw, places, formulas, sums):
 
     def one(fits):
         found = [k for k, (_, _, shape) in enumerate(places) if fits(shape)]
-        return draw.choice(found) if found else None
+        again = [k for k in found if k in recent]
+        return draw.choice(again if again and draw.random() < 0.6 else found) if found else None
 
     def like(shape):
         return one(lambda s: s == shape)
 
-    x = draw.randrange(len(places))
+    x = one(lambda s: draw.random() < 0.2 or s == places[0][2])
     shape = places[x][2]
     if kind == "count":
         return (kind,)
@@ -151,7 +153,13 @@ def check(seed, formulas, sums=True, whole=False, rounding=0.0):
     """Record a random list of operations, run it, and compare every array that is not working with NumPy's."""
     draw = random.Random(seed)  # Hypothesis itself would choose small lists of few kinds
     places, size = drawn_places(draw)
-    operations = [drawn_operation(draw, places, formulas, sums) for _ in range(draw.randrange(1, 15))]
+    operations, recent = [], []
+    for _ in range(draw.randrange(1, 15)):
+        operation = drawn_operation(draw, places, formulas, sums, recent[-4:])
+        operations.append(operation)
+        recent += [
+            a for part in operation or () for a in (part if isinstance(part, tuple) else [part]) if type(a) is int
+        ]
     working = [k for k in range(len(places)) if draw.random() < 0.4]
     dtype, generator = draw.choice(["float32", "float64"]), np.random.default_rng(draw.randrange(1000))
     start = (generator.integers(-9, 10, size) if whole else generator.normal(size=size)).astype(dtype)
@@ -279,9 +287,38 @@ def test_sums_over_a_single_row_are_written_where_a_formula_wrote():
     assert other.tolist() == [[8, 16]]
 
 
+@pytest.mark.parametrize("columns", [1, 2, 9])
+def test_what_a_row_is_reduced_to_is_used_in_the_same_sweep(columns):
+    """As in a softmax; the arrays in between are not stored."""
+    x = np.random.default_rng(0).integers(-9, 9, (4, columns)).astype(float)
+    found = []
+    for backend in (NUMPY, COMPILED):
+        top, y, total, place, sums = (np.zeros(s) for s in [(4, 1), (4, columns), (4, 1), (4, 1), (columns,)])
+
+        def work(b, top=top, y=y, total=total, place=place, sums=sums):
+            b.row_max(x, top)
+            b.map(lambda x, t: x - t, (x, top), y)
+            b.row_sums(y, total)
+            b.row_argmax(y, place)
+            b.map(lambda y, t, p: y * 2 - t + p, (y, total, place), y)
+            b.row_max(y, top)
+            b.map(lambda y, t: y + t, (y, top), y)
+            b.column_sums(y, sums)
+
+        if backend is NUMPY:
+            work(NUMPY)
+        else:
+            program = recorded(work, working=[y, top, total, place])
+            assert len(program._plan.functions) == 1 or columns == 1
+            program.run()
+        found.append(sums)
+    assert found[0].tolist() == found[1].tolist()
+
+
 def test_rows_put_into_a_table_leave_the_others():
     table, index, row, out = np.zeros((3, 2)), np.array([1]), np.ones(2), np.zeros((3, 2))
     program = recorded(
+        lambda b: b.map(lambda t, o: o + 0, (table, out), table),
         lambda b: b.put(table, index, row),
         lambda b: b.map(lambda t: t + 0, (table,), out),
         lambda b: b.count(index),
