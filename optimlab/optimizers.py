@@ -414,7 +414,8 @@ class _ElementKernel:
     """An elementwise rule: traced, and run by the backend on stretches of the flat buffers."""
 
     def __init__(self, rule: rules.Rule) -> None:
-        self.graph = _traced(rule) if (rule.__module__ or "").startswith(rules.__name__) else trace(rule)
+        home = getattr(rule, "__module__", None) or ""
+        self.graph = _traced(rule) if home.startswith(rules.__name__) else trace(rule)
         self.state, self.hyperparameters = self.graph.state, self.graph.hyperparameters
 
     def scalars(self, /, **values: float) -> tuple[float, ...]:

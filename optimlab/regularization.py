@@ -16,7 +16,7 @@ By hand, the same:
 >>> L2(0.1)(net.parameters), net.parameters.grad
 (1.25, array([ 0.3, -0.4], dtype=float32))
 >>> ClipGlobalNorm(0.25)(net.parameters), net.parameters.grad
-(0.5, array([ 0.15, -0.2 ], dtype=float32))
+(array([0.5], dtype=float32), array([ 0.15, -0.2 ], dtype=float32))
 >>> MaxNorm(1.0)(net.parameters)
 >>> net.parameters.data
 array([ 0.6, -0.8], dtype=float32)
@@ -284,7 +284,7 @@ class ClipGlobalNorm(_Clip):
     >>> net = ol.MLP([2, 1], seed=0)
     >>> net.parameters.grad[...] = [2.0, 4.0, 4.0]
     >>> ClipGlobalNorm(3.0)(net.parameters), net.parameters.grad
-    (6.0, array([1., 2., 2.], dtype=float32))
+    (array([6.], dtype=float32), array([1., 2., 2.], dtype=float32))
     """
 
     recordable = True
