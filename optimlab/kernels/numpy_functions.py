@@ -122,10 +122,12 @@ def _erf(x: Floats, scratch: Floats, out: Floats) -> None:
 def _expm1(x: Floats, scratch: Floats, out: Floats) -> None:
     half, power, _ = scratch
     np.multiply(x, 0.5, half)
+    at_limit = np.less(x, -17.4)  # -1 exactly, where tanh is not there yet: ELU's slope is zero
     np.exp(x, power)
     np.add(power, 1, power)
     np.tanh(half, half)
     np.multiply(half, power, out)
+    np.copyto(out, -1, where=at_limit)
 
 
 def _log1p(x: Floats, scratch: Floats, out: Floats) -> None:
