@@ -7,7 +7,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -79,8 +79,7 @@ class NumPyBackend:
         if x.ndim == 1:
             np.add.reduce(x, out=out.reshape(()))
         else:
-            # a product with ones: the BLAS is faster than the sum, and takes the rows in an order of its own
-            np.matmul(_ones(x.shape[-2], x.dtype, x.ndim == out.ndim), x, out=out)
+            np.add.reduce(x, axis=-2, out=out, keepdims=out.ndim == x.ndim)
 
     def row_sums(self, x: Floats, out: Floats) -> None:
         np.add.reduce(x, axis=-1, out=out, keepdims=True)
@@ -126,11 +125,6 @@ class NumPyBackend:
 
     def quiet(self) -> AbstractContextManager[Any]:
         return np.errstate(all="ignore")
-
-
-@lru_cache(64)
-def _ones(n: int, dtype: Any, as_row: bool) -> Floats:
-    return np.ones((1, n) if as_row else n, dtype)
 
 
 def _aligned(make: Callable[..., Floats], shape: int | tuple[int, ...], dtype: Any) -> Floats:
