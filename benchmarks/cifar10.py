@@ -46,7 +46,7 @@ def load(name: str) -> ol.Dataset:
         raise ol.InputError(f"{name} has {len(x)} rows, which cannot be split")
     train = min(TRAIN, len(x) // 3)
     if x.dtype == "uint8":
-        x = ol.normalization.scale_255(x)
+        x = ol.datasets.normalization.scale_255(x)
     x_val, y_val = x[train:][-VALIDATION:], y[train:][-VALIDATION:]
     return ol.Dataset(x[:train], y[:train], x_val, y_val, classes=data.classes, name=data.name)
 

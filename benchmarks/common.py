@@ -33,8 +33,8 @@ from rich.table import Table
 
 import optimlab as ol
 from optimlab.backends.threads import one_thread
-from optimlab.errors import InputError
-from optimlab.files import json_ready, write_atomically
+from optimlab.common.errors import InputError
+from optimlab.common.files import json_ready, write_atomically
 from optimlab.plotting.comparison import PALETTE, plain_axes
 from optimlab.plotting.comparison import spread as moved_apart
 from optimlab.study import Study, compare

@@ -33,7 +33,7 @@ from timing.jobs import DTYPE, Job
 
 import optimlab as ol
 from optimlab.backends import cupy as engine
-from optimlab.progress import progress_bar
+from optimlab.common.progress import progress_bar
 
 ROOT = Path(__file__).parents[1]
 NETWORKS = ((3072, 100, 100, 10), (784, 800, 10))

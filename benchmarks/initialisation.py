@@ -19,7 +19,7 @@ from common import INK, PALETTE, Settings
 from matplotlib.figure import Figure
 
 import optimlab as ol
-from optimlab.initializers import Initializer, Uniform, VarianceScaling
+from optimlab.nn.initializers import Initializer, Uniform, VarianceScaling
 
 DEPTH, ROWS = 20, 500
 

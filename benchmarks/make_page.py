@@ -15,7 +15,7 @@ from typing import Any
 import click
 import common
 
-from optimlab.files import write_atomically
+from optimlab.common.files import write_atomically
 
 Row = Sequence[str]
 

@@ -36,8 +36,8 @@ from matplotlib.figure import Figure
 from scipy.special import stdtr, stdtrit
 
 from optimlab.backends.threads import one_thread
-from optimlab.files import write_atomically
-from optimlab.optimizers import CLASSIC
+from optimlab.common.files import write_atomically
+from optimlab.optim.optimizers import CLASSIC
 from optimlab.rules.textbook import adam, sgd
 from optimlab.study import PROBLEMS, Contender, Problem, Study, compare
 from optimlab.study.compare import summarized

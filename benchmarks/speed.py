@@ -75,8 +75,8 @@ from timing.rule_steps import step_turns
 from timing.tables import show
 from timing.workers import extend, worker
 
-from optimlab.files import write_atomically
-from optimlab.progress import progress_bar
+from optimlab.common.files import write_atomically
+from optimlab.common.progress import progress_bar
 
 
 def work(threads: int, effort: Effort, others: bool) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import pytest
 from scipy import special
 
 import optimlab as ol
-from optimlab.initializers import Constant
-from optimlab.layers import Declared, Dense, Layer
+from optimlab.nn.initializers import Constant
+from optimlab.nn.layers import Declared, Dense, Layer
 
 # ---- a rule, as the optimizers take it, and its formula a second time, for one weight in Python floats ----
 

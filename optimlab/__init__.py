@@ -15,17 +15,23 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-from . import activations, backends, datasets, initializers, kernels, layers, losses, optimizers, rules, schedules
-from .averages import AverageWeights, Ensemble, Snapshots, recompute_statistics
+from . import backends, datasets, kernels, rules, schedules
+from .checks.gradient_check import GradientError, gradcheck
+from .checks.rule_check import assert_rule_matches
+from .common.errors import InputError, RuleError
+from .common.version import __version__ as __version__
 from .datasets import Dataset
-from .diagnostics import Diagnostics
-from .errors import InputError, RuleError
-from .explanation import explain, first_parting
-from .gradient_check import GradientError, gradcheck
-from .mc_dropout import mc_predict
-from .network import MLP, Network
-from .normalization import Standardize
-from .optimizers import (
+from .datasets.normalization import Standardize
+from .lab.explanation import explain, first_parting
+from .lab.range_finder import find_lr
+from .lab.schedule_preview import preview
+from .nn import activations, initializers, layers, losses
+from .nn.mc_dropout import mc_predict
+from .nn.network import MLP, Network
+from .nn.regularization import L1, L2, ClipGlobalNorm, ClipNorm, ClipValue, MaxNorm
+from .optim import optimizers
+from .optim.averages import AverageWeights, Ensemble, Snapshots, recompute_statistics
+from .optim.optimizers import (
     LAMB,
     LARS,
     SGD,
@@ -47,10 +53,7 @@ from .optimizers import (
     RMSProp,
     ScheduleFreeAdamW,
 )
-from .range_finder import find_lr
-from .regularization import L1, L2, ClipGlobalNorm, ClipNorm, ClipValue, MaxNorm
-from .rule_check import assert_rule_matches
-from .schedule_preview import preview
+from .optim.translation import translate
 from .training import (
     BestCheckpoint,
     Checkpoint,
@@ -68,8 +71,7 @@ from .training import (
     save_checkpoint,
     verify_resume,
 )
-from .translation import translate
-from .version import __version__ as __version__
+from .training.diagnostics import Diagnostics
 
 _ON_DEMAND = ("tuning",)
 """Modules whose libraries are too heavy to load with optimlab: imported when first asked for."""

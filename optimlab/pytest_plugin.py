@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from . import gradient_check, rule_check
+from .checks import gradient_check, rule_check
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from optimlab.common.errors import InputError
 from optimlab.datasets import cifar, mnist
-from optimlab.errors import InputError
 
 MB = 1 << 20
 

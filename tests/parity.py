@@ -47,7 +47,7 @@ def rate(step: int, first: float, factors: tuple[float, ...] = FACTORS) -> float
     return first * factors[sum(step > change for change in CHANGES)]
 
 
-def make_parameters(dtype: str) -> ol.parameters.Parameters:
+def make_parameters(dtype: str) -> ol.nn.parameters.Parameters:
     """Six tensors: a matrix that narrows, one that widens, biases, scales and shifts of a batch norm."""
     return ol.MLP([5, 2, 4], batch_norm=True, dtype=dtype).parameters
 
@@ -292,7 +292,7 @@ def run_rule(row: Row, hyper: dict[str, float], dtype: str, watch: Watch | None 
     return np.array(path)
 
 
-def make_optimizer(row: Row, parameters: ol.parameters.Parameters, **hyper: Any) -> ol.Optimizer:
+def make_optimizer(row: Row, parameters: ol.nn.parameters.Parameters, **hyper: Any) -> ol.Optimizer:
     """By the public class, with the convention as a switch."""
     family, _, variant = row.rule.partition("_")
     if family == "rmsprop":

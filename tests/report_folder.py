@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from run_files import executed_by, made
 
-from optimlab.optimizers import OPTIMIZERS
+from optimlab.optim.optimizers import OPTIMIZERS
 from optimlab.report import write_report
 from optimlab.study import Contender, Problem, Study, compare
 

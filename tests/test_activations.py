@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from conftest import assert_same_bits, require
 
-from optimlab import InputError, RuleError, activations, backends
-from optimlab.activations import ACTIVATIONS, Activation
+from optimlab import InputError, RuleError, backends
+from optimlab.nn import activations
+from optimlab.nn.activations import ACTIVATIONS, Activation
 
 torch = require("torch")
 F = torch.nn.functional
@@ -418,7 +419,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(name, nearest):
         activations.get(name)
 
 
-@pytest.mark.parametrize("thing", [None, 3, Activation, activations.relu, []], ids=repr)
+@pytest.mark.parametrize("thing", [None, 3, Activation, activations.relu, []], ids=["None", "3", "class", "function", "list"])
 def test_what_is_no_activation_is_refused(thing):
     with pytest.raises(InputError, match="unknown activation"):
         activations.get(thing)

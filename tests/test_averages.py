@@ -5,7 +5,7 @@ import pytest
 from conftest import require
 
 import optimlab as ol
-from optimlab.averages import AverageWeights, Ensemble, Snapshots, recompute_statistics
+from optimlab.optim.averages import AverageWeights, Ensemble, Snapshots, recompute_statistics
 
 torch = require("torch")
 DATA = ol.datasets.load("digits")

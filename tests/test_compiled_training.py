@@ -14,8 +14,8 @@ from conftest import assert_same_bits, require
 
 import optimlab as ol
 from optimlab.backends import compiled, llvm
-from optimlab.formulas import times
-from optimlab.layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized
+from optimlab.nn.formulas import times
+from optimlab.nn.layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized
 from optimlab.training.engine import Plain, Recorded
 
 require("llvmlite")

@@ -18,9 +18,10 @@ from conftest import assert_same_bits
 from test_kernels import RULES
 
 import optimlab as ol
-from optimlab import backends, kernels, replicas
+from optimlab import backends, kernels
 from optimlab.backends import cublas
 from optimlab.backends import cupy as engine
+from optimlab.training import replicas
 
 DTYPES = ["float32", "float64"]
 ARCHITECTURES = ["sm_80", "sm_90", "sm_100"]

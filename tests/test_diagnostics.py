@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import optimlab as ol
-from optimlab.diagnostics import Diagnostics, measure
+from optimlab.training.diagnostics import Diagnostics, measure
 
 DATA = ol.datasets.load("digits")
 

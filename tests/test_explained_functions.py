@@ -20,12 +20,12 @@ from conftest import require
 
 import optimlab as ol
 from optimlab import rules
-from optimlab.activations import ACTIVATIONS, Activation
 from optimlab.cli import main
-from optimlab.explanation import explain_activation, explain_loss, explain_rule, kind_of, source
-from optimlab.explanation.by_name import SOURCES
-from optimlab.explanation.of_losses import FORMULAS
-from optimlab.losses import LOSSES
+from optimlab.lab.explanation import explain_activation, explain_loss, explain_rule, kind_of, source
+from optimlab.lab.explanation.by_name import SOURCES
+from optimlab.lab.explanation.of_losses import FORMULAS
+from optimlab.nn.activations import ACTIVATIONS, Activation
+from optimlab.nn.losses import LOSSES
 
 ELEMENTWISE = [name for name, f in ACTIVATIONS.items() if f.elementwise]
 VARIANTS = [
@@ -495,7 +495,7 @@ def test_an_activation_in_a_file_of_ones_own(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(
         "import numpy as np\n"
-        "from optimlab.activations import Activation\n"
+        "from optimlab.nn.activations import Activation\n"
         "def bump(x):\n    return np.exp(-x * x)\n"
         "def bump_backward(x, y, dy):\n    return -2 * x * y * dy\n"
         "bell = Activation('bump', bump, bump_backward)\n"

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 import optimlab as ol
 from optimlab import rules
 from optimlab.cli import main
-from optimlab.explanation import explain, first_parting, source
 from optimlab.kernels import equations, latex, trace, unicode
+from optimlab.lab.explanation import explain, first_parting, source
 
 EVERY_RULE = [(name, convention) for convention in rules.CONVENTIONS for name in rules.names(convention)]
 

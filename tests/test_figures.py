@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from run_files import planted
 
-from optimlab.optimizers import OPTIMIZERS
+from optimlab.optim.optimizers import OPTIMIZERS
 from optimlab.plotting import accuracy_figure, loss_figure, profile_figure, sensitivity_figure
 from optimlab.plotting.comparison import spread
 from optimlab.plotting.race import race_figure

@@ -20,9 +20,10 @@ from device import run_grid
 from matplotlib.mathtext import MathTextParser
 
 import optimlab as ol
-from optimlab import activations, kernels
+from optimlab import kernels
 from optimlab.backends.numpy import NumPyStep
-from optimlab.rule_check import assert_rule_matches
+from optimlab.checks.rule_check import assert_rule_matches
+from optimlab.nn import activations
 
 DTYPES = ["float32", "float64"]
 COUNT = 200_000
@@ -382,7 +383,7 @@ def test_such_a_rule_is_explained_and_printed():
         assert step.weight == pytest.approx(w, rel=1e-14)
         assert step.terms["mₜ"] == pytest.approx(m, rel=1e-14)
     for kind, text in {"c": "powf(", "cuda": "erff(", "javascript": "Math.log1p(", "numpy": "tanh("}.items():
-        assert text in ol.explanation.source(squashed, kind)
+        assert text in ol.lab.explanation.source(squashed, kind)
 
 
 # ---- formulas ----

@@ -11,7 +11,7 @@ from test_kernels import RULES, T, host_scalars, specimens
 import optimlab as ol
 from optimlab import backends, kernels
 from optimlab.backends import cupy as engine
-from optimlab.replicas import fit_replicas
+from optimlab.training.replicas import fit_replicas
 
 pytestmark = [
     pytest.mark.gpu,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import optimlab as ol
-from optimlab.activations import ACTIVATIONS, Activation, sigmoid
-from optimlab.layers import Activate, BatchNorm, Declared, Dense, Dropout, Layer
-from optimlab.losses import LOSSES
+from optimlab.nn.activations import ACTIVATIONS, Activation, sigmoid
+from optimlab.nn.layers import Activate, BatchNorm, Declared, Dense, Dropout, Layer
+from optimlab.nn.losses import LOSSES
 
 
 def data(rows=7, features=5, classes=3, seed=0):

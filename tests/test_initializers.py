@@ -10,9 +10,10 @@ from conftest import assert_same_bits, require
 from scipy import stats
 
 import optimlab as ol
-from optimlab import InputError, Network, initializers
-from optimlab.initializers import INITIALIZERS, Constant, Orthogonal, VarianceScaling
-from optimlab.layers import Activate, Dense
+from optimlab import InputError, Network
+from optimlab.nn import initializers
+from optimlab.nn.initializers import INITIALIZERS, Constant, Orthogonal, VarianceScaling
+from optimlab.nn.layers import Activate, Dense
 
 torch = require("torch")
 

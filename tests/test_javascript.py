@@ -7,7 +7,7 @@ import pytest
 from conftest import assert_same_bits
 
 from optimlab import kernels, rules
-from optimlab.errors import RuleError
+from optimlab.common.errors import RuleError
 
 EVERY = [(convention, name) for convention in rules.CONVENTIONS for name in rules.names(convention)]
 STEPS = 500

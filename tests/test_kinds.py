@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import optimlab as ol
 from optimlab import rules
-from optimlab.errors import number
+from optimlab.common.errors import number
 from optimlab.kernels import declaration
-from optimlab.optimizers import OPTIMIZERS
+from optimlab.optim.optimizers import OPTIMIZERS
 from optimlab.rules.kinds import KINDS, OWN, Kind, Prior, hyperparameters, kinds_of
 from optimlab.study.plan import Contender, Study, random_settings
 from optimlab.tuning.spaces import parse, usual
@@ -148,7 +148,7 @@ def test_the_ranges_beside_pytorchs(name):
             values = {**declaration(rule)[2], hyperparameter: value}
             if name == "nesterov" and not value and hyperparameter == "beta":
                 continue  # SGD refuses Nesterov without momentum; translate() prints plain SGD
-            code = ol.translation.Translation(name, "torch", values, ()).code
+            code = ol.optim.translation.Translation(name, "torch", values, ()).code
             try:
                 eval(code, {"torch": torch, "parameters": [torch.zeros(1, requires_grad=True)]})
                 passed_there.add(value)

@@ -7,7 +7,7 @@ import pytest
 from conftest import assert_same_bits, require
 
 import optimlab as ol
-from optimlab.layers import Activate, BatchNorm, Dense, Dropout
+from optimlab.nn.layers import Activate, BatchNorm, Dense, Dropout
 
 torch = require("torch")
 

@@ -10,9 +10,10 @@ from conftest import assert_same_bits, require
 from test_activations import TORCH as TORCH_ACTIVATIONS
 
 import optimlab as ol
-from optimlab import InputError, losses
-from optimlab.activations import ACTIVATIONS
-from optimlab.layers import Activate, BatchNorm, Dense, Dropout
+from optimlab import InputError
+from optimlab.nn import losses
+from optimlab.nn.activations import ACTIVATIONS
+from optimlab.nn.layers import Activate, BatchNorm, Dense, Dropout
 
 torch = require("torch")
 F = torch.nn.functional

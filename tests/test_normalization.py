@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import optimlab as ol
-from optimlab import normalization
-from optimlab.normalization import Standardize, scale_255
+from optimlab.datasets import normalization
+from optimlab.datasets.normalization import Standardize, scale_255
 
 torch = require("torch")
 

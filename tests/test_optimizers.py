@@ -8,7 +8,7 @@ import pytest
 
 import optimlab as ol
 from optimlab.kernels import declaration
-from optimlab.optimizers import OPTIMIZERS
+from optimlab.optim.optimizers import OPTIMIZERS
 
 ALL = list(OPTIMIZERS.values())
 

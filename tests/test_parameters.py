@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import optimlab as ol
-from optimlab.parameters import stretches
+from optimlab.nn.parameters import stretches
 
 
 @pytest.fixture

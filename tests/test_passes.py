@@ -9,9 +9,9 @@ import pytest
 import scipy.sparse
 
 import optimlab as ol
-from optimlab.activations import Activation, get, softmax, softmax_backward
-from optimlab.layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized
-from optimlab.replicas import stack
+from optimlab.nn.activations import Activation, get, softmax, softmax_backward
+from optimlab.nn.layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized
+from optimlab.training.replicas import stack
 
 G = np.random.default_rng(0)
 X = G.normal(size=(40, 6)).astype("float32")
@@ -437,7 +437,7 @@ def test_a_dtype_may_be_given_as_numpy_takes_it(name, dtype):
     for net in (ol.MLP([6, 3], dtype=dtype), ol.Network([Dense(6, 3)], dtype=dtype), ol.MLP([6, 3]).copy(dtype)):
         assert net.dtype == net.parameters.dtype == net.layers[0].dtype == name
         assert net.parameters.data.dtype == net.logits(X).dtype == np.dtype(name)
-    assert ol.explanation.source("adam", "c", dtype=dtype) == ol.explanation.source("adam", "c", dtype=name)
+    assert ol.lab.explanation.source("adam", "c", dtype=dtype) == ol.lab.explanation.source("adam", "c", dtype=name)
     ol.assert_rule_matches(sgd, sgd, steps=4, dtype=dtype)
 
 
@@ -543,5 +543,5 @@ def test_replicas_have_every_state_wherever_the_layer_holds_it():
     nets = [ol.Network([Counted(6)], seed=seed) for seed in range(2)]
     for k, net in enumerate(nets):
         net.layers[0].state()["mean"][...] = k
-    together = ol.replicas.stack(nets)
+    together = ol.training.replicas.stack(nets)
     np.testing.assert_array_equal(together.forward_unchecked(np.stack([X, X]), False)[1], X + 1)

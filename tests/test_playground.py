@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optimlab import kernels, rules
-from optimlab.errors import InputError
+from optimlab.common.errors import InputError
 from optimlab.race import FUNCTIONS
 from optimlab.race.lessons import LESSONS, TEXTS
 from optimlab.race.playground import playground_page, write_playground

@@ -14,8 +14,8 @@ from conftest import assert_same_bits, require
 from optimlab import backends
 from optimlab.backends import llvm
 from optimlab.backends.program import CannotRecord
-from optimlab.formulas import square
 from optimlab.kernels import erf
+from optimlab.nn.formulas import square
 
 require("llvmlite")
 NUMPY, COMPILED = backends.get("numpy"), backends.get("compiled")

@@ -10,10 +10,11 @@ import pytest
 from conftest import assert_same_bits, require
 
 import optimlab as ol
-from optimlab import InputError, losses
-from optimlab.activations import ACTIVATIONS
-from optimlab.initializers import INITIALIZERS
-from optimlab.optimizers import OPTIMIZERS
+from optimlab import InputError
+from optimlab.nn import losses
+from optimlab.nn.activations import ACTIVATIONS
+from optimlab.nn.initializers import INITIALIZERS
+from optimlab.optim.optimizers import OPTIMIZERS
 
 hypothesis = require("hypothesis")
 st = hypothesis.strategies

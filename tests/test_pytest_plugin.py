@@ -26,8 +26,8 @@ def test_the_example_passes_when_copied(pytester):
 RIGHT_OR_WRONG = """
 import numpy as np
 import pytest
-from optimlab.activations import Activation, get
-from optimlab.layers import Dense
+from optimlab.nn.activations import Activation, get
+from optimlab.nn.layers import Dense
 
 x = np.random.default_rng(0).normal(size=(6, 4))
 

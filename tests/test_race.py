@@ -18,7 +18,7 @@ from references import REFERENCES
 
 import optimlab as ol
 from optimlab.cli import main
-from optimlab.errors import InputError
+from optimlab.common.errors import InputError
 from optimlab.plotting.animation import frames, shown_steps, write_gif, write_mp4
 from optimlab.plotting.comparison import PALETTE
 from optimlab.plotting.race import race_figure

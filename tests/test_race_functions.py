@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from optimlab.errors import InputError
+from optimlab.common.errors import InputError
 from optimlab.race import FUNCTIONS, get
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import optimlab as ol
-from optimlab.range_finder import _steepest, find_lr
+from optimlab.lab.range_finder import _steepest, find_lr
 
 DIGITS = ol.datasets.load("digits")
 

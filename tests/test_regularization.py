@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optimlab as ol
-from optimlab.layers import Activate, BatchNorm, Dense, Dropout
+from optimlab.nn.layers import Activate, BatchNorm, Dense, Dropout
 
 torch = require("torch")
 GROUPS = ["weights", "biases", "scales", "dense1", "dense2.W"]

@@ -10,9 +10,9 @@ from test_cupy import blas, folder, machine  # noqa: F401  # fixtures
 
 import optimlab as ol
 from optimlab import rules
-from optimlab.activations import ACTIVATIONS
-from optimlab.diagnostics import update_ratios
-from optimlab.replicas import evaluate_replicas, fit_replicas, right_of_replicas, stack
+from optimlab.nn.activations import ACTIVATIONS
+from optimlab.training.diagnostics import update_ratios
+from optimlab.training.replicas import evaluate_replicas, fit_replicas, right_of_replicas, stack
 from optimlab.training.snapshot import snapshot
 
 ROWS = {"train": 70, "val": 33, "test": 29}
@@ -188,7 +188,7 @@ def test_a_history_does_not_depend_on_its_company():
         ({"dtype": "float64", "batch_norm": "after"}, rules.textbook.nadam),
         ({"standardize": ol.Standardize(np.full(5, 0.5), np.ones(5))}, rules.torch.adamw),
     ],
-    ids=str,
+    ids=["plain", "tanh and batch norm", "mish and dropout", "float64", "standardized"],
 )
 def test_on_a_gpu_each_replica_trains_as_alone(options, rule, graph, machine, blas):  # noqa: F811
     """Data, seeds and hyperparameters of their own; the same stream of dropout's numbers."""

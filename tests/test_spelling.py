@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import optimlab as ol
 from optimlab.cli import main
-from optimlab.spelling import spelled
+from optimlab.common.spelling import spelled
 from optimlab.study import Problem, Study, compare
 
 ENCODINGS = ["ascii", "latin-1", "cp1252", "koi8-r", "utf-8"]
@@ -93,7 +93,7 @@ def commands(folder, new):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-@pytest.mark.parametrize("command", commands(None, ol.files.Path()))
+@pytest.mark.parametrize("command", commands(None, ol.common.files.Path()))
 def test_every_command(command, encoding, folder, tmp_path):
     arguments = list(map(str, commands(folder, tmp_path)[command]))
     result = CliRunner(charset=encoding).invoke(main, arguments)

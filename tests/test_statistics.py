@@ -10,7 +10,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimlab.errors import InputError
+from optimlab.common.errors import InputError
 from optimlab.study.digests import key_of
 from optimlab.study.results import LEVEL, Curves, Interval, Record
 from optimlab.study.rows_right import packed, rows_error, unpacked

@@ -17,15 +17,15 @@ import optimlab as ol
 import optimlab.study
 import optimlab.tuning
 from optimlab.cli import live
-from optimlab.errors import concise
+from optimlab.common.errors import concise
+from optimlab.common.spelling import spelled
+from optimlab.common.tables import Column, Table, shortened, width
+from optimlab.lab.schedule_preview import preview
 from optimlab.race import race
 from optimlab.race.table import table as race_table
-from optimlab.schedule_preview import preview
 from optimlab.schedules import CyclicLR
-from optimlab.spelling import spelled
 from optimlab.study import table as study_table
 from optimlab.study.results import Baseline
-from optimlab.tables import Column, Table, shortened, width
 from optimlab.tuning import table as tuning_table
 
 LONG = "a_rule_of_my_own_with_a_name_" + "that_goes_on_and_on_" * 6

@@ -9,7 +9,7 @@ from conftest import require
 
 import optimlab as ol
 from optimlab import rules
-from optimlab.translation import Translation, translate
+from optimlab.optim.translation import Translation, translate
 
 torch = require("torch")
 

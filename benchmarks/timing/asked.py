@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from optimlab.backends.threads import one_thread
-from optimlab.progress import progress_bar
+from optimlab.common.progress import progress_bar
 
 from . import activation_grid, cases, command, small_steps, sweep
 from .clock import conditions, load_average

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ..errors import InputError, lookup, one_line, rows, unknown
+from ..common.errors import InputError, lookup, one_line, rows, unknown
 from ..kernels import Formula, Graph
 from . import compiled, cupy
 from .numpy import NotFinite, NumPyBackend
@@ -114,7 +114,7 @@ class Backend(Protocol):
 
     def quiet(self) -> AbstractContextManager[Any]:
         """A context in which overflow and NaN pass without warnings, for callers that check for them; and in which a
-        device that runs out of memory is an :class:`~optimlab.errors.InputError`."""
+        device that runs out of memory is an :class:`~optimlab.common.errors.InputError`."""
 
 
 _BACKENDS: dict[str, Backend] = {

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..common.errors import InputError
 from ..kernels import Formula, Graph
 from . import llvm, onednn
 from .llvm import installed

@@ -10,7 +10,7 @@ import ctypes
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from ..errors import InputError
+from ..common.errors import InputError
 from .layout import layout
 
 WORKSPACE = 32 << 20

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..errors import InputError, one_line
+from ..common.errors import InputError, one_line
 from ..kernels import Formula, Graph, cuda_source, graph_of, scalars_of
 from ..kernels.c_source import C_TYPES, STACKED, function_name
 

@@ -17,9 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import InputError
-from ..files import write_atomically
-from ..version import __version__
+from ..common.errors import InputError
+from ..common.files import write_atomically
+from ..common.version import __version__
 
 
 @cache

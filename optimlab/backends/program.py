@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..common.errors import InputError
 from ..kernels import Formula, Graph, graph_of, scalars_of
 from ..kernels import llvm_steps as steps
 from ..kernels.llvm_source import rule_source

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from ..errors import InputError, RuleError
-from ..spelling import spell
-from ..version import __version__
+from ..common.errors import InputError, RuleError
+from ..common.spelling import spell
+from ..common.version import __version__
 from .compare import compare
 from .datasets import datasets
 from .explain import explain

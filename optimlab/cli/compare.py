@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError, concise
-from ..files import json_text
+from ..common.errors import InputError, concise
+from ..common.files import json_text
 from .options import contender, echo, numbers, save_figure, say, show
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _read(file: Path | None, changes: dict[str, Any]) -> dict[str, Study]:
             raise InputError("a data set of your own needs --target, the validation accuracy whose reaching is timed")
         problem = Problem(dataset)
     else:
-        from ..errors import lookup
+        from ..common.errors import lookup
 
         problem = lookup("data set", dataset, PROBLEMS)
     return {problem.name: Study(problem, **FULL) if changes["full"] else Study(problem.quick())}

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from ..files import json_text
-from ..tables import Column, Table
+from ..common.files import json_text
+from ..common.tables import Column, Table
 from .options import echo, say, show
 
 

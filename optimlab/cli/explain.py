@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError
-from ..files import json_text
-from ..spelling import encoding_of_stdout, spelled
+from ..common.errors import InputError
+from ..common.files import json_text
+from ..common.spelling import encoding_of_stdout, spelled
 from .options import Chosen, chosen, draw, echo, numbers
 
 if TYPE_CHECKING:
-    from ..explanation import ActivationExplanation, Explanation, LossExplanation
+    from ..lab.explanation import ActivationExplanation, Explanation, LossExplanation
 
 SHOWN, ENDS = 24, 4
 """A table of more than ``SHOWN`` steps shows only the first and the last ``ENDS``."""
@@ -86,7 +86,7 @@ def explain(
       optimlab explain swish --figure swish.png
       optimlab explain leaky_relu --set slope=0.2 --source c
     """
-    from .. import explanation
+    from ..lab import explanation
 
     named = chosen(name, convention)
     found: Any = named.name if named.rule is None else named.rule

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import fmean, median
 
-from ..errors import concise
+from ..common.errors import concise
+from ..common.tables import Column, Table
 from ..study import Run, Study
 from ..study.compare import OnRun
 from ..study.results import Record
 from ..study.summary import best
-from ..tables import Column, Table
 
 
 @contextmanager

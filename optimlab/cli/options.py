@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ..errors import InputError, one_line
+from ..common.errors import InputError, one_line
+from ..common.spelling import spelled
+from ..common.tables import Table, width
 from ..rules import Rule
-from ..spelling import spelled
-from ..tables import Table, width
 
 if TYPE_CHECKING:
     from ..study import Contender
@@ -136,7 +136,7 @@ def draw(figure: Any, file: Path) -> None:
     import io
     import warnings
 
-    from ..files import write_atomically
+    from ..common.files import write_atomically
 
     kind = file.suffix.lower().removeprefix(".")
     if kind not in ("png", "svg", "pdf"):

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from ..errors import InputError
-from ..files import json_text
+from ..common.errors import InputError
+from ..common.files import json_text
 from .options import chosen, echo, numbers, save_figure, say, show
 
 
@@ -82,7 +82,7 @@ def race(
     if playground:
         _write_playground(out)
         return
-    from ..optimizers import CLASSIC
+    from ..optim.optimizers import CLASSIC
     from ..race.run import race as run_race
 
     names = CLASSIC if optimizers is None else [_racer(n) for n in optimizers.split(",") if n.strip()]
@@ -129,10 +129,10 @@ def _write_playground(out: Path) -> None:
 
 def _write(outcome: Any, out: Path, gif: bool) -> list[str]:
     """Leave everything in the folder; the names of the files."""
-    from ..files import write_atomically
+    from ..common.files import write_atomically
+    from ..common.progress import progress_bar
     from ..plotting.animation import frames, shown_steps, write_gif, write_mp4
     from ..plotting.race import race_figure
-    from ..progress import progress_bar
 
     name, written = outcome.landscape.name, []
     pictures = len(shown_steps(outcome)) if gif else 0

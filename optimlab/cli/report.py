@@ -31,7 +31,7 @@ def report(folder: Path) -> None:
 
 
 def _several(folder: Path) -> None:
-    from ..files import check_folder_name
+    from ..common.files import check_folder_name
     from ..report import write_report
     from ..report.joint import write_joint_report
     from ..study.compare import read_comparison

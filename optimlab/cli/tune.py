@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from ..errors import InputError, lookup
-from ..files import json_text
+from ..common.errors import InputError, lookup
+from ..common.files import json_text
 from .options import contender, echo, save_figure, say, show
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import unknown
+from ..common.errors import unknown
 from .checks import check, check_for_study
 from .cifar import CIFAR10
 from .dataset import Dataset

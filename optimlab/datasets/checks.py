@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..common.errors import InputError
 from .dataset import Dataset
 
 
@@ -22,7 +22,7 @@ def check(data: Dataset) -> None:
     >>> check(Dataset([[0.0], [1.0]], [3, 3], classes=("a", "b", "c", "d")))
     Traceback (most recent call last):
     ...
-    optimlab.errors.InputError: y_train holds only class 3: nothing to tell apart
+    optimlab.common.errors.InputError: y_train holds only class 3: nothing to tell apart
     """
     if not data.classes:
         raise InputError("the classes have no names: give the data set classes=")
@@ -48,7 +48,7 @@ def check_for_study(data: Dataset) -> None:
     >>> check_for_study(Dataset([[0.0], [1.0]], [0, 1], classes=("a", "b")))
     Traceback (most recent call last):
     ...
-    optimlab.errors.InputError: a study needs a validation split to choose by; Dataset.with_validation makes one
+    optimlab.common.errors.InputError: a study needs a validation split to choose by; Dataset.with_validation makes one
     """
     check(data)
     if data.x_val is None:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, one_line
+from ..common.errors import InputError, one_line
 from .dataset import Dataset, scaled
 from .pickles import read_pickle
 from .sources import File, Source

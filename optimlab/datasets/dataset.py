@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, count, rows
+from ..common.errors import InputError, count, rows
 
 
 @dataclass(frozen=True)

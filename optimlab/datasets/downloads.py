@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..errors import InputError, one_line
-from ..files import whole_or_absent
-from ..progress import download_bar
+from ..common.errors import InputError, one_line
+from ..common.files import whole_or_absent
+from ..common.progress import download_bar
 
 TIMEOUT = 30
 """Seconds to wait for a connection, and for each part of a file."""

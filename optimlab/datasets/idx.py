@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, one_line
+from ..common.errors import InputError, one_line
 from .dataset import scaled
 
 _BLOCK = 1 << 20

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ..errors import InputError, one_line
+from ..common.errors import InputError, one_line
 from .checks import check, no_labels
 from .dataset import Dataset, scaled
 

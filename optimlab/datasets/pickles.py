@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, one_line
+from ..common.errors import InputError, one_line
 
 _INSTRUCTIONS = """
     PROTO FRAME STOP MARK POP POP_MARK DUP MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET
@@ -47,7 +47,7 @@ def read_pickle(content: bytes) -> Any:
     >>> read_pickle(pickle.dumps(print))
     Traceback (most recent call last):
     ...
-    optimlab.errors.InputError: not a pickle of plain data: it asks for builtins.print
+    optimlab.common.errors.InputError: not a pickle of plain data: it asks for builtins.print
     """
     try:
         _check_instructions(content)

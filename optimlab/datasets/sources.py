@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
+from ..common.errors import InputError
 from .dataset import Dataset
 from .downloads import File, download
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..common.errors import InputError
 
 
 def split_rows(labels: Any, sizes: Sequence[int], seed: int) -> list[NDArray[np.intp]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import InputError, lookup, unknown
+from ..common.errors import InputError, lookup, unknown
 from .graph import INFIX, Graph, Node
 from .names import identifiers, rule_name
 

@@ -42,7 +42,7 @@ class Equation(NamedTuple):
 def equations(graph: Graph) -> list[Equation]:
     """The steps of a rule or function: one for each variable it names, and one for each new array.
 
-    >>> from optimlab.activations import swish
+    >>> from optimlab.nn.activations import swish
     >>> from optimlab.kernels import trace, trace_function
     >>> from optimlab.rules.textbook import momentum
     >>> [f"{e.name} = {ast.unparse(e.value)}" for e in equations(trace(momentum))]

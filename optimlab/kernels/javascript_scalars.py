@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
 from typing import Any
 
-from ..errors import RuleError
+from ..common.errors import RuleError
 from ..rules._host import kept
 from .c_source import function_name as c_name
 from .graph import Graph

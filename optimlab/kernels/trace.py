@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from ..errors import RuleError
+from ..common.errors import RuleError
 from ..rules import LayerRule
 from .graph import INFIX, OPERATIONS, Graph, Node
 from .local_names import Frames
@@ -123,7 +123,7 @@ def trace(rule: Callable[..., Any]) -> Graph:
     >>> trace(lambda w, g, *, lr=0.1: w - lr * g / g.sum())
     Traceback (most recent call last):
     ...
-    optimlab.errors.RuleError: rule <lambda> is not elementwise: it uses .sum; accepted on arrays: ...
+    optimlab.common.errors.RuleError: rule <lambda> is not elementwise: it uses .sum; accepted on arrays: ...
     """
     if isinstance(rule, LayerRule):
         raise RuleError(f"{rule.__name__} looks at whole tensors: it is called per parameter, never elementwise")

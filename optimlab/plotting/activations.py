@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..activations import Activation
+from ..nn.activations import Activation
 from .comparison import GREY, INK, PALETTE, plain_axes, spread
 
 Floats = NDArray[np.float64]

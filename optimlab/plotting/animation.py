@@ -17,8 +17,8 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import InputError
-from ..files import write_atomically
+from ..common.errors import InputError
+from ..common.files import write_atomically
 from ..race.run import Race
 from ..race.words import conditions, sentence
 from .comparison import PALETTE

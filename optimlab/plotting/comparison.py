@@ -22,12 +22,12 @@ from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
+from ..common.tables import shortened
 from ..study.compare import Comparison
 from ..study.curves import Band, band, epoch_seconds, look, sensitivity
 from ..study.results import Row
 from ..study.summary import in_percent
 from ..study.table import rate
-from ..tables import shortened
 
 # Okabe & Ito (2008), colour universal design, with a grey and a brown for nine
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C510A", "#737373")

@@ -22,7 +22,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from ..errors import concise
+from ..common.errors import concise
 from ..race.run import Race, Racer
 from ..race.score import FLOOR, lowest
 from ..race.words import conditions, outcome, sentence

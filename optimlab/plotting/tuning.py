@@ -15,7 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ..errors import concise, exact
+from ..common.errors import concise, exact
 from ..tuning import Choice, Tuned
 from .comparison import INK, PALETTE, headline, plain_axes
 

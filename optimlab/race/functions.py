@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import lookup
+from ..common.errors import lookup
 
 Point = tuple[float, float]
 

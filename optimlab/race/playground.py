@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import rules
-from ..files import write_atomically
+from ..common.files import write_atomically
 from ..kernels import (
     javascript_function,
     javascript_scalars,

@@ -1,7 +1,7 @@
 """The race itself: every optimizer on one function of two variables, from one start, with one budget of tuning.
 
 The two coordinates are weights like any others: the points of all learning rates and seeds lie in one
-:class:`~optimlab.parameters.Parameters` buffer in float64, and the :class:`~optimlab.optimizers.Optimizer` that trains
+:class:`~optimlab.nn.parameters.Parameters` buffer in float64, and the :class:`~optimlab.optim.optimizers.Optimizer` that trains
 networks steps them, each rate a parameter group of its own.
 """
 
@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import backends, optimizers, rules
-from ..errors import InputError, count, lookup, number, unknown
-from ..files import json_ready
-from ..optimizers import Optimizer
-from ..parameters import Parameter, Parameters
-from ..progress import progress_bar
+from .. import backends, rules
+from ..common.errors import InputError, count, lookup, number, unknown
+from ..common.files import json_ready
+from ..common.progress import progress_bar
+from ..nn.parameters import Parameter, Parameters
+from ..optim import optimizers
+from ..optim.optimizers import Optimizer
 from .functions import Landscape, get
 from .score import Floats, first_within, gaps_along, lowest, on_course, score
 
@@ -169,7 +170,7 @@ def race(
 
     Parameters
     ----------
-    names: of optimizers (see :func:`optimlab.optimizers.get`), such as ``"adam"`` or ``"adam:torch"``, or rules of
+    names: of optimizers (see :func:`optimlab.optim.optimizers.get`), such as ``"adam"`` or ``"adam:torch"``, or rules of
         your own that have a rate ``lr``.
     convention: of those named without one.
     start: within the bounds of the function; its own by default.

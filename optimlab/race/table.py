@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import concise, exact
-from ..tables import Column, Table, fixed
+from ..common.errors import concise, exact
+from ..common.tables import Column, Table, fixed
 from .run import TRIALS, Race
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import exact
+from ..common.errors import exact
 from .run import JITTER, TRIALS, Race, Racer
 from .score import STRIDE
 

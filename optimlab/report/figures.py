@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..diagnostics import HEALTHY
-from ..errors import concise
+from ..common.errors import concise
+from ..common.tables import shortened
 from ..study.curves import Band, look, regret, sensitivity
 from ..study.results import Row, Summary
 from ..study.table import rate
-from ..tables import shortened
+from ..training.diagnostics import HEALTHY
 from .formats import MINUS, percent, plural, significant
 from .lines import Lines
 from .table import difference

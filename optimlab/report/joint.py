@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..files import write_atomically
+from ..common.files import write_atomically
 from ..study.compare import Comparison
 from ..study.joint_table import order
 from ..study.results import Joint, JointProblem, Measure, Ranking, builtins

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..errors import number
+from ..common.errors import number
 from ..study.compare import Comparison
 from ..study.curves import Band, band, epoch_seconds
 from ..study.results import Record, Replicate, Row

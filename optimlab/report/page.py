@@ -11,8 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..files import write_atomically
+from ..common.errors import InputError
+from ..common.files import write_atomically
 from ..study.compare import Comparison, read_comparison
 from ..study.contender import KINDS
 from ..study.results import Summary, builtins

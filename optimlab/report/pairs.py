@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..common.tables import shortened
 from ..study.results import Interval, Measure, Pair, Sentence, Summary
-from ..tables import shortened
 from .formats import p_value, plural, share, signed, with_ends
 
 PLACES = {

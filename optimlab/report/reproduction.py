@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from .. import backends
-from ..errors import InputError, concise
+from ..common.errors import InputError, concise
 from ..study import PROBLEMS, Problem, Study
 from ..study.plan import FULL
 from ..study.problem import LIMITS, QUICK, QUICK_ROWS

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..errors import concise
+from ..common.errors import concise
+from ..common.tables import shortened
 from ..study.results import Interval, Pair, Row, Spread, Summary
 from ..study.summary import in_percent
 from ..study.table import rate
-from ..tables import shortened
 from .formats import percent, plural, points, significant, with_half
 from .pairs import minus
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..common.tables import shortened
 from ..study.curves import regret
 from ..study.results import Row, Summary
 from ..study.summary import in_percent, listed
-from ..tables import shortened
 from .formats import percent, plural, points, share, significant, with_ends, with_half
 from .lines import Lines
 from .pairs import minus

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypedDict, TypeVar
 
-from ..errors import InputError, RuleError, lookup, number
+from ..common.errors import InputError, RuleError, lookup, number
 
 __all__ = ["KINDS", "OWN", "Kind", "Prior", "hyperparameters", "kinds_of"]
 
@@ -94,7 +94,7 @@ class Kind:
     >>> Kind("shift of the gradient", "[-1, 1]", Prior(-0.5, 0.5, "linear")).check("shift", 2.0)
     Traceback (most recent call last):
     ...
-    optimlab.errors.InputError: shift must lie in [-1, 1], got 2.0
+    optimlab.common.errors.InputError: shift must lie in [-1, 1], got 2.0
     """
 
     meaning: str
@@ -110,7 +110,7 @@ class Kind:
 
     @property
     def bounds(self) -> Bounds:
-        """``within`` as the arguments of :func:`optimlab.errors.number`."""
+        """``within`` as the arguments of :func:`optimlab.common.errors.number`."""
         return _read(self.within)
 
     def check(self, name: str, value: Any, where: str = "") -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from ..errors import InputError, count, lookup, number, whole
+from ..common.errors import InputError, count, lookup, number, whole
 
 Rate: TypeAlias = float | Callable[[int], float]
 """A constant, a schedule, or any function of the step."""

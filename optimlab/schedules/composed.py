@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
-from ..errors import InputError
+from ..common.errors import InputError
 from .checks import Rate, one_more
 from .schedule import Schedule, line, momentum_at, require_unit, stated_unit, value_at
 

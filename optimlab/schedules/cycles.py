@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 
-from ..errors import InputError
+from ..common.errors import InputError
 from .checks import in_order
 from .schedule import Schedule, half_cosine, line
 

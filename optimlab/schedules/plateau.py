@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import InputError, lookup, number, unknown, whole
+from ..common.errors import InputError, lookup, number, unknown, whole
 from .checks import CHECKS, above_zero, from_zero
 
 

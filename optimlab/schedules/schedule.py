@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import fields
 from typing import Any
 
-from ..errors import InputError, number
+from ..common.errors import InputError, number
 from .checks import CHECKS, Rate
 
 

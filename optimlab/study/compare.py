@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..backends.threads import one_thread
-from ..errors import InputError, concise
-from ..files import json_ready, write_atomically
+from ..common.errors import InputError, concise
+from ..common.files import json_ready, write_atomically
 from .contender import LEAST_RATE, TOO_HIGH, Contender
 from .execution import Pool, run_all, workers
 from .folder import SUMMARY, check_folder, claim

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import optimizers
-from ..errors import InputError, exact, unknown
+from ..common.errors import InputError, exact, unknown
 from ..kernels import Graph, c_source, trace
-from ..network import MLP, Network
-from ..optimizers import Optimizer
+from ..nn.network import MLP, Network
+from ..optim import optimizers
+from ..optim.optimizers import Optimizer
 from ..rules import CONVENTIONS, Kind, Prior, Rule
 from .digests import digest
 
@@ -32,7 +32,7 @@ class Contender:
 
     Parameters
     ----------
-    name: of an optimizer, as for :func:`optimlab.optimizers.get`; of your own ``rule``, any.
+    name: of an optimizer, as for :func:`optimlab.optim.optimizers.get`; of your own ``rule``, any.
     convention: ``"textbook"``, ``"torch"`` or ``"keras"``.
     hyperparameters: fixed values, as a mapping or pairs; the learning rate is not among them, it is tuned.
     label: name in tables and figures, by default made from the other three.

@@ -23,8 +23,8 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from ..backends.threads import one_thread
-from ..errors import InputError, count
-from ..version import __version__
+from ..common.errors import InputError, count
+from ..common.version import __version__
 from .plan import Run
 from .results import Record
 from .store import Store

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, lookup, one_line
-from ..files import write_atomically
+from ..common.errors import InputError, lookup, one_line
+from ..common.files import write_atomically
 from .compare import read_summary
 from .folder import JOINT
 from .joint import read_joint

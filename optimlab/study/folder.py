@@ -7,9 +7,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..files import check_writable, json_ready, json_text, write_atomically
-from ..version import __version__
+from ..common.errors import InputError
+from ..common.files import check_writable, json_ready, json_text, write_atomically
+from ..common.version import __version__
 from .plan import Study
 from .results import Record, check_version
 from .store import FILE, LOCK, Store, locked, read

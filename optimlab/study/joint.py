@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
-from ..files import write_atomically
+from ..common.errors import InputError
+from ..common.files import write_atomically
 from .compare import Comparison
 from .folder import ELSEWHERE, JOINT, SUMMARY
 from .ranks import average_ranks, critical_difference, fewest_problems, friedman

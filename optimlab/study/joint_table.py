@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tables import Column, Table
+from ..common.tables import Column, Table
 from .results import Interval, Joint, JointProblem
 
 

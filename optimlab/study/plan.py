@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import optimizers
-from ..errors import InputError, concise, count, exact
+from ..common.errors import InputError, concise, count, exact
+from ..optim import optimizers
 from .contender import FULL_RATES, KINDS, LEAST_RATE, TOO_HIGH, Contender, random_settings
 from .digests import key_of
 from .problem import PROBLEMS, Problem

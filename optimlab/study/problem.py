@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from .. import backends, datasets
 from ..backends import dtype_name
+from ..common.errors import InputError, count, lookup, number
 from ..datasets import Dataset, split_rows
-from ..errors import InputError, count, lookup, number
-from ..network import MLP, Network
+from ..nn.network import MLP, Network
 from ..training.checks import check_batches
 
 MOST_UNITS = 1_000_000

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from ..errors import InputError
+from ..common.errors import InputError
 from .digests import key_of
 
 VERSION = 2
@@ -495,7 +495,7 @@ def decoded(kind: type[Result], content: bytes | Mapping[str, Any]) -> Result:
     >>> decoded(Record, b'{"key": "a", "run": {}, "status": "good"}')
     Traceback (most recent call last):
     ...
-    optimlab.errors.InputError: Invalid enum value 'good' - at `$.status`
+    optimlab.common.errors.InputError: Invalid enum value 'good' - at `$.status`
     """
     try:
         found = msgspec.json.decode(content) if isinstance(content, bytes) else content

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..common.errors import InputError
 from ..datasets import Dataset
-from ..errors import InputError
-from ..network import Network
+from ..nn.network import Network
 
 MOST_ROWS = 10_000_000
 """A packed text of more is refused: what it unpacks to must fit into memory."""

@@ -14,14 +14,14 @@ from threadpoolctl import threadpool_info
 
 from ..backends import onednn
 from ..backends.threads import one_thread
+from ..common.errors import InputError
+from ..common.version import __version__
 from ..datasets import Dataset
-from ..diagnostics import update_ratios
-from ..errors import InputError
-from ..network import Network
-from ..optimizers import Optimizer
+from ..nn.network import Network
+from ..optim.optimizers import Optimizer
 from ..training import History, evaluate, fit
+from ..training.diagnostics import update_ratios
 from ..training.snapshot import restore, snapshot
-from ..version import __version__
 from .plan import Contender, Problem, Run, Study
 from .results import Curves, Record, Spread
 from .rows_right import rows_right

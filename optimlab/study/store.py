@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..errors import InputError, one_line
-from ..files import flush_folder
+from ..common.errors import InputError, one_line
+from ..common.files import flush_folder
 from .results import Record, decoded, encoded
 
 BOM = b"\xef\xbb\xbf"

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import InputError, lookup, unknown
-from ..files import check_folder_name
+from ..common.errors import InputError, lookup, unknown
+from ..common.files import check_folder_name
 from .contender import Contender
 from .plan import FULL, QUICK_RATES, Study
 from .problem import PROBLEMS, Problem

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..errors import concise
-from ..tables import Column, Table
+from ..common.errors import concise
+from ..common.tables import Column, Table
 from .results import Interval, Row, Spread, Summary
 from .summary import in_percent
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from .. import schedules
 from ..backends import Array
-from ..errors import InputError, count, lookup, number
-from ..network import Network
-from ..optimizers import Optimizer
+from ..common.errors import InputError, count, lookup, number
+from ..nn.network import Network
+from ..optim.optimizers import Optimizer
 from .checkpoint import save_checkpoint
 from .history import MEASURES, History
 from .lifecycle import named

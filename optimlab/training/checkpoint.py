@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import Array
-from ..errors import InputError, lookup
-from ..files import write_atomically
-from ..layers import Dropout
-from ..network import Network
-from ..optimizers import Optimizer
-from ..version import __version__
+from ..common.errors import InputError, lookup
+from ..common.files import write_atomically
+from ..common.version import __version__
+from ..nn.layers import Dropout
+from ..nn.network import Network
+from ..optim.optimizers import Optimizer
 
 FORMAT = 3
 

@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 from ..backends import Array
+from ..common.errors import InputError, rows
 from ..datasets import Dataset
-from ..errors import InputError, rows
-from ..layers import BatchNorm
-from ..losses import Loss
-from ..network import Network
+from ..nn.layers import BatchNorm
+from ..nn.losses import Loss
+from ..nn.network import Network
 
 
 def check_batches(network: Network, rows: int, batch_size: int) -> None:

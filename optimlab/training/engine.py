@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ..backends.compiled import CannotRecord, CompiledBackend
-from ..buffers import Buffers
-from ..errors import InputError, one_line
-from ..losses import Loss
-from ..network import Network
-from ..optimizers import Optimizer
-from ..regularization import Clip, Constraint, Penalty
+from ..common.errors import InputError, one_line
+from ..nn.buffers import Buffers
+from ..nn.losses import Loss
+from ..nn.network import Network
+from ..nn.regularization import Clip, Constraint, Penalty
+from ..optim.optimizers import Optimizer
 from .history import History
 from .lifecycle import Lifecycle
 from .step import Epoch, Step, unchanged

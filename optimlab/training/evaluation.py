@@ -8,11 +8,11 @@ from typing import Any
 
 from ..backends import Array
 from ..backends.compiled import CannotRecord, CompiledBackend
-from ..buffers import Buffers
-from ..formulas import same
-from ..losses import Loss, correct
-from ..network import Network
-from ..passes import Evaluation
+from ..nn.buffers import Buffers
+from ..nn.formulas import same
+from ..nn.losses import Loss, correct
+from ..nn.network import Network
+from ..nn.passes import Evaluation
 from .step import layers_recordable, network_settings, unchanged
 
 ROWS = 1024

@@ -27,9 +27,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import InputError
-from ..network import Network
-from ..optimizers import Optimizer
+from ..common.errors import InputError
+from ..nn.network import Network
+from ..optim.optimizers import Optimizer
 from .history import MEASURES, History
 
 
@@ -153,7 +153,7 @@ def checked(callbacks: Any) -> list[Any]:
     >>> checked([ol.EarlyStopping])
     Traceback (most recent call last):
     ...
-    optimlab.errors.InputError: callbacks holds the class EarlyStopping; write EarlyStopping(...)
+    optimlab.common.errors.InputError: callbacks holds the class EarlyStopping; write EarlyStopping(...)
     """
     if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
         raise InputError(f"callbacks must be a list, such as [ol.EarlyStopping()]; got {callbacks!r}")

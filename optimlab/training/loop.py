@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import losses, regularization
+from ..common.errors import InputError, count
+from ..common.progress import progress_bar
 from ..datasets import Dataset
-from ..errors import InputError, count
-from ..losses import Loss
-from ..network import Network, seed_sequence
-from ..optimizers import Optimizer
-from ..progress import progress_bar
-from ..regularization import Clip, Constraint, Penalty
+from ..nn import losses, regularization
+from ..nn.losses import Loss
+from ..nn.network import Network, seed_sequence
+from ..nn.regularization import Clip, Constraint, Penalty
+from ..optim.optimizers import Optimizer
 from .checks import check_batches, check_dataset, checked_data
 from .evaluation import Evaluator
 from .history import History
@@ -57,7 +57,7 @@ def fit(
         of the data alone, the penalties have a list of their own there.
     clip: such as ``ol.ClipGlobalNorm(1.0)``, called on the gradients, those of the penalties included.
     constraints: such as ``[ol.MaxNorm(3.0)]``, called on the weights after each update. See
-        :mod:`optimlab.regularization` for all three.
+        :mod:`optimlab.nn.regularization` for all three.
     callbacks: called as ``callback(network, optimizer, history)`` after each epoch; one that returns True ends the
         training, with status ``"stopped"``. See :mod:`optimlab.training.callbacks` for ready-made callbacks, and
         :mod:`optimlab.training.lifecycle` for your own.

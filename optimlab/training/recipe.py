@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from .. import datasets, optimizers, rules, schedules
+from .. import datasets, rules, schedules
+from ..common.errors import InputError, lookup
 from ..datasets import Dataset
-from ..errors import InputError, lookup
-from ..network import MLP, Network
-from ..optimizers import Optimizer
+from ..nn.network import MLP, Network
+from ..optim import optimizers
+from ..optim.optimizers import Optimizer
 from .run import Run
 
 

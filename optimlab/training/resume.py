@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..common.errors import InputError
 from ..datasets import Dataset
-from ..errors import InputError
-from ..network import Network
-from ..optimizers import Optimizer
+from ..nn.network import Network
+from ..optim.optimizers import Optimizer
 from .checkpoint import read_checkpoint
 from .history import History
 from .lifecycle import named

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..backends import Array, NotFinite
-from ..losses import Loss
-from ..network import Network
-from ..optimizers import Optimizer
-from ..regularization import Clip, Constraint, Penalty
+from ..nn.losses import Loss
+from ..nn.network import Network
+from ..nn.regularization import Clip, Constraint, Penalty
+from ..optim.optimizers import Optimizer
 from .checkpoint import fingerprint
 from .engine import Engine, engine_of
 from .history import History

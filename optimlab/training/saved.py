@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, count
-from ..network import Network
-from ..optimizers import Optimizer
+from ..common.errors import InputError, count
+from ..nn.network import Network
+from ..optim.optimizers import Optimizer
 from .checkpoint import differences, load_checkpoint, read_checkpoint, save_checkpoint
 from .history import History
 from .lifecycle import named

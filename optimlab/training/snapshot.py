@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..backends import Array
-from ..network import Network
+from ..nn.network import Network
 
 
 def snapshot(network: Network) -> dict[str, Array]:

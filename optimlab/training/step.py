@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from ..backends import Array
-from ..buffers import Buffers
-from ..formulas import same
-from ..layers import Layer
-from ..losses import Loss, correct
-from ..network import Network
-from ..regularization import Clip, Constraint, Penalty, add_penalties
+from ..nn.buffers import Buffers
+from ..nn.formulas import same
+from ..nn.layers import Layer
+from ..nn.losses import Loss, correct
+from ..nn.network import Network
+from ..nn.regularization import Clip, Constraint, Penalty, add_penalties
 
 
 class Epoch:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import concise
-from ..network import Network
+from ..common.errors import concise
+from ..nn.network import Network
 from ..training import evaluate
 from .plan import Search
 from .spaces import Range

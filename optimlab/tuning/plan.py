@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from ..errors import InputError, count, lookup, number, unknown
+from ..common.errors import InputError, count, lookup, number, unknown
+from ..common.version import __version__
 from ..rules import Kind
 from ..study.plan import Contender, Problem
 from ..training.checks import check_batches
-from ..version import __version__
 from .spaces import Space, parse, usual
 
 DEFAULT_SPACES = {
@@ -60,11 +60,11 @@ class Search:
     >>> Search(spaces={"lr": "0.1:1e-4:log"})
     Traceback (most recent call last):
     ...
-    optimlab.errors.InputError: lr: a range must rise, got 0.1:0.0001
+    optimlab.common.errors.InputError: lr: a range must rise, got 0.1:0.0001
     >>> Search(spaces={"beta": "0.8:0.99"})
     Traceback (most recent call last):
     ...
-    optimlab.errors.InputError: unknown hyperparameter 'beta'; did you mean 'beta2', 'beta1'? Known: ...
+    optimlab.common.errors.InputError: unknown hyperparameter 'beta'; did you mean 'beta2', 'beta1'? Known: ...
     """
 
     problem: Problem = field(default_factory=lambda: Problem(epochs=100))

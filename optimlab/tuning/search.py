@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..backends.threads import one_thread
-from ..errors import InputError, exact, one_line
-from ..files import json_text, write_atomically
-from ..network import Network
-from ..progress import progress_bar
+from ..common.errors import InputError, exact, one_line
+from ..common.files import json_text, write_atomically
+from ..common.progress import progress_bar
+from ..nn.network import Network
 from ..study.run import host, versions
 from ..training import load_checkpoint, save_checkpoint
 from . import evidence, sampler

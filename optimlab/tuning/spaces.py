@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..errors import InputError, exact, number
+from ..common.errors import InputError, exact, number
 from ..rules import Kind
 
 ACCEPTED = (
@@ -32,7 +32,7 @@ class Range:
     >>> Range(1, 1e-3, "log")
     Traceback (most recent call last):
     ...
-    optimlab.errors.InputError: a range must rise, got 1:0.001
+    optimlab.common.errors.InputError: a range must rise, got 1:0.001
     """
 
     low: float
@@ -195,7 +195,7 @@ def parse(name: str, text: str | Sequence[float] | Space, *, whole: bool = False
     >>> parse("eps", "0:1e-4:log")
     Traceback (most recent call last):
     ...
-    optimlab.errors.InputError: eps: a log range must begin above 0, got 0:0.0001
+    optimlab.common.errors.InputError: eps: a log range must begin above 0, got 0:0.0001
     """
     try:
         if isinstance(text, Range):

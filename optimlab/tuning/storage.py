@@ -16,8 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..errors import InputError, exact
-from ..files import check_writable, json_ready, write_atomically
+from ..common.errors import InputError, exact
+from ..common.files import check_writable, json_ready, write_atomically
 from ..study import store
 from .plan import Search
 from .sampler import direction, frozen, quiet

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from ..errors import concise, exact
-from ..tables import Column, Table, fixed
+from ..common.errors import concise, exact
+from ..common.tables import Column, Table, fixed
 from .plan import Search
 from .sampler import proposals
 from .search import Tuned

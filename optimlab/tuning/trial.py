@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..datasets import Dataset
-from ..network import Network
+from ..nn.network import Network
 from ..training import BestCheckpoint, EarlyStopping, History, LearningRateScheduler, ReduceLROnPlateau, fit
 from .plan import Search
 

@@ -1,0 +1,169 @@
+"""The two errors a user of optimlab can meet, and the one way names and numbers are checked."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class InputError(ValueError):
+    """Something passed in cannot be used; the message says what was wrong and what is accepted."""
+
+
+class RuleError(TypeError):
+    """A function is not an elementwise update rule; the message names the operation that breaks it."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
+    """The error for a name that does not exist, with the nearest ones that do.
+
+    >>> raise unknown("optimizer", "adamm", ["adam", "adamw", "sgd"])
+    Traceback (most recent call last):
+    ...
+    optimlab.common.errors.InputError: unknown optimizer 'adamm'; did you mean 'adam', 'adamw'? Known: adam, adamw, sgd
+    """
+    names = list(known)
+    lower = {n.lower(): n for n in names}
+    near = [lower[n] for n in difflib.get_close_matches(str(name).lower(), list(lower))]
+    hint = f"; did you mean {', '.join(map(repr, near))}?" if near else "."
+    return InputError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}")
+
+
+def lookup(kind: str, name: object, table: Mapping[str, T]) -> T:
+    """``table[name]``, or the error that names the nearest.
+
+    >>> lookup("letter", "b", {"a": 1, "b": 2})
+    2
+    """
+    if isinstance(name, str) and name in table:
+        return table[name]
+    raise unknown(kind, name, table)
+
+
+def number(
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    below: float = math.inf,
+    *,
+    above: float = -math.inf,
+    high: float = math.inf,
+    positive: bool = False,
+    where: str = "",
+) -> float:
+    """Return ``value`` as a finite Python float within the bounds.
+
+    ``low`` and ``high`` may be reached, ``above`` and ``below`` may not; ``positive`` means above 0.
+
+    >>> number("rate", 0.5, low=0, below=1)
+    0.5
+    >>> number("rate", 1.0, low=0, below=1)
+    Traceback (most recent call last):
+    ...
+    optimlab.common.errors.InputError: rate must lie in [0, 1), got 1.0
+    """
+    checked = math.nan
+    if not isinstance(value, bool | str | bytes):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            checked = float(value)
+    above = max(above, 0.0) if positive else above
+    if math.isfinite(checked) and low <= checked < below and above < checked <= high:
+        return checked
+    if max(low, above) == -math.inf and min(below, high) == math.inf:
+        accepted = "be a finite number"
+    elif min(below, high) < math.inf:
+        left = f"({above:g}" if above >= low else f"[{low:g}"
+        accepted = f"lie in {left}, " + (f"{below:g})" if below <= high else f"{high:g}]")
+    elif above >= low:
+        accepted = "be a positive number" if above == 0 else f"be a finite number above {above:g}"
+    else:
+        accepted = f"be a finite number of at least {low:g}"
+    raise InputError(f"{name} must {accepted}, got {value!r}{where}")
+
+
+def exact(value: float) -> str:
+    """Return the shortest text that is read back as this number.
+
+    >>> exact(0.5), exact(1e-08), exact(0.9999999), exact(128.0)
+    ('0.5', '1e-08', '0.9999999', '128')
+    """
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
+
+
+def concise(value: float, digits: int = 2) -> str:
+    """Return the text of a chosen number: exact if it has at most six digits, else rounded to ``digits`` digits.
+
+    For a number just below 1, the digits of its distance from 1 count. Rounding errors of float64, from the 13th digit
+    on, do not count.
+
+    >>> concise(0.125), concise(10**-0.5), concise(0.1 * 3), concise(1e-300), concise(1234567.0)
+    ('0.125', '0.32', '0.3', '1e-300', '1.2e+06')
+    >>> concise(0.9999999), concise(0.99987654321), concise(0.9123456789, 3)
+    ('0.9999999', '0.99988', '0.9123')
+    """
+    value = float(f"{value:.12g}")
+    if float(f"{value:.6g}") == value:
+        return exact(value)
+    if 0.9 <= value < 1:
+        return exact(round(value, digits - 1 - math.floor(math.log10(1 - value))))
+    return f"{value:.{digits}g}"
+
+
+def count(name: str, value: Any) -> int:
+    """``value`` as a Python integer of at least 1.
+
+    >>> count("epochs", 0)
+    Traceback (most recent call last):
+    ...
+    optimlab.common.errors.InputError: epochs must be a whole number of at least 1, got 0
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return int(value)
+
+
+def whole(name: str, value: Any) -> int:
+    """``value`` as a Python integer of at least 0.
+
+    >>> whole("epoch", -1)
+    Traceback (most recent call last):
+    ...
+    optimlab.common.errors.InputError: epoch must be a whole number of at least 0, got -1
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 0:
+        raise InputError(f"{name} must be a whole number of at least 0, got {value!r}")
+    return int(value)
+
+
+def rows(name: str, values: Any) -> int:
+    """Return the number of rows of an array.
+
+    Raises
+    ------
+    InputError: it has no rows, as a number, or it is a sparse matrix.
+
+    >>> rows("x_train", [[0.0], [1.0]])
+    2
+    """
+    if hasattr(values, "toarray"):  # NumPy would make a single object of a sparse matrix
+        raise InputError(f"{name} must be a dense array, got a sparse matrix; convert it with its method toarray()")
+    try:
+        return len(values)
+    except TypeError:
+        raise InputError(f"{name} must be an array of rows, got {values!r}") from None
+
+
+def one_line(error: object) -> str:
+    """What an error of a library says, on one line and not too long for a message of ours.
+
+    >>> one_line(ValueError("bad   magic"))
+    'bad magic'
+    """
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -1,0 +1,137 @@
+"""Files that are whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import threading
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .errors import InputError
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name, flush it to the disk, and rename it.
+
+    Raises
+    ------
+    InputError: it cannot be written; a file of that name is left as it was, and no other is left behind.
+    """
+    try:
+        with whole_or_absent(path) as file:
+            # a file name that is not valid UTF-8 is written with escapes
+            file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+
+
+@contextmanager
+def whole_or_absent(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, under a temporary name: renamed if the block ends well, else removed.
+
+    Raises
+    ------
+    OSError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    flush_folder(path.parent)
+
+
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+
+
+def check_folder_name(name: str, taken: Iterable[str] = ()) -> None:
+    """Refuse a name that is not valid for a new folder on every system, beside those ``taken``.
+
+    Raises
+    ------
+    InputError: it is a path, reserved, or too long, or it differs from a taken name only in upper and lower case.
+
+    >>> check_folder_name("..")
+    Traceback (most recent call last):
+    ...
+    optimlab.common.errors.InputError: '..' cannot be the name of a folder: it must neither begin nor end with a dot or a space
+    """
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    same = next((other for other in taken if unicodedata.normalize("NFKC", other).casefold() == folded), None)
+    if same is not None:
+        why = "it is taken" if same == name else f"on some systems it is the same as {same!r}"
+    elif not name.isprintable() or set(name) & set('/\\:*?"<>|'):
+        why = "it contains a character that some systems do not allow"
+    elif not name or name != name.strip(". "):
+        why = "it must neither begin nor end with a dot or a space"
+    elif folded.partition(".")[0] in _RESERVED:
+        why = "it is reserved"
+    elif len(name.encode("utf-8", "replace")) > 100:
+        why = f"it is too long: {len(name.encode())} bytes, and 100 are allowed"
+    else:
+        return
+    raise InputError(f"{name!r} cannot be the name of a folder: {why}")
+
+
+def check_writable(folder: Path, *names: str) -> None:
+    """Refuse a folder that cannot be created or written, or one with read-only files of these names; change nothing.
+
+    Raises
+    ------
+    InputError: what cannot be written, and why.
+    """
+    try:
+        place = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        if not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not all(os.access(p, os.W_OK) for p in (place, *(folder / name for name in names)) if p.exists()):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise InputError(f"cannot write to the output folder {folder}: {error.strerror}") from None
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the new name itself outlive a power cut, where the system allows folders to be flushed."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def json_text(value: Any, *, indent: int | None = 2, ascii_only: bool = True) -> str:
+    """Return ``value`` as JSON that every parser reads; a number that is not finite is null.
+
+    >>> json_text({"cap": float("inf")}, indent=None)
+    '{"cap": null}'
+    """
+    return json.dumps(json_ready(value), indent=indent, allow_nan=False, ensure_ascii=ascii_only)
+
+
+def json_ready(value: Any) -> Any:
+    """``value`` with null for each number that is not finite: JSON has no NaN and no infinity.
+
+    >>> json_ready({"loss": [0.5, float("nan")]})
+    {'loss': [0.5, None]}
+    """
+    if isinstance(value, dict):
+        return {k: json_ready(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,153 @@
+"""Initial weights, drawn by a NumPy generator in float64, so that a seed gives the same ones on every
+backend and, up to rounding, in every dtype.
+
+An initializer is a function of ``(generator, shape)`` with ``shape = (inputs, outputs)``; any such function serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..common.errors import lookup, number, unknown
+
+Initializer: TypeAlias = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class VarianceScaling:
+    """Random weights with mean 0 and variance ``scale / n``.
+
+    ``n`` is the number of inputs (``mode="fan_in"``), of outputs (``"fan_out"``) or their mean (``"fan_avg"``).
+    ``distribution`` is ``"normal"``, ``"uniform"`` (on +-sqrt(3 scale / n): a uniform on +-r has variance r^2/3) or
+    ``"truncated"`` (a normal cut at two standard deviations, widened so that the variance is the stated one).
+
+    =========  =====  ===========  ==========================================
+    name       scale  mode         reference
+    =========  =====  ===========  ==========================================
+    glorot     1      ``fan_avg``  Glorot & Bengio (2010), equations 12 and 16
+    he         2      ``fan_in``   He et al. (2015), equation 10
+    lecun      1      ``fan_in``   LeCun et al. (1998), section 4.6
+    =========  =====  ===========  ==========================================
+
+    >>> generator = np.random.default_rng(0)
+    >>> w = VarianceScaling(2.0, "fan_in", "uniform")(generator, (300, 100))
+    >>> bool(abs(w).max() <= (6 / 300) ** 0.5), round(float(w.var() * 300), 1)
+    (True, 2.0)
+    """
+
+    scale: float = 1.0
+    mode: str = "fan_in"
+    distribution: str = "normal"
+
+    def __post_init__(self) -> None:
+        number("scale", self.scale, positive=True)
+        for kind, value, known in (
+            ("mode", self.mode, ("fan_in", "fan_out", "fan_avg")),
+            ("distribution", self.distribution, ("normal", "truncated", "uniform")),
+        ):
+            if value not in known:
+                raise unknown(kind, value, known)
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
+        inputs, outputs = shape
+        n = {"fan_in": inputs, "fan_out": outputs, "fan_avg": (inputs + outputs) / 2}[self.mode]
+        sigma = (self.scale / n) ** 0.5
+        if self.distribution == "uniform":
+            return generator.uniform(-(3**0.5) * sigma, 3**0.5 * sigma, shape)
+        if self.distribution == "truncated":
+            return _truncated_normal(generator, sigma, shape)
+        return generator.normal(0.0, sigma, shape)
+
+
+def _truncated_normal(
+    generator: np.random.Generator, sigma: float, shape: tuple[int, int], cut: float = 2.0
+) -> NDArray[np.float64]:
+    """Standard deviation sigma, by inverting the normal distribution function between -cut and cut."""
+    from scipy.special import ndtr, ndtri
+
+    low, high = ndtr(-cut), ndtr(cut)
+    density = np.exp(-(cut**2) / 2) / np.sqrt(2 * np.pi)
+    variance = 1 - 2 * cut * density / (high - low)  # of a standard normal cut at +-cut
+    values: NDArray[np.float64] = ndtri(generator.uniform(low, high, shape))
+    return values * (sigma / float(np.sqrt(variance)))
+
+
+@dataclass(frozen=True)
+class Orthogonal:
+    """A random matrix with orthonormal rows or columns (whichever are fewer), times ``gain``.
+
+    Reference: Saxe, McClelland & Ganguli (2014); uniform over such matrices after Mezzadri (2007).
+
+    >>> w = Orthogonal()(np.random.default_rng(0), (5, 3))
+    >>> np.allclose(w.T @ w, np.eye(3))
+    True
+    """
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        number("gain", self.gain)
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
+        rows, columns = shape
+        q, r = np.linalg.qr(generator.normal(size=(max(shape), min(shape))))
+        q *= np.sign(np.diag(r))  # without this, QR's sign convention would leave its mark
+        return self.gain * (q if rows >= columns else q.T)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Independent numbers between -limit and limit.
+
+    >>> bool(abs(Uniform(0.5)(np.random.default_rng(0), (100, 10))).max() <= 0.5)
+    True
+    """
+
+    limit: float
+
+    def __post_init__(self) -> None:
+        number("limit", self.limit, low=0)
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
+        return generator.uniform(-self.limit, self.limit, shape)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Every weight equal to ``value``.
+
+    >>> Constant(0.5)(np.random.default_rng(0), (1, 2))
+    array([[0.5, 0.5]])
+    """
+
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        number("value", self.value)
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
+        return np.full(shape, float(self.value))
+
+
+INITIALIZERS: dict[str, Initializer] = {
+    f"{name}_{distribution}": VarianceScaling(scale, mode, distribution)
+    for name, scale, mode in (("glorot", 1.0, "fan_avg"), ("he", 2.0, "fan_in"), ("lecun", 1.0, "fan_in"))
+    for distribution in ("normal", "truncated", "uniform")
+}
+INITIALIZERS |= {"orthogonal": Orthogonal(), "zeros": Constant(0.0), "ones": Constant(1.0)}
+
+
+def get(initializer: str | Initializer) -> Initializer:
+    """The initializer of that name, or the function itself.
+
+    >>> get("he_uniform")
+    VarianceScaling(scale=2.0, mode='fan_in', distribution='uniform')
+    """
+    if callable(initializer):
+        return initializer
+    return lookup("initializer", initializer, INITIALIZERS)

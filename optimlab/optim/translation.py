@@ -1,0 +1,226 @@
+"""Hyperparameters from one convention to another, and the call of the library that has it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .. import rules
+from ..common.errors import InputError, exact, lookup, unknown
+from ..kernels import declaration, mentions, trace
+from .optimizers import Optimizer
+
+_ADAMS = ("adam", "amsgrad", "adamw")
+_VELOCITIES = ("momentum", "nesterov", "rmsprop_momentum", "rmsprop_centered_momentum")
+
+_CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
+    "sgd": ("SGD", {}),
+    "momentum": ("SGD", {}),
+    "nesterov": ("SGD", {"nesterov": True}),
+    "adagrad": ("Adagrad", {}),
+    "rmsprop": ("RMSprop", {}),
+    "rmsprop_momentum": ("RMSprop", {}),
+    "rmsprop_centered": ("RMSprop", {"centered": True}),
+    "rmsprop_centered_momentum": ("RMSprop", {"centered": True}),
+    "adadelta": ("Adadelta", {}),
+    "adam": ("Adam", {}),
+    "amsgrad": ("Adam", {"amsgrad": True}),
+    "adamax": ("Adamax", {}),
+    "nadam": ("Nadam", {}),
+    "adamw": ("AdamW", {}),
+    "lion": ("Lion", {}),
+}
+"""The libraries' class of each rule, and the arguments that make it that rule."""
+
+_LIBRARIES: dict[str, tuple[str, dict[str, tuple[str, dict[str, Any]]], dict[str, str]]] = {
+    "torch": ("torch.optim", _CLASSES | {"nadam": ("NAdam", {})}, {}),
+    "keras": (
+        "keras.optimizers",
+        _CLASSES,
+        {"lr": "learning_rate", "eps": "epsilon", "beta1": "beta_1", "beta2": "beta_2"},
+    ),
+}
+"""Module, classes, and names of the hyperparameters where they differ from ours."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """The outcome of :func:`translate`.
+
+    Attributes
+    ----------
+    hyperparameters: for ``convention``, by optimlab's names.
+    inexact: what has no exact equivalent, one sentence each; empty if the two give the same weights.
+    """
+
+    rule: str
+    convention: str
+    hyperparameters: dict[str, float]
+    inexact: tuple[str, ...]
+
+    @property
+    def code(self) -> str:
+        """The same optimizer as a call: of the library itself for "torch" and "keras", of optimlab for "textbook".
+
+        >>> Translation("adam", "keras", {"lr": 0.01, "beta1": 0.9, "beta2": 0.99, "eps": 1e-7}, ()).code
+        'keras.optimizers.Adam(learning_rate=0.01, beta_1=0.9, beta_2=0.99, epsilon=1e-07)'
+        >>> Translation("adam", "torch", {"lr": 0.01, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}, ()).code
+        'torch.optim.Adam(parameters, lr=0.01, betas=(0.9, 0.99), eps=1e-08)'
+        """
+        values: dict[str, Any] = dict(self.hyperparameters)
+        if self.convention not in _LIBRARIES:
+            arguments = "".join(f", {k}={v!r}" for k, v in values.items())
+            return f"ol.optimizers.get({self.rule!r})(net.parameters{arguments})"
+        module, classes, names = _LIBRARIES[self.convention]
+        name, fixed = classes[self.rule]
+        if self.rule == "nesterov" and not values["beta"]:
+            fixed = {}  # plain SGD: PyTorch refuses nesterov=True without momentum
+        if "beta" in values:
+            average = "alpha" if self.convention == "torch" else "rho"
+            values["momentum" if name == "SGD" else average] = values.pop("beta")
+        if self.convention == "torch" and "beta1" in values:
+            values = {("betas" if k == "beta1" else k): v for k, v in values.items() if k != "beta2"}
+            values["betas"] = (self.hyperparameters["beta1"], self.hyperparameters["beta2"])
+        values = {names.get(k, k): v for k, v in values.items()} | fixed
+        first = ["parameters"] if self.convention == "torch" else []
+        return f"{module}.{name}({', '.join([*first, *(f'{k}={v!r}' for k, v in values.items())])})"
+
+    def __str__(self) -> str:
+        return "\n".join([self.code, *(f"  inexact: {sentence}" for sentence in self.inexact)])
+
+
+def translate(optimizer: Optimizer | Mapping[str, Any], *, to: str, convention: str | None = None) -> Translation:
+    """The hyperparameters with which another convention comes closest to this optimizer.
+
+    Parameters
+    ----------
+    optimizer: an optimizer, or a mapping with ``"rule"`` and hyperparameters; what it lacks has the defaults of its
+        convention.
+    to: ``"textbook"``, ``"torch"`` or ``"keras"``.
+    convention: that of the mapping, ``"textbook"`` by default.
+
+    Warns
+    -----
+    UserWarning: one sentence for each thing that has no exact equivalent, also in ``inexact``.
+
+    Raises
+    ------
+    InputError: unknown rule, convention or hyperparameter; a rule the other convention does not have; a
+        hyperparameter that is a function of the step.
+
+    >>> print(translate({"rule": "sgd", "lr": 0.1}, to="torch"))
+    torch.optim.SGD(parameters, lr=0.1, weight_decay=0.0)
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     print(translate({"rule": "adam", "eps": 1e-14}, to="torch"))
+    torch.optim.Adam(parameters, lr=0.001, betas=(0.9, 0.999), eps=1e-07, weight_decay=0.0)
+      inexact: epsilon stands inside the root in textbook and outside in torch: eps=1e-07 acts alike where the \
+gradient vanishes
+    """
+    rule, source, values = _read(optimizer, convention)
+    lookup("convention", to, rules.CONVENTIONS)
+    target = rules.find(rule, to)
+    if target is None:
+        having = [c for c in rules.CONVENTIONS if rules.find(rule, c)]
+        raise InputError(f"the convention {to!r} has no rule {rule!r}; these have: {', '.join(having)}")
+    accepted = declaration(target)[2]
+    # what the other convention has and this one lacks is off, not at that library's default
+    made = {k: values.get(k, 0.0 if k in ("weight_decay", "dampening", "lr_decay") else v) for k, v in accepted.items()}
+    inexact: list[str] = []
+    if source != to:
+        _translate_epsilon(rule, source, to, values, made, inexact)
+        _translate_rest(rule, source, to, values, made, inexact)
+    for sentence in inexact:
+        warnings.warn(sentence, stacklevel=2)
+    return Translation(rule, to, made, tuple(inexact))
+
+
+def _read(optimizer: Optimizer | Mapping[str, Any], convention: str | None) -> tuple[str, str, dict[str, float]]:
+    if isinstance(optimizer, Optimizer):
+        source = getattr(optimizer, "convention", None)
+        if source is None:
+            raise InputError(f"{optimizer.name} belongs to no convention: there is nothing to translate it to")
+        for name, value in optimizer.hyperparameters.items():
+            if callable(value):
+                raise InputError(f"{name} is a function of the step; translate an optimizer with numbers")
+        return optimizer.name, source, {k: float(v) for k, v in optimizer.hyperparameters.items() if not callable(v)}
+    if "rule" not in optimizer:
+        raise InputError("a configuration needs a 'rule', such as {'rule': 'adam', 'lr': 0.001}")
+    source = convention or "textbook"
+    lookup("convention", source, rules.CONVENTIONS)
+    rule = rules.find(optimizer["rule"], source)
+    if rule is None:
+        raise unknown("rule", optimizer["rule"], rules.names(source))
+    values, kinds = dict(declaration(rule)[2]), rules.kinds_of(rule)
+    for name, value in optimizer.items():
+        if name != "rule":
+            if name not in values:
+                raise unknown(f"hyperparameter of {optimizer['rule']}", name, values)
+            values[name] = kinds[name].check(name, value)
+    return optimizer["rule"], source, values
+
+
+def _epsilon_is_inside(rule: str, convention: str) -> bool:
+    """Whether a root is taken of a sum that holds epsilon: read off the rule's own graph."""
+    function = rules.find(rule, convention)
+    assert function is not None
+    graph = trace(function)
+    return any(node.op == "sqrt" and mentions(graph, node, "eps") for node in graph.nodes)
+
+
+def _translate_epsilon(
+    rule: str, source: str, to: str, values: dict[str, float], made: dict[str, float], inexact: list[str]
+) -> None:
+    if "eps" not in values or "eps" not in made or not values["eps"]:
+        return
+    was_inside, will_be_inside = _epsilon_is_inside(rule, source), _epsilon_is_inside(rule, to)
+    if was_inside != will_be_inside:
+        made["eps"] = values["eps"] ** (0.5 if was_inside else 2)
+        here, there = ("inside", "outside") if was_inside else ("outside", "inside")
+        inexact.append(
+            f"epsilon stands {here} the root in {source} and {there} in {to}: "
+            f"eps={made['eps']:g} acts alike where the gradient vanishes"
+        )
+    if rule in _ADAMS and "keras" in (source, to):
+        inexact.append(
+            "Keras adds epsilon to the uncorrected moment (epsilon-hat): in step t it acts like "
+            f"eps / sqrt(1 - beta2^t), {(1 - values['beta2']) ** -0.5:.3g} times as strong in step 1, alike later"
+        )
+    if rule == "adamax" and "torch" in (source, to):
+        inexact.append("PyTorch adds epsilon inside AdaMax's maximum, where it stays; the others beside it")
+
+
+def _translate_rest(
+    rule: str, source: str, to: str, values: dict[str, float], made: dict[str, float], inexact: list[str]
+) -> None:
+    if rule in _VELOCITIES and "torch" in (source, to):
+        inexact.append(
+            "the learning rate stands outside the velocity in torch and inside it elsewhere: "
+            "equal as long as the rate does not change"
+        )
+    for name in ("dampening", "lr_decay"):
+        if values.get(name) and name not in made:
+            inexact.append(f"{name}={exact(values[name])} has no equivalent in {to} and is left out")
+    decay = values.get("weight_decay", 0.0)
+    if decay and "weight_decay" not in made:
+        inexact.append(f"weight_decay={exact(decay)} has no equivalent in {to}'s {rule} and is left out")
+    elif decay and rule not in ("sgd", "adamw") and {source, to} == {"torch", "keras"}:
+        inexact.append("weight decay is added to the gradient in torch and acts on the weights alone in keras")
+    if rule == "adagrad" and "keras" in (source, to):
+        inexact.append(
+            "Keras starts the sum of squares at 0.1, the others at 0: pass initial_accumulator_value to the library"
+        )
+    if rule == "amsgrad" and "textbook" in (source, to):
+        inexact.append(
+            "the libraries take the maximum of the uncorrected second moment, the textbook's of the corrected"
+        )
+    if rule == "nadam":
+        if source == "keras" and to == "torch":
+            made["momentum_decay"] = 1.0
+        elif "textbook" in (source, to):
+            inexact.append("the libraries warm up Nadam's momentum; the textbook's is constant")
+        elif values.get("momentum_decay") != 1.0:
+            inexact.append(
+                f"Keras warms up the momentum as momentum_decay=1 does, not {exact(values['momentum_decay'])}"
+            )

@@ -1,0 +1,243 @@
+"""Is this training healthy? Measured on a few steps of each epoch, and said in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from ..common.errors import InputError, count
+from ..kernels import mentions
+from ..nn.layers import Activate
+from ..nn.network import Network
+from ..optim.optimizers import Optimizer
+
+HEALTHY = 1e-3
+"""A usual ratio of a step's length to the weights' norm."""
+
+TOO_FAST, TOO_SLOW = 0.05, 1e-6
+DEAD, GAP, RULED = 0.5, 0.1, 0.5
+
+SAMPLE = 1000
+"""How many weights are looked at to tell epsilon's share."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One step looked at closely.
+
+    Attributes
+    ----------
+    step: number of the update, from 1.
+    update_ratio: per weight matrix, ``||w_new - w_old|| / ||w_old||``.
+    gradient_norm: per parameter.
+    dead: per elementwise activation layer, share of units whose derivative was 0 for every row of the batch: no
+        gradient passes through them. For ReLU these are the units that output 0 for every row. A unit of LeakyReLU or
+        ELU with only negative outputs is not dead.
+    activation: per activation layer, mean and standard deviation of its outputs.
+    eps_ruled: share of (a sample of) the weights whose denominator is more epsilon than second moment; None for a rule
+        without epsilon in a denominator.
+    """
+
+    step: int
+    update_ratio: dict[str, float]
+    gradient_norm: dict[str, float]
+    dead: dict[str, float]
+    activation: dict[str, tuple[float, float]]
+    eps_ruled: float | None
+
+
+@dataclass
+class Diagnostics:
+    """A callback of ``fit`` that looks closely at one step in ``every``.
+
+    The first look is at step ``every``: the step before it leaves a copy of the weights, to see how far they go.
+
+    Attributes
+    ----------
+    measurements: one per step looked at.
+    gap: training minus validation accuracy of the last epoch; None before it, or without accuracies.
+
+    Raises
+    ------
+    InputError: ``every`` is not a whole number of at least 2.
+
+    >>> import optimlab as ol
+    >>> data = ol.datasets.load("digits")
+    >>> net = ol.MLP([64, 32, 10], seed=0)
+    >>> watch = Diagnostics(every=10)
+    >>> history = ol.fit(net, ol.SGD(net.parameters, lr=3.0), data, epochs=2, callbacks=[watch])
+    >>> [m.step for m in watch.measurements]
+    [10, 20, 30]
+    >>> print(watch.verdict())
+    9...% of the units of activation1 are dead: their derivative is zero for every row of a batch
+    """
+
+    every: int = 50
+    measurements: list[Measurement] = field(default_factory=list)
+    gap: float | None = None
+    _steps: int = 0
+    _before: Any = None
+
+    def __post_init__(self) -> None:
+        if count("every", self.every) < 2:
+            raise InputError(f"every must be at least 2: the weights before the step are needed too; got {self.every}")
+
+    def on_begin(self, network: Network, optimizer: Optimizer, history: Any) -> None:
+        """Called by ``fit`` before the first step: forget earlier runs."""
+        self.measurements, self.gap = [], None
+        self._steps, self._before = 0, None
+
+    def on_step(self, network: Network, optimizer: Optimizer) -> None:
+        """Called by ``fit`` after each update."""
+        self._steps += 1
+        if (self._steps + 1) % self.every == 0:
+            if self._before is None:
+                self._before = network.parameters.data.copy()
+            else:
+                self._before[...] = network.parameters.data
+        elif self._steps % self.every == 0:
+            self.measurements.append(measure(network, optimizer, self._before, self._steps))
+
+    def state(self) -> dict[str, Any]:
+        """For :class:`optimlab.Checkpoint`."""
+        measured = [asdict(m) for m in self.measurements]
+        before = {} if self._before is None else {"before": self._before}
+        return {"steps": self._steps, "gap": self.gap, "measurements": measured, **before}
+
+    def load(self, state: dict[str, Any], network: Network) -> None:
+        """Go on from :meth:`state`."""
+        self._steps, self.gap = state["steps"], state["gap"]
+        self.measurements = [
+            Measurement(**{**m, "activation": {k: tuple(v) for k, v in m["activation"].items()}})
+            for m in state["measurements"]
+        ]
+        self._before = state["before"].copy() if "before" in state else None
+
+    def __call__(self, network: Network, optimizer: Optimizer, history: Any) -> None:
+        if history.train_accuracy and history.val_accuracy:
+            self.gap = history.train_accuracy[-1] - history.val_accuracy[-1]
+
+    def verdict(self) -> str:
+        """What stands out in the later half of what was measured, a line each; "nothing stands out" otherwise."""
+        recent = self.measurements[len(self.measurements) // 2 :]
+        lines = [line for finding in _FINDINGS for line in finding(recent)]
+        if self.gap is not None and self.gap > GAP:
+            lines.append(
+                f"training accuracy is {100 * self.gap:.0f} points above validation: "
+                "the network overfits; more data, dropout or weight decay would help"
+            )
+        return "\n".join(lines) or ("nothing stands out" if recent else "nothing was measured")
+
+
+def measure(network: Network, optimizer: Optimizer, before: Any, step: int) -> Measurement:
+    """Look at the step just made: ``before`` is the flat array of weights as they were."""
+    xp = network.backend.xp
+    ratio = update_ratios(network, before)
+    gradient = {p.name: norm(xp, p.grad) for p in network.parameters if not p.frozen}
+    dead, activation = {}, {}
+    for layer in network.layers:
+        if isinstance(layer, Activate):
+            y = layer._y
+            activation[layer.name] = (float(y.mean()), float(y.std()))
+            if layer.activation.elementwise:
+                dead[layer.name] = float((_slopes(layer) == 0).all(axis=0).mean())
+    return Measurement(step, ratio, gradient, dead, activation, _eps_ruled(network, optimizer, before))
+
+
+def _slopes(layer: Activate) -> Any:
+    """The derivative of the activation for each row and unit of the last training pass."""
+    f, b, slopes = layer.activation, layer.backend, layer.backend.xp.ones_like(layer._y)
+    arrays = {"x": layer._x, "y": layer._y, "dy": slopes}
+    with b.quiet():
+        b.map(f.backward, tuple(arrays[name] for name in f.needs), slopes, **dict(f.parameters))
+    return slopes
+
+
+def update_ratios(network: Network, before: Any, replica: Any = ...) -> dict[str, float]:
+    """``||w_new - w_old|| / ||w_old||`` of every weight matrix that is trained and was not zero.
+
+    ``before`` is the flat array of the old weights; ``replica`` the place of one network among several that were
+    stacked by :func:`optimlab.training.replicas.stack`.
+    """
+    xp, found = network.backend.xp, {}
+    for p in network.parameters:
+        if p.kind == "weights" and not p.frozen:
+            old = p.view(before)[replica]
+            if (size := norm(xp, old)) > 0:
+                found[p.name] = norm(xp, p.data[replica] - old) / size
+    return found
+
+
+def norm(xp: Any, array: Any) -> float:
+    """The Euclidean norm of all entries."""
+    flat = array.reshape(-1)
+    return float(xp.sqrt(xp.vdot(flat, flat)))
+
+
+def _eps_ruled(network: Network, optimizer: Optimizer, before: Any) -> float | None:
+    """From the rule's own graph, worked out on a sample with epsilon and without.
+
+    The state is that after the step, one step newer than what the step used: for a share of weights that is the same.
+    """
+    graph = optimizer.graph
+    if graph is None or "eps" not in optimizer.used:
+        return None
+    divisions = [n for n in graph.nodes if n.op == "divide" and mentions(graph, n.args[1], "eps")]
+    if not divisions:
+        return None
+    size = network.parameters.data.size
+    some = slice(None, None, max(1, size // SAMPLE))
+    to_numpy = network.backend.to_numpy
+    arrays = {"w": before, "g": network.parameters.grad, **optimizer.state}
+    arrays = {name: to_numpy(a[some]).astype("float64") for name, a in arrays.items()}
+    # a parameter that was frozen for a while may have made fewer steps than the others; a frozen one is left out
+    made = np.repeat(
+        [0 if p.frozen else optimizer.steps(p) for p in network.parameters], [p.size for p in network.parameters]
+    )[some]
+    ruled = np.zeros(len(divisions))
+    for t in np.unique(made[made > 0]):
+        part = {name: a[made == t] for name, a in arrays.items()}
+        with np.errstate(all="ignore"):
+            whole = graph.values(part, graph.scalars(t=int(t), **optimizer.used))
+            rest = graph.values(part, graph.scalars(t=int(t), **{**optimizer.used, "eps": 0.0}))
+            ruled += [len(part["w"]) * np.mean(rest[n.args[1]] < 0.5 * whole[n.args[1]]) for n in divisions]
+    return float(ruled.max() / max(1, (made > 0).sum()))
+
+
+def _speed(recent: list[Measurement]) -> list[str]:
+    lines = []
+    for name in recent[-1].update_ratio if recent else []:
+        ratio = median(m.update_ratio[name] for m in recent if name in m.update_ratio)
+        layer = name.partition(".")[0]
+        if ratio > TOO_FAST:
+            told = "the learning rate is too high"
+        elif ratio < TOO_SLOW:
+            told = "the learning rate is too low, or the gradient does not reach it"
+        else:
+            continue
+        lines.append(f"{layer} moves {100 * ratio:.2g}% of its norm a step: {told}; {100 * HEALTHY:g}% is healthy")
+    return lines
+
+
+def _deaths(recent: list[Measurement]) -> list[str]:
+    shares = {name: median(m.dead[name] for m in recent) for name in (recent[-1].dead if recent else {})}
+    return [
+        f"{100 * share:.0f}% of the units of {name} are dead: their derivative is zero for every row of a batch"
+        for name, share in shares.items()
+        if share > DEAD
+    ]
+
+
+def _epsilon(recent: list[Measurement]) -> list[str]:
+    shares = [m.eps_ruled for m in recent if m.eps_ruled is not None]
+    if not shares or median(shares) <= RULED:
+        return []
+    return [f"epsilon rules the steps of {100 * median(shares):.0f}% of the weights: it is larger than their gradients"]
+
+
+_FINDINGS = (_speed, _deaths, _epsilon)
+
+__all__ = ["Diagnostics", "Measurement", "measure"]
