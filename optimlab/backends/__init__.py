@@ -1,4 +1,7 @@
-"""Where arrays live and kernels run: a small interface, implementations chosen by name."""
+"""Where arrays live and kernels run: a small interface, implementations chosen by name.
+
+Imports common and kernels.
+"""
 
 from __future__ import annotations
 

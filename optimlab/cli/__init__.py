@@ -1,4 +1,7 @@
-"""The command line: one module a command."""
+"""The command line: one module a command.
+
+Imports common, rules, optim, datasets, study, tuning, race, plotting, report and lab.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Data sets: plain arrays in three splits."""
+"""Data sets: plain arrays in three splits.
+
+Imports common and backends.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""From a rule to something that runs: record its expression graph once, then print it for each engine."""
+"""From a rule to something that runs: record its expression graph once, then print it for each engine.
+
+Imports common and rules.
+"""
 
 from __future__ import annotations
 

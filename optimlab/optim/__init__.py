@@ -1,4 +1,4 @@
 """Optimizers over the flat buffers of a network, averages of weights, and a rule written for another library.
 
-May import common, rules, schedules, kernels, backends and nn.
+Imports common, rules, schedules, kernels, backends and nn.
 """

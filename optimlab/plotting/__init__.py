@@ -1,4 +1,7 @@
-"""Figures, with Matplotlib; nothing else in the package imports it."""
+"""Figures, with Matplotlib; lab and the command line alone import it.
+
+Imports common, nn, study, tuning and race.
+"""
 
 from __future__ import annotations
 

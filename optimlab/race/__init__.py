@@ -1,4 +1,7 @@
-"""Optimizers side by side on functions of two variables, where every step can be seen."""
+"""Optimizers side by side on functions of two variables, where every step can be seen.
+
+Imports common, rules, kernels, backends, nn and optim.
+"""
 
 from __future__ import annotations
 

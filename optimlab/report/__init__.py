@@ -1,4 +1,7 @@
-"""The report of a finished comparison: one page that needs no network, and nothing but a browser."""
+"""The report of a finished comparison: one page that needs no network, and nothing but a browser.
+
+Imports common, backends, training and study.
+"""
 
 from __future__ import annotations
 

@@ -22,6 +22,8 @@ otherwise any finite number is accepted, and no search draws it::
 The same name stands for different arithmetic in different libraries. A *convention* is one of these readings:
 ``"textbook"`` (:mod:`~optimlab.rules.textbook`, and :mod:`~optimlab.rules.modern` for what no textbook has yet),
 ``"torch"`` (equal to ``torch.optim``) and ``"keras"`` (equal to ``keras.optimizers``).
+
+Imports common.
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ The one schedule that is no function of a counter, :class:`ReduceLROnPlateau`, s
 >>> lr = Warmup(CosineAnnealing(0.1, total=100, per="step"), steps=10)
 >>> [lr(0), lr(5), lr(10), lr(60), lr(110), lr(1000)]
 [0.0, 0.05, 0.1, 0.05, 0.0, 0.0]
+
+Imports common.
 """
 
 from __future__ import annotations

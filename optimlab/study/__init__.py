@@ -1,4 +1,7 @@
-"""The comparison of optimizers: what to run, running it, keeping it, and what it says."""
+"""The comparison of optimizers: what to run, running it, keeping it, and what it says.
+
+Imports common, rules, kernels, backends, nn, optim, datasets and training.
+"""
 
 from __future__ import annotations
 

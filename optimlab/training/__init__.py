@@ -1,4 +1,7 @@
-"""Training a network: the loop, and the history it leaves."""
+"""Training a network: the loop, and the history it leaves.
+
+Imports common, rules, schedules, kernels, backends, nn, optim and datasets.
+"""
 
 from __future__ import annotations
 

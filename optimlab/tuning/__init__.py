@@ -12,6 +12,8 @@
 (['beta1', 'lr'], 3)
 
 Needs Optuna: ``pip install 'optimlab[tune]'``.
+
+Imports common, rules, backends, nn, datasets, training and study.
 """
 
 from __future__ import annotations
