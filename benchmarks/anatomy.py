@@ -2,7 +2,8 @@
 
 ``python benchmarks/anatomy.py [--rounds 5]``
 
-Both networks of ``speed.py``, with Adam, on each CPU engine, on one pinned core. Every product is timed where it is
+Both networks of ``speed.py``, with Adam, on plain NumPy, on one pinned core; the compiled backend takes a whole epoch
+in one call, beside which ``speed.py --small`` puts the products alone. Every product is timed where it is
 called, within training itself, so that the caches are as training leaves them: after a large product nothing of Python
 is there, and what comes next takes longer than in a loop of its own. Printed are microseconds: medians over the steps
 with a full batch, then over rounds, each of which is a process of its own.
@@ -23,13 +24,14 @@ from rich.console import Console
 from rich.table import Table
 from timing.clock import conditions
 from timing.epochs import optimlab_epoch
-from timing.jobs import Effort, Job, engines
+from timing.jobs import Effort, Job
 from timing.pinning import environment, pinned
 from timing.tables import new_table, show_conditions
 
 import optimlab as ol
 
 EPOCHS = 3
+ENGINES = ("numpy",)
 
 
 class Part(NamedTuple):
@@ -118,14 +120,14 @@ def cell(us: float, flop: int = 0) -> str:
 def main(rounds: int, worker: bool) -> None:
     jobs = Effort.full(1).jobs
     if worker:
-        print(json.dumps({f"{job.name} {engine}": microseconds(job, engine) for job in jobs for engine in engines()}))
+        print(json.dumps({f"{job.name} {engine}": microseconds(job, engine) for job in jobs for engine in ENGINES}))
         return
     taken = [measured() for _ in range(rounds)]
     console = Console() if sys.stdout.isatty() else Console(width=140)
     libraries = "NumPy", "BLAS of NumPy and SciPy", "large ones, one thread", "llvmlite"
     show_conditions(console, conditions(), "CPU", "system", *libraries)
     for job in jobs:
-        columns = {engine: zip(*(each[f"{job.name} {engine}"] for each in taken), strict=True) for engine in engines()}
+        columns = {engine: zip(*(each[f"{job.name} {engine}"] for each in taken), strict=True) for engine in ENGINES}
         console.print(shown(job, {engine: [median(c) for c in column] for engine, column in columns.items()}))
 
 

@@ -32,12 +32,12 @@ NETWORK = ("tests/test_network_parity.py", "tests/test_gradcheck.py")
 TRAINING = ("tests/test_training.py", "tests/test_resume.py")
 
 MODULES: dict[str, tuple[str, ...]] = {
-    "optimlab/activations.py": ("tests/test_activations.py", *NETWORK),
-    "optimlab/formulas.py": NETWORK,
-    "optimlab/losses.py": NETWORK,
-    "optimlab/layers.py": (*NETWORK, "tests/test_mc_dropout.py"),
-    "optimlab/normalization.py": ("tests/test_normalization.py", *NETWORK),
-    "optimlab/regularization.py": ("tests/test_regularization.py",),
+    "optimlab/nn/activations.py": ("tests/test_activations.py", *NETWORK),
+    "optimlab/nn/formulas.py": NETWORK,
+    "optimlab/nn/losses.py": NETWORK,
+    "optimlab/nn/layers.py": (*NETWORK, "tests/test_mc_dropout.py"),
+    "optimlab/datasets/normalization.py": ("tests/test_normalization.py", *NETWORK),
+    "optimlab/nn/regularization.py": ("tests/test_regularization.py",),
     "optimlab/schedules/checks.py": SCHEDULES,
     "optimlab/schedules/composed.py": SCHEDULES,
     "optimlab/schedules/cycles.py": SCHEDULES,

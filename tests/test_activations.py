@@ -419,7 +419,9 @@ def test_an_unknown_name_is_answered_with_the_nearest(name, nearest):
         activations.get(name)
 
 
-@pytest.mark.parametrize("thing", [None, 3, Activation, activations.relu, []], ids=["None", "3", "class", "function", "list"])
+@pytest.mark.parametrize(
+    "thing", [None, 3, Activation, activations.relu, []], ids=["None", "3", "class", "function", "list"]
+)
 def test_what_is_no_activation_is_refused(thing):
     with pytest.raises(InputError, match="unknown activation"):
         activations.get(thing)

@@ -211,7 +211,7 @@ def test_jax_makes_our_step(timing, rule):
 def test_anatomy_times_every_product_and_all_between(monkeypatch):
     anatomy = script("anatomy", monkeypatch)
     quick = anatomy.Effort.quick(1)
-    names = anatomy.engines()
+    names = anatomy.ENGINES
     times = {f"{job.name} {name}": anatomy.microseconds(job, name) for job in quick.jobs for name in names}
     assert not any("matmul" in vars(backends.get(name)) for name in names)
     for job in quick.jobs:

@@ -167,13 +167,15 @@ def test_numpy_in_blocks(name, dtype):
     """The same bits as the plain function, powers apart that became multiplications."""
     function = CASES[name].function
     graph, x = kernels.trace(lambda w, g: w * 0 + function(g)), numbers(dtype, 5000)
-    allowed = 3 if "erf" in {node.op for node in graph.nodes} else 0  # the engine has one of its own
+    # the engine has its own of these; the reference of an erf is SciPy's
+    own = {"erf", "expm1", "log1p"} & {node.op for node in graph.nodes}
+    allowed = 4 if own else 0
     arrays = {"w": np.ones_like(x), "g": x.copy()}
     with np.errstate(all="ignore"):
         NumPyStep(graph, [arrays], 37 * x.itemsize)(graph.scalars(t=1))
         expected = graph.values({"w": np.ones_like(x), "g": x}, np.array(graph.scalars(t=1), dtype))[graph.outputs[0]]
         assert units(arrays["w"], expected).max() <= allowed
-        if graph.exact:
+        if graph.exact and not own:
             assert_same_bits(arrays["w"], 0 + function(x), name)
     assert_same_bits(arrays["g"], x, "the gradient")
 
@@ -305,7 +307,7 @@ def test_the_shape_of_a_gradient_may_be_another():
     ("shapes", "message"),
     [
         ({"h": "row"}, "unknown input of <lambda> 'h'"),
-        ({"g": "rows"}, "unknown shape 'rows'; did you mean 'row'"),
+        ({"g": "columnn"}, "unknown shape 'columnn'; did you mean 'column'"),
         ({"w": "row"}, "<lambda> writes w, which must be a whole array, not a row"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import optimlab as ol
+from optimlab.nn.formulas import times
 
 from .section import (
     DIGITS,
@@ -48,10 +49,12 @@ def times_loss(factor: float) -> Any:
     """Cross-entropy whose gradient is that of ``factor`` times the loss: other units, same problem."""
     plain = ol.losses.get("softmax_cross_entropy")
 
-    def function(backend, outputs, targets, out):
-        loss, gradient = plain(backend, outputs, targets, out)
-        gradient *= factor
-        return loss, gradient
+    def function(backend, outputs, targets, out, buffers):
+        loss = plain(backend, outputs, targets, out, buffers)
+        backend.map(times, (out,), out, factor=factor)
+        return loss
+
+    function.recordable = True
 
     return plain._replace(function=function)
 

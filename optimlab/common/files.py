@@ -65,7 +65,7 @@ def check_folder_name(name: str, taken: Iterable[str] = ()) -> None:
     >>> check_folder_name("..")
     Traceback (most recent call last):
     ...
-    optimlab.common.errors.InputError: '..' cannot be the name of a folder: it must neither begin nor end with a dot or a space
+    optimlab.common.errors.InputError: '..' cannot be the name of a folder: it must neither begin nor end with a dot ...
     """
     folded = unicodedata.normalize("NFKC", name).casefold()
     same = next((other for other in taken if unicodedata.normalize("NFKC", other).casefold() == folded), None)

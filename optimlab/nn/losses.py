@@ -82,13 +82,17 @@ class Loss(NamedTuple):
     """``check(backend, targets, shape of the outputs)``: the targets as an array of the backend."""
     classifies: bool
     """Whether targets are class labels, so that accuracy means something."""
-    recordable: bool = False
-    """Whether all that the function does is named operations of the backend."""
     applies_softmax: bool = False
     """True if it takes logits; then a network that ends in softmax or sigmoid is refused."""
 
     def __call__(self, backend: Backend, outputs: Array, targets: Array, out: Array, buffers: Buffers) -> Array:
         return self.function(backend, outputs, targets, out, buffers)
+
+    @property
+    def recordable(self) -> bool:
+        """Whether the function consists of named operations of the backend alone: it says so by an attribute of this
+        name."""
+        return bool(getattr(self.function, "recordable", False))
 
     def prepared(self, backend: Backend, targets: Array, dtype: str) -> Array:
         """Checked targets in the form that the loss takes: labels as a column of numbers."""
@@ -229,8 +233,10 @@ def _check_targets(backend: Backend, targets: Any, shape: tuple[int, ...]) -> Ar
     return targets
 
 
-_softmax_cross_entropy = Loss("softmax_cross_entropy", _cross_entropy, _check_labels, True, True, applies_softmax=True)
-_mean_squared_error = Loss("mean_squared_error", _squared_error, _check_targets, False, True)
+for _function in (_cross_entropy, _squared_error):
+    _function.recordable = True  # type: ignore[union-attr]
+_softmax_cross_entropy = Loss("softmax_cross_entropy", _cross_entropy, _check_labels, True, applies_softmax=True)
+_mean_squared_error = Loss("mean_squared_error", _squared_error, _check_targets, False)
 
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in (_softmax_cross_entropy, _mean_squared_error)}
 

@@ -1,8 +1,8 @@
 """The race itself: every optimizer on one function of two variables, from one start, with one budget of tuning.
 
 The two coordinates are weights like any others: the points of all learning rates and seeds lie in one
-:class:`~optimlab.nn.parameters.Parameters` buffer in float64, and the :class:`~optimlab.optim.optimizers.Optimizer` that trains
-networks steps them, each rate a parameter group of its own.
+:class:`~optimlab.nn.parameters.Parameters` buffer in float64. The :class:`~optimlab.optim.optimizers.Optimizer` that
+trains networks steps them, each rate a parameter group of its own.
 """
 
 from __future__ import annotations
@@ -170,8 +170,8 @@ def race(
 
     Parameters
     ----------
-    names: of optimizers (see :func:`optimlab.optim.optimizers.get`), such as ``"adam"`` or ``"adam:torch"``, or rules of
-        your own that have a rate ``lr``.
+    names: of optimizers (see :func:`optimlab.optim.optimizers.get`), such as ``"adam"`` or ``"adam:torch"``, or rules
+        of your own that have a rate ``lr``.
     convention: of those named without one.
     start: within the bounds of the function; its own by default.
     lr: rates for optimizers, by name, that shall not be tuned.
