@@ -6,7 +6,8 @@
     python benchmarks/speed.py --threads 1 --cpu-time # on a machine that others use, too
     taskset -c 1 python benchmarks/speed.py --activations --small --sweep --compare --rounds 5
 
-For each number of threads, and each of the engines of optimlab (plain NumPy, and Numba where it is installed):
+For each number of threads, and each of the engines of optimlab (plain NumPy, and the compiled one where llvmlite is
+installed):
 
 1. **An epoch of training with Adam**, and its share a step, for two networks. Each competitor draws an order of the
    rows, gathers each batch, goes forward and backward, updates, reads each batch's loss and counts its right answers

@@ -227,7 +227,7 @@ def package(library):
 def test_a_library_that_cannot_be_loaded_is_one_warning(fresh, tmp_path):
     path = tmp_path / "libdnnl.so.3"
     path.write_bytes(b"not a library")
-    fresh.setattr(onednn, "distribution", lambda name: package(path))
+    fresh.setattr("importlib.metadata.distribution", lambda name: package(path))
     with pytest.warns(RuntimeWarning, match=r"onednn-cpu-gomp is installed but cannot be used: .*libdnnl\.so"):
         assert onednn.library() is None
     assert onednn.library() is None  # a second warning would be an error
@@ -235,7 +235,7 @@ def test_a_library_that_cannot_be_loaded_is_one_warning(fresh, tmp_path):
 
 @needs_library
 def test_a_library_of_another_kind_is_one_warning(fresh):
-    fresh.setattr(onednn, "distribution", lambda name: package("libc.so.6"))
+    fresh.setattr("importlib.metadata.distribution", lambda name: package("libc.so.6"))
     with pytest.warns(RuntimeWarning, match=r"cannot be used: .*dnnl_get_effective_cpu_isa"):
         assert onednn.library() is None
 

@@ -20,7 +20,7 @@ ROWS = {  # in the README: in the page of results, and the heading it stands und
 }
 SPEEDS = {
     "matrix products and one copy of the update's bytes": "floor + copy of the update's bytes",
-    "**optimlab, compiled**": "optimlab, numba",
+    "**optimlab, compiled**": "optimlab, compiled",
     "JAX, the whole epoch in one jitted scan": "JAX, one scan an epoch",
     "**optimlab, plain NumPy**": "optimlab, numpy",
     "PyTorch, fused Adam": "PyTorch fused",
@@ -54,50 +54,72 @@ def test_accuracies_on_cifar(name):
     assert [ours, torch, document.replace("never run", "–")] == cells(section, row)[:3]
 
 
-def epochs(name):
-    """The table of each network in a printed report of ``benchmarks/speed.py``."""
-    printed = (ROOT / "benchmarks" / "results" / f"{name}.txt").read_text()
-    return [part for part in re.split(r"\n(?=\S*-\S+, batch)", printed) if ": training with Adam" in part[:80]]
+def epochs(threads):
+    """The table of each network in the printed report of ``benchmarks/speed.py``."""
+    printed = (ROOT / "benchmarks" / "results" / "epyc-zen3.txt").read_text()
+    parts = re.split(r"\n(?=\S*-\S+, batch)", printed)
+    return [part for part in parts if re.search(rf"{threads} threads?: training with Adam", part[:80])]
 
 
 @pytest.mark.parametrize("name", SPEEDS)
 def test_epochs_in_milliseconds(name):
-    rows = [cells(network, SPEEDS[name], "│") for network in epochs("epyc-zen4-one-core")]
+    rows = [cells(network, SPEEDS[name], "│") for network in epochs(1)]
     assert [int(cell) for cell in cells(README, name)] == [round(float(row[1].replace(",", ""))) for row in rows]
 
 
-def ratios(report, engine, name):
+def ratios(threads, engine, name):
     """Its time as a share of ours, on each network: median and quartiles, as they are printed."""
     column = 2 if engine == "numpy" else 3
-    return [cells(network, name, "│")[column] for network in epochs(report)]
+    return [cells(network, name, "│")[column] for network in epochs(threads)]
 
 
 def said(pattern):
-    pattern = pattern.replace("RATIO", r"([0-9.]+ \([0-9.]+-[0-9.]+\))").replace("NUMBER", r"([0-9.]+[0-9])")
+    pattern = pattern.replace("RATIO", r"([0-9.]+ \([0-9.]+-[0-9.]+\))").replace("NUMBER", r"([0-9.]*[0-9])")
     return [" ".join(found.split()) for found in re.search(pattern.replace(" ", r"\s+"), README).groups()]
 
 
 def test_how_near_the_others_are_on_one_core():
-    jax = ratios("epyc-zen4-one-core", "numba", "JAX, one scan an epoch")
+    jax = ratios(1, "compiled", "JAX, one scan an epoch")
     assert said("JAX takes RATIO and RATIO of the compiled engine's time") == jax
-    torch = ratios("epyc-zen4-one-core", "numpy", "PyTorch fused")
+    torch = ratios(1, "numpy", "PyTorch fused")
     assert said("PyTorch with fused Adam takes RATIO and RATIO of the time") == torch
 
 
-def test_how_near_jax_is_without_onednn():
-    measured = ratios("epyc-zen4-one-core-openblas", "numba", "JAX, one scan an epoch")
-    assert said("are level on the second network: RATIO") == measured[1:]
-
-
 def test_how_near_jax_is_on_two_cores():
-    measured = ratios("epyc-zen4-two-cores", "numba", "JAX, one scan an epoch")
-    assert said("JAX takes RATIO and RATIO of our time") == measured
+    assert said("JAX takes RATIO and RATIO of our time") == ratios(2, "compiled", "JAX, one scan an epoch")
+
+
+def small():
+    """The printed tables of activations, small steps and the sweep."""
+    return (ROOT / "benchmarks" / "results" / "epyc-zen3-small.txt").read_text()
+
+
+def test_how_near_the_others_are_for_every_activation():
+    least, median = (cells(small(), name, "│") for name in ("least", "median"))
+    text = "JAX takes at least NUMBER and in the median NUMBER of the compiled engine's time, PyTorch NUMBER and NUMBER"
+    assert said(text) == [least[5], median[5], least[4], median[4]]
+    rows = [float(row) for row in re.findall(r"^│ \w+, [\w ]+ +│(?:[^│]*│){6} +([0-9.]+) │", small(), re.MULTILINE)]
+    assert said("PyTorch takes NUMBER to NUMBER, in the median NUMBER") == [least[6], f"{max(rows):.2f}", median[6]]
+
+
+def test_small_steps_and_the_sweep():
+    parts = small().split("digits, 64-64-10, batch 64: runs a second")
+    steps = {(r, n): v for r, n, v in re.findall(r"^│ (sgd|adam) +│ ([\w, ]+?) +│[^│]*│ +([0-9.]+) \(", parts[0], re.M)}
+    ours, jax = ([steps[rule, name] for rule in ("sgd", "adam")] for name in ("optimlab, compiled", "JAX, one scan"))
+    assert said("step takes NUMBER \\(SGD\\) and NUMBER \\(Adam\\) times") == ours
+    assert said("JAX takes NUMBER and NUMBER times as long") == jax
+    runs = {(r, n): float(v) for r, n, v in re.findall(r"^│ (sgd|adam) +│ ([^│]+?) +│ +([0-9.]+) │", parts[1], re.M)}
+    study, jax, more = map(
+        int, said("trains NUMBER runs a second on a core, JAX's `vmap` over the runs NUMBER \\(SGD\\) and NUMBER")
+    )
+    assert study == round(min(runs[rule, "as a study executes them"] for rule in ("sgd", "adam")))
+    assert [jax, more] == [round(runs[rule, "JAX, vmap over the runs"]) for rule in ("sgd", "adam")]
 
 
 def test_how_long_it_takes_to_begin():
     """Both columns of the table are rounded: their sum may be off by one hundredth."""
-    printed = (ROOT / "benchmarks" / "results" / "epyc-zen4-one-core.txt").read_text()
-    names = ["optimlab, numba, kept", "PyTorch fused", "JAX", "optimlab, numba, first time"]
+    printed = (ROOT / "benchmarks" / "results" / "epyc-zen3.txt").read_text()
+    names = ["optimlab, compiled, kept", "PyTorch fused", "JAX", "optimlab, compiled, first time"]
     table = printed[printed.index("how long it takes to begin") :]
     measured = [sum(map(float, cells(table, name, "│"))) for name in names]
     pattern = "first step after NUMBER s \\(PyTorch: NUMBER, JAX: NUMBER\\), only the very first after NUMBER\\."

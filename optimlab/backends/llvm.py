@@ -12,7 +12,6 @@ import time
 import warnings
 from functools import cache
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -118,6 +117,8 @@ def _processor() -> tuple[str, str]:
 @cache
 def _origin() -> str:
     """What the code depends on besides its text."""
+    from importlib.metadata import version  # when first used: it takes longer than most of optimlab
+
     return "\n".join((__version__, version("llvmlite"), _llvm().get_process_triple(), *_processor()))
 
 

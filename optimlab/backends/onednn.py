@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import warnings
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution, version
 
 import numpy as np
 
@@ -34,9 +33,11 @@ AVX512 = 0x27
 def library() -> ctypes.CDLL | None:
     """oneDNN; None where it is not installed, where the processor has no AVX-512, and, with a warning that says why,
     where it cannot be loaded."""
+    from importlib import metadata  # when first used: it takes longer than most of optimlab
+
     try:
-        files = distribution(DISTRIBUTION).files or []
-    except PackageNotFoundError:
+        files = metadata.distribution(DISTRIBUTION).files or []
+    except metadata.PackageNotFoundError:
         return None
     try:
         found = ctypes.CDLL(next((str(f.locate()) for f in files if f.name == "libdnnl.so.3"), "libdnnl.so.3"))
@@ -52,6 +53,8 @@ def library() -> ctypes.CDLL | None:
 
 def used() -> list[str]:
     """Name and version in a list, which is empty where there is nothing to use."""
+    from importlib.metadata import version
+
     return [f"{DISTRIBUTION} {version(DISTRIBUTION)}"] if library() else []
 
 

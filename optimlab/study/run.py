@@ -160,10 +160,10 @@ TIMED_STEPS, TIMING_ROUNDS = 60, 5
 def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, Spread]:
     """Measure the seconds per training step, by label, one run after another in this process; evaluation is excluded.
 
-    After a warm-up round there are five rounds. In each, every run trains 60 steps of the problem, so that a machine
-    that slows down slows all of them. The result is the median of the rounds, with the lowest and the highest. A run
-    that diverges or fails has none. (The runs of the study may share the machine with other workers, which makes their
-    own times wrong by a factor of two.)
+    After a warm-up round there are five rounds. In each, every run trains an epoch that does not count, in which
+    compiled steps are recorded, and then 60 steps of the problem: a machine that slows down slows all of them. The
+    result is the median of the rounds, with the lowest and the highest. A run that diverges or fails has none. (The
+    runs of the study may share the machine with other workers, which makes their own times wrong by a factor of two.)
     """
     data = problem.data()
     rows = min(len(data.x_train), TIMED_STEPS * problem.batch_size)
@@ -176,12 +176,13 @@ def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, Spread]:
             try:
                 net = problem.network(0)
                 opt = run.contender.make(net, run.lr, run.settings())
-                history = fit(net, opt, some, epochs=epochs, batch_size=problem.batch_size, progress=False)
+                history = fit(net, opt, some, epochs=epochs + 1, batch_size=problem.batch_size, progress=False)
             except Exception:  # the records of its runs have the reason
                 continue
             if history.status == "interrupted":
                 raise KeyboardInterrupt
-            seconds[label] += [sum(history.seconds) / history.steps] if history.seconds else []
+            timed = history.seconds[1:]
+            seconds[label] += [sum(timed) / (len(timed) * batches)] if timed else []
     rounds = {label: values[1:] for label, values in seconds.items() if len(values) > 1}
     return {label: Spread(float(np.median(v)), min(v), max(v)) for label, v in rounds.items()}
 
