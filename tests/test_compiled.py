@@ -308,7 +308,7 @@ def test_what_is_kept_is_for_this_processor_and_these_versions(tmp_path, monkeyp
     changes = [
         lambda: None,
         lambda: monkeypatch.setattr(llvm, "_processor", lambda: ("generic", "")),
-        lambda: monkeypatch.setattr(llvm, "version", lambda name: "0"),
+        lambda: monkeypatch.setattr("importlib.metadata.version", lambda name: "0"),
         lambda: monkeypatch.setattr(llvm, "__version__", "0"),
     ]
     for change in changes:
