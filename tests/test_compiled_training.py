@@ -487,3 +487,33 @@ def test_one_penalty_may_serve_two_networks_in_turn():
     weights = [net.parameters.data for net in nets]
     assert_same_bits(weights[0], weights[1])
     np.testing.assert_allclose(weights[0], weights[2], rtol=1e-9)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
+def test_a_method_of_ones_own_is_called_at_every_step(backend):
+    """A step of an optimizer's own, a backward pass of a network's own, and a step that was replaced on the object."""
+    data, calls = ol.datasets.load("digits"), []
+
+    class Counting(ol.SGD):
+        def step(self):
+            calls.append("step")
+            super().step()
+
+    class Noisy(ol.MLP):
+        def backward(self, gradient, input_gradient=False):
+            calls.append("backward")
+            return super().backward(gradient, input_gradient)
+
+    net = Noisy([64, 4, 10], seed=0, backend=backend)
+    steps = ol.fit(net, ol.SGD(net.parameters), data, epochs=1).steps
+    assert calls == ["backward"] * steps
+    calls.clear()
+    net = ol.MLP([64, 4, 10], seed=0, backend=backend)
+    ol.fit(net, Counting(net.parameters), data, epochs=1)
+    assert calls == ["step"] * steps
+    calls.clear()
+    opt = ol.SGD(net.parameters)
+    plain = opt.step
+    opt.step = lambda: (calls.append("replaced"), plain())
+    ol.fit(net, opt, data, epochs=1)
+    assert calls == ["replaced"] * steps

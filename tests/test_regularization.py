@@ -447,3 +447,19 @@ def test_terms_that_cannot_be_used_are_refused_before_the_first_step(terms, mess
     if "penalties" in terms:
         with pytest.raises(ol.InputError, match=message):
             ol.gradcheck(net, *data(), **terms)
+
+
+@pytest.mark.parametrize("backend", [name for name in ol.backends.names() if name != "cupy"])
+def test_a_subclass_that_is_called_otherwise_is_called(backend):
+    """A penalty of one's own that inherits from L2: training takes its value and gradient, not its parent's."""
+
+    class Twice(ol.L2):
+        def __call__(self, parameters):
+            return 2 * super().__call__(parameters) + 1
+
+    def trained(penalty):
+        net = ol.MLP([64, 8, 10], seed=0, backend=backend)
+        data = ol.datasets.load("digits")
+        return ol.fit(net, ol.SGD(net.parameters, lr=0.0), data, epochs=1, penalties=[penalty]).penalty[0]
+
+    assert trained(Twice(0.1)) == pytest.approx(2 * trained(ol.L2(0.1)) + 1, rel=1e-5)

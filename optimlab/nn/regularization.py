@@ -133,9 +133,9 @@ def add_penalties(penalties: Sequence[Penalty], parameters: Parameters, buffers:
     """Add the gradients of all penalties; the sum of their values, a single number of the backend."""
     found: Array = buffers.row("no penalty", [0.0])
     for k, penalty in enumerate(penalties):
-        if isinstance(penalty, _Penalty):
+        if isinstance(penalty, _Penalty) and type(penalty).__call__ is _Penalty.__call__:
             value = penalty.add(parameters)
-        else:
+        else:  # a function of one's own, or a subclass that is called otherwise
             value = buffers.get("penalty of one's own", (1,))
             value[...] = penalty(parameters)
         out = buffers.get("penalty", (1,))

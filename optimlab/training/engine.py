@@ -15,7 +15,7 @@ from ..nn.regularization import Clip, Constraint, Penalty
 from ..optim.optimizers import Optimizer
 from .history import History
 from .lifecycle import Lifecycle
-from .step import Epoch, Step, unchanged
+from .step import Epoch, Step, plain, unchanged
 
 WARM_UP = 2
 """Steps taken without a graph first, see :meth:`optimlab.backends.recording.Recorder.record`."""
@@ -207,8 +207,8 @@ def fall_back(reason: object) -> None:
 
 
 def _by_table(run: Run) -> bool:
-    """Whether the host scalars of all updates can come from a table."""
-    return all(hasattr(update, "hp") for update in run.optimizer.bound())
+    """Whether the host scalars of all updates can come from a table: not if the optimizer has a ``step`` of its own."""
+    return plain(run.optimizer, Optimizer, "step") and all(hasattr(update, "hp") for update in run.optimizer.bound())
 
 
 def _steps(run: Run, update: Callable[[], None]) -> list[Step]:

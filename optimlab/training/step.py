@@ -139,9 +139,17 @@ class Step:
 
 
 def layers_recordable(network: Network) -> bool:
-    """Whether the passes through all layers are named operations of the backend; a method that was replaced on the
-    object may be anything."""
-    return all(_says_so(layer) and not {"forward", "backward"} & vars(layer).keys() for layer in network.layers)
+    """Whether both passes are named operations of the backend; a method of one's own, of the class or of the object,
+    may be anything."""
+    passes = plain(network, Network, "forward_unchecked", "backward")
+    return passes and all(
+        _says_so(layer) and not {"forward", "backward"} & vars(layer).keys() for layer in network.layers
+    )
+
+
+def plain(thing: Any, cls: type, *methods: str) -> bool:
+    """Whether an object has these methods of a class as they stand there."""
+    return all(name not in vars(thing) and getattr(type(thing), name) is getattr(cls, name) for name in methods)
 
 
 def network_settings(network: Network) -> list[Any]:
@@ -162,4 +170,4 @@ def unchanged(before: Sequence[Any], now: Sequence[Any]) -> bool:
     )
 
 
-__all__ = ["Epoch", "Step", "layers_recordable", "network_settings", "unchanged"]
+__all__ = ["Epoch", "Step", "layers_recordable", "network_settings", "plain", "unchanged"]
