@@ -16,7 +16,7 @@ from fit_elementary import cases, fit
 from optimlab.backends import llvm as backend
 from optimlab.kernels import llvm_functions, numpy_functions, trace_function
 from optimlab.kernels.llvm_source import llvm_source
-from optimlab.kernels.sweep import Map, RowReduction, Seen, Sweep
+from optimlab.kernels.sweep import Map, Reduction, Seen, Sweep
 
 llvm = require("llvmlite.binding")
 
@@ -194,7 +194,7 @@ def test_the_innermost_loops_that_call_functions_work_on_several_vectors_at_a_ti
         return x + x
 
     wide = [Map(trace_function(f), (Seen(0, "full"),), (Seen(1, "full"),), 256, 0) for f in (grown, doubled)]
-    sums = RowReduction("sum", Seen(1, "full"), Seen(2, "column"), 256)
+    sums = Reduction("sum", Seen(1, "full"), Seen(2, "column"), 256)
     narrow = Map(trace_function(grown), (Seen(2, "column"),), (Seen(3, "column"),), 1, 0)
     assert hints([wide[0]]) == ["4"]
     assert hints([wide[1]]) == []

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..kernels import Formula, graph_of
 from ..kernels.llvm_source import llvm_source
-from ..kernels.sweep import ColumnSums, Map, Operation, RowReduction, Seen, Sweep
+from ..kernels.sweep import Map, Operation, Reduction, Seen, Sweep
 from . import llvm
 
 Seens = tuple[tuple[int, str], ...]
@@ -180,9 +180,7 @@ def _operation(part: Part, place: dict[int, int] | None = None) -> Operation:
     if part.formula is not None:
         return Map(graph_of(part.formula), seen(part.inputs), seen(part.outputs), part.columns, 0)
     (x,), (out,) = seen(part.inputs), seen(part.outputs)
-    if part.kind == "columns":
-        return ColumnSums(x, out, part.columns)
-    return RowReduction(part.kind, x, out, part.columns)
+    return Reduction(part.kind, x, out, part.columns)
 
 
 def _name(parts: list[Part]) -> str:

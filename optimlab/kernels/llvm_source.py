@@ -14,7 +14,7 @@ from itertools import count, product
 
 from .graph import COMPARISONS, TRANSCENDENTAL, Graph, Node
 from .llvm_functions import functions
-from .sweep import ColumnSums, Map, Operation, RowReduction, Seen, Sweep
+from .sweep import Map, Operation, Reduction, Seen, Sweep
 
 TYPES = {"float32": "float", "float64": "double"}
 SUFFIX = {"float32": "f32", "float64": "f64"}
@@ -167,7 +167,7 @@ class _Printer:
 
     def zero_column_sums(self) -> None:
         for op in self.sweep.operations:
-            if isinstance(op, ColumnSums) and op.columns > 1:
+            if isinstance(op, Reduction) and not op.of_rows and op.columns > 1:
                 with self.loop(str(op.columns)) as loop:
                     self.line(f"store {self.type} 0.0, ptr {self.at(f'%p{op.out.array}', loop.index)}")
 
@@ -176,7 +176,9 @@ class _Printer:
         self.ones = ones
         phases = list(self.sweep.phases())
         # the sum of a single column is kept in a register
-        single = [op for op in self.sweep.operations if isinstance(op, ColumnSums) and op.columns == 1]
+        single = [
+            op for op in self.sweep.operations if isinstance(op, Reduction) and not op.of_rows and op.columns == 1
+        ]
         with self.loop("%rows", ["0.0"] * len(single)) as loop:
             self.i = loop.index
             self.totals = dict(zip(map(id, single), loop.carried, strict=True))
@@ -194,7 +196,7 @@ class _Printer:
             self.j, self.place = "0", self.i
             self.element(operations, wanted)
             return
-        reductions = [op for op in operations if isinstance(op, RowReduction)]
+        reductions = [op for op in operations if isinstance(op, Reduction) and op.of_rows]
         starts = [start for op in reductions for start in self.start(op.kind)]
         first = self.value(f"mul i64 {self.i}, {columns}")
         with self.loop(str(columns), starts) as loop:
@@ -227,7 +229,7 @@ class _Printer:
             self.map(op)
             return
         x = self.load(op.x, op.columns)
-        if isinstance(op, ColumnSums):
+        if not op.of_rows:
             if op.columns == 1:
                 self.totals[id(op)] = self.value(f"fadd reassoc {self.type} {self.totals[id(op)]}, {x}")
             else:

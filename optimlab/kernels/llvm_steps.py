@@ -6,22 +6,41 @@ an array of 64-bit words. It returns 0; any other number ends the list.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 from .llvm_source import TYPES
 
-REPLAY = """
+
+def words(*named: str) -> str:
+    """Print the loads of the words of ``args``, each given as a type and a name.
+
+    >>> print(words("i64 %n", "ptr %out"))
+      %a0 = getelementptr i64, ptr %args, i64 0
+      %n = load i64, ptr %a0
+      %a1 = getelementptr i64, ptr %args, i64 1
+      %out = load ptr, ptr %a1
+    """
+    lines = []
+    for k, (kind, name) in enumerate(word.split() for word in named):
+        lines += [f"  %a{k} = getelementptr i64, ptr %args, i64 {k}", f"  {name} = load {kind}, ptr %a{k}"]
+    return "\n".join(lines)
+
+
+def call_source(kinds: Iterable[str], call: Callable[[list[str]], str]) -> str:
+    """Print a kernel that calls a function of a library with its words, of these types."""
+    named = [f"{kind} %x{k}" for k, kind in enumerate(kinds)]
+    return f"define i64 @kernel(ptr %args) {{\n{words(*named)}\n  {call(named)}\n  ret i64 0\n}}\n"
+
+
+REPLAY = (
+    """
 ; args: functions, their arguments, number of functions, number of turns; returns the number of completed turns
 define i64 @kernel(ptr %args) {
 entry:
-  %functions = load ptr, ptr %args
-  %a1 = getelementptr i64, ptr %args, i64 1
-  %arguments = load ptr, ptr %a1
-  %a2 = getelementptr i64, ptr %args, i64 2
-  %count = load i64, ptr %a2
-  %a3 = getelementptr i64, ptr %args, i64 3
-  %times = load i64, ptr %a3
+"""
+    + words("ptr %functions", "ptr %arguments", "i64 %count", "i64 %times")
+    + """
   br label %turn
 turn:
   %t = phi i64 [0, %entry], [%t1, %next]
@@ -49,16 +68,7 @@ end:
   ret i64 %t
 }
 """
-
-
-def loaded(types: Iterable[str]) -> tuple[str, list[str]]:
-    """Return instructions that load the words of ``args``, each of the given type, and the names of the values."""
-    lines, names = [], []
-    for k, kind in enumerate(types):
-        lines.append(f"  %a{k} = getelementptr i64, ptr %args, i64 {k}")
-        lines.append(f"  %x{k} = load {kind}, ptr %a{k}")
-        names.append(f"{kind} %x{k}")
-    return "\n".join(lines), names
+)
 
 
 @cache
@@ -69,35 +79,36 @@ def product_source(dtype: str, wide: bool) -> str:
     """
     integer, number = "i64" if wide else "i32", TYPES[dtype]
     kinds = ["ptr", "i32", "i32", "i32", *[integer] * 3, "ptr", integer, "ptr", integer, "ptr", integer]
-    lines, names = loaded(kinds)
-    given = [*names[1:7], f"{number} 1.0", *names[7:11], f"{number} 0.0", *names[11:]]
-    return f"define i64 @kernel(ptr %args) {{\n{lines}\n  call void %x0({', '.join(given)})\n  ret i64 0\n}}\n"
+
+    def call(names: list[str]) -> str:
+        given = [*names[1:7], f"{number} 1.0", *names[7:11], f"{number} 0.0", *names[11:]]
+        return f"call void %x0({', '.join(given)})"
+
+    return call_source(kinds, call)
 
 
 @cache
 def onednn_source() -> str:
     """Print a call of ``dnnl_sgemm``; ``args``: its address, both letters, m, n, k, a, lda, b, ldb, c, ldc."""
-    lines, names = loaded(["ptr", "i8", "i8", *["i64"] * 3, "ptr", "i64", "ptr", "i64", "ptr", "i64"])
-    letters = [f"i8 signext {name.split()[1]}" for name in names[1:3]]
-    given = [*letters, *names[3:6], "float 1.0", *names[6:10], "float 0.0", *names[10:]]
-    return f"define i64 @kernel(ptr %args) {{\n{lines}\n  %s = call i32 %x0({', '.join(given)})\n  ret i64 0\n}}\n"
+
+    def call(names: list[str]) -> str:
+        letters = [f"i8 signext {name.split()[1]}" for name in names[1:3]]
+        given = [*letters, *names[3:6], "float 1.0", *names[6:10], "float 0.0", *names[10:]]
+        return f"%s = call i32 %x0({', '.join(given)})"
+
+    return call_source(["ptr", "i8", "i8", *["i64"] * 3, "ptr", "i64", "ptr", "i64", "ptr", "i64"], call)
 
 
-TAKE = """
+TAKE = (
+    """
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 ; args: number of rows, source, indices, target, bytes of a row
 define i64 @kernel(ptr %args) {
 entry:
-  %n = load i64, ptr %args
-  %a1 = getelementptr i64, ptr %args, i64 1
-  %source = load ptr, ptr %a1
-  %a2 = getelementptr i64, ptr %args, i64 2
-  %which = load ptr, ptr %a2
-  %a3 = getelementptr i64, ptr %args, i64 3
-  %target = load ptr, ptr %a3
-  %a4 = getelementptr i64, ptr %args, i64 4
-  %bytes = load i64, ptr %a4
+"""
+    + words("i64 %n", "ptr %source", "ptr %which", "ptr %target", "i64 %bytes")
+    + """
   %last = sub i64 %n, 1
   br label %head
 head:
@@ -137,18 +148,16 @@ end:
   ret i64 0
 }
 """
+)
 
-PUT = """
+PUT = (
+    """
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 ; args: table, index of the row, source, bytes of a row
 define i64 @kernel(ptr %args) {
-  %table = load ptr, ptr %args
-  %a1 = getelementptr i64, ptr %args, i64 1
-  %index = load ptr, ptr %a1
-  %a2 = getelementptr i64, ptr %args, i64 2
-  %source = load ptr, ptr %a2
-  %a3 = getelementptr i64, ptr %args, i64 3
-  %bytes = load i64, ptr %a3
+"""
+    + words("ptr %table", "ptr %index", "ptr %source", "i64 %bytes")
+    + """
   %i = load i64, ptr %index
   %to = mul i64 %i, %bytes
   %target = getelementptr i8, ptr %table, i64 %to
@@ -156,16 +165,21 @@ define i64 @kernel(ptr %args) {
   ret i64 0
 }
 """
+)
 
-COUNT = """
+COUNT = (
+    """
 define i64 @kernel(ptr %args) {
-  %counter = load ptr, ptr %args
+"""
+    + words("ptr %counter")
+    + """
   %old = load i64, ptr %counter
   %new = add i64 %old, 1
   store i64 %new, ptr %counter
   ret i64 0
 }
 """
+)
 
 
 @cache
@@ -174,7 +188,7 @@ def finite_source(dtype: str) -> str:
     number = TYPES[dtype]
     return f"""
 define i64 @kernel(ptr %args) {{
-  %place = load ptr, ptr %args
+{words("ptr %place")}
   %x = load {number}, ptr %place
   %zero = fsub {number} %x, %x
   %bad = fcmp uno {number} %zero, %zero
@@ -201,14 +215,8 @@ def uniform_source(dtype: str) -> str:
     return f"""
 define i64 @kernel(ptr %args) {{
 entry:
-  %n = load i64, ptr %args
-  %a1 = getelementptr i64, ptr %args, i64 1
-  %function = load ptr, ptr %a1
-  %a2 = getelementptr i64, ptr %args, i64 2
-  %where = load ptr, ptr %a2
+{words("i64 %n", "ptr %function", "ptr %where", "ptr %out")}
   %state = load ptr, ptr %where
-  %a3 = getelementptr i64, ptr %args, i64 3
-  %out = load ptr, ptr %a3
   br label %head
 head:
   %i = phi i64 [0, %entry], [%i1, %body]

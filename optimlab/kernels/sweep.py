@@ -44,8 +44,16 @@ class Map:
 
 
 @dataclass(frozen=True)
-class RowReduction:
-    """``out``, a column, becomes the sum, the maximum or the place of the maximum of each row of ``x``."""
+class Reduction:
+    """``out`` becomes a sum or maximum of ``x``, by its kind.
+
+    ===========  ===========================================================
+    ``columns``  the sum of each column over all rows, a row
+    ``sum``      the sum of each row, a column
+    ``max``      the maximum of each row
+    ``argmax``   the place of the maximum of each row
+    ===========  ===========================================================
+    """
 
     kind: str
     x: Seen
@@ -60,25 +68,13 @@ class RowReduction:
     def outputs(self) -> tuple[Seen, ...]:
         return (self.out,)
 
-
-@dataclass(frozen=True)
-class ColumnSums:
-    """``out``, a row, becomes the sum of each column of ``x`` over all rows."""
-
-    x: Seen
-    out: Seen
-    columns: int
-
     @property
-    def inputs(self) -> tuple[Seen, ...]:
-        return (self.x,)
-
-    @property
-    def outputs(self) -> tuple[Seen, ...]:
-        return (self.out,)
+    def of_rows(self) -> bool:
+        """Whether it gives one number a row."""
+        return self.kind != "columns"
 
 
-Operation = Map | RowReduction | ColumnSums
+Operation = Map | Reduction
 
 
 @dataclass
@@ -111,7 +107,7 @@ class Sweep:
                 yield phase
                 phase, reduced = [], set()
             phase.append(op)
-            if isinstance(op, RowReduction):
+            if isinstance(op, Reduction) and op.of_rows:
                 reduced.add(op.out.array)
         if phase:
             yield phase
@@ -132,4 +128,4 @@ WITHIN_A_ROW = {("full", "full"), ("column", "column"), ("column", "full")}
 single number is needed in every row. The maximum of a single column is stored before what the column itself becomes."""
 
 
-__all__ = ["ColumnSums", "Map", "Operation", "RowReduction", "Seen", "Sweep"]
+__all__ = ["Map", "Operation", "Reduction", "Seen", "Sweep"]
