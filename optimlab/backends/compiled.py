@@ -161,6 +161,7 @@ class CompiledStep:
         dtype = arrays[0]["w"].dtype.name if arrays else "float32"
         self.hp = np.zeros(max(1, len(graph.slots)), dtype)
         self._words = [words for part in self._stretches for words in self._parts(part)]
+        self._places = [[int(w.ctypes.data) for w in parts] for parts in self._words]
         self.threaded = any(len(part[0]) >= THREADS_FROM for part in self._stretches)
         """Whether a launch uses several threads, which a program does not."""
         self._name, self._text = rule_kernel(graph, dtype)
@@ -180,10 +181,13 @@ class CompiledStep:
             return
         if self._kernel is None:
             self._kernel = llvm.KERNEL(llvm.address(self._text, self._name))
-        for parts in self._words:
-            others = [_pool(os.getpid(), len(parts) - 1).submit(self._kernel, w.ctypes.data) for w in parts[1:]]
+        for first, *rest in self._places:
+            if not rest:
+                self._kernel(first)
+                continue
+            others = [_pool(os.getpid(), len(rest)).submit(self._kernel, place) for place in rest]
             try:
-                self._kernel(parts[0].ctypes.data)
+                self._kernel(first)
             finally:  # Ctrl-C, too, leaves no thread at work
                 wait(others)
 
