@@ -143,7 +143,7 @@ def test_several_threads_give_the_same_bits(threads, monkeypatch):
         with np.errstate(all="ignore"):
             bound(kernels.trace(rule), [arrays])(host_scalars(rule))
         assert_same_arrays(arrays, expected, f"{n} elements")
-    assert others == [0, threads - 1]
+    assert others == ([threads - 1] if threads > 1 else [])  # a short array, or one thread, waits for nobody
 
 
 def test_the_number_of_threads_follows_the_environment(monkeypatch):
