@@ -514,6 +514,10 @@ def test_a_method_of_ones_own_is_called_at_every_step(backend):
     calls.clear()
     opt = ol.SGD(net.parameters)
     plain = opt.step
-    opt.step = lambda: (calls.append("replaced"), plain())
-    ol.fit(net, opt, data, epochs=1)
-    assert calls == ["replaced"] * steps
+
+    def replace(network, optimizer, history):
+        optimizer.step = lambda: (calls.append("replaced"), plain())
+
+    history = ol.fit(net, opt, data, epochs=2, callbacks=[replace])
+    assert calls == ["replaced"] * steps  # from the second epoch on
+    assert opt.t == history.steps == 2 * steps

@@ -215,6 +215,15 @@ class Optimizer:
             self.used = self._values(self.hyperparameters)
             self.t += 1
 
+    @property
+    def by_table(self) -> bool:
+        """Whether updates can be made from :meth:`tables` instead of by :meth:`step`.
+
+        Not by a rule of whole matrices, and not where ``step`` is one's own, of a subclass or set on the object.
+        """
+        own = "step" in vars(self) or type(self).step is not Optimizer.step
+        return not own and all(hasattr(update, "hp") for update in self.bound())
+
     def bound(self) -> list[Any]:
         """The updates of a step; each is called with its scalars from :meth:`advance`."""
         if self._version != self.parameters.version:

@@ -15,7 +15,7 @@ from ..nn.regularization import Clip, Constraint, Penalty
 from ..optim.optimizers import Optimizer
 from .history import History
 from .lifecycle import Lifecycle
-from .step import Epoch, Step, plain, unchanged
+from .step import Epoch, Step, unchanged
 
 WARM_UP = 2
 """Steps taken without a graph first, see :meth:`optimlab.backends.recording.Recorder.record`."""
@@ -50,7 +50,7 @@ class Plain:
     """Operation after operation."""
 
     def __init__(self, run: Run) -> None:
-        self._steps = _steps(run, run.optimizer.step)
+        self._steps = _steps(run, lambda: run.optimizer.step())  # whatever it is then: a callback may replace it
         self._optimizer = run.optimizer
 
     def begin(self, steps: int) -> None:
@@ -89,6 +89,9 @@ class Tabled:
 
     def _update(self) -> None:
         backend, now = self._network.backend, self._run.now
+        if not self._optimizer.by_table:  # a callback has set a step of its own
+            self._optimizer.step()
+            return
         for table, update in zip(now.tables, self._optimizer.bound(), strict=True):
             backend.take(table, now.at, update.hp.reshape(1, -1))
             update.launch()
@@ -112,14 +115,14 @@ class Recorded(Tabled):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        if not self.steps[0].recordable() or not _by_table(run):
+        if not self.steps[0].recordable() or not run.optimizer.by_table:
             raise CannotRecord("a part of the step is Python code of its own")
         self._settings: list[Any] | None = None
         self._programs: list[Any] | None = None
 
     def begin(self, steps: int) -> None:
         super().begin(steps)
-        settings = self.steps[0].settings()
+        settings = [*self.steps[0].settings(), self._optimizer.by_table]
         if self._settings is None or not unchanged(self._settings, settings):
             self._settings, self._programs = settings, self._recorded()
 
@@ -127,7 +130,7 @@ class Recorded(Tabled):
         """The programs; None if the step holds code that cannot be recorded."""
         backend, dtype = self._network.backend, self._network.dtype
         assert isinstance(backend, CompiledBackend)
-        if not self.steps[0].recordable():
+        if not self.steps[0].recordable() or not self._optimizer.by_table:
             return None
         try:
             # buffers of the smaller batch are the front of the larger one's
@@ -137,7 +140,11 @@ class Recorded(Tabled):
 
     def take(self, times: int, *, rest: bool) -> int:
         if self._programs is None:
-            return super().take(times, rest=rest)
+            counted = self._optimizer.t
+            try:
+                return super().take(times, rest=rest)
+            finally:
+                self._optimizer.t = counted  # the run counts
         done: int = self._programs[rest].run(times)
         return done
 
@@ -151,7 +158,7 @@ class Graphed(Tabled):
             raise InputError(f"a CUDA graph needs the backend 'cupy', not {run.network.backend.name!r}")
         if run.life.on_step:
             raise InputError("a callback looks at every step")
-        if not _by_table(run):
+        if not run.optimizer.by_table:
             raise InputError(f"{run.optimizer.name} is a rule of whole matrices")
         from ..backends.recording import Recorder
 
@@ -204,11 +211,6 @@ def engine_of(run: Run, graph: bool) -> Engine:
 
 def fall_back(reason: object) -> None:
     warnings.warn(f"training goes on without a CUDA graph: {one_line(reason)}", RuntimeWarning, stacklevel=2)
-
-
-def _by_table(run: Run) -> bool:
-    """Whether the host scalars of all updates can come from a table: not if the optimizer has a ``step`` of its own."""
-    return plain(run.optimizer, Optimizer, "step") and all(hasattr(update, "hp") for update in run.optimizer.bound())
 
 
 def _steps(run: Run, update: Callable[[], None]) -> list[Step]:

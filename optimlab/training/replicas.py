@@ -109,6 +109,10 @@ class _Optimizer:
         self._step = bind(self.graph, [arrays])
         self.name, self.t = self.graph.name, 0
 
+    @property
+    def by_table(self) -> bool:
+        return hasattr(self._step, "hp")
+
     def bound(self) -> list[Any]:
         return [self._step]
 

@@ -141,15 +141,13 @@ class Step:
 def layers_recordable(network: Network) -> bool:
     """Whether both passes are named operations of the backend; a method of one's own, of the class or of the object,
     may be anything."""
-    passes = plain(network, Network, "forward_unchecked", "backward")
-    return passes and all(
+    own = any(
+        name in vars(network) or getattr(type(network), name) is not getattr(Network, name)
+        for name in ("forward_unchecked", "backward")
+    )
+    return not own and all(
         _says_so(layer) and not {"forward", "backward"} & vars(layer).keys() for layer in network.layers
     )
-
-
-def plain(thing: Any, cls: type, *methods: str) -> bool:
-    """Whether an object has these methods of a class as they stand there."""
-    return all(name not in vars(thing) and getattr(type(thing), name) is getattr(cls, name) for name in methods)
 
 
 def network_settings(network: Network) -> list[Any]:
@@ -170,4 +168,4 @@ def unchanged(before: Sequence[Any], now: Sequence[Any]) -> bool:
     )
 
 
-__all__ = ["Epoch", "Step", "layers_recordable", "network_settings", "plain", "unchanged"]
+__all__ = ["Epoch", "Step", "layers_recordable", "network_settings", "unchanged"]
