@@ -1,7 +1,10 @@
 """The command ``optimlab compare`` beyond its table: dry runs, options over study files, rules of your own."""
 
+import html
 import importlib
 import json
+import re
+import shlex
 import sys
 
 import pytest
@@ -57,6 +60,29 @@ def test_options_change_what_the_file_says(tmp_path, quickly):
     plan = json.loads(run("compare", *options, "--out", tmp_path, "--dry-run", "--json").stdout)
     assert plan["optimizers"] == ["adam (keras)", "lion (keras)"]
     assert "2 epochs" in plan["problem"]
+
+
+def test_sizes_and_label_are_those_of_the_options_and_the_page_says_how_to_repeat_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["optimlab.cli.compare"], "save_figure", lambda figure, path: [f"{path.name}.png"])
+    options = ("--hidden", "6,5", "--batch-size", "100", "--label", "Smith's nets", "--target", "0.5")
+    options += ("--optimizers", "sgd,adam", "--epochs", "2", "--replicates", "2")
+    with planted(lambda run: "ok", lambda run: 0.5 + 0.4 * (run.contender.name == "sgd")):
+        result = run("compare", *options, "--out", tmp_path / "out")
+        assert result.exit_code == 0, result.output
+        page, summary = ((tmp_path / "out" / name).read_text() for name in ("report.html", "summary.json"))
+        heading = "Smith's nets: digits, MLP 64-6-5-10, batch 100, 2 epochs"
+        assert heading in " ".join(result.stdout.split())
+        assert "<title>2 optimizers: " + heading.replace("'", "&#39;") in page
+        command = html.unescape(re.search('<pre tabindex="0" class="command">(.*?)</pre>', page, re.DOTALL)[1])
+        again = run(*shlex.split(command)[1:], "--out", tmp_path / "again")
+        assert again.exit_code == 0, again.output
+        found = [json.loads((tmp_path / name / "summary.json").read_text()) for name in ("out", "again")]
+        assert found[0]["study"] == found[1]["study"] == json.loads(summary)["study"]
+        relabelled = run("compare", *options, "--label", "another", "--out", tmp_path / "out", "--json")
+    assert json.loads(relabelled.stdout)["label"] == "another"
+    assert json.loads(summary)["left_out"] == ["18 of 20 epochs"]  # a network that was asked for leaves nothing out
+    runs = [(tmp_path / name / "runs.jsonl").read_bytes().count(b"\n") for name in ("out", "again")]
+    assert runs[0] == runs[1]  # and its runs are there
 
 
 def test_a_convention_is_for_those_named_without(tmp_path, quickly):

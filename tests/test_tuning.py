@@ -229,6 +229,17 @@ def test_the_command_takes_a_rule_of_ones_own_from_a_file(tmp_path):
     assert f"mine.py:yours: {path} has no function" in run("--optimizer", f"{path}:yours").stderr
 
 
+def test_a_batch_size_is_fixed_and_a_label_names_the_search(tmp_path):
+    arguments = ("--hidden", "4", "--epochs", "1", "--trials", "1", "--search", "lr=0.01:1:log", "--out", tmp_path)
+    result = run(*arguments, "--batch-size", "100", "--label", "mine")
+    assert result.exit_code == 0, result.output
+    assert "mine: digits, MLP 64-4-10, adam" in " ".join(result.stdout.split())
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["search"]["fixed"]["batch_size"] == 100
+    again = run(*arguments, "--set", "batch_size=100", "--label", "another", "--json")  # the same search: it goes on
+    assert json.loads(again.stdout)["title"].startswith("another: digits")
+
+
 @pytest.mark.parametrize("name", ["batch_size", "factor", "patience"])
 def test_a_rule_cannot_have_a_hyperparameter_of_the_searchs_own(name):
     space = {}
@@ -624,7 +635,11 @@ def test_a_dry_run_says_what_would_be_tried_and_writes_nothing(tmp_path):
         (["--activation", "rellu"], "unknown activation 'rellu'; did you mean 'relu'"),
         (["--initializer", "he"], "unknown initializer 'he'"),
         (["--hidden", "64,many"], "--hidden takes whole numbers"),
-        (["--hidden", "0"], "each hidden layer's size must be a whole number of at least 1, got 0"),
+        (["--batch-size", "0"], "--batch-size must be a whole number of at least 1, got 0"),
+        (["--batch-size", "9", "--set", "batch_size=9"], "give --batch-size or --set batch_size, not both"),
+        (["--batch-size", "9", "--search", "batch_size=8:16"], "batch_size is both searched and fixed"),
+        (["--label", "two\nlines"], "label must be text on one line, got 'two\\nlines'"),
+        (["--hidden", "0"], "--hidden: each hidden layer's size must be a whole number of at least 1, got 0"),
         (["--trials", "0"], "trials must be a whole number of at least 1, got 0"),
         (["--epochs", "0"], "epochs must be a whole number of at least 1, got 0"),
         (["--seeds", "0,0"], "a seed is named twice"),

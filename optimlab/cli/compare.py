@@ -14,7 +14,7 @@ import click
 
 from ..common.errors import InputError, concise
 from ..common.files import json_text
-from .options import contender, echo, numbers, save_figure, say, show
+from .options import contender, echo, numbers, replaced, save_figure, say, show, whole_numbers
 
 if TYPE_CHECKING:
     from ..study import Comparison, Contender, Study
@@ -50,6 +50,10 @@ if TYPE_CHECKING:
     help="The learning-rate grid.  [default: 0.001 to 10, two a decade]",
 )
 @click.option("--epochs", type=int, help="Epochs of each run.  [default: 20]")
+@click.option("--batch-size", type=int, help="Rows per batch.  [default: the problem's]")
+@click.option(
+    "--hidden", metavar="SIZES", help='Hidden layers, separated by commas; "" for none.  [default: the problem\'s]'
+)
 @click.option(
     "--replicates",
     type=int,
@@ -64,6 +68,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("optimlab-compare"), show_default=True, help="Output folder."
 )
+@click.option("--label", metavar="NAME", help="Name of the comparison in its tables, figures and report.")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Go on from the runs in the output folder.")
 @click.option("--jobs", type=int, help="Processes that run at once.  [default: all cores, where that pays]")
 @click.option("--dask", metavar="ADDRESS", help="Run on a dask.distributed cluster.")
@@ -90,7 +95,7 @@ def compare(
     thousand rows, which the output says; --full takes everything.
 
     \b
-    Another --target on a finished folder needs no new run.
+    Another --target or --label on a finished folder needs no new run.
 
     \b
     Exit code: 0 if a run finished, 1 if none did, 2 for invalid input, 130 after
@@ -198,16 +203,10 @@ def _changed(study: Study, **changes: Any) -> Study:
     def given(name: str) -> Any:
         return changes[name]
 
-    problem = {k: given(k) for k in ("dataset", "target", "epochs") if given(k) is not None}
-    if given("epochs") is not None and given("epochs") < 1:
-        raise InputError(f"--epochs must be at least 1, got {given('epochs')}")
-    study = replace(study, problem=replace(study.problem, **problem))
-    for name in ("replicates", "seed"):
-        if given(name) is not None:
-            try:
-                study = replace(study, **{name: given(name)})
-            except InputError as error:
-                raise InputError(f"--{error}") from None
+    problem = {name: given(name) for name in ("dataset", "target", "epochs", "batch_size")}
+    hidden = None if given("hidden") is None else whole_numbers("--hidden", given("hidden"))
+    study = replace(study, problem=replaced(study.problem, **problem, hidden=hidden))
+    study = replaced(study, **{name: given(name) for name in ("replicates", "seed", "label")})
     if given("optimizers") is not None or given("convention") is not None or given("rules"):
         study = replace(study, optimizers=_contenders(study, given("optimizers"), given("convention"), given("rules")))
     if given("rates") is not None:
@@ -254,6 +253,7 @@ def _plan(study: Study, folder: Path, jobs: int | None) -> dict[str, Any]:
     processes = usual_jobs(study) if jobs is None else jobs
     train, val, test = study.problem.sizes()
     return {
+        "label": study.label,
         "problem": str(study.problem),
         "optimizers": [c.label for c in study.contenders],
         "rates": list(study.rates),
@@ -272,7 +272,7 @@ def _say_plan(study: Study, plan: dict[str, Any]) -> None:
     rows = ", ".join(f"{count:,} {name}" for name, count in plan["rows"].items())
     drawn = "training and validation rows" if study.problem.shares_test else "rows"
     echo(
-        f"{study.problem}, {study.protocol} protocol\n"
+        (f"{study.label}: " if study.label else "") + f"{study.problem}, {study.protocol} protocol\n"
         f"optimizers: {', '.join(plan['optimizers'])}\n"
         f"{study.replicates} replicates, each with its own {drawn} ({rows}), shift of the grid, and seed\n"
         f"rates: {', '.join(map(concise, study.rates))}"

@@ -7,8 +7,9 @@ import runpy
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -19,6 +20,8 @@ from ..rules import Rule
 
 if TYPE_CHECKING:
     from ..study import Contender
+
+Plan = TypeVar("Plan", bound=Any)
 
 
 class Chosen(NamedTuple):
@@ -71,6 +74,41 @@ def numbers(context: click.Context, parameter: click.Parameter, value: str | Non
         return tuple(float(part) for part in value.split(","))
     except ValueError:
         raise click.BadParameter(f"expected numbers separated by commas, got {value!r}") from None
+
+
+def whole_numbers(option: str, text: str) -> tuple[int, ...]:
+    """Read whole numbers separated by commas; an empty text is none.
+
+    >>> whole_numbers("--hidden", "64,32")
+    (64, 32)
+    """
+    try:
+        return tuple(int(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError:
+        raise InputError(f"{option} takes whole numbers separated by commas, got {text!r}") from None
+
+
+def replaced(plan: Plan, **given: Any) -> Plan:
+    """Return ``plan`` with what is given, field by field; None is not given.
+
+    Raises
+    ------
+    InputError: a field refuses its value; the message begins with the option of the field's name.
+
+    >>> from optimlab.study import Problem
+    >>> replaced(Problem(), epochs=None, batch_size=0)
+    Traceback (most recent call last):
+    ...
+    optimlab.common.errors.InputError: --batch-size must be a whole number of at least 1, got 0
+    """
+    for name, value in given.items():
+        try:
+            plan = plan if value is None else replace(plan, **{name: value})
+        except InputError as error:
+            option, said = f"--{name.replace('_', '-')}", str(error)
+            told = said.removeprefix(name) if said.startswith(f"{name} ") else f": {said}"
+            raise InputError(f"{option}{told}") from None
+    return plan
 
 
 def echo(text: str, *, err: bool = False) -> None:

@@ -12,7 +12,7 @@ import click
 
 from ..common.errors import InputError, lookup
 from ..common.files import json_text
-from .options import contender, echo, save_figure, say, show
+from .options import contender, echo, replaced, save_figure, say, show, whole_numbers
 
 
 @click.command()
@@ -35,6 +35,7 @@ from .options import contender, echo, save_figure, say, show
 @click.option(
     "--hidden", metavar="SIZES", help="Hidden layers, separated by commas.  [default: 64; mnist: 800; cifar10: 100,100]"
 )
+@click.option("--batch-size", type=int, help="Rows per batch, not searched: the same as --set batch_size=N.")
 @click.option("--activation", default="relu", show_default=True, help="Of the hidden layers.")
 @click.option("--initializer", default="he_normal", show_default=True, help="Of the weights.")
 @click.option(
@@ -74,12 +75,14 @@ from .options import contender, echo, save_figure, say, show
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("optimlab-tune"), show_default=True, help="Output folder."
 )
+@click.option("--label", default="", metavar="NAME", help="Name of the search in its tables and figures.")
 @click.option("--dry-run", is_flag=True, help="Say what would be searched, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON instead of tables.")
 def tune(
     searched: tuple[str, ...],
     settings: tuple[str, ...],
     hidden: str | None,
+    batch_size: int | None,
     seeds: str,
     out: Path,
     dry_run: bool,
@@ -109,14 +112,19 @@ def tune(
     problem = Problem(dataset) if dataset.endswith(".npz") else lookup("data set", dataset, PROBLEMS)
     problem = replace(problem, **{name: options.pop(name) for name in ("activation", "initializer", "epochs")})
     if hidden is not None:
-        problem = replace(problem, hidden=_whole("--hidden", hidden))
+        problem = replaced(problem, hidden=whole_numbers("--hidden", hidden))
+    fixed = {k: _number(k, v) for k, v in _by_name("--set", settings, "such as lr=0.01").items()}
+    if batch_size is not None:
+        if "batch_size" in fixed:
+            raise InputError("give --batch-size or --set batch_size, not both")
+        fixed["batch_size"] = replaced(problem, batch_size=batch_size).batch_size
     search = Search(
         problem=problem,
         optimizer=contender(options.pop("optimizer"), convention),
         convention=convention,
         spaces=_by_name("--search", searched, "such as lr=1e-4:1:log") or None,
-        fixed={k: _number(k, v) for k, v in _by_name("--set", settings, "such as lr=0.01").items()},
-        seeds=_whole("--seeds", seeds),
+        fixed=fixed,
+        seeds=whole_numbers("--seeds", seeds),
         **options,
     )
     require(search)
@@ -139,13 +147,6 @@ def tune(
     if not as_json:
         files = ["journal.log", "trials.jsonl", "summary.json", "best.npz", "retrained.npz", *figures]
         echo(f"\nWritten to {out}: {', '.join(files)} ({time.perf_counter() - start:.0f} s)")
-
-
-def _whole(option: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",")) if text.strip() else ()
-    except ValueError:
-        raise InputError(f"{option} takes whole numbers separated by commas, got {text!r}") from None
 
 
 def _by_name(option: str, texts: tuple[str, ...], example: str) -> dict[str, str]:

@@ -141,6 +141,19 @@ def whole(name: str, value: Any) -> int:
     return int(value)
 
 
+def printable(name: str, value: Any) -> str:
+    """``value`` as text on one line that is not empty.
+
+    >>> printable("label", "two\\nlines")
+    Traceback (most recent call last):
+    ...
+    optimlab.common.errors.InputError: label must be text on one line, got 'two\\nlines'
+    """
+    if not isinstance(value, str) or not value.isprintable() or not value.strip():
+        raise InputError(f"{name} must be text on one line, got {value!r}")
+    return value
+
+
 def rows(name: str, values: Any) -> int:
     """Return the number of rows of an array.
 

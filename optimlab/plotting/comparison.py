@@ -201,7 +201,7 @@ def _epoch_seconds(comparison: Comparison, row: Row) -> float:
 
 
 def _conditions(comparison: Comparison) -> str:
-    return f"{comparison.summary.data}; {comparison.summary.replicates} replicates"
+    return f"{comparison.summary.heading}; {comparison.summary.replicates} replicates"
 
 
 def plain_axes(axes: Axes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict, fields
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -63,21 +64,26 @@ def _options(study: dict[str, Any], problem: dict[str, Any]) -> list[str] | None
     default = _plain({**asdict(base.problem), "backend": backends.get(base.problem.backend).name})
     options = [f"--dataset {problem['dataset']}"] if problem["dataset"] != "digits" else []
     options += ["--full"] if study["search"] else []
-    for name in ("epochs", "target"):
+    for name in ("epochs", "target", "batch_size", "hidden"):
         if problem[name] != default[name]:
-            options.append(f"--{name} {problem[name]}")
+            options.append(f"--{name.replace('_', '-')} {_value(problem[name])}")
             default[name] = problem[name]
     if named != list(base.optimizers):
         options.append(f"--optimizers {','.join(map(str, named))}")
     if study["rates"] != start["rates"]:
         options.append(f"--rates {','.join(map(repr, study['rates']))}")
         start["rates"] = study["rates"]
-    for name in ("replicates", "seed"):
-        if study[name] != start[name]:
-            options.append(f"--{name} {study[name]}")
+    for name in ("replicates", "seed", "label"):
+        if study.get(name, "") != start[name]:
+            options.append(f"--{name} {_value(study[name])}")
             start[name] = study[name]
-    said = all(study[name] == value for name, value in start.items())
+    said = all(study.get(name, value) == value for name, value in start.items())
     return options if said and problem == default else None
+
+
+def _value(value: Any) -> str:
+    """The value of an option, as a shell takes it."""
+    return shlex.quote(",".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -168,6 +168,7 @@ def summarized(
         versions=versions(),
         host=host(),
         made=datetime.now(UTC).isoformat(timespec="seconds"),
+        label=study.label,
     )
 
 

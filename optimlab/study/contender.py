@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.errors import InputError, exact, unknown
+from ..common.errors import InputError, exact, printable, unknown
 from ..kernels import Graph, c_source, trace
 from ..nn.network import MLP, Network
 from ..optim import optimizers
@@ -78,8 +78,7 @@ class Contender:
         said = [self.convention] if self.convention != "textbook" else []
         said += [f"{name}={exact(value)}" for name, value in self.hyperparameters]
         object.__setattr__(self, "label", self.label or (f"{self.name} ({', '.join(said)})" if said else self.name))
-        if not isinstance(self.label, str) or not self.label.isprintable() or not self.label.strip():
-            raise InputError(f"a label is text on one line, got {self.label!r}")
+        printable("a label", self.label)
         if self.label.endswith(tuple(f", {kind}" for kind in KINDS)):
             raise InputError(f"a label cannot end as the rows of other kinds do ({', '.join(KINDS)}): {self.label!r}")
 

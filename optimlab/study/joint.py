@@ -114,7 +114,7 @@ def _problem(name: str, comparison: Comparison) -> JointProblem:
         for row in summary.tuned
         if not row.failed
     }
-    return JointProblem(name, summary.data, summary.target.value, summary.epochs, summary.replicates, standings)
+    return JointProblem(name, summary.heading, summary.target.value, summary.epochs, summary.replicates, standings)
 
 
 def _missing(label: str, ranked: Sequence[JointProblem], comparisons: Mapping[str, Comparison]) -> str:

@@ -61,7 +61,7 @@ def latex(summary: Summary) -> str:
     head = ["Optimizer", "Learning rate", f"Epochs to {goal}", "Test accuracy, \\%", "Difference, points", "$p$"]
     own = "training and validation rows" if summary.test_rows else "rows"
     caption = [
-        f"{summary.data}, {summary.protocol} protocol: {summary.replicates} replicates of the whole procedure, each "
+        f"{summary.heading}, {summary.protocol} protocol: {summary.replicates} replicates of the whole procedure, each "
         f"with its own {own}, shift of the grid, and seed.",
         "Mean ± half the 95% confidence interval over replicates; learning rate: median.",
         f"Bold: the best tuned optimizer, and those that cannot be told from it at {100 * LEVEL:g}% after Holm's "

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.errors import InputError, concise, count, exact
+from ..common.errors import InputError, concise, count, exact, printable
 from ..optim import optimizers
 from .contender import FULL_RATES, KINDS, LEAST_RATE, TOO_HIGH, Contender, random_settings
 from .digests import key_of
@@ -93,11 +93,12 @@ class Study:
     defaults: whether each rule also runs at its default learning rate, untuned, as a row of its own.
     search: how many random settings of all searchable hyperparameters each replicate tries as well (the full protocol:
         as many as there are rates); 0 for none. :meth:`Contender.unsearched` names those that cannot be searched.
+    label: name of the comparison in tables, figures and report; the runs are the same with any label.
 
     Raises
     ------
     InputError: no, unknown or equally labelled optimizers; rates that are not positive or do not rise; fewer than two
-        replicates.
+        replicates; a label that is not text on one line.
     """
 
     problem: Problem = field(default_factory=Problem)
@@ -108,6 +109,7 @@ class Study:
     extensions: int = 4
     defaults: bool = True
     search: int = 0
+    label: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.problem, Problem):
@@ -132,6 +134,8 @@ class Study:
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
                 raise InputError(f"{name} must be a whole number of at least 0, got {value!r}")
             object.__setattr__(self, name, int(value))
+        if self.label != "":
+            printable("label", self.label)
         labels = [c.label for c in self.contenders]
         for label in labels:
             if labels.count(label) > 1:

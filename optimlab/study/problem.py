@@ -158,7 +158,7 @@ class Problem:
         usual = PROBLEMS.get(self.dataset)
         if usual is not None and self.epochs < usual.epochs:
             said.append(f"{usual.epochs - self.epochs} of {usual.epochs} epochs")
-        if usual is not None and sum(self.hidden) < sum(usual.hidden):
+        if usual is not None and self.hidden == usual.quick().hidden != usual.hidden:
             units = ("-".join(map(str, hidden)) for hidden in (usual.hidden, self.hidden))
             said.append("the {} hidden units, for {}".format(*units))
         return said

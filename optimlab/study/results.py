@@ -348,6 +348,7 @@ class Summary:
     versions: dict[str, str]
     host: dict[str, Any]
     made: str
+    label: str = ""
 
     def __post_init__(self) -> None:
         labels = [row.label for row in self.rows]
@@ -362,6 +363,11 @@ class Summary:
         for row in self.rows:
             if len(row.replicates) != self.replicates or not all(one.grid for one in row.replicates):
                 raise InputError(f"{row.label} must have {self.replicates} replicates, each with a run")
+
+    @property
+    def heading(self) -> str:
+        """The label of the comparison, if it has one, before its data, network and budget."""
+        return f"{self.label}: {self.data}" if self.label else self.data
 
     @property
     def limits(self) -> str:

@@ -35,7 +35,7 @@ def tables(summary: Summary) -> list[Table]:
             accuracy = summary.baseline.test_accuracy
             cells = [f"always {summary.baseline.name}", "-", "-", " ±".join(accuracy.percents())]
             body.append(cells + [""] * (len(names) + 1 - len(cells)))
-        title = f"{summary.data}, {summary.protocol} protocol" if tuned else _TITLES[kind]
+        title = f"{summary.heading}, {summary.protocol} protocol" if tuned else _TITLES[kind]
         made.append(Table([Column("optimizer", "name"), *map(Column, names)], body, title, _caption(summary, kind)))
     return made
 

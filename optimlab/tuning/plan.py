@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from ..common.errors import InputError, count, lookup, number, unknown
+from ..common.errors import InputError, count, lookup, number, printable, unknown
 from ..common.version import __version__
 from ..rules import Kind
 from ..study.plan import Contender, Problem
@@ -52,6 +52,7 @@ class Search:
     early_patience, early_min_delta: early stopping, see :class:`optimlab.EarlyStopping`. Where there is a plateau
         (``factor`` or ``patience`` searched or fixed), training ends after twice the plateau's patience instead.
     min_delta, min_lr: the plateau's ``threshold`` and least learning rate.
+    label: name of the search in tables and figures; the trials are the same with any label.
 
     Raises
     ------
@@ -81,6 +82,7 @@ class Search:
     early_min_delta: float = 1e-5
     min_delta: float = 1e-4
     min_lr: float = 1e-5
+    label: str = ""
 
     def __post_init__(self) -> None:
         count("trials", self.trials)
@@ -90,6 +92,8 @@ class Search:
             number(name, getattr(self, name), low=0)
         lookup("sampler", self.sampler, dict.fromkeys(SAMPLERS))
         lookup("objective", self.objective, dict.fromkeys(OBJECTIVES))
+        if self.label != "":
+            printable("label", self.label)
         if not self.seeds:
             raise InputError("a search needs at least one of seeds")
         for seed in (self.seed, *self.seeds):
@@ -146,11 +150,12 @@ class Search:
         return bool({"factor", "patience"} & {*self.searched, *self.fixed})
 
     def config(self) -> dict[str, Any]:
-        """What two searches must share for one to go on where the other stopped: all but how many trials; plain
-        data."""
+        """What two searches must share for one to go on where the other stopped: all but the label and how many
+        trials; plain data."""
         problem, contender = self.problem.config(), self.contender
         del problem["target"]
-        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("problem", "optimizer", "trials")}
+        apart = ("problem", "optimizer", "trials", "label")
+        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
         return {
             "optimlab": __version__,
             **problem,
@@ -173,7 +178,8 @@ class Search:
                 check_batches(network, n, size)
 
     def __str__(self) -> str:
-        return f"{str(self.problem).rsplit(', batch', 1)[0]}, {self.contender.label}"
+        plain = f"{str(self.problem).rsplit(', batch', 1)[0]}, {self.contender.label}"
+        return f"{self.label}: {plain}" if self.label else plain
 
 
 def _checked(name: str, value: Any, kinds: Mapping[str, Kind]) -> float:
