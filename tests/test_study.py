@@ -368,7 +368,7 @@ def test_your_own_rule_takes_part_and_is_known_by_what_it_computes():
         (("adam", "textbook", {"beta1": "a"}), "beta1 must"),
         (("adam", "textbook", 3), "hyperparameters are names with numbers, got 3"),
         (("adam", "textbook", (), "adam, default"), "a label cannot end as the rows of other kinds do"),
-        (("adam", "textbook", (), "two\nlines"), "a label is text on one line"),
+        (("adam", "textbook", (), "two\nlines"), "a label must be text on one line"),
         (("lamb", "torch"), "lamb is the same in every convention"),
     ],
 )
