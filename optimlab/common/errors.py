@@ -14,6 +14,9 @@ T = TypeVar("T")
 class InputError(ValueError):
     """Something passed in cannot be used; the message says what was wrong and what is accepted."""
 
+    known: tuple[str, ...] = ()
+    """The names that are accepted, if one was unknown."""
+
 
 class RuleError(TypeError):
     """A function is not an elementwise update rule; the message names the operation that breaks it."""
@@ -31,7 +34,9 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     lower = {n.lower(): n for n in names}
     near = [lower[n] for n in difflib.get_close_matches(str(name).lower(), list(lower))]
     hint = f"; did you mean {', '.join(map(repr, near))}?" if near else "."
-    return InputError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}")
+    error = InputError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}")
+    error.known = tuple(names)
+    return error
 
 
 def lookup(kind: str, name: object, table: Mapping[str, T]) -> T:

@@ -29,14 +29,26 @@ LIMITS = ("train_rows", "val_rows", "test_rows")
 class Problem:
     """A data set and everything about training on it that is the same for all contenders.
 
-    ``target`` is the validation accuracy whose first reaching is timed: fixed here, before anything is run.
-    ``train_rows``, ``val_rows`` and ``test_rows`` limit a study to so many rows of a split, None takes all.
-    ``redraw`` says which rows each replicate of a study draws anew: ``"all"``, or ``"train"`` (training and validation
-    rows; the test set stays as published). ``"auto"`` is ``"all"`` for digits, which has no official test set.
-    ``backend`` is the engine: ``"auto"`` is the compiled one where llvmlite is installed. Engines differ by rounding
-    (see :mod:`optimlab.backends.compiled`), and so do their curves: a folder keeps the runs of one engine.
-    ``dataset`` is a name or the path of an ``.npz`` file, as for :func:`optimlab.datasets.load`; a relative path is
-    made absolute, so that a worker in another folder finds the same file.
+    Parameters
+    ----------
+    dataset: a name or the path of an ``.npz`` file, as for :func:`optimlab.datasets.load`. A relative path is made
+        absolute, so that a worker in another folder finds the same file.
+    hidden: sizes of the hidden layers, none for a linear model.
+    activation: of the hidden layers, a name of :data:`optimlab.nn.activations.ACTIVATIONS`.
+    initializer: of the weights, a name of :data:`optimlab.nn.initializers.INITIALIZERS`.
+    batch_norm: whether each hidden layer has batch norm.
+    dropout: share of the hidden units that are dropped, in [0, 1).
+    batch_size: rows per batch.
+    epochs: of every run.
+    target: the validation accuracy whose first reaching is timed. It is fixed here, before anything is run.
+    dtype: ``"float32"`` or ``"float64"``.
+    backend: the engine; ``"auto"`` is the compiled one where llvmlite is installed. Engines differ by rounding (see
+        :mod:`optimlab.backends.compiled`), and so do their curves: a folder keeps the runs of one engine.
+    train_rows: limit of the training rows; without one, all are taken.
+    val_rows: limit of the validation rows.
+    test_rows: limit of the test rows.
+    redraw: the rows that each replicate of a study draws anew: ``"all"``, or ``"train"`` (training and validation rows;
+        the test set stays as published). ``"auto"`` is ``"all"`` for digits, which has no official test set.
 
     Raises
     ------
