@@ -276,6 +276,7 @@ KINDS = {
     "AverageWeights": lambda net, folder: ol.AverageWeights(net, decay=0.9),
     "Snapshots": lambda net, folder: ol.Snapshots(every=2),
     "Diagnostics": lambda net, folder: ol.Diagnostics(every=2),
+    "TensorBoard": lambda net, folder: ol.TensorBoard(folder / "board"),
     "Counts": lambda net, folder: Counts(),
     "function": lambda net, folder: lambda network, optimizer, history: None,
 }

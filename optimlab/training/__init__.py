@@ -18,6 +18,7 @@ from .history import History
 from .loop import evaluate, fit
 from .resume import resume, verify_resume
 from .saved import Checkpoint
+from .tensorboard import TensorBoard
 
 __all__ = [
     "BestCheckpoint",
@@ -28,6 +29,7 @@ __all__ = [
     "JSONLogger",
     "LearningRateScheduler",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "evaluate",
     "fit",
     "load_checkpoint",

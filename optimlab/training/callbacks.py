@@ -308,7 +308,7 @@ class CSVLogger:
         self._header = []
 
     def __call__(self, network: Network, optimizer: Optimizer, history: History) -> None:
-        row = _last_epoch(history)
+        row = {"epoch": history.epochs, **history.last()}
         new = not self._header
         self._header = self._header or list(row)
         with _opened(self.path, "w" if new else "a") as file:
@@ -340,18 +340,13 @@ class JSONLogger:
 
     def __call__(self, network: Network, optimizer: Optimizer, history: History) -> None:
         with _opened(self.path, "a") as file:
-            file.write(json.dumps(_last_epoch(history), allow_nan=False) + "\n")
+            file.write(json.dumps({"epoch": history.epochs, **history.last()}, allow_nan=False) + "\n")
 
     def state(self) -> dict[str, Any]:
         return {"lines": _lines(self.path)}
 
     def load(self, state: dict[str, Any], network: Network) -> None:
         _cut(self.path, state["lines"])
-
-
-def _last_epoch(history: History) -> dict[str, Any]:
-    measured = {name: values[-1] for name, values in history.to_dict().items() if isinstance(values, list) and values}
-    return {"epoch": history.epochs, **measured}
 
 
 def _lines(path: Path) -> int:

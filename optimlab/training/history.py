@@ -48,6 +48,14 @@ class History:
         for name, value in values.items():
             getattr(self, name).append(value)
 
+    def last(self) -> dict[str, float]:
+        """The entries of the last epoch, by name.
+
+        >>> History(train_loss=[0.5, 0.25], lr=[0.1, 0.1]).last()
+        {'train_loss': 0.25, 'lr': 0.1}
+        """
+        return {name: values[-1] for name, values in self.to_dict().items() if isinstance(values, list) and values}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, ready for JSON."""
         return asdict(self)
