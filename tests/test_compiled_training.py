@@ -377,7 +377,7 @@ def mine(parameters):
     return 0.05 * float((parameters.data**2).sum())
 
 
-LOSS = ol.losses.Loss("own", squared, ol.losses.LOSSES["mean_squared_error"].check, classifies=False)
+LOSS = ol.losses.Loss("own", squared, ol.losses.LOSSES["mean_squared_error"].check)
 PARTS = {
     "layer": ([Scaled(HIDDEN)], {}),
     "class of a layer": ([Own(HIDDEN, HIDDEN)], {}),

@@ -284,6 +284,17 @@ def test_the_formulas_of_the_losses_give_the_values_of_the_code():
     value, gradient = ol.losses.mean_squared_error(y, target)
     assert known["L"] == pytest.approx(value, rel=1e-14)
     np.testing.assert_allclose(known["dy"], gradient, rtol=1e-13)
+    known = worked_out(explain_loss("mean_absolute_error").equations, y=y, t=target, n=15, mean=np.mean)
+    value, gradient = ol.losses.mean_absolute_error(y, target)
+    assert known["L"] == pytest.approx(value, rel=1e-14)
+    np.testing.assert_allclose(known["dy"], gradient, rtol=1e-13)
+    z, label = generator.normal(size=(5, 1)), generator.integers(0, 2, 5)
+    logistic = ol.activations.get("sigmoid")
+    equations = explain_loss("binary_cross_entropy").equations
+    known = worked_out(equations, z=z, t=label[:, None], n=5, mean=np.mean, sigmoid=logistic)
+    value, gradient = ol.losses.binary_cross_entropy(z, label)
+    assert known["L"] == pytest.approx(value, rel=1e-14)
+    np.testing.assert_allclose(known["dz"], gradient, rtol=1e-12)
     assert {*FORMULAS} == {*LOSSES}
 
 
@@ -291,11 +302,13 @@ def test_the_formulas_of_the_losses_give_the_values_of_the_code():
 def test_the_gradient_of_the_example_is_that_of_finite_differences(name):
     """From the printed numbers alone."""
     explained = explain_loss(name)
-    symbol = "z" if name == "softmax_cross_entropy" else "y"
+    symbol = "z" if LOSSES[name].classifies else "y"
     rows = int(explained.example[-1]["row"])
     outputs = np.array([entry[symbol] for entry in explained.example]).reshape(rows, -1)
     if name == "softmax_cross_entropy":
         targets = np.array([entry["t"] for entry in explained.example]).reshape(rows, -1).argmax(axis=1)
+    elif name == "binary_cross_entropy":
+        targets = np.array([entry["t"] for entry in explained.example], int)
     else:
         targets = np.array([entry["t"] for entry in explained.example]).reshape(rows, -1)
     function = getattr(ol.losses, name)

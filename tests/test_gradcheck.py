@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from loss_cases import case
 
 import optimlab as ol
 from optimlab.nn.activations import ACTIVATIONS, Activation, sigmoid
@@ -302,17 +303,13 @@ def test_a_wrong_activation_is_found_and_named(activation):
         ol.gradcheck(activation, np.linspace(-3, 3, 8))
 
 
-def targets_for(loss):
-    return data()[1] if loss.classifies else np.random.default_rng(1).normal(size=(7, 3))
-
-
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss(name):
-    outputs = np.random.default_rng(0).normal(size=(7, 3))
+    outputs, targets = case(name, 7)
     for loss in (LOSSES[name], getattr(ol.losses, name)):
-        report = ol.gradcheck(loss, outputs, targets_for(LOSSES[name]))
+        report = ol.gradcheck(loss, outputs, targets)
         assert report.relative_error < 1e-6
-        assert report.entries == 21
+        assert report.entries == outputs.size
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -322,10 +319,10 @@ def test_a_wrong_loss_is_found_and_named(name, change):
         value, gradient = getattr(ol.losses, name)(outputs, targets)
         return value, change(gradient)
 
-    with pytest.raises(
-        ol.GradientError, match=r"^entry \[\d, \d\] of the outputs: spoiled gives .*; \d+ of the 21 entries"
-    ):
-        ol.gradcheck(spoiled, np.random.default_rng(0).normal(size=(7, 3)), targets_for(LOSSES[name]))
+    outputs, targets = case(name, 7)
+    wrong = rf"^entry \[\d, \d\] of the outputs: spoiled gives .*; \d+ of the {outputs.size} entries"
+    with pytest.raises(ol.GradientError, match=wrong):
+        ol.gradcheck(spoiled, outputs, targets)
 
 
 def test_a_wrong_entry_of_a_large_loss_is_named_too():

@@ -52,7 +52,7 @@ def gradcheck(
     x: Any,
     y: Any = None,
     *,
-    loss: str | Loss = "softmax_cross_entropy",
+    loss: str | Loss | None = None,
     penalties: Sequence[Penalty] = (),
     training: bool = True,
     directions: int = 10,
@@ -87,6 +87,7 @@ def gradcheck(
     ----------
     x: inputs, shape ``(batch, features)``; for a loss the outputs it is given; for an activation also ``(features,)``.
     y: targets, as the loss takes them.
+    loss: of a network's outputs; None for the usual one, see :func:`optimlab.fit`.
     penalties: such as ``[ol.L1(1e-3)]``; their values and gradients are added to the loss's.
     training: True for dropout on and batch norm on the batch; False for evaluation mode.
 
@@ -132,7 +133,9 @@ def gradcheck(
         raise InputError(f"expected a network, a layer, an activation, or a loss, got {checked!r}")
     if network.backend.asynchronous:
         raise InputError("gradients are checked on a CPU, in float64; make the network with backend='numpy'")
-    chosen = _linear(generator) if y is None else losses.get(loss)
+    if loss is None and y is not None:
+        loss = losses.usual(y, network.outputs)
+    chosen = _linear(generator) if loss is None or y is None else losses.get(loss)
     check = _Check(network, x, y, chosen, penalties, training, generator)
     parameters = _Variable(check.twin.parameters.data, check.gradient, "the parameters", check.parameter_name)
     inputs = _Variable(check.x, check.input_gradient, f"the {given}", lambda at: f"entry {list(at)} of the {given}")
@@ -184,7 +187,7 @@ def _as_loss(function: Callable[[Array, Any], tuple[float, Array]]) -> Loss:
         out[...] = backend.asarray(gradient, "float64")
         return backend.asarray([float(value)])
 
-    return Loss(getattr(function, "__name__", "loss"), call, lambda backend, targets, shape: targets, classifies=False)
+    return Loss(getattr(function, "__name__", "loss"), call, lambda backend, targets, shape: targets)
 
 
 def _linear(generator: np.random.Generator) -> Loss:
@@ -197,7 +200,7 @@ def _linear(generator: np.random.Generator) -> Loss:
     def draw(backend: Backend, targets: Any, shape: tuple[int, ...]) -> Array:
         return backend.asarray(generator.standard_normal(shape))
 
-    return Loss("linear", call, draw, classifies=False)
+    return Loss("linear", call, draw)
 
 
 class _Variable(NamedTuple):

@@ -43,6 +43,19 @@ class Dataset:
             if x is not None and rows(f"x_{split}", x) != rows(f"y_{split}", y):
                 raise InputError(f"x_{split} has {len(x)} rows, y_{split} {len(y)}")
 
+    @property
+    def task(self) -> str:
+        """What is to be learned: ``"binary"`` (two classes), ``"classification"``, or ``"regression"``.
+
+        Named classes or integer targets are classes; other targets are numbers to predict.
+
+        >>> Dataset([[0.0], [1.0]], [3.5, 0.1]).task
+        'regression'
+        """
+        if len(self.classes) == 2:
+            return "binary"
+        return "regression" if not self.classes and np.asarray(self.y_train).dtype.kind == "f" else "classification"
+
     def with_validation(self, rows: int, train_rows: int | None = None) -> Dataset:
         """The same data, the last ``rows`` training rows validating; views, not copies.
 

@@ -67,7 +67,7 @@ def find_lr(
     high: float = 10.0,
     steps: int = 100,
     batch_size: int = 64,
-    loss: str | Loss = "softmax_cross_entropy",
+    loss: str | Loss | None = None,
     seed: int | np.random.SeedSequence = 0,
 ) -> LearningRateRange:
     """Train copies of ``network`` and ``optimizer`` at a rate that rises by the same factor each step.
@@ -91,6 +91,7 @@ def find_lr(
     Parameters
     ----------
     steps: at least 20, one batch each; all batches are full, in an order drawn from ``seed``.
+    loss: as for :func:`optimlab.fit`.
 
     Raises
     ------
@@ -107,7 +108,8 @@ def find_lr(
     rates = _rates(low, high, steps)
     if optimizer.parameters is not network.parameters:
         raise InputError("the optimizer was made for another network's parameters")
-    loss = losses.get(loss)
+    check_dataset(data)
+    loss = losses.usual(data.y_train, network.outputs) if loss is None else losses.get(loss)
     size = count("batch_size", batch_size)
     x, targets, order = _checked(network, data, loss, size, seed)
     network, optimizer = copy.deepcopy((network, optimizer))  # together: one trains the other's parameters
@@ -154,7 +156,6 @@ def _checked(
     network: Network, data: Dataset, loss: Loss, size: int, seed: int | np.random.SeedSequence
 ) -> tuple[Array, Array, np.random.Generator]:
     """Inputs and prepared targets, and what draws the order of the rows; all batches are full."""
-    check_dataset(data)
     backend, x = network.backend, network.check_inputs(data.x_train)
     rows = len(x)
     if size > rows:

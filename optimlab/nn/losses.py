@@ -1,4 +1,4 @@
-"""Loss functions with their gradients: ``loss, gradient = f(outputs, targets)``.
+"""Loss functions with their gradients: ``loss, gradient = f(outputs, targets)``; and the scores measured beside them.
 
 The loss is the mean over the batch, a Python float. The gradient is that of the mean and has the outputs' shape and
 dtype. Outputs may have any floating-point dtype; float16 is computed in float32, and its gradient is float32.
@@ -14,7 +14,8 @@ import numpy as np
 from .. import backends
 from ..backends import Array, Backend
 from ..common.errors import InputError, lookup
-from .activations import exponential
+from ..kernels import Formula
+from .activations import exponential, sigmoid, softplus
 from .buffers import Buffers
 from .formulas import difference, square, times
 
@@ -45,16 +46,45 @@ def softmax_cross_entropy(logits: Array, labels: Any, out: Array = None) -> tupl
     return _checked(_softmax_cross_entropy, logits, labels, out)
 
 
+def binary_cross_entropy(logits: Array, labels: Any, out: Array = None) -> tuple[float, Array]:
+    """Cross-entropy of the sigmoid of one logit a row against labels 0 and 1.
+
+    ::
+
+        L = mean_i (ln(1 + e^z_i) - t_i z_i)        dL/dz = (sigmoid(z) - t) / n
+
+    It is the softmax cross-entropy of the two logits 0 and z.
+
+    Parameters
+    ----------
+    logits: shape ``(batch, 1)``, float.
+    labels: shape ``(batch,)`` or ``(batch, 1)``, integers 0 and 1.
+    out: where to write the gradient; a new array by default. May be ``logits`` itself.
+
+    Raises
+    ------
+    InputError: wrong shapes or dtypes, labels other than 0 and 1.
+
+    >>> import numpy as np
+    >>> loss, gradient = binary_cross_entropy(np.array([[0.0], [-1000.0]]), [1, 0])
+    >>> round(loss, 4), gradient
+    (0.3466, array([[-0.25],
+           [ 0.  ]]))
+    """
+    return _checked(_binary_cross_entropy, logits, labels, out)
+
+
 def mean_squared_error(outputs: Array, targets: Any, out: Array = None) -> tuple[float, Array]:
     """Mean squared difference, over all entries.
 
     ::
 
-        L = mean (y - target)^2        dL/dy = 2 (y - target) / (number of entries)
+        L = mean (y - t)^2        dL/dy = 2 (y - t) / (number of entries)
 
     Parameters
     ----------
-    outputs, targets: shape ``(batch, features)``, float.
+    outputs: shape ``(batch, features)``, float.
+    targets: the same shape, float; for one feature also ``(batch,)``.
     out: where to write the gradient; a new array by default. May be ``outputs`` itself.
 
     Raises
@@ -66,6 +96,36 @@ def mean_squared_error(outputs: Array, targets: Any, out: Array = None) -> tuple
     (2.0, array([[0., 2.]]))
     """
     return _checked(_mean_squared_error, outputs, targets, out)
+
+
+def mean_absolute_error(outputs: Array, targets: Any, out: Array = None) -> tuple[float, Array]:
+    """Mean absolute difference, over all entries. An outlier moves it less than the mean squared error.
+
+    ::
+
+        L = mean |y - t|        dL/dy = sign(y - t) / (number of entries)
+
+    Parameters and errors are those of :func:`mean_squared_error`.
+
+    >>> import numpy as np
+    >>> mean_absolute_error(np.array([[1.0, 3.0]]), [[1.0, 1.0]])
+    (1.0, array([[0. , 0.5]]))
+    """
+    return _checked(_mean_absolute_error, outputs, targets, out)
+
+
+class Score(NamedTuple):
+    """A measure of success beside the loss: the higher, the better; 1 is perfect."""
+
+    name: str
+    """As in the lists of a history: ``"accuracy"`` or ``"r2"``."""
+    summed: Callable[[Backend, Array, Array, Buffers], Array]
+    """``summed(backend, outputs, targets, buffers)``: what the score counts, summed over the rows; a single number of
+    the backend, of replicas one each."""
+    whole: Callable[[Array], float]
+    """``whole(targets)``: what the sum over all rows is compared with."""
+    value: Callable[[Any, Any], Any]
+    """``value(sum, whole)``: the score."""
 
 
 class Loss(NamedTuple):
@@ -80,13 +140,18 @@ class Loss(NamedTuple):
     batch, a single number of the backend; for replicas, one each."""
     check: Callable[[Backend, Any, tuple[int, ...]], Array]
     """``check(backend, targets, shape of the outputs)``: the targets as an array of the backend."""
-    classifies: bool
-    """Whether targets are class labels, so that accuracy means something."""
-    applies_softmax: bool = False
-    """True if it takes logits; then a network that ends in softmax or sigmoid is refused."""
+    score: Score | None = None
+    """What is measured beside it, if anything."""
+    takes_logits: bool = False
+    """True if it applies softmax or sigmoid itself; then a network that ends in one is refused."""
 
     def __call__(self, backend: Backend, outputs: Array, targets: Array, out: Array, buffers: Buffers) -> Array:
         return self.function(backend, outputs, targets, out, buffers)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether targets are class labels."""
+        return self.score is ACCURACY
 
     @property
     def recordable(self) -> bool:
@@ -103,20 +168,59 @@ def matching(place: Array, label: Array) -> Array:
     return np.where(place == label, 1, 0)
 
 
-def correct(backend: Backend, outputs: Array, labels: Array, buffers: Buffers) -> Array:
-    """How many rows have their largest output at their label: a single number of the backend, of replicas one each.
+def right_side(z: Array, label: Array) -> Array:
+    """1 where a logit lies on its label's side of 0."""
+    return np.where(z > 0, label, 1 - label)
+
+
+def _right(backend: Backend, outputs: Array, labels: Array, buffers: Buffers) -> Array:
+    """How many rows have their largest output, or their one logit's sign, at their label.
 
     >>> import numpy as np
     >>> backend = backends.get("numpy")
     >>> outputs, labels = np.array([[1.0, 2.0], [3.0, 3.0], [0.0, 5.0]]), np.array([[1.0], [0.0], [0.0]])
-    >>> correct(backend, outputs, labels, Buffers(backend, "float64"))
+    >>> _right(backend, outputs, labels, Buffers(backend, "float64"))
     array([2.])
     """
     place, right = buffers.get("place", (*outputs.shape[:-1], 1)), _single(buffers, "right", outputs)
-    backend.row_argmax(outputs, place)
-    backend.map(matching, (place, labels), place)
+    if outputs.shape[-1] == 1:
+        backend.map(right_side, (outputs, labels), place)
+    else:
+        backend.row_argmax(outputs, place)
+        backend.map(matching, (place, labels), place)
     backend.column_sums(place, right)
     return right
+
+
+def squared_difference(y: Array, t: Array) -> Array:
+    return (y - t) ** 2
+
+
+def _squares(backend: Backend, outputs: Array, targets: Array, buffers: Buffers) -> Array:
+    """The sum of squared errors."""
+    squares, each = buffers.get("single", outputs.shape), buffers.get("place", (*outputs.shape[:-1], 1))
+    total = _single(buffers, "right", outputs)
+    backend.map(squared_difference, (outputs, targets), squares)
+    backend.row_sums(squares, each)
+    backend.column_sums(each, total)
+    return total
+
+
+def _variation(targets: Array) -> float:
+    """The sum of squared differences from the mean of each output."""
+    values = targets.astype("float64")
+    return float(((values - values.mean(axis=0)) ** 2).sum())
+
+
+def _r2(squares: Any, variation: Any) -> Any:
+    if not variation:  # equal targets
+        return 0.0 if squares else 1.0
+    return 1 - squares / variation
+
+
+ACCURACY = Score("accuracy", _right, len, lambda right, rows: right / rows)
+R2 = Score("r2", _squares, _variation, _r2)
+"""The coefficient of determination: ``1 - sum (y - t)^2 / sum (t - mean t)^2``, the sums over all rows and outputs."""
 
 
 def _single(buffers: Buffers, key: str, outputs: Array) -> Array:
@@ -187,13 +291,21 @@ def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Arra
     xp = backend.xp
     labels = backends.given(backend, labels, "the labels")
     n, classes = shape
+    if classes < 2:
+        raise InputError(
+            "softmax_cross_entropy needs an output for each class, and there is one: use two outputs for two classes, "
+            "or loss='binary_cross_entropy'; for numbers to predict, loss='mean_squared_error'"
+        )
     if labels.shape == (n, classes):
         labels = _from_one_hot(backend, labels)
     if labels.shape != (n,):
         one_hot = f"or one-hot labels of shape {(n, classes)}"
         raise InputError(f"expected {n} labels, one per row, {one_hot}, got shape {tuple(labels.shape)}")
     if not xp.issubdtype(labels.dtype, xp.integer):
-        raise InputError(f"labels must be integers from 0 to {classes - 1}, got dtype {labels.dtype}")
+        raise InputError(
+            f"labels must be integers from 0 to {classes - 1}, got dtype {labels.dtype}; for numbers to predict, use "
+            "loss='mean_squared_error'"
+        )
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise InputError(f"labels must lie from 0 to {classes - 1}, the network's outputs; got {low} to {high}")
@@ -211,21 +323,73 @@ def _from_one_hot(backend: Backend, labels: Array) -> Array:
     return xp.argmax(ones, axis=1)
 
 
-def _squared_error(backend: Backend, outputs: Array, targets: Array, out: Array, buffers: Buffers) -> Array:
-    n, features = outputs.shape[-2:]
-    squares, each = buffers.get("single", outputs.shape), buffers.get("top", (*outputs.shape[:-1], 1))
-    value = _single(buffers, "loss", outputs)
-    backend.map(difference, (outputs, targets), out)
-    backend.map(square, (out,), squares)
-    backend.row_sums(squares, each)
+def logit_entropy(z: Array, label: Array) -> Array:
+    """ln(1 + e^z) - label z; as it stands here nothing cancels where the answer is right and sure."""
+    return softplus((1 - 2 * label) * z)
+
+
+def logit_gradient(z: Array, label: Array, *, share: float) -> Array:
+    """share (sigmoid(z) - label)."""
+    side = 1 - 2 * label
+    return share * side * sigmoid(side * z)
+
+
+def _logit_cross_entropy(backend: Backend, z: Array, labels: Array, out: Array, buffers: Buffers) -> Array:
+    n, each, value = z.shape[-2], buffers.get("top", z.shape), _single(buffers, "loss", z)
+    backend.map(logit_entropy, (z, labels), each)
     backend.column_sums(each, value)
-    backend.map(times, (value,), value, factor=1 / (n * features))
-    backend.map(times, (out,), out, factor=2 / (n * features))
+    backend.map(times, (value,), value, factor=1 / n)
+    backend.map(logit_gradient, (z, labels), out, share=1 / n)
     return value
+
+
+def _check_binary(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Array:
+    labels = backends.given(backend, labels, "the labels")
+    n, outputs = shape
+    if outputs != 1:
+        raise InputError(
+            f"binary_cross_entropy takes one output, a logit, and there are {outputs}: end the network in one, or use "
+            "loss='softmax_cross_entropy'"
+        )
+    if tuple(labels.shape) not in ((n,), (n, 1)):
+        raise InputError(f"expected {n} labels, one per row, got shape {tuple(labels.shape)}")
+    if labels.dtype.kind not in "biu" or int(labels.min()) < 0 or int(labels.max()) > 1:
+        raise InputError(
+            "binary_cross_entropy takes integer labels 0 and 1; for numbers to predict, use loss='mean_squared_error'"
+        )
+    return backend.asarray(labels.reshape(n), "int64")
+
+
+def absolute(x: Array) -> Array:
+    return np.abs(x)
+
+
+def sign_times(x: Array, *, factor: float) -> Array:
+    return factor * np.sign(x)
+
+
+def _mean_of(size: Formula, slope: Formula, steepness: float) -> Callable[..., Array]:
+    """The mean of ``size(y - t)`` over all entries; its derivative is ``slope``, times ``steepness``."""
+
+    def function(backend: Backend, outputs: Array, targets: Array, out: Array, buffers: Buffers) -> Array:
+        n, features = outputs.shape[-2:]
+        sizes, each = buffers.get("single", outputs.shape), buffers.get("top", (*outputs.shape[:-1], 1))
+        value = _single(buffers, "loss", outputs)
+        backend.map(difference, (outputs, targets), out)
+        backend.map(size, (out,), sizes)
+        backend.row_sums(sizes, each)
+        backend.column_sums(each, value)
+        backend.map(times, (value,), value, factor=1 / (n * features))
+        backend.map(slope, (out,), out, factor=steepness / (n * features))
+        return value
+
+    return function
 
 
 def _check_targets(backend: Backend, targets: Any, shape: tuple[int, ...]) -> Array:
     targets = backends.given(backend, targets, "the targets")
+    if tuple(targets.shape) == tuple(shape[:1]) and shape[1:] == (1,):
+        targets = targets[:, None]
     if targets.shape != tuple(shape):
         raise InputError(f"expected targets of the outputs' shape {tuple(shape)}, got {tuple(targets.shape)}")
     if targets.dtype.kind not in "fiu" or not bool(backend.xp.isfinite(targets).all()):
@@ -233,12 +397,18 @@ def _check_targets(backend: Backend, targets: Any, shape: tuple[int, ...]) -> Ar
     return targets
 
 
-for _function in (_cross_entropy, _squared_error):
-    _function.recordable = True  # type: ignore[union-attr]
-_softmax_cross_entropy = Loss("softmax_cross_entropy", _cross_entropy, _check_labels, True, applies_softmax=True)
-_mean_squared_error = Loss("mean_squared_error", _squared_error, _check_targets, False)
+_squared_error, _absolute_error = _mean_of(square, times, 2), _mean_of(absolute, sign_times, 1)
+for _function in (_cross_entropy, _logit_cross_entropy, _squared_error, _absolute_error):
+    _function.recordable = True  # type: ignore[attr-defined]
+_softmax_cross_entropy = Loss("softmax_cross_entropy", _cross_entropy, _check_labels, ACCURACY, takes_logits=True)
+_binary_cross_entropy = Loss("binary_cross_entropy", _logit_cross_entropy, _check_binary, ACCURACY, takes_logits=True)
+_mean_squared_error = Loss("mean_squared_error", _squared_error, _check_targets, R2)
+_mean_absolute_error = Loss("mean_absolute_error", _absolute_error, _check_targets, R2)
 
-LOSSES: dict[str, Loss] = {loss.name: loss for loss in (_softmax_cross_entropy, _mean_squared_error)}
+LOSSES: dict[str, Loss] = {
+    loss.name: loss
+    for loss in (_softmax_cross_entropy, _binary_cross_entropy, _mean_squared_error, _mean_absolute_error)
+}
 
 
 def get(loss: str | Loss) -> Loss:
@@ -250,3 +420,20 @@ def get(loss: str | Loss) -> Loss:
     if isinstance(loss, Loss):
         return loss
     return lookup("loss", loss, LOSSES)
+
+
+def usual(targets: Any, outputs: int) -> Loss:
+    """Return the usual loss for these targets and a network with so many outputs.
+
+    Several outputs are classes: softmax cross-entropy. A single one is a logit if the targets are integers: binary
+    cross-entropy; otherwise it is a number to predict: mean squared error. Several numbers to predict need their loss
+    named.
+
+    >>> usual([0, 1, 2], 3).name, usual([0, 1], 1).name, usual([0.5, 2.0], 1).name
+    ('softmax_cross_entropy', 'binary_cross_entropy', 'mean_squared_error')
+    """
+    if outputs > 1:
+        return _softmax_cross_entropy
+    dtype = getattr(targets, "dtype", None)
+    numbers = (np.asarray(targets).dtype if dtype is None else np.dtype(dtype)).kind == "f"
+    return _mean_squared_error if numbers else _binary_cross_entropy

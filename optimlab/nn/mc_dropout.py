@@ -81,7 +81,8 @@ def _predict(network: Network, x: Array, samples: int) -> MCPrediction:
     """The prediction for one batch, by Welford's running mean and variance."""
     backend, layers = network.backend, network.layers
     xp, entropy_of = backend.xp, backend.special.entr
-    mean = backend.zeros((len(x), network.outputs), "float64")
+    columns = max(2, network.outputs) if network.of_classes else network.outputs
+    mean = backend.zeros((len(x), columns), "float64")
     squares, single = backend.zeros(mean.shape, "float64"), backend.zeros(len(x), "float64")
     # what lies below the first dropout is the same in every pass
     first = next(k for k, layer in enumerate(layers) if isinstance(layer, Dropout))

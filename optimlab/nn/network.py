@@ -238,7 +238,8 @@ class Network:
     def predict_proba(self, x: Any) -> Array:
         """Class probabilities, shape ``(rows, classes)``: the softmax of the outputs.
 
-        If the network ends in softmax or sigmoid, the outputs are probabilities already and are returned unchanged.
+        A single output is the logit of class 1 against class 0. If the network ends in softmax or sigmoid, the outputs
+        are probabilities already.
 
         Raises
         ------
@@ -250,19 +251,24 @@ class Network:
     def predict(self, x: Any) -> Array:
         """The most likely class of each row, shape ``(rows,)``; for a regression the outputs, ``(rows, outputs)``.
 
-        Both have the shape of the training targets. A network is a regression if it has one output, or if its last loss
-        has no classes, such as ``"mean_squared_error"``: see the attribute ``classifies``.
+        The last loss decides whether a network is a regression; before any, one output makes it one: see the attribute
+        ``classifies``.
 
         >>> MLP([3, 4], seed=0).predict(np.ones((2, 3))).shape, MLP([3, 1], seed=0).predict(np.ones((2, 3))).shape
         ((2,), (2, 1))
         """
         outputs = self.logits(x)
-        return outputs.argmax(axis=-1) if self.of_classes else outputs
+        if not self.of_classes:
+            return outputs
+        if self.outputs > 1:
+            return outputs.argmax(axis=-1)
+        middle = 0.5 if self._last_activation().gives_probabilities else 0
+        return (outputs[:, 0] > middle).astype("int64")
 
     @property
     def of_classes(self) -> bool:
         """True for a classifier, False for a regression."""
-        return self.outputs > 1 and self.classifies is not False
+        return self.outputs > 1 if self.classifies is None else self.classifies
 
     def check_classes(self, method: str) -> None:
         """Raise an error if the network is a regression, which has no class probabilities."""
@@ -274,26 +280,26 @@ class Network:
 
     def probabilities(self, outputs: Array) -> Array:
         """Turn ``outputs`` of this network into class probabilities."""
-        return outputs if self._last_activation().gives_probabilities else activations.get("softmax")(outputs)
+        given = self._last_activation().gives_probabilities
+        if outputs.shape[-1] > 1:
+            return outputs if given else activations.get("softmax")(outputs)
+        sigmoid = activations.get("sigmoid")
+        pair = (1 - outputs, outputs) if given else (sigmoid(-outputs), sigmoid(outputs))
+        return self.backend.xp.concatenate(pair, axis=-1)
 
     def check_targets(self, loss: Loss, targets: Any, rows: int) -> Array:
         """Check that there are ``rows`` targets that fit ``loss``, and return them as it takes them.
 
         Raises
         ------
-        InputError: the targets do not fit; the network ends in softmax or sigmoid, and the loss applies softmax itself;
-            or the loss needs classes, and the network has a single output.
+        InputError: the targets or the number of outputs do not fit; or the network ends in softmax or sigmoid, and the
+            loss applies it itself.
         """
         last = self._last_activation()
-        if loss.applies_softmax and last.gives_probabilities:
+        if loss.takes_logits and last.gives_probabilities:
             raise InputError(
-                f"{loss.name} applies softmax itself, and this network ends in {type(last).__name__}: "
-                "leave out that last layer; predict_proba returns the probabilities"
-            )
-        if loss.classifies and self.outputs < 2:
-            raise InputError(
-                f"{loss.name} needs an output for each class, and this network has one: use two outputs for two "
-                "classes, or a loss without classes, such as loss='mean_squared_error'"
+                f"{loss.name} takes logits, and this network ends in {last}: leave out that last layer; "
+                "predict_proba returns the probabilities"
             )
         return loss.check(self.backend, targets, (rows, self.outputs))
 

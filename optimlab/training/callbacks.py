@@ -31,7 +31,7 @@ class Best:
 
     Parameters
     ----------
-    monitor: a list of the history, such as ``"val_loss"``; accuracies are to rise, losses to fall.
+    monitor: a list of the history, such as ``"val_loss"``; losses are to fall, accuracies and R² to rise.
     min_delta: how much better than the best a value must be to count.
 
     Attributes
@@ -42,7 +42,7 @@ class Best:
     def __init__(self, monitor: str = "val_loss", min_delta: float = 0.0) -> None:
         self.monitor = lookup("measure", monitor, {name: name for name in MEASURES})
         self.min_delta = number("min_delta", min_delta, low=0)
-        self.rises = monitor.endswith("accuracy")
+        self.rises = not monitor.endswith("loss")
         self.reset()
 
     def reset(self) -> None:
@@ -69,7 +69,7 @@ class Best:
 def _latest(history: History, monitor: str) -> float:
     values: list[float] = getattr(history, monitor)
     if not values:
-        raise InputError(f"there is no {monitor} to watch: the data have no such split, or the loss has no accuracy")
+        raise InputError(f"there is no {monitor} to watch: the data have no such split, or the loss has no such score")
     return values[-1]
 
 
@@ -248,7 +248,7 @@ class ReduceLROnPlateau:
 
     def __init__(self, monitor: str = "val_loss", **options: Any) -> None:
         self.monitor = lookup("measure", monitor, {name: name for name in MEASURES})
-        self._options = {"mode": "max" if monitor.endswith("accuracy") else "min", **options}
+        self._options = {"mode": "min" if monitor.endswith("loss") else "max", **options}
         self._listener = self._listening()
 
     def _listening(self) -> schedules.ReduceLROnPlateau:

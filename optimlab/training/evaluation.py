@@ -1,4 +1,4 @@
-"""Loss and accuracy of a network on data that stay the same, measured again and again."""
+"""Loss and score of a network on data that stay the same, measured again and again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..backends import Array
 from ..backends.compiled import CannotRecord, CompiledBackend
 from ..nn.buffers import Buffers
 from ..nn.formulas import same
-from ..nn.losses import Loss, correct
+from ..nn.losses import Loss
 from ..nn.network import Network
 from ..nn.passes import Evaluation
 from .step import layers_recordable, network_settings, unchanged
@@ -20,12 +20,13 @@ ROWS = 1024
 
 
 class Evaluator:
-    """Call it for ``(loss, accuracy)``, means over all rows; replicas have one of each, arrays."""
+    """Call it for ``(loss, score)`` over all rows, the score None where the loss has none; replicas have arrays."""
 
     def __init__(self, network: Network, x: Array, y: Array, loss: Loss) -> None:
         self.network, self.x, self.loss = network, x, loss
         backend = network.backend
         self.y = loss.prepared(backend, y, network.dtype)
+        self._whole = 0.0 if loss.score is None else loss.score.whole(y[0] if x.ndim > 2 else y)
         self._buffers = Buffers(backend, network.dtype)
         self._pass = Evaluation()
         rows = x.shape[-2]
@@ -43,7 +44,8 @@ class Evaluator:
         rows = [part.stop - part.start for part in self._parts]
         found = found.reshape(len(rows), 2, *self._replicas)
         loss = sum(n * value for n, value in zip(rows, found[:, 0], strict=True)) / sum(rows)
-        return loss, found[:, 1].sum(axis=0) / sum(rows)
+        score = self.loss.score
+        return loss, None if score is None else score.value(found[:, 1].sum(axis=0), self._whole)
 
     def _recorded(self) -> Any:
         """The program; None if a layer or the loss holds code that cannot be recorded."""
@@ -66,6 +68,7 @@ class Evaluator:
             targets = self.y[..., part, :]
             gradient = buffers.get("gradient", outputs.shape)
             value = self.loss(backend, outputs, targets, gradient, buffers)
-            right = correct(backend, outputs, targets, buffers) if self.loss.classifies else value
-            for j, number in enumerate((value, right)):
+            score = self.loss.score
+            counted = value if score is None else score.summed(backend, outputs, targets, buffers)
+            for j, number in enumerate((value, counted)):
                 backend.map(same, (number.reshape(-1),), self._results[k, j * number.size : (j + 1) * number.size])

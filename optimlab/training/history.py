@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+MEASURES = ("train_loss", "train_accuracy", "train_r2", "val_loss", "val_accuracy", "val_r2")
 """The lists that measure the network."""
 
 
@@ -17,7 +17,8 @@ class History:
     ----------
     train_loss, train_accuracy: means over the epoch's samples, each sample weighing the same, measured on each
         batch before its update, as training goes on (dropout on, batch norm on the batch).
-    val_loss, val_accuracy: on the validation split at the end of the epoch.
+    train_r2: for a regression in place of the accuracy, the coefficient of determination (:data:`optimlab.losses.R2`).
+    val_loss, val_accuracy, val_r2: on the validation split at the end of the epoch.
     lr: learning rate of the epoch's last step.
     penalty: sum of the penalties, averaged as ``train_loss``, which does not hold them; None where there are none.
     seconds: training time of the epoch, evaluation excluded.
@@ -37,6 +38,8 @@ class History:
     steps: int = 0
     diverged_step: int | None = None
     penalty: list[float] | None = None
+    train_r2: list[float] = field(default_factory=list)
+    val_r2: list[float] = field(default_factory=list)
 
     @property
     def epochs(self) -> int:
@@ -61,10 +64,6 @@ class History:
         return asdict(self)
 
     def __repr__(self) -> str:
-        last = "".join(
-            f", {name} {getattr(self, name)[-1]:.4g}"
-            for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-            if getattr(self, name)
-        )
+        last = "".join(f", {name} {getattr(self, name)[-1]:.4g}" for name in MEASURES if getattr(self, name))
         where = f" at step {self.diverged_step}" if self.diverged_step else ""
         return f"<History {self.status}{where}, {self.epochs} epochs{last}>"

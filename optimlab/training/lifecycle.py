@@ -77,7 +77,7 @@ class Lifecycle:
             if isinstance(monitor, str) and monitor in MEASURES and monitor not in measured:
                 raise InputError(
                     f"there is no {monitor} for {named(callback)} to watch: the data have no such split, or the loss "
-                    f"has no accuracy; choose one of {', '.join(measured)}"
+                    f"has no such score; choose one of {', '.join(measured)}"
                 )
         remembered = {id(callback): state for callback, state in zip(self.callbacks, states or (), strict=False)}
         for callback in self._ordered:

@@ -33,7 +33,7 @@ def fit(
     *,
     epochs: int = 20,
     batch_size: int = 64,
-    loss: str | Loss = "softmax_cross_entropy",
+    loss: str | Loss | None = None,
     penalties: Sequence[Penalty] = (),
     clip: Clip | None = None,
     constraints: Sequence[Constraint] = (),
@@ -53,6 +53,8 @@ def fit(
     Parameters
     ----------
     optimizer: made for ``network.parameters``.
+    loss: a name in :mod:`optimlab.losses`; None is the usual one for the targets and the network's outputs
+        (:func:`optimlab.losses.usual`): a cross-entropy for classes, the mean squared error for one number to predict.
     penalties: such as ``[ol.L2(1e-4)]``, whose gradients are added to the loss's; the losses of the history stay those
         of the data alone, the penalties have a list of their own there.
     clip: such as ``ol.ClipGlobalNorm(1.0)``, called on the gradients, those of the penalties included.
@@ -81,8 +83,8 @@ def fit(
     """
     if optimizer.parameters is not network.parameters:
         raise InputError("the optimizer was made for another network's parameters")
-    loss = losses.get(loss)
     check_dataset(data)
+    loss = losses.usual(data.y_train, network.outputs) if loss is None else losses.get(loss)
     epochs = count("epochs", epochs)
     batch_size = count("batch_size", batch_size)
     x, y = checked_data(network, data.x_train, data.y_train, loss, "training")
@@ -98,7 +100,9 @@ def fit(
     run = Run(network, optimizer, loss, batch_size, x, y, penalties, clip, constraints, order, callbacks, graph)
     run.epochs, run.data, run.val = epochs, data.name, val
     history, life = run.history, run.life
-    kinds = ("loss", "accuracy") if loss.classifies else ("loss",)
+    score = loss.score
+    kinds = ("loss",) if score is None else ("loss", score.name)
+    whole = 0.0 if score is None else score.whole(y)
     measured = [f"{split}_{kind}" for split in (("train", "val") if val else ("train",)) for kind in kinds]
     remembered = load_run(resume, run) if resume is not None else None
     validate = Evaluator(network, *val, loss) if val else None
@@ -109,19 +113,20 @@ def fit(
                 optimizer.begin_epoch()
                 life.begin_epoch()
             start = time.perf_counter()
-            train_loss, correct, penalty = run.epoch()
+            train_loss, counted, penalty = run.epoch()
             seconds = time.perf_counter() - start
             entries = {"train_loss": train_loss, "seconds": seconds}
             if penalties:
                 entries["penalty"] = penalty
             if "lr" in optimizer.used:
                 entries["lr"] = optimizer.used["lr"]
-            if loss.classifies:
-                entries["train_accuracy"] = correct / rows
+            if score is not None:
+                entries[f"train_{score.name}"] = score.value(counted, whole)
             if validate:
-                entries["val_loss"], accuracy = map(float, validate())
-                if loss.classifies:
-                    entries["val_accuracy"] = accuracy
+                entries["val_loss"], found = validate()
+                if score is not None:
+                    entries[f"val_{score.name}"] = found
+            entries = {name: float(value) for name, value in entries.items()}
             if not all(map(math.isfinite, entries.values())):
                 raise Diverged(late=0)
             history.append(**entries)
@@ -132,10 +137,11 @@ def fit(
     return history
 
 
-def evaluate(
-    network: Network, x: Any, y: Any, loss: str | Loss = "softmax_cross_entropy"
-) -> tuple[float, float | None]:
-    """``(loss, accuracy)`` in evaluation mode, means over all rows; accuracy is None for a loss without classes.
+def evaluate(network: Network, x: Any, y: Any, loss: str | Loss | None = None) -> tuple[float, float | None]:
+    """``(loss, score)`` in evaluation mode over all rows.
+
+    The score is the accuracy for classes and R² for numbers (:data:`optimlab.losses.R2`); None for a loss without one.
+    ``loss`` is as for :func:`optimlab.fit`.
 
     Raises
     ------
@@ -147,7 +153,7 @@ def evaluate(
     >>> round(loss, 4), accuracy
     (1.0986, 0.75)
     """
-    loss = losses.get(loss)
+    loss = losses.usual(y, network.outputs) if loss is None else losses.get(loss)
     x, y = checked_data(network, x, y, loss, "given")
-    value, accuracy = map(float, Evaluator(network, x, y, loss)())
-    return value, accuracy if loss.classifies else None
+    value, score = Evaluator(network, x, y, loss)()
+    return float(value), None if score is None else float(score)

@@ -20,8 +20,8 @@ from .history import History
 from .lifecycle import Diverged, Lifecycle
 from .step import Epoch
 
-Sums = tuple[float, int, float]
-"""Loss, right answers and penalties, each over the rows so far."""
+Sums = tuple[float, float, float]
+"""Loss, what the score counts, and penalties, each over the rows so far."""
 
 AWAY = 0.02
 """Seconds for which compiled code may run before Python looks for Ctrl-C."""
@@ -62,7 +62,7 @@ class Run:
         self.epochs, self.data = 0, ""
         self.val: tuple[Array, Array] | None = None
         self.position = 0
-        self._before: Sums = (0.0, 0, 0.0)
+        self._before: Sums = (0.0, 0.0, 0.0)
         self._first = 0
         self.life = Lifecycle(callbacks, network, optimizer, self.history)
         for callback in self.life.callbacks:
@@ -104,7 +104,7 @@ class Run:
             raise Diverged(late=len(found) - 1 - int(finite.argmin()))
         loss, _, penalty = (self.now.sizes[self._first : done] @ found).tolist()
         before = self._before
-        return before[0] + loss, before[1] + round(found[:, 1].sum()), before[2] + penalty
+        return before[0] + loss, before[1] + float(found[:, 1].sum()), before[2] + penalty
 
     @sums.setter
     def sums(self, value: Sums) -> None:
@@ -112,8 +112,8 @@ class Run:
         self._before, self._first = value, -(-self.position // self.batch_size)
 
     def epoch(self) -> Sums:
-        """Train on the rows left of this epoch; its loss (mean over all rows), how many were classified right, and the
-        penalties."""
+        """Train on the rows left of this epoch; its loss (mean over all rows), what the score counts over all rows, and
+        the penalties."""
         now, rows, engine = self.now, len(self.x), self.engine
         self.order_state = self.order.bit_generator.state
         now.arrange(self.order.permutation(rows))
@@ -147,10 +147,10 @@ class Run:
                     hook(self.network, self.optimizer)
                 if done < now.steps:
                     engine.begin(now.steps - done)
-        total, right, penalised = self.sums
+        total, counted, penalised = self.sums
         self.position = 0
-        self.sums = (0.0, 0, 0.0)
-        return total / rows, right, penalised / rows
+        self.sums = (0.0, 0.0, 0.0)
+        return total / rows, counted, penalised / rows
 
 
 __all__ = ["Diverged", "Run", "Sums"]

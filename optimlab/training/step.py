@@ -17,7 +17,7 @@ from ..backends import Array
 from ..nn.buffers import Buffers
 from ..nn.formulas import same
 from ..nn.layers import Layer
-from ..nn.losses import Loss, correct
+from ..nn.losses import Loss
 from ..nn.network import Network
 from ..nn.regularization import Clip, Constraint, Penalty, add_penalties
 
@@ -29,8 +29,8 @@ class Epoch:
     ----------
     at: the number of the next step, shape ``(1,)``, on the backend.
     sizes: the number of rows of each batch, on the host.
-    results: of each step the mean loss, the number of right answers, and the penalties; of replicas all losses, then
-        all right answers.
+    results: of each step the mean loss, what its score counts (right answers, squared errors), and the penalties; of
+        replicas all losses, then all counts.
     places: of each full batch the rows that it takes, one replica after the other; ``rest``: those of the last, smaller
         batch.
     tables: for each update of the optimizer its host scalars, a row a step.
@@ -103,7 +103,8 @@ class Step:
         backend.take(epoch.y, self.chosen[0], self.y)
         outputs = network.forward_unchecked(self.inputs, training=True)
         value = self.loss(backend, outputs, self.targets, self.gradient, buffers)
-        right = correct(backend, outputs, self.targets, buffers) if self.loss.classifies else value
+        score = self.loss.score
+        counted = value if score is None else score.summed(backend, outputs, self.targets, buffers)
         network.backward(self.gradient)
         if len(self.batch) == 1:  # one replica must not end the others
             backend.stop_unless_finite(value)
@@ -113,7 +114,7 @@ class Step:
         self.update()
         for constraint in self.constraints:
             constraint(network.parameters)
-        for k, number in enumerate((value, right, penalty)):
+        for k, number in enumerate((value, counted, penalty)):
             place = slice(k * epoch.replicas, (k + 1) * epoch.replicas)
             backend.map(same, (number.reshape(-1),), self.result[0, place])
         backend.put(epoch.results, epoch.at, self.result[0])

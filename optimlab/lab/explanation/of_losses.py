@@ -25,14 +25,25 @@ FORMULAS: dict[str, tuple[tuple[tuple[str, str], tuple[str, str]], str]] = {
         "z has a row of logits for each of n examples, and t is 1 at the right class of a row, 0 elsewhere. sum is "
         "over a row, mean over the rows. dz is the gradient of L.",
     ),
+    "binary_cross_entropy": (
+        (("L", "mean(np.log(1 + np.exp(z)) - t * z)"), ("dz", "(sigmoid(z) - t) / n")),
+        "z is the logit of each of n examples, and t its label, 0 or 1. mean is over the rows. dz is the gradient of "
+        "L.",
+    ),
     "mean_squared_error": (
         (("L", "mean((y - t)**2)"), ("dy", "2 * (y - t) / n")),
         "y has a row of outputs for each example, and t its targets; mean is over all n entries of all rows. dy is the "
         "gradient of L.",
     ),
+    "mean_absolute_error": (
+        (("L", "mean(np.abs(y - t))"), ("dy", "np.sign(y - t) / n")),
+        "y has a row of outputs for each example, and t its targets; mean is over all n entries of all rows. dy is the "
+        "gradient of L, 0 where y = t.",
+    ),
 }
 """Of each loss its value and its gradient, as Python expressions that a test evaluates, and what their names mean."""
 
+LOGIT, SIDES = np.array([[2.0], [-0.5]]), np.array([1, 1])
 LOGITS, LABELS = np.array([[2.0, 1.0, 0.0], [0.0, 0.5, 3.0]]), np.array([0, 1])
 OUTPUTS, TARGETS = np.array([[1.0, 3.0], [-0.5, 2.0]]), np.array([[1.5, 3.0], [0.5, -1.0]])
 
@@ -124,7 +135,9 @@ def formulas_of(loss: Loss) -> list[Formula]:
 
 
 def _example(loss: Loss) -> tuple[Any, Any]:
-    return (LOGITS, LABELS) if loss.classifies else (OUTPUTS, TARGETS)
+    if not loss.classifies:
+        return OUTPUTS, TARGETS
+    return (LOGIT, SIDES) if loss.name == "binary_cross_entropy" else (LOGITS, LABELS)
 
 
 def explain_loss(loss: str | Loss) -> LossExplanation:
@@ -148,13 +161,18 @@ def explain_loss(loss: str | Loss) -> LossExplanation:
     entries = []
     for (row, column), output in np.ndenumerate(outputs):
         entry = {"row": row + 1}
-        if found.classifies:
+        if found.name == "binary_cross_entropy":
+            share = activations.ACTIVATIONS["sigmoid"](outputs)[row, column]
+            entry |= {"z": output, "sigmoid(z)": share, "t": targets[row], "dz": gradient[row, column]}
+        elif found.classifies:
             share = activations.ACTIVATIONS["softmax"](outputs)[row, column]
             entry |= {"class": column, "z": output, "softmax(z)": share, "t": column == targets[row]}
             entry["dz"] = gradient[row, column]
         else:
             target = targets[row, column]
-            entry |= {"output": column + 1, "y": output, "t": target, "(y - t)^2": (output - target) ** 2}
+            away = output - target
+            each = {"(y - t)^2": away**2} if found.name == "mean_squared_error" else {"|y - t|": abs(away)}
+            entry |= {"output": column + 1, "y": output, "t": target, **each}
             entry["dy"] = gradient[row, column]
         entries.append({name: float(number) for name, number in entry.items()})
     return LossExplanation(found.name, tuple(entries), alone, value)
