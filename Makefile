@@ -51,6 +51,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_playground_figure.py
 	$(BIN)/python docs/make_errata.py
 	$(BIN)/python docs/make_conventions.py
+	$(BIN)/python docs/make_study_file.py
 	for example in average_weights mc_dropout ensembles; do $(BIN)/python examples/$$example.py; done
 
 lowest:

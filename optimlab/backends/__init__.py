@@ -127,13 +127,17 @@ _BACKENDS: dict[str, Backend] = {
 }
 
 
-def names() -> list[str]:
-    """List the backends that can be used here. The compiled one needs llvmlite, CuPy's needs a GPU.
+def names(*, everywhere: bool = False) -> list[str]:
+    """List the backends that can be used here, or those of every machine.
+
+    The compiled one needs llvmlite, CuPy's needs a GPU.
 
     >>> "numpy" in names()
     True
+    >>> names(everywhere=True)
+    ['numpy', 'compiled', 'cupy']
     """
-    here = {"compiled": compiled.installed(), "cupy": not cupy.missing()}
+    here = {} if everywhere else {"compiled": compiled.installed(), "cupy": not cupy.missing()}
     return [name for name in _BACKENDS if here.get(name, True)]
 
 

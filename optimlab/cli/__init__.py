@@ -21,6 +21,7 @@ from .export import export
 from .options import echo
 from .race import race
 from .report import report
+from .study_schema import study_schema
 from .tune import tune
 
 
@@ -61,5 +62,5 @@ def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-for command in (compare, datasets, explain, export, race, report, tune):
+for command in (compare, datasets, explain, export, race, report, study_schema, tune):
     main.add_command(command)

@@ -147,9 +147,9 @@ def _probe(name: str, convention: str, rule: Rule | None) -> Optimizer:
         return Optimizer(MLP([1, 1]).parameters, rule)
     cls: Any = optimizers.get(name)
     layerwise = issubclass(cls, optimizers._NamedLayerwise)
+    if convention not in CONVENTIONS:
+        raise unknown("convention", convention, CONVENTIONS)
     if layerwise and convention != "textbook":
-        if convention not in CONVENTIONS:
-            raise unknown("convention", convention, CONVENTIONS)
         raise InputError(f"{name} is the same in every convention; name it without one")
     return _named(cls, "" if layerwise else convention)
 

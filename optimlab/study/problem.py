@@ -35,7 +35,8 @@ class Problem:
         absolute, so that a worker in another folder finds the same file.
     hidden: sizes of the hidden layers, none for a linear model.
     activation: of the hidden layers, a name of :data:`optimlab.nn.activations.ACTIVATIONS`.
-    initializer: of the weights, a name of :data:`optimlab.nn.initializers.INITIALIZERS`.
+    initializer: of the weights, a name of :data:`optimlab.nn.initializers.INITIALIZERS`, or ``"auto"`` for the one that
+        suits the activation.
     batch_norm: whether each hidden layer has batch norm.
     dropout: share of the hidden units that are dropped, in [0, 1).
     batch_size: rows per batch.
