@@ -18,7 +18,7 @@ from optimlab.plotting.tuning import slices_figure, trials_figure
 from optimlab.race import race
 from optimlab.study import Contender, Problem, Study, compare
 from optimlab.study.joint import joint
-from optimlab.tuning.spaces import parse
+from optimlab.study.spaces import parse
 
 LONG = "a_rule_of_my_own_with_$a_name$_" + "that_goes_on_and_on_" * 6
 assert len(LONG) > 150

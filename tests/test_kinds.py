@@ -20,7 +20,7 @@ from optimlab.kernels import declaration
 from optimlab.optim.optimizers import OPTIMIZERS
 from optimlab.rules.kinds import KINDS, OWN, Kind, Prior, hyperparameters, kinds_of
 from optimlab.study.plan import Contender, Study, random_settings
-from optimlab.tuning.spaces import parse, usual
+from optimlab.study.spaces import parse, usual
 
 LAYERWISE = [value for value in vars(rules.layerwise).values() if isinstance(value, rules.LayerRule)]
 RULES = {f"{c} {name}": rules.find(name, c) for c in rules.CONVENTIONS for name in rules.names(c)}

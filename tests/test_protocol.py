@@ -15,7 +15,7 @@ import optimlab as ol
 from optimlab.rules.textbook import sgd
 from optimlab.study import Contender, Problem, Run, Store, Study, compare, read_comparison
 from optimlab.study.compare import usual_jobs
-from optimlab.study.contender import random_settings
+from optimlab.study.draws import random_settings
 from optimlab.study.export import export
 from optimlab.study.run import execute
 from optimlab.study.summary import best

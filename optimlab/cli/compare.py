@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 @click.option(
     "--optimizers",
     metavar="NAMES",
-    help="Optimizers, separated by commas; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own.  "
-    "[default: the nine classic rules]",
+    help="Optimizers, separated by commas; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own. "
+    "Hyperparameters and a schedule stand in brackets.  [default: the nine classic rules]",
 )
 @click.option(
     "--convention", metavar="NAME", help="textbook, torch or keras, for those named without.  [default: textbook]"
@@ -105,6 +105,7 @@ def compare(
     Examples:
       optimlab compare --optimizers sgd,momentum,adam --epochs 10
       optimlab compare --optimizers adam,adam:torch,adam:keras --jobs 2
+      optimlab compare --optimizers "adamw(schedule=cosine, weight_decay={0, 0.1}), sgd"
       optimlab compare --dataset mnist --out mnist
       optimlab compare --study study.toml --dry-run
     """
@@ -173,7 +174,7 @@ def _check(
     for name, folder in folders.items():
         if not resume and (folder / "runs.jsonl").exists():
             raise InputError(f"{folder} already holds runs; name another folder (--out), or leave out --no-resume")
-        studies[name].problem.check()
+        studies[name].check()
         check_folder(studies[name], folder)
     if len(studies) > 1:
         check_joint_folder(studies, next(iter(folders.values())).parent)
@@ -215,20 +216,13 @@ def _changed(study: Study, **changes: Any) -> Study:
 
 
 def _contenders(study: Study, names: str | None, convention: str | None, rules: tuple[str, ...]) -> tuple[Any, ...]:
+    from ..study.contender import contenders, in_convention
 
     if names is None:
-        named = [c if convention is None else _in_convention(c, convention) for c in study.contenders]
+        named = [c if convention is None else in_convention(c, convention) for c in study.contenders]
     else:
-        named = [contender(n, convention) for n in names.split(",") if n.strip()]
+        named = contenders(names, convention or "textbook")
     return (*named, *map(_own_rule, rules))
-
-
-def _in_convention(contender: Contender, convention: str) -> Contender:
-    """The same in another convention, if it has been named without one; a label of its own stays."""
-    if contender.convention != "textbook" or contender.rule is not None:
-        return contender
-    own = contender.label if contender.label != replace(contender, label="").label else ""
-    return replace(contender, convention=convention, label=own)
 
 
 def _own_rule(text: str) -> Contender:

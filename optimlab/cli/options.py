@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import runpy
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from ..common.errors import InputError, one_line
+from ..common.errors import InputError
 from ..common.spelling import spelled
 from ..common.tables import Table, width
 from ..rules import Rule
+from ..rules.own import own_rule
 
 if TYPE_CHECKING:
     from ..study import Contender
@@ -45,25 +45,15 @@ def chosen(text: str, convention: str | None = None) -> Chosen:
     path, colon, name = text.strip().rpartition(":")
     if not path.endswith(".py") and not text.strip().endswith(".py"):
         return Chosen(path, name) if colon else Chosen(name, convention or "textbook")
-    if not path.endswith(".py"):
-        raise InputError(f"name a rule of your own as FILE.py:NAME, the file and the function's name; got {text!r}")
-    if not Path(path).is_file():
-        raise InputError(f"{text}: there is no file {path}")
-    try:
-        found = runpy.run_path(path).get(name)
-    except Exception as error:
-        raise InputError(f"{text}: running {path} failed: {type(error).__name__}: {one_line(error)}") from None
-    if not callable(found):
-        raise InputError(f"{text}: {path} has no function {name!r}")
-    return Chosen(name, "textbook", found)
+    name, rule = own_rule(text)
+    return Chosen(name, "textbook", rule)
 
 
 def contender(text: str, convention: str | None = None) -> Contender:
-    """Read an optimizer as :func:`chosen` does, and return it as a contender of a comparison or a search."""
+    """Read an optimizer, such as ``adam:torch(beta2=0.99)``, as a contender of a comparison or a search."""
     from ..study import Contender
 
-    named = chosen(text, convention)
-    return Contender(named.name, named.convention, rule=named.rule)
+    return Contender.parse(text, convention or "textbook")
 
 
 def numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:

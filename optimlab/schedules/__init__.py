@@ -24,6 +24,8 @@ A schedule with a given end keeps its last value after it. Where PyTorch and Ker
 The one schedule that is no function of a counter, :class:`ReduceLROnPlateau`, stands apart in
 :mod:`optimlab.schedules.plateau`.
 
+A schedule by name, of a peak and a length that are not known yet, is a :class:`~optimlab.schedules.shapes.Shape`.
+
 >>> from optimlab.schedules import CosineAnnealing, Warmup
 >>> lr = Warmup(CosineAnnealing(0.1, total=100, per="step"), steps=10)
 >>> [lr(0), lr(5), lr(10), lr(60), lr(110), lr(1000)]
@@ -50,15 +52,18 @@ from .decays import (
 )
 from .plateau import ReduceLROnPlateau
 from .schedule import Schedule, momentum_at, require_unit, unit, value_at
+from .shapes import SHAPES, Length, Scheduled, Shape
 
 __all__ = [
     "CONVENTIONS",
+    "SHAPES",
     "Chain",
     "CosineAnnealing",
     "CosineWarmRestarts",
     "CyclicLR",
     "ExponentialLR",
     "InverseTime",
+    "Length",
     "LinearDecay",
     "MultiStepLR",
     "OneCycle",
@@ -69,6 +74,8 @@ __all__ = [
     "Rate",
     "ReduceLROnPlateau",
     "Schedule",
+    "Scheduled",
+    "Shape",
     "StepLR",
     "Warmup",
     "WarmupStableDecay",

@@ -1,12 +1,12 @@
 """The comparison of optimizers: what to run, running it, keeping it, and what it says.
 
-Imports common, rules, kernels, backends, nn, optim, datasets and training.
+Imports common, rules, schedules, kernels, backends, nn, optim, datasets and training.
 """
 
 from __future__ import annotations
 
 from .compare import Comparison, compare, read_comparison
-from .contender import Contender
+from .contender import Contender, contenders
 from .plan import Run, Study
 from .problem import PROBLEMS, Problem
 from .results import Record
@@ -23,6 +23,7 @@ __all__ = [
     "Store",
     "Study",
     "compare",
+    "contenders",
     "read_comparison",
     "read_study",
 ]

@@ -17,6 +17,7 @@ from ..backends.threads import one_thread
 from ..common.errors import InputError, concise
 from ..common.files import json_ready, write_atomically
 from .contender import LEAST_RATE, TOO_HIGH, Contender
+from .draws import Settings
 from .execution import Pool, run_all, workers
 from .folder import SUMMARY, check_folder, claim
 from .plan import Run, Study
@@ -115,7 +116,7 @@ def compare(
     InputError: a problem on which no run can be made; ``folder`` cannot be written, or holds something else, such as
         another study or one by an earlier protocol.
     """
-    study.problem.check()
+    study.check()
     check_folder(study, folder)
     processes = (1 if dask is not None else usual_jobs(study)) if jobs is None else jobs
     with workers(processes, dask) as pool, Store[Record](folder) as store, one_thread():
@@ -241,7 +242,7 @@ def _search(study: Study, runner: _Runner) -> Found:
         found[kind][c.label][r] = [next(records) for _ in runs]
     for _ in range(study.extensions):
         further = [
-            (c, r, lr)
+            (c, r, lr, _searched(c, best(found["tuned"][c.label][r])))
             for c in study.contenders
             for r in replicates
             for lr in _beyond(study, found["tuned"][c.label][r])
@@ -249,10 +250,15 @@ def _search(study: Study, runner: _Runner) -> Found:
         if not further:
             break
         runner.total += len(further)
-        for (c, r, _), record in zip(further, runner([study.run(*one) for one in further]), strict=True):
+        for (c, r, *_), record in zip(further, runner([study.run(*one) for one in further]), strict=True):
             found["tuned"][c.label][r].append(record)
     _warn(study, found)
     return found
+
+
+def _searched(contender: Contender, record: Record) -> Settings:
+    """The values of the searched hyperparameters in a run."""
+    return tuple((name, record.run["hyperparameters"][name]) for name in contender.searched)
 
 
 def _beyond(study: Study, trials: Sequence[Record]) -> list[float]:
@@ -299,7 +305,7 @@ def _timed(study: Study, found: Found) -> dict[str, Run]:
             chosen = map(best, trials[c.label])
             whole = next((r for r, record in enumerate(chosen) if record.status == "ok"), None)
             if kind != "default" and whole is not None:
-                run = best(trials[c.label][whole]).run
-                extra = tuple(run["hyperparameters"].items()) if kind == "searched" else ()
-                timed[row_label(c.label, kind)] = study.run(c, whole, run["lr"], extra)
+                record = best(trials[c.label][whole])
+                own = tuple(record.run["hyperparameters"].items()) if kind == "searched" else _searched(c, record)
+                timed[row_label(c.label, kind)] = study.run(c, whole, record.run["lr"], own)
     return timed

@@ -1,22 +1,28 @@
-"""Contenders: the optimizers of a study, each with its fixed hyperparameters, and random settings of the others."""
+"""Contenders: the optimizers of a study, each with hyperparameters that are fixed, searched or scheduled."""
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
+from math import prod
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ..common.calls import as_call, call, split, value, written
 from ..common.errors import InputError, exact, printable, unknown
-from ..kernels import Graph, c_source, trace
 from ..nn.network import MLP, Network
 from ..optim import optimizers
-from ..optim.optimizers import Optimizer
-from ..rules import CONVENTIONS, Kind, Prior, Rule
-from .digests import digest
+from ..optim.optimizers import Hyperparameter, Optimizer
+from ..rules import CONVENTIONS, Kind, Rule
+from ..rules.own import own_rule
+from ..schedules import SHAPES, Length, Scheduled, Shape
+from ..schedules.shapes import defaults as options_of
+from ..training.callbacks import ReduceLROnPlateau
+from .own_rules import rule_digest
+from .spaces import Choice, Range, Space, parse, usual
 
 KINDS = ("tuned", "default", "searched")
 """What is done with a contender: the best rate of the grid, the rule's default one, the best random setting."""
@@ -24,27 +30,40 @@ FULL_RATES = tuple(10.0 ** (k / 2) for k in range(-10, 5))
 """Two a decade, 0.00001 to 100."""
 LEAST_RATE, TOO_HIGH = 1e-300, 1e300
 """A learning rate lies in ``[LEAST_RATE, TOO_HIGH)``: there float64 has all its digits, and finite neighbours."""
+DRAWS = 4
+"""How many settings a contender with a searched range gets at each rate, if the others need no more."""
+MOST_SETTINGS = 1000
+"""More settings at one rate are a slip of the hand."""
+
+_OWN_FILE = re.compile(r"(.*?\.py:[^\s:()]*)\s*(?:\((.*)\))?", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Contender:
-    """An optimizer as it takes part: a rule in a convention, with what is fixed of its hyperparameters.
+    """An optimizer as it takes part: a rule in a convention, its hyperparameters, and a schedule of its rate.
 
     Parameters
     ----------
     name: of an optimizer, as for :func:`optimlab.optim.optimizers.get`; of your own ``rule``, any.
     convention: ``"textbook"``, ``"torch"`` or ``"keras"``.
-    hyperparameters: fixed values, as a mapping or pairs; the learning rate is not among them, it is tuned.
-    label: name in tables and figures, by default made from the other three.
-    rule: your own function, as described in :mod:`optimlab.rules`.
+    hyperparameters: a mapping or pairs. A number is fixed. A list of numbers, or a range such as ``"1e-4:0.1:log"`` or
+        ``"auto"`` (see :func:`optimlab.study.spaces.parse`), is searched in every replicate. A schedule with its peak,
+        such as ``"cosine(0.1)"``, is followed. The learning rate is not among them, it is tuned.
+    label: name in tables and figures, by default made from the others.
+    rule: your own function or :class:`optimlab.rules.LayerRule`, as described in :mod:`optimlab.rules`.
+    schedule: of the learning rate: a text such as ``"cosine(warmup=0.1)"``, a table with a ``name``, or a
+        :class:`optimlab.schedules.Shape`. Its peak is the rate that is tuned. None: the rate stays constant.
+    file: where your own rule comes from, ``FILE.py:NAME``.
 
     Raises
     ------
-    InputError: the name, convention or a hyperparameter is unknown; the learning rate is fixed, or its default is not
-        positive; or the label is not printable.
+    InputError: the name, convention, schedule or a hyperparameter is unknown; the learning rate is fixed, or its
+        default is not positive; or the label is not printable.
 
     >>> Contender("adam", "torch", {"beta2": 0.99}).label
     'adam (torch, beta2=0.99)'
+    >>> Contender("adamw", hyperparameters={"weight_decay": [0, 0.1]}, schedule="cosine(warmup=0.1)").label
+    'adamw (weight_decay={0, 0.1}, cosine(warmup=0.1))'
     """
 
     name: str
@@ -52,10 +71,12 @@ class Contender:
     hyperparameters: Any = ()
     label: str = ""
     rule: Rule | None = None
+    schedule: Any = None
+    file: str = ""
 
     def __post_init__(self) -> None:
         try:
-            fixed = dict(self.hyperparameters)
+            given = dict(self.hyperparameters)
         except (TypeError, ValueError):
             raise InputError(
                 f"{self.name}: hyperparameters are names with numbers, got {self.hyperparameters!r}"
@@ -68,29 +89,122 @@ class Contender:
                 f"the default learning rate of {self.name} is {exact(known['lr'])}: give lr a positive default, "
                 "such as lr=0.01"
             )
-        for name, value in fixed.items():
+        kinds = self.kinds()
+        for name, one in given.items():
             if name == "lr":
                 raise InputError(f"{self.name}: the learning rate is tuned, it cannot be fixed; name the rates instead")
             if name not in known:
                 raise unknown(f"hyperparameter of {self.name}", name, known)
-            fixed[name] = self.kinds()[name].check(name, value)
-        object.__setattr__(self, "hyperparameters", tuple(sorted(fixed.items())))
-        said = [self.convention] if self.convention != "textbook" else []
-        said += [f"{name}={exact(value)}" for name, value in self.hyperparameters]
-        object.__setattr__(self, "label", self.label or (f"{self.name} ({', '.join(said)})" if said else self.name))
+            given[name] = _read(name, one, kinds[name], known[name])
+        object.__setattr__(self, "hyperparameters", tuple(sorted(given.items())))
+        if self.settings > MOST_SETTINGS:
+            raise InputError(f"{self.name}: the lists make {self.settings:,} settings at each rate; name fewer values")
+        try:
+            object.__setattr__(self, "schedule", Shape.of(self.schedule))
+        except InputError as error:
+            raise InputError(f"{self.name}: {error}") from None
+        object.__setattr__(self, "label", self.label or self._usual_label())
         printable("a label", self.label)
         if self.label.endswith(tuple(f", {kind}" for kind in KINDS)):
             raise InputError(f"a label cannot end as the rows of other kinds do ({', '.join(KINDS)}): {self.label!r}")
 
     @classmethod
-    def parse(cls, text: str, convention: str = "textbook") -> Contender:
-        """From ``"adam"`` or ``"adam:torch"``.
+    def parse(cls, text: str, convention: str = "textbook", folder: str | Path = ".") -> Contender:
+        """From a text such as ``"adam:torch(beta2=0.99)"`` or ``"my.py:rule(schedule=cosine, warmup=0.1)"``.
+
+        In the brackets stand hyperparameters, ``schedule`` with its options, and ``label``. A rule of your own is run
+        from its file; a relative path starts at ``folder``. ``convention`` is that of a rule named without one.
 
         >>> Contender.parse("adam:keras").convention
         'keras'
+        >>> found = Contender.parse("adamw(schedule=cosine, warmup=0.1, weight_decay={0, 0.01})")
+        >>> found.text
+        'adamw(weight_decay={0, 0.01}, schedule=cosine(warmup=0.1))'
+        >>> Contender.parse(found.text) == found
+        True
+
+        Raises
+        ------
+        InputError: the text cannot be read, or names something that cannot take part.
         """
-        name, _, own = text.strip().partition(":")
-        return cls(name, own or convention)
+        own = _OWN_FILE.fullmatch(text.strip())
+        head, arguments = (own[1], call(f"rule({own[2] or ''})")[1]) if own else call(text)
+        options = {}
+        for key, part in arguments:
+            if not key:
+                raise InputError(f"in {text!r} write NAME=VALUE, such as weight_decay=0.01, instead of {part!r}")
+            options[key] = value(part)
+        made = {"label": str(options.pop("label", "")), **named(head, convention, folder)}
+        if "lr" in options:
+            followed = str(options["lr"])
+            told = f"write schedule={followed}" if call(followed)[0] in SHAPES else "leave it out"
+            raise InputError(f"{made['name']}: the learning rate is tuned, it cannot be fixed; {told}")
+        return cls(**made, **cls(**made)._with_schedule(options))
+
+    def _with_schedule(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Tell the options of a schedule from the hyperparameters, which come first where both have the name."""
+        schedule = options.pop("schedule", None)
+        if schedule is None:
+            return {"hyperparameters": options}
+        shape, own = str(schedule), self.defaults()
+        name = call(shape)[0]
+        known = options_of(name) if name in SHAPES else {}
+        more = {key: part for key, part in options.items() if key in known and key not in own}
+        if more and "(" in shape:
+            raise InputError(f"{self.name}: write all options of the schedule in its brackets, {shape}")
+        rest = {key: part for key, part in options.items() if key not in more}
+        return {"schedule": {"name": name, **more} if more else shape, "hyperparameters": rest}
+
+    @property
+    def text(self) -> str:
+        """The text that :meth:`parse` reads back."""
+        head = self.file or (self.name if self.convention == "textbook" else f"{self.name}:{self.convention}")
+        said = [f"{name}={_written(one)}" for name, one in self.hyperparameters]
+        said += [f"schedule={self.schedule.text}"] if self.schedule else []
+        said += [f"label={_quoted(self.label)}"] if self.label != self._usual_label() else []
+        return as_call(head, said)
+
+    def _usual_label(self) -> str:
+        said = [self.convention] if self.convention != "textbook" else []
+        said += [f"{name}={_written(one)}" for name, one in self.hyperparameters]
+        said += [self.schedule.text] if self.schedule else []
+        return f"{self.name} ({', '.join(said)})" if said else self.name
+
+    @property
+    def fixed(self) -> dict[str, float]:
+        """The hyperparameters that have one value."""
+        return {name: one for name, one in self.hyperparameters if isinstance(one, float)}
+
+    @property
+    def searched(self) -> dict[str, Space]:
+        """The hyperparameters that every replicate searches, each with its values or its range."""
+        return {name: one for name, one in self.hyperparameters if isinstance(one, Choice | Range)}
+
+    @property
+    def scheduled(self) -> dict[str, Scheduled]:
+        """The hyperparameters that follow a schedule of their own."""
+        return {name: one for name, one in self.hyperparameters if isinstance(one, Scheduled)}
+
+    @property
+    def settings(self) -> int:
+        """How many settings of the searched hyperparameters are tried at each rate, if the others need no more."""
+        return len(self.choices()) * (DRAWS if self.draws else 1)
+
+    @property
+    def draws(self) -> bool:
+        """True if a range is searched, whose values are drawn."""
+        return any(isinstance(space, Range) for space in self.searched.values())
+
+    def choices(self) -> list[dict[str, float]]:
+        """Every combination of the values of the lists.
+
+        >>> Contender("adam", hyperparameters={"beta1": [0.8, 0.9]}).choices()
+        [{'beta1': 0.8}, {'beta1': 0.9}]
+        """
+        lists = {name: space.values() for name, space in self.searched.items() if isinstance(space, Choice)}
+        if prod(map(len, lists.values())) > MOST_SETTINGS:
+            raise InputError(f"{self.name}: the lists make more than {MOST_SETTINGS:,} settings at each rate")
+        return [dict(zip(lists, map(float, values), strict=True)) for values in product(*lists.values())]
 
     def defaults(self) -> dict[str, float]:
         """Every hyperparameter with its default."""
@@ -109,36 +223,138 @@ class Contender:
         >>> Contender("mine", rule=mine).unsearched()
         ['warmth']
         """
-        defaults, kinds, fixed = self.defaults(), self.kinds(), {"lr", *dict(self.hyperparameters)}
-        return [name for name in defaults if name not in fixed and not kinds[name].searched(defaults[name])]
+        defaults, kinds, given = self.defaults(), self.kinds(), {"lr", *dict(self.hyperparameters)}
+        return [name for name in defaults if name not in given and not kinds[name].searched(defaults[name])]
 
-    def make(self, network: Network, lr: float, hyperparameters: Mapping[str, Any]) -> Optimizer:
-        """The optimizer of ``network`` with this learning rate."""
+    def make(
+        self,
+        network: Network,
+        lr: float,
+        hyperparameters: Mapping[str, Any],
+        steps: int | None = None,
+        per_epoch: int = 1,
+    ) -> Optimizer:
+        """The optimizer of ``network`` with this learning rate, or with the schedule that has its peak there.
+
+        ``steps`` is the length of the run and ``per_epoch`` that of an epoch, which a schedule needs. A plateau is cut
+        by one of :meth:`callbacks`.
+
+        Raises
+        ------
+        InputError: there is a schedule, but no ``steps``; or a warm-up is as long as the run.
+        """
+        values: dict[str, Any] = dict(hyperparameters)
+        rate: Hyperparameter = lr
+        if self.schedule or self.scheduled:
+            if steps is None:
+                raise InputError(f"{self.label} follows a schedule: say how many steps the run has")
+            run = Length(steps, per_epoch)
+            values |= {name: one.schedule(run) for name, one in self.scheduled.items()}
+            rate = self.schedule.schedule(lr, run) if self.schedule and not self.schedule.listens else lr
         if self.rule is not None:
-            return Optimizer(network.parameters, self.rule, lr=lr, **hyperparameters)
+            return Optimizer(network.parameters, self.rule, lr=rate, **values)
         options: dict[str, Any] = {} if self.convention == "textbook" else {"convention": self.convention}
-        return optimizers.get(self.name)(network.parameters, lr=lr, **options, **hyperparameters)
+        return optimizers.get(self.name)(network.parameters, lr=rate, **options, **values)
+
+    def callbacks(self, epochs: int) -> list[Any]:
+        """What :func:`optimlab.fit` calls besides, in a run of so many epochs: the plateau that cuts the rate."""
+        if self.schedule is None or not self.schedule.listens:
+            return []
+        return [ReduceLROnPlateau("val_loss", **self.schedule.plateau(epochs))]
+
+    def check(self, steps: int, per_epoch: int) -> None:
+        """Refuse a schedule that does not fit into a run.
+
+        Raises
+        ------
+        InputError: a warm-up is as long as the run.
+        """
+        run = Length(steps, per_epoch)
+        try:
+            for shape in [self.schedule, *(one.shape for one in self.scheduled.values())]:
+                if shape and not shape.listens:
+                    shape.schedule(1.0, run)
+        except InputError as error:
+            raise InputError(f"{self.label}: {error}") from None
 
     def config(self) -> dict[str, Any]:
-        """Plain data; your own rule is known by what it computes."""
-        own = {} if self.rule is None else {"rule": _rule_digest(self.rule)}
-        return {"optimizer": self.name, "convention": self.convention, **own}
+        """Plain data, without the hyperparameters that are numbers; your own rule is known by what it computes."""
+        own = {} if self.rule is None else {"rule": rule_digest(self.rule)}
+        shapes: dict[str, Any] = {"schedule": self.schedule.text} if self.schedule else {}
+        shapes |= {"scheduled": {name: one.text for name, one in self.scheduled.items()}} if self.scheduled else {}
+        return {"optimizer": self.name, "convention": self.convention, **own, **shapes}
 
 
-def _rule_digest(rule: Rule) -> str:
-    graph = trace(rule)
-    values = {name: value for name, value in graph.hyperparameters.items() if name != "lr"}
-    told: list[Any] = [c_source(graph, "float64"), graph.state, values]
-    if graph.functions:  # identified by their values
-        told.append([_scalars(graph, t, {**values, "lr": 1.0}) for t in (1, 2, 3, 10, 100, 1000)])
-    return digest(json.dumps(told, sort_keys=True))
+def named(head: str, convention: str = "textbook", folder: str | Path = ".") -> dict[str, Any]:
+    """Read ``adam``, ``adam:torch`` or ``FILE.py:NAME``: the arguments of a :class:`Contender` that say which rule.
+
+    >>> named("adam:torch"), named("adam", "keras")
+    ({'name': 'adam', 'convention': 'torch'}, {'name': 'adam', 'convention': 'keras'})
+
+    Raises
+    ------
+    InputError: there is no such file, it does not run, or it has no such function.
+    """
+    if head.strip().endswith(".py") or _OWN_FILE.fullmatch(head.strip()):
+        name, rule = own_rule(head, folder)
+        path = Path(folder) / Path(head.strip().rpartition(":")[0]).expanduser()
+        return {"name": name, "rule": rule, "file": f"{path.absolute()}:{name}"}
+    name, _, own = (part.strip() for part in head.partition(":"))
+    return {"name": name, "convention": own or convention}
 
 
-def _scalars(graph: Graph, t: int, hyperparameters: dict[str, float]) -> list[float] | str:
-    try:
-        return [float(value) for value in graph.scalars(t=t, **hyperparameters)]
-    except ArithmeticError as error:
-        return str(error)
+def contenders(text: str, convention: str = "textbook", folder: str | Path = ".") -> list[Contender]:
+    """Contenders from a text in which commas separate them; those in brackets do not.
+
+    >>> [c.label for c in contenders("sgd(schedule=one_cycle), adam:torch(beta2=0.99, eps={1e-8, 1e-6})")]
+    ['sgd (one_cycle)', 'adam (torch, beta2=0.99, eps={1e-08, 1e-06})']
+
+    Raises
+    ------
+    InputError: as :meth:`Contender.parse`.
+    """
+    return [Contender.parse(part, convention, folder) for part in split(text)]
+
+
+def in_convention(contender: Contender, convention: str) -> Contender:
+    """The same in another convention, if it has been named without one; a label of its own stays."""
+    if contender.convention != "textbook" or contender.rule is not None:
+        return contender
+    own = contender.label if contender.label != contender._usual_label() else ""
+    return replace(contender, convention=convention, label=own)
+
+
+def _read(name: str, given: Any, kind: Kind, default: float) -> float | Space | Scheduled:
+    """A hyperparameter as it is given: a number, values, a range, or a schedule; each of its values checked."""
+    if isinstance(given, Scheduled | Mapping) or (isinstance(given, str) and call(given)[0] in SHAPES):
+        try:
+            followed = Scheduled.of(given)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
+        kind.check(name, followed.peak)
+        return followed
+    if isinstance(given, str) and given.strip() == "auto":
+        return usual(name, kind, default)
+    if isinstance(given, str) and ":" not in given and "," not in given:
+        return kind.check(name, given)
+    if isinstance(given, str | list | tuple | set | frozenset | Choice | Range):
+        several = sorted(given) if isinstance(given, set | frozenset) else given
+        if not isinstance(several, str | Choice | Range) and len(several) == 1:
+            return kind.check(name, several[0])
+        space = parse(name, several)
+        for one in space.values():
+            kind.check(name, one)
+        return space
+    return kind.check(name, given)
+
+
+def _written(given: float | Space | Scheduled) -> str:
+    return exact(given) if isinstance(given, float) else given.text
+
+
+def _quoted(text: str) -> str:
+    plain = written(text)
+    return plain if plain.startswith('"') else f'"{plain}"'
 
 
 def _probe(name: str, convention: str, rule: Rule | None) -> Optimizer:
@@ -160,28 +376,3 @@ def _named(cls: Any, convention: str) -> Optimizer:
     options: dict[str, Any] = {"convention": convention} if convention else {}
     probe: Optimizer = cls(MLP([1, 1]).parameters, **options)
     return probe
-
-
-def random_settings(
-    contender: Contender, trials: int, seed: int = 0
-) -> list[tuple[float, tuple[tuple[str, float], ...]]]:
-    """Draws of ``(lr, hyperparameters)`` for a random search, each from the prior of its kind.
-
-    The learning rate comes from the range of the full grid; for the others see :data:`optimlab.rules.KINDS`. Fixed
-    hyperparameters stay fixed, and those in :meth:`Contender.unsearched` keep their defaults. The draws depend on
-    ``seed`` and on the contender's configuration, so that the order of the optimizers does not matter.
-
-    >>> lr, rest = random_settings(Contender("momentum"), 1)[0]
-    >>> 1e-5 < lr < 100, 0.5 < dict(rest)["beta"] < 0.999
-    (True, True)
-    """
-    rng = np.random.default_rng([seed, *digest(json.dumps(contender.config())).encode()])
-    defaults, kinds = contender.defaults(), contender.kinds()
-    rate = Prior(FULL_RATES[0], FULL_RATES[-1])
-    still = {"lr", *dict(contender.hyperparameters), *contender.unsearched()}
-    priors = {name: kind.prior for name, kind in kinds.items() if name not in still and kind.prior is not None}
-    drawn = []
-    for _ in range(trials):
-        lr = rate.at(rng.random())
-        drawn.append((lr, tuple((name, prior.at(rng.random(), defaults[name])) for name, prior in priors.items())))
-    return drawn

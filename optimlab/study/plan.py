@@ -12,8 +12,9 @@ import numpy as np
 
 from ..common.errors import InputError, concise, count, exact, printable
 from ..optim import optimizers
-from .contender import FULL_RATES, KINDS, LEAST_RATE, TOO_HIGH, Contender, random_settings
+from .contender import FULL_RATES, KINDS, LEAST_RATE, TOO_HIGH, Contender
 from .digests import key_of
+from .draws import Settings, random_settings, searched_settings
 from .problem import PROBLEMS, Problem
 from .results import VERSION, Record
 
@@ -23,7 +24,6 @@ QUICK_RATES = tuple(10.0 ** (k / 2) for k in range(-6, 3))
 """Two a decade, 0.001 to 10."""
 MOST_REPLICATES = 10_000
 """A study with more is a slip of the hand; and the seeds of two studies with different ``seed`` never meet."""
-Settings = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Run:
     """One training run, fully described: two runs with the same key give the same curve.
 
     ``split`` is the seed of the split of the data, ``seed`` that of initial weights, order and dropout.
-    ``hyperparameters`` are what a random search chose, over the contender's fixed values.
+    ``hyperparameters`` are those that were searched, beside the contender's fixed ones.
     """
 
     problem: Problem
@@ -46,7 +46,7 @@ class Run:
 
     def settings(self) -> dict[str, float]:
         """The hyperparameters that differ from the defaults, the learning rate apart."""
-        return {**dict(self.contender.hyperparameters), **dict(self.hyperparameters)}
+        return {**self.contender.fixed, **dict(self.hyperparameters)}
 
     def config(self) -> dict[str, Any]:
         """Plain data from which the run can be repeated; the target is not among them, the run is the same for all."""
@@ -184,19 +184,49 @@ class Study:
 
         ``step`` is the geometric mean of the grid's steps. No contender is then lucky with where the grid lies.
         """
-        step = (self.rates[-1] / self.rates[0]) ** (1 / (len(self.rates) - 1))
+        return self._rates_of(replicate, len(self.rates))
+
+    def _rates_of(self, replicate: int, number: int) -> tuple[float, ...]:
+        """The grid of a replicate with another number of rates over the same range."""
+        rates = self.rates
+        if number != len(rates):
+            places = np.linspace(0, len(rates) - 1, number)
+            rates = tuple(10 ** np.interp(places, np.arange(len(rates)), np.log10(rates)))
+        step = (rates[-1] / rates[0]) ** (1 / (number - 1))
         drawn = np.random.default_rng(np.random.SeedSequence((self.seed_of(replicate), 0x0FF5E7))).random()
         shift = step ** (drawn - 0.5)
-        return tuple(min(max(rate * shift, LEAST_RATE), TOO_HIGH / 2) for rate in self.rates)
+        return tuple(float(min(max(rate * shift, LEAST_RATE), TOO_HIGH / 2)) for rate in rates)
 
     def run(self, contender: Contender, replicate: int, lr: float, hyperparameters: Settings = ()) -> Run:
         """The run of a replicate at one setting."""
         seed = self.seed_of(replicate)
         return Run(self.problem, contender, lr, seed, seed, hyperparameters)
 
+    @cached_property
+    def budget(self) -> int:
+        """How many settings each contender tries for each rate of the grid: as many as the one with the most needs.
+
+        One with fewer gets a finer grid of rates instead, so that all have the same number of trials.
+        """
+        return max(contender.settings for contender in self.contenders)
+
     def grid(self, contender: Contender, replicate: int) -> list[Run]:
-        """Every rate of the replicate's grid."""
-        return [self.run(contender, replicate, lr) for lr in self.rates_of(replicate)]
+        """The trials of a contender in a replicate: rates times settings of its searched hyperparameters.
+
+        >>> study = Study(optimizers=("sgd", Contender("adamw", hyperparameters={"weight_decay": [0, 0.01, 0.1]})))
+        >>> [len(study.grid(contender, 0)) for contender in study.contenders]
+        [27, 27]
+        """
+        number = len(self.rates)
+        if not contender.draws:
+            number = max(number, round(number * self.budget / contender.settings))
+        rates = self._rates_of(replicate, number)
+        settings = searched_settings(contender, number, self.budget, self.seed_of(replicate))
+        return [
+            self.run(contender, replicate, lr, chosen)
+            for lr, several in zip(rates, settings, strict=True)
+            for chosen in several
+        ]
 
     def random(self, contender: Contender, replicate: int) -> list[Run]:
         """The replicate's random settings; the same whenever the contender and the seed are the same."""
@@ -207,14 +237,26 @@ class Study:
         """The rule at its default rate, if the study has these rows."""
         return [self.run(contender, replicate, contender.defaults()["lr"])] if self.defaults else []
 
+    def check(self) -> None:
+        """Refuse a study of which no run can be made, before anything is written.
+
+        Raises
+        ------
+        InputError: the problem is refused, see :meth:`Problem.check`; or a schedule does not fit into its runs.
+        """
+        self.problem.check()
+        for contender in self.contenders:
+            contender.check(*self.problem.steps())
+
     def planned(self) -> int:
         """How many runs there will be, extensions of the grid not counted."""
-        return len(self.contenders) * self.replicates * (len(self.rates) + self.search + self.defaults)
+        trials = sum(len(self.grid(contender, 0)) for contender in self.contenders)
+        return self.replicates * (trials + len(self.contenders) * (self.search + self.defaults))
 
     def config(self) -> dict[str, Any]:
         """Plain data, as it stands in ``study.json`` and ``summary.json``."""
         contenders = [
-            {**c.config(), "hyperparameters": dict(c.hyperparameters), "label": c.label} for c in self.contenders
+            {**c.config(), "hyperparameters": c.fixed, **_beside(c), "label": c.label} for c in self.contenders
         ]
         rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("problem", "optimizers")}
         lists = {k: list(v) if isinstance(v, tuple) else v for k, v in rest.items()}
@@ -223,6 +265,12 @@ class Study:
     def with_epochs(self, epochs: int) -> Study:
         """The same study, trained for another number of epochs."""
         return replace(self, problem=replace(self.problem, epochs=epochs))
+
+
+def _beside(contender: Contender) -> dict[str, Any]:
+    """What a contender's description says only if there is something to say."""
+    searched = {name: space.text for name, space in contender.searched.items()}
+    return {"searched": searched} if searched else {}
 
 
 FULL: dict[str, Any] = {"rates": FULL_RATES, "search": len(FULL_RATES), "replicates": 30}

@@ -158,6 +158,15 @@ class Problem:
         """
         check_batches(self.network(0), self.sizes()[0], self.batch_size)
 
+    def steps(self) -> tuple[int, int]:
+        """How many steps a run has, and how many of them are an epoch.
+
+        >>> Problem(epochs=10).steps()
+        (170, 17)
+        """
+        per_epoch = -(-self.sizes()[0] // self.batch_size)
+        return self.epochs * per_epoch, per_epoch
+
     def quick(self) -> Problem:
         """This problem with as many rows and epochs as the quick protocol takes; digits is small as it is."""
         return replace(self, **QUICK.get(self.dataset, QUICK_ROWS))

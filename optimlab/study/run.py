@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import time
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -47,14 +48,15 @@ def execute(run: Run) -> Record:
 def _train(run: Run) -> Record:
     problem, data = run.problem, run.problem.replicate(run.split)
     net = problem.network(run.seed)
-    opt = run.contender.make(net, run.lr, run.settings())
+    steps, per_epoch = problem.steps()
+    opt = run.contender.make(net, run.lr, run.settings(), steps, per_epoch)
     best, kept = _Best(), dict[str, Any]()
 
     def watch(network: Network, optimizer: Optimizer, history: History) -> None:
         if best.improved(history):
             kept.update(snapshot(network))
 
-    ratios = _Ratios(net, -(-len(data.x_train) // problem.batch_size))
+    ratios = _Ratios(net, per_epoch)
     history = fit(
         net,
         opt,
@@ -62,7 +64,7 @@ def _train(run: Run) -> Record:
         epochs=problem.epochs,
         batch_size=problem.batch_size,
         seed=run.seed,
-        callbacks=[watch, ratios],
+        callbacks=[watch, ratios, *run.contender.callbacks(problem.epochs)],
         progress=False,
     )
     if history.status == "interrupted":
@@ -175,7 +177,7 @@ def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, Spread]:
         for label, run in runs.items():
             try:
                 net = problem.network(0)
-                opt = run.contender.make(net, run.lr, run.settings())
+                opt = run.contender.make(net, run.lr, run.settings(), (epochs + 1) * batches, batches)
                 history = fit(net, opt, some, epochs=epochs + 1, batch_size=problem.batch_size, progress=False)
             except Exception:  # the records of its runs have the reason
                 continue
@@ -210,7 +212,8 @@ QUICK = 0.5
 
 def _seconds(study: Study, contender: Contender, epochs: int) -> float:
     """Measure the seconds of one run of so many epochs."""
-    run = Run(study.with_epochs(epochs).problem, contender, contender.defaults()["lr"], 0)
+    unscheduled = replace(contender, schedule=None)  # which may be longer than these few epochs
+    run = Run(study.with_epochs(epochs).problem, unscheduled, contender.defaults()["lr"], 0)
     start = time.perf_counter()
     with one_thread():  # as in the study
         record = execute(run)

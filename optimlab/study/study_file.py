@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ..common.errors import InputError, lookup, unknown
 from ..common.files import check_folder_name
-from .contender import Contender
+from .contender import Contender, named
 from .plan import FULL, QUICK_RATES, Study
 from .problem import PROBLEMS, Problem
 
@@ -21,6 +21,11 @@ Made = TypeVar("Made")
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 _LISTS = ("hidden", "rates")
+
+_CONTENDER: dict[str, tuple[Any, str]] = {
+    "hyperparameters": (Mapping, "a table such as {beta = 0.9}"),
+    "schedule": (str | Mapping, 'a text such as "cosine", or a table such as {name = "cosine", warmup = 0.1}'),
+}
 
 _BESIDE = ("joint.json", "report.html", "profile.png", "profile.svg")
 """Files that a comparison writes beside the folders of its problems."""
@@ -47,9 +52,10 @@ def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
         target = 0.95
 
         [[contenders]]                              # optimizers of which more is to be said
-        name = "adam"
-        label = "adam, long memory"
-        hyperparameters = { beta2 = 0.9999 }
+        name = "adamw"                              # or "my.py:rule", from the file's folder
+        label = "adamw, cosine"
+        schedule = { name = "cosine", warmup = 0.1 }
+        hyperparameters = { beta2 = 0.9999, weight_decay = [0, 0.01, 0.1] }
 
     The other keys are those of :class:`Study` and :class:`Problem`; what is left out has their defaults, and
     ``[problem]`` those of the data set's own problem, in the quick protocol with fewer rows and epochs.
@@ -86,8 +92,8 @@ def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
     return studies
 
 
-def _named(name: str, _: dict[str, Any]) -> Contender:
-    return Contender.parse(name)
+def _ignoring(parse: Callable[[str], Contender], name: str, _: dict[str, Any]) -> Contender:
+    return parse(name)
 
 
 class _Reader:
@@ -176,21 +182,29 @@ class _Reader:
                 'names such as ["adam"]',
             )
             self.expect(isinstance(own, list), "contenders", "[[contenders]], one table each")
-            entries = [self.make(partial(_named, name), {}, TOP, "optimizers") for name in named]
+            parse = partial(Contender.parse, folder=self.path.parent)
+            entries = [self.make(partial(_ignoring, parse, name), {}, TOP, "optimizers") for name in named]
             more = [self.contender(one, ("contenders", k)) for k, one in enumerate(own)]
             values["optimizers"] = (*entries, *more)
         return self.make(lambda some: Study(problem=problem, **{**base, **some}), values, TOP, "optimizers")
 
     def contender(self, table: Any, place: Place) -> Contender:
-        accepted = ("name", "convention", "hyperparameters", "label")
+        accepted = ("name", "convention", "hyperparameters", "label", "schedule")
         told = "a name for each of [[contenders]]"
         self.expect(isinstance(table, dict) and "name" in table, "contenders", told, place)
         for key, value in table.items():
             if key not in accepted:
                 raise InputError(f"{self.at(key, place)}: {unknown('key', key, accepted)}")
-            kind, what = (Mapping, "a table such as {beta = 0.9}") if key == "hyperparameters" else (str, "a text")
+            kind, what = _CONTENDER.get(key, (str, "a text"))
             self.expect(isinstance(value, kind), key, what, place)
-        return self.make(lambda some: Contender(**{"name": table["name"], **some}), table, place, "name")
+
+        def build(some: dict[str, Any]) -> Contender:
+            chosen = named(table["name"], some.get("convention", "textbook"), self.path.parent)
+            if "rule" in chosen and "convention" in some:
+                raise InputError(f"{table['name']} is a rule of your own, which has no conventions")
+            return Contender(**chosen, **{k: v for k, v in some.items() if k not in ("name", "convention")})
+
+        return self.make(build, table, place, "name")
 
     def value(self, key: str, value: Any, known: Mapping[str, Any], place: Place) -> Any:
         """A value of the kind that the plan's field has."""

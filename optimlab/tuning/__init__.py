@@ -19,9 +19,9 @@ Imports common, rules, backends, nn, datasets, training and study.
 from __future__ import annotations
 
 from ..study.plan import PROBLEMS, Contender, Problem
+from ..study.spaces import Choice, Range, parse
 from .plan import DEFAULT_SPACES, SAMPLERS, Search
 from .search import Tuned, tune
-from .spaces import Choice, Range, parse
 
 __all__ = [
     "DEFAULT_SPACES",

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ..common.errors import concise
 from ..nn.network import Network
+from ..study.spaces import Range
 from ..training import evaluate
 from .plan import Search
-from .spaces import Range
 from .trial import rank
 
 Record = dict[str, Any]

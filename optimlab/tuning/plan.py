@@ -11,8 +11,8 @@ from ..common.errors import InputError, count, lookup, number, printable, unknow
 from ..common.version import __version__
 from ..rules import Kind
 from ..study.plan import Contender, Problem
+from ..study.spaces import Space, parse, usual
 from ..training.checks import check_batches
-from .spaces import Space, parse, usual
 
 DEFAULT_SPACES = {
     "lr": "1e-4:1:log",
@@ -102,7 +102,7 @@ class Search:
         if len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"a seed is named twice: {', '.join(map(str, self.seeds))}")
         contender = self.contender
-        object.__setattr__(self, "fixed", {**dict(contender.hyperparameters), **self.fixed})
+        object.__setattr__(self, "fixed", {**contender.fixed, **self.fixed})
         known = [*contender.defaults(), "batch_size", "factor", "patience"]
         default = {name: text for name, text in DEFAULT_SPACES.items() if name not in self.fixed}
         given = default if self.spaces is None else self.spaces

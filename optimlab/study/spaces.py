@@ -100,6 +100,23 @@ class Range:
             return [self.decode(k) for k in range(low, high + 1)]
         return list(range(int(self.low), int(self.high) + 1)) if self.whole else [self.low, self.high]
 
+    def at(self, share: float) -> float:
+        """Return the value that lies at a ``share`` in [0, 1) of the scale: the other way round than :meth:`place`.
+
+        >>> Range(1e-4, 1.0, "log").at(0.5), Range(16, 128, "pow2").at(0.99)
+        (0.01, 128.0)
+        """
+        if self.scale == "pow2":
+            powers = self.values()
+            return powers[int(share * len(powers))]
+        if self.whole:
+            return int(self.low + share * (self.high - self.low + 1))
+        if self.scale == "linear":
+            return self.low + share * (self.high - self.low)
+        low, high = (math.log10(1 - end if self.scale == "complement" else end) for end in (self.low, self.high))
+        value = 10 ** (low + share * (high - low))
+        return min(max(1 - value if self.scale == "complement" else value, self.low), self.high)
+
     def place(self, value: float) -> float:
         """Where ``value`` lies on the scale, from 0 at ``low`` to 1 at ``high``."""
         low, high, at = map(self._on_scale, (self.low, self.high, value))
@@ -109,6 +126,11 @@ class Range:
         if self.scale == "linear":
             return value
         return -math.log(1 - value) if self.scale == "complement" else math.log(value)
+
+    @property
+    def text(self) -> str:
+        """The text that :func:`parse` reads back."""
+        return ":".join([exact(self.low), exact(self.high)] + ([self.scale] if self.scale != "linear" else []))
 
     def __str__(self) -> str:
         notes = {
@@ -155,6 +177,11 @@ class Choice:
     def values(self) -> list[float]:
         """All values."""
         return list(self.choices)
+
+    @property
+    def text(self) -> str:
+        """The values in the brackets of a set; :func:`parse` reads what stands between them."""
+        return "{" + ", ".join(map(exact, self.choices)) + "}"
 
     def __str__(self) -> str:
         return f"{', '.join(map(exact, self.choices[:-1]))} or {exact(self.choices[-1])}"

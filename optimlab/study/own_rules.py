@@ -1,0 +1,76 @@
+"""The digest by which a rule of one's own is known: what it computes, not where it stands."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import textwrap
+from typing import Any
+
+import numpy as np
+
+from ..kernels import Graph, c_source, declaration, trace
+from ..rules import LayerRule, Rule
+from .digests import digest
+
+SHAPES = ((4, 3), (2, 5), (3,))
+"""Of the weights for which a rule of whole tensors is computed."""
+
+
+def rule_digest(rule: Rule) -> str:
+    """Return a digest of what a rule computes, with its state and its defaults.
+
+    An elementwise rule is known by its traced arithmetic. A rule of whole tensors cannot be traced: it is known by its
+    source and by what it makes of a few tensors, to six digits, so that functions which it calls count too.
+
+    >>> def plain(w, g, *, lr=0.1):
+    ...     return w - lr * g
+    >>> def other(w, g, *, lr=0.1):
+    ...     return w - g * lr * 2
+    >>> rule_digest(plain) == rule_digest(plain), rule_digest(plain) == rule_digest(other)
+    (True, False)
+    """
+    if isinstance(rule, LayerRule):
+        return digest(json.dumps(_of_tensors(rule), sort_keys=True))
+    graph = trace(rule)
+    values = {name: value for name, value in graph.hyperparameters.items() if name != "lr"}
+    told: list[Any] = [c_source(graph, "float64"), graph.state, values]
+    if graph.functions:  # identified by their values
+        told.append([_scalars(graph, t, {**values, "lr": 1.0}) for t in (1, 2, 3, 10, 100, 1000)])
+    return digest(json.dumps(told, sort_keys=True))
+
+
+def _scalars(graph: Graph, t: int, hyperparameters: dict[str, float]) -> list[float] | str:
+    try:
+        return [float(value) for value in graph.scalars(t=t, **hyperparameters)]
+    except ArithmeticError as error:
+        return str(error)
+
+
+def _of_tensors(rule: LayerRule) -> list[Any]:
+    _, state, values = declaration(rule)
+    try:
+        source = ast.dump(ast.parse(textwrap.dedent(inspect.getsource(rule.function))))
+    except (OSError, TypeError, SyntaxError):  # typed into an interpreter, or a lambda within a line
+        source = ""
+    options = {name: value for name, value in values.items() if name != "lr"}
+    return [source, state, options, [_computed(rule, shape, state, options) for shape in SHAPES]]
+
+
+def _computed(rule: LayerRule, shape: tuple[int, ...], state: dict[str, float], options: dict[str, float]) -> Any:
+    """The weights of three steps, as text; or the error."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(shape), *(np.full(shape, value) for value in state.values())]
+    counts = "t" in inspect.signature(rule).parameters
+    found = []
+    try:
+        with np.errstate(all="ignore"):
+            for t in (1, 2, 3):
+                more = {"t": t} if counts else {}
+                new = rule(arrays[0], rng.standard_normal(shape), *arrays[1:], lr=0.1, **options, **more)
+                arrays = list(new) if isinstance(new, tuple | list) else [new]
+                found.append([f"{value:.6g}" for array in arrays for value in np.ravel(array)])
+    except Exception as error:  # the run itself says so
+        return f"{type(error).__name__}: {error}"
+    return found
