@@ -159,7 +159,7 @@ def _kind(entry: Schema) -> str:
     if "enum" in entry:
         return "one of " + ", ".join(f'`"{name}"`' for name in entry["enum"])
     if "anyOf" in entry:
-        return "a text"
+        return "a text or a table" if any(one.get("type") == "object" for one in entry["anyOf"]) else "a text"
     if entry["type"] == "array":
         least = f" of at least {entry['minItems']}" if "minItems" in entry else ""
         return f"a list{least}, each {_kind(entry['items'])}"

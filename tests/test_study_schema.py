@@ -88,8 +88,10 @@ def test_a_sample_runs(path, tmp_path, monkeypatch):
 
 # ---- the schema and the reader ----
 
-VALUES = """-1; 0; 1; 2; 3; 1.5; -0.5; 0.5; ""; "?"; "adam"; "digits"; "auto"; true; []; [1]; [0]; [0.1, 0.2, 0.3];
-[1, 2, 3]; [-0.1, 0.2, 0.3]; ["adam", "sgd"]; ["?"]; [[1]]; {}; {beta2 = 0.9}""".replace("\n", " ").split("; ")
+VALUES = """-1; 0; 1; 2; 3; 1.5; -0.5; 0.5; ""; "?"; "adam"; "digits"; "auto"; "cosine"; true; []; [1]; [0];
+[0.1, 0.2, 0.3]; [1, 2, 3]; [-0.1, 0.2, 0.3]; ["adam", "sgd"]; ["?"]; [[1]]; {}; {beta2 = 0.9}""".replace(
+    "\n", " "
+).split("; ")
 
 
 def keys():

@@ -44,15 +44,16 @@ class Contender:
 
     Parameters
     ----------
-    name: of an optimizer, as for :func:`optimlab.optim.optimizers.get`; of your own ``rule``, any.
+    name: of an optimizer, as for :func:`optimlab.optim.optimizers.get`; of your own ``rule``, any; in a study file also
+        ``FILE.py:NAME``, from the folder of the file.
     convention: ``"textbook"``, ``"torch"`` or ``"keras"``.
-    hyperparameters: a mapping or pairs. A number is fixed. A list of numbers, or a range such as ``"1e-4:0.1:log"`` or
-        ``"auto"`` (see :func:`optimlab.study.spaces.parse`), is searched in every replicate. A schedule with its peak,
-        such as ``"cosine(0.1)"``, is followed. The learning rate is not among them, it is tuned.
+    hyperparameters: a number is fixed. A list of numbers, or a range such as ``"1e-4:0.1:log"`` or ``"auto"`` (see
+        :func:`optimlab.study.spaces.parse`), is searched in every replicate. A schedule with its peak, such as
+        ``"cosine(0.1)"``, is followed. The learning rate is not among them, it is tuned.
     label: name in tables and figures, by default made from the others.
     rule: your own function or :class:`optimlab.rules.LayerRule`, as described in :mod:`optimlab.rules`.
-    schedule: of the learning rate: a text such as ``"cosine(warmup=0.1)"``, a table with a ``name``, or a
-        :class:`optimlab.schedules.Shape`. Its peak is the rate that is tuned. None: the rate stays constant.
+    schedule: of the learning rate, whose peak is tuned: a text such as ``"cosine(warmup=0.1)"``, or a table such as
+        ``{name = "cosine", warmup = 0.1}``, see :class:`optimlab.schedules.Shape`. Without one the rate stays constant.
     file: where your own rule comes from, ``FILE.py:NAME``.
 
     Raises

@@ -17,6 +17,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from .. import backends
 from ..common.errors import InputError
+from ..schedules import SHAPES
 from .contender import Contender
 from .plan import Study
 from .problem import PROBLEMS, Problem
@@ -38,9 +39,12 @@ def schema() -> Schema:
     problem = _table(Problem, Problem)
     variant = {"name": {"type": "string", "description": "of the problem and of its folder."}, **problem}
     study = _table(Study, Study, leave=("problem", "optimizers"))
-    contender = _table(Contender, lambda **given: Contender(**{"name": "adam", **given}), leave=("rule",))
+    contender = _table(Contender, lambda **given: Contender(**{"name": "adam", **given}), leave=("rule", "file"))
     names = contender["name"].pop("enum")
     contender["name"] |= _open(names)
+    shape = {**_object({"name": {"enum": list(SHAPES)}}, required=["name"]), "additionalProperties": True}
+    del contender["schedule"]["type"]
+    contender["schedule"]["anyOf"] = [*_open(SHAPES)["anyOf"], shape]
     optimizers: Schema = {"description": "names such as `adam` or `adam:torch`; by default the nine classic rules."}
     optimizers |= {"type": "array", "items": _open(_with_conventions(names))}
     problem["dataset"] |= _open(PROBLEMS)
