@@ -5,23 +5,38 @@ Imports common and backends.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..common.errors import unknown
+from ..common.errors import InputError, unknown
+from .bundled import BUNDLED, PREFIX, read_bundled
 from .checks import check, check_for_study
 from .cifar import CIFAR10
-from .dataset import Dataset
+from .dataset import Dataset, Scale
 from .mnist import FASHION, MNIST
 from .npz import read_npz
 from .sources import Source
-from .splits import split_rows
+from .splits import drawn_validation, split_rows
+from .table import MISSING, TASKS, Table, from_frame, read_table, split_and_said
+from .table_files import FILES
 
 
-def load(name: str | Path, root: str | Path | None = None, *, download: bool = True) -> Dataset:
-    """A data set by name, or from the path of an ``.npz`` file: float32 inputs ``(rows, features)``, int64 labels.
+def load(
+    name: str | Path,
+    root: str | Path | None = None,
+    *,
+    download: bool = True,
+    target_column: str = "",
+    missing: str = "refuse",
+    task: str = "auto",
+    leave_out: Sequence[str] = (),
+    seed: int = 0,
+) -> Dataset:
+    """A data set by name, or from the path of a file: float32 inputs ``(rows, features)``, int64 labels.
 
     ===================  ====================  =================================================================
     name                 rows                  what
@@ -50,21 +65,71 @@ def load(name: str | Path, root: str | Path | None = None, *, download: bool = T
     bytes (uint8) are divided by 255, other numbers taken as they are. Without ``x_val`` there is no validation split:
     :meth:`Dataset.with_validation` makes one of the last training rows. Nothing is ever unpickled.
 
+    A table is a file ``.csv``, ``.tsv``, ``.txt`` or ``.parquet`` with the names of the columns in its first line (this
+    takes pandas: ``pip install '.[data]'``). Separators, decimal commas and the encoding are detected. 60% of the rows
+    train, 20% validate and 20% test, drawn by ``seed``, stratified by class. Numbers are standardized by the training
+    rows, texts become categories, one-hot. Constant columns and identifiers are left out, with a warning. The names
+    ``"sklearn:iris"``, ``"sklearn:wine"``, ``"sklearn:breast_cancer"``, ``"sklearn:digits"`` and ``"sklearn:diabetes"``
+    are the tables that scikit-learn brings along. ``docs/data.md`` shows all this by example.
+
+    Parameters
+    ----------
+    target_column: of a table, what is to be predicted.
+    missing: what becomes of missing values: ``"refuse"``, ``"drop"`` leaves out the rows, ``"mean"`` takes the mean of
+        the training rows (for texts, a category of its own). Rows without a target are left out by both.
+    task: ``"classification"``, ``"binary"``, ``"regression"``, or ``"auto"``: texts and at most 20 different whole
+        numbers are classes, other numbers a regression. The targets of a regression are standardized by the training
+        rows; :meth:`Dataset.in_units` converts back.
+    leave_out: columns of a table that are no inputs.
+    seed: of the split of a table.
+
     Raises
     ------
     InputError: unknown name; a file that is nowhere and cannot be downloaded, damaged, altered or of something else;
-        data that :func:`check` refuses.
+        data that :func:`check` refuses; a table with cells, columns or a target that cannot be used.
 
     >>> load("digits")
     <Dataset digits: 1077 training, 360 validation, 360 test rows of 64 features>
     """
-    if str(name).endswith(".npz"):
+    options: dict[str, Any] = {"missing": missing, "task": task, "leave_out": leave_out}
+    if is_table(name):
+        return split_and_said(load_table(name, target_column, **options), seed)
+    if target_column or leave_out or (missing, task) != ("refuse", "auto"):
+        raise InputError(f"{name}: target_column, missing, task and leave_out are for tables")
+    if is_npz(name):
         return read_npz(Path(name).expanduser())
     if name == "digits":
         return _digits()
     if isinstance(name, str) and name in SOURCES:
         return SOURCES[name].load(root, download)
-    raise unknown("data set", str(name), [*DATASETS, "the path of an .npz file"])
+    raise unknown("data set", str(name), [*DATASETS, *BUNDLED.values(), f"the path of a file {', '.join(ENDINGS)}"])
+
+
+def is_npz(name: str | Path) -> bool:
+    """Whether this names an ``.npz`` file."""
+    return str(name).endswith(".npz")
+
+
+def is_table(name: str | Path) -> bool:
+    """Whether this names a table: a CSV or Parquet file, or one of scikit-learn's sets."""
+    return str(name).lower().endswith(FILES) or str(name).startswith(PREFIX)
+
+
+def is_file(name: str | Path) -> bool:
+    """Whether this is the path of a file with data of one's own."""
+    return is_npz(name) or str(name).lower().endswith(FILES)
+
+
+def load_table(
+    name: str | Path, target_column: str = "", *, missing: str = "refuse", task: str = "auto", leave_out: Any = ()
+) -> Table:
+    """The table that :func:`load` splits and scales, neither split nor scaled."""
+    if str(name).startswith(PREFIX):
+        if target_column not in ("", "target"):
+            raise InputError(f"{name} has the target column 'target', not {target_column!r}")
+        return read_bundled(str(name), missing=missing, task=task, leave_out=leave_out)
+    path = Path(name).expanduser()
+    return read_table(path, target_column, missing=missing, task=task, leave_out=leave_out)
 
 
 def _digits() -> Dataset:
@@ -80,6 +145,28 @@ def _digits() -> Dataset:
 SOURCES: dict[str, Source] = {source.name: source for source in (MNIST, FASHION, CIFAR10)}
 """The data sets that are not bundled."""
 DATASETS = ("digits", *SOURCES)
-"""Every name :func:`load` knows."""
+"""Every name of a data set with a split of its own."""
+ENDINGS = (".npz", *FILES)
+"""Of the files that :func:`load` reads."""
 
-__all__ = ["DATASETS", "SOURCES", "Dataset", "check", "check_for_study", "load", "split_rows"]
+__all__ = [
+    "BUNDLED",
+    "DATASETS",
+    "ENDINGS",
+    "MISSING",
+    "SOURCES",
+    "TASKS",
+    "Dataset",
+    "Scale",
+    "Table",
+    "check",
+    "check_for_study",
+    "drawn_validation",
+    "from_frame",
+    "is_file",
+    "is_npz",
+    "is_table",
+    "load",
+    "load_table",
+    "split_rows",
+]

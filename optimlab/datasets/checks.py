@@ -1,4 +1,4 @@
-"""What data must be for a comparison of classifiers to say something."""
+"""What data must be for a comparison to say something."""
 
 from __future__ import annotations
 
@@ -11,29 +11,34 @@ from .dataset import Dataset
 
 
 def check(data: Dataset) -> None:
-    """Refuse arrays that no classifier can be trained on; constant features are accepted while others vary.
+    """Refuse arrays on which nothing can be learned; constant features are accepted while others vary.
 
     Raises
     ------
     InputError: inputs that are not real numbers of shape ``(rows, features)``, the same features in every split; no
-        rows; NaN or infinite values; targets that are not one class number a row, or none of ``classes``; training
-        rows of one class only, or all alike.
+        rows; NaN or infinite values; targets that are not one class number a row, or none of ``classes``, or, of a
+        regression, not finite numbers; training rows of one class only, or all alike.
 
     >>> check(Dataset([[0.0], [1.0]], [3, 3], classes=("a", "b", "c", "d")))
     Traceback (most recent call last):
     ...
     optimlab.common.errors.InputError: y_train holds only class 3: nothing to tell apart
     """
-    if not data.classes:
+    regression = data.task == "regression"
+    if not regression and not data.classes:
         raise InputError("the classes have no names: give the data set classes=")
     for split in ("train", "val", "test"):
         x, y = getattr(data, f"x_{split}"), getattr(data, f"y_{split}")
         if x is not None:
             _check_inputs(f"x_{split}", np.asarray(x), np.shape(data.x_train)[1:])
-            _check_targets(f"y_{split}", np.asarray(y), len(x), len(data.classes))
+            if regression:
+                _check_inputs(f"y_{split}", np.asarray(y).reshape(len(x), -1), np.shape(data.y_train)[1:] or (1,))
+            else:
+                _check_targets(f"y_{split}", np.asarray(y), len(x), len(data.classes))
     x, y = np.asarray(data.x_train), np.asarray(data.y_train)
     if y.min() == y.max():
-        raise InputError(f"y_train holds only class {y[0]}: nothing to tell apart")
+        only = "the same value in every row" if regression else f"only class {y[0]}"
+        raise InputError(f"y_train holds {only}: nothing to tell apart")
     if (x.min(axis=0) == x.max(axis=0)).all():
         raise InputError("x_train holds the same values in every row: nothing to learn from")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,19 @@ from numpy.typing import NDArray
 from ..common.errors import InputError, count, rows
 
 
+class Scale(NamedTuple):
+    """The mean and standard deviation by which the targets of a regression were standardized."""
+
+    mean: float
+    std: float
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Inputs ``(rows, features)`` and targets ``(rows,)`` of up to three splits.
 
-    Only the training split is required. ``classes`` names the classes of integer targets.
+    Only the training split is required. ``classes`` names the classes of integer targets, ``features`` the inputs if
+    they have names. ``target_scale`` is that of a regression whose targets were standardized, see :meth:`in_units`.
 
     Raises
     ------
@@ -34,6 +42,8 @@ class Dataset:
     y_test: Any = None
     classes: tuple[str, ...] = ()
     name: str = ""
+    features: tuple[str, ...] = ()
+    target_scale: Scale | None = None
 
     def __post_init__(self) -> None:
         for split in ("train", "val", "test"):
@@ -55,6 +65,18 @@ class Dataset:
         if len(self.classes) == 2:
             return "binary"
         return "regression" if not self.classes and np.asarray(self.y_train).dtype.kind == "f" else "classification"
+
+    def in_units(self, values: Any) -> Any:
+        """Targets or predictions in the units of the table they came from.
+
+        An error, such as the mean absolute error, is converted by ``target_scale.std`` alone.
+
+        >>> data = Dataset([[0.0], [1.0]], [-1.0, 1.0], target_scale=Scale(mean=100.0, std=5.0))
+        >>> data.in_units(data.y_train)
+        array([ 95., 105.])
+        """
+        scale = self.target_scale or Scale(0.0, 1.0)
+        return np.asarray(values) * scale.std + scale.mean
 
     def with_validation(self, rows: int, train_rows: int | None = None) -> Dataset:
         """The same data, the last ``rows`` training rows validating; views, not copies.

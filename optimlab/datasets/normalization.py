@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..backends import get, given
 from ..common.errors import InputError, count
-from . import Dataset
+from .dataset import Dataset
 
 _ROWS = 4096
 """Rows worked on at a time, so that large data need no float64 copy of themselves."""

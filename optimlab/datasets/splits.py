@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.errors import InputError
+from .dataset import Dataset
 
 
 def split_rows(labels: Any, sizes: Sequence[int], seed: int) -> list[NDArray[np.intp]]:
@@ -39,6 +41,19 @@ def split_rows(labels: Any, sizes: Sequence[int], seed: int) -> list[NDArray[np.
         for part, (start, end) in zip(parts, pairwise(np.cumsum([0, *counts])), strict=False):
             part.append(rows[start:end])
     return [rng.permutation(np.concatenate([np.empty(0, np.intp), *part])) for part in parts]
+
+
+def drawn_validation(data: Dataset, share: float = 0.2, seed: int = 0) -> Dataset:
+    """The same data, with this share of the training rows for validation; drawn by the seed, stratified by class.
+
+    >>> drawn_validation(Dataset(np.zeros((10, 2)), [0, 1] * 5, classes=("a", "b")))
+    <Dataset: 8 training, 2 validation rows of 2 features>
+    """
+    y = np.asarray(data.y_train)
+    part = max(1, round(len(y) * share))
+    train, val = split_rows(y if data.classes else np.zeros(len(y)), (len(y) - part, part), seed)
+    x = np.asarray(data.x_train)
+    return replace(data, x_train=x[train], y_train=y[train], x_val=x[val], y_val=y[val])
 
 
 def rounded(table: Sequence[Sequence[int]], unit: int, rng: np.random.Generator) -> list[list[int]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import backends, datasets
 from ..backends import dtype_name
 from ..common.errors import InputError, count, lookup, number
-from ..datasets import Dataset, split_rows
+from ..datasets import Dataset, Table, split_rows
 from ..nn.network import MLP, Network
 from ..training.checks import check_batches
 
@@ -31,8 +31,8 @@ class Problem:
 
     Parameters
     ----------
-    dataset: a name or the path of an ``.npz`` file, as for :func:`optimlab.datasets.load`. A relative path is made
-        absolute, so that a worker in another folder finds the same file.
+    dataset: a name or the path of a file, as for :func:`optimlab.datasets.load`. A relative path is made absolute, so
+        that a worker in another folder finds the same file.
     hidden: sizes of the hidden layers, none for a linear model.
     activation: of the hidden layers, a name of :data:`optimlab.nn.activations.ACTIVATIONS`.
     initializer: of the weights, a name of :data:`optimlab.nn.initializers.INITIALIZERS`, or ``"auto"`` for the one that
@@ -49,7 +49,12 @@ class Problem:
     val_rows: limit of the validation rows.
     test_rows: limit of the test rows.
     redraw: the rows that each replicate of a study draws anew: ``"all"``, or ``"train"`` (training and validation rows;
-        the test set stays as published). ``"auto"`` is ``"all"`` for digits, which has no official test set.
+        the test set stays as published). ``"auto"`` is ``"all"`` for digits and tables, which have no official test
+        set. Each replicate scales a table by its own training rows.
+    target_column: of a table, what is to be predicted.
+    missing: what becomes of a table's missing values: ``"refuse"``, ``"mean"`` or ``"drop"``.
+    task: of a table: ``"auto"``, ``"classification"``, ``"binary"`` or ``"regression"``.
+    leave_out: columns of a table that are no inputs.
 
     Raises
     ------
@@ -71,6 +76,10 @@ class Problem:
     val_rows: int | None = None
     test_rows: int | None = None
     redraw: str = "auto"
+    target_column: str = ""
+    missing: str = "refuse"
+    task: str = "auto"
+    leave_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # equal problems are written alike, and so have equal keys
@@ -91,9 +100,10 @@ class Problem:
         for name in ("target", "dropout"):
             object.__setattr__(self, name, number(name, getattr(self, name)))
         dataset = str(self.dataset)
-        if dataset.endswith(".npz"):
+        if datasets.is_file(dataset):
             dataset = str(Path(dataset).expanduser().absolute())
         object.__setattr__(self, "dataset", dataset)
+        self._check_table()
         if not self.name.isprintable():
             raise InputError(f"the file name {self.name!r} contains an unprintable character: rename the file")
         if not 0 < self.target <= 1:
@@ -106,12 +116,28 @@ class Problem:
 
     def data(self) -> Dataset:
         """The data set, read once, and refused with the reason where nothing can be learned or measured on it."""
-        return _load(self.dataset)
+        return _load(self._source()).data
+
+    def notes(self) -> tuple[str, ...]:
+        """What was decided on reading the data, in sentences for people."""
+        return _load(self._source()).notes
+
+    def _source(self) -> _Source:
+        return _Source(self.dataset, self.target_column, self.missing, self.task, self.leave_out)
+
+    def _check_table(self) -> None:
+        names: Any = self.leave_out
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"leave_out takes a list of columns, got {names!r}")
+        object.__setattr__(self, "leave_out", tuple(names))
+        lookup("way to treat missing values", self.missing, dict.fromkeys(datasets.MISSING))
+        lookup("task", self.task, dict.fromkeys(datasets.TASKS))
 
     @property
     def shares_test(self) -> bool:
         """True if all replicates are tested on the same rows."""
-        return self.redraw == "train" or (self.redraw == "auto" and self.dataset != "digits")
+        published = self.dataset != "digits" and not datasets.is_table(self.dataset)
+        return self.redraw == "train" or (self.redraw == "auto" and published)
 
     def sizes(self) -> tuple[int, int, int]:
         """How many rows train, validate and test in each replicate."""
@@ -188,13 +214,14 @@ class Problem:
     def config(self) -> dict[str, Any]:
         """Plain data, with a digest of the data set and the engine's name: results on other data, or of an engine that
         rounds differently, are never taken for these."""
-        found = {"hidden": list(self.hidden), "dataset": self.name, "data": _fingerprint(self.dataset)}
+        found = {"hidden": list(self.hidden), "leave_out": list(self.leave_out), "dataset": self.name}
+        found["data"] = _fingerprint(self._source())
         return {**vars(self), **found, "backend": backends.get(self.backend).name}
 
     @property
     def name(self) -> str:
         """The data set's name, or the file's with its ending, so that a file mnist.npz is not taken for MNIST."""
-        return Path(self.dataset).name if self.dataset.endswith(".npz") else self.dataset
+        return Path(self.dataset).name if datasets.is_file(self.dataset) else self.dataset
 
     def __str__(self) -> str:
         data = self.data()
@@ -224,6 +251,9 @@ QUICK: dict[str, dict[str, Any]] = {
 def _replicate(problem: Problem, split: int) -> Dataset:
     """The last one is kept: the runs of a replicate's grid follow each other."""
     data, (train, val, test) = problem.data(), problem.sizes()
+    table = _load(problem._source()).table
+    if table is not None:
+        return table.dataset(*_rows_of_table(table, problem.shares_test, (train, val, test), split))
     pool = ("train", "val") if problem.shares_test else ("train", "val", "test")
     x, y = ([getattr(data, f"{part}_{name}") for name in pool] for part in "xy")
     drawn = split_rows(np.concatenate(y), (train, val, test)[: len(pool)], split)
@@ -246,22 +276,62 @@ def _rows_of(parts: Sequence[Any], rows: NDArray[np.intp]) -> Any:
     return made
 
 
+def _rows_of_table(table: Table, shares_test: bool, sizes: tuple[int, int, int], split: int) -> list[NDArray[np.intp]]:
+    if not shares_test:
+        return split_rows(table.labels(), sizes, split)
+    *pool, test = table.split()
+    both, labels = np.concatenate(pool), table.labels()
+    drawn = split_rows(labels[both], sizes[:2], split)
+    shared = test if sizes[2] == len(test) else test[split_rows(labels[test], sizes[2:], 0)[0]]
+    return [*(both[rows] for rows in drawn), shared]
+
+
+class _Source(NamedTuple):
+    """Where data come from: equal sources are read once."""
+
+    dataset: str
+    target_column: str
+    missing: str
+    task: str
+    leave_out: tuple[str, ...]
+
+
+class _Loaded(NamedTuple):
+    """Data, the table they were drawn from if they were, and what was decided on reading them."""
+
+    data: Dataset
+    table: Table | None
+    notes: tuple[str, ...]
+
+
 @cache
-def _load(name: str) -> Dataset:
-    data = datasets.load(name)
+def _load(source: _Source) -> _Loaded:
+    name, column, missing, task, leave_out = source
+    table, notes = None, list[str]()
+    if datasets.is_table(name):
+        table = datasets.load_table(name, column, missing=missing, task=task, leave_out=leave_out)
+        data, notes = table.dataset(*table.split()), [*table.notes, *table.warnings]
+    else:
+        data = datasets.load(name, target_column=column, missing=missing, task=task, leave_out=leave_out)
+    if data.x_val is None:
+        data, rows = datasets.drawn_validation(data), len(data.x_train)
+        notes.append(
+            f"there were no validation rows: {len(data.x_val):,} of {rows:,} training rows validate, drawn by seed"
+        )
     try:
         datasets.check_for_study(data)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
-    return data
+    return _Loaded(data, table, tuple(notes))
 
 
 @cache
-def _fingerprint(name: str) -> str:
-    data, digest = _load(name), hashlib.sha256()
-    for split in ("train", "val", "test"):
-        for part in ("x", "y"):
-            array = getattr(data, f"{part}_{split}")
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(array.tobytes())
+def _fingerprint(source: _Source) -> str:
+    data, table, _ = _load(source)
+    splits = [f"{part}_{split}" for split in ("train", "val", "test") for part in ("x", "y")]
+    arrays = [getattr(data, name) for name in splits] if table is None else table.arrays()
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array.tobytes())
     return digest.hexdigest()[:16]

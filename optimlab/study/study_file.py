@@ -21,6 +21,7 @@ Made = TypeVar("Made")
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 _LISTS = ("hidden", "rates")
+_TEXTS = ("leave_out",)
 
 _CONTENDER: dict[str, tuple[Any, str]] = {
     "hyperparameters": (Mapping, "a table such as {beta = 0.9}"),
@@ -218,6 +219,10 @@ class _Reader:
                 place,
             )
             return tuple(map(float, value)) if key == "rates" else tuple(value)
+        if key in _TEXTS:
+            texts = isinstance(value, list) and all(isinstance(v, str) for v in value)
+            self.expect(texts, key, f"a list of texts, got {value!r}", place)
+            return tuple(value)
         kind = int if known[key].default is None else type(known[key].default)  # limits of the rows
         if kind is float and type(value) is int:
             return float(value)

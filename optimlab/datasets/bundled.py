@@ -1,0 +1,36 @@
+"""The small data sets that scikit-learn brings along, by names such as ``"sklearn:wine"``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..common.errors import InputError, lookup
+from .table import Table, encoded
+from .table_files import Sheet
+
+PREFIX = "sklearn:"
+BUNDLED = {name: f"{PREFIX}{name}" for name in ("breast_cancer", "diabetes", "digits", "iris", "wine")}
+"""What follows the prefix: the full name."""
+
+
+def read_bundled(name: str, *, missing: str = "refuse", task: str = "auto", leave_out: Any = ()) -> Table:
+    """The table of one of scikit-learn's data sets.
+
+    Raises
+    ------
+    InputError: there is none of that name, or scikit-learn is not installed.
+    """
+    full = lookup("data set", name, {known: known for known in BUNDLED.values()})
+    short = full.removeprefix(PREFIX)
+    try:
+        from sklearn import datasets
+    except ImportError:
+        raise InputError(f"{name} needs scikit-learn: in a checkout of optimlab, run pip install '.[data]'") from None
+    found = getattr(datasets, f"load_{short}")(as_frame=True)
+    frame = found.frame
+    if "target_names" in found:
+        frame["target"] = [str(found.target_names[k]) for k in frame["target"]]
+    return encoded(Sheet(frame, "row"), "target", missing=missing, task=task, leave_out=leave_out, name=short)
+
+
+__all__ = ["BUNDLED", "PREFIX", "read_bundled"]

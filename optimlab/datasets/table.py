@@ -1,0 +1,363 @@
+"""Tables as data sets: what is a target, what an input, and arrays scaled by the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..common.errors import InputError, lookup, unknown
+from .columns import Column, read_columns
+from .dataset import Dataset, Scale
+from .normalization import Standardize
+from .splits import split_rows
+from .table_files import Sheet, pandas, read_sheet
+
+MISSING = ("refuse", "mean", "drop")
+TASKS = ("auto", "classification", "binary", "regression")
+ABSENT = "(missing)"
+"""The category of texts that are missing."""
+MOST_CATEGORIES = 1000
+"""A column of more is refused: each category would be an input of its own."""
+MOST_CLASSES = 20
+"""A target of more different whole numbers is a quantity."""
+LEAST_ROWS = 5
+"""Fewer cannot be split into 60, 20 and 20 percent."""
+
+
+class Described(NamedTuple):
+    """What is said of a column: its kind (number, category, target or left out), missing values, and more."""
+
+    name: str
+    kind: str
+    missing: int
+    detail: str
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """An encoded table whose numbers are neither filled nor scaled: that takes the training rows of a split.
+
+    Categories are those of the whole table. They are needed to lay out the inputs, and use no target.
+
+    Attributes
+    ----------
+    numbers: float64 ``(rows, columns)``, NaN where missing.
+    categories: float32 ``(rows, categories)``, one-hot.
+    target: int64 class numbers, or float64 values.
+    classes: names of the classes; empty for regression.
+    features: names of the inputs: the columns of numbers, then such as ``colour=red``.
+    columns: what was read, column by column.
+    notes: what was decided, in sentences for people; ``warnings`` are those on columns or rows that were left out.
+    """
+
+    numbers: NDArray[np.float64]
+    categories: NDArray[np.float32]
+    target: NDArray[Any]
+    classes: tuple[str, ...]
+    features: tuple[str, ...]
+    name: str = ""
+    columns: tuple[Described, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Everything that a run on this table depends on."""
+        return [self.numbers, self.categories, self.target]
+
+    def labels(self) -> NDArray[Any]:
+        """What splits are stratified by: the class; of a regression nothing."""
+        return self.target if self.classes else np.zeros(len(self.target), np.intp)
+
+    def sizes(self) -> tuple[int, int, int]:
+        """How many rows train, validate and test: 60, 20 and 20 percent."""
+        part = max(1, round(len(self.target) / 5))
+        return len(self.target) - 2 * part, part, part
+
+    def split(self, seed: int = 0) -> list[NDArray[np.intp]]:
+        """Draw the rows of the three splits by the seed, stratified by class."""
+        return split_rows(self.labels(), self.sizes(), seed)
+
+    def dataset(self, train: Any, val: Any, test: Any) -> Dataset:
+        """The data set of these rows.
+
+        The training rows alone give the mean that fills a missing number, and the mean and standard deviation by which
+        numbers are standardized; so they do for the target of a regression. Categories stay 0 and 1.
+        """
+        known = self.numbers[train]
+        missing = np.isnan(known)
+        counts = np.maximum(1, (~missing).sum(axis=0))
+        mean = np.where(missing, 0.0, known).sum(axis=0) / counts
+        (x_train, x_val, x_test), y, scale = self._inputs(train, val, test, mean), self.target, None
+        if not self.classes:
+            fitted = Standardize.fit(y[train, None])
+            y = fitted(y[:, None])[:, 0].astype("float32")
+            scale = Scale(float(fitted.mean[0]), float(fitted.std[0]))
+        return Dataset(
+            x_train,
+            y[train],
+            x_val,
+            y[val],
+            x_test,
+            y[test],
+            classes=self.classes,
+            name=self.name,
+            features=self.features,
+            target_scale=scale,
+        )
+
+    def _inputs(self, train: Any, val: Any, test: Any, mean: NDArray[np.float64]) -> list[NDArray[np.float32]]:
+        parts = [self.categories[rows] for rows in (train, val, test)]
+        if not self.numbers.shape[1]:
+            return parts
+        numbers = [np.where(np.isnan(part := self.numbers[rows]), mean, part) for rows in (train, val, test)]
+        scale = Standardize.fit(numbers[0])
+        return [
+            np.concatenate([scale(part).astype("float32"), other], axis=1)
+            for part, other in zip(numbers, parts, strict=True)
+        ]
+
+
+def read_table(
+    path: Path,
+    target_column: str,
+    *,
+    missing: str = "refuse",
+    task: str = "auto",
+    leave_out: Iterable[str] = (),
+) -> Table:
+    """The table in a CSV or Parquet file; see :func:`optimlab.datasets.load`.
+
+    Raises
+    ------
+    InputError: the file or what it holds cannot be used; the message names the column, and the line of the file.
+    """
+    sheet = read_sheet(path)
+    try:
+        return encoded(sheet, target_column, missing=missing, task=task, leave_out=leave_out, name=path.stem)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def from_frame(
+    frame: Any,
+    target_column: str,
+    *,
+    missing: str = "refuse",
+    task: str = "auto",
+    leave_out: Iterable[str] = (),
+    name: str = "",
+    seed: int = 0,
+) -> Dataset:
+    """The data set in a pandas frame: everything as for a file, see :func:`optimlab.datasets.load`.
+
+    Rows are split by ``seed`` into 60% for training, 20% for validation and 20% for testing.
+
+    Raises
+    ------
+    InputError: not a frame, or what it holds cannot be used; the message names the column, and the row by its label.
+
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"x": [1.0, 2.5] * 10, "colour": ["red", "blue"] * 10, "kind": ["a", "b"] * 10})
+    >>> data = from_frame(frame, "kind")
+    >>> data.features, data.classes, data.x_train.shape
+    (('x', 'colour=blue', 'colour=red'), ('a', 'b'), (12, 3))
+    """
+    pd = pandas()
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(f"expected a pandas DataFrame, got {type(frame).__name__}")
+    table = encoded(Sheet(frame, "row"), target_column, missing=missing, task=task, leave_out=leave_out, name=name)
+    return split_and_said(table, seed)
+
+
+def split_and_said(table: Table, seed: int = 0) -> Dataset:
+    """The table's split by the seed; what was left out of it is a warning."""
+    import warnings
+
+    for text in table.warnings:
+        warnings.warn(f"{table.name}: {text}" if table.name else text, stacklevel=3)
+    return table.dataset(*table.split(seed))
+
+
+def encoded(sheet: Sheet, target_column: str, *, missing: str, task: str, leave_out: Iterable[str], name: str) -> Table:
+    """The table of a sheet: columns read, useless ones left out, missing values treated, categories one-hot."""
+    lookup("way to treat missing values", missing, dict.fromkeys(MISSING))
+    lookup("task", task, dict.fromkeys(TASKS))
+    sheet, notes = _named(sheet)
+    names = list(sheet.frame.columns)
+    _check_names(names, target_column, leave_out)
+    if not len(sheet.frame):
+        raise InputError("there are no rows")
+    sheet = sheet._replace(frame=sheet.frame[[n for n in names if n not in set(leave_out)]])
+    columns, remarks = read_columns(sheet)
+    target = next(column for column in columns if column.name == target_column)
+    columns, useless = _useful([column for column in columns if column is not target])
+    kept = _rows(columns, target, missing)
+    gaps = {column.name: int(column.missing.sum()) for column in [*columns, target]}
+    warned = [f"column {column.name!r} is left out: {reason}" for column, reason in useless.items()]
+    if not kept.all():
+        many, rows = int((~kept).sum()), np.flatnonzero(kept)
+        warned.append(f"{many:,} of {len(kept):,} rows are left out: a value is missing")
+        target = target.taken(rows)
+        columns, more = _useful([column.taken(rows) for column in columns])
+        warned += [f"column {column.name!r} is left out: {reason}" for column, reason in more.items()]
+        useless |= more
+    if len(target.values) < LEAST_ROWS:
+        raise InputError(f"there are {len(target.values)} rows with all values; a split takes at least {LEAST_ROWS}")
+    if not columns:
+        raise InputError(f"no column is left to learn from: {'; '.join(warned) or 'there is only the target'}")
+    y, classes, said = _target(target, task)
+    for column in columns:
+        if len(column.categories) > MOST_CATEGORIES:
+            raise InputError(
+                f"column {column.name!r} has {len(column.categories):,} categories, and at most {MOST_CATEGORIES:,} "
+                f"are one-hot encoded: group them, or leave the column out"
+            )
+        if column.counts_rows():
+            remarks.append(f"column {column.name!r} counts the rows: leave it out if it is no input")
+    filled = [c.name for c in columns if not c.categories and c.missing.any()]
+    notes += [*sheet.notes, *remarks]
+    notes += [f"missing numbers are the mean of the training rows: {', '.join(filled)}"] if filled else []
+    numbers = [column for column in columns if not column.categories]
+    texts = [column for column in columns if column.categories]
+    codes = [_one_hot(column) for column in texts]
+    return Table(
+        numbers=np.stack([c.values for c in numbers], axis=1) if numbers else np.empty((len(y), 0)),
+        categories=np.concatenate([part for part, _ in codes] or [np.empty((len(y), 0), "float32")], axis=1),
+        target=y,
+        classes=classes,
+        features=(*(c.name for c in numbers), *(feature for _, features in codes for feature in features)),
+        name=name,
+        columns=tuple(_described(names, target, columns, useless, leave_out, gaps, classes)),
+        notes=(said, *notes),
+        warnings=tuple(warned),
+    )
+
+
+def _named(sheet: Sheet) -> tuple[Sheet, list[str]]:
+    """Texts as names of the columns, different ones; unnamed columns that are empty go."""
+    given = [str(label).strip() for label in sheet.frame.columns]
+    gone = [k for k, label in enumerate(given) if not label and sheet.frame.iloc[:, k].isna().all()]
+    frame = sheet.frame.iloc[:, [k for k in range(len(given)) if k not in gone]]
+    names: list[str] = []
+    notes = []
+    for k, label in enumerate(given, 1):
+        if k - 1 in gone:
+            continue
+        name = label or f"unnamed {k}"
+        if name in names:
+            name = next(new for n in range(2, len(given) + 2) if (new := f"{label} ({n})") not in [*names, *given])
+            notes.append(f"another column {label!r} is called {name!r}")
+        names.append(name)
+    return sheet._replace(frame=frame.set_axis(names, axis=1)), notes
+
+
+def _check_names(names: Sequence[str], target_column: str, leave_out: Iterable[str]) -> None:
+    if not target_column:
+        raise InputError(f"say by target_column (--target-column) what is to be predicted: one of {', '.join(names)}")
+    if target_column not in names:
+        raise unknown("column", target_column, names)
+    if f"{target_column} (2)" in names:
+        raise InputError(f"two columns are called {target_column!r}, and one must be the target: rename the other")
+    if isinstance(leave_out, str):
+        raise InputError(f"leave_out takes a list of columns, got {leave_out!r}")
+    for name in leave_out:
+        if name not in names:
+            raise unknown("column to leave out", name, names)
+        if name == target_column:
+            raise InputError(f"column {name!r} is the target and cannot be left out")
+
+
+def _useful(columns: Sequence[Column]) -> tuple[list[Column], dict[Column, str]]:
+    reasons = {column: column.useless() for column in columns}
+    return [c for c in columns if not reasons[c]], {c: reason for c, reason in reasons.items() if reason}
+
+
+def _rows(columns: Sequence[Column], target: Column, missing: str) -> NDArray[np.bool_]:
+    """The rows that are kept."""
+    gaps = {column.name: column.missing for column in [target, *columns] if column.missing.any()}
+    if gaps and missing == "refuse":
+        listed = [f"{name!r} ({mask.sum():,} of {len(mask):,})" for name, mask in gaps.items()]
+        listed = listed if len(listed) <= 6 else [*listed[:5], f"{len(listed) - 5} more columns"]
+        raise InputError(
+            f"values are missing in {', '.join(listed)}: choose missing='drop' to leave out these rows, or "
+            "missing='mean' for the mean of the training rows (a category of its own for texts); on the command line "
+            "--missing drop or --missing mean"
+        )
+    keep = ~target.missing  # a target cannot be made up
+    if missing == "drop":
+        for column in columns:
+            keep = keep & ~column.missing
+    return keep
+
+
+def _target(column: Column, task: str) -> tuple[NDArray[Any], tuple[str, ...], str]:
+    """The targets, the names of the classes, and what was decided."""
+    name, different, rows = column.name, column.different, len(column.values)
+    whole = not column.categories and bool((column.values == np.floor(column.values)).all())
+    if task == "auto":
+        few = bool(column.categories) or (whole and different <= MOST_CLASSES)
+        task, why = ("classification" if few else "regression"), "; task= (--task) decides otherwise"
+    else:
+        why = ""
+    if different == 1:
+        raise InputError(f"target column {name!r} holds {column.shown(0)} in every row: nothing to tell apart")
+    if task == "regression":
+        if column.categories:
+            raise InputError(f"target column {name!r} holds texts such as {column.shown(0)}: no regression on these")
+        return column.values, (), f"regression: {name!r} has {different:,} different numbers{why}"
+    if different > rows / 2:
+        raise InputError(
+            f"target column {name!r} has {different:,} classes in {rows:,} rows: "
+            + ("is it an identifier?" if column.categories else "for quantities, write task='regression' (--task)")
+        )
+    if task == "binary" and different != 2:
+        raise InputError(f"target column {name!r} has {different:,} classes, where a binary task has two")
+    values, codes = np.unique(column.values, return_inverse=True)
+    classes = column.categories or tuple(
+        f"{value:g}" if value == int(value) else repr(float(value)) for value in values
+    )
+    return codes.astype("int64"), classes, f"classification: {name!r} has {different:,} classes{why}"
+
+
+def _one_hot(column: Column) -> tuple[NDArray[np.float32], list[str]]:
+    """One input for each category, and one for missing values if there are any."""
+    names = [*column.categories, *([ABSENT] if column.missing.any() else [])]
+    out = np.zeros((len(column.values), len(names)), "float32")
+    out[np.arange(len(out)), column.values] = 1  # -1, missing, is the last
+    return out, [f"{column.name}={name}" for name in names]
+
+
+def _described(
+    names: Sequence[str],
+    target: Column,
+    columns: Sequence[Column],
+    useless: dict[Column, str],
+    leave_out: Iterable[str],
+    gaps: dict[str, int],
+    classes: Sequence[str],
+) -> list[Described]:
+    """What is said of each column, in the order of the table."""
+    told = {c.name: Described(c.name, "left out", int(c.missing.sum()), reason) for c, reason in useless.items()}
+    told |= {name: Described(name, "left out", 0, "as asked") for name in leave_out}
+    for column in columns:
+        kind = "category" if column.categories else "number"
+        told[column.name] = Described(column.name, kind, gaps[column.name], _values(column))
+    detail = f"{len(classes)} classes" if classes else _values(target)
+    told[target.name] = Described(target.name, "target", gaps[target.name], detail)
+    return [told[name] for name in names]
+
+
+def _values(column: Column) -> str:
+    if column.categories:
+        shown = ", ".join(column.categories[:4])
+        return f"{shown} and {len(column.categories) - 4} more" if len(column.categories) > 4 else shown
+    values = column.values[~column.missing]
+    return f"{values.min():g} to {values.max():g}"
+
+
+__all__ = ["MISSING", "TASKS", "Described", "Table", "from_frame", "read_table", "split_and_said"]
