@@ -9,6 +9,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import dataset_files as made
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -296,8 +297,10 @@ def test_the_command_checks_files_of_ones_own(tmp_path):
     assert result.stderr.startswith("optimlab: unknown data set 'mnits'; did you mean 'mnist'")
 
 
-def test_a_comparison_on_data_without_validation_says_so(tmp_path):
+def test_a_comparison_on_data_without_validation_splits_it_off_and_says_so(tmp_path):
     path = made.write(tmp_path, {"mine.npz": made.npz_bytes(**made.npz_arrays())}) / "mine.npz"
     problem = replace(Problem(), dataset=str(path))
-    with pytest.raises(ol.InputError, match=r"mine.npz: a study needs a validation split to choose by; Dataset.with_"):
-        problem.data()
+    assert problem.notes() == ("there were no validation rows: 6 of 30 training rows validate, drawn by seed",)
+    assert problem.sizes() == (24, 6, 9)
+    assert problem.data().y_val.tolist() != problem.data().y_train[-6:].tolist()
+    assert np.bincount(problem.data().y_val).tolist() == [2, 2, 2]

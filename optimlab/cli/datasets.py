@@ -9,7 +9,7 @@ import click
 
 from ..common.files import json_text
 from ..common.tables import Column, Table
-from .options import echo, say, show
+from .options import TABLE, echo, say, show, table_options
 
 
 @click.command()
@@ -17,27 +17,37 @@ from .options import echo, say, show
 @click.option(
     "--root", type=click.Path(path_type=Path), help="Look here first.  [default: the folder OPTIMLAB_DATA names]"
 )
+@table_options
 @click.option("--offline", is_flag=True, help="Download nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-def datasets(name: str | None, root: Path | None, offline: bool, as_json: bool) -> None:
+def datasets(name: str | None, root: Path | None, offline: bool, as_json: bool, **options: Any) -> None:
     """List the data sets and where they are, or get and check the one of that NAME.
 
     \b
-    NAME is digits, mnist, fashion_mnist, cifar10 or the path of an .npz file.
-    What is not on this machine is downloaded; every file is read and compared
-    with the published digests.
+    NAME is digits, mnist, fashion_mnist, cifar10, sklearn:wine (iris,
+    breast_cancer, diabetes, digits), or the path of a file: .csv, .parquet,
+    .npz. What is not on this machine is downloaded; every published file is
+    read and compared with its digest. Of a table each column is described.
 
     \b
     Examples:
       optimlab datasets
       optimlab datasets mnist
       optimlab datasets mine.npz --json
+      optimlab datasets mine.csv --target-column species
     """
     if name is None:
         listed = [_bundled(), *_sources(root)]
         echo(json_text({"datasets": listed})) if as_json else _print(listed, root)
         return
-    described = _described(name, root, offline)
+    given = {option: options[option] for option in TABLE if options[option] is not None}
+    from ..datasets import is_table
+
+    if is_table(name):
+        described = _table(name, given)
+        echo(json_text(described)) if as_json else _print_table(described)
+        return
+    described = _described(name, root, not offline, given)
     if as_json:
         echo(json_text(described))
         return
@@ -86,12 +96,47 @@ def _print(listed: list[dict[str, Any]], root: Path | None) -> None:
     say("`optimlab datasets NAME` gets and checks one.")
 
 
-def _described(name: str, root: Path | None, offline: bool) -> dict[str, Any]:
+def _table(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a table: its columns, and the data set it becomes."""
+    import numpy as np
+
+    from ..datasets import load_table
+
+    table = load_table(name, **options)
+    data = table.dataset(*table.split())
+    counts = np.bincount(table.target).tolist() if table.classes else []
+    return {
+        "name": table.name,
+        "task": data.task,
+        "columns": [column._asdict() for column in table.columns],
+        "features": list(table.features),
+        "rows": dict(zip(("training", "validation", "test"), table.sizes(), strict=True)),
+        "rows_per_class": dict(zip(table.classes, counts, strict=True)),
+        "notes": [*table.notes, *table.warnings],
+    }
+
+
+def _print_table(described: dict[str, Any]) -> None:
+    columns = [Column("column", "name"), Column("kind", "name"), Column("missing"), Column("contents", "path")]
+    body = [[c["name"], c["kind"], str(c["missing"] or ""), c["detail"]] for c in described["columns"]]
+    show(Table(columns, body))
+    rows = described["rows"]
+    split = ", ".join(f"{count:,} {name}" for name, count in rows.items())
+    say(f"{sum(rows.values()):,} rows: {split}; {len(described['features'])} inputs")
+    if described["rows_per_class"]:
+        shares = described["rows_per_class"].items()
+        total = sum(rows.values())
+        say("classes: " + ", ".join(f"{name} {count:,} ({100 * count / total:.1f}%)" for name, count in shares))
+    for note in described["notes"]:
+        say(f"• {note}")
+
+
+def _described(name: str, root: Path | None, download: bool, options: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     from ..datasets import check, load
 
-    data = load(name, root, download=not offline)
+    data = load(name, root, download=download, **options)
     check(data)
     splits = {}
     for split in ("train", "val", "test"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from ..rules import Rule
 from ..rules.own import own_rule
 
 if TYPE_CHECKING:
-    from ..study import Contender
+    from ..study import Contender, Problem
 
 Plan = TypeVar("Plan", bound=Any)
 
@@ -99,6 +99,44 @@ def replaced(plan: Plan, **given: Any) -> Plan:
             told = said.removeprefix(name) if said.startswith(f"{name} ") else f": {said}"
             raise InputError(f"{option}{told}") from None
     return plan
+
+
+TABLE = ("target_column", "missing", "task", "leave_out")
+"""The options that :func:`table_options` adds: fields of a problem."""
+
+
+def table_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how a table is read."""
+    for option in (
+        click.option(
+            "--leave-out", metavar="COLUMNS", callback=texts, help="Columns of a table that are no inputs, with commas."
+        ),
+        click.option(
+            "--task",
+            metavar="NAME",
+            help="classification, binary or regression.  [default: decided by the target column]",
+        ),
+        click.option(
+            "--missing",
+            metavar="HOW",
+            help="Missing values of a table: refuse, drop (the rows), or mean (of the training rows).  "
+            "[default: refuse]",
+        ),
+        click.option("--target-column", metavar="COLUMN", help="What is predicted from a table (.csv, .parquet)."),
+    ):
+        command = option(command)
+    return command
+
+
+def texts(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """A callback for options that take texts separated by commas."""
+    return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def say_notes(problem: Problem) -> None:
+    """Say what was decided on reading the data."""
+    for note in problem.notes():
+        say(f"{problem.name}: {note}")
 
 
 def echo(text: str, *, err: bool = False) -> None:

@@ -10,9 +10,20 @@ from typing import Any
 
 import click
 
-from ..common.errors import InputError, lookup
+from ..common.errors import InputError
 from ..common.files import json_text
-from .options import contender, echo, replaced, save_figure, say, show, whole_numbers
+from .options import (
+    TABLE,
+    contender,
+    echo,
+    replaced,
+    save_figure,
+    say,
+    say_notes,
+    show,
+    table_options,
+    whole_numbers,
+)
 
 
 @click.command()
@@ -21,8 +32,10 @@ from .options import contender, echo, replaced, save_figure, say, show, whole_nu
     default="digits",
     show_default=True,
     metavar="NAME",
-    help="digits, mnist, fashion_mnist, cifar10 or an .npz file.",
+    help="digits, mnist, fashion_mnist, cifar10, sklearn:wine (iris, breast_cancer, diabetes, digits), or a file: "
+    ".csv, .parquet, .npz.",
 )
+@table_options
 @click.option(
     "--optimizer",
     default="adam",
@@ -102,14 +115,16 @@ def tune(
     \b
     Examples:
       optimlab tune --optimizer adam --search lr=1e-4:0.1:log --search beta1=0.8:0.99
+      optimlab tune --dataset mine.csv --target-column species --out mine
       optimlab tune --set lr=0.002 --search factor=0.1:0.5 --search patience=2,5,10
     """
-    from ..tuning import PROBLEMS, Problem, Search, tune
+    from ..study.problem import usual_problem
+    from ..tuning import Search, tune
     from ..tuning.sampler import require
     from ..tuning.storage import check_folder
 
     dataset, convention = options.pop("dataset"), options.pop("convention")
-    problem = Problem(dataset) if dataset.endswith(".npz") else lookup("data set", dataset, PROBLEMS)
+    problem = replaced(usual_problem(dataset), **{name: options.pop(name) for name in TABLE})
     problem = replace(problem, **{name: options.pop(name) for name in ("activation", "initializer", "epochs")})
     if hidden is not None:
         problem = replaced(problem, hidden=whole_numbers("--hidden", hidden))
@@ -128,6 +143,8 @@ def tune(
         **options,
     )
     require(search)
+    if not as_json:
+        say_notes(search.problem)
     if dry_run:
         check_folder(out, search)
         _print_plan(search, out, as_json)

@@ -102,7 +102,12 @@ def load(
         return _digits()
     if isinstance(name, str) and name in SOURCES:
         return SOURCES[name].load(root, download)
-    raise unknown("data set", str(name), [*DATASETS, *BUNDLED.values(), f"the path of a file {', '.join(ENDINGS)}"])
+    raise unknown_data(name)
+
+
+def unknown_data(name: str | Path) -> InputError:
+    """The error for a name of no data set, with the nearest ones that there are."""
+    return unknown("data set", str(name), [*DATASETS, *BUNDLED.values(), f"the path of a file {', '.join(ENDINGS)}"])
 
 
 def is_npz(name: str | Path) -> bool:
@@ -118,6 +123,11 @@ def is_table(name: str | Path) -> bool:
 def is_file(name: str | Path) -> bool:
     """Whether this is the path of a file with data of one's own."""
     return is_npz(name) or str(name).lower().endswith(FILES)
+
+
+def is_own(name: str | Path) -> bool:
+    """Whether this names data for which no network and target are known: a file, or one of scikit-learn's sets."""
+    return is_file(name) or is_table(name)
 
 
 def load_table(
@@ -165,8 +175,10 @@ __all__ = [
     "from_frame",
     "is_file",
     "is_npz",
+    "is_own",
     "is_table",
     "load",
     "load_table",
     "split_rows",
+    "unknown_data",
 ]

@@ -52,8 +52,9 @@ class Problem:
         the test set stays as published). ``"auto"`` is ``"all"`` for digits and tables, which have no official test
         set. Each replicate scales a table by its own training rows.
     target_column: of a table, what is to be predicted.
-    missing: what becomes of a table's missing values: ``"refuse"``, ``"mean"`` or ``"drop"``.
-    task: of a table: ``"auto"``, ``"classification"``, ``"binary"`` or ``"regression"``.
+    missing: what becomes of a table's missing values: they are refused, filled by the mean of the training rows, or
+        their rows dropped.
+    task: what is to be learned from a table; ``"auto"`` decides by the target column.
     leave_out: columns of a table that are no inputs.
 
     Raises
@@ -236,6 +237,21 @@ PROBLEMS: dict[str, Problem] = {
     "cifar10": Problem("cifar10", (100, 100), batch_size=32, target=0.4),
 }
 """The network and target for each data set that has a name."""
+
+
+def usual_problem(dataset: str) -> Problem:
+    """The usual problem on a data set; on one of your own, the default network and a target to be replaced.
+
+    Raises
+    ------
+    InputError: there is no data set of this name.
+    """
+    if datasets.is_own(dataset):
+        return Problem(dataset)
+    if dataset in PROBLEMS:
+        return PROBLEMS[dataset]
+    raise datasets.unknown_data(dataset)
+
 
 QUICK_ROWS = {"train_rows": 2000, "val_rows": 1000, "test_rows": 2000}
 QUICK: dict[str, dict[str, Any]] = {

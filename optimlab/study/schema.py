@@ -17,6 +17,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from .. import backends
 from ..common.errors import InputError
+from ..datasets import BUNDLED
 from ..schedules import SHAPES
 from .contender import Contender
 from .plan import Study
@@ -47,7 +48,7 @@ def schema() -> Schema:
     contender["schedule"]["anyOf"] = [*_open(SHAPES)["anyOf"], shape]
     optimizers: Schema = {"description": "names such as `adam` or `adam:torch`; by default the nine classic rules."}
     optimizers |= {"type": "array", "items": _open(_with_conventions(names))}
-    problem["dataset"] |= _open(PROBLEMS)
+    problem["dataset"] |= _open([*PROBLEMS, *BUNDLED.values()])
     problem["backend"]["enum"] = ["auto", *backends.names(everywhere=True)]
     return {
         "$schema": DRAFT,
@@ -130,6 +131,8 @@ def _entry(hint: Any, error_of: Callable[[Any], InputError | None]) -> Schema:
 
 
 def _array(item: Any, error_of: Callable[[Any], InputError | None]) -> Schema:
+    if item is str:
+        return {"type": "array", "items": {"type": "string"}}
     values = [1, 2, 4] if item is int else [0.125, 0.25, 0.5]
     least = next(n for n in range(len(values) + 1) if not error_of(values[:n]))
     bounds = _bounds(item, lambda value: error_of([value, *values[1:]]), upper=False)

@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..common.errors import InputError, lookup, unknown
+from .. import datasets
+from ..common.errors import InputError, unknown
 from ..common.files import check_folder_name
 from .contender import Contender, named
 from .plan import FULL, QUICK_RATES, Study
-from .problem import PROBLEMS, Problem
+from .problem import Problem, usual_problem
+from .usual_target import with_usual_target
 
 Made = TypeVar("Made")
 
@@ -47,7 +49,7 @@ def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
         replicates = 10                             # of the whole procedure, each with a split of its own
 
         [problem]
-        dataset = "digits"                          # or the path of an .npz, from the file's folder
+        dataset = "digits"                          # or the path of an .npz, .csv or .parquet, from the file's folder
         hidden = [64]
         epochs = 20
         target = 0.95
@@ -60,6 +62,7 @@ def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
 
     The other keys are those of :class:`Study` and :class:`Problem`; what is left out has their defaults, and
     ``[problem]`` those of the data set's own problem, in the quick protocol with fewer rows and epochs.
+    Without a target, data of your own have that of :func:`~optimlab.study.usual_target.usual_target`.
     ``[[problems]]``, each with a ``name``, are variants of ``[problem]``. The name becomes that of a folder. With
     ``full=True`` the protocol is ``"full"``, whatever the file says. Rates, replicates and ``search`` in the file take
     precedence over those of the protocol.
@@ -102,6 +105,8 @@ class _Reader:
 
     def __init__(self, path: Path, text: str) -> None:
         self.path, self.lines, self.quick = path, text.splitlines(), False
+        self.has_target = False
+        """Whether the file says a target."""
         self.places: list[Place] = []
         """The table of each line; a header belongs to the table that it begins."""
         place, counted = TOP, Counter[str]()
@@ -157,19 +162,18 @@ class _Reader:
         known = {f.name: f for f in fields(Problem)}
         values = {k: self.value(k, v, known, place) for k, v in table.items()}
         dataset = values.get("dataset", base.dataset if base else "digits")
-        if dataset.endswith(".npz"):
-            if "dataset" in values:
-                values["dataset"] = dataset = str((self.path.parent / dataset).resolve())
-            told = "a target (a validation accuracy) with a data set of your own"
-            self.expect("target" in values or base, "dataset", told, place)
-            start = base or (Problem(dataset).quick() if self.quick else Problem())
-        else:
-            try:
-                usual = lookup("data set", dataset, PROBLEMS)
-            except InputError as error:
-                raise InputError(f"{self.at('dataset', place)}: {error}") from None
-            start = base or (usual.quick() if self.quick else usual)
-        return self.make(lambda some: replace(start, **some), values, place, "dataset")
+        if "dataset" in values and datasets.is_file(dataset):
+            values["dataset"] = dataset = str((self.path.parent / dataset).resolve())
+        try:
+            usual = usual_problem(dataset)
+        except InputError as error:
+            raise InputError(f"{self.at('dataset', place)}: {error}") from None
+        start = base or (usual.quick() if self.quick else usual)
+        problem = self.make(lambda some: replace(start, **some), values, place, "dataset")
+        self.has_target = self.has_target or "target" in values
+        if self.has_target or not datasets.is_own(dataset):
+            return problem
+        return self.make(lambda some: with_usual_target(replace(start, **some)), values, place, "dataset")
 
     def study(self, table: dict[str, Any], problem: Problem, base: dict[str, Any]) -> Study:
         own = table.pop("contenders", [])

@@ -168,8 +168,6 @@ class Search:
 
     def _check_problem(self) -> None:
         data = self.problem.data()
-        if data.x_val is None:
-            raise InputError(f"the data set {self.problem.dataset!r} has no validation split to choose by")
         network, rows = self.problem.network(self.seeds[0]), len(data.x_train)
         space = self.searched.get("batch_size")
         sizes = space.values() if space else [self.fixed.get("batch_size", self.problem.batch_size)]
