@@ -55,7 +55,8 @@ def sensitivity(row: Row, points: int = 60) -> tuple[list[float], list[float]]:
     diverged or failed counts as 0. The rates are those that the grids of at least half of the replicates span.
     """
     lines = [
-        ([math.log10(t.lr) for t in one.grid], [t.val_accuracy or 0.0 for t in one.grid]) for one in row.replicates
+        ([math.log10(t.lr) for t in one.by_rate], [t.val_accuracy or 0.0 for t in one.by_rate])
+        for one in row.replicates
     ]
     low, high = np.median([x[0] for x, _ in lines]), np.median([x[-1] for x, _ in lines])
     at = np.linspace(low, high, points)
@@ -72,8 +73,8 @@ def regret(row: Row, decades: float = 2.0, points: int = 61) -> tuple[list[float
     """
     at, found = np.linspace(-decades, decades, points), []
     for one in row.replicates:
-        x = np.array([math.log10(t.lr) for t in one.grid]) - math.log10(one.lr)
-        lost = [one.val_accuracy - (t.val_accuracy or 0.0) for t in one.grid]
+        x = np.array([math.log10(t.lr) for t in one.by_rate]) - math.log10(one.lr)
+        lost = [one.val_accuracy - (t.val_accuracy or 0.0) for t in one.by_rate]
         found.append(np.interp(at, x, lost, left=np.nan, right=np.nan))
     lost_at = np.array(found)
     kept = np.isfinite(lost_at).sum(axis=0) * 2 > len(found)

@@ -145,6 +145,8 @@ class Trial:
     val_accuracy: Share | None
     epochs: Count | None
     """To the target; None if it missed."""
+    hyperparameters: dict[str, float] = field(default_factory=dict)
+    """Those that are searched."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,15 @@ class Replicate:
     at_edge: bool
     grid: tuple[Trial, ...]
 
+    @property
+    def by_rate(self) -> list[Trial]:
+        """The best trial at each rate: several have one where other hyperparameters are searched too."""
+        best: dict[float, Trial] = {}
+        for trial in self.grid:
+            if trial.lr not in best or (trial.val_accuracy or 0.0) > (best[trial.lr].val_accuracy or 0.0):
+                best[trial.lr] = trial
+        return list(best.values())
+
 
 @dataclass(frozen=True)
 class Row:
@@ -175,7 +186,9 @@ class Row:
 
     ``epochs`` counts a miss as one epoch more than the budget, so that its mean is finite and a lower bound; ``hits``
     says how many replicates reached the target. ``usable_decades`` is the mean width of the range of rates around the
-    best that keep the target, at least that where a grid ended first (``usable_at_least``).
+    best that keep the target, at least that where a grid ended first (``usable_at_least``). ``searched`` has the values
+    or the range of each hyperparameter that a tuned row searches beside the rate, and ``grid`` the rates before each
+    replicate shifts them.
     """
 
     label: str
@@ -202,6 +215,9 @@ class Row:
     best_after: tuple[Share, ...]
     errors: tuple[str, ...]
     not_searched: tuple[str, ...]
+    schedule: str = ""
+    searched: dict[str, str] = field(default_factory=dict)
+    grid: tuple[Positive, ...] = ()
 
     @property
     def edges(self) -> int:

@@ -53,15 +53,16 @@ def rows(study: Study, found: Found, step_seconds: Mapping[str, Spread]) -> tupl
 
 def _row(study: Study, contender: Contender, kind: Kind, trials: Trials, step: Spread | None) -> Row:
     problem = study.problem
-    replicates = tuple(_replicate(number, own, kind, problem.target) for number, own in enumerate(trials))
+    searched = {name: space.text for name, space in contender.searched.items()} if kind == "tuned" else {}
+    replicates = tuple(_replicate(number, own, kind, problem.target, searched) for number, own in enumerate(trials))
     everything = [record for own in trials for record in own]
     epochs = t_interval([_restricted(r.epochs, problem.epochs) for r in replicates], step=1)
     hits = sum(r.epochs is not None for r in replicates)
     microseconds = None if step is None else Spread(*(1e6 * seconds for seconds in step))
     batches = -(-problem.sizes()[0] // problem.batch_size)
     widths = [
-        usable_decades({r.run["lr"]: r.val_score for r in own}, one.lr, problem.target)
-        for own, one in zip(trials, replicates, strict=True)
+        usable_decades({t.lr: t.val_accuracy or 0.0 for t in one.by_rate}, one.lr, problem.target)
+        for one in replicates
         if kind == "tuned"
     ]
     curves = [best_after([r.val_score for r in own]) for own in trials] if kind == "searched" else []
@@ -90,10 +91,13 @@ def _row(study: Study, contender: Contender, kind: Kind, trials: Trials, step: S
         best_after=tuple(fmean(values) for values in zip(*curves, strict=True)),
         errors=tuple(r.error for r in everything if r.status == "error"),
         not_searched=tuple(contender.unsearched()) if kind == "searched" else (),
+        schedule=contender.schedule.text if contender.schedule else "",
+        searched=searched,
+        grid=study.planned_rates(contender) if kind == "tuned" else (),
     )
 
 
-def _replicate(number: int, trials: Sequence[Record], kind: Kind, target: float) -> Replicate:
+def _replicate(number: int, trials: Sequence[Record], kind: Kind, target: float, searched: Iterable[str]) -> Replicate:
     chosen, reached = best(trials), [r for r in trials if r.epochs_to(target)]
     fast = min(reached, key=lambda r: (r.epochs_to(target), *(-part for part in score(r))), default=None)
     rates = [r.run["lr"] for r in trials]
@@ -110,7 +114,12 @@ def _replicate(number: int, trials: Sequence[Record], kind: Kind, target: float)
         epochs=fast.epochs_to(target) if fast else None,
         at_edge=kind == "tuned" and chosen.status == "ok" and chosen.run["lr"] in (min(rates), max(rates)),
         grid=tuple(
-            Trial(r.run["lr"], r.val_accuracy if r.status == "ok" else None, r.epochs_to(target))
+            Trial(
+                r.run["lr"],
+                r.val_accuracy if r.status == "ok" else None,
+                r.epochs_to(target),
+                {name: r.run["hyperparameters"][name] for name in searched},
+            )
             for r in sorted(trials, key=lambda r: r.run["lr"])
         ),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ..common.errors import concise
 from ..common.tables import Column, Table
+from .maps import in_words
 from .results import Interval, Row, Spread, Summary
 from .summary import in_percent
 
@@ -50,12 +51,25 @@ def _caption(summary: Summary, kind: str) -> str:
     if kind != "tuned":
         return ""
     said = [
-        f"mean ±95% confidence interval over {summary.replicates} replicates; learning rate: median",
+        f"mean ±95% confidence interval over {summary.replicates} replicates; learning rate: median"
+        + ("; the peak of a schedule" if any(row.schedule for row in summary.rows) else ""),
         "against: difference in test accuracy, in points; *: significant at 5% after Holm's correction for the "
         f"{summary.verdict.family} tests of this page",
         f"usable range: decades of rates that keep {in_percent(summary.target.value)}",
+        *searches(summary),
     ]
     return "\n".join([*said, summary.limits] if summary.limits else said)
+
+
+def searches(summary: Summary) -> list[str]:
+    """How many trials each optimizer had, where more than the rate is searched, and what the replicates chose."""
+    if not any(row.searched for row in summary.tuned):
+        return []
+    counts = [row.trials[0] for row in summary.tuned]
+    low, high = min(counts), max(counts)
+    many = f"{low}" if low == high else f"{low} to {high}"
+    told = f"trials: {many} of each optimizer in every replicate, rates times searched values; of one with fewer values"
+    return [f"{told}, more rates", *(words for row in summary.tuned for words in in_words(row))]
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
