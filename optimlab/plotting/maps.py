@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
@@ -52,7 +53,7 @@ def map_figure(comparison: Comparison) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, one: Map, low: float, high: float) -> object:
+def _draw(axes: Axes, one: Map, low: float, high: float) -> AxesImage:
     scores = np.array([[np.nan if v is None else v for v in line] for line in one.scores], float)
     axes.set_facecolor("#E6E6E6")  # cells without enough runs
     image = axes.imshow(scores, cmap=COLOURS, vmin=low, vmax=high, aspect="auto", origin="lower")

@@ -41,8 +41,8 @@ class Map(NamedTuple):
         value, rate = self.values[self.best[0]], concise(float(f"{self.rates[self.best[1]]:.2g}"))
         chosen = sum(self.chosen[self.best[0]])
         return (
-            f"{self.contender}: the highest mean validation score, {100 * self.best_score:.1f}%, is at {self.name} "
-            f"{value} and a rate of {rate}; {chosen} of {sum(map(sum, self.chosen))} replicates chose this {self.name}."
+            f"The highest mean validation score, {100 * self.best_score:.1f}%, is at {self.name} {value} and a rate of "
+            f"{rate}; {chosen} of {sum(map(sum, self.chosen))} replicates chose this {self.name}."
         )
 
 
