@@ -164,7 +164,7 @@ def test_whatever_stands_in_the_files_is_a_page_or_one_error(tmp_path):
     tables += [row["replicates"][0], row["replicates"][0]["grid"][0], summary["pairs"][0], summary["target"]]
     tables += [summary["verdict"], summary["verdict"]["sentences"][0], one, one["run"], one["curves"]]
     places = [(table, key) for table in tables for key in table]
-    places += [(row[name], k) for name in ("lr", "test_accuracy", "epochs") for k in range(3)]
+    places += [(row[name], k) for name in ("lr", "test_score", "epochs") for k in range(3)]
     outcomes = {"page": 0, "error": 0}
     kept_runs = {run["key"]: decoded(Record, run) for run in runs}
     for table, key in places:

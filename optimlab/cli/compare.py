@@ -108,7 +108,7 @@ def compare(
     \b
     Repeats the whole procedure in ten replicates: each draws its own split of the
     data, its own grid of learning rates and its own seeds, the same for all
-    optimizers, and chooses each rate by validation accuracy. Leaves in the output
+    optimizers, and chooses each rate by validation score. Leaves in the output
     folder: report.html, runs.jsonl (every run; finished runs are never run again),
     summary.json, and the figures (PNG and SVG). Large data sets are cut to a few
     thousand rows, which the output says; --full takes everything.

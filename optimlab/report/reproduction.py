@@ -65,7 +65,8 @@ def _options(study: dict[str, Any], problem: dict[str, Any]) -> list[str] | None
         return None
     base = Study(usual, **FULL) if study["search"] else Study(usual.quick())
     start = _plain({f.name: getattr(base, f.name) for f in fields(base) if f.name not in ("problem", "optimizers")})
-    default = _plain({**asdict(base.problem), "backend": backends.get(base.problem.backend).name})
+    resolved = {"backend": backends.get(base.problem.backend).name, "loss": base.problem.loss_function.name}
+    default = _plain({**asdict(base.problem), **resolved})
     options = [f"--dataset {problem['dataset']}"] if problem["dataset"] != "digits" else []
     options += ["--full"] if study["search"] else []
     for name in ("epochs", "target", "batch_size", "hidden"):
