@@ -50,7 +50,7 @@ def test_the_command_makes_the_same_study(study, tmp_path):
 @pytest.mark.parametrize(
     "study",
     [
-        SMALL,
+        replace(SMALL, problem=replace(SMALL.problem, activation="tanh")),
         replace(SMALL, optimizers=("sgd", Contender("adam", "keras", {"beta2": 0.99}, label='a "long" one'))),
         replace(SMALL, optimizers=(Contender("adam", label="mine"), "adam:torch")),
         replace(SMALL, seed=9, defaults=False, search=2, extensions=0),
