@@ -42,11 +42,11 @@ def map_figure(comparison: Comparison) -> Figure:
     below = any(score is not None and score < low for one in maps for line in one.scores for score in line)
     bar = figure.colorbar(image, ax=list(panels), extend="min" if below else "neither", pad=0.02, aspect=30)
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0 if high - low >= 0.04 else 1))
-    bar.set_label("mean validation accuracy", fontsize=9)
+    bar.set_label(f"mean validation {comparison.summary.measure}", fontsize=9)
     many = comparison.summary.replicates
     headline(
         figure,
-        f"Validation accuracy at each rate and value: mean of {many} replicates of the best trial in the cell;\n"
+        f"Validation {comparison.summary.measure} at each rate and value: mean of {many} replicates of the best trial in the cell;\n"
         "star: the highest; in brackets: how many replicates chose a run of the cell.\n"
         f"{comparison.summary.data}",
     )

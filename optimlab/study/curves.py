@@ -55,8 +55,7 @@ def sensitivity(row: Row, points: int = 60) -> tuple[list[float], list[float]]:
     diverged or failed counts as 0. The rates are those that the grids of at least half of the replicates span.
     """
     lines = [
-        ([math.log10(t.lr) for t in one.by_rate], [t.val_score or 0.0 for t in one.by_rate])
-        for one in row.replicates
+        ([math.log10(t.lr) for t in one.by_rate], [t.val_score or 0.0 for t in one.by_rate]) for one in row.replicates
     ]
     low, high = np.median([x[0] for x, _ in lines]), np.median([x[-1] for x, _ in lines])
     at = np.linspace(low, high, points)

@@ -62,7 +62,7 @@ def _map(row: Row, name: str, text: str) -> Map:
         for trial in one.grid:
             cell = _place(space, trial.hyperparameters[name]), places[trial.lr]
             if 0 <= cell[1] < shape[1]:
-                best[cell] = max(best.get(cell, 0.0), trial.val_accuracy or 0.0)
+                best[cell] = max(best.get(cell, 0.0), trial.val_score or 0.0)
                 chosen[cell] += _is_chosen(trial, one.lr, one.hyperparameters)
         for cell, score in best.items():
             sums[cell] += score

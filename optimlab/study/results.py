@@ -185,7 +185,7 @@ class Replicate:
         """The best trial at each rate: several have one where other hyperparameters are searched too."""
         best: dict[float, Trial] = {}
         for trial in self.grid:
-            if trial.lr not in best or (trial.val_accuracy or 0.0) > (best[trial.lr].val_accuracy or 0.0):
+            if trial.lr not in best or (trial.val_score or 0.0) > (best[trial.lr].val_score or 0.0):
                 best[trial.lr] = trial
         return list(best.values())
 
