@@ -26,6 +26,7 @@ ORDER = [
     "checks",
     "datasets",
     "training",
+    "sklearn",
     "study",
     "tuning",
     "race",
