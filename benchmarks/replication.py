@@ -174,8 +174,8 @@ def told(config: dict[str, Any]) -> str:
 
 # ---- coverage -----------------------------------------------------------------------------------------------------
 
-MEASURES: dict[Measure, str] = {"test_accuracy": "test accuracy", "epochs": "epochs"}
-MEANS = {"test_accuracy": "mean test accuracy", "val_accuracy": "mean validation accuracy", "epochs": "mean epochs"}
+MEASURES: dict[Measure, str] = {"test_score": "test accuracy", "epochs": "epochs"}
+MEANS = {"test_score": "mean test accuracy", "val_score": "mean validation accuracy", "epochs": "mean epochs"}
 Values = dict[str, dict[str, Any]]
 """What the replicates of each row gave, by measure."""
 Printed = dict[tuple[str, tuple[str, ...]], tuple[Interval, bool]]
@@ -188,8 +188,8 @@ def values_of(summary: Summary) -> Values:
     """Test and validation accuracy, and epochs (a miss: one more than all), of each replicate of each row."""
     return {
         row.label: {
-            "test_accuracy": np.array([r.test_accuracy for r in row.replicates]),
-            "val_accuracy": np.array([r.val_accuracy for r in row.replicates]),
+            "test_score": np.array([r.test_score for r in row.replicates]),
+            "val_score": np.array([r.val_score for r in row.replicates]),
             "epochs": np.array([float(summary.epochs + 1 if r.epochs is None else r.epochs) for r in row.replicates]),
         }
         for row in summary.rows
@@ -220,7 +220,7 @@ def kinds_of_pair(pair: Pair, pool: Values) -> tuple[str, str]:
 def truth_of(pair: Pair, pool: Values) -> tuple[float, float]:
     """The mean difference and the share of replicates ahead, of all studies."""
     difference = pool[pair.first][pair.measure] - pool[pair.second][pair.measure]
-    sign = 1 if pair.measure == "test_accuracy" else -1
+    sign = 1 if pair.measure == "test_score" else -1
     return float(difference.mean()), float((np.sign(sign * difference).mean() + 1) / 2)
 
 
@@ -323,7 +323,7 @@ def redrawn(summary: Summary, pool: Values) -> dict[str, float]:
         if np.ptp(values - others) == 0:
             continue
         (difference, share), (of_difference, of_share) = truth_of(pair, pool), kinds_of_pair(pair, pool)
-        sign, step = (1, 0) if pair.measure == "test_accuracy" else (-1, 1)
+        sign, step = (1, 0) if pair.measure == "test_score" else (-1, 1)
         made = np.array([paired_difference(values[d], others[d], step)[0] for d in draws])
         found[of_difference].append(held(difference, made[:, 1], made[:, 2]).mean())
         made = np.array([share_ahead(sign * values[d], sign * others[d]) for d in draws])
@@ -350,7 +350,7 @@ def signs(summaries: Sequence[Summary]) -> dict[str, int]:
 
     def wrong(claim: Claim) -> bool:
         better, worse = (pool[label][claim.measure].mean() for label in (claim.better, claim.worse))
-        return bool(better <= worse if claim.measure == "test_accuracy" else better >= worse)
+        return bool(better <= worse if claim.measure == "test_score" else better >= worse)
 
     return {"claims": len(claims), "wrong": sum(map(wrong, claims))}
 
@@ -367,7 +367,7 @@ def sentences(summaries: Sequence[Summary], number: int = 0) -> list[dict[str, A
     found = []
     for sentence in one.verdict.sentences:
         for measure, first, level in (
-            ("test_accuracy", one.verdict.leader, one.verdict.level_with),
+            ("test_score", one.verdict.leader, one.verdict.level_with),
             ("epochs", one.verdict.fastest, one.verdict.fast_with),
         ):
             if sentence.about == measure and sentence.text.startswith((f"{first} has the", f"{first} needs the")):
@@ -403,7 +403,7 @@ def printed_differences(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
     for pair in summaries[0].pairs:
         if ", default" not in pair.first:
             names, mean = (pair.first, pair.second), truth_of(pair, pool)[0]
-            better, worse = names if (mean > 0) == (pair.measure == "test_accuracy") else names[::-1]
+            better, worse = names if (mean > 0) == (pair.measure == "test_score") else names[::-1]
             claim = Claim(better, worse, pair.measure)
             made.append({
                 "better": better, "worse": worse, "measure": pair.measure, "difference": abs(mean),
@@ -586,7 +586,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield ""
         yield f"Differences of tuned rows, {name}: share of studies that state it, that state the opposite"
         for p in found["pairs"][name]:
-            points = p["measure"] == "test_accuracy"
+            points = p["measure"] == "test_score"
             size = f"{100 * p['difference']:.2f} points" if points else f"{p['difference']:.2f} epochs"
             if p["printed"] or p["opposite"]:
                 what = f"{p['better']} before {p['worse']}"

@@ -47,7 +47,7 @@ def summarise(comparison: Any) -> list[dict[str, Any]]:
     leader = summary.row(summary.verdict.leader)
     for row in comparison.rows:
         losses = [record.curves.train_loss[-1] for record in comparison.chosen(row)]
-        pair = summary.pair(row.label, leader.label, "test_accuracy")
+        pair = summary.pair(row.label, leader.label, "test_score")
         found.append(
             {
                 "optimizer": row.label,
@@ -56,9 +56,9 @@ def summarise(comparison: Any) -> list[dict[str, Any]]:
                 "epochs_to_target": row.epochs._asdict(),
                 "hits": row.hits,
                 "train_loss": t_interval(losses)._asdict(),
-                "val_accuracy": row.val_accuracy._asdict(),
-                "test_accuracy": row.test_accuracy._asdict(),
-                "against_the_leader": row.test_accuracy.mean - leader.test_accuracy.mean,
+                "val_accuracy": row.val_score._asdict(),
+                "test_accuracy": row.test_score._asdict(),
+                "against_the_leader": row.test_score.mean - leader.test_score.mean,
                 "told_apart": pair is not None and pair.told_apart,
             }
         )
@@ -70,7 +70,7 @@ def told_apart(comparison: Any, name: str) -> str:
     tuned = {row.label for row in comparison.summary.tuned}
     pairs = [p for p in comparison.summary.pairs if p.told_apart and name in (p.first, p.second)]
     said = []
-    for measure, words in (("test_accuracy", "test accuracy"), ("epochs", "epochs")):
+    for measure, words in (("test_score", "test accuracy"), ("epochs", "epochs")):
         own = [p for p in pairs if p.measure == measure and {p.first, p.second} <= tuned]
         ahead, behind = [p.better for p in own if p.worse == name], [p.worse for p in own if p.better == name]
         said += [f"in {words} {', '.join(ahead)} {'is' if len(ahead) == 1 else 'are'} ahead of it"] if ahead else []

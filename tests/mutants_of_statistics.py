@@ -6,7 +6,7 @@ A mistake is a file, a text in it, what is put in its place, and the test module
 STATISTICS = "optimlab/study/statistics.py"
 SUMMARY = "optimlab/study/summary.py"
 TARGETS = "optimlab/study/targets.py"
-ROWS = "optimlab/study/rows_right.py"
+ROWS = "optimlab/study/rows_score.py"
 OWN, REPLICATION = "tests/test_statistics.py", "tests/test_replication.py"
 
 MISTAKES = [
@@ -64,18 +64,18 @@ MISTAKES = [
     (TARGETS, "for p in holm(p_values))", "for p in p_values)", OWN),
     (TARGETS, ".min()) + 1 for curves in own]", ".max()) + 1 for curves in own]", OWN),
     # what is chosen, and what counts, held against the known truth
-    (SUMMARY, "test_accuracy=t_interval([r.test_accuracy for r in replicates])",
-     "test_accuracy=t_interval([r.val_accuracy for r in replicates])", REPLICATION),
-    (SUMMARY, "        return [r.test_accuracy for r in row.replicates]",
-     "        return [r.val_accuracy for r in row.replicates]", REPLICATION),
-    (SUMMARY, "return record.val_score, -(", "return record.test_score, -(", REPLICATION),
+    (SUMMARY, "test_score=t_interval([r.test_score for r in replicates])",
+     "test_score=t_interval([r.val_score for r in replicates])", REPLICATION),
+    (SUMMARY, "        return [r.test_score for r in row.replicates]",
+     "        return [r.val_score for r in row.replicates]", REPLICATION),
+    (SUMMARY, "return record.val_counted, -(", "return record.test_counted, -(", REPLICATION),
     (SUMMARY, "adjusted = holm([p for *_, p in made])", "adjusted = [p for *_, p in made]", REPLICATION),
     (SUMMARY, "return float(budget + 1 if epochs is None else epochs)",
      "return float(budget // 2 if epochs is None else epochs)", "tests/test_summary.py"),
-    (SUMMARY, 'share_ahead(values, others) if measure == "test_accuracy" else share_ahead(others, values)',
+    (SUMMARY, 'share_ahead(values, others) if measure == "test_score" else share_ahead(others, values)',
      "share_ahead(values, others)", REPLICATION),
     (SUMMARY, "epochs=fast.epochs_to(target) if fast else None", "epochs=chosen.epochs_to(target)", REPLICATION),
-    ("optimlab/study/results.py", 'return self.first if higher == (self.measure == "test_accuracy") else self.second',
+    ("optimlab/study/results.py", 'return self.first if higher == (self.measure == "test_score") else self.second',
      "return self.first if higher else self.second", REPLICATION),
 ]  # fmt: skip
 """Path, text, what is put in its place, test module."""

@@ -29,27 +29,33 @@ SHARES = "tests/test_splits.py::test_sets_are_disjoint_of_their_sizes_and_hold_t
 
 STUDY: list[Mutant] = [
     # --- what is chosen by what
-    ("the rate chosen by test", SUMMARY, "return record.val_score, -(inf", "return record.test_score, -(inf", CHOICE),
+    (
+        "the rate chosen by test",
+        SUMMARY,
+        "return record.val_counted, -(inf",
+        "return record.test_counted, -(inf",
+        CHOICE,
+    ),
     (
         "the row judged by validation",
         SUMMARY,
-        "test_accuracy=chosen.test_score",
-        "test_accuracy=chosen.val_score",
+        "test_score=chosen.test_counted",
+        "test_score=chosen.val_counted",
         CHOICE,
     ),
-    ("ties to the higher loss", SUMMARY, "return record.val_score, -(inf", "return record.val_score, (inf", ROWS),
+    ("ties to the higher loss", SUMMARY, "return record.val_counted, -(inf", "return record.val_counted, (inf", ROWS),
     (
         "a diverged run keeps its validation score",
         RESULTS,
-        'return self.val_accuracy or 0.0 if self.status == "ok" else 0.0',
-        "return self.val_accuracy or 0.0",
+        'return self.val_score or 0.0 if self.status == "ok" else 0.0',
+        "return self.val_score or 0.0",
         ROWS,
     ),
     (
         "a diverged run keeps its test score",
         RESULTS,
-        'return self.test_accuracy or 0.0 if self.status == "ok" else 0.0',
-        "return self.test_accuracy or 0.0",
+        'return self.test_score or 0.0 if self.status == "ok" else 0.0',
+        "return self.test_score or 0.0",
         ROWS,
     ),
     (
@@ -62,8 +68,8 @@ STUDY: list[Mutant] = [
     (
         "diverged replicates left out of the mean",
         SUMMARY,
-        "test_accuracy=t_interval([r.test_accuracy for r in replicates])",
-        'test_accuracy=t_interval([r.test_accuracy for r in replicates if r.status == "ok"] or [0.0, 0.0])',
+        "test_score=t_interval([r.test_score for r in replicates])",
+        'test_score=t_interval([r.test_score for r in replicates if r.status == "ok"] or [0.0, 0.0])',
         ROWS,
     ),
     # --- speed
@@ -85,8 +91,8 @@ STUDY: list[Mutant] = [
     (
         "epochs counted from 0",
         RESULTS,
-        "enumerate(self.curves.val_accuracy, 1)",
-        "enumerate(self.curves.val_accuracy)",
+        "enumerate(self.curves.val_score, 1)",
+        "enumerate(self.curves.val_score)",
         ROWS,
     ),
     (
@@ -99,8 +105,8 @@ STUDY: list[Mutant] = [
     (
         "the training curve reaches the target",
         RESULTS,
-        "enumerate(self.curves.val_accuracy, 1)",
-        "enumerate(self.curves.train_accuracy, 1)",
+        "enumerate(self.curves.val_score, 1)",
+        "enumerate(self.curves.train_score, 1)",
         "tests/test_study.py::test_the_target_is_reached_in_the_first_epoch_at_or_above_it",
     ),
     # --- what the replicates share and what they do not
@@ -234,7 +240,7 @@ STUDY: list[Mutant] = [
         "extended by test",
         COMPARE,
         "chosen, rates = best(trials), [",
-        "chosen, rates = max(trials, key=lambda r: r.test_score), [",
+        "chosen, rates = max(trials, key=lambda r: r.test_counted), [",
         EXTENDED,
     ),
     (
@@ -293,14 +299,14 @@ STUDY: list[Mutant] = [
     (
         "more epochs are better",
         RESULTS,
-        'return self.first if higher == (self.measure == "test_accuracy") else self.second',
+        'return self.first if higher == (self.measure == "test_score") else self.second',
         "return self.first if higher else self.second",
         PAIRS,
     ),
     (
         "more epochs are ahead",
         SUMMARY,
-        'share_ahead(values, others) if measure == "test_accuracy" else share_ahead(others, values)',
+        'share_ahead(values, others) if measure == "test_score" else share_ahead(others, values)',
         "share_ahead(values, others)",
         PAIRS,
     ),

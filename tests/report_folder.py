@@ -76,10 +76,10 @@ def crowded(run):
     if fate != "ok" or record.status != "ok":
         return record
     behind = 0.25 if run.contender.label.endswith("5)") else 0.0
-    val = max(0.05, record.val_accuracy - behind)
+    val = max(0.05, record.val_score - behind)
     curve = tuple(val * (k + 1) / run.problem.epochs for k in range(run.problem.epochs))
-    curves = replace(record.curves, val_accuracy=curve)
-    return replace(record, val_accuracy=val, test_accuracy=max(0.0, record.test_accuracy - behind), curves=curves)
+    curves = replace(record.curves, val_score=curve)
+    return replace(record, val_score=val, test_score=max(0.0, record.test_score - behind), curves=curves)
 
 
 CROWD = Study(

@@ -12,7 +12,7 @@ from optimlab.study import Record
 from optimlab.study import compare as compare_function
 from optimlab.study.digests import key_of
 from optimlab.study.results import Curves, Spread
-from optimlab.study.rows_right import packed
+from optimlab.study.rows_score import packed
 
 compare_module = sys.modules[compare_function.__module__]
 
@@ -52,9 +52,9 @@ def made(run, fate="ok", score=0.9, *, test=None, curve=None, loss=None):
         run.config(),
         fate.split()[0],
         best_epoch=best + 1 if epochs else None,
-        val_accuracy=rising[best] if epochs else None,
+        val_score=rising[best] if epochs else None,
         val_loss=(falling[best] if loss is None else loss) if epochs else None,
-        test_accuracy=test if epochs else None,
+        test_score=test if epochs else None,
         test_loss=0.5 if epochs else None,
         test_rows=right,
         steps=17 * epochs,
@@ -63,9 +63,9 @@ def made(run, fate="ok", score=0.9, *, test=None, curve=None, loss=None):
         engine="numpy",
         curves=Curves(
             train_loss=falling,
-            train_accuracy=rising,
+            train_score=rising,
             val_loss=falling,
-            val_accuracy=rising,
+            val_score=rising,
             lr=(run.lr,) * epochs,
             seconds=(0.01,) * epochs,
             update_ratio=dict.fromkeys(("dense1.W", "dense2.W"), falling) if epochs else {},

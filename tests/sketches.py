@@ -8,7 +8,7 @@ from pathlib import Path
 
 from optimlab.study.results import Record
 
-SCORES = {"best_epoch": 1, "val_accuracy": 0.9, "val_loss": 0.3, "test_accuracy": 0.9, "test_loss": 0.3}
+SCORES = {"best_epoch": 1, "val_score": 0.9, "val_loss": 0.3, "test_score": 0.9, "test_loss": 0.3}
 
 
 def sketch(run):

@@ -76,7 +76,7 @@ def test_any_runs_may_have_diverged_failed_or_be_missing(tmp_path_factory, kinds
     for row in found.rows:
         own = [records[one.key] for one in row.replicates]
         assert [one.status for one in row.replicates] == [record.status for record in own]
-        assert [one.test_accuracy for one in row.replicates] == [record.test_score for record in own]
+        assert [one.test_score for one in row.replicates] == [record.test_counted for record in own]
     text, page = shown(found), write_report(folder).read_text()
     nothing = not any(row.finished for row in found.rows if row.kind == "tuned")
     assert nothing == (not found.finished) == ("there is nothing to compare" in " ".join(found.verdict))
@@ -383,8 +383,8 @@ def readers(folder):
         except ol.InputError as error:
             seen[name] = str(error)
 
-    by("store", lambda: {key: r.val_accuracy for key, r in Store(folder).records.items()})
-    by("export", lambda: {row["key"]: row.get("val_accuracy") for row in export(folder, folder / "runs.csv")})
+    by("store", lambda: {key: r.val_score for key, r in Store(folder).records.items()})
+    by("export", lambda: {row["key"]: row.get("val_score") for row in export(folder, folder / "runs.csv")})
     by("page", lambda: bool(read_comparison(folder).rows))
     return seen
 
@@ -399,8 +399,8 @@ def edits(line):
     yield from (written({name: value}) for name in record for value in (None, "x", -1, {"a": 1}))
     yield from (json.dumps({k: v for k, v in record.items() if k != name}).encode() for name in record)
     yield from (line[: len(line) // 2], line[1:], b"{}", b"[]", b"null", b"7", b"NaN", b"\xff\xfe", b"[" * 50_000)
-    yield line.replace(b'"val_accuracy":0.9', b'"val_accuracy":NaN')
-    yield line.replace(b'"val_accuracy":0.9', b'"val_accuracy":1e999')
+    yield line.replace(b'"val_score":0.9', b'"val_score":NaN')
+    yield line.replace(b'"val_score":0.9', b'"val_score":1e999')
     yield line.replace(b'"lr":', b'"lr":1', 1)
     yield line.replace(b'"seed":', b'"seed":1', 1)
 

@@ -91,7 +91,7 @@ def test_a_table_has_every_run_and_every_number_exactly(kind, finished, tmp_path
     for row, record in zip(table, records, strict=True):
         for name, cell in row.items():
             assert same(leaf(record, name), cell), name
-    wanted = {"key", "optimizer", "lr", "seed", "split", "status", "error", "problem.epochs", "test_accuracy"}
+    wanted = {"key", "optimizer", "lr", "seed", "split", "status", "error", "problem.epochs", "test_score"}
     assert wanted <= set(table[0])
     assert {row["status"] for row in table} == {"ok", "diverged", "error"}
     assert not any(name.startswith("curves") for name in table[0])
@@ -107,7 +107,7 @@ def test_a_table_of_curves_has_a_row_for_each_epoch(kind, finished, tmp_path):
         counted += len(rows)
         for k, row in enumerate(rows):
             assert same(record["run"]["lr"], row["lr"])
-            for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds"):
+            for name in ("train_loss", "train_score", "val_loss", "val_score", "lr", "seconds"):
                 assert same(curves[name][k], row[f"curves.{name}"])
             for layer, ratio in curves["update_ratio"].items():
                 assert same(ratio[k], row[f"curves.update_ratio.{layer}"])
@@ -351,14 +351,14 @@ def test_every_number_in_latex_is_that_of_the_json(search):
             assert text == ("failed" if own["failed"] else "diverged")
             assert (difference, p) == ("--", "--")
             continue
-        mean, low, high = own["test_accuracy"]
+        mean, low, high = own["test_score"]
         agree(text, 100 * mean, 50 * (high - low))
         assert bold == (tuned and own["label"] in [verdict["leader"], *verdict["level_with"]])
         other = verdict["leader"] if tuned else own["contender"]
         pair = [
             pair
             for pair in file["pairs"]
-            if {pair["first"], pair["second"]} == {own["label"], other} and pair["measure"] == "test_accuracy"
+            if {pair["first"], pair["second"]} == {own["label"], other} and pair["measure"] == "test_score"
         ]
         if not pair:
             assert (difference, p) == ("--", "--")
@@ -419,7 +419,7 @@ def test_every_number_of_the_joint_table_is_that_of_the_json(tmp_path):
             if own is None or not own["finished"]:
                 assert (shown, bold) == ("failed" if own is None else "diverged", False)
                 continue
-            mean, low, high = own["test_accuracy"]
+            mean, low, high = own["test_score"]
             agree(shown, 100 * mean, 50 * (high - low))
             assert bold == own["leading"]
         for ranking, cell in zip(file["rankings"], cells[3:], strict=True):

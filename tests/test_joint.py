@@ -208,7 +208,7 @@ def test_what_all_problems_agree_on_is_told():
     assert accuracy.apart == (("sgd", "adam"),)
     assert epochs.apart == (("adam", "sgd"),)
     claims = [(c.better, c.worse, c.measure) for sentence in found.sentences for c in sentence.claims]
-    assert claims == [("sgd", "adam", "test_accuracy"), ("adam", "sgd", "epochs")]
+    assert claims == [("sgd", "adam", "test_score"), ("adam", "sgd", "epochs")]
     assert "Lower in rank than sgd by test accuracy: adam." in found.paragraph
     assert (
         "The 6 problems use one data set: they are not independent, so these tests are optimistic." in found.paragraph
@@ -226,7 +226,7 @@ def test_too_few_problems_promise_nothing(problems):
 
 def test_equal_contenders_share_the_first_rank():
     found = joint(several(*[table(0.9, 0.9, 0.7)] * 2))
-    assert found.ranking("test_accuracy").best == ("sgd", "momentum")
+    assert found.ranking("test_score").best == ("sgd", "momentum")
     assert "sgd and momentum share the best mean rank on 2 problems: 1.5 of 3." in found.paragraph
     assert "By epochs to the target all 3 optimizers have the same mean rank on these 2 problems." in found.paragraph
     assert "all 3 optimizers each need the fewest epochs" in found.paragraph
@@ -268,7 +268,7 @@ def test_one_contender_alone_is_not_ranked():
 
 def test_who_diverged_has_the_last_rank():
     found = joint(several(table(0.9, 0.1, "diverged at once"), table("diverged at once", 0.1, "diverged at once")))
-    assert found.ranking("test_accuracy").ranks == {"sgd": (1, 2.5), "momentum": (2, 1), "adam": (3, 2.5)}
+    assert found.ranking("test_score").ranks == {"sgd": (1, 2.5), "momentum": (2, 1), "adam": (3, 2.5)}
     assert {row[0]: row[1] for row in joint_table(found).rows}["adam"] == "diverged"
     missed = joint(several(table(0.9, 0.8, 0.7), table(0.9, 0.8, 0.7), epochs=[table(None, None, None)] * 2))
     assert "No optimizer reached the target on any problem." in missed.paragraph
@@ -297,7 +297,7 @@ def test_the_file_is_read_back(tmp_path):
     assert write_joint(found, tmp_path) == ["joint.json"]
     assert read_joint(tmp_path) == found
     assert decoded(Joint, encoded(found)) == found
-    (tmp_path / "joint.json").write_bytes(encoded(found).replace(b'"version":2', b'"version":1'))
+    (tmp_path / "joint.json").write_bytes(encoded(found).replace(b'"version":3', b'"version":1'))
     with pytest.raises(ol.InputError, match="earlier protocol"):
         read_joint(tmp_path)
     (tmp_path / "joint.json").write_text("[")
@@ -441,8 +441,8 @@ def test_every_number_of_the_page_is_that_of_the_file(tmp_path):
                 assert fate in ("error", "diverged at once")
                 continue
             mean, half = map(float, accuracy.split(" ± "))
-            assert mean == pytest.approx(100 * own["test_accuracy"][0], abs=0.051)
-            width = own["test_accuracy"][2] - own["test_accuracy"][1]
+            assert mean == pytest.approx(100 * own["test_score"][0], abs=0.051)
+            width = own["test_score"][2] - own["test_score"][1]
             assert half == pytest.approx(50 * width, abs=0.051)
             assert bold == own["leading"]
             epoch = needed[label][k][0]

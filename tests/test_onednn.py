@@ -202,7 +202,7 @@ def test_a_study_of_wide_networks_is_the_same_in_several_processes(fresh, tmp_pa
     for jobs in (1, 2):
         compare(study, tmp_path / f"{jobs}", jobs=jobs)
         records = Store(tmp_path / f"{jobs}").records
-        runs.append({key: (r.val_loss, r.val_accuracy, r.test_loss) for key, r in records.items()})
+        runs.append({key: (r.val_loss, r.val_score, r.test_loss) for key, r in records.items()})
     assert any(made)
     assert runs[0]
     assert runs[0] == runs[1]

@@ -171,7 +171,7 @@ def test_the_seed_of_a_run_draws_its_dropout(centres, monkeypatch):
 def test_the_split_of_a_run_draws_its_rows():
     """With a rate of 0 the validation accuracy is that of the first weights on the rows drawn."""
     problem = replace(TINY.problem, hidden=(16,), epochs=1)
-    accuracies = [execute(Run(problem, Contender("sgd"), 0.0, 0, split)).val_accuracy for split in range(4)]
+    accuracies = [execute(Run(problem, Contender("sgd"), 0.0, 0, split)).val_score for split in range(4)]
     assert len(set(accuracies)) > 1
 
 
@@ -189,7 +189,7 @@ def test_contenders_that_compute_the_same_have_the_same_results(tmp_path):
     for suffix in ("", ", default"):
         one, other = rows[f"sgd{suffix}"].replicates, rows[f"twin{suffix}"].replicates
         assert [replace(r, key="", fast_key=None) for r in one] == [replace(r, key="", fast_key=None) for r in other]
-    pair = result.summary.pair("sgd", "twin", "test_accuracy")
+    pair = result.summary.pair("sgd", "twin", "test_score")
     assert (pair.p, pair.difference) == (1.0, (0.0, 0.0, 0.0))
     seeds = {(r["run"]["seed"], r["run"]["split"]) for r in lines(tmp_path)}
     assert len(seeds) == len({split for _, split in seeds}) == 3
@@ -228,8 +228,8 @@ def test_the_rate_is_chosen_by_validation_and_judged_by_test(tmp_path):
         lambda run: made(run, score=validation[run.seed][by_place(run, TINY)], test=test[by_place(run, TINY)]),
     )
     assert [by_place_of(one, TINY) for one in row.replicates] == [1, 0, 1]
-    assert [one.test_accuracy for one in row.replicates] == [0.4, 0.3, 0.4]
-    assert row.test_accuracy.mean == pytest.approx(1.1 / 3)
+    assert [one.test_score for one in row.replicates] == [0.4, 0.3, 0.4]
+    assert row.test_score.mean == pytest.approx(1.1 / 3)
 
 
 def by_place_of(one, study):
@@ -264,7 +264,7 @@ def test_a_diverged_run_is_the_worst_score_and_never_chosen(tmp_path):
     assert {by_place_of(one, TINY) for one in row.replicates} == {0}
     assert (row.hits, row.diverged_share, row.finished) == (0, 1 / 3, 3)
     gone = only(TINY, tmp_path / "gone", lambda run: made(run, "diverged", 0.99))
-    assert (gone.test_accuracy.mean, gone.val_accuracy.mean, gone.finished, gone.hits) == (0, 0, 0, 0)
+    assert (gone.test_score.mean, gone.val_score.mean, gone.finished, gone.hits) == (0, 0, 0, 0)
     assert gone.epochs.mean == TINY.problem.epochs + 1
 
 
@@ -532,7 +532,7 @@ def test_another_target_needs_no_new_run_and_is_called_exploratory(tmp_path):
     assert back.verdict == first.verdict
     assert not any("exploratory" in text for text in first.verdict)
     assert (tmp_path / "runs.jsonl").read_bytes() == content
-    tested = [[row.test_accuracy for row in one.rows] for one in (first, second)]
+    tested = [[row.test_score for row in one.rows] for one in (first, second)]
     assert tested[0] == tested[1]
 
 
@@ -594,9 +594,9 @@ OLD_PROBLEM = {
 OLD_RUN = {"problem": OLD_PROBLEM, "optimizer": "sgd", "convention": "textbook", "lr": 0.01, "hyperparameters": {}}
 OLD_RECORD = {
     **{"versions": {"optimlab": "0.1.0"}, "host": {"cores": 2}, "status": "ok", "best_epoch": 1},
-    **{"val_accuracy": 0.0638, "val_loss": 2.5185, "epochs_to_target": None, "steps": 17, "diverged_step": None},
+    **{"val_score": 0.0638, "val_loss": 2.5185, "epochs_to_target": None, "steps": 17, "diverged_step": None},
     **{"seconds": 0.009, "state_arrays": 0, "engine": "numpy"},
-    "curves": {"train_loss": [2.55], "train_accuracy": [0.0677], "val_loss": [2.5185], "val_accuracy": [0.0638]},
+    "curves": {"train_loss": [2.55], "train_score": [0.0677], "val_loss": [2.5185], "val_score": [0.0638]},
 }
 OLD_STUDY = {
     "problem": OLD_PROBLEM,
@@ -612,7 +612,7 @@ def old_folder(folder, kept):
 
     records = []
     for run in ({**OLD_RUN, "seed": 0, "test": False}, {**OLD_RUN, "seed": 100, "test": True}):
-        tested = {"test_loss": 2.5, "test_accuracy": 0.07} if run["test"] else {}
+        tested = {"test_loss": 2.5, "test_score": 0.07} if run["test"] else {}
         records.append({"key": key_of(run), "run": run, **OLD_RECORD, **tested})
     contents = {
         "runs.jsonl": "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records),
@@ -656,19 +656,19 @@ def test_a_folder_of_the_earlier_protocol_is_refused_with_one_sentence(tmp_path,
     assert not (tmp_path / "runs.csv").exists()
 
 
-@pytest.mark.parametrize("version", [3, None, "2"])
+@pytest.mark.parametrize("version", [2, 4, None, "3"])
 def test_a_folder_of_another_optimlab_is_refused_too(tmp_path, version):
     with planted(lambda run: "ok"):
         compare(TINY, tmp_path)
         summary = json.loads((tmp_path / "summary.json").read_text())
         (tmp_path / "summary.json").write_text(json.dumps({**summary, "version": version}))
         with pytest.raises(
-            ol.InputError, match=r"does not hold a finished comparison: .*it was made by another optimlab"
+            ol.InputError, match=r"does not hold a finished comparison: .*it was made by another version of optimlab"
         ):
             read_comparison(tmp_path)
         study = json.loads((tmp_path / "study.json").read_text())
         (tmp_path / "study.json").write_text(json.dumps({**study, "version": version}))
-        with pytest.raises(ol.InputError, match="it was made by another optimlab"):
+        with pytest.raises(ol.InputError, match="it was made by another version of optimlab"):
             compare(TINY, tmp_path)
 
 

@@ -75,7 +75,7 @@ class World:
         test = np.take_along_axis(np.where(self.diverged, 0, self.test), chosen, 2)[..., 0]
         reached = (self.val >= TARGET) & ~self.diverged[..., None]
         first = np.where(reached.any(axis=3), reached.argmax(axis=3) + 1, EPOCHS + 1)
-        return {"test_accuracy": test, "epochs": first.min(axis=2).astype(float)}
+        return {"test_score": test, "epochs": first.min(axis=2).astype(float)}
 
 
 def page(contenders, seed):
@@ -111,10 +111,10 @@ def made(run, world, place):
         run,
         "diverged" if world.diverged[place] else "ok",
         best_epoch=best + 1,
-        val_accuracy=float(val[best]),
+        val_score=float(val[best]),
         val_loss=float(loss[best]),
-        test_accuracy=float(world.test[place]),
-        curves=Curves(val_accuracy=tuple(val.tolist())),
+        test_score=float(world.test[place]),
+        curves=Curves(val_score=tuple(val.tolist())),
     )
 
 
@@ -141,7 +141,7 @@ def test_every_kind_of_interval_covers_the_truth(pages, truth):
         for pair in summary.pairs:
             one, other = (truth[pair.measure][label] for label in (pair.first, pair.second))
             found[f"difference in {pair.measure}"].append((pair.difference, (one - other).mean()))
-            higher = one - other if pair.measure == "test_accuracy" else other - one
+            higher = one - other if pair.measure == "test_score" else other - one
             share = ((np.sign(higher) + 1) / 2).mean()
             where = "" if 0.05 < share < 0.95 else ", near 0 or 1"
             found[f"P(ahead) in {pair.measure}{where}"].append((pair.ahead, share))
@@ -157,7 +157,7 @@ def test_signs_are_right_and_planted_differences_are_told(pages, truth):
     wrong = 0
     for claim in claims:
         better, worse = (truth[claim.measure][label].mean() for label in (claim.better, claim.worse))
-        wrong += better <= worse if claim.measure == "test_accuracy" else better >= worse
+        wrong += better <= worse if claim.measure == "test_score" else better >= worse
     assert wrong <= 0.01 * len(claims)
 
     def told(*claim):
@@ -165,8 +165,8 @@ def test_signs_are_right_and_planted_differences_are_told(pages, truth):
         return np.mean([claim in stated for stated in each])
 
     assert told("strong", "slow", "epochs") >= 0.95
-    assert told("strong", "weak", "test_accuracy") >= 0.9
-    assert told("strong", "twin", "test_accuracy") + told("twin", "strong", "test_accuracy") <= 0.05
+    assert told("strong", "weak", "test_score") >= 0.9
+    assert told("strong", "twin", "test_score") + told("twin", "strong", "test_score") <= 0.05
     assert told("strong", "twin", "epochs") + told("twin", "strong", "epochs") <= 0.05
 
 

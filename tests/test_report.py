@@ -118,7 +118,7 @@ def test_every_cell_of_the_table(shown):
             assert_numbers(text, expected, relative)
 
     def accuracy(row):
-        mean, low, high = row["test_accuracy"]
+        mean, low, high = row["test_score"]
         return ([100 * mean, 50 * (high - low)], mean) if row["finished"] else ([], None)
 
     def epochs(row):
@@ -134,7 +134,7 @@ def test_every_cell_of_the_table(shown):
 
     check("lr", lambda row: ([row["lr"][0]], row["lr"][0]), 0.05)
     check("trials", lambda row: (sorted({*row["trials"]}), row["trials"][1]))
-    check("test_accuracy", accuracy)
+    check("test_score", accuracy)
     check("epochs", epochs)
     check("seconds_to_target", optional("seconds_to_target", seconds), 0.005)
     check("microseconds_per_step", step, 0.005)
@@ -150,7 +150,7 @@ def test_every_cell_of_the_table(shown):
         if label == leader:
             assert (text, remark, by) == ("0", "leader", "0.0")
             continue
-        pair = pairs.get(("test_accuracy", label, whom))
+        pair = pairs.get(("test_score", label, whom))
         if pair is None:
             assert (text, by, bool(row["failed"]) or rows[whom]["failed"] > 0) == ("–", "", True)
             continue
@@ -194,7 +194,7 @@ def test_remarks_tell_ranges_hits_and_failures(shown):
     for label, _, remark, _ in cells(page, "diverged_share"):
         failed = rows[label]["failed"]
         assert remark == (f"{failed} failed" if failed else "")
-    for label, _, remark, _ in cells(page, "test_accuracy"):
+    for label, _, remark, _ in cells(page, "test_score"):
         lost = sum(one["status"] != "ok" for one in rows[label]["replicates"])
         whole = rows[label]["finished"]
         assert remark == (f"{lost} of {summary['replicates']} not finished" if lost and whole else "")
@@ -217,7 +217,7 @@ def test_every_sentence_has_its_evidence_one_click_away(shown):
             expected = [(c["measure"], c["worse"], c["better"]) for c in sentence["claims"]]
             claimed += len(expected)
         else:
-            first = {"test_accuracy": said["leader"], "epochs": said["fastest"]}.get(sentence["about"])
+            first = {"test_score": said["leader"], "epochs": said["fastest"]}.get(sentence["about"])
             expected = [
                 (sentence["about"], row["label"], first)
                 for row in summary["rows"]
@@ -225,7 +225,7 @@ def test_every_sentence_has_its_evidence_one_click_away(shown):
             ]
         assert [line[0] for line in found["lines"]] == [f"{one} against {other}" for _, one, other in expected]
         for (_, difference, p, adjusted, ahead, probability, *_), key in zip(found["lines"], expected, strict=True):
-            pair, factor = pairs[key], 100 if key[0] == "test_accuracy" else 1
+            pair, factor = pairs[key], 100 if key[0] == "test_score" else 1
             assert_numbers(difference, [factor * part for part in pair["difference"]])
             assert ("misses" in difference) == pair["misses"]
             for text, right in ((p, pair["p"]), (adjusted, pair["adjusted"])):
@@ -253,12 +253,12 @@ def test_the_answers_stand_first(shown):
     reasons = page.locator(".facts dd").all_inner_texts()
     leader, fastest = rows[said["leader"]], rows[said["fastest"]]
     assert names(answers[0], said["leader"])
-    assert reasons[0].find(f"{100 * leader['test_accuracy'][0]:.1f}") > 0
+    assert reasons[0].find(f"{100 * leader['test_score'][0]:.1f}") > 0
     others = [r for r in rows.values() if r["kind"] == "tuned" and not r["failed"] and r is not leader]
     told = len(others) - len(said["level_with"])
     assert answers[2] == f"{told} of {len(others)} others"
-    second = max(others, key=lambda row: row["test_accuracy"][0])
-    pair = pairs_of(summary)["test_accuracy", leader["label"], second["label"]]
+    second = max(others, key=lambda row: row["test_score"][0])
+    pair = pairs_of(summary)["test_score", leader["label"], second["label"]]
     assert_numbers(answers[1], [100 * pair["difference"][0]])
     assert f"P = {pair['ahead'][0]:.2f} [{pair['ahead'][1]:.2f}, {pair['ahead'][2]:.2f}]" in reasons[2]
     assert f"for {said['family']} tests" in reasons[2]
@@ -274,19 +274,19 @@ def test_the_matrix_shows_every_pair(shown):
             c => [c.title, c.className, c.textContent.trim()]))"""
     )
     names, pairs = [row[0][0] for row in found], pairs_of(summary)
-    tuned = {row["label"]: row["test_accuracy"][0] for row in summary["rows"] if row["kind"] == "tuned"}
+    tuned = {row["label"]: row["test_score"][0] for row in summary["rows"] if row["kind"] == "tuned"}
     assert sorted(names) == sorted(tuned)
     assert [tuned[name] for name in names] == sorted(tuned.values(), reverse=True)
     seen = 0
     for i, (one, row) in enumerate(zip(names, found, strict=True)):
         for j, (other, (title, kind, text)) in enumerate(zip(names, row[1:], strict=True)):
-            measure = "epochs" if i < j else "test_accuracy"
+            measure = "epochs" if i < j else "test_score"
             pair = pairs.get((measure, one, other))
             if pair is None:
                 assert (kind, text) == (("self", "") if i == j else ("none", "–"))
                 continue
             seen += 1
-            better = (pair["difference"][0] > 0) == (measure == "test_accuracy")
+            better = (pair["difference"][0] > 0) == (measure == "test_score")
             assert kind == ("level" if pair["adjusted"] > 0.05 else "better" if better else "worse")
             assert text[0] == {"level": "·", "better": "▲", "worse": "▼"}[kind]  # without colour
             factor = 1 if measure == "epochs" else 100
@@ -299,7 +299,7 @@ def test_the_matrix_shows_every_pair(shown):
             for p in summary["pairs"]
             if p["measure"] == m and p["second"] in names and p["first"] in names
         )
-        for m in ("test_accuracy", "epochs")
+        for m in ("test_score", "epochs")
     }
     sentence = page.inner_text("section[aria-labelledby=pairs] figcaption p")
     assert [int(n) for n in re.findall(r"\d+", sentence)][1:] == [n for n in apart.values() if n]
@@ -329,7 +329,7 @@ def test_the_forest_draws_the_intervals(page, finished):
     for label, (zero, interval, mean) in zip(tuned, places, strict=True):
         low, high = map(float, re.fullmatch(r"M([-\d.]+) 50H([-\d.]+)", interval).groups())
         middle, nothing = (float(re.match(r"M([-\d.]+)", d)[1]) for d in (mean, zero))
-        difference = pairs["test_accuracy", label, leader]["difference"]
+        difference = pairs["test_score", label, leader]["difference"]
         points += [*zip(difference, (middle, low, high), strict=True), (0.0, nothing)]
     (a, x), (b, y) = min(points), max(points)
     assert a < b
@@ -359,8 +359,8 @@ def test_every_run_of_the_grids_is_a_dot(page, finished):
             return start + (end - start) * (math.log10(lr) - a) / (b - a), 100 - 100 * accuracy / 1.04
 
         trials = [trial for one in row["replicates"] for trial in one["grid"]]
-        whole = [place(t["lr"], t["val_accuracy"]) for t in trials if t["val_accuracy"] is not None]
-        best = [place(one["lr"], one["val_accuracy"]) for one in row["replicates"]]
+        whole = [place(t["lr"], t["val_score"]) for t in trials if t["val_score"] is not None]
+        best = [place(one["lr"], one["val_score"]) for one in row["replicates"]]
         for path, expected in ((dots, whole), (chosen, best)):
             at = [tuple(map(float, pair)) for pair in re.findall(r"M([-\d.]+) ([-\d.]+)h", path)]
             assert len(at) == len(expected)
@@ -609,7 +609,7 @@ def test_names_are_text_and_nothing_else(changed, opened):
         summary["verdict"]["sentences"].append({"text": EVIL, "claims": [], "about": "runs"})
         summary["data"] = summary["host"]["processor"] = summary["left_out"] = EVIL
         summary["left_out"] = [EVIL]
-        summary["baseline"] = {"name": EVIL, "val_accuracy": [0.5] * 3, "test_accuracy": [0.5] * 3}
+        summary["baseline"] = {"name": EVIL, "val_score": [0.5] * 3, "test_score": [0.5] * 3}
         summary["rows"][1]["errors"] = [EVIL]
 
     folder = changed(edit)
@@ -660,7 +660,7 @@ def test_missing_and_changed_records_are_told(changed, opened):
     rows = {row["label"]: row for row in summary_of(folder)["rows"]}
     gone, other = rows["sgd"]["replicates"][0], rows["adam"]["replicates"][1]
     kept = [record for record in records_of(folder) if record["key"] != gone["key"]]
-    next(record for record in kept if record["key"] == other["key"])["test_accuracy"] = 0.5
+    next(record for record in kept if record["key"] == other["key"])["test_score"] = 0.5
     (folder / "runs.jsonl").write_text("".join(json.dumps(record) + "\n" for record in kept))
     write_report(folder)
     said = opened(folder).locator("p.error").all_inner_texts()
@@ -669,14 +669,14 @@ def test_missing_and_changed_records_are_told(changed, opened):
 
 
 def test_the_majority_class_has_a_row_of_its_own(changed, opened):
-    baseline = {"name": "healthy", "val_accuracy": [0.61, 0.6, 0.62], "test_accuracy": [0.6, 0.585, 0.615]}
+    baseline = {"name": "healthy", "val_score": [0.61, 0.6, 0.62], "test_score": [0.6, 0.585, 0.615]}
     folder = changed(lambda s: s.update(baseline=baseline))
     write_report(folder)
     page = opened(folder)
     row = page.locator("tbody.baseline tr")
     assert row.locator("th").inner_text() == "always healthy"
-    assert row.locator("td[data-key=test_accuracy] .value").inner_text() == "60.0 ± 1.5"
-    page.locator("th[data-key=test_accuracy] button").click()
+    assert row.locator("td[data-key=test_score] .value").inner_text() == "60.0 ± 1.5"
+    page.locator("th[data-key=test_score] button").click()
     assert row.count() == 1
 
 
@@ -684,7 +684,7 @@ def test_the_error_of_shared_test_rows_is_in_the_evidence(changed, opened):
     def edit(summary):
         summary["test_rows"] = 1234
         for pair in summary["pairs"]:
-            pair["rows_error"] = 0.0042 if pair["measure"] == "test_accuracy" else None
+            pair["rows_error"] = 0.0042 if pair["measure"] == "test_score" else None
 
     folder = changed(edit)
     write_report(folder)

@@ -50,7 +50,7 @@ def test_the_command_makes_the_same_study(study, tmp_path):
 @pytest.mark.parametrize(
     "study",
     [
-        SMALL,
+        replace(SMALL, problem=replace(SMALL.problem, activation="tanh")),
         replace(SMALL, optimizers=("sgd", Contender("adam", "keras", {"beta2": 0.99}, label='a "long" one'))),
         replace(SMALL, optimizers=(Contender("adam", label="mine"), "adam:torch")),
         replace(SMALL, seed=9, defaults=False, search=2, extensions=0),
@@ -164,7 +164,7 @@ def test_whatever_stands_in_the_files_is_a_page_or_one_error(tmp_path):
     tables += [row["replicates"][0], row["replicates"][0]["grid"][0], summary["pairs"][0], summary["target"]]
     tables += [summary["verdict"], summary["verdict"]["sentences"][0], one, one["run"], one["curves"]]
     places = [(table, key) for table in tables for key in table]
-    places += [(row[name], k) for name in ("lr", "test_accuracy", "epochs") for k in range(3)]
+    places += [(row[name], k) for name in ("lr", "test_score", "epochs") for k in range(3)]
     outcomes = {"page": 0, "error": 0}
     kept_runs = {run["key"]: decoded(Record, run) for run in runs}
     for table, key in places:

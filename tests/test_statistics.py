@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optimlab.common.errors import InputError
 from optimlab.study.digests import key_of
 from optimlab.study.results import LEVEL, Curves, Interval, Record
-from optimlab.study.rows_right import packed, rows_error, unpacked
+from optimlab.study.rows_score import packed, rows_error, unpacked
 from optimlab.study.statistics import (
     POWER,
     best_after,
@@ -341,7 +341,7 @@ def test_packed_rows_come_back(right):
 @examples
 @given(st.text(max_size=20))
 def test_a_text_that_is_no_packed_rows_is_refused(text):
-    with pytest.raises(InputError, match="does not name the test rows"):
+    with pytest.raises(InputError, match="does not say what each test row"):
         unpacked(text)
 
 
@@ -349,7 +349,7 @@ def test_a_text_that_is_no_packed_rows_is_refused(text):
     "text", ["", "0:", "-3:eJw=", "3", "3:!!", "99999999999:eJwrAQAA", "9:eNr73wAAAg==", "17:eJz73wAAAoABgA=="]
 )
 def test_packed_rows_that_were_edited_are_refused(text):
-    with pytest.raises(InputError, match="does not name the test rows"):
+    with pytest.raises(InputError, match="does not say what each test row"):
         unpacked(text)
 
 
@@ -428,13 +428,13 @@ def test_best_after_k_trials_is_the_mean_over_all_draws(values):
 # --- targets
 
 
-def record(*val_accuracy, status="ok"):
+def record(*val_score, status="ok"):
     run = {"split": 0}
-    best = max(val_accuracy)
+    best = max(val_score)
     more = {"error": "MemoryError"} if status == "error" else {}
     return Record(
-        key_of(run), run, status, best_epoch=1, val_accuracy=best, test_accuracy=best,
-        curves=Curves(val_accuracy=val_accuracy), **more,
+        key_of(run), run, status, best_epoch=1, val_score=best, test_score=best,
+        curves=Curves(val_score=val_score), **more,
     )  # fmt: skip
 
 

@@ -163,8 +163,8 @@ def test_numpys_numbers_are_those_of_python_in_a_study_too():
         ({"hidden": 64}, "hidden must be the sizes of the hidden layers"),
         ({"hidden": "64"}, "hidden must be the sizes of the hidden layers"),
         ({"hidden": (10**26,)}, "a hidden layer has at most 1,000,000 units"),
-        ({"target": 0}, r"target is a validation accuracy in \(0, 1\], got 0"),
-        ({"target": 1.01}, r"target is a validation accuracy in \(0, 1\], got 1.01"),
+        ({"target": 0}, r"target is a validation score in \(0, 1\], got 0"),
+        ({"target": 1.01}, r"target is a validation score in \(0, 1\], got 1.01"),
     ],
 )
 def test_a_problem_is_refused_where_it_is_written(change, message):
@@ -201,25 +201,25 @@ def test_the_scores_are_those_of_the_epoch_with_the_best_validation_accuracy(hid
     problem = replace(TINY.problem, hidden=hidden, epochs=6)
     run = Run(problem, Contender("momentum"), lr, seed)
     record = execute(run)
-    accuracy, loss = record.curves.val_accuracy, record.curves.val_loss
+    accuracy, loss = record.curves.val_score, record.curves.val_loss
     best = max(range(6), key=lambda k: (accuracy[k], -loss[k]))
     assert best < 5, "the last epoch must not be the best, or this test says nothing"
     assert record.best_epoch == best + 1
-    assert (record.val_accuracy, record.val_loss) == (accuracy[best], loss[best])
+    assert (record.val_score, record.val_loss) == (accuracy[best], loss[best])
     shorter = execute(replace(run, problem=replace(problem, epochs=best + 1)))
-    assert (record.test_accuracy, record.test_loss) == (shorter.test_accuracy, shorter.test_loss)
+    assert (record.test_score, record.test_loss) == (shorter.test_score, shorter.test_loss)
     whole = execute(replace(run, problem=replace(problem, epochs=5)))
     assert whole.test_loss == record.test_loss, "later epochs change nothing"
 
 
 def test_the_test_rows_that_are_right_are_kept_where_all_replicates_share_them():
-    from optimlab.study.rows_right import unpacked
+    from optimlab.study.rows_score import unpacked
 
     shared = replace(TINY.problem, redraw="train", test_rows=101)
     record = execute(Run(shared, Contender("adam"), 0.01, seed=0))
     right = unpacked(record.test_rows)
     assert len(right) == 101
-    assert right.mean() == pytest.approx(record.test_accuracy)
+    assert right.mean() == pytest.approx(record.test_score)
     assert execute(Run(TINY.problem, Contender("adam"), 0.01, seed=0)).test_rows == ""
 
 
@@ -227,12 +227,12 @@ def test_divergence_and_failure_are_results_not_exceptions(monkeypatch):
     record = execute(Run(TINY.problem, Contender("sgd"), 1e30, seed=0))
     assert record.status == "diverged"
     assert record.diverged_step >= 1
-    assert record.val_accuracy is None or record.best_epoch
-    assert (record.val_score, record.test_score, record.epochs_to(0.01)) == (0.0, 0.0, None)
+    assert record.val_score is None or record.best_epoch
+    assert (record.val_counted, record.test_counted, record.epochs_to(0.01)) == (0.0, 0.0, None)
     monkeypatch.setattr("optimlab.study.run.fit", lambda *a, **k: 1 / 0)
     record = execute(Run(TINY.problem, Contender("sgd"), 0.1, seed=0))
     assert (record.status, record.error) == ("error", "ZeroDivisionError: division by zero")
-    assert (record.val_score, record.test_score, record.epochs_to(0.01)) == (0.0, 0.0, None)
+    assert (record.val_counted, record.test_counted, record.epochs_to(0.01)) == (0.0, 0.0, None)
 
 
 @pytest.mark.parametrize("curve", [(0.5, 0.7, 0.7, 0.6), (None, 0.8, 0.1, 0.9), (0.2, 0.3, 0.1, 0.0)])
@@ -240,7 +240,7 @@ def test_divergence_and_failure_are_results_not_exceptions(monkeypatch):
 def test_the_target_is_reached_in_the_first_epoch_at_or_above_it(curve, target):
     from optimlab.study.results import Curves
 
-    record = kept("a", curves=Curves(val_accuracy=curve))
+    record = kept("a", curves=Curves(val_score=curve))
     expected = None
     for epoch in (4, 3, 2, 1):
         if curve[epoch - 1] is not None and curve[epoch - 1] >= target:

@@ -44,7 +44,7 @@ def chosen_by_hand(trials):
     """The highest validation accuracy, 0 for a run that did not finish; then the lowest loss; then the first."""
     best = None
     for record in trials:
-        accuracy = record.val_accuracy if record.status == "ok" else 0.0
+        accuracy = record.val_score if record.status == "ok" else 0.0
         loss = record.val_loss if record.status == "ok" else math.inf
         if best is None or accuracy > best[0] or (accuracy == best[0] and loss < best[1]):
             best = accuracy, loss, record
@@ -57,10 +57,10 @@ def fastest_by_hand(trials, target):
     for record in trials:
         if record.status != "ok":
             continue
-        epochs = next((k + 1 for k, value in enumerate(record.curves.val_accuracy) if value >= target), None)
+        epochs = next((k + 1 for k, value in enumerate(record.curves.val_score) if value >= target), None)
         if epochs is None:
             continue
-        order = epochs, -record.val_accuracy, record.val_loss
+        order = epochs, -record.val_score, record.val_loss
         if best is None or order < best[0]:
             best = order, record
     return (None, None) if best is None else (best[1], best[0][0])
@@ -99,27 +99,27 @@ def test_a_row_is_what_its_records_say(seed, fates):
             finished = chosen.status == "ok"
             assert (one.number, one.key, one.lr, one.status) == (r, chosen.key, chosen.run["lr"], chosen.status)
             assert one.hyperparameters == chosen.run["hyperparameters"]
-            assert one.val_accuracy == accuracy
-            assert one.test_accuracy == (chosen.test_accuracy if finished else 0.0)
+            assert one.val_score == accuracy
+            assert one.test_score == (chosen.test_score if finished else 0.0)
             assert (one.fast_key, one.fast_lr, one.epochs) == (
                 (fast.key, fast.run["lr"], reached) if fast else (None, None, None)
             )
             edge = one.lr in (min(rates), max(rates))
             assert one.at_edge == (row.kind == "tuned" and finished and edge)
-            assert [(t.lr, t.val_accuracy, t.epochs) for t in one.grid] == sorted(
+            assert [(t.lr, t.val_score, t.epochs) for t in one.grid] == sorted(
                 (
                     record.run["lr"],
-                    record.val_accuracy if record.status == "ok" else None,
+                    record.val_score if record.status == "ok" else None,
                     fastest_by_hand([record], 0.5)[1],
                 )
                 for record in own
             )
-            tested.append(one.test_accuracy)
+            tested.append(one.test_score)
             validated.append(accuracy)
             epochs.append(4 if reached is None else reached)  # a miss: the budget of 3, and one
         for interval, values in (
-            (row.test_accuracy, tested),
-            (row.val_accuracy, validated),
+            (row.test_score, tested),
+            (row.val_score, validated),
             (row.epochs, epochs),
         ):
             assert interval.mean == pytest.approx(np.mean(values), abs=1e-12)
@@ -151,7 +151,7 @@ def test_a_row_is_what_its_records_say(seed, fates):
         assert (row.usable_decades is None) == (row.kind != "tuned")
         assert len(row.best_after) == (2 if row.kind == "searched" else 0)
         if row.best_after:  # of one draw the mean over trials and replicates
-            assert row.best_after[0] == pytest.approx(np.mean([record.val_score for record in everything]))
+            assert row.best_after[0] == pytest.approx(np.mean([record.val_counted for record in everything]))
 
 
 @settings(max_examples=20, deadline=None)
@@ -174,10 +174,10 @@ def test_pairs_are_paired_and_corrected_together(seed, failing):
         (one.label, other.label, measure)
         for k, one in enumerate(tuned)
         for other in tuned[k + 1 :]
-        for measure in ("test_accuracy", "epochs")
+        for measure in ("test_score", "epochs")
     }
     expected |= {
-        (row.label, row.contender, "test_accuracy")
+        (row.label, row.contender, "test_score")
         for row in sound
         if row.kind != "tuned" and row.contender in [one.label for one in tuned]
     }
@@ -186,15 +186,15 @@ def test_pairs_are_paired_and_corrected_together(seed, failing):
     by_label = {row.label: row for row in table}
     for pair in compared:
         one, other = by_label[pair.first], by_label[pair.second]
-        if pair.measure == "test_accuracy":
-            first, second = ([r.test_accuracy for r in row.replicates] for row in (one, other))
+        if pair.measure == "test_score":
+            first, second = ([r.test_score for r in row.replicates] for row in (one, other))
         else:
             first, second = ([4 if r.epochs is None else r.epochs for r in row.replicates] for row in (one, other))
         differences = [a - b for a, b in zip(first, second, strict=True)]
         assert pair.difference.mean == pytest.approx(np.mean(differences), abs=1e-12)
         error = math.sqrt(np.var(differences, ddof=1) + (1 / 12 if pair.measure == "epochs" else 0)) / 2
         assert pair.difference.half == pytest.approx(stats.t.ppf(0.975, 3) * error, abs=1e-12)
-        tested = (first, second) if pair.measure == "test_accuracy" else (np.log(first), np.log(second))
+        tested = (first, second) if pair.measure == "test_score" else (np.log(first), np.log(second))
         apart = np.subtract(*tested)
         if pair.measure == "epochs" and np.mean(apart) * np.mean(differences) <= 0:
             assert pair.p == 1.0
@@ -203,7 +203,7 @@ def test_pairs_are_paired_and_corrected_together(seed, failing):
         else:
             assert pair.p == (0.125 if abs(apart[0]) > 1e-12 else 1.0)
         ahead = [(d > 0) + 0.5 * (d == 0) for d in differences]
-        share = np.mean(ahead) if pair.measure == "test_accuracy" else 1 - np.mean(ahead)
+        share = np.mean(ahead) if pair.measure == "test_score" else 1 - np.mean(ahead)
         assert pair.ahead.mean == pytest.approx(share)
         missed = any(r.epochs is None for row in (one, other) for r in row.replicates)
         assert pair.misses == (pair.measure == "epochs" and missed)
@@ -234,10 +234,10 @@ def test_a_difference_that_pairing_alone_can_see():
 
     found = {"tuned": found_by(study, record_of)["tuned"]}
     table = rows(study, found, {})
-    (pair,) = [p for p in pairs(study, table, records_of(found)) if p.measure == "test_accuracy"]
+    (pair,) = [p for p in pairs(study, table, records_of(found)) if p.measure == "test_score"]
     assert pair.told_apart
     assert (pair.better, pair.worse) == ("adam", "sgd")
-    assert stats.ttest_ind(*([r.test_accuracy for r in row.replicates] for row in table)).pvalue > 0.9
+    assert stats.ttest_ind(*([r.test_score for r in row.replicates] for row in table)).pvalue > 0.9
 
 
 def test_the_typical_deviation_is_the_median_over_all_pairs():
@@ -245,10 +245,10 @@ def test_the_typical_deviation_is_the_median_over_all_pairs():
     values = {run: float(v) for run, v in zip(("sgd", "adam", "adagrad"), rng.random(3), strict=True)}
     found = {"tuned": found_by(STUDY, lambda run: made(run, test=rng.random() * values[run.contender.name]))["tuned"]}
     table = rows(STUDY, found, {})
-    tested = [[r.test_accuracy for r in row.replicates] for row in table]
+    tested = [[r.test_score for r in row.replicates] for row in table]
     spreads = [np.std(np.subtract(tested[i], tested[j]), ddof=1) for i, j in ((0, 1), (0, 2), (1, 2))]
-    assert deviation(table, "test_accuracy", 3) == pytest.approx(np.median(spreads))
-    assert deviation(table[:1], "test_accuracy", 3) is None
+    assert deviation(table, "test_score", 3) == pytest.approx(np.median(spreads))
+    assert deviation(table[:1], "test_score", 3) is None
 
 
 def test_the_error_of_test_rows_that_all_replicates_share():
@@ -258,13 +258,13 @@ def test_the_error_of_test_rows_that_all_replicates_share():
     level = {"sgd": 0.6, "adam": 0.9}
     found = {"tuned": found_by(study, lambda run: made(run, test=level[run.contender.name]))["tuned"]}
     records, table = records_of(found), rows(study, found, {})
-    (pair,) = [p for p in pairs(study, table, records) if p.measure == "test_accuracy"]
+    (pair,) = [p for p in pairs(study, table, records) if p.measure == "test_score"]
     right = {name: np.arange(400) < round(share * 400) for name, share in level.items()}  # as made() has it
     drawn = np.random.default_rng(0).integers(0, 400, (4000, 400))
     differences = right["adam"][drawn].mean(1) - right["sgd"][drawn].mean(1)
     assert pair.rows_error == pytest.approx(differences.std(), rel=0.05)
     missing = {key: record for key, record in records.items() if key != table[0].replicates[0].key}
-    assert [p.rows_error for p in pairs(study, table, missing) if p.measure == "test_accuracy"] == [None]
+    assert [p.rows_error for p in pairs(study, table, missing) if p.measure == "test_score"] == [None]
 
 
 def test_labels_name_rows_and_not_what_they_compute():

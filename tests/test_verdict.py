@@ -96,8 +96,8 @@ def test_a_leader_who_is_ahead_of_the_only_other():
         EQUALLY_FAST.format("a", "b"),
         HOLM.format(2),
     ]
-    assert claims(summary, "a has the highest") == [("a", "b", "test_accuracy")]
-    assert claims(summary, "Lower") == [("a", "b", "test_accuracy")]
+    assert claims(summary, "a has the highest") == [("a", "b", "test_score")]
+    assert claims(summary, "Lower") == [("a", "b", "test_score")]
     assert claims(summary, "a needs") == []
     said_too = summary.verdict
     assert (said_too.leader, said_too.level_with, said_too.fastest, said_too.fast_with) == ("a", (), "a", ("b",))
@@ -113,10 +113,10 @@ def test_a_leader_who_is_ahead_of_all_others():
         EQUALLY_FAST.format("b", "a and c"),
         HOLM.format(6),
     ]
-    assert claims(summary, "a has") == [("a", "b", "test_accuracy"), ("a", "c", "test_accuracy")]
+    assert claims(summary, "a has") == [("a", "b", "test_score"), ("a", "c", "test_score")]
     assert claims(summary, "Lower in test accuracy than a and c") == [
-        ("a", "b", "test_accuracy"),
-        ("c", "b", "test_accuracy"),
+        ("a", "b", "test_score"),
+        ("c", "b", "test_score"),
     ]
 
 
@@ -157,7 +157,7 @@ def test_some_can_be_told_apart():
     difference = np.subtract(noisy(0.95, 0.002), noisy(0.943, 0.0015))
     low, high = stats.ttest_1samp(difference, 0).confidence_interval(0.95)
     assert f"Lower in test accuracy than a: d by 0.70 points [{100 * low:.2f}, {100 * high:.2f}]." in sentences
-    assert claims(summary, "Lower in test accuracy than all") == [(o, "c", "test_accuracy") for o in "abd"]
+    assert claims(summary, "Lower in test accuracy than all") == [(o, "c", "test_score") for o in "abd"]
     assert summary.verdict.level_with == ("b",)
 
 
@@ -165,7 +165,7 @@ def test_rows_behind_the_same_are_told_together():
     summary = summary_of(a=scores(0.97), b=scores(0.97), c=scores(0.95), d=scores(0.95))
     assert "Lower in test accuracy than a and b: c and d." in [str(s) for s in summary.verdict.sentences]
     found = claims(summary, "Lower in test accuracy than a and b")
-    assert sorted(found) == [(one, other, "test_accuracy") for one in "ab" for other in "cd"]
+    assert sorted(found) == [(one, other, "test_score") for one in "ab" for other in "cd"]
 
 
 @pytest.mark.parametrize(("test", "text"), [(0.97, "97.00 ± 0.00%"), (1.0, "100.00 ± 0.00%")])
@@ -310,13 +310,13 @@ def test_what_tuning_is_worth():
     summary = summary_of(**tuned, defaults={"a": scores(0.90), "b": scores(0.91), "c": scores(0.92)})
     texts = [str(s) for s in summary.verdict.sentences]
     assert "The default rate gives a lower test accuracy than the tuned rate for all 3 optimizers." in texts
-    assert claims(summary, "The default rate") == [(n, f"{n}, default", "test_accuracy") for n in "abc"]
+    assert claims(summary, "The default rate") == [(n, f"{n}, default", "test_score") for n in "abc"]
     assert HOLM.format(9) in texts
     some = summary_of(**tuned, defaults={"a": scores(0.90), "b": scores(0.95), "c": scores(0.98)})
     texts = [str(s) for s in some.verdict.sentences]
     assert "The default rate gives a lower test accuracy than the tuned rate for a." in texts
     assert "The default rate gives a higher test accuracy than the tuned rate for c." in texts
-    assert claims(some, "The default rate gives a higher") == [("c, default", "c", "test_accuracy")]
+    assert claims(some, "The default rate gives a higher") == [("c, default", "c", "test_score")]
     none = said(**tuned, defaults=tuned)
     assert "The default rate cannot be told apart from the tuned rate in test accuracy for any optimizer." in none
     assert "The default rate cannot be told apart from the tuned rate in test accuracy for a." in said(
@@ -328,7 +328,7 @@ def test_what_searching_more_than_the_rate_is_worth():
     summary = summary_of(a=scores(0.9), b=scores(0.9), searched={"a": scores(0.95), "b": scores(0.95)})
     text = "A random search of all hyperparameters gives a higher test accuracy than the tuned rate alone for a and b."
     assert text in [str(s) for s in summary.verdict.sentences]
-    assert claims(summary, "A random search") == [(f"{n}, searched", n, "test_accuracy") for n in "ab"]
+    assert claims(summary, "A random search") == [(f"{n}, searched", n, "test_score") for n in "ab"]
 
 
 def test_a_family_of_one_test_needs_no_correction():
@@ -394,7 +394,7 @@ def test_every_run_diverged():
 
 def test_diverged_replicates_count_as_accuracy_zero():
     summary = summary_of(a=scores(0.9), b=scores(0.9, status=["diverged"] * 3 + ["ok"] * 7))
-    assert summary.row("b").test_accuracy.mean == pytest.approx(0.63)
+    assert summary.row("b").test_score.mean == pytest.approx(0.63)
     text = "No run of b finished in 3 of 10 replicates, which count as accuracy 0."
     assert [str(s) for s in summary.verdict.sentences][-1] == text
     default = said(a=scores(), defaults={"a": scores(status="diverged")}, searched={"a": scores(status="diverged")})
@@ -466,8 +466,8 @@ def test_every_claim_is_a_pair_that_is_told_apart_and_every_such_pair_is_claimed
     assert claimed == {(pair.better, pair.worse, pair.measure) for pair in apart}
     for better, worse, measure in claimed:
         one, other = summary.row(better), summary.row(worse)
-        if measure == "test_accuracy":
-            assert one.test_accuracy.mean > other.test_accuracy.mean
+        if measure == "test_score":
+            assert one.test_score.mean > other.test_score.mean
         else:
             assert one.epochs.mean < other.epochs.mean
     for sentence in verdict.sentences:
@@ -475,7 +475,7 @@ def test_every_claim_is_a_pair_that_is_told_apart_and_every_such_pair_is_claimed
         assert "best" not in str(sentence)
         assert all(c.better.split(",")[0] in str(sentence) or "all" in str(sentence) for c in sentence.claims)
     for first, level, measure in (
-        (verdict.leader, verdict.level_with, "test_accuracy"),
+        (verdict.leader, verdict.level_with, "test_score"),
         (verdict.fastest, verdict.fast_with, "epochs"),
     ):
         others = {row.label for row in summary.tuned if not row.failed} - {first}

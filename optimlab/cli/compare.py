@@ -108,7 +108,7 @@ def compare(
     \b
     Repeats the whole procedure in ten replicates: each draws its own split of the
     data, its own grid of learning rates and its own seeds, the same for all
-    optimizers, and chooses each rate by validation accuracy. Leaves in the output
+    optimizers, and chooses each rate by validation score. Leaves in the output
     folder: report.html, runs.jsonl (every run; finished runs are never run again),
     summary.json, and the figures (PNG and SVG). Large data sets are cut to a few
     thousand rows, which the output says; --full takes everything.
@@ -289,6 +289,7 @@ def _plan(study: Study, folder: Path, jobs: int | None) -> dict[str, Any]:
         "target": study.problem.target,
         "notes": list(study.problem.notes()),
         "not_searched": {c.label: c.unsearched() for c in study.contenders if study.search and c.unsearched()},
+        "trials": max(len(study.grid(c, 0)) for c in study.contenders),
         "runs": study.planned(),
         "jobs": processes,
         "seconds": round(estimate(study, processes), 1),
@@ -305,6 +306,7 @@ def _say_plan(study: Study, plan: dict[str, Any]) -> None:
         f"{study.replicates} replicates, each with its own {drawn} ({rows}), shift of the grid, and seed\n"
         f"rates: {', '.join(map(concise, study.rates))}"
         + (f"; {study.search} random settings" if study.search else "")
+        + (f"\n{plan['trials']} trials of each in every replicate, rates times settings" if study.budget > 1 else "")
         + "".join(f"\n{line}" for line in study.not_searched())
         + (f"\nleft out: {', '.join(plan['left_out'])}" if plan["left_out"] else "")
         + ("; --full takes all" if plan["left_out"] and study.protocol == "quick" else "")
@@ -329,7 +331,8 @@ def _write(comparison: Comparison, folder: Path) -> tuple[list[str], list[str]]:
         return save_figure(getattr(plotting, f"{name}_figure")(comparison), folder / name)
 
     page, failed = _written([lambda: [write_report(folder).name]])
-    figures, more = _written([partial(figure, name) for name in ("loss", "accuracy", "sensitivity")])
+    drawn = ["loss", "accuracy", "sensitivity"] + ["map"] * any(row.searched for row in comparison.rows)
+    figures, more = _written([partial(figure, name) for name in drawn])
     return [*page, "runs.jsonl", "summary.json", *figures], [*failed, *more]
 
 

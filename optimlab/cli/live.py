@@ -63,8 +63,8 @@ def _table(study: Study, seen: dict[str, _Seen]) -> Table:
         cells = [str(sum(map(len, so_far.trials.values()))), str(len(whole)), "", "", ""]
         if whole:
             cells[2] = concise(median(record.run["lr"] for record in whole), 2)
-            cells[3] = f"{100 * fmean(record.val_score for record in whole):.2f}"
-            cells[4] = f"{100 * fmean(record.test_score for record in whole):.2f}"
+            cells[3] = f"{100 * fmean(record.val_counted for record in whole):.2f}"
+            cells[4] = f"{100 * fmean(record.test_counted for record in whole):.2f}"
         rows.append([label, *cells])
     columns = map(Column, ("runs", "replicates", "best rate", "validation %", "test %"))
     return Table([Column("optimizer", "name"), *columns], rows, str(study.problem))

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from ..common.errors import InputError, exact
 from .table_files import Sheet, pandas
 
+LEAVE_OUT = "leave the column out (leave_out=, --leave-out)"
+_NO_DATES = f"write a number instead, such as the year or the days since the first, or {LEAVE_OUT}"
+
 _LARGEST = 1e100
 """Squares of larger numbers may overflow."""
 _MANY = 10
@@ -123,7 +126,7 @@ def read_columns(sheet: Sheet) -> tuple[list[Column], list[str]]:
     texts = {name: column for name, column in read.items() if isinstance(column, _Texts)}
     places = {name: _Place(name, sheet) for name in read}
     commas = {name: c for name, c in texts.items() if c.are_numbers(",") and c.contains(",").any()}
-    point = next((name for name, column in read.items() if _has_point(column)), None)
+    point = next((name for name, c in texts.items() if c.are_numbers(".") and c.contains(".").any()), None)
     for name, column in commas.items():
         decimal = column.contains(",") & ~column.matches(_THOUSANDS)
         if not decimal.any() and (sheet.separator in ("", ",") or point is not None):
@@ -173,6 +176,8 @@ def _read(name: str, series: Any) -> NDArray[np.float64] | _Texts | Column:
     types, dtype = pd.api.types, series.dtype
     if types.is_complex_dtype(dtype):
         raise InputError(f"column {name!r} holds complex numbers")
+    if getattr(dtype, "kind", "") in "mM" or isinstance(dtype, pd.PeriodDtype):
+        raise InputError(f"column {name!r} holds dates or times ({dtype}): {_NO_DATES}")
     if types.is_numeric_dtype(dtype) and not types.is_bool_dtype(dtype):
         numbers: NDArray[np.float64] = series.to_numpy("float64", na_value=np.nan)
         return numbers
@@ -192,15 +197,6 @@ def _read(name: str, series: Any) -> NDArray[np.float64] | _Texts | Column:
     return _Texts(distinct, known[codes])
 
 
-def _has_point(column: NDArray[np.float64] | _Texts | Column) -> bool:
-    if isinstance(column, Column):
-        return False
-    if isinstance(column, _Texts):
-        return column.are_numbers(".") and bool(column.contains(".").any())
-    finite = column[np.isfinite(column)]
-    return not _whole(finite)
-
-
 def _whole(values: NDArray[np.float64]) -> bool:
     return bool((values == np.floor(values)).all())
 
@@ -214,23 +210,21 @@ def _meant(place: _Place, column: _Texts, mark: str) -> Column:
     if column.are_numbers(mark):
         wrong = ~number
         many = int(np.isin(column.codes, np.flatnonzero(wrong)).sum())
-        rest = f"; {many - 1:,} more cells are wrong, too" if many > 1 else ""
+        rest = f"; {many - 1:,} more {'cells are' if many > 2 else 'cell is'} wrong, too" if many > 1 else ""
         good = int((column.codes >= 0).sum()) - many
         raise place.error(
             f"holds numbers, but {place.cell(column, wrong)} is none, where {good:,} other cells are; correct it or "
             f"leave the cell empty{rest}"
         )
     for pattern, what, advice in (
-        (_DATE, "dates", "a number instead, such as the year or the days since the first"),
-        (_THOUSANDS, "numbers with separators of thousands", "1234.5 for 1,234.5"),
+        (_DATE, "dates", _NO_DATES),
+        (_THOUSANDS, "numbers with separators of thousands", f"write 1234.5 for 1,234.5, or {LEAVE_OUT}"),
     ):
         if column.share(pattern) >= 0.9:
-            raise place.error(
-                f"holds {what} ({place.cell(column, column.matches(pattern))}): write {advice}, or leave the column out"
-            )
+            raise place.error(f"holds {what} ({place.cell(column, column.matches(pattern))}): {advice}")
     if len(texts) > _MANY and _one_unit(texts):
         example = place.cell(column, np.ones(len(texts), bool))
-        raise place.error(f"holds numbers with a unit ({example}): write the number alone, or leave the column out")
+        raise place.error(f"holds numbers with a unit ({example}): write the number alone, or {LEAVE_OUT}")
     return _category(place.name, column.codes, texts)
 
 
@@ -257,4 +251,4 @@ def _category(name: str, codes: NDArray[Any], texts: Sequence[str]) -> Column:
     return Column(name, place[codes], tuple(texts[k] for k in used))
 
 
-__all__ = ["Column", "read_columns"]
+__all__ = ["LEAVE_OUT", "Column", "read_columns"]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.errors import InputError, lookup, unknown
-from .columns import Column, read_columns
+from .columns import LEAVE_OUT, Column, read_columns
 from .dataset import Dataset, Scale
 from .normalization import Standardize
 from .splits import split_rows
@@ -215,7 +215,7 @@ def encoded(sheet: Sheet, target_column: str, *, missing: str, task: str, leave_
         if len(column.categories) > MOST_CATEGORIES:
             raise InputError(
                 f"column {column.name!r} has {len(column.categories):,} categories, and at most {MOST_CATEGORIES:,} "
-                f"are one-hot encoded: group them, or leave the column out"
+                f"are one-hot encoded: group them, or {LEAVE_OUT}"
             )
         if column.counts_rows():
             remarks.append(f"column {column.name!r} counts the rows: leave it out if it is no input")

@@ -77,18 +77,14 @@ def _csv(path: Path) -> Sheet:
         text, first = text[told.end() :], 2
     separator = told[1] if told else _separator(text)
     header, lines = _checked(text, separator, first)
-    try:
-        frame = pd.read_csv(
-            io.StringIO(text, newline=""),
-            sep=separator,
-            index_col=False,
-            skipinitialspace=True,
-            na_values=["?"],
-            float_precision="round_trip",
-            low_memory=False,
-        )
-    except Exception as error:  # pandas has no common class for its errors
-        raise InputError(f"cannot be read as a table: {one_line(error)}") from None
+    frame = _parsed(text, separator, ".")
+    numeric = pd.api.types.is_numeric_dtype
+    texts = [k for k in frame if not numeric(frame[k].dtype)]
+    if any(frame[k].astype(str).str.contains(r"\d,\d").any() for k in texts):
+        # perhaps decimal commas: numbers with a decimal point stay texts then, to be told apart
+        other = _parsed(text, separator, ",")
+        points = [k for k in frame if numeric(frame[k].dtype) and not numeric(other[k].dtype)]
+        frame = frame.assign(**{k: other[k] for k in points})
     if frame.shape != (len(lines), len(header)):
         raise InputError("cannot be read as a table: its lines are quoted in an unusual way")
     frame.index, frame.columns = lines, header
@@ -96,6 +92,25 @@ def _csv(path: Path) -> Sheet:
     frame = frame[~empty]
     notes = [] if separator == "," else [f"columns are separated by {SEPARATORS.get(separator, repr(separator))}"]
     return Sheet(frame, "line", separator, tuple(notes))
+
+
+def _parsed(text: str, separator: str, decimal: str) -> Any:
+    pd = pandas()
+    # from 3.1 on, all numbers are converted exactly
+    before = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)
+    try:
+        return pd.read_csv(
+            io.StringIO(text, newline=""),
+            sep=separator,
+            decimal=decimal,
+            index_col=False,
+            skipinitialspace=True,
+            na_values=["?"],
+            low_memory=False,
+            **({"float_precision": "round_trip"} if before else {}),
+        )
+    except Exception as error:  # pandas has no common class for its errors
+        raise InputError(f"cannot be read as a table: {one_line(error)}") from None
 
 
 def _decoded(content: bytes) -> str:

@@ -399,7 +399,7 @@ def _check_targets(backend: Backend, targets: Any, shape: tuple[int, ...]) -> Ar
 
 _squared_error, _absolute_error = _mean_of(square, times, 2), _mean_of(absolute, sign_times, 1)
 for _function in (_cross_entropy, _logit_cross_entropy, _squared_error, _absolute_error):
-    _function.recordable = True  # type: ignore[attr-defined]
+    _function.recordable = True  # type: ignore[union-attr]
 _softmax_cross_entropy = Loss("softmax_cross_entropy", _cross_entropy, _check_labels, ACCURACY, takes_logits=True)
 _binary_cross_entropy = Loss("binary_cross_entropy", _logit_cross_entropy, _check_binary, ACCURACY, takes_logits=True)
 _mean_squared_error = Loss("mean_squared_error", _squared_error, _check_targets, R2)

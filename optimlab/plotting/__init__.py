@@ -6,7 +6,8 @@ Imports common, nn, study, tuning and race.
 from __future__ import annotations
 
 from .comparison import accuracy_figure, loss_figure, sensitivity_figure
+from .maps import map_figure
 from .profile import profile_figure
 from .schedules import schedule_figure
 
-__all__ = ["accuracy_figure", "loss_figure", "profile_figure", "schedule_figure", "sensitivity_figure"]
+__all__ = ["accuracy_figure", "loss_figure", "map_figure", "profile_figure", "schedule_figure", "sensitivity_figure"]

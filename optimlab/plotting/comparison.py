@@ -1,6 +1,6 @@
 """The figures of a comparison.
 
-Nine lines are more than colour can keep apart, so accuracy and sensitivity are small multiples: one panel per
+Nine lines are more than colour can keep apart, so scores and sensitivity are small multiples: one panel per
 optimizer, the others in grey behind it. The loss figure labels each line at its end, in a palette safe for
 colour-blind readers.
 """
@@ -59,7 +59,7 @@ def loss_figure(comparison: Comparison) -> Figure:
             axes.plot(x, loss, color=PALETTE[colour], linestyle=DASHES[dash], linewidth=1.8)
             ends[axes].append((float(x[-1]), loss[-1], f"{labels[row.label]} {rate(row.lr)}", PALETTE[colour]))
     by_epochs.set_yscale("log")
-    by_epochs.set_ylabel("training loss (cross-entropy, nats)")
+    by_epochs.set_ylabel(f"training loss ({comparison.summary.loss})")
     by_epochs.set_xlabel("epoch")
     by_epochs.xaxis.set_major_locator(MaxNLocator(integer=True))
     by_seconds.set_xlabel("seconds of training (steps made, times the time of one)")
@@ -67,8 +67,8 @@ def loss_figure(comparison: Comparison) -> Figure:
     by_seconds.set_xlim(left=0)
     headline(
         figure,
-        "Training loss at the learning rate with the best validation accuracy of each replicate (its median beside "
-        f"the name); {_conditions(comparison)}",
+        f"Training loss at the learning rate with the best validation {comparison.summary.measure} of each replicate "
+        f"(its median beside the name); {_conditions(comparison)}",
     )
     for axes, found in ends.items():
         plain_axes(axes)
@@ -77,10 +77,10 @@ def loss_figure(comparison: Comparison) -> Figure:
 
 
 def accuracy_figure(comparison: Comparison) -> Figure:
-    """Validation accuracy against epochs: median and range over the replicates, one panel per optimizer."""
+    """Validation score against epochs: median and range over the replicates, one panel per optimizer."""
     rows = {row.label: row for row in comparison.summary.tuned}
     figure, panels = small_multiples(list(rows))
-    curves = {name: _curves(comparison, rows[name], "val_accuracy") for name in panels}
+    curves = {name: _curves(comparison, rows[name], "val_score") for name in panels}
     target = comparison.summary.target.value
     short = short_names(panels)
     for name, axes in panels.items():
@@ -100,17 +100,17 @@ def accuracy_figure(comparison: Comparison) -> Figure:
     first.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     first.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.supxlabel("epoch", fontsize=10)
-    figure.supylabel("validation accuracy", fontsize=10)
+    figure.supylabel(f"validation {comparison.summary.measure}", fontsize=10)
     headline(
         figure,
-        f"Validation accuracy: median (line) and range (band) of the replicates;\ngrey: the other optimizers; "
-        f"dashed: the {in_percent(target)} target.\n{_conditions(comparison)}",
+        f"Validation {comparison.summary.measure}: median (line) and range (band) of the replicates;\n"
+        f"grey: the other optimizers; dashed: the {in_percent(target)} target.\n{_conditions(comparison)}",
     )
     return figure
 
 
 def sensitivity_figure(comparison: Comparison) -> Figure:
-    """Best validation accuracy against the learning rate: runs as dots, what diverged or failed as ticks on top."""
+    """Best validation score against the learning rate: runs as dots, what diverged or failed as ticks on top."""
     rows = {row.label: row for row in comparison.summary.tuned}
     figure, panels = small_multiples(list(rows))
     lines = {name: sensitivity(row) for name, row in rows.items()}
@@ -120,15 +120,15 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
         for other, (rates, medians) in lines.items():
             if other != name:
                 axes.plot(rates, medians, color=GREY, linewidth=0.8)
-        whole = [(t.lr, t.val_accuracy) for one in row.replicates for t in one.grid if t.val_accuracy is not None]
-        gone = [t.lr for one in row.replicates for t in one.grid if t.val_accuracy is None]
+        whole = [(t.lr, t.val_score) for one in row.replicates for t in one.grid if t.val_score is not None]
+        gone = [t.lr for one in row.replicates for t in one.grid if t.val_score is None]
         if whole:
             axes.plot(*zip(*whole, strict=True), "o", color=INK, markersize=2.5, alpha=0.45, markeredgewidth=0)
         if gone:
             axes.plot(gone, [1.06] * len(gone), "|", color="#D55E00", markersize=6, alpha=0.6, clip_on=False)
         axes.plot(*lines[name], color=INK, linewidth=1.5)
         best = [one.lr for one in row.replicates]
-        axes.plot(best, [one.val_accuracy for one in row.replicates], "*", color="#D55E00", markersize=6, alpha=0.9)
+        axes.plot(best, [one.val_score for one in row.replicates], "*", color="#D55E00", markersize=6, alpha=0.9)
         axes.set_title(f"{short[name]}: best at {_span(row)}", fontsize=10, pad=10, parse_math=False)
     first = next(iter(panels.values()))
     first.set_xscale("log")
@@ -137,7 +137,7 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
     first.set_ylim(0.0, 1.03)
     first.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     figure.supxlabel("learning rate", fontsize=10)
-    figure.supylabel("best validation accuracy", fontsize=10)
+    figure.supylabel(f"best validation {comparison.summary.measure}", fontsize=10)
     headline(
         figure,
         "Sensitivity to the learning rate: every run of the grids (dots), the median of the replicates (line), each\n"

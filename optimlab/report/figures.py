@@ -279,12 +279,12 @@ def _apart(ends: list[tuple[int, str, str, float]], height: int) -> list[Label]:
 
 
 def accuracy_panels(summary: Summary, lines: Sequence[Lines], axes: Times) -> tuple[list[Panel], dict[str, list[Path]]]:
-    """Validation accuracy, a panel a contender: its median and range, the same untuned or searched, the target.
+    """Validation score, a panel a contender: its median and range, the same untuned or searched, the target.
 
     Also the lines of all, by axis, to be drawn behind each panel.
     """
     shown, target = _tuned(summary), summary.target.value
-    bands = [own.curves["val_accuracy"] for own in lines]
+    bands = [own.curves["val_score"] for own in lines]
     ends = [bands[k].median[-1] for k, _ in shown if bands[k].median]
     y = Axis(max(0.0, min(0.8, target - 0.05, *(e - 0.05 for e in ends))), 1.0)
     curves = [place(own, band, axes, y, _say_percent) for own, band in zip(lines, bands, strict=True)]
@@ -321,7 +321,7 @@ def accuracy_panels(summary: Summary, lines: Sequence[Lines], axes: Times) -> tu
 
 
 def sensitivity_panels(summary: Summary) -> tuple[list[Panel], dict[str, list[Path]]]:
-    """Best validation accuracy against the learning rate, in a panel for each contender.
+    """Best validation score against the learning rate, in a panel for each contender.
 
     Runs are dots, those that did not finish ticks on top, each replicate's chosen run a larger dot.
     """
@@ -334,9 +334,9 @@ def sensitivity_panels(summary: Summary) -> tuple[list[Panel], dict[str, list[Pa
     behind = [Path("other", line(*placed[k]), k) for k, _ in shown if placed[k][0]]
     panels = []
     for k, row in shown:
-        whole = [(x.place(t.lr), y.place(t.val_accuracy)) for t in trials[k] if t.val_accuracy is not None]
-        gone = sorted({x.place(t.lr) for t in trials[k] if t.val_accuracy is None})
-        chosen = [(x.place(one.lr), y.place(one.val_accuracy)) for one in row.replicates if one.status == "ok"]
+        whole = [(x.place(t.lr), y.place(t.val_score)) for t in trials[k] if t.val_score is not None]
+        gone = sorted({x.place(t.lr) for t in trials[k] if t.val_score is None})
+        chosen = [(x.place(one.lr), y.place(one.val_score)) for one in row.replicates if one.status == "ok"]
         paths = [
             Path("target", f"M0 {100 - y.place(summary.target.value):g}H100"),
             Path("dots", dots(whole), k),
@@ -369,7 +369,7 @@ def _span(row: Row) -> str:
 
 
 def regret_panels(summary: Summary) -> tuple[list[Panel], dict[str, list[Path]]]:
-    """The validation accuracy that a rate beside the best one loses, in a panel for each contender."""
+    """The validation score that a rate beside the best one loses, in a panel for each contender."""
     lost = {k: regret(row) for k, row in _tuned(summary) if row.finished}
     lost = {k: curve for k, curve in lost.items() if curve[0]}
     x = log_axis(factor for factors, _ in lost.values() for factor in factors)
@@ -407,7 +407,7 @@ def regret_panels(summary: Summary) -> tuple[list[Panel], dict[str, list[Path]]]
 EVERY = 3
 """One in so many points of a median over rates can be asked for its value."""
 LARGEST_LOSS = 0.2
-"""Of accuracy, shown in the figure of what a rate beside the best one loses; a curve leaves the figure below it."""
+"""Of the score, shown in the figure of what a rate beside the best one loses; a curve leaves the figure below it."""
 
 
 def _power(value: float, axis: Axis) -> str:
@@ -516,7 +516,7 @@ class Forest(NamedTuple):
 
 
 def forest(summary: Summary) -> Forest:
-    """The interval of each row's difference in test accuracy to its reference; of the reference itself, zero.
+    """The interval of each row's difference in test score to its reference; of the reference itself, zero.
 
     The axis covers the tuned rows that finished a run; another row may lie beyond it.
     """

@@ -18,7 +18,7 @@ from .formats import percent, significant, with_half
 from .page import FILE, date, rendered
 from .table import Cell
 
-PLACES = {"test_accuracy": "ranks", "epochs": "ranks", "ranks": "ranks", "profile": "profile", "runs": "table"}
+PLACES = {"test_score": "ranks", "epochs": "ranks", "ranks": "ranks", "profile": "profile", "runs": "table"}
 """Where on the page the evidence of a sentence is."""
 NAMES = {"ranks": "mean ranks", "profile": "performance profile", "table": "problem by problem"}
 
@@ -53,10 +53,10 @@ def _parts(joint: Joint, comparisons: Mapping[str, Comparison]) -> dict[str, Any
         "joint": joint,
         "made": date(joint.made),
         "names": names,
-        "facts": [_fact(ranking) for ranking in joint.rankings],
+        "facts": [_fact(ranking, joint.measure) for ranking in joint.rankings],
         "sentences": [(sentence.text, PLACES[sentence.about]) for sentence in joint.sentences],
         "evidence": NAMES,
-        "accuracies": _cells(joint, names, "test_accuracy"),
+        "accuracies": _cells(joint, names, "test_score"),
         "epochs": _cells(joint, names, "epochs"),
         "goals": {problem.name: in_percent(problem.target) for problem in joint.problems},
         "bars": [(ranking, _bars(ranking)) for ranking in joint.rankings],
@@ -68,17 +68,18 @@ def _parts(joint: Joint, comparisons: Mapping[str, Comparison]) -> dict[str, Any
     }
 
 
-def _fact(ranking: Ranking) -> tuple[str, str, str]:
+def _fact(ranking: Ranking, measure: str) -> tuple[str, str, str]:
     """A heading, an answer, and what it rests on."""
-    heading = {"test_accuracy": "Best mean rank by test accuracy", "epochs": "Best mean rank by epochs to the target"}
+    what = f"test {measure}" if ranking.measure == "test_score" else "epochs to the target"
+    heading = f"Best mean rank by {what}"
     count, best = len(ranking.mean_ranks), ranking.best
     behind = {worse for better, worse in ranking.apart if better == best[0]}
     basis = f"{min(ranking.mean_ranks.values()):.1f} of {count}; "
     if len(best) == count:
-        return heading[ranking.measure], "none", "all have the same mean rank"
+        return heading, "none", "all have the same mean rank"
     if not behind:
-        return heading[ranking.measure], listed(best), f"{basis}no other can be told from it"
-    return heading[ranking.measure], listed(best), f"{basis}{len(behind)} of {count - 1} others are told from it"
+        return heading, listed(best), f"{basis}no other can be told from it"
+    return heading, listed(best), f"{basis}{len(behind)} of {count - 1} others are told from it"
 
 
 def _cells(joint: Joint, names: list[str], measure: Measure) -> dict[tuple[str, str], Cell]:
@@ -90,10 +91,10 @@ def _cell(problem: JointProblem, name: str, measure: Measure) -> Cell:
     standing = problem.standings.get(name)
     if standing is None:
         return Cell("–", None, "failed")
-    if measure == "test_accuracy":
+    if measure == "test_score":
         if not standing.finished:
             return Cell("–", None, "diverged")
-        return Cell(with_half(standing.test_accuracy), standing.test_accuracy.mean, "leader" * standing.leading)
+        return Cell(with_half(standing.test_score), standing.test_score.mean, "leader" * standing.leading)
     if not standing.hits:
         return Cell("missed", None)
     text = f"{standing.epochs.mean:.1f} ± {standing.epochs.half:.1f}"

@@ -12,7 +12,7 @@ from ..study.compare import Comparison
 from ..study.curves import Band, band, epoch_seconds
 from ..study.results import Record, Replicate, Row
 
-QUANTITIES = ("train_loss", "val_accuracy", "lr")
+QUANTITIES = ("train_loss", "val_score", "lr")
 
 
 class Lines(NamedTuple):
@@ -64,10 +64,10 @@ def _differs(replicate: Replicate, comparison: Comparison, target: float) -> boo
     """Whether a record of this replicate is there and has another score than the summary says."""
     chosen = comparison.records.get(replicate.key)
     fast = comparison.records.get(replicate.fast_key or "")
-    if chosen is not None and (chosen.status, chosen.val_score, chosen.test_score) != (
+    if chosen is not None and (chosen.status, chosen.val_counted, chosen.test_counted) != (
         replicate.status,
-        replicate.val_accuracy,
-        replicate.test_accuracy,
+        replicate.val_score,
+        replicate.test_score,
     ):
         return True
     return fast is not None and fast.epochs_to(target) != replicate.epochs

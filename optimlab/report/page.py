@@ -15,10 +15,12 @@ from ..common.errors import InputError
 from ..common.files import write_atomically
 from ..study.compare import Comparison, read_comparison
 from ..study.contender import KINDS
+from ..study.maps import in_words, maps_of
 from ..study.results import Summary, builtins
 from ..study.summary import in_percent
 from ..study.table import ranked
 from . import figures, formats, pairs, table, wording
+from .heat import heats
 from .lines import lines_of
 from .reproduction import recipe, settings
 
@@ -128,6 +130,7 @@ def _parts(comparison: Comparison) -> dict[str, Any]:
         "ratios": ratios,
         "layers": [(name, *figures.style(k)) for k, name in enumerate(layers)],
         "budget": budget,
+        "heats": heats(maps_of(summary)),
         "say": _sentences(summary, lines),
         "brief": partial(wording.brief, names=[row.label for row in summary.tuned]),
         "recipe": recipe(summary.study),
@@ -155,6 +158,7 @@ def _sentences(summary: Summary, lines: list[Any]) -> dict[str, Any]:
         "budget": wording.budget_sentence(summary),
         "gaps": wording.gaps(summary, lines),
         "not_searched": wording.not_searched(summary),
+        "chosen": [f"{words}." for row in summary.tuned for words in in_words(row)],
     }
 
 

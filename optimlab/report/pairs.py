@@ -9,7 +9,7 @@ from ..study.results import Interval, Measure, Pair, Sentence, Summary
 from .formats import p_value, plural, share, signed, with_ends
 
 PLACES = {
-    "target": ("training", "The curves of the validation accuracy"),
+    "target": ("training", "The validation curves"),
     "runs": ("table", "The table"),
     "rates": ("sensitivity", "The runs at every rate"),
     "pairs": ("pairs", "All pairs"),
@@ -47,7 +47,7 @@ def evidence(sentence: Sentence, summary: Summary) -> Evidence:
         found = [(summary.pair(c.better, c.worse, c.measure), c.better) for c in sentence.claims]
     else:
         first: dict[str, tuple[str | None, Measure]] = {
-            "test_accuracy": (summary.verdict.leader, "test_accuracy"),
+            "test_score": (summary.verdict.leader, "test_score"),
             "epochs": (summary.verdict.fastest, "epochs"),
         }
         label, measure = first.get(sentence.about, (None, "epochs"))
@@ -89,7 +89,7 @@ def shown(difference: Interval, pair: Pair) -> str:
 
     A difference of epochs with misses is that of the restricted means.
     """
-    if pair.measure == "test_accuracy":
+    if pair.measure == "test_score":
         return f"{with_ends(difference, 100, 2)} points"
     return f"{with_ends(difference, 1, 1)} epochs" + (", with misses" if pair.misses else "")
 
@@ -106,7 +106,7 @@ MARKS = {"better": "▲", "worse": "▼", "level": "·", "none": "–", "self": 
 
 
 class Matrix(NamedTuple):
-    """Who is told from whom: in test accuracy below the diagonal, in epochs to the target above."""
+    """Who is told from whom: in test score below the diagonal, in epochs to the target above."""
 
     names: list[str]
     short: list[str]
@@ -115,12 +115,12 @@ class Matrix(NamedTuple):
 
 
 def matrix(summary: Summary) -> Matrix | None:
-    """The matrix of the tuned rows, highest test accuracy first; None where there is no pair."""
-    rows = sorted(summary.tuned, key=lambda row: -row.test_accuracy.mean)
+    """The matrix of the tuned rows, highest test score first; None where there is no pair."""
+    rows = sorted(summary.tuned, key=lambda row: -row.test_score.mean)
     names = [row.label for row in rows]
     # a dictionary, because there are hundreds of pairs
     pairs = {(p.measure, frozenset((p.first, p.second))): p for p in summary.pairs}
-    measures: tuple[Measure, Measure] = ("test_accuracy", "epochs")
+    measures: tuple[Measure, Measure] = ("test_score", "epochs")
     cells = [
         [
             Cell("self", "", one)
@@ -131,7 +131,7 @@ def matrix(summary: Summary) -> Matrix | None:
         for i, one in enumerate(names)
     ]
     inside = [p for p in summary.pairs if {p.first, p.second} <= set(names)]
-    return Matrix(names, shortened(names, NAME), cells, _counted(inside)) if inside else None
+    return Matrix(names, shortened(names, NAME), cells, _counted(inside, summary.measure)) if inside else None
 
 
 def _cell(one: str, other: str, pair: Pair | None) -> Cell:
@@ -139,7 +139,7 @@ def _cell(one: str, other: str, pair: Pair | None) -> Cell:
         return Cell("none", "", f"{one} against {other}: a run failed, so they are not compared")
     kind = "level" if not pair.told_apart else "better" if pair.better == one else "worse"
     difference = minus(pair, other)
-    factor, digits = (100, 2) if pair.measure == "test_accuracy" else (1, 1)
+    factor, digits = (100, 2) if pair.measure == "test_score" else (1, 1)
     mean = factor * difference.mean
     text = signed(mean, digits if abs(mean) < 10 else 1)
     return Cell(
@@ -147,13 +147,11 @@ def _cell(one: str, other: str, pair: Pair | None) -> Cell:
     )
 
 
-def _counted(pairs: list[Pair]) -> str:
+def _counted(pairs: list[Pair], score: str) -> str:
     """How many pairs are told apart."""
-    accuracy, epochs = (
-        sum(p.told_apart for p in pairs if p.measure == measure) for measure in ("test_accuracy", "epochs")
-    )
-    total = sum(p.measure == "test_accuracy" for p in pairs)
+    quality, epochs = (sum(p.told_apart for p in pairs if p.measure == measure) for measure in ("test_score", "epochs"))
+    total = sum(p.measure == "test_score" for p in pairs)
     return (
-        f"Of {plural(total, 'pair')} of optimizers, {accuracy or 'none'} {'is' if accuracy == 1 else 'are'} told apart "
-        f"in test accuracy and {epochs or 'none'} in epochs to the target."
+        f"Of {plural(total, 'pair')} of optimizers, {quality or 'none'} {'is' if quality == 1 else 'are'} told apart "
+        f"in test {score} and {epochs or 'none'} in epochs to the target."
     )

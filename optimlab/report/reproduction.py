@@ -6,10 +6,12 @@ import json
 import shlex
 from dataclasses import asdict, fields
 from itertools import takewhile
+from shlex import quote
 from typing import Any, NamedTuple
 
 from .. import backends
-from ..common.errors import InputError, concise
+from ..common.calls import as_call
+from ..common.errors import InputError, concise, exact
 from ..study import PROBLEMS, Problem, Study
 from ..study.plan import FULL
 from ..study.problem import LIMITS, QUICK, QUICK_ROWS
@@ -42,8 +44,10 @@ def recipe(study: dict[str, Any]) -> Recipe:
 
 def _recipe(study: dict[str, Any]) -> Recipe:
     problem = {name: study["problem"][name] for name in (f.name for f in fields(Problem))}
-    own = [c["optimizer"] for c in study["optimizers"] if "rule" in c]
-    rules = "".join(f" --rule FILE.py:{name}" for name in own)
+    mine = [c for c in study["optimizers"] if "rule" in c]
+    own = [c["optimizer"] for c in mine]
+    calls = [as_call(f"FILE.py:{name}", _arguments(c)) for name, c in zip(own, mine, strict=True)]
+    rules = "".join(f" --rule {quote(call)}" for call in calls)
     notes = [f"{' and '.join(own)}: your own, from the file that holds it."] if own else []
     options = _options(study, problem)
     if options is not None:
@@ -61,7 +65,8 @@ def _options(study: dict[str, Any], problem: dict[str, Any]) -> list[str] | None
         return None
     base = Study(usual, **FULL) if study["search"] else Study(usual.quick())
     start = _plain({f.name: getattr(base, f.name) for f in fields(base) if f.name not in ("problem", "optimizers")})
-    default = _plain({**asdict(base.problem), "backend": backends.get(base.problem.backend).name})
+    resolved = {"backend": backends.get(base.problem.backend).name, "loss": base.problem.loss_function.name}
+    default = _plain({**asdict(base.problem), **resolved})
     options = [f"--dataset {problem['dataset']}"] if problem["dataset"] != "digits" else []
     options += ["--full"] if study["search"] else []
     for name in ("epochs", "target", "batch_size", "hidden"):
@@ -95,7 +100,15 @@ def _option(contender: dict[str, Any]) -> str | None:
     """A contender as ``--optimizers`` takes it, if it does."""
     name, convention = contender["optimizer"], contender["convention"]
     plain, label = (name, name) if convention == "textbook" else (f"{name}:{convention}", f"{name} ({convention})")
-    return plain if contender["label"] == label and not contender["hyperparameters"] else None
+    more = contender["hyperparameters"] or any(name in contender for name in ("searched", "scheduled", "schedule"))
+    return plain if contender["label"] == label and not more else None
+
+
+def _arguments(contender: dict[str, Any]) -> list[str]:
+    """What stands in the brackets behind the name of a contender."""
+    values = {**contender["hyperparameters"], **contender.get("searched", {}), **contender.get("scheduled", {})}
+    said = [f"{name}={value if isinstance(value, str) else exact(value)}" for name, value in sorted(values.items())]
+    return said + ([f"schedule={contender['schedule']}"] if "schedule" in contender else [])
 
 
 def _toml(study: dict[str, Any], problem: dict[str, Any]) -> str:
@@ -112,13 +125,20 @@ def _toml(study: dict[str, Any], problem: dict[str, Any]) -> str:
     lines += [_line(k, v) for k, v in study.items() if k not in ("version", "problem", "optimizers")]
     lines += ["", "[problem]", *(_line(k, v) for k, v in problem.items() if v is not None)]
     for c in contenders[len(named) :]:
-        fixed = ", ".join(_line(k, v) for k, v in c["hyperparameters"].items())
-        lines += ["", "[[contenders]]", *(_line(k, c[v]) for k, v in _KEYS.items())]
-        lines += [f"hyperparameters = {{ {fixed} }}"] if fixed else []
+        lists = {k: _listed(v) for k, v in c.get("searched", {}).items()}
+        values = {**c["hyperparameters"], **lists, **c.get("scheduled", {})}
+        inside = ", ".join(_line(k, v) for k, v in values.items())
+        lines += ["", "[[contenders]]", *(_line(k, c[v]) for k, v in _KEYS.items() if v in c)]
+        lines += [f"hyperparameters = {{ {inside} }}"] if inside else []
     return "\n".join(lines) + "\n"
 
 
-_KEYS = {"name": "optimizer", "convention": "convention", "label": "label"}
+_KEYS = {"name": "optimizer", "convention": "convention", "label": "label", "schedule": "schedule"}
+
+
+def _listed(space: str) -> Any:
+    """A list of values as TOML has one; a range stays a text."""
+    return json.loads(f"[{space[1:-1]}]") if space.startswith("{") else space
 
 
 def _line(name: str, value: Any) -> str:

@@ -39,14 +39,14 @@ NOTHING = Cell("–", None)
 
 
 def reference(row: Row, summary: Summary) -> str | None:
-    """Whom a row's test accuracy is compared with: the leader, or the same optimizer tuned."""
+    """Whom a row's test score is compared with: the leader, or the same optimizer tuned."""
     return summary.verdict.leader if row.kind == "tuned" else row.contender
 
 
 def difference(row: Row, summary: Summary) -> tuple[Interval, Pair] | None:
-    """A row's difference in test accuracy to its reference; None where they are not compared."""
+    """A row's difference in test score to its reference; None where they are not compared."""
     whom = reference(row, summary)
-    pair = None if whom is None or whom == row.label else summary.pair(row.label, whom, "test_accuracy")
+    pair = None if whom is None or whom == row.label else summary.pair(row.label, whom, "test_score")
     return None if pair is None or whom is None else (minus(pair, whom), pair)
 
 
@@ -82,10 +82,10 @@ def columns(summary: Summary) -> list[Column]:
         low, high = row.trials
         return Cell(f"{low}" if low == high else f"{low}–{high}", high)
 
-    def accuracy(row: Row) -> Cell:
+    def quality(row: Row) -> Cell:
         lost = len(row.replicates) - row.finished
         note = f"{lost} of {len(row.replicates)} not finished" if lost and row.finished else ""
-        return Cell(with_half(row.test_accuracy), row.test_accuracy.mean, note) if row.finished else NOTHING
+        return Cell(with_half(row.test_score), row.test_score.mean, note) if row.finished else NOTHING
 
     def against(row: Row) -> Cell:
         found, word = difference(row, summary), standing(row, summary)
@@ -132,34 +132,34 @@ def columns(summary: Summary) -> list[Column]:
             "lr",
             "learning rate",
             "",
-            "chosen by each replicate, for validation accuracy: median and range; untuned: the default; at the edge: "
-            "in so many replicates the best rate is the first or last of the grid",
+            f"chosen by each replicate, for validation {summary.measure}: median and range; untuned: the default; at "
+            "the edge: in so many replicates the best rate is the first or last of the grid",
             learning_rate,
         ),
         Column("trials", "trials", "", "training runs in each replicate, of which one is chosen", trials),
         Column(
-            "test_accuracy",
-            "test accuracy",
+            "test_score",
+            f"test {summary.measure}",
             "%",
-            f"of the chosen run, at its epoch with the best validation accuracy; mean over {many} with its 95% "
-            "interval",
-            accuracy,
+            f"of the chosen run, at its epoch with the best validation {summary.measure}; mean over {many} with its "
+            "95% interval",
+            quality,
         ),
         Column(
             "difference",
             f"difference to {short}",
             "points",
-            "in test accuracy: mean of the differences replicate by replicate, with its 95% interval; of the rows "
-            f"untuned and searched: to the same optimizer tuned; higher or lower: significant at 5%{corrected}",
+            f"in test {summary.measure}: mean of the differences replicate by replicate, with its 95% interval; of the "
+            f"rows untuned and searched: to the same optimizer tuned; higher or lower: significant at 5%{corrected}",
             against,
         ),
         Column(
             "epochs",
             f"epochs to {goal}",
             "",
-            f"until the validation accuracy is {goal}, at the rate that gets there first: mean over {many} with its "
-            f"95% interval, and how many got there; a miss counts as {summary.epochs + 1}, so that a mean with misses "
-            "is a lower bound (≥)" + (f"; slower: than {fastest}, significant as above" if fastest else ""),
+            f"until the validation {summary.measure} is {goal}, at the rate that gets there first: mean over {many} "
+            f"with its 95% interval, and how many got there; a miss counts as {summary.epochs + 1}, so that a mean "
+            "with misses is a lower bound (≥)" + (f"; slower: than {fastest}, significant as above" if fastest else ""),
             epochs,
         ),
         Column(
@@ -187,8 +187,8 @@ def columns(summary: Summary) -> list[Column]:
             "usable_decades",
             "usable range of rates",
             "decades",
-            f"width of the range of learning rates around the best that keep {goal} validation accuracy: mean over "
-            f"{many}; one decade is a factor of ten; ≥: a grid ended first",
+            f"width of the range of learning rates around the best that keep {goal} validation {summary.measure}: mean "
+            f"over {many}; one decade is a factor of ten; ≥: a grid ended first",
             usable,
         ),
         Column(

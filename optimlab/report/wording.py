@@ -25,13 +25,13 @@ def facts(summary: Summary) -> list[tuple[str, str, str]]:
     """Who, by how much, how sure, how fast: each a heading, an answer and what it rests on."""
     said = summary.verdict
     if said.leader is None:
-        return [("Highest test accuracy", "none", "no optimizer finished all its runs")]
+        return [(f"Highest test {summary.measure}", "none", "no optimizer finished all its runs")]
     leader = summary.row(said.leader)
     if not any(row.finished for row in summary.tuned):
-        return [("Highest test accuracy", "none", "no run finished")]
+        return [(f"Highest test {summary.measure}", "none", "no run finished")]
     others = [row for row in summary.tuned if row.label != leader.label and not row.failed]
-    basis = f"{with_half(leader.test_accuracy)}% on average"
-    found = [("Highest test accuracy", leader.label, f"{basis}{_level(said.level_with, len(others))}")]
+    basis = f"{with_half(leader.test_score)}% on average"
+    found = [(f"Highest test {summary.measure}", leader.label, f"{basis}{_level(said.level_with, len(others))}")]
     if others:
         found += [
             ("By how much", *_margin(summary, leader, others)),
@@ -39,7 +39,7 @@ def facts(summary: Summary) -> list[tuple[str, str, str]]:
         ]
     goal = f"First to {in_percent(summary.target.value)}"
     if said.fastest is None:
-        found.append((goal, "none", "no optimizer reached this validation accuracy"))
+        found.append((goal, "none", f"no optimizer reached this validation {summary.measure}"))
     else:
         first = summary.row(said.fastest)
         lower = "at least " if first.hits < len(first.replicates) else ""
@@ -59,16 +59,17 @@ def _level(names: Sequence[str], others: int) -> str:
 
 def _margin(summary: Summary, leader: Row, others: Sequence[Row]) -> tuple[str, str]:
     """The leader's difference to the next and to the last, with their intervals."""
-    ordered = sorted(others, key=lambda row: -row.test_accuracy.mean)
+    ordered = sorted(others, key=lambda row: -row.test_score.mean)
     ahead = {}
     for row in ordered:
-        pair = summary.pair(leader.label, row.label, "test_accuracy")
+        pair = summary.pair(leader.label, row.label, "test_score")
         if pair is not None:
             ahead[row.label] = minus(pair, row.label)
     if not ahead:
         return "–", "no other optimizer is compared with it"
     (second, least), *_, (last, most) = [*ahead.items(), *ahead.items()]
-    text = f"of test accuracy ahead of {second}{', the next' if len(ahead) > 1 else ''}: 95% interval {_ends(least)}"
+    next_one = f"{second}, the next" if len(ahead) > 1 else second
+    text = f"of test {summary.measure} ahead of {next_one}: 95% interval {_ends(least)}"
     if len(ahead) > 1:
         text += f"; of {last}, the last, by {with_ends(most, 100)}"
     return f"{points(least.mean)} points", text
@@ -83,8 +84,8 @@ def _certainty(summary: Summary, leader: Row, others: Sequence[Row]) -> tuple[st
     said = summary.verdict
     told = len(others) - len(said.level_with)
     text = f"told apart from it at 5%, after Holm’s correction for {plural(said.family, 'test')}"
-    second = max(others, key=lambda row: row.test_accuracy.mean)
-    pair = summary.pair(leader.label, second.label, "test_accuracy")
+    second = max(others, key=lambda row: row.test_score.mean)
+    pair = summary.pair(leader.label, second.label, "test_score")
     if pair is not None:
         ahead = pair.ahead if pair.first == leader.label else type(pair.ahead)(*(1 - pair.ahead[k] for k in (0, 2, 1)))
         text += (
@@ -199,7 +200,7 @@ def accuracy_sentence(summary: Summary, lines: Sequence[Lines]) -> str:
         )
         if never:
             said.append(f"{_few([r.label for r in never])} never did.")
-    ends = {row.label: own.curves["val_accuracy"].median[-1:] for row, own in _tuned(summary, lines)}
+    ends = {row.label: own.curves["val_score"].median[-1:] for row, own in _tuned(summary, lines)}
     at = {name: end[0] for name, end in ends.items() if end}
     if len(at) > 1:
         low, high = min(at, key=at.__getitem__), max(at, key=at.__getitem__)
@@ -248,7 +249,7 @@ def regret_sentence(summary: Summary) -> str:
 
 
 def lost_beside(row: Row) -> float | None:
-    """The accuracy lost at ``FACTOR`` times the best rate or at the best by ``FACTOR``, the larger of both.
+    """The score lost at ``FACTOR`` times the best rate or at the best by ``FACTOR``, the larger of both.
 
     None where the grid ends before.
     """

@@ -6,6 +6,7 @@ flat buffer, where a norm would be that of the whole network. Signatures read as
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
@@ -31,8 +32,13 @@ class LayerRule:
     def __call__(self, *arrays: Any, **scalars: float) -> Any:
         return self.function(*arrays, **scalars)
 
-    def __reduce__(self) -> str:
-        return self.function.__qualname__
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """By its name where a module has it under this name, else by its function, as of a script that was run."""
+        name = self.function.__qualname__
+        if getattr(sys.modules.get(self.function.__module__), name, None) is self:
+            return name
+        rest = {key: value for key, value in vars(self).items() if key not in ("function", "__wrapped__")}
+        return LayerRule, (self.function,), rest
 
 
 def _trust_ratio(w: Any, update: Any, trust: float = 1.0) -> float:

@@ -21,7 +21,7 @@ from .draws import Settings
 from .execution import Pool, run_all, workers
 from .folder import SUMMARY, check_folder, claim
 from .plan import Run, Study
-from .results import VERSION, Baseline, Kind, Record, Row, Summary, decoded, encoded
+from .results import SCORES, VERSION, Baseline, Kind, Record, Row, Summary, decoded, encoded
 from .run import execute, host, time_steps, versions
 from .statistics import t_interval
 from .store import Store, read
@@ -55,7 +55,7 @@ class Comparison:
         return any(row.finished for row in self.summary.tuned)
 
     def chosen(self, row: Row) -> list[Record]:
-        """The records that a row's accuracy comes from, replicate by replicate; a missing one is left out."""
+        """The records that a row's score comes from, replicate by replicate; a missing one is left out."""
         return [self.records[one.key] for one in row.replicates if one.key in self.records]
 
 
@@ -96,8 +96,8 @@ def compare(
 
     1. Each replicate draws its own split of the data, its own shift of the grid, and its own seed of initial weights
        and order of the rows, the same for all contenders.
-    2. In each replicate every contender is trained once at each rate. The run with the best validation accuracy
-       counts, with its test accuracy (ties go to the lower validation loss; a diverged run counts as 0). Apart from
+    2. In each replicate every contender is trained once at each rate. The run with the best validation score
+       counts, with its test score (ties go to the lower validation loss; a diverged run counts as 0). Apart from
        that, the run that reaches the target first counts for speed. Where the best rate lies at the edge, the grid is
        extended. In the full protocol as many random settings of all searchable hyperparameters are tried too.
     3. Timing: a training step of each row, one after another in this process.
@@ -160,9 +160,10 @@ def summarized(
             replicates=study.replicates,
             planned=planned["replicates"],
             epochs=problem.epochs,
-            deviation=deviation(table, "test_accuracy", problem.epochs),
+            deviation=deviation(table, "test_score", problem.epochs),
             baseline=baseline,
             test_rows=test_rows,
+            score=SCORES[problem.score],
         ),
         left_out=tuple(problem.left_out()),
         test_rows=test_rows,
@@ -170,6 +171,7 @@ def summarized(
         host=host(),
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         label=study.label,
+        score=problem.score,
     )
 
 
@@ -197,6 +199,8 @@ def _baseline(study: Study) -> Baseline | None:
     """Of the most frequent class, where its share is at least a tenth more than that of equal classes."""
     data = study.problem.data()
     classes = len(data.classes)
+    if not classes:
+        return None
     if np.bincount(data.y_train, minlength=classes).max() < 1.1 * len(data.y_train) / classes:
         return None
     shares: dict[str, list[float]] = {"val": [], "test": []}

@@ -49,13 +49,13 @@ def epoch_seconds(records: Iterable[Record], epochs: int, microseconds_per_step:
 
 
 def sensitivity(row: Row, points: int = 60) -> tuple[list[float], list[float]]:
-    """Learning rates, and the median validation accuracy there over the replicates.
+    """Learning rates, and the median validation score there over the replicates.
 
     Each replicate has a grid of its own, so its scores are joined by lines over the logarithm of the rate; a run that
     diverged or failed counts as 0. The rates are those that the grids of at least half of the replicates span.
     """
     lines = [
-        ([math.log10(t.lr) for t in one.grid], [t.val_accuracy or 0.0 for t in one.grid]) for one in row.replicates
+        ([math.log10(t.lr) for t in one.by_rate], [t.val_score or 0.0 for t in one.by_rate]) for one in row.replicates
     ]
     low, high = np.median([x[0] for x, _ in lines]), np.median([x[-1] for x, _ in lines])
     at = np.linspace(low, high, points)
@@ -65,15 +65,15 @@ def sensitivity(row: Row, points: int = 60) -> tuple[list[float], list[float]]:
 
 
 def regret(row: Row, decades: float = 2.0, points: int = 61) -> tuple[list[float], list[float]]:
-    """Factors of the best rate, and the validation accuracy lost there: the median over the replicates.
+    """Factors of the best rate, and the validation score lost there: the median over the replicates.
 
-    In each replicate the factor is that of its own best rate, and the loss that from its best accuracy. A factor that
+    In each replicate the factor is that of its own best rate, and the loss that from its best score. A factor that
     leaves the grid in half of the replicates is left out.
     """
     at, found = np.linspace(-decades, decades, points), []
     for one in row.replicates:
-        x = np.array([math.log10(t.lr) for t in one.grid]) - math.log10(one.lr)
-        lost = [one.val_accuracy - (t.val_accuracy or 0.0) for t in one.grid]
+        x = np.array([math.log10(t.lr) for t in one.by_rate]) - math.log10(one.lr)
+        lost = [one.val_score - (t.val_score or 0.0) for t in one.by_rate]
         found.append(np.interp(at, x, lost, left=np.nan, right=np.nan))
     lost_at = np.array(found)
     kept = np.isfinite(lost_at).sum(axis=0) * 2 > len(found)

@@ -14,12 +14,26 @@ from ..common.files import write_atomically
 from .compare import Comparison
 from .folder import ELSEWHERE, JOINT, SUMMARY
 from .ranks import average_ranks, critical_difference, fewest_problems, friedman
-from .results import LEVEL, VERSION, Claim, Joint, JointProblem, Measure, Ranking, Sentence, Standing, decoded, encoded
+from .results import (
+    LEVEL,
+    VERSION,
+    Claim,
+    Joint,
+    JointProblem,
+    Measure,
+    Ranking,
+    Sentence,
+    Standing,
+    decoded,
+    encoded,
+    measure_of,
+)
 from .statistics import performance_profile
 from .summary import listed
 
-MEASURES: tuple[Measure, ...] = ("test_accuracy", "epochs")
-WORDS: dict[Measure, str] = {"test_accuracy": "test accuracy", "epochs": "epochs to the target"}
+MEASURES: tuple[Measure, ...] = ("test_score", "epochs")
+Words = dict[Measure, str]
+"""What each measure is called in sentences."""
 FACTOR = 2.0
 """The paragraph says who comes within this factor of the fewest epochs."""
 
@@ -27,7 +41,7 @@ FACTOR = 2.0
 def joint(comparisons: Mapping[str, Comparison]) -> Joint:
     """What the comparisons of several problems, by name, say together.
 
-    On each problem the contenders are ranked by their mean over replicates: by test accuracy, and by epochs to the
+    On each problem the contenders are ranked by their mean over replicates: by test score, and by epochs to the
     target. Each ranking is tested at half of :data:`LEVEL`, so that both together keep it: Friedman's test says if the
     mean ranks differ at all, and Nemenyi's critical difference says which. The unit of these tests is the problem.
 
@@ -51,11 +65,12 @@ def joint(comparisons: Mapping[str, Comparison]) -> Joint:
     stairs = performance_profile(costs) if enough else {}
     profile = {label: tuple(steps) for label, steps in stairs.items()}
     data = [comparison.summary.study["problem"].get("dataset") for comparison in comparisons.values()]
+    words: Words = {"test_score": f"test {measure_of(problems)}", "epochs": "epochs to the target"}
     said = [
         *_excluded(problems, contenders, excluded),
-        *(sentence for ranking in rankings for sentence in _ranks(ranking)),
+        *(sentence for ranking in rankings for sentence in _ranks(ranking, words)),
         *_profile(profile, ranked),
-        *_conditions(rankings, len(data), len(set(data))),
+        *_conditions(rankings, len(data), len(set(data)), words),
     ]
     made = datetime.now(UTC).isoformat(timespec="seconds")
     return Joint(VERSION, problems, contenders, excluded, rankings, profile, tuple(said), made)
@@ -109,12 +124,20 @@ def _problem(name: str, comparison: Comparison) -> JointProblem:
     leading, fast = {verdict.leader, *verdict.level_with}, {verdict.fastest, *verdict.fast_with}
     standings = {
         row.contender: Standing(
-            row.test_accuracy, row.epochs, row.hits, row.finished, row.label in leading, row.label in fast
+            row.test_score, row.epochs, row.hits, row.finished, row.label in leading, row.label in fast
         )
         for row in summary.tuned
         if not row.failed
     }
-    return JointProblem(name, summary.heading, summary.target.value, summary.epochs, summary.replicates, standings)
+    return JointProblem(
+        name,
+        summary.heading,
+        summary.target.value,
+        summary.epochs,
+        summary.replicates,
+        standings,
+        summary.score,
+    )
 
 
 def _missing(label: str, ranked: Sequence[JointProblem], comparisons: Mapping[str, Comparison]) -> str:
@@ -133,7 +156,7 @@ def _cost(standing: Standing) -> float:
 
 def _ranking(measure: Measure, contenders: Sequence[str], problems: Sequence[JointProblem]) -> Ranking:
     values = [[getattr(problem.standings[label], measure).mean for label in contenders] for problem in problems]
-    ranks = average_ranks(values, highest_first=measure == "test_accuracy")
+    ranks = average_ranks(values, highest_first=measure == "test_score")
     level = LEVEL / len(MEASURES)
     p, difference = friedman(ranks), critical_difference(len(contenders), len(problems), level)
     means = dict(zip(contenders, ranks.mean(axis=0).tolist(), strict=True))
@@ -157,15 +180,15 @@ def _ranking(measure: Measure, contenders: Sequence[str], problems: Sequence[Joi
     )
 
 
-def _ranks(ranking: Ranking) -> list[Sentence]:
+def _ranks(ranking: Ranking, words: Words) -> list[Sentence]:
     """Who has the best mean rank, and who is told apart."""
     measure, problems, count = ranking.measure, len(ranking.problems), len(ranking.mean_ranks)
     best, mean = ranking.best, min(ranking.mean_ranks.values())
     if len(best) == count:
-        text = f"By {WORDS[measure]} all {count} optimizers have the same mean rank on these {problems} problems."
+        text = f"By {words[measure]} all {count} optimizers have the same mean rank on these {problems} problems."
     else:
         who = f"{listed(best)} {'has' if len(best) == 1 else 'share'}"
-        text = f"By {WORDS[measure]}, {who} the best mean rank on {problems} problems: {mean:.1f} of {count}."
+        text = f"By {words[measure]}, {who} the best mean rank on {problems} problems: {mean:.1f} of {count}."
     said = [Sentence(text, about=measure)]
     if problems < ranking.fewest:
         return said
@@ -178,7 +201,7 @@ def _ranks(ranking: Ranking) -> list[Sentence]:
         )
         text += f" ({test}: p = {_p(ranking.p)}): no two optimizers can be told apart."
         return [*said, Sentence(text, about=measure)]
-    said += _behind(ranking)
+    said += _behind(ranking, words)
     text = (
         f"These mean ranks differ by at least Nemenyi's critical difference, {ranking.critical_difference:.1f} "
         f"({test}: p = {_p(ranking.p)}); no other two can be told apart."
@@ -186,7 +209,7 @@ def _ranks(ranking: Ranking) -> list[Sentence]:
     return [*said, Sentence(text, about=measure)]
 
 
-def _behind(ranking: Ranking) -> list[Sentence]:
+def _behind(ranking: Ranking, words: Words) -> list[Sentence]:
     """One sentence for all that are behind the same ones."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for label in ranking.mean_ranks:
@@ -195,7 +218,7 @@ def _behind(ranking: Ranking) -> list[Sentence]:
             groups.setdefault(better, []).append(label)
     return [
         Sentence(
-            f"Lower in rank than {listed(better)} by {WORDS[ranking.measure]}: {listed(worse)}.",
+            f"Lower in rank than {listed(better)} by {words[ranking.measure]}: {listed(worse)}.",
             tuple(Claim(one, other, ranking.measure) for other in worse for one in better),
             ranking.measure,
         )
@@ -255,7 +278,7 @@ def _excluded(
     return [Sentence(text, about="runs") for text in said]
 
 
-def _conditions(rankings: Sequence[Ranking], problems: int, data: int) -> list[Sentence]:
+def _conditions(rankings: Sequence[Ranking], problems: int, data: int, words: Words) -> list[Sentence]:
     """What the tests take for granted."""
     if not rankings:
         return []
@@ -273,7 +296,7 @@ def _conditions(rankings: Sequence[Ranking], problems: int, data: int) -> list[S
         if data < problems:
             sets = "one data set" if data == 1 else f"{data} data sets"
             said.append(f"The {problems} problems use {sets}: they are not independent, so these tests are optimistic.")
-        tied = [f"{WORDS[r.measure]} (on {r.ties} of {len(r.problems)})" for r in rankings if r.ties and r.apart]
+        tied = [f"{words[r.measure]} (on {r.ties} of {len(r.problems)})" for r in rankings if r.ties and r.apart]
         if tied:
             said.append(f"Equal means share a rank, by {listed(tied)}: Nemenyi's test is conservative then.")
     return [Sentence(text, about="ranks") for text in said]

@@ -7,14 +7,14 @@ from .results import Interval, Joint, JointProblem
 
 
 def joint_table(joint: Joint) -> Table:
-    """One row per contender, the best mean rank by test accuracy first: its test accuracy on each problem, and ranks.
+    """One row per contender, the best mean rank by test score first: its test score on each problem, and ranks.
 
     A star marks the leader on a problem and those who cannot be told from it.
     """
-    accuracy, epochs = joint.ranking("test_accuracy"), joint.ranking("epochs")
+    quality, epochs = joint.ranking("test_score"), joint.ranking("epochs")
     columns = [Column("optimizer", "name"), *(Column(problem.name) for problem in joint.problems)]
-    if accuracy is not None and epochs is not None:
-        columns += [Column("mean rank\naccuracy"), Column("mean rank\nepochs")]
+    if quality is not None and epochs is not None:
+        columns += [Column(f"mean rank\n{joint.measure}"), Column("mean rank\nepochs")]
     rows = []
     for label in order(joint):
         cells = [label, *(_cell(problem, label) for problem in joint.problems)]
@@ -22,16 +22,16 @@ def joint_table(joint: Joint) -> Table:
             rank = ranking.mean_ranks.get(label)
             cells.append("-" if rank is None else f"{rank:.1f}")
         rows.append(cells)
-    caption = "test accuracy in percent, mean ±95% confidence interval\n*: the leader, or not told from it"
-    if accuracy is not None and epochs is not None:
-        differences = f"{accuracy.critical_difference:.1f}"
+    caption = f"test {joint.measure} in percent, mean ±95% confidence interval\n*: the leader, or not told from it"
+    if quality is not None and epochs is not None:
+        differences = f"{quality.critical_difference:.1f}"
         caption += f"\nNemenyi's critical difference of mean ranks: {differences}"
     return Table(columns, rows, f"{len(joint.problems)} problems", caption)
 
 
 def order(joint: Joint) -> list[str]:
-    """All contenders, by mean rank in test accuracy; those without a rank come last."""
-    ranking = joint.ranking("test_accuracy")
+    """All contenders, by mean rank in test score; those without a rank come last."""
+    ranking = joint.ranking("test_score")
     ranked = joint.contenders if ranking is None else sorted(joint.contenders, key=ranking.mean_ranks.__getitem__)
     return [*ranked, *joint.excluded]
 
@@ -42,4 +42,4 @@ def _cell(problem: JointProblem, label: str) -> str:
         return "-"
     if not standing.finished:
         return "diverged"
-    return " ±".join(Interval(*standing.test_accuracy).percents()) + ("*" if standing.leading else " ")
+    return " ±".join(Interval(*standing.test_score).percents()) + ("*" if standing.leading else " ")

@@ -42,7 +42,7 @@ _TITLES: dict[Kind, str] = {
 
 
 def latex(summary: Summary) -> str:
-    """The table of a comparison: a LaTeX ``table`` with rates, epochs to the target and test accuracy.
+    """The table of a comparison: a LaTeX ``table`` with rates, epochs to the target and test score.
 
     In each column the best and those who cannot be told from it are bold.
     """
@@ -55,10 +55,17 @@ def latex(summary: Summary) -> str:
         lines += [_row(row, summary) for row in ranked(row for row in summary.rows if row.kind == kind)]
         lines.append("\\midrule")
     if summary.baseline is not None:
-        accuracy = _percent(summary.baseline.test_accuracy)
-        lines += [_line([f"always {escaped(summary.baseline.name)}", "--", "--", accuracy, "--", "--"]), "\\midrule"]
+        share = _percent(summary.baseline.test_score)
+        lines += [_line([f"always {escaped(summary.baseline.name)}", "--", "--", share, "--", "--"]), "\\midrule"]
     goal = escaped(in_percent(summary.target.value))
-    head = ["Optimizer", "Learning rate", f"Epochs to {goal}", "Test accuracy, \\%", "Difference, points", "$p$"]
+    head = [
+        "Optimizer",
+        "Learning rate",
+        f"Epochs to {goal}",
+        f"Test {escaped(summary.measure)}, \\%",
+        "Difference, points",
+        "$p$",
+    ]
     own = "training and validation rows" if summary.test_rows else "rows"
     caption = [
         f"{summary.heading}, {summary.protocol} protocol: {summary.replicates} replicates of the whole procedure, each "
@@ -76,12 +83,12 @@ def latex(summary: Summary) -> str:
 
 
 def joint_latex(joint: Joint) -> str:
-    """The table of several problems: a LaTeX ``table`` of test accuracies, with mean ranks.
+    """The table of several problems: a LaTeX ``table`` of test scores, with mean ranks.
 
     For each problem the leader and those who cannot be told from it are bold.
     """
     head = ["Optimizer", *(escaped(problem.name) for problem in joint.problems)]
-    head += ["Rank, accuracy", "Rank, epochs"] if joint.rankings else []
+    head += [f"Rank, {escaped(joint.measure)}", "Rank, epochs"] if joint.rankings else []
     lines = []
     for label in order(joint):
         cells = [escaped(label)]
@@ -90,7 +97,7 @@ def joint_latex(joint: Joint) -> str:
             if own is None:
                 cells.append("failed")
             else:
-                cells.append(_bold(_percent(own.test_accuracy), own.leading) if own.finished else "diverged")
+                cells.append(_bold(_percent(own.test_score), own.leading) if own.finished else "diverged")
         cells += [
             _bold(f"{ranking.mean_ranks[label]:.1f}", label in ranking.best) if label in ranking.mean_ranks else "--"
             for ranking in joint.rankings
@@ -98,12 +105,13 @@ def joint_latex(joint: Joint) -> str:
         lines.append(_line(cells))
     replicates = sorted({problem.replicates for problem in joint.problems})
     caption = [
-        f"Test accuracy in percent on {len(joint.problems)} problems: mean ± half the 95% confidence interval over "
-        f"{' to '.join(map(str, dict.fromkeys((replicates[0], replicates[-1]))))} replicates of the whole procedure.",
+        f"Test {joint.measure} in percent on {len(joint.problems)} problems: mean ± half the 95% confidence interval "
+        f"over {' to '.join(map(str, dict.fromkeys((replicates[0], replicates[-1]))))} replicates of the whole "
+        "procedure.",
         f"Bold: the best, and those that cannot be told from it at {100 * LEVEL:g}% after Holm's correction for the "
         "family of tests of that problem.",
     ]
-    for ranking, what in zip(joint.rankings, ("test accuracy", "epochs to the target"), strict=False):
+    for ranking, what in zip(joint.rankings, (f"test {joint.measure}", "epochs to the target"), strict=False):
         test = "Friedman's test" if len(joint.contenders) > 2 else "sign test"
         caption.append(f"Mean ranks by {what}: {test}, p = {_p(ranking.p)}.")
     if joint.rankings:
@@ -129,13 +137,13 @@ def _row(row: Row, summary: Summary) -> str:
     if not row.finished:
         return _line([*cells, "failed" if row.failed else "diverged", "--", "--"])
     leading = tuned and row.label in (verdict.leader, *verdict.level_with)
-    return _line([*cells, _bold(_percent(row.test_accuracy), leading), *_difference(row, summary)])
+    return _line([*cells, _bold(_percent(row.test_score), leading), *_difference(row, summary)])
 
 
 def _difference(row: Row, summary: Summary) -> tuple[str, str]:
     """To the leader, or of an untuned row to the tuned one; with its p-value after Holm's correction."""
     other = summary.verdict.leader if row.kind == "tuned" else row.contender
-    pair = None if other is None else summary.pair(row.label, other, "test_accuracy")
+    pair = None if other is None else summary.pair(row.label, other, "test_score")
     if pair is None:
         return "--", "--"
     mean = pair.difference.mean if pair.first == row.label else -pair.difference.mean

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
-import textwrap
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ def rule_digest(rule: Rule) -> str:
     """Return a digest of what a rule computes, with its state and its defaults.
 
     An elementwise rule is known by its traced arithmetic. A rule of whole tensors cannot be traced: it is known by its
-    source and by what it makes of a few tensors, to six digits, so that functions which it calls count too.
+    code and by what it makes of a few tensors, to six digits, so that functions which it calls count too.
 
     >>> def plain(w, g, *, lr=0.1):
     ...     return w - lr * g
@@ -50,12 +49,14 @@ def _scalars(graph: Graph, t: int, hyperparameters: dict[str, float]) -> list[fl
 
 def _of_tensors(rule: LayerRule) -> list[Any]:
     _, state, values = declaration(rule)
-    try:
-        source = ast.dump(ast.parse(textwrap.dedent(inspect.getsource(rule.function))))
-    except (OSError, TypeError, SyntaxError):  # typed into an interpreter, or a lambda within a line
-        source = ""
     options = {name: value for name, value in values.items() if name != "lr"}
-    return [source, state, options, [_computed(rule, shape, state, options) for shape in SHAPES]]
+    return [_code(rule.function.__code__), state, options, [_computed(rule, shape, state, options) for shape in SHAPES]]
+
+
+def _code(code: CodeType) -> list[Any]:
+    """A function's instructions, names and constants: not its comments, nor where it stands."""
+    constants = [_code(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
+    return [code.co_code.hex(), code.co_names, constants]
 
 
 def _computed(rule: LayerRule, shape: tuple[int, ...], state: dict[str, float], options: dict[str, float]) -> Any:

@@ -184,15 +184,20 @@ class Study:
 
         ``step`` is the geometric mean of the grid's steps. No contender is then lucky with where the grid lies.
         """
-        return self._rates_of(replicate, len(self.rates))
+        return self._shifted(self.rates, replicate)
 
-    def _rates_of(self, replicate: int, number: int) -> tuple[float, ...]:
-        """The grid of a replicate with another number of rates over the same range."""
-        rates = self.rates
-        if number != len(rates):
-            places = np.linspace(0, len(rates) - 1, number)
-            rates = tuple(10 ** np.interp(places, np.arange(len(rates)), np.log10(rates)))
-        step = (rates[-1] / rates[0]) ** (1 / (number - 1))
+    def planned_rates(self, contender: Contender) -> tuple[float, ...]:
+        """The rates of a contender before a replicate shifts them: ``rates``, or more of them over the same range."""
+        number = len(self.rates)
+        if not contender.draws:
+            number = max(number, round(number * self.budget / contender.settings))
+        if number == len(self.rates):
+            return self.rates
+        places = np.linspace(0, len(self.rates) - 1, number)
+        return tuple(float(10**at) for at in np.interp(places, np.arange(len(self.rates)), np.log10(self.rates)))
+
+    def _shifted(self, rates: tuple[float, ...], replicate: int) -> tuple[float, ...]:
+        step = (rates[-1] / rates[0]) ** (1 / (len(rates) - 1))
         drawn = np.random.default_rng(np.random.SeedSequence((self.seed_of(replicate), 0x0FF5E7))).random()
         shift = step ** (drawn - 0.5)
         return tuple(float(min(max(rate * shift, LEAST_RATE), TOO_HIGH / 2)) for rate in rates)
@@ -217,11 +222,8 @@ class Study:
         >>> [len(study.grid(contender, 0)) for contender in study.contenders]
         [27, 27]
         """
-        number = len(self.rates)
-        if not contender.draws:
-            number = max(number, round(number * self.budget / contender.settings))
-        rates = self._rates_of(replicate, number)
-        settings = searched_settings(contender, number, self.budget, self.seed_of(replicate))
+        rates = self._shifted(self.planned_rates(contender), replicate)
+        settings = searched_settings(contender, len(rates), self.budget, self.seed_of(replicate))
         return [
             self.run(contender, replicate, lr, chosen)
             for lr, several in zip(rates, settings, strict=True)

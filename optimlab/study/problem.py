@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from .. import backends, datasets
 from ..backends import dtype_name
 from ..common.errors import InputError, count, lookup, number
 from ..datasets import Dataset, Table, split_rows
+from ..nn import losses
+from ..nn.losses import Loss
 from ..nn.network import MLP, Network
 from ..training.checks import check_batches
 
@@ -41,13 +43,16 @@ class Problem:
     dropout: share of the hidden units that are dropped, in [0, 1).
     batch_size: rows per batch.
     epochs: of every run.
-    target: the validation accuracy whose first reaching is timed. It is fixed here, before anything is run.
+    target: the validation score (the accuracy, or R² of a regression) whose first reaching is timed. It is fixed here,
+        before anything is run.
     dtype: ``"float32"`` or ``"float64"``.
     backend: the engine; ``"auto"`` is the compiled one where llvmlite is installed. Engines differ by rounding (see
         :mod:`optimlab.backends.compiled`), and so do their curves: a folder keeps the runs of one engine.
     train_rows: limit of the training rows; without one, all are taken.
     val_rows: limit of the validation rows.
     test_rows: limit of the test rows.
+    loss: a name of :data:`optimlab.nn.losses.LOSSES`. ``"auto"`` is a cross-entropy for classes, of one logit if there
+        are two, and the mean squared error for a regression.
     redraw: the rows that each replicate of a study draws anew: ``"all"``, or ``"train"`` (training and validation rows;
         the test set stays as published). ``"auto"`` is ``"all"`` for digits and tables, which have no official test
         set. Each replicate scales a table by its own training rows.
@@ -81,6 +86,7 @@ class Problem:
     missing: str = "refuse"
     task: str = "auto"
     leave_out: tuple[str, ...] = ()
+    loss: str = "auto"
 
     def __post_init__(self) -> None:
         # equal problems are written alike, and so have equal keys
@@ -89,6 +95,7 @@ class Problem:
         for name in LIMITS:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, count(name, getattr(self, name)))
+        lookup("loss", self.loss, dict.fromkeys(("auto", *losses.LOSSES)))
         lookup("redraw", self.redraw, dict.fromkeys(("auto", "all", "train")))
         given: Any = self.hidden
         if isinstance(given, str) or not isinstance(given, Iterable):
@@ -108,7 +115,7 @@ class Problem:
         if not self.name.isprintable():
             raise InputError(f"the file name {self.name!r} contains an unprintable character: rename the file")
         if not 0 < self.target <= 1:
-            raise InputError(f"target is a validation accuracy in (0, 1], got {self.target}")
+            raise InputError(f"target is a validation score in (0, 1], got {self.target}")
         lookup("backend", self.backend, dict.fromkeys(("auto", *backends.names())))
         for name in ("activation", "initializer"):
             if not isinstance(getattr(self, name), str):
@@ -135,6 +142,37 @@ class Problem:
         lookup("task", self.task, dict.fromkeys(datasets.TASKS))
 
     @property
+    def loss_function(self) -> Loss:
+        """The loss that the networks are trained on.
+
+        Raises
+        ------
+        InputError: the data have other targets than the loss takes.
+        """
+        data = self.data()
+        task, classes = data.task, len(data.classes)
+        if self.loss == "auto":
+            return losses.get(LOSSES[task])
+        loss = losses.get(self.loss)
+        if loss.classifies != (task != "regression") or (loss.name == LOSSES["binary"] and task != "binary"):
+            has = f"{classes} classes" if classes else "numbers to predict"
+            raise InputError(f"the loss {loss.name} does not suit {self.name}, which has {has}: use {LOSSES[task]}")
+        return loss
+
+    @property
+    def score(self) -> Literal["accuracy", "r2"]:
+        """What is measured beside the loss: the accuracy, or R² of a regression."""
+        return "r2" if self.data().task == "regression" else "accuracy"
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs the networks have."""
+        data = self.data()
+        if self.loss_function.name == LOSSES["binary"]:
+            return 1
+        return len(data.classes) or np.asarray(data.y_train).reshape(len(data.y_train), -1).shape[1]
+
+    @property
     def shares_test(self) -> bool:
         """True if all replicates are tested on the same rows."""
         published = self.dataset != "digits" and not datasets.is_table(self.dataset)
@@ -149,7 +187,7 @@ class Problem:
         return train, val, test
 
     def replicate(self, split: int) -> Dataset:
-        """The data of one replicate: rows drawn by the seed ``split``, stratified by class.
+        """The data of one replicate: rows drawn by the seed ``split``, stratified by class if there are classes.
 
         The sizes of the splits are those of the data set, or its limits where they are lower. A test set that all
         replicates share keeps its rows; where ``test_rows`` is lower, all take the same ones.
@@ -162,7 +200,7 @@ class Problem:
     def network(self, seed: int) -> Network:
         """A new network; its weights depend on the seed alone."""
         data = self.data()
-        return self._network([data.x_train.shape[1], *self.hidden, len(data.classes)], seed, self.backend)
+        return self._network([data.x_train.shape[1], *self.hidden, self.outputs], seed, self.backend)
 
     def _network(self, sizes: list[int], seed: int, backend: str) -> Network:
         return MLP(
@@ -216,7 +254,7 @@ class Problem:
         """Plain data, with a digest of the data set and the engine's name: results on other data, or of an engine that
         rounds differently, are never taken for these."""
         found = {"hidden": list(self.hidden), "leave_out": list(self.leave_out), "dataset": self.name}
-        found["data"] = _fingerprint(self._source())
+        found |= {"data": _fingerprint(self._source()), "loss": self.loss_function.name}
         return {**vars(self), **found, "backend": backends.get(self.backend).name}
 
     @property
@@ -226,9 +264,16 @@ class Problem:
 
     def __str__(self) -> str:
         data = self.data()
-        sizes = "-".join(map(str, [data.x_train.shape[1], *self.hidden, len(data.classes)]))
+        sizes = "-".join(map(str, [data.x_train.shape[1], *self.hidden, self.outputs]))
         return f"{self.name}, MLP {sizes}, batch {self.batch_size}, {self.epochs} epochs"
 
+
+LOSSES = {
+    "binary": "binary_cross_entropy",
+    "classification": "softmax_cross_entropy",
+    "regression": "mean_squared_error",
+}
+"""The usual loss of each task."""
 
 PROBLEMS: dict[str, Problem] = {
     "digits": Problem(),
@@ -272,13 +317,18 @@ def _replicate(problem: Problem, split: int) -> Dataset:
         return table.dataset(*_rows_of_table(table, problem.shares_test, (train, val, test), split))
     pool = ("train", "val") if problem.shares_test else ("train", "val", "test")
     x, y = ([getattr(data, f"{part}_{name}") for name in pool] for part in "xy")
-    drawn = split_rows(np.concatenate(y), (train, val, test)[: len(pool)], split)
+    drawn = split_rows(_strata(data, np.concatenate(y)), (train, val, test)[: len(pool)], split)
     arrays: dict[str, Any] = {f"x_{name}": _rows_of(x, rows) for name, rows in zip(pool, drawn, strict=True)}
     arrays |= {f"y_{name}": _rows_of(y, rows) for name, rows in zip(pool, drawn, strict=True)}
     if problem.shares_test:
-        shared = slice(None) if test == len(data.x_test) else split_rows(data.y_test, (test,), 0)[0]
+        shared = slice(None) if test == len(data.x_test) else split_rows(_strata(data, data.y_test), (test,), 0)[0]
         arrays |= {"x_test": data.x_test[shared], "y_test": data.y_test[shared]}
     return replace(data, **arrays)
+
+
+def _strata(data: Dataset, targets: Any) -> Any:
+    """The classes, whose shares a split keeps; of numbers to predict there is one stratum."""
+    return np.zeros(len(targets), int) if data.task == "regression" else targets
 
 
 def _rows_of(parts: Sequence[Any], rows: NDArray[np.intp]) -> Any:

@@ -7,7 +7,7 @@ reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -16,13 +16,16 @@ import msgspec
 from ..common.errors import InputError
 from .digests import key_of
 
-VERSION = 2
-"""Of the files. Version 1, without a number, was another protocol: its numbers do not mean the same."""
+VERSION = 3
+"""Of the files. Version 1, without a number, was another protocol: its numbers do not mean the same. Version 2 had
+accuracies where version 3 has scores."""
 
 EARLIER = (
     "it was made by an earlier protocol, whose numbers mean something else: name another folder (--out FOLDER), or "
     "delete this one to start afresh"
 )
+
+OTHER = EARLIER.replace("an earlier protocol, whose numbers mean something else", "another version of optimlab")
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
@@ -32,7 +35,10 @@ Number = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
 Scale = Annotated[float, msgspec.Meta(ge=0, lt=1e300)]
 Status = Literal["ok", "diverged", "error"]
 Kind = Literal["tuned", "default", "searched"]
-Measure = Literal["test_accuracy", "epochs"]
+Measure = Literal["test_score", "epochs"]
+Score = Literal["accuracy", "r2"]
+SCORES: dict[Score, str] = {"accuracy": "accuracy", "r2": "R²"}
+"""What a score is called in sentences and headings."""
 Curve = tuple[float | None, ...]
 
 
@@ -68,12 +74,16 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Curves:
-    """What a run measured after each epoch; ``update_ratio`` by layer, at the epoch's last step."""
+    """What a run measured after each epoch; ``update_ratio`` by layer, at the epoch's last step.
+
+    A score is the accuracy, or for a regression R² (:data:`optimlab.losses.R2`), 0 where it is negative: such a network
+    is worse than one that always answers the mean.
+    """
 
     train_loss: Curve = ()
-    train_accuracy: Curve = ()
+    train_score: Curve = ()
     val_loss: Curve = ()
-    val_accuracy: Curve = ()
+    val_score: Curve = ()
     lr: Curve = ()
     seconds: Curve = ()
     update_ratio: dict[str, Curve] = field(default_factory=dict)
@@ -83,9 +93,9 @@ class Curves:
 class Record:
     """One finished run; ``run`` is its configuration, and ``key`` the digest of that.
 
-    The scores are those of the epoch with the best validation accuracy; of several such epochs, of the one with the
+    The scores are those of the epoch with the best validation score; of several such epochs, of the one with the
     lowest validation loss. A run that diverged keeps those of the epochs before. ``test_rows`` marks the rows of a
-    test set that all replicates share: see :func:`optimlab.study.rows_right.packed`.
+    test set that all replicates share: see :func:`optimlab.study.rows_score.packed`.
 
     Raises
     ------
@@ -97,9 +107,9 @@ class Record:
     status: Status
     error: str = ""
     best_epoch: Count | None = None
-    val_accuracy: Share | None = None
+    val_score: Share | None = None
     val_loss: float | None = None
-    test_accuracy: Share | None = None
+    test_score: Share | None = None
     test_loss: float | None = None
     test_rows: str = ""
     steps: Count = 0
@@ -118,22 +128,22 @@ class Record:
             raise InputError("key is not the digest of run, so one of them was edited")
         if self.status == "error" and not self.error:
             raise InputError("a failed run needs the text of its error")
-        if self.status == "ok" and None in (self.val_accuracy, self.test_accuracy, self.best_epoch):
-            raise InputError("a finished run needs val_accuracy, test_accuracy and best_epoch")
+        if self.status == "ok" and None in (self.val_score, self.test_score, self.best_epoch):
+            raise InputError("a finished run needs val_score, test_score and best_epoch")
 
     @property
-    def val_score(self) -> float:
-        """The validation accuracy; 0 for a run that diverged or failed."""
-        return self.val_accuracy or 0.0 if self.status == "ok" else 0.0
+    def val_counted(self) -> float:
+        """The validation score; 0 for a run that diverged or failed."""
+        return self.val_score or 0.0 if self.status == "ok" else 0.0
 
     @property
-    def test_score(self) -> float:
-        """The test accuracy; 0 for a run that diverged or failed."""
-        return self.test_accuracy or 0.0 if self.status == "ok" else 0.0
+    def test_counted(self) -> float:
+        """The test score; 0 for a run that diverged or failed."""
+        return self.test_score or 0.0 if self.status == "ok" else 0.0
 
     def epochs_to(self, target: float) -> int | None:
-        """The first epoch with this validation accuracy; None if the run missed it, diverged or failed."""
-        reached = (k for k, value in enumerate(self.curves.val_accuracy, 1) if value is not None and value >= target)
+        """The first epoch with this validation score; None if the run missed it, diverged or failed."""
+        reached = (k for k, value in enumerate(self.curves.val_score, 1) if value is not None and value >= target)
         return next(reached, None) if self.status == "ok" else None
 
 
@@ -142,16 +152,18 @@ class Trial:
     """One run of a replicate's grid: its rate, and what it scored (None if it diverged or failed)."""
 
     lr: Positive
-    val_accuracy: Share | None
+    val_score: Share | None
     epochs: Count | None
     """To the target; None if it missed."""
+    hyperparameters: dict[str, float] = field(default_factory=dict)
+    """Those that are searched."""
 
 
 @dataclass(frozen=True)
 class Replicate:
     """What one replicate of the whole procedure gave for one row.
 
-    ``key`` names the run with the best validation accuracy, at the rate ``lr``, whose test accuracy counts.
+    ``key`` names the run with the best validation score, at the rate ``lr``, whose test score counts.
     ``fast_key`` names the run that reached the target first, at the rate ``fast_lr``; None if every trial missed.
     """
 
@@ -160,13 +172,22 @@ class Replicate:
     lr: Positive
     hyperparameters: dict[str, float]
     status: Status
-    val_accuracy: Share
-    test_accuracy: Share
+    val_score: Share
+    test_score: Share
     fast_key: str | None
     fast_lr: Positive | None
     epochs: Count | None
     at_edge: bool
     grid: tuple[Trial, ...]
+
+    @property
+    def by_rate(self) -> list[Trial]:
+        """The best trial at each rate: several have one where other hyperparameters are searched too."""
+        best: dict[float, Trial] = {}
+        for trial in self.grid:
+            if trial.lr not in best or (trial.val_score or 0.0) > (best[trial.lr].val_score or 0.0):
+                best[trial.lr] = trial
+        return list(best.values())
 
 
 @dataclass(frozen=True)
@@ -175,7 +196,9 @@ class Row:
 
     ``epochs`` counts a miss as one epoch more than the budget, so that its mean is finite and a lower bound; ``hits``
     says how many replicates reached the target. ``usable_decades`` is the mean width of the range of rates around the
-    best that keep the target, at least that where a grid ended first (``usable_at_least``).
+    best that keep the target, at least that where a grid ended first (``usable_at_least``). ``searched`` has the values
+    or the range of each hyperparameter that a tuned row searches beside the rate, and ``grid`` the rates before each
+    replicate shifts them.
     """
 
     label: str
@@ -187,8 +210,8 @@ class Row:
     lr: Spread
     fast_lr: Spread | None
     trials: tuple[Count, Count]
-    val_accuracy: Interval
-    test_accuracy: Interval
+    val_score: Interval
+    test_score: Interval
     epochs: Interval
     hits: Count
     finished: Count
@@ -202,6 +225,9 @@ class Row:
     best_after: tuple[Share, ...]
     errors: tuple[str, ...]
     not_searched: tuple[str, ...]
+    schedule: str = ""
+    searched: dict[str, str] = field(default_factory=dict)
+    grid: tuple[Positive, ...] = ()
 
     @property
     def edges(self) -> int:
@@ -239,7 +265,7 @@ class Pair:
     def better(self) -> str:
         """The label of the better row, by the mean."""
         higher = self.difference.mean > 0
-        return self.first if higher == (self.measure == "test_accuracy") else self.second
+        return self.first if higher == (self.measure == "test_score") else self.second
 
     @property
     def worse(self) -> str:
@@ -277,9 +303,9 @@ class Sentence:
 class Verdict:
     """What can be said.
 
-    ``leader`` has the highest mean test accuracy, ``fastest`` the fewest epochs; ``level_with`` and ``fast_with`` are
+    ``leader`` has the highest mean test score, ``fastest`` the fewest epochs; ``level_with`` and ``fast_with`` are
     those who cannot be told from it. ``family`` is the number of tests that Holm's correction takes in.
-    ``detectable`` is the difference in test accuracy that this many replicates tell apart four times in five, and
+    ``detectable`` is the difference in test score that this many replicates tell apart four times in five, and
     ``replicates_for_half`` is how many would do so for half of it.
     """
 
@@ -295,7 +321,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Target:
-    """The validation accuracy whose first reaching is timed.
+    """The validation score whose first reaching is timed.
 
     ``planned`` is the target that the study had when its first run was made; another ``value`` was chosen afterwards.
     ``informative`` is False if every contender meets it within three epochs, or none does; ``proposed`` then is one
@@ -313,8 +339,8 @@ class Baseline:
     """The most frequent class of the training rows, always predicted."""
 
     name: str
-    val_accuracy: Interval
-    test_accuracy: Interval
+    val_score: Interval
+    test_score: Interval
 
 
 @dataclass(frozen=True)
@@ -322,8 +348,8 @@ class Summary:
     """The whole comparison, as ``summary.json`` holds it.
 
     ``planned_replicates`` is the number that the study had when its first run was made. ``left_out`` says what the
-    quick protocol left out. ``test_rows`` is the size of a test set that all replicates share, None if each draws its
-    own.
+    quick protocol left out. ``score`` says what the scores are. ``test_rows`` is the size of a test set that all
+    replicates share, None if each draws its own.
 
     Raises
     ------
@@ -349,6 +375,7 @@ class Summary:
     host: dict[str, Any]
     made: str
     label: str = ""
+    score: Score = "accuracy"
 
     def __post_init__(self) -> None:
         labels = [row.label for row in self.rows]
@@ -368,6 +395,17 @@ class Summary:
     def heading(self) -> str:
         """The label of the comparison, if it has one, before its data, network and budget."""
         return f"{self.label}: {self.data}" if self.label else self.data
+
+    @property
+    def loss(self) -> str:
+        """The loss's name and unit, such as ``"cross-entropy, nats"``."""
+        name = str(self.study["problem"].get("loss", ""))
+        return "cross-entropy, nats" if name.endswith("cross_entropy") else name.replace("_", " ")
+
+    @property
+    def measure(self) -> str:
+        """The score's name in sentences and headings, such as ``"accuracy"``."""
+        return SCORES[self.score]
 
     @property
     def limits(self) -> str:
@@ -393,11 +431,11 @@ class Summary:
 class Standing:
     """One contender on one problem, as the problem's own summary has it.
 
-    ``leading`` is True for the leader in test accuracy and for those who cannot be told from it; ``fast`` is the same
+    ``leading`` is True for the leader in test score and for those who cannot be told from it; ``fast`` is the same
     for epochs to the target.
     """
 
-    test_accuracy: Interval
+    test_score: Interval
     epochs: Interval
     hits: Count
     finished: Count
@@ -415,6 +453,7 @@ class JointProblem:
     epochs: Count
     replicates: Count
     standings: dict[str, Standing]
+    score: Score = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -444,6 +483,12 @@ class Ranking:
         return tuple(name for name, rank in self.mean_ranks.items() if rank <= lowest + 1e-9)
 
 
+def measure_of(problems: Sequence[JointProblem]) -> str:
+    """The name of the problems' score; of different ones, ``"score"``."""
+    found = {SCORES[problem.score] for problem in problems}
+    return found.pop() if len(found) == 1 else "score"
+
+
 @dataclass(frozen=True)
 class Joint:
     """What several problems say together, as ``joint.json`` holds it.
@@ -461,6 +506,11 @@ class Joint:
     profile: dict[str, tuple[tuple[float, Share], ...]]
     sentences: tuple[Sentence, ...]
     made: str
+
+    @property
+    def measure(self) -> str:
+        """The name of the problems' score; of different ones, ``"score"``."""
+        return measure_of(self.problems)
 
     @property
     def paragraph(self) -> str:
@@ -521,4 +571,4 @@ def check_version(found: Mapping[str, Any]) -> None:
     """
     version = found.get("version", 1)
     if version != VERSION:
-        raise InputError(EARLIER if version == 1 else EARLIER.replace("an earlier protocol", "another optimlab"))
+        raise InputError(EARLIER if version == 1 else OTHER)

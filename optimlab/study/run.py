@@ -25,7 +25,7 @@ from ..training.diagnostics import update_ratios
 from ..training.snapshot import restore, snapshot
 from .plan import Contender, Problem, Run, Study
 from .results import Curves, Record, Spread
-from .rows_right import rows_right
+from .rows_score import rows_score
 
 
 def execute(run: Run) -> Record:
@@ -34,7 +34,7 @@ def execute(run: Run) -> Record:
     ``status`` is ``"ok"``, ``"diverged"`` or ``"error"`` (with the message in ``error``): no exception leaves this
     function but Ctrl-C. The split depends on ``run.split``, initial weights and the order of the rows on ``run.seed``
     alone, so the same seeds pair the runs of all optimizers. Scores are taken at the epoch with the best validation
-    accuracy; among several such, at that with the lowest validation loss. Test data are looked at once, at the end,
+    score; among several such, at that with the lowest validation loss. Test data are looked at once, at the end,
     with the weights of that epoch.
     """
     try:
@@ -63,6 +63,7 @@ def _train(run: Run) -> Record:
         data,
         epochs=problem.epochs,
         batch_size=problem.batch_size,
+        loss=problem.loss_function,
         seed=run.seed,
         callbacks=[watch, ratios, *run.contender.callbacks(problem.epochs)],
         progress=False,
@@ -72,8 +73,8 @@ def _train(run: Run) -> Record:
     test: Tested = None, None, ""
     if kept:
         restore(net, kept)
-        loss, accuracy = evaluate(net, data.x_test, data.y_test)
-        test = loss, accuracy, rows_right(net, data) if problem.shares_test else ""
+        loss, score = evaluate(net, data.x_test, data.y_test, problem.loss_function)
+        test = loss, max(0.0, score or 0.0), rows_score(net, data) if problem.shares_test else ""
     return _record(run, history, best, ratios.found, test, len(opt.state), net.backend.name)
 
 
@@ -99,24 +100,29 @@ class _Ratios:
 
 
 class _Best:
-    """The epoch with the best validation accuracy so far; among equals, with the lowest validation loss."""
+    """The epoch with the best validation score so far; among equals, with the lowest validation loss."""
 
     def __init__(self) -> None:
-        self.epoch, self.accuracy, self.loss = 0, -1.0, math.inf
+        self.epoch, self.score, self.loss = 0, -1.0, math.inf
 
     def improved(self, history: History) -> bool:
         """Whether the last epoch is the best."""
         if history.epochs <= self.epoch:
             return False
-        accuracy, loss = history.val_accuracy[-1], history.val_loss[-1]
-        if (accuracy, -loss) <= (self.accuracy, -self.loss):
+        score, loss = scores(history, "val")[-1], history.val_loss[-1]
+        if (score, -loss) <= (self.score, -self.loss):
             return False
-        self.epoch, self.accuracy, self.loss = history.epochs, accuracy, loss
+        self.epoch, self.score, self.loss = history.epochs, score, loss
         return True
 
 
 Tested = tuple[float | None, float | None, str]
-"""Loss, accuracy and the rows that are right, on the test data."""
+"""Loss, score and what each row contributes to it, on the test data."""
+
+
+def scores(history: History, split: str) -> list[float]:
+    """The accuracy after each epoch, or R², 0 where it is negative: see :class:`optimlab.study.results.Curves`."""
+    return getattr(history, f"{split}_accuracy") or [max(0.0, r2) for r2 in getattr(history, f"{split}_r2")]
 
 
 def _record(
@@ -128,21 +134,23 @@ def _record(
     state_arrays: int,
     engine: str,
 ) -> Record:
-    names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+    names = ("train_loss", "val_loss", "lr", "seconds")
     layers = ratios[0] if ratios else ()
     curves = Curves(
         **{name: tuple(getattr(history, name)) for name in names},
+        train_score=tuple(scores(history, "train")),
+        val_score=tuple(scores(history, "val")),
         update_ratio={name: tuple(r.get(name) for r in ratios) for name in layers},
     )
-    test_loss, test_accuracy, test_rows = test
+    test_loss, test_score, test_rows = test
     return Record(
         run.key,
         run.config(),
         "diverged" if history.status == "diverged" else "ok",
         best_epoch=best.epoch or None,
-        val_accuracy=best.accuracy if best.epoch else None,
+        val_score=best.score if best.epoch else None,
         val_loss=best.loss if best.epoch else None,
-        test_accuracy=test_accuracy,
+        test_score=test_score,
         test_loss=test_loss,
         test_rows=test_rows,
         steps=history.steps,
@@ -178,7 +186,8 @@ def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, Spread]:
             try:
                 net = problem.network(0)
                 opt = run.contender.make(net, run.lr, run.settings(), (epochs + 1) * batches, batches)
-                history = fit(net, opt, some, epochs=epochs + 1, batch_size=problem.batch_size, progress=False)
+                loss, size = problem.loss_function, problem.batch_size
+                history = fit(net, opt, some, epochs=epochs + 1, batch_size=size, loss=loss, progress=False)
             except Exception:  # the records of its runs have the reason
                 continue
             if history.status == "interrupted":

@@ -245,6 +245,15 @@ def parse(name: str, text: str | Sequence[float] | Space, *, whole: bool = False
     return space
 
 
+def read_back(text: str) -> Space:
+    """The space of which this is the ``text``.
+
+    >>> read_back(Choice((0, 0.1)).text), read_back("0.001:1:log").at(0)
+    (Choice(choices=(0, 0.1)), 0.001)
+    """
+    return parse("space", text.strip("{}"))
+
+
 class _Unreadable(Exception):
     pass
 

@@ -14,7 +14,7 @@ import numpy as np
 from .contender import Contender
 from .plan import Study
 from .results import Kind, Measure, Pair, Record, Replicate, Row, Spread, Trial
-from .rows_right import rows_error, unpacked
+from .rows_score import rows_error, unpacked
 from .statistics import best_after, holm, paired_difference, share_ahead, t_interval, usable_decades
 
 Trials = Sequence[Sequence[Record]]
@@ -24,8 +24,8 @@ Found = dict[Kind, dict[str, list[list[Record]]]]
 
 
 def score(record: Record) -> tuple[float, float]:
-    """What a setting is chosen by: the highest validation accuracy, then the lowest validation loss."""
-    return record.val_score, -(inf if record.val_loss is None or record.status != "ok" else record.val_loss)
+    """What a setting is chosen by: the highest validation score, then the lowest validation loss."""
+    return record.val_counted, -(inf if record.val_loss is None or record.status != "ok" else record.val_loss)
 
 
 def best(trials: Sequence[Record]) -> Record:
@@ -41,7 +41,7 @@ def row_label(label: str, kind: Kind) -> str:
 def rows(study: Study, found: Found, step_seconds: Mapping[str, Spread]) -> tuple[Row, ...]:
     """One row for each contender and kind.
 
-    In each replicate the run with the best validation accuracy counts, with its test accuracy; and, apart from it, the
+    In each replicate the run with the best validation score counts, with its test score; and, apart from it, the
     run that reached the target first.
     """
     return tuple(
@@ -53,18 +53,19 @@ def rows(study: Study, found: Found, step_seconds: Mapping[str, Spread]) -> tupl
 
 def _row(study: Study, contender: Contender, kind: Kind, trials: Trials, step: Spread | None) -> Row:
     problem = study.problem
-    replicates = tuple(_replicate(number, own, kind, problem.target) for number, own in enumerate(trials))
+    searched = {name: space.text for name, space in contender.searched.items()} if kind == "tuned" else {}
+    replicates = tuple(_replicate(number, own, kind, problem.target, searched) for number, own in enumerate(trials))
     everything = [record for own in trials for record in own]
     epochs = t_interval([_restricted(r.epochs, problem.epochs) for r in replicates], step=1)
     hits = sum(r.epochs is not None for r in replicates)
     microseconds = None if step is None else Spread(*(1e6 * seconds for seconds in step))
     batches = -(-problem.sizes()[0] // problem.batch_size)
     widths = [
-        usable_decades({r.run["lr"]: r.val_score for r in own}, one.lr, problem.target)
-        for own, one in zip(trials, replicates, strict=True)
+        usable_decades({t.lr: t.val_score or 0.0 for t in one.by_rate}, one.lr, problem.target)
+        for one in replicates
         if kind == "tuned"
     ]
-    curves = [best_after([r.val_score for r in own]) for own in trials] if kind == "searched" else []
+    curves = [best_after([r.val_counted for r in own]) for own in trials] if kind == "searched" else []
     return Row(
         label=row_label(contender.label, kind),
         contender=contender.label,
@@ -75,8 +76,8 @@ def _row(study: Study, contender: Contender, kind: Kind, trials: Trials, step: S
         lr=_spread([r.lr for r in replicates]),
         fast_lr=_spread([r.fast_lr for r in replicates if r.fast_lr is not None]) if hits else None,
         trials=(min(map(len, trials)), max(map(len, trials))),
-        val_accuracy=t_interval([r.val_accuracy for r in replicates]),
-        test_accuracy=t_interval([r.test_accuracy for r in replicates]),
+        val_score=t_interval([r.val_score for r in replicates]),
+        test_score=t_interval([r.test_score for r in replicates]),
         epochs=epochs,
         hits=hits,
         finished=sum(r.status == "ok" for r in replicates),
@@ -90,10 +91,13 @@ def _row(study: Study, contender: Contender, kind: Kind, trials: Trials, step: S
         best_after=tuple(fmean(values) for values in zip(*curves, strict=True)),
         errors=tuple(r.error for r in everything if r.status == "error"),
         not_searched=tuple(contender.unsearched()) if kind == "searched" else (),
+        schedule=contender.schedule.text if contender.schedule else "",
+        searched=searched,
+        grid=study.planned_rates(contender) if kind == "tuned" else (),
     )
 
 
-def _replicate(number: int, trials: Sequence[Record], kind: Kind, target: float) -> Replicate:
+def _replicate(number: int, trials: Sequence[Record], kind: Kind, target: float, searched: Iterable[str]) -> Replicate:
     chosen, reached = best(trials), [r for r in trials if r.epochs_to(target)]
     fast = min(reached, key=lambda r: (r.epochs_to(target), *(-part for part in score(r))), default=None)
     rates = [r.run["lr"] for r in trials]
@@ -103,14 +107,19 @@ def _replicate(number: int, trials: Sequence[Record], kind: Kind, target: float)
         lr=chosen.run["lr"],
         hyperparameters=dict(chosen.run["hyperparameters"]),
         status=chosen.status,
-        val_accuracy=chosen.val_score,
-        test_accuracy=chosen.test_score,
+        val_score=chosen.val_counted,
+        test_score=chosen.test_counted,
         fast_key=fast.key if fast else None,
         fast_lr=fast.run["lr"] if fast else None,
         epochs=fast.epochs_to(target) if fast else None,
         at_edge=kind == "tuned" and chosen.status == "ok" and chosen.run["lr"] in (min(rates), max(rates)),
         grid=tuple(
-            Trial(r.run["lr"], r.val_accuracy if r.status == "ok" else None, r.epochs_to(target))
+            Trial(
+                r.run["lr"],
+                r.val_score if r.status == "ok" else None,
+                r.epochs_to(target),
+                {name: r.run["hyperparameters"][name] for name in searched},
+            )
             for r in sorted(trials, key=lambda r: r.run["lr"])
         ),
     )
@@ -131,18 +140,16 @@ def pairs(study: Study, table: Sequence[Row], records: Mapping[str, Record]) -> 
 
     Epochs are tested by their logarithms, so by their ratio, because replicates scatter by a factor.
 
-    These are, for every two tuned rows, the test accuracy and the epochs to the target; and for every other row the
-    test accuracy against the same contender tuned. A row of which a run failed takes no part.
+    These are, for every two tuned rows, the test score and the epochs to the target; and for every other row the
+    test score against the same contender tuned. A row of which a run failed takes no part.
     """
     sound = [row for row in table if not row.failed]
     tuned = {row.contender: row for row in sound if row.kind == "tuned"}
     compared: list[tuple[Row, Row, Measure]] = [
-        (one, other, measure)
-        for measure in ("test_accuracy", "epochs")
-        for one, other in combinations(tuned.values(), 2)
+        (one, other, measure) for measure in ("test_score", "epochs") for one, other in combinations(tuned.values(), 2)
     ]
     compared += [
-        (row, tuned[row.contender], "test_accuracy") for row in sound if row.kind != "tuned" and row.contender in tuned
+        (row, tuned[row.contender], "test_score") for row in sound if row.kind != "tuned" and row.contender in tuned
     ]
     made = [_pair(*names, study.problem.epochs, records) for names in compared]
     adjusted = holm([p for *_, p in made])
@@ -158,16 +165,16 @@ def _pair(
         ratio, p = paired_difference(np.log(values).tolist(), np.log(others).tolist())
         if ratio.mean * difference.mean <= 0:  # what is printed is the difference: a test that denies its sign is none
             p = 1.0
-    ahead = share_ahead(values, others) if measure == "test_accuracy" else share_ahead(others, values)
+    ahead = share_ahead(values, others) if measure == "test_score" else share_ahead(others, values)
     misses = measure == "epochs" and any(r.epochs is None for row in (one, other) for r in row.replicates)
-    error = _rows_error(one, other, records) if measure == "test_accuracy" else None
+    error = _rows_error(one, other, records) if measure == "test_score" else None
     rest = {"first": one.label, "second": other.label, "measure": measure, "difference": difference, "ahead": ahead}
     return {**rest, "rows_error": error, "misses": misses}, p
 
 
 def _values(row: Row, measure: Measure, budget: int) -> list[float]:
-    if measure == "test_accuracy":
-        return [r.test_accuracy for r in row.replicates]
+    if measure == "test_score":
+        return [r.test_score for r in row.replicates]
     return [_restricted(r.epochs, budget) for r in row.replicates]
 
 
@@ -177,7 +184,7 @@ def _rows_error(one: Row, other: Row, records: Mapping[str, Record]) -> float | 
     if not all(texts[0] + texts[1]) or any(len(own) < len(one.replicates) for own in texts):
         return None
     first, second = ([unpacked(text) for text in own] for own in texts)
-    return rows_error(first, second) if len({len(right) for right in first + second}) == 1 else None
+    return rows_error(first, second) if len({len(own) for own in first + second}) == 1 else None
 
 
 def deviation(table: Sequence[Row], measure: Measure, budget: int) -> float | None:

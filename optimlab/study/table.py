@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ..common.errors import concise
 from ..common.tables import Column, Table
+from .maps import in_words
 from .results import Interval, Row, Spread, Summary
 from .summary import in_percent
 
@@ -22,18 +23,18 @@ def tables(summary: Summary) -> list[Table]:
     for kind in dict.fromkeys(row.kind for row in summary.rows):
         tuned = kind == "tuned"
         against = "against\nthe leader" if tuned else "against\nthe tuned"
-        names = ["learning\nrate", f"epochs\nto {goal}", "test\naccuracy %", against]
+        names = ["learning\nrate", f"epochs\nto {goal}", f"test\n{summary.measure} %", against]
         if tuned:
             names += ["usable range\nof rates", "time per\nstep, µs", "memory per\nweight, B"]
         body = []
         for row in ranked(row for row in summary.rows if row.kind == kind):
-            cells = [row.contender, rate(row.lr), epochs(row), percent(row, row.test_accuracy), standing(row, summary)]
+            cells = [row.contender, rate(row.lr), epochs(row), percent(row, row.test_score), standing(row, summary)]
             if tuned:
                 cells += [usable(row), step(row), f"{row.state_bytes_per_weight:g}"]
             body.append(cells)
         if tuned and summary.baseline is not None:
-            accuracy = summary.baseline.test_accuracy
-            cells = [f"always {summary.baseline.name}", "-", "-", " ±".join(accuracy.percents())]
+            share = summary.baseline.test_score
+            cells = [f"always {summary.baseline.name}", "-", "-", " ±".join(share.percents())]
             body.append(cells + [""] * (len(names) + 1 - len(cells)))
         title = f"{summary.heading}, {summary.protocol} protocol" if tuned else _TITLES[kind]
         made.append(Table([Column("optimizer", "name"), *map(Column, names)], body, title, _caption(summary, kind)))
@@ -50,17 +51,30 @@ def _caption(summary: Summary, kind: str) -> str:
     if kind != "tuned":
         return ""
     said = [
-        f"mean ±95% confidence interval over {summary.replicates} replicates; learning rate: median",
-        "against: difference in test accuracy, in points; *: significant at 5% after Holm's correction for the "
-        f"{summary.verdict.family} tests of this page",
+        f"mean ±95% confidence interval over {summary.replicates} replicates; learning rate: median"
+        + ("; the peak of a schedule" if any(row.schedule for row in summary.rows) else ""),
+        f"against: difference in test {summary.measure}, in points; *: significant at 5% after Holm's correction for "
+        f"the {summary.verdict.family} tests of this page",
         f"usable range: decades of rates that keep {in_percent(summary.target.value)}",
+        *searches(summary),
     ]
     return "\n".join([*said, summary.limits] if summary.limits else said)
 
 
+def searches(summary: Summary) -> list[str]:
+    """How many trials each optimizer had, where more than the rate is searched, and what the replicates chose."""
+    if not any(row.searched for row in summary.tuned):
+        return []
+    counts = [row.trials[0] for row in summary.tuned]
+    low, high = min(counts), max(counts)
+    many = f"{low}" if low == high else f"{low} to {high}"
+    told = f"trials: {many} of each optimizer in every replicate, rates times searched values; of one with fewer values"
+    return [f"{told}, more rates", *(words for row in summary.tuned for words in in_words(row))]
+
+
 def ranked(rows: Iterable[Row]) -> list[Row]:
-    """The rows, fewest epochs to the target first; equal ones by test accuracy, and what finished nothing last."""
-    return sorted(rows, key=lambda row: (not row.finished, row.epochs.mean, -row.test_accuracy.mean))
+    """The rows, fewest epochs to the target first; equal ones by test score, and what finished nothing last."""
+    return sorted(rows, key=lambda row: (not row.finished, row.epochs.mean, -row.test_score.mean))
 
 
 def rate(spread: Spread) -> str:
@@ -94,7 +108,7 @@ def step(row: Row) -> str:
 
 
 def standing(row: Row, summary: Summary) -> str:
-    """The difference in test accuracy to the leader, or of an untuned row to the tuned one; a star if significant."""
+    """The difference in test score to the leader, or of an untuned row to the tuned one; a star if significant."""
     leader = summary.verdict.leader if row.kind == "tuned" else row.contender
     if not row.finished:
         return "failed" if row.failed else "diverged"
@@ -102,6 +116,6 @@ def standing(row: Row, summary: Summary) -> str:
         return "leader"
     if leader is None or row.failed:
         return "-"
-    mean = row.test_accuracy.mean - summary.row(leader).test_accuracy.mean
-    pair = summary.pair(row.label, leader, "test_accuracy")
+    mean = row.test_score.mean - summary.row(leader).test_score.mean
+    pair = summary.pair(row.label, leader, "test_score")
     return f"{round(100 * mean, 2) + 0.0:+.2f}{'*' if pair is not None and pair.told_apart else ''}"

@@ -14,7 +14,7 @@ from .statistics import holm, paired_difference
 EASY = 3
 """A target that every contender meets within so many epochs in the mean tells nothing."""
 STEP = 0.005
-"""Half a point of accuracy lies between the targets that are looked at."""
+"""Half a point of the score lies between the targets that are looked at."""
 
 
 def target_of(
@@ -49,9 +49,9 @@ def proposed(tuned: Mapping[str, Sequence[Sequence[Record]]], epochs: int) -> fl
 
 
 def _best_so_far(trials: Sequence[Record], epochs: int) -> NDArray[np.float64]:
-    """The best validation accuracy up to each epoch, a line per trial; one that diverged or failed reaches nothing."""
+    """The best validation score up to each epoch, a line per trial; one that diverged or failed reaches nothing."""
     curves = np.zeros((len(trials), epochs))
     for line, record in zip(curves, trials, strict=True):
-        values = [value or 0.0 for value in record.curves.val_accuracy[:epochs]] if record.status == "ok" else []
+        values = [value or 0.0 for value in record.curves.val_score[:epochs]] if record.status == "ok" else []
         line[: len(values)] = values
     return np.maximum.accumulate(curves, axis=1)

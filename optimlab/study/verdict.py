@@ -24,39 +24,40 @@ def verdict(
     deviation: float | None,
     baseline: Baseline | None = None,
     test_rows: int | None = None,
+    score: str = "accuracy",
 ) -> Verdict:
     """What the rows and pairs say.
 
-    ``deviation`` is the typical standard deviation of a paired difference in test accuracy, see
-    :func:`optimlab.study.summary.deviation`.
+    ``deviation`` is the typical standard deviation of a paired difference in the test score, see
+    :func:`optimlab.study.summary.deviation`. ``score`` is the score's name.
     """
     tuned = [row for row in table if row.kind == "tuned"]
     sound = [row for row in tuned if not row.failed]
-    leader = max(sound, key=lambda row: row.test_accuracy.mean, default=None)
+    leader = max(sound, key=lambda row: row.test_score.mean, default=None)
     reached = [row for row in sound if row.hits]
     fastest = min(reached, key=lambda row: (row.epochs.mean, -row.hits), default=None)
     if not any(row.finished for row in tuned):
         run = "run at a tuned rate" if any(row.finished for row in table) else "run"
         said = [Sentence(f"No {run} finished: there is nothing to compare.", about="runs")]
-        return Verdict((*said, *_failures(table)), None, (), None, (), 0, None, None)
+        return Verdict((*said, *_failures(table, score)), None, (), None, (), 0, None, None)
     family, apart = len(pairs), [pair for pair in pairs if pair.told_apart]
     smallest = None if deviation is None or not family else detectable(deviation, replicates, family)
     more = None if not smallest or not deviation else replicates_for(smallest / 2, deviation, family)
-    level_with = _level(leader, sound, apart, "test_accuracy")
+    level_with = _level(leader, sound, apart, "test_score")
     fast_with = _level(fastest, sound, apart, "epochs")
     said = []
     if leader is not None and len(sound) > 1:
-        said += _accuracy(leader, level_with, sound, apart)
+        said += _quality(leader, level_with, sound, apart, score)
         if smallest and level_with:
             said.append(_power(smallest, more, replicates))
     if sound:
-        said += _speed(fastest, fast_with, sound, apart, target, epochs)
-    said += _others(table, pairs)
+        said += _speed(fastest, fast_with, sound, apart, target, epochs, score)
+    said += _others(table, pairs, score)
     if apart:
         corrected = f" after Holm's correction for all {family} tests of this page" if family > 1 else ""
         said.append(Sentence(f"Every difference stated here is significant at 5%{corrected}.", about="pairs"))
     said += _conditions(tuned, leader, baseline, test_rows, pairs, target, replicates, planned)
-    said += _failures(table)
+    said += _failures(table, score)
     names = tuple(row.label for row in level_with), tuple(row.label for row in fast_with)
     return Verdict(
         tuple(said),
@@ -84,17 +85,19 @@ def _level(first: Row | None, rows: Iterable[Row], apart: Iterable[Pair], measur
     return [row for row in rows if row is not first and row.label not in told]
 
 
-def _accuracy(leader: Row, level: Sequence[Row], rows: Sequence[Row], apart: Sequence[Pair]) -> list[Sentence]:
-    mean, half = leader.test_accuracy.percents()
-    text = f"{leader.label} has the highest mean test accuracy, {mean} ± {half}%"
-    said = [_first(text, leader, level, rows, "test_accuracy")]
-    return said + _differences(rows, apart, "test_accuracy", "Lower in test accuracy")
+def _quality(
+    leader: Row, level: Sequence[Row], rows: Sequence[Row], apart: Sequence[Pair], score: str
+) -> list[Sentence]:
+    mean, half = leader.test_score.percents()
+    text = f"{leader.label} has the highest mean test {score}, {mean} ± {half}%"
+    said = [_first(text, leader, level, rows, "test_score")]
+    return said + _differences(rows, apart, "test_score", f"Lower in test {score}")
 
 
 def _power(smallest: float, more: int | None, replicates: int) -> Sentence:
     text = f"{replicates} replicates can tell apart differences of about {_about(100 * smallest)} points"
     text += f"; half as much takes about {_about(more)} replicates" if more else ""
-    return Sentence(f"{text}.", about="test_accuracy")
+    return Sentence(f"{text}.", about="test_score")
 
 
 def _about(number: float) -> str:
@@ -107,23 +110,29 @@ def _about(number: float) -> str:
 
 
 def _speed(
-    fastest: Row | None, level: Sequence[Row], rows: Sequence[Row], apart: Sequence[Pair], target: Target, epochs: int
+    fastest: Row | None,
+    level: Sequence[Row],
+    rows: Sequence[Row],
+    apart: Sequence[Pair],
+    target: Target,
+    epochs: int,
+    score: str,
 ) -> list[Sentence]:
     goal = in_percent(target.value)
     if fastest is None:
-        return [Sentence(f"No optimizer reached {goal} validation accuracy.", about="epochs"), *_proposal(target)]
+        return [Sentence(f"No optimizer reached {goal} validation {score}.", about="epochs"), *_proposal(target)]
     said = []
     if not target.informative:
         text = (
-            f"The target of {goal} validation accuracy is uninformative: every optimizer reaches it within three epochs"
+            f"The target of {goal} validation {score} is uninformative: every optimizer reaches it within three epochs"
         )
         said += [Sentence(f"{text} on average.", about="target"), *_proposal(target)]
     mean = f"{fastest.epochs.mean:.1f} ± {fastest.epochs.half:.1f}"
     if len(rows) == 1:
-        text = f"{fastest.label} reaches {goal} validation accuracy after {mean} epochs on average."
+        text = f"{fastest.label} reaches {goal} validation {score} after {mean} epochs on average."
         said.append(Sentence(text, about="epochs"))
     else:
-        text = f"{fastest.label} needs the fewest epochs to {goal} validation accuracy, {mean} on average"
+        text = f"{fastest.label} needs the fewest epochs to {goal} validation {score}, {mean} on average"
         said.append(_first(text, fastest, level, rows, "epochs"))
     said += _differences(rows, apart, "epochs", "Slower")
     missed = [
@@ -187,16 +196,16 @@ def _differences(rows: Sequence[Row], apart: Sequence[Pair], measure: Measure, h
 def _by(pair: Pair) -> str:
     """By how much, with its interval."""
     mean, low, high = pair.difference
-    if (pair.worse == pair.first and pair.measure == "test_accuracy") or (
+    if (pair.worse == pair.first and pair.measure == "test_score") or (
         pair.better == pair.first and pair.measure == "epochs"
     ):
         mean, low, high = -mean, -high, -low
-    if pair.measure == "test_accuracy":
+    if pair.measure == "test_score":
         return f"by {100 * mean:.2f} points [{100 * low:.2f}, {100 * high:.2f}]"
     return f"by {mean:.1f} epochs [{low:.1f}, {high:.1f}]"
 
 
-def _others(table: Sequence[Row], pairs: Sequence[Pair]) -> list[Sentence]:
+def _others(table: Sequence[Row], pairs: Sequence[Pair], score: str) -> list[Sentence]:
     """What tuning, and searching more than the rate, is worth."""
     said = []
     kinds: tuple[tuple[Literal["default", "searched"], str, str], ...] = (
@@ -211,13 +220,13 @@ def _others(table: Sequence[Row], pairs: Sequence[Pair]) -> list[Sentence]:
             if told:
                 names = [own[pair.first] for pair in told]
                 whom = f"all {len(names)} optimizers" if len(names) == len(own) > 2 else listed(names)
-                claims = tuple(Claim(pair.better, pair.worse, "test_accuracy") for pair in told)
-                text = f"{this} gives a {word} test accuracy than {that} for {whom}."
-                said.append(Sentence(text, claims, "test_accuracy"))
+                claims = tuple(Claim(pair.better, pair.worse, "test_score") for pair in told)
+                text = f"{this} gives a {word} test {score} than {that} for {whom}."
+                said.append(Sentence(text, claims, "test_score"))
         if compared and not any(pair.told_apart for pair in compared):
             whom = "any optimizer" if len(compared) > 1 else own[compared[0].first]
-            text = f"{this} cannot be told apart from {that} in test accuracy for {whom}."
-            said.append(Sentence(text, about="test_accuracy"))
+            text = f"{this} cannot be told apart from {that} in test {score} for {whom}."
+            said.append(Sentence(text, about="test_score"))
     return said
 
 
@@ -241,11 +250,11 @@ def _conditions(
         rows = f"All replicates share one test set of {test_rows:,} rows. With other rows, the differences from"
         change = f"could change by about {100 * max(errors):.2f} points (one standard error)"
         text = f"{rows} {leader.label} {change}, which the intervals do not include."
-        said.append(Sentence(text, about="test_accuracy"))
+        said.append(Sentence(text, about="test_score"))
     if baseline is not None:
-        share = baseline.test_accuracy.percents()[0]
+        share = baseline.test_score.percents()[0]
         text = f"The classes are unequal: always answering {baseline.name} gives {share}% test accuracy."
-        said.append(Sentence(text, about="test_accuracy"))
+        said.append(Sentence(text, about="test_score"))
     if target.value != target.planned:
         changed = f"The target was {in_percent(target.planned)} when the runs were made, and was changed to"
         text = f"{changed} {in_percent(target.value)} afterwards, so what depends on it is exploratory."
@@ -261,7 +270,7 @@ def _conditions(
     return said
 
 
-def _failures(table: Sequence[Row]) -> list[Sentence]:
+def _failures(table: Sequence[Row], score: str) -> list[Sentence]:
     said = []
     names = {"tuned": "", "default": " at its default rate", "searched": " in the random search"}
     for row in table:
@@ -270,7 +279,7 @@ def _failures(table: Sequence[Row]) -> list[Sentence]:
         if row.diverged_share == 1:
             said.append(f"Every run of {name} diverged.")
         elif gone:
-            said.append(f"No run of {name} finished in {gone} of {count} replicates, which count as accuracy 0.")
+            said.append(f"No run of {name} finished in {gone} of {count} replicates, which count as {score} 0.")
         if row.failed:
             runs = "A run" if row.failed == 1 else f"{row.failed} runs"
             said.append(

@@ -1,0 +1,127 @@
+"""The map of a searched hyperparameter: the mean validation score at each learning rate and each value."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from ..common.errors import concise, exact
+from .results import Row, Summary, Trial
+from .spaces import Choice, Range, read_back
+
+BANDS = 4
+"""Into so many bands of equal width on its scale a range is divided."""
+
+
+class Map(NamedTuple):
+    """One map: ``scores[k][j]`` at the k-th value and the j-th rate, None where less than half of the replicates ran.
+
+    The score is the mean over the replicates of the best trial in the cell, with whatever else was searched. A trial
+    that diverged or failed counts as 0. ``chosen`` counts the replicates whose chosen run lies in the cell. ``best`` is
+    the place of the highest score. ``rates`` are those of the grid before each replicate shifts it.
+    """
+
+    contender: str
+    name: str
+    rates: list[float]
+    values: list[str]
+    scores: list[list[float | None]]
+    chosen: list[list[int]]
+    best: tuple[int, int]
+
+    @property
+    def best_score(self) -> float:
+        """The highest score."""
+        return self.scores[self.best[0]][self.best[1]] or 0.0
+
+    def sentence(self) -> str:
+        """What the map shows, in words."""
+        value, rate = self.values[self.best[0]], concise(float(f"{self.rates[self.best[1]]:.2g}"))
+        chosen = sum(self.chosen[self.best[0]])
+        return (
+            f"The highest mean validation score, {100 * self.best_score:.1f}%, is at {self.name} {value} and a rate of "
+            f"{rate}; {chosen} of {sum(map(sum, self.chosen))} replicates chose this {self.name}."
+        )
+
+
+def maps_of(summary: Summary) -> list[Map]:
+    """One map for each hyperparameter that a tuned contender searched, in the order of the rows."""
+    return [_map(row, name, text) for row in summary.tuned for name, text in row.searched.items() if row.grid]
+
+
+def _map(row: Row, name: str, text: str) -> Map:
+    space = read_back(text)
+    values = _labels(space)
+    shape = len(values), len(row.grid)
+    sums, counts, chosen = np.zeros(shape), np.zeros(shape), np.zeros(shape, int)
+    for one in row.replicates:
+        places = _columns([t.lr for t in one.grid], row.grid)
+        best: dict[tuple[int, int], float] = {}
+        for trial in one.grid:
+            cell = _place(space, trial.hyperparameters[name]), places[trial.lr]
+            if 0 <= cell[1] < shape[1]:
+                best[cell] = max(best.get(cell, 0.0), trial.val_score or 0.0)
+                chosen[cell] += _is_chosen(trial, one.lr, one.hyperparameters)
+        for cell, score in best.items():
+            sums[cell] += score
+            counts[cell] += 1
+    enough = 2 * counts >= len(row.replicates)
+    means = np.where(enough, sums / np.maximum(counts, 1), -1.0)
+    k, j = np.unravel_index(int(means.argmax()), shape)
+    scores = [[float(v) if v >= 0 else None for v in line] for line in means]
+    return Map(row.label, name, list(row.grid), values, scores, chosen.tolist(), (int(k), int(j)))
+
+
+def _is_chosen(trial: Trial, lr: float, hyperparameters: dict[str, float]) -> bool:
+    return trial.lr == lr and all(hyperparameters[name] == value for name, value in trial.hyperparameters.items())
+
+
+def _columns(rates: list[float], grid: tuple[float, ...]) -> dict[float, int]:
+    """The place of each rate of a replicate in the grid, which it shifts; rates that extend the grid lie beyond."""
+    own = sorted(set(rates))
+    logs, base = np.log10(own), np.log10(grid)
+    ways = range(max(1, len(own) - len(grid) + 1))
+    spreads = [float(np.ptp(logs[way : way + len(grid)] - base[: len(own)])) for way in ways]
+    first = int(np.argmin(spreads))
+    return {rate: k - first for k, rate in enumerate(own)}
+
+
+def _labels(space: Choice | Range) -> list[str]:
+    if isinstance(space, Choice):
+        return [exact(value) for value in sorted(space.choices)]
+    ends = [concise(float(f"{space.at(k / BANDS):.2g}")) for k in range(BANDS + 1)]
+    return [f"{low} to {high}" for low, high in pairwise(ends)]
+
+
+def _place(space: Choice | Range, value: float) -> int:
+    if isinstance(space, Choice):
+        return sorted(space.choices).index(value)
+    return min(int(space.place(value) * BANDS), BANDS - 1)
+
+
+def in_words(row: Row) -> list[str]:
+    """What the replicates chose of each searched hyperparameter, a sentence each."""
+    said = []
+    for name in row.searched:
+        values = [one.hyperparameters[name] for one in row.replicates]
+        if isinstance(read_back(row.searched[name]), Choice):
+            counts = sorted(((values.count(value), value) for value in set(values)), key=lambda one: (-one[0], one[1]))
+            told = ", ".join(f"{exact(value)} in {count}" for count, value in counts)
+            said.append(f"{row.contender}: {name} chosen: {told} of {len(values)} replicates")
+        else:
+            low, middle, high = (concise(float(f"{v:.2g}")) for v in np.quantile(values, (0, 0.5, 1)))
+            said.append(f"{row.contender}: {name} chosen: median {middle}, {low} to {high}")
+    return said
+
+
+def colour_range(maps: list[Map], span: float = 0.15) -> tuple[float, float]:
+    """The scores between which the colours of maps change: the highest, and the lowest within ``span`` of it.
+
+    Far lower ones, of rates at which nothing is learned, would leave one colour for all that matter.
+    """
+    scores = [score for one in maps for line in one.scores for score in line if score is not None]
+    high = max(scores, default=1.0)
+    low = min((score for score in scores if score >= high - span), default=0.0)
+    return (low, high) if low < high else (high - span, high)
