@@ -354,8 +354,8 @@ def _described(
 
 def _values(column: Column) -> str:
     if column.categories:
-        shown = ", ".join(column.categories[:4])
-        return f"{shown} and {len(column.categories) - 4} more" if len(column.categories) > 4 else shown
+        names = column.categories
+        return ", ".join(names if len(names) <= 6 else [*names[:5], f"{len(names) - 5} more"])
     values = column.values[~column.missing]
     return f"{values.min():g} to {values.max():g}"
 
