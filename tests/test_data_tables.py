@@ -24,7 +24,8 @@ from optimlab.cli import main
 from optimlab.datasets import load_table
 from optimlab.datasets.columns import read_columns
 from optimlab.datasets.table_files import read_sheet
-from optimlab.study import Problem, Run, read_study
+from optimlab.report.reproduction import recipe
+from optimlab.study import Problem, Run, Study, read_study
 from optimlab.study.usual_target import usual_target
 
 ROWS = 30
@@ -539,7 +540,7 @@ def test_compare_and_tune_take_a_table(tmp_path, table):
     options = ["--dataset", table, "--target-column", "y", "--leave-out", "c"]
     plan = json.loads(run("compare", *options, "--dry-run", "--json", "--out", out).stdout)
     assert plan["rows"] == {"training": 72, "validation": 24, "test": 24}
-    assert plan["notes"] == ["classification: 'y' has 3 classes; task= (--task) decides otherwise"]
+    assert plan["decided"][:1] == ["classification: 'y' has 3 classes; task= (--task) decides otherwise"]
     small = ["--epochs", 2, "--hidden", 4, "--replicates", 2, "--optimizers", "sgd", "--rates", "0.1,0.3,1"]
     result = run("compare", *options, *small, "--jobs", 1, "--out", out)
     assert result.exit_code == 0, result.stderr
@@ -568,3 +569,36 @@ def test_tune_splits_validation_rows_off(tmp_path):
     )
     assert result.exit_code == 0, result.stderr
     assert "mine.npz: there were no validation rows: 8 of 40 training rows validate" in result.stdout
+
+
+def test_few_rows_make_smaller_batches(tmp_path):
+    path = written(tmp_path, lines(lambda i: f"{i % 7},{i % 2}"))
+    options = ["--dataset", path, "--target-column", "y"]
+    plan = json.loads(run("compare", *options, "--dry-run", "--json", "--out", tmp_path / "out").stdout)
+    assert "batch 16" in plan["problem"]  # 18 rows train
+    result = run("compare", *options, "--batch-size", 19, "--out", tmp_path / "out")
+    assert result.stderr == "optimlab: batch_size 19 is larger than the 18 rows of training data\n"
+    result = run("tune", *options, "--dry-run", "--json", "--out", tmp_path / "out")
+    space = json.loads(result.stdout)["spaces"]["batch_size"]
+    assert (space["low"], space["high"], space["scale"]) == (2, 16, "pow2")
+    file = written(tmp_path, 'optimizers = ["sgd"]\n[problem]\ndataset = "a.csv"\ntarget_column = "y"\n', "study.toml")
+    study = read_study(file)["a.csv"]
+    assert (study.problem.batch_size, study.problem.target) == (16, usual_target(study.problem).value)
+    file.write_text(f"{file.read_text()}batch_size = 8\ntarget = 0.6\n[[problems]]\nname = 'one'\nepochs = 3\n")
+    study = read_study(file)["one"]
+    assert (study.problem.batch_size, study.problem.target, study.problem.epochs) == (8, 0.6, 3)
+    file.write_text(file.read_text().replace("a.csv", "b.csv").replace("target = 0.6\n", ""))
+    with pytest.raises(
+        ol.InputError, match=r"study.toml, line 3, key 'dataset': .*b.csv: cannot be read: No such file"
+    ):
+        read_study(file)
+
+
+def test_the_report_tells_the_study_again(table):
+    """With the columns, so that the study file beside the table makes the same study."""
+    problem = Problem(str(table), target_column="y", missing="drop", leave_out=("c",), target=0.6)
+    study = Study(problem, ("sgd", "adam"))
+    made = recipe(json.loads(json.dumps(study.config())))
+    assert made.note == "a.csv is a file of your own: give its path."
+    file = written(table.parent, made.file, "study.toml")
+    assert read_study(file)["a.csv"].config() == study.config()

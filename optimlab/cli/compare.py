@@ -22,7 +22,7 @@ from .options import (
     replaced,
     save_figure,
     say,
-    say_notes,
+    say_decided,
     show,
     table_options,
     whole_numbers,
@@ -140,12 +140,12 @@ def compare(
             echo(json_text(next(iter(plans.values())) if len(plans) == 1 else {"problems": plans}))
             return
         for name, study in studies.items():
-            _say_data(study)
+            say_decided(study.problem)
             _say_plan(study, plans[name])
         return
     if not as_json:
         for study in studies.values():
-            _say_data(study)
+            say_decided(study.problem)
     start = time.perf_counter()
     comparisons: dict[str, Comparison] = {}
     try:
@@ -208,13 +208,14 @@ def _read(file: Path | None, changes: dict[str, Any]) -> dict[str, Study]:
     from ..study import PROBLEMS, Study, read_study
     from ..study.plan import FULL
     from ..study.problem import usual_problem
-    from ..study.usual_target import with_usual_target
+    from ..study.usual_target import with_usual_batch, with_usual_target
 
     if file is not None:
         return read_study(file, full=changes["full"])
     problem = replaced(usual_problem(changes["dataset"] or "digits"), **{name: changes[name] for name in TABLE})
-    if changes["target"] is None and problem.name not in PROBLEMS:
-        problem = with_usual_target(problem)
+    if problem.name not in PROBLEMS:
+        problem = with_usual_batch(problem) if changes["batch_size"] is None else problem
+        problem = with_usual_target(problem) if changes["target"] is None else problem
     return {problem.name: Study(problem, **FULL) if changes["full"] else Study(problem.quick())}
 
 
@@ -252,18 +253,6 @@ def _own_rule(text: str) -> Contender:
     return own
 
 
-def _say_data(study: Study) -> None:
-    """Say what was decided about data of one's own: how they were read, and the target if it is the usual one."""
-    from ..study import PROBLEMS
-    from ..study.usual_target import usual_target
-
-    say_notes(study.problem)
-    if study.problem.name not in PROBLEMS:
-        found = usual_target(study.problem)
-        if study.problem.target == found.value:
-            say(f"{study.problem.name}: the target is {found.value:g}, {found.reason}; --target sets another")
-
-
 def _run(study: Study, folder: Path, jobs: int | None, dask: str | None) -> Comparison:
     from ..study import compare as run_study
     from .live import watching
@@ -275,6 +264,7 @@ def _run(study: Study, folder: Path, jobs: int | None, dask: str | None) -> Comp
 def _plan(study: Study, folder: Path, jobs: int | None) -> dict[str, Any]:
     from ..study.compare import usual_jobs
     from ..study.run import estimate
+    from ..study.usual_target import decided
 
     processes = usual_jobs(study) if jobs is None else jobs
     train, val, test = study.problem.sizes()
@@ -287,7 +277,7 @@ def _plan(study: Study, folder: Path, jobs: int | None) -> dict[str, Any]:
         "rows": {"training": train, "validation": val, "test": test},
         "left_out": study.problem.left_out(),
         "target": study.problem.target,
-        "notes": list(study.problem.notes()),
+        "decided": list(decided(study.problem)),
         "not_searched": {c.label: c.unsearched() for c in study.contenders if study.search and c.unsearched()},
         "trials": max(len(study.grid(c, 0)) for c in study.contenders),
         "runs": study.planned(),

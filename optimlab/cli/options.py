@@ -133,10 +133,12 @@ def texts(context: click.Context, parameter: click.Parameter, value: str | None)
     return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def say_notes(problem: Problem) -> None:
-    """Say what was decided on reading the data."""
-    for note in problem.notes():
-        say(f"{problem.name}: {note}")
+def say_decided(problem: Problem) -> None:
+    """Say what was decided about data of the user's own."""
+    from ..study.usual_target import decided
+
+    for sentence in decided(problem):
+        say(f"{problem.name}: {sentence}")
 
 
 def echo(text: str, *, err: bool = False) -> None:

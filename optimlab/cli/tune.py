@@ -19,7 +19,6 @@ from .options import (
     replaced,
     save_figure,
     say,
-    say_notes,
     show,
     table_options,
     whole_numbers,
@@ -119,12 +118,13 @@ def tune(
       optimlab tune --set lr=0.002 --search factor=0.1:0.5 --search patience=2,5,10
     """
     from ..study.problem import usual_problem
+    from ..study.usual_target import with_usual_batch
     from ..tuning import Search, tune
     from ..tuning.sampler import require
     from ..tuning.storage import check_folder
 
     dataset, convention = options.pop("dataset"), options.pop("convention")
-    problem = replaced(usual_problem(dataset), **{name: options.pop(name) for name in TABLE})
+    problem = with_usual_batch(replaced(usual_problem(dataset), **{name: options.pop(name) for name in TABLE}))
     problem = replace(problem, **{name: options.pop(name) for name in ("activation", "initializer", "epochs")})
     if hidden is not None:
         problem = replaced(problem, hidden=whole_numbers("--hidden", hidden))
@@ -144,7 +144,8 @@ def tune(
     )
     require(search)
     if not as_json:
-        say_notes(search.problem)
+        for note in search.problem.notes():
+            say(f"{search.problem.name}: {note}")
     if dry_run:
         check_folder(out, search)
         _print_plan(search, out, as_json)

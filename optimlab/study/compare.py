@@ -27,6 +27,7 @@ from .statistics import t_interval
 from .store import Store, read
 from .summary import Found, best, deviation, pairs, row_label, rows
 from .targets import target_of
+from .usual_target import decided
 from .verdict import verdict
 
 OnRun = Callable[[Run, Record, int, int], None]
@@ -172,6 +173,7 @@ def summarized(
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         label=study.label,
         score=problem.score,
+        decided=decided(problem),
     )
 
 

@@ -348,8 +348,8 @@ class Summary:
     """The whole comparison, as ``summary.json`` holds it.
 
     ``planned_replicates`` is the number that the study had when its first run was made. ``left_out`` says what the
-    quick protocol left out. ``score`` says what the scores are. ``test_rows`` is the size of a test set that all
-    replicates share, None if each draws its own.
+    quick protocol left out, ``decided`` what was decided about data of one's own. ``score`` says what the scores are.
+    ``test_rows`` is the size of a test set that all replicates share, None if each draws its own.
 
     Raises
     ------
@@ -376,6 +376,7 @@ class Summary:
     made: str
     label: str = ""
     score: Score = "accuracy"
+    decided: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         labels = [row.label for row in self.rows]

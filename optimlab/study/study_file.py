@@ -17,7 +17,7 @@ from ..common.files import check_folder_name
 from .contender import Contender, named
 from .plan import FULL, QUICK_RATES, Study
 from .problem import Problem, usual_problem
-from .usual_target import with_usual_target
+from .usual_target import with_usual_batch, with_usual_target
 
 Made = TypeVar("Made")
 
@@ -105,8 +105,8 @@ class _Reader:
 
     def __init__(self, path: Path, text: str) -> None:
         self.path, self.lines, self.quick = path, text.splitlines(), False
-        self.has_target = False
-        """Whether the file says a target."""
+        self.told: set[str] = set()
+        """The keys of ``[problem]``."""
         self.places: list[Place] = []
         """The table of each line; a header belongs to the table that it begins."""
         place, counted = TOP, Counter[str]()
@@ -170,10 +170,17 @@ class _Reader:
             raise InputError(f"{self.at('dataset', place)}: {error}") from None
         start = base or (usual.quick() if self.quick else usual)
         problem = self.make(lambda some: replace(start, **some), values, place, "dataset")
-        self.has_target = self.has_target or "target" in values
-        if self.has_target or not datasets.is_own(dataset):
-            return problem
-        return self.make(lambda some: with_usual_target(replace(start, **some)), values, place, "dataset")
+        told = {*values} | (self.told if base else set())
+        self.told = self.told if base else told
+        return self.suited(problem, told, place) if datasets.is_own(dataset) else problem
+
+    def suited(self, problem: Problem, told: set[str], place: Place) -> Problem:
+        """The problem on data of one's own, with what they suggest where nothing is said."""
+        try:
+            problem = problem if "batch_size" in told else with_usual_batch(problem)
+            return problem if "target" in told else with_usual_target(problem)
+        except InputError as error:
+            raise InputError(f"{self.at('dataset', place)}: {error}") from None
 
     def study(self, table: dict[str, Any], problem: Problem, base: dict[str, Any]) -> Study:
         own = table.pop("contenders", [])

@@ -1,4 +1,4 @@
-"""The target for data that come without one, from the data alone and before anything is run."""
+"""Target and batch size for data that come without them, from the data alone and before anything is run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ..datasets import Dataset
 from ..datasets.normalization import Standardize
-from .problem import QUICK_ROWS, Problem
+from .problem import PROBLEMS, QUICK_ROWS, Problem
 
 REPLICATES, SHARE, PENALTY = 5, 0.9, 0.01
 """How many splits are averaged, the share of a linear model's advantage, and the ridge penalty per training row."""
@@ -41,6 +41,29 @@ def usual_target(problem: Problem) -> UsualTarget:
 def with_usual_target(problem: Problem) -> Problem:
     """The problem with its usual target."""
     return replace(problem, target=usual_target(problem).value)
+
+
+def with_usual_batch(problem: Problem) -> Problem:
+    """The problem with batches that its training rows fill: smaller ones, a power of two, where there are few rows.
+
+    >>> with_usual_batch(Problem("sklearn:iris", train_rows=50)).batch_size
+    32
+    """
+    rows = problem.sizes()[0]
+    return problem if problem.batch_size <= rows else replace(problem, batch_size=1 << (rows.bit_length() - 1))
+
+
+def decided(problem: Problem) -> tuple[str, ...]:
+    """What was decided about data of one's own, in sentences: how they were read, and the target if it is the usual.
+
+    >>> decided(Problem())
+    ()
+    """
+    if problem.name in PROBLEMS:
+        return ()
+    found = usual_target(problem)
+    said = f"the target is {found.value:g}, {found.reason}; --target sets another"
+    return (*problem.notes(), *([said] if problem.target == found.value else []))
 
 
 @cache
@@ -77,4 +100,4 @@ def _scores(data: Dataset) -> tuple[float, float]:
     return float(trivial), float((found.argmax(axis=1) == data.y_val).mean())
 
 
-__all__ = ["UsualTarget", "usual_target", "with_usual_target"]
+__all__ = ["UsualTarget", "decided", "usual_target", "with_usual_batch", "with_usual_target"]

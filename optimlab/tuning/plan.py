@@ -21,6 +21,8 @@ DEFAULT_SPACES = {
     "patience": "2,5,10",
 }
 """What is searched if nothing is said."""
+LARGEST_BATCH = 256
+"""Of the default space; where there are fewer training rows, batches are smaller."""
 
 SAMPLERS = ("qmc", "tpe", "gp")
 OBJECTIVES = ("val_accuracy", "val_loss")
@@ -41,7 +43,7 @@ class Search:
     spaces: by hyperparameter, as :func:`optimlab.tuning.parse` reads it, or ``"auto"``, which searches the usual
         range of its kind (:data:`optimlab.rules.KINDS`). A hyperparameter is any of the rule's, such as ``lr``,
         ``batch_size``, or the plateau's ``factor`` or ``patience``. None: :data:`DEFAULT_SPACES` without those that are
-        fixed.
+        fixed, and with smaller batches where there are fewer training rows.
     fixed: hyperparameters that have one value.
     trials: how many sets of hyperparameters are tried.
     sampler: ``"qmc"`` (a scrambled Sobol' sequence: spread evenly, whatever the results), ``"tpe"`` or ``"gp"``
@@ -104,8 +106,7 @@ class Search:
         contender = self.contender
         object.__setattr__(self, "fixed", {**contender.fixed, **self.fixed})
         known = [*contender.defaults(), "batch_size", "factor", "patience"]
-        default = {name: text for name, text in DEFAULT_SPACES.items() if name not in self.fixed}
-        given = default if self.spaces is None else self.spaces
+        given = self._default_spaces() if self.spaces is None else self.spaces
         taken = [name for name in ("batch_size", "factor", "patience") if name in contender.defaults()]
         if taken:
             told = f"{contender.name} has a hyperparameter {taken[0]}, but that is a setting of the search"
@@ -165,6 +166,14 @@ class Search:
             "spaces": {name: asdict(space) for name, space in self.searched.items()},
             "fixed": dict(self.fixed),
         }
+
+    def _default_spaces(self) -> dict[str, str]:
+        spaces = dict(DEFAULT_SPACES)
+        rows = len(self.problem.data().x_train)
+        if rows < LARGEST_BATCH:
+            largest = 1 << (rows.bit_length() - 1)
+            spaces["batch_size"] = f"{max(1, largest // 8)}:{largest}:pow2"
+        return {name: text for name, text in spaces.items() if name not in self.fixed}
 
     def _check_problem(self) -> None:
         data = self.problem.data()
