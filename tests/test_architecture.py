@@ -32,6 +32,7 @@ ORDER = [
     "race",
     "plotting",
     "report",
+    "paper",
     "lab",
     "cli",
     "pytest_plugin",

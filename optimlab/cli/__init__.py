@@ -1,6 +1,6 @@
 """The command line: one module a command.
 
-Imports common, rules, optim, datasets, study, tuning, race, plotting, report and lab.
+Imports common, rules, optim, datasets, study, tuning, race, plotting, report, paper and lab.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .datasets import datasets
 from .explain import explain
 from .export import export
 from .options import echo
+from .paper import paper
 from .race import race
 from .report import report
 from .study_schema import study_schema
@@ -62,5 +63,5 @@ def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-for command in (compare, datasets, explain, export, race, report, study_schema, tune):
+for command in (compare, datasets, explain, export, paper, race, report, study_schema, tune):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""Figures, with Matplotlib; lab and the command line alone import it.
+"""Figures, with Matplotlib; paper, lab and the command line alone import it.
 
 Imports common, nn, study, tuning and race.
 """

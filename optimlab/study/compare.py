@@ -21,7 +21,7 @@ from .draws import Settings
 from .execution import Pool, run_all, workers
 from .folder import SUMMARY, check_folder, claim
 from .plan import Run, Study
-from .results import SCORES, VERSION, Baseline, Kind, Record, Row, Summary, decoded, encoded
+from .results import SCORES, VERSION, Baseline, Kind, Record, Row, Sizes, Summary, decoded, encoded
 from .run import execute, host, time_steps, versions
 from .statistics import t_interval
 from .store import Store, read
@@ -174,6 +174,7 @@ def summarized(
         label=study.label,
         score=problem.score,
         decided=decided(problem),
+        sizes=Sizes(*problem.sizes()),
     )
 
 

@@ -42,7 +42,7 @@ _TITLES: dict[Kind, str] = {
 
 
 def latex(summary: Summary) -> str:
-    """The table of a comparison: a LaTeX ``table`` with rates, epochs to the target and test score.
+    """The table of a comparison: a LaTeX ``table*`` with rates, epochs to the target and test score.
 
     In each column the best and those who cannot be told from it are bold.
     """
@@ -83,7 +83,7 @@ def latex(summary: Summary) -> str:
 
 
 def joint_latex(joint: Joint) -> str:
-    """The table of several problems: a LaTeX ``table`` of test scores, with mean ranks.
+    """The table of several problems: a LaTeX ``table*`` of test scores, with mean ranks.
 
     For each problem the leader and those who cannot be told from it are bold.
     """
@@ -173,7 +173,7 @@ def _table(columns: str, head: Sequence[str], lines: Sequence[str], caption: Seq
     text = escaped(" ".join(sentence for sentence in caption if sentence))
     made = [
         "% \\usepackage{booktabs}",
-        "\\begin{table}",
+        "\\begin{table*}",
         "\\centering",
         f"\\caption{{{text}}}",
         "\\small",
@@ -184,7 +184,7 @@ def _table(columns: str, head: Sequence[str], lines: Sequence[str], caption: Seq
         *lines,
         "\\bottomrule",
         "\\end{tabular}",
-        "\\end{table}",
+        "\\end{table*}",
     ]
     if any(ord(letter) > _LATIN for line in made for letter in line):
         made.insert(1, "% has letters that pdfLaTeX does not know: use LuaLaTeX or XeLaTeX, with a font that has them")

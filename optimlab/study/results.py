@@ -64,6 +64,14 @@ class Interval(NamedTuple):
         return f"{100 * self.mean:.{digits}f}", f"{100 * self.half:.{digits}f}"
 
 
+class Sizes(NamedTuple):
+    """How many rows train, validate and test in each replicate."""
+
+    train: Count
+    validation: Count
+    test: Count
+
+
 class Spread(NamedTuple):
     """A median with the lowest and the highest value."""
 
@@ -377,6 +385,7 @@ class Summary:
     label: str = ""
     score: Score = "accuracy"
     decided: tuple[str, ...] = ()
+    sizes: Sizes | None = None
 
     def __post_init__(self) -> None:
         labels = [row.label for row in self.rows]

@@ -1,0 +1,265 @@
+"""The methods paragraph: what was run, how often, and how it was tested, from a comparison's summary alone.
+
+A sentence is a list of plain texts and citations, so that the same paragraph is printed as text and in LaTeX.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from ..common.errors import InputError, concise, exact
+from ..report.formats import plural, significant
+from ..study.latex import escaped
+from ..study.results import LEVEL, Joint, Row, Summary
+from ..study.summary import in_percent, listed
+from .references import OPTIMIZERS, short
+
+CITED = re.compile(r" ?\[@([\w,]+)\]")
+ENGINES = {"numpy": "plain NumPy", "compiled": "the compiled engine", "cupy": "a GPU (CuPy)"}
+CONVENTIONS = {"torch": "PyTorch's convention", "keras": "Keras's convention"}
+
+
+def methods(summaries: Mapping[str, Summary], joint: Joint | None = None, *, latex: bool = False) -> str:
+    """The methods paragraph of one problem's summary, or of several with their joint answer.
+
+    Parameters
+    ----------
+    summaries: by the name of the problem.
+    joint: what several problems say together.
+    latex: as LaTeX, with ``\\cite`` for each work cited; else as plain text, with authors and years in brackets.
+
+    Raises
+    ------
+    InputError: a summary does not describe its study as :func:`optimlab.study.compare` does.
+    """
+    text = " ".join(_sentences(summaries, joint))
+    if latex:
+        parts = CITED.split(text)
+        return "".join(f"~\\cite{{{part}}}" if k % 2 else escaped(part) for k, part in enumerate(parts)) + "\n"
+    return CITED.sub(lambda found: f" ({'; '.join(map(short, found[1].split(',')))})", text) + "\n"
+
+
+def cited(summaries: Mapping[str, Summary], joint: Joint | None = None) -> list[str]:
+    """The keys of the works that the paragraph cites, each once."""
+    found = CITED.findall(" ".join(_sentences(summaries, joint)))
+    return list(dict.fromkeys(key for keys in found for key in keys.split(",")))
+
+
+def _sentences(summaries: Mapping[str, Summary], joint: Joint | None) -> list[str]:
+    parts: list[Callable[[list[Summary]], list[str]]] = [_replicates, _trials, _choice, _speed, _tests]
+    every = list(summaries.values())
+    try:
+        said = [*_contenders(every[0]), *_problems(summaries), *(text for part in parts for text in part(every))]
+        return [*said, *_ranks(joint), *_software(every[0])]
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise InputError(f"the study is not described as optimlab compare describes one: {error!r:.200}") from None
+
+
+def _contenders(summary: Summary) -> list[str]:
+    described = [_contender(one) for one in summary.study["optimizers"]]
+    number = plural(len(described), "optimizer")
+    said = [f"We compared {number}: {'; '.join(described)}." if len(described) > 1 else f"We trained {described[0]}."]
+    if any(one["convention"] == "textbook" and "rule" not in one for one in summary.study["optimizers"]):
+        said.append("Where no convention is named, an update rule is that of the work cited.")
+    return said
+
+
+def _contender(described: Mapping[str, Any]) -> str:
+    """A contender: its label, what the label does not say, and the work that its rule is from."""
+    name, label = described["optimizer"], described["label"]
+    plain = f"a rule of our own, {name}" if "rule" in described else name
+    said = [f"in {CONVENTIONS[described['convention']]}"] if described["convention"] in CONVENTIONS else []
+    fixed, searched = described["hyperparameters"], described.get("searched", {})
+    said += [f"with {listed(f'{key} = {exact(value)}' for key, value in fixed.items())}"] if fixed else []
+    said += [f"with {listed(f'{key} searched in {space}' for key, space in searched.items())}"] if searched else []
+    followed = {"the learning rate": described.get("schedule"), **described.get("scheduled", {})}
+    said += [f"{key} following {shape}" for key, shape in followed.items() if shape]
+    work = f" [@{OPTIMIZERS[name]}]" if "rule" not in described and name in OPTIMIZERS else ""
+    usual = label == name or label.startswith(f"{name} (")
+    head = plain if usual else f"\N{LEFT DOUBLE QUOTATION MARK}{label}\N{RIGHT DOUBLE QUOTATION MARK}, that is {plain}"
+    return f"{head}{work}{' ' if said else ''}{', '.join(said)}"
+
+
+def _problems(summaries: Mapping[str, Summary]) -> list[str]:
+    if len(summaries) == 1:
+        (summary,) = summaries.values()
+        return [f"The data were {_data(summary)}.", f"The model was {_model(summary)}.", *_left_out(summary)]
+    said = [f"There were {len(summaries)} problems."]
+    for name, summary in summaries.items():
+        said += [f"Problem {name} was {_data(summary)}, with {_model(summary)}.", *_left_out(summary)]
+    return said
+
+
+def _data(summary: Summary) -> str:
+    """The data set with the sizes of its splits."""
+    name = summary.study["problem"]["dataset"]
+    if summary.sizes is None:
+        return str(name)
+    train, validation, test = (f"{rows:,}" for rows in summary.sizes)
+    return f"{name} ({train} training, {validation} validation and {test} test rows)"
+
+
+def _model(summary: Summary) -> str:
+    """The network, and what training on this problem has in common."""
+    problem = summary.study["problem"]
+    sizes = [f"{units:,}" for units in problem["hidden"]]
+    layers = (
+        f"hidden layers of {listed(sizes)} units" if len(sizes) > 1 else f"a hidden layer of {''.join(sizes)} units"
+    )
+    network = f"a multilayer perceptron with {layers} ({problem['activation']})" if sizes else "a linear model"
+    more = ["batch normalization"] if problem["batch_norm"] else []
+    more += [f"a dropout rate of {exact(problem['dropout'])}"] if problem["dropout"] else []
+    network += f", with {listed(more)}" if more else ""
+    start = f"initial weights by {problem['initializer']}"
+    epochs = plural(summary.epochs, "epoch")
+    return f"{network}, {start}, trained for {epochs} with batches of {problem['batch_size']:,} in {problem['dtype']}"
+
+
+def _left_out(summary: Summary) -> list[str]:
+    return [f"Left out were {listed(summary.left_out)}."] if summary.left_out else []
+
+
+def _replicates(every: list[Summary]) -> list[str]:
+    counts = _range(summary.replicates for summary in every)
+    shared = [summary for summary in every if summary.test_rows]
+    own = "its own training and validation rows" if len(shared) == len(every) else "its own split of the rows"
+    said = [
+        f"The whole procedure was repeated in {counts} replicates [@bouthillier2021].",
+        f"Each replicate drew {own}, its own seed of initial weights, order of rows and dropout, and its own shift of "
+        "the grid of learning rates; these are the same for all optimizers, so differences are paired "
+        f"(seed of the study: {every[0].study['seed']}).",
+    ]
+    if shared:
+        named = {summary.study["problem"]["dataset"]: f"{summary.test_rows:,}" for summary in shared}
+        rows = listed(named.values()) if len(every) == 1 else listed(f"{rows} ({name})" for name, rows in named.items())
+        said.append(f"All replicates share one set of test rows: {rows}.")
+    grown = {_range([s.planned_replicates]): s for s in every if s.replicates > s.planned_replicates}
+    said += [f"The study was planned with {planned} replicates and grew." for planned in grown]
+    return said
+
+
+def _range(numbers: Iterable[int]) -> str:
+    """``5``, or ``5 to 7`` where they differ."""
+    found = sorted(set(numbers))
+    return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
+
+
+def _trials(every: list[Summary]) -> list[str]:
+    """The budget: how many runs each optimizer had, and at which settings."""
+    study, rows = every[0].study, [row for summary in every for row in summary.rows]
+    rates = study["rates"]
+    tuned = _range(number for row in rows if row.kind == "tuned" for number in row.trials)
+    said = [
+        f"In each replicate, each optimizer was tuned in {tuned} runs at learning rates from {concise(rates[0])} to "
+        f"{concise(rates[-1])}, evenly spaced on a logarithmic scale"
+        if _even(rates)
+        else f"In each replicate, each optimizer was tuned in {tuned} runs at the learning rates "
+        f"{listed(map(concise, rates))}",
+    ]
+    said[0] += (
+        f"; the grid grew by up to {plural(study['extensions'], 'rate')} where the best lay at its edge."
+        if study["extensions"]
+        else "."
+    )
+    if any("searched" in one for one in study["optimizers"]):
+        said.append(
+            "The values of a searched hyperparameter were tried at every learning rate; optimizers with fewer settings "
+            "had a finer grid of rates instead."
+        )
+    if study["defaults"]:
+        said.append("Each optimizer also ran once at its default learning rate, untuned.")
+    if study["search"]:
+        settings = plural(study["search"], "random setting")
+        said.append(f"Apart from that, each replicate tried {settings} of all searchable hyperparameters.")
+    return [*said, _runs(rows)]
+
+
+def _even(rates: list[float]) -> bool:
+    """True for a geometric sequence."""
+    steps = [high / low for low, high in pairwise(rates)]
+    return max(steps) < 1.001 * min(steps)
+
+
+def _runs(rows: list[Row]) -> str:
+    """How many runs there were, and how many of them ended early."""
+    counts = {row.label: sum(len(one.grid) for one in row.replicates) for row in rows}
+    runs = sum(sum(len(one.grid) for one in row.replicates) for row in rows)
+    diverged = sum(round(row.diverged_share * counts[row.label]) for row in rows)
+    failed = sum(row.failed for row in rows)
+    ended = [f"{diverged:,} diverged"] * (diverged > 0) + [f"{failed:,} failed with an error"] * (failed > 0)
+    return f"These are {runs:,} training runs{f', of which {listed(ended)}' if ended else ''}."
+
+
+def _choice(every: list[Summary]) -> list[str]:
+    return [
+        "In each replicate, the run with the best validation accuracy counts, with its test accuracy at the epoch of "
+        "that best; test rows choose nothing.",
+        "A diverged run counts as accuracy 0.",
+    ]
+
+
+def _speed(every: list[Summary]) -> list[str]:
+    goals = list(dict.fromkeys(in_percent(summary.target.value) for summary in every))
+    if len(goals) == 1:
+        goal = goals[0]
+    else:
+        goal = listed(f"{in_percent(s.target.value)} ({s.study['problem']['dataset']})" for s in every)
+    misses = _range(summary.epochs + 1 for summary in every)
+    said = [
+        f"Speed is the number of epochs to a validation accuracy of {goal}, by the fastest run of each replicate; a "
+        f"replicate that never reaches it counts as {misses} epochs."
+    ]
+    changed = [s for s in every if s.target.value != s.target.planned]
+    if not changed:
+        return [*said, "This target was fixed before the first run."]
+    planned = listed(dict.fromkeys(in_percent(s.target.planned) for s in changed))
+    return [*said, f"The target was {planned} when the first run was made, so what depends on it is exploratory."]
+
+
+def _tests(every: list[Summary]) -> list[str]:
+    said = ["We report means over replicates with 95% confidence intervals by Student's t."]
+    families = [summary.verdict.family for summary in every if summary.verdict.family]
+    if not families:
+        return said
+    each = "" if len(every) == 1 else " of each problem"
+    said.append(
+        "Optimizers are compared by paired t-tests over the replicates, for epochs by those of their logarithms. "
+        f"Differences are called significant at {100 * LEVEL:g}% after Holm's correction [@holm1979] for all "
+        f"{_range(families)} tests{each}."
+    )
+    detectable = [s.verdict.detectable for s in every if s.verdict.detectable]
+    if len(every) == 1 and detectable:
+        points = significant(100 * detectable[0])
+        said.append(f"With a power of 80%, these tests detect a difference of {points} points in test accuracy.")
+    return said
+
+
+def _ranks(joint: Joint | None) -> list[str]:
+    if joint is None or not joint.rankings:
+        return []
+    first = joint.rankings[0]
+    number, problems = len(first.mean_ranks), len(first.problems)
+    test = f"the sign test on {problems} problems"
+    if number > 2:
+        critical = f"{first.critical_difference:.2f} for {number} optimizers on {problems} problems"
+        test = f"Friedman's test and Nemenyi's critical difference ({critical})"
+    return [
+        "Over the problems, optimizers are ranked by mean test accuracy and by mean epochs to the target. The mean "
+        f"ranks are compared by {test}, at {100 * first.level:g}% for each of the two rankings [@demsar2006]."
+    ]
+
+
+def _software(summary: Summary) -> list[str]:
+    versions, host = summary.versions, summary.host
+    engine = ENGINES.get(summary.study["problem"]["backend"], summary.study["problem"]["backend"])
+    names = {"optimlab": "optimlab", "numpy": "NumPy", "python": "Python"}
+    works = {"optimlab": " [@optimlab]", "numpy": " [@harris2020]"}
+    used = [f"{names[key]} {versions[key]}{works.get(key, '')}" for key in names if key in versions]
+    said = [f"All runs were made with {listed(used)}, by {engine}"] if used else [f"All runs were made by {engine}"]
+    if "processor" in host:
+        cores = f" ({plural(host['cores'], 'core')})" if host.get("cores") else ""
+        said[0] += f", on {host['processor']}{cores}"
+    return [f"{said[0]}."]

@@ -1,0 +1,88 @@
+"""Write what a finished comparison gives to a paper into a folder; nothing is run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..common.files import check_folder_name, check_writable, write_atomically
+from ..study.compare import read_comparison
+from ..study.folder import JOINT
+from ..study.joint import read_joint
+from ..study.latex import escaped, joint_latex, latex
+from .figures import ONE_COLUMN, TWO_COLUMNS, figures, joint_figures, pdf
+from .methods import cited, methods
+from .references import bibliography
+
+FOLDER = "paper"
+WIDEST_COLUMN = 4.5
+"""Inches; a wider figure spans the page."""
+DOCUMENT = """\
+% Everything at once, to look at: compile it with pdflatex and bibtex. In your paper, take what you need.
+\\documentclass[twocolumn]{article}
+\\usepackage[utf8]{inputenc}
+\\usepackage[letterpaper,textwidth=6.75in,textheight=9in,columnsep=0.25in]{geometry}
+\\usepackage{booktabs,graphicx}
+\\begin{document}
+\\section*{Methods}
+\\input{methods}
+\\input{table}
+\\input{figures}
+\\bibliographystyle{plain}
+\\bibliography{references}
+\\end{document}
+"""
+
+
+def write_paper(
+    folder: str | Path, to: str | Path | None = None, *, widths: Sequence[float] = (ONE_COLUMN, TWO_COLUMNS)
+) -> list[Path]:
+    """Write table, figures, methods paragraph and references of the comparison in ``folder``; return the files.
+
+    Parameters
+    ----------
+    folder: of a finished comparison, on one problem or on several.
+    to: where the files go; without it, ``folder/paper``.
+    widths: of the figures, in inches: a column of a page with two, and the whole page.
+
+    Raises
+    ------
+    InputError: the folder holds no finished comparison, a width is not one of a page, or a file cannot be written.
+    """
+    folder = Path(folder)
+    to = folder / FOLDER if to is None else Path(to)
+    joint = read_joint(folder) if (folder / JOINT).exists() else None
+    names = [problem.name for problem in joint.problems] if joint else []
+    for name in names:
+        check_folder_name(name)  # files are written nowhere else
+    comparisons = {name: read_comparison(folder / name) for name in names} or {"": read_comparison(folder)}
+    summaries = {name: comparison.summary for name, comparison in comparisons.items()}
+    one = next(iter(summaries.values()))
+    drawn = figures(comparisons[""]) if joint is None else joint_figures(joint)
+    texts = {
+        "table.tex": latex(one) if joint is None else joint_latex(joint),
+        "figures.tex": "\n".join(_float(name, caption, widths[0]) for name, (_, caption) in drawn.items()),
+        "methods.tex": methods(summaries, joint, latex=True),
+        "methods.txt": methods(summaries, joint),
+        "references.bib": bibliography(cited(summaries, joint), one.versions.get("optimlab", "")),
+        "paper.tex": DOCUMENT,
+    }
+    files = {f"{name}-{width:g}in.pdf": (draw, width) for name, (draw, _) in drawn.items() for width in widths}
+    check_writable(to, *texts, *files)
+    made = {**texts, **{name: pdf(draw, width) for name, (draw, width) in files.items()}}
+    to.mkdir(parents=True, exist_ok=True)
+    for name, content in made.items():
+        write_atomically(to / name, content)
+    return [
+        *(to / name for name in made),
+        *(path for name in names for path in write_paper(folder / name, to / name, widths=widths)),
+    ]
+
+
+def _float(name: str, caption: str, width: float) -> str:
+    """A figure's LaTeX environment; one wider than a column spans both."""
+    kind = "figure" if width <= WIDEST_COLUMN else "figure*"
+    return (
+        f"\\begin{{{kind}}}\n\\centering\n\\includegraphics{{{name}-{width:g}in.pdf}}\n"
+        f"\\caption{{{escaped(caption)}}}\n\\label{{fig:{name}}}\n\\end{{{kind}}}\n"
+    )
