@@ -1,6 +1,6 @@
 """What a comparison gives to a paper: a table, figures at the width of a column, a methods paragraph, references.
 
-Imports common, study, plotting and report.
+Imports common, datasets, study, plotting and report.
 """
 
 from __future__ import annotations

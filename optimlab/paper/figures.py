@@ -21,7 +21,7 @@ from ..common.errors import number
 from ..plotting.comparison import GREY, INK, PALETTE, inches_of, short_names
 from ..study.compare import Comparison
 from ..study.curves import band, sensitivity
-from ..study.results import Joint, Row
+from ..study.results import Joint, Row, Summary
 from ..study.summary import in_percent
 from ..study.table import ranked
 
@@ -44,7 +44,7 @@ DASHES: tuple[Any, ...] = (
     (0, (6, 1, 1, 1, 1, 1)),
 )
 MARKERS = "osD^vX"
-STYLE = {
+STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "mathtext.fontset": "dejavusans",
@@ -82,6 +82,7 @@ class Line(NamedTuple):
 
 
 Draw = Callable[[float], Figure]
+AxesOf = Callable[[Axes, Mapping[str, Line]], None]
 
 
 def figures(comparison: Comparison) -> dict[str, tuple[Draw, str]]:
@@ -95,23 +96,25 @@ def figures(comparison: Comparison) -> dict[str, tuple[Draw, str]]:
     replicates = (
         f"median (line) and range (band) of {summary.replicates} replicates, each at the learning rate it chose"
     )
-    goal = in_percent(summary.target.value)
+    measure, goal = summary.measure, in_percent(summary.target.value)
     return {
         "validation": (
-            lambda width: _panels(_curves(comparison, label, "val_accuracy"), width, _validation(summary.target.value)),
-            f"Validation accuracy by epoch: {replicates}. Dashed: the target of {goal}.",
+            lambda width: _panels(_curves(comparison, label, "val_score"), width, _validation(comparison.summary)),
+            f"Validation {measure} by epoch: {replicates}. Dashed: the target of {goal}.",
         ),
         "loss": (
             lambda width: _panels(_curves(comparison, label, "train_loss"), width, _loss),
-            f"Training loss by epoch: {replicates}.",
+            f"Training loss ({summary.loss}) by epoch: {replicates}.",
         ),
         "sensitivity": (
-            lambda width: _panels({name: Line(*sensitivity(row)) for name, row in label.items()}, width, _sensitivity),
-            f"Best validation accuracy at each learning rate: median of {summary.replicates} replicates.",
+            lambda width: _panels(
+                {name: Line(*sensitivity(row)) for name, row in label.items()}, width, _rates(measure)
+            ),
+            f"Best validation {measure} at each learning rate: median of {summary.replicates} replicates.",
         ),
         "test": (
-            lambda width: _intervals(ranked(summary.tuned), width),
-            f"Test accuracy at the best learning rate of each replicate: mean and 95% confidence interval over "
+            lambda width: _intervals(ranked(summary.tuned), width, measure),
+            f"Test {measure} at the best learning rate of each replicate: mean and 95% confidence interval over "
             f"{summary.replicates} replicates.",
         ),
     }
@@ -159,14 +162,15 @@ def _curves(comparison: Comparison, rows: Mapping[str, Row], quantity: str) -> d
 # ---- the kinds of panels: each sets the axes that all panels share ----
 
 
-def _validation(target: float) -> Callable[[Axes, Mapping[str, Line]], None]:
+def _validation(summary: Summary) -> AxesOf:
     def axes_of(axes: Axes, lines: Mapping[str, Line]) -> None:
+        target = summary.target.value
         ends = [line.y[-1] for line in lines.values() if line.y]
         axes.set_ylim(max(0.0, min([target - 0.1, *(end - 0.05 for end in ends)])), 1.0)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.axhline(target, color="#737373", linewidth=0.6, linestyle=(0, (4, 3)), zorder=1)
         _epochs(axes)
-        axes.set_ylabel("validation accuracy")
+        axes.set_ylabel(f"validation {summary.measure}")
 
     return axes_of
 
@@ -178,13 +182,16 @@ def _loss(axes: Axes, lines: Mapping[str, Line]) -> None:
     axes.set_ylabel("training loss")
 
 
-def _sensitivity(axes: Axes, lines: Mapping[str, Line]) -> None:
-    axes.set_xscale("log")
-    _decades(axes, "x")
-    axes.set_ylim(0.0, 1.02)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_xlabel("learning rate")
-    axes.set_ylabel("validation accuracy")
+def _rates(measure: str) -> AxesOf:
+    def axes_of(axes: Axes, lines: Mapping[str, Line]) -> None:
+        axes.set_xscale("log")
+        _decades(axes, "x")
+        axes.set_ylim(0.0, 1.02)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_xlabel("learning rate")
+        axes.set_ylabel(f"validation {measure}")
+
+    return axes_of
 
 
 def _profile(axes: Axes, lines: Mapping[str, Line]) -> None:
@@ -228,12 +235,12 @@ def power(value: float) -> str:
 # ---- laying them out ----
 
 
-def _panels(lines: Mapping[str, Line], width: float, axes_of: Callable[[Axes, Mapping[str, Line]], None]) -> Figure:
+def _panels(lines: Mapping[str, Line], width: float, axes_of: AxesOf) -> Figure:
     """All lines in one panel with a legend, or a panel for each if they are many."""
     return _together(lines, width, axes_of) if len(lines) <= TOGETHER else _apart(lines, width, axes_of)
 
 
-def _together(lines: Mapping[str, Line], width: float, axes_of: Callable[[Axes, Mapping[str, Line]], None]) -> Figure:
+def _together(lines: Mapping[str, Line], width: float, axes_of: AxesOf) -> Figure:
     columns = _columns(lines, width)
     legend = ceil(len(lines) / columns) * 0.17
     figure = Figure(figsize=(width, min(0.62 * width, 3.0) + legend), layout="constrained")
@@ -266,7 +273,7 @@ def _places(points: int, k: int) -> list[int]:
     return list(range(min(k * step // TOGETHER, max(points - 1, 0)), points, step))
 
 
-def _apart(lines: Mapping[str, Line], width: float, axes_of: Callable[[Axes, Mapping[str, Line]], None]) -> Figure:
+def _apart(lines: Mapping[str, Line], width: float, axes_of: AxesOf) -> Figure:
     columns = max(2, floor(width / 1.6))
     while ceil(len(lines) / columns) * 1.05 + 0.5 > TALLEST and width / (columns + 1) > 0.8:
         columns += 1
@@ -309,14 +316,14 @@ def _joined(lines: Iterable[Line]) -> tuple[list[float], list[float]]:
     return x, y
 
 
-def _intervals(rows: Sequence[Row], width: float) -> Figure:
+def _intervals(rows: Sequence[Row], width: float, measure: str) -> Figure:
     """A dot with its interval for each row, the best on top."""
-    shown = sorted((row for row in rows if row.finished), key=lambda row: row.test_accuracy.mean)
+    shown = sorted((row for row in rows if row.finished), key=lambda row: row.test_score.mean)
     figure = Figure(figsize=(width, min(0.19 * len(shown) + 0.55, TALLEST)), layout="constrained")
     axes = figure.subplots()
     names = short_names([row.label for row in shown], inches=0.4 * width, size=SIZE)
     for place, row in enumerate(shown):
-        mean, low, high = row.test_accuracy
+        mean, low, high = row.test_score
         axes.plot([low, high], [place, place], color="#595959", linewidth=1.1)
         axes.plot([mean], [place], "o", color=INK)
     axes.set_yticks(range(len(shown)), [names[row.label] for row in shown], parse_math=False)
@@ -324,5 +331,5 @@ def _intervals(rows: Sequence[Row], width: float) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("test accuracy, %")
+    axes.set_xlabel(f"test {measure}, %")
     return figure

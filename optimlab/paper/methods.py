@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..common.errors import InputError, concise, exact
+from ..datasets import is_table
 from ..report.formats import plural, significant
 from ..study.latex import escaped
 from ..study.results import LEVEL, Joint, Row, Summary
@@ -86,20 +87,36 @@ def _contender(described: Mapping[str, Any]) -> str:
 def _problems(summaries: Mapping[str, Summary]) -> list[str]:
     if len(summaries) == 1:
         (summary,) = summaries.values()
-        return [f"The data were {_data(summary)}.", f"The model was {_model(summary)}.", *_left_out(summary)]
+        data = [f"The data were {_data(summary)}.", *_table(summary)]
+        return [*data, f"The model was {_model(summary)}.", *_left_out(summary)]
     said = [f"There were {len(summaries)} problems."]
     for name, summary in summaries.items():
-        said += [f"Problem {name} was {_data(summary)}, with {_model(summary)}.", *_left_out(summary)]
+        said += [f"Problem {name} was {_data(summary)}, with {_model(summary)}."]
+        said += [*_table(summary), *_left_out(summary)]
     return said
 
 
 def _data(summary: Summary) -> str:
     """The data set with the sizes of its splits."""
-    name = summary.study["problem"]["dataset"]
-    if summary.sizes is None:
-        return str(name)
-    train, validation, test = (f"{rows:,}" for rows in summary.sizes)
-    return f"{name} ({train} training, {validation} validation and {test} test rows)"
+    problem = summary.study["problem"]
+    said = str(problem["dataset"])
+    if summary.sizes is not None:
+        train, validation, test = (f"{rows:,}" for rows in summary.sizes)
+        said += f" ({train} training, {validation} validation and {test} test rows)"
+    return said + (f", of which the column {problem['target_column']} is predicted" if problem["target_column"] else "")
+
+
+def _table(summary: Summary) -> list[str]:
+    """What was done with the columns of a table."""
+    problem = summary.study["problem"]
+    if not is_table(problem["dataset"]):
+        return []
+    numbers = "Numbers and the target" if summary.score == "r2" else "Numbers"
+    said = [f"{numbers} were standardized by the training rows of each replicate; categories were one-hot encoded."]
+    missing = {"mean": "were replaced by the mean of the training rows", "drop": "led to the row being dropped"}
+    said += [f"Missing values {missing[problem['missing']]}."] if problem["missing"] in missing else []
+    columns = problem["leave_out"]
+    return [*said, *([f"The columns {listed(columns)} were no inputs."] if columns else [])]
 
 
 def _model(summary: Summary) -> str:
@@ -114,8 +131,13 @@ def _model(summary: Summary) -> str:
     more += [f"a dropout rate of {exact(problem['dropout'])}"] if problem["dropout"] else []
     network += f", with {listed(more)}" if more else ""
     start = f"initial weights by {problem['initializer']}"
-    epochs = plural(summary.epochs, "epoch")
-    return f"{network}, {start}, trained for {epochs} with batches of {problem['batch_size']:,} in {problem['dtype']}"
+    start += f" and the {_words(problem['loss'])} as loss" if problem.get("loss") else ""
+    trained = f"trained for {plural(summary.epochs, 'epoch')} with batches of {problem['batch_size']:,}"
+    return f"{network}, {start}, {trained} in {problem['dtype']}"
+
+
+def _words(loss: str) -> str:
+    return loss.replace("_", " ").replace("cross entropy", "cross-entropy")
 
 
 def _left_out(summary: Summary) -> list[str]:
@@ -126,10 +148,11 @@ def _replicates(every: list[Summary]) -> list[str]:
     counts = _range(summary.replicates for summary in every)
     shared = [summary for summary in every if summary.test_rows]
     own = "its own training and validation rows" if len(shared) == len(every) else "its own split of the rows"
+    own += ", stratified by class" if all(summary.score == "accuracy" for summary in every) else ""
     said = [
         f"The whole procedure was repeated in {counts} replicates [@bouthillier2021].",
-        f"Each replicate drew {own}, its own seed of initial weights, order of rows and dropout, and its own shift of "
-        "the grid of learning rates; these are the same for all optimizers, so differences are paired "
+        f"Each replicate drew {own}; its own seed of initial weights, order of rows and dropout; and its own shift of "
+        "the grid of learning rates. These are the same for all optimizers, so differences are paired "
         f"(seed of the study: {every[0].study['seed']}).",
     ]
     if shared:
@@ -152,12 +175,13 @@ def _trials(every: list[Summary]) -> list[str]:
     study, rows = every[0].study, [row for summary in every for row in summary.rows]
     rates = study["rates"]
     tuned = _range(number for row in rows if row.kind == "tuned" for number in row.trials)
+    number = _range(len(row.grid) for row in rows if row.kind == "tuned")
     said = [
-        f"In each replicate, each optimizer was tuned in {tuned} runs at learning rates from {concise(rates[0])} to "
-        f"{concise(rates[-1])}, evenly spaced on a logarithmic scale"
+        f"In each replicate, each optimizer was tuned in {tuned} runs at {number} learning rates from "
+        f"{concise(rates[0])} to {concise(rates[-1])}, evenly spaced on a logarithmic scale"
         if _even(rates)
-        else f"In each replicate, each optimizer was tuned in {tuned} runs at the learning rates "
-        f"{listed(map(concise, rates))}",
+        else f"In each replicate, each optimizer was tuned in {tuned} runs at {number} learning rates, "
+        f"spaced as {listed(map(concise, rates))}",
     ]
     said[0] += (
         f"; the grid grew by up to {plural(study['extensions'], 'rate')} where the best lay at its edge."
@@ -194,14 +218,16 @@ def _runs(rows: list[Row]) -> str:
 
 
 def _choice(every: list[Summary]) -> list[str]:
+    measure = _measure(every)
     return [
-        "In each replicate, the run with the best validation accuracy counts, with its test accuracy at the epoch of "
-        "that best; test rows choose nothing.",
-        "A diverged run counts as accuracy 0.",
+        f"In each replicate, the run with the best validation {measure} counts, with its test {measure} at the epoch "
+        "of that best; test rows choose nothing.",
+        f"A diverged run counts as {measure} 0.",
     ]
 
 
 def _speed(every: list[Summary]) -> list[str]:
+    measure = _measure(every)
     goals = list(dict.fromkeys(in_percent(summary.target.value) for summary in every))
     if len(goals) == 1:
         goal = goals[0]
@@ -209,7 +235,7 @@ def _speed(every: list[Summary]) -> list[str]:
         goal = listed(f"{in_percent(s.target.value)} ({s.study['problem']['dataset']})" for s in every)
     misses = _range(summary.epochs + 1 for summary in every)
     said = [
-        f"Speed is the number of epochs to a validation accuracy of {goal}, by the fastest run of each replicate; a "
+        f"Speed is the number of epochs to a validation {measure} of {goal}, by the fastest run of each replicate; a "
         f"replicate that never reaches it counts as {misses} epochs."
     ]
     changed = [s for s in every if s.target.value != s.target.planned]
@@ -233,8 +259,15 @@ def _tests(every: list[Summary]) -> list[str]:
     detectable = [s.verdict.detectable for s in every if s.verdict.detectable]
     if len(every) == 1 and detectable:
         points = significant(100 * detectable[0])
-        said.append(f"With a power of 80%, these tests detect a difference of {points} points in test accuracy.")
+        said.append(
+            f"With a power of 80%, these tests detect a difference of {points} points in test {every[0].measure}."
+        )
     return said
+
+
+def _measure(every: list[Summary]) -> str:
+    """The name of the score; of several problems with different scores, all names."""
+    return " or ".join(dict.fromkeys(summary.measure for summary in every))
 
 
 def _ranks(joint: Joint | None) -> list[str]:
@@ -247,8 +280,8 @@ def _ranks(joint: Joint | None) -> list[str]:
         critical = f"{first.critical_difference:.2f} for {number} optimizers on {problems} problems"
         test = f"Friedman's test and Nemenyi's critical difference ({critical})"
     return [
-        "Over the problems, optimizers are ranked by mean test accuracy and by mean epochs to the target. The mean "
-        f"ranks are compared by {test}, at {100 * first.level:g}% for each of the two rankings [@demsar2006]."
+        f"Over the problems, optimizers are ranked by mean test {joint.measure} and by mean epochs to the target. The "
+        f"mean ranks are compared by {test}, at {100 * first.level:g}% for each of the two rankings [@demsar2006]."
     ]
 
 

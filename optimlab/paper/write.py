@@ -69,7 +69,7 @@ def write_paper(
     }
     files = {f"{name}-{width:g}in.pdf": (draw, width) for name, (draw, _) in drawn.items() for width in widths}
     check_writable(to, *texts, *files)
-    made = {**texts, **{name: pdf(draw, width) for name, (draw, width) in files.items()}}
+    made: dict[str, str | bytes] = {**texts, **{name: pdf(draw, width) for name, (draw, width) in files.items()}}
     to.mkdir(parents=True, exist_ok=True)
     for name, content in made.items():
         write_atomically(to / name, content)
