@@ -98,7 +98,8 @@ def test_a_search(count):
     names = ["lr", "batch_size", "factor", "momentum_decay", "weight_decay"][:count]
     search = Search(
         searched={name: parse(name, "0.01:0.5:log" if name != "batch_size" else "32:256:pow2") for name in names},
-        objective="val_accuracy",
+        objective="val_score",
+        problem=Problem(),
         sampler="qmc",
         seed=0,
     )
@@ -106,7 +107,7 @@ def test_a_search(count):
         {
             "number": k,
             "status": "ok" if k else "diverged",
-            "val_accuracy": 0.9 + k / 1000,
+            "val_score": 0.9 + k / 1000,
             "hyperparameters": dict.fromkeys(names, 0.1) | {"batch_size": 64},
         }
         for k in range(20)

@@ -190,11 +190,17 @@ def test_a_search(values, most, encoding):
     )
     check(tuning_table.plan_table(search), most, encoding)
     record = {"number": 123, "hyperparameters": dict.fromkeys(search.searched, values[0]), "best_epoch": 100}
-    record |= {"val_accuracy": 1.0, "val_loss": values[1]}
+    record |= {"val_score": 1.0, "val_loss": values[1]}
     tuned = SimpleNamespace(search=search, records=[record], ranked=lambda: [record] * 5)
     check(tuning_table.results_table(tuned), most, encoding)
-    measured = {"accuracy": 1.0, "low": 0.0, "high": 1.0, "epochs": 100}
-    summary = {"best": record, "rows": {"val": 10**7, "test": 10**7}, "test": measured, "retrained": measured}
+    measured = {"score": 1.0, "low": 0.0, "high": 1.0, "epochs": 100}
+    summary = {
+        "measure": "R²",
+        "best": record,
+        "rows": {"val": 10**7, "test": 10**7},
+        "test": measured,
+        "retrained": measured,
+    }
     check(tuning_table.measures_table(summary), most, encoding)
 
 

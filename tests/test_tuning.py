@@ -8,16 +8,20 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
+import sklearn.metrics
 from click.testing import CliRunner
 from conftest import assert_same_bits, require
 
 import optimlab as ol
 from optimlab.cli import main
+from optimlab.study.rows_score import contributions
 from optimlab.tuning import Choice, Contender, Problem, Range, Search, parse, plan, sampler, storage, tune
-from optimlab.tuning.evidence import effects, mcnemar, right
+from optimlab.tuning.evidence import effects, mcnemar
 from optimlab.tuning.trial import best_of, run_trial
 
 optuna = require("optuna")
@@ -149,7 +153,7 @@ def test_samplers_that_learn_go_where_the_scores_are_good():
             values = propose(records)
             accuracy = float(np.exp(-((np.log10(values["lr"]) + 2) ** 2)))
             status = "diverged" if values["lr"] > 5 else "ok"
-            records.append({"number": k, "hyperparameters": values, "status": status, "val_accuracy": accuracy})
+            records.append({"number": k, "hyperparameters": values, "status": status, "val_score": accuracy})
         late = [abs(np.log10(r["hyperparameters"]["lr"]) + 2) for r in records[11:]]
         assert np.median(late) < 0.75, f"{name}; chance is 1.5"
 
@@ -161,18 +165,18 @@ def test_a_trial_is_scored_at_its_best_epoch_and_stops_after_twice_the_patience(
     search = Search(problem=Problem(hidden=(16,), epochs=60), spaces={"patience": "1,2", "lr": "1e-3:1"})
     network, record = run_trial(search, 0, {"lr": 0.02, "patience": 2})
     (only,) = record["runs"]
-    accuracy = only["curves"]["val_accuracy"]
-    assert record["val_accuracy"] == max(accuracy) == accuracy[record["best_epoch"] - 1]
+    accuracy = only["curves"]["val_score"]
+    assert record["val_score"] == max(accuracy) == accuracy[record["best_epoch"] - 1]
     assert only["epochs"] == 1 + accuracy.index(max(accuracy)) + 4 < 60
     assert min(only["curves"]["lr"]) < 0.02, "the plateau has cut"
     data = ol.datasets.load("digits")
-    assert ol.evaluate(network, data.x_val, data.y_val)[1] == record["val_accuracy"]
+    assert ol.evaluate(network, data.x_val, data.y_val)[1] == record["val_score"]
 
 
 def test_without_a_plateau_the_rate_stays_and_early_patience_counts():
     search = Search(problem=Problem(hidden=(16,), epochs=60), spaces={"lr": "1e-3:1"}, early_patience=3)
     _, record = run_trial(search, 0, {"lr": 0.02})
-    accuracy = record["runs"][0]["curves"]["val_accuracy"]
+    accuracy = record["runs"][0]["curves"]["val_score"]
     assert len(accuracy) == 1 + accuracy.index(max(accuracy)) + 3
     assert set(record["runs"][0]["curves"]["lr"]) == {0.02}
 
@@ -251,10 +255,10 @@ def test_a_rule_cannot_have_a_hyperparameter_of_the_searchs_own(name):
 def test_several_seeds_are_scored_by_their_mean():
     search = replace(TINY, seeds=(3, 4))
     network, record = run_trial(search, 0, {"lr": 0.05, "batch_size": 64, "beta1": 0.9, "patience": 2})
-    scores = [run["val_accuracy"] for run in record["runs"]]
+    scores = [run["val_score"] for run in record["runs"]]
     assert [run["seed"] for run in record["runs"]] == [3, 4]
     assert scores[0] != scores[1]
-    assert record["val_accuracy"] == pytest.approx(np.mean(scores))
+    assert record["val_score"] == pytest.approx(np.mean(scores))
     assert record["best_seed"] == 3 + int(scores[1] > scores[0])
     data = ol.datasets.load("digits")
     assert ol.evaluate(network, data.x_val, data.y_val)[1] == max(scores)
@@ -267,7 +271,7 @@ def test_of_several_seeds_the_verdict_names_the_network_it_measured(tmp_path):
     assert f"is that of its best seed's network (seed {seed}) on" in tuned.summary["verdict"][1]
 
 
-@pytest.mark.parametrize("objective", ["val_accuracy", "val_loss"])
+@pytest.mark.parametrize("objective", ["val_score", "val_loss"])
 @pytest.mark.parametrize("name", ["qmc", "tpe", "gp"])
 def test_a_diverged_trial_is_the_worst_and_no_error(tmp_path, objective, name):
     search = Search(problem=TINY.problem, optimizer="sgd", spaces={"lr": [0.1, 1e30]}, objective=objective, trials=5)
@@ -303,10 +307,10 @@ def test_optunas_journal_and_our_trials_say_the_same(finished):
     assert len(ours) == TINY.trials
     for trial, record in zip(study.trials, ours, strict=True):
         assert trial.state.name == "COMPLETE"
-        assert trial.value == record["val_accuracy"]
+        assert trial.value == record["val_score"]
         assert trial.params["log2_batch_size"] == np.log2(record["hyperparameters"]["batch_size"])
         assert trial.params["lr"] == record["hyperparameters"]["lr"]
-    assert study.best_value == tuned.best["val_accuracy"] == max(r["val_accuracy"] for r in ours)
+    assert study.best_value == tuned.best["val_score"] == max(r["val_score"] for r in ours)
 
 
 def test_the_networks_kept_are_those_measured(finished):
@@ -315,12 +319,12 @@ def test_the_networks_kept_are_those_measured(finished):
     best, again = (TINY.problem.network(0) for _ in range(2))
     assert ol.load_checkpoint(folder / "best.npz", best)["number"] == tuned.best["number"]
     ol.load_checkpoint(folder / "retrained.npz", again)
-    assert ol.evaluate(best, data.x_val, data.y_val)[1] == tuned.best["val_accuracy"]
-    assert ol.evaluate(best, data.x_test, data.y_test)[1] == summary["test"]["accuracy"]
-    assert ol.evaluate(again, data.x_test, data.y_test)[1] == summary["retrained"]["accuracy"]
-    a, b = (right(net, data.x_test, data.y_test) for net in (best, again))
+    assert ol.evaluate(best, data.x_val, data.y_val)[1] == tuned.best["val_score"]
+    assert ol.evaluate(best, data.x_test, data.y_test)[1] == summary["test"]["score"]
+    assert ol.evaluate(again, data.x_test, data.y_test)[1] == summary["retrained"]["score"]
+    a, b = (contributions(net, data.x_test, data.y_test) for net in (best, again))
     assert (summary["retrained"]["gained"], summary["retrained"]["lost"]) == ((b & ~a).sum(), (a & ~b).sum())
-    assert summary["test"]["low"] < summary["test"]["accuracy"] < summary["test"]["high"]
+    assert summary["test"]["low"] < summary["test"]["score"] < summary["test"]["high"]
 
 
 def test_the_second_network_is_trained_on_all_but_the_test_data_at_the_rates_found(tmp_path):
@@ -352,12 +356,16 @@ def test_the_second_network_is_trained_on_all_but_the_test_data_at_the_rates_fou
     assert (tuned.summary["retrained"]["rows"], tuned.summary["retrained"]["epochs"]) == (1437, len(rates))
 
 
+def loaded(data):
+    return SimpleNamespace(data=data, table=None, notes=())
+
+
 def test_the_test_split_chooses_nothing(tmp_path, monkeypatch):
     """With other test data the same trials are made, the same one is best, and the networks are the same."""
     tune(TINY, tmp_path / "a")
     data = ol.datasets.load("digits")
     other = replace(data, x_test=data.x_test[::-1][:90], y_test=data.y_test[:90])
-    monkeypatch.setattr("optimlab.study.problem._load", lambda name: other)
+    monkeypatch.setattr("optimlab.study.problem._load", lambda source: loaded(other))
     tune(TINY, tmp_path / "b")
     (trials, _, arrays), (trials_b, _, arrays_b) = left_in(tmp_path / "a"), left_in(tmp_path / "b")
     assert trials == trials_b
@@ -538,7 +546,7 @@ def planted(search, trials, score):
     for k in range(trials):
         values = propose(records)
         accuracy = score(values, generator)
-        record = {"number": k, "hyperparameters": values, "status": "ok", "val_accuracy": accuracy, "val_loss": 0.0}
+        record = {"number": k, "hyperparameters": values, "status": "ok", "val_score": accuracy, "val_loss": 0.0}
         records.append(record)
     return effects(search, records)
 
@@ -560,14 +568,14 @@ def test_pure_noise_is_rarely_taken_for_an_effect():
     generator, told = np.random.default_rng(1), 0
     for _ in range(200):
         for record in records:
-            record.update(val_accuracy=generator.normal(), val_loss=0.0)
+            record.update(val_score=generator.normal(), val_loss=0.0)
         told += min(effects(search, records).values()) < 0.05
     assert told / 200 < 0.05 + 4 * (0.05 * 0.95 / 200) ** 0.5
 
 
 def test_ties_go_to_the_lower_loss_and_then_to_the_earlier_trial():
     rows = [("ok", 0.9, 0.5), ("ok", 0.9, 0.4), ("ok", 0.9, 0.4), ("ok", 0.8, 0.1), ("diverged", None, None)]
-    records = [{"number": k, "status": s, "val_accuracy": a, "val_loss": b} for k, (s, a, b) in enumerate(rows)]
+    records = [{"number": k, "status": s, "val_score": a, "val_loss": b} for k, (s, a, b) in enumerate(rows)]
     assert best_of(TINY, records)["number"] == 1
     assert best_of(replace(TINY, objective="val_loss"), records)["number"] == 3
     assert best_of(TINY, records[4:]) is None
@@ -630,7 +638,7 @@ def test_a_dry_run_says_what_would_be_tried_and_writes_nothing(tmp_path):
         (["--sampler", "grid"], "unknown sampler 'grid'. Known: qmc, tpe, gp"),
         (["--optimizer", "adamm"], "unknown optimizer 'adamm'; did you mean 'adam'"),
         (["--convention", "jax"], "unknown convention 'jax'"),
-        (["--objective", "accuracy"], "unknown objective 'accuracy'; did you mean 'val_accuracy'"),
+        (["--objective", "accuracy"], "unknown objective 'accuracy'. Known: val_score, val_loss"),
         (["--dataset", "digit"], "unknown data set 'digit'; did you mean 'digits'"),
         (["--activation", "rellu"], "unknown activation 'rellu'; did you mean 'relu'"),
         (["--initializer", "he"], "unknown initializer 'he'"),
@@ -744,15 +752,12 @@ def test_a_missing_library_is_named_with_what_installs_it(missing, arguments, me
     assert not (tmp_path / "out").exists()
 
 
-def test_data_without_validation_are_refused_and_without_test_are_not_measured(tmp_path, monkeypatch):
+def test_data_without_test_rows_are_not_measured(tmp_path, monkeypatch):
     data = ol.datasets.load("digits")
-    monkeypatch.setattr("optimlab.study.problem._load", lambda name: replace(data, x_test=None, y_test=None))
+    monkeypatch.setattr("optimlab.study.problem._load", lambda source: loaded(replace(data, x_test=None, y_test=None)))
     tuned = tune(replace(TINY, trials=2), tmp_path)
     assert tuned.summary["test"] is tuned.summary["retrained"] is None
     assert "no test split" in tuned.summary["verdict"][1]
-    monkeypatch.setattr("optimlab.study.problem._load", lambda name: replace(data, x_val=None, y_val=None))
-    with pytest.raises(ol.InputError, match="no validation split to choose by"):
-        replace(TINY, trials=2)
 
 
 def test_batch_norm_is_refused_a_batch_of_one_row():
@@ -761,10 +766,42 @@ def test_batch_norm_is_refused_a_batch_of_one_row():
         Search(problem=problem, spaces={"batch_size": [64, 269]})  # 1077 = 4 · 269 + 1
 
 
+# --- numbers to predict
+
+
+@pytest.mark.parametrize("objective", ["val_score", "val_loss"])
+def test_a_regression_is_searched_by_r2_or_by_its_loss(tmp_path, objective):
+    search = Search(
+        problem=Problem("sklearn:diabetes", hidden=(8,), epochs=6),
+        spaces={"lr": "1e-3:0.1:log"},
+        trials=3,
+        objective=objective,
+    )
+    tuned = tune(search, tmp_path, progress=False)
+    data, summary = search.problem.data(), tuned.summary
+    best, again = (search.problem.network(0) for _ in range(2))
+    ol.load_checkpoint(tmp_path / "best.npz", best)
+    ol.load_checkpoint(tmp_path / "retrained.npz", again)
+    r2 = [sklearn.metrics.r2_score(data.y_test, net.predict(data.x_test)) for net in (best, again)]
+    assert [summary[k]["score"] for k in ("test", "retrained")] == pytest.approx(r2, rel=1e-4)
+    chosen = tuned.best["val_score" if objective == "val_score" else "val_loss"]
+    assert chosen == (max if objective == "val_score" else min)(r[objective] for r in tuned.records)
+    assert tuned.best["val_score"] == pytest.approx(
+        sklearn.metrics.r2_score(data.y_val, best.predict(data.x_val)), rel=1e-4
+    )
+    wrong = [(net.predict(data.x_test)[:, 0] - data.y_test.reshape(-1)) ** 2 for net in (best, again)]
+    assert summary["retrained"]["gained"] == int((wrong[1] < wrong[0]).sum())
+    assert summary["retrained"]["p"] == pytest.approx(scipy.stats.ttest_rel(*wrong).pvalue, rel=1e-3)
+    said = " ".join(summary["verdict"])
+    assert "validation R²" in said or "(R² " in said
+    assert "a smaller error on" in said
+    assert "accuracy" not in said
+
+
 # --- figures
 
 
-@pytest.mark.parametrize("objective", ["val_accuracy", "val_loss"])
+@pytest.mark.parametrize("objective", ["val_score", "val_loss"])
 def test_figures_show_every_trial_with_the_scales_searched(tmp_path, objective):
     from optimlab.plotting.tuning import slices_figure, trials_figure
 

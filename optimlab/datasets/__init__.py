@@ -61,7 +61,8 @@ def load(
     warning if it differs.
 
     An ``.npz`` file holds ``x_train``, ``y_train``, ``x_test``, ``y_test``, perhaps ``x_val``, ``y_val``, and perhaps
-    the names of the ``classes``. Labels are integers from 0. Inputs of more than two axes, as images are, become rows;
+    the names of the ``classes``. Labels are integers from 0; floating-point targets are numbers to
+    predict. Inputs of more than two axes, as images are, become rows;
     bytes (uint8) are divided by 255, other numbers taken as they are. Without ``x_val`` there is no validation split:
     :meth:`Dataset.with_validation` makes one of the last training rows. Nothing is ever unpickled.
 

@@ -25,7 +25,7 @@ def read_npz(path: Path) -> Dataset:
 
     Raises
     ------
-    InputError: no such file, no zip archive, damaged, or what it holds is no data set to classify.
+    InputError: no such file, no zip archive, damaged, or what it holds is no data set.
     """
     arrays = _arrays(path)
     try:
@@ -40,6 +40,8 @@ def _dataset(arrays: dict[str, NDArray[Any]], name: str) -> Dataset:
             raise InputError(f"holds no {key}; expected x_train, y_train, x_test, y_test and perhaps x_val, y_val")
     if "classes" in arrays:
         classes = _names(arrays.pop("classes"))
+    elif arrays["y_train"].dtype.kind == "f" and arrays["y_train"].size:
+        classes = ()  # numbers to predict
     else:
         classes = tuple(map(str, range(_highest(arrays["y_train"]) + 1)))
     parts: dict[str, Any] = {}
@@ -54,7 +56,7 @@ def _dataset(arrays: dict[str, NDArray[Any]], name: str) -> Dataset:
     # only now: a number that is too large for int64 has been refused
     for split in _SPLITS:
         if f"y_{split}" in parts:
-            parts[f"y_{split}"] = parts[f"y_{split}"].astype("int64")
+            parts[f"y_{split}"] = parts[f"y_{split}"].astype("int64" if classes else "float32")
     return Dataset(**parts, classes=classes, name=name)
 
 

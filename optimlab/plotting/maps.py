@@ -46,8 +46,8 @@ def map_figure(comparison: Comparison) -> Figure:
     many = comparison.summary.replicates
     headline(
         figure,
-        f"Validation {comparison.summary.measure} at each rate and value: mean of {many} replicates of the best trial in the cell;\n"
-        "star: the highest; in brackets: how many replicates chose a run of the cell.\n"
+        f"Validation {comparison.summary.measure} at each rate and value: mean of {many} replicates of the best trial "
+        "in the cell;\nstar: the highest; in brackets: how many replicates chose a run of the cell.\n"
         f"{comparison.summary.data}",
     )
     return figure

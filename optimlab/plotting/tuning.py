@@ -1,6 +1,6 @@
 """The figures of a hyperparameter search.
 
-Accuracies near 1 differ by little in a picture, so the error, 1 - accuracy, is drawn on a log axis.
+Scores near 1 differ by little in a picture, so the error, 1 - score, is drawn on a log axis.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ..common.errors import concise, exact
+from ..study.results import described
 from ..tuning import Choice, Tuned
 from .comparison import INK, PALETTE, headline, plain_axes
 
@@ -123,7 +124,7 @@ def _shown(tuned: Tuned, record: dict[str, Any]) -> float:
     if tuned.search.objective == "val_loss":
         return float(record["val_loss"])
     rows: int = tuned.summary["rows"]["val"]
-    return max(1 - float(record["val_accuracy"]), 0.5 / rows)
+    return max(1 - float(record["val_score"]), 0.5 / rows)
 
 
 def _written(tuned: Tuned, value: float) -> str:
@@ -156,11 +157,9 @@ def _diverged(axes: Axes, places: list[Any]) -> None:
 
 
 def _label(tuned: Tuned) -> str:
-    return (
-        "validation loss (cross-entropy, nats)"
-        if tuned.search.objective == "val_loss"
-        else "validation error (share of rows)"
-    )
+    if tuned.search.objective == "val_loss":
+        return f"validation loss ({described(tuned.search.problem.loss_function.name)})"
+    return "validation error (" + ("share of rows)" if tuned.search.problem.score == "accuracy" else "1 - R²)")
 
 
 def _title(tuned: Tuned, what: str) -> str:

@@ -20,6 +20,7 @@ from ..nn import losses
 from ..nn.losses import Loss
 from ..nn.network import MLP, Network
 from ..training.checks import check_batches
+from .results import SCORES
 
 MOST_UNITS = 1_000_000
 """A problem with more in a hidden layer is a slip of the hand."""
@@ -163,6 +164,11 @@ class Problem:
     def score(self) -> Literal["accuracy", "r2"]:
         """What is measured beside the loss: the accuracy, or R² of a regression."""
         return "r2" if self.data().task == "regression" else "accuracy"
+
+    @property
+    def measure(self) -> str:
+        """The score's name in sentences and headings."""
+        return SCORES[self.score]
 
     @property
     def outputs(self) -> int:

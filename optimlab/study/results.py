@@ -409,8 +409,7 @@ class Summary:
     @property
     def loss(self) -> str:
         """The loss's name and unit, such as ``"cross-entropy, nats"``."""
-        name = str(self.study["problem"].get("loss", ""))
-        return "cross-entropy, nats" if name.endswith("cross_entropy") else name.replace("_", " ")
+        return described(str(self.study["problem"].get("loss", "")))
 
     @property
     def measure(self) -> str:
@@ -530,6 +529,15 @@ class Joint:
     def ranking(self, measure: Measure) -> Ranking | None:
         """The ranking by this measure; None if there is none."""
         return next((ranking for ranking in self.rankings if ranking.measure == measure), None)
+
+
+def described(loss: str) -> str:
+    """The name of a loss, with its unit if it has one.
+
+    >>> described("softmax_cross_entropy"), described("mean_squared_error")
+    ('cross-entropy, nats', 'mean squared error')
+    """
+    return "cross-entropy, nats" if loss.endswith("cross_entropy") else loss.replace("_", " ")
 
 
 Result = TypeVar("Result", Record, Summary, Joint)

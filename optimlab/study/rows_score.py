@@ -19,21 +19,28 @@ MOST_ROWS = 10_000_000
 """A packed text of more is refused: what it unpacks to must fit into memory."""
 
 
-def rows_score(network: Network, data: Dataset) -> str:
-    """The contribution of each test row to the score, packed; the score is their mean.
+def contributions(network: Network, x: Any, y: Any) -> NDArray[Any]:
+    """What each row contributes to the score, which is their mean.
 
-    Of a classifier these are the rows that it has right. Of a regression, row i contributes
+    Of a classifier these are booleans: the rows that it has right. Of a regression, row i contributes
     ``1 - n e_i / sum_j v_j``, with ``e_i`` its squared error and ``v_j`` the squared difference of a target from their
     mean.
     """
-    answers = network.backend.to_numpy(network.predict(data.x_test))
+    answers = network.backend.to_numpy(network.predict(x))
     if network.of_classes:
-        return packed(answers == data.y_test)
-    targets = np.asarray(data.y_test, "float64").reshape(len(answers), -1)
+        right: NDArray[np.bool_] = answers == np.asarray(y)
+        return right
+    targets = np.asarray(y, "float64").reshape(len(answers), -1)
     errors = ((answers - targets) ** 2).sum(axis=1)
     variation = ((targets - targets.mean(axis=0)) ** 2).sum()
-    contributions = 1 - len(errors) * errors / variation if variation else errors
-    return packed(contributions) if variation and np.isfinite(contributions.astype("float32")).all() else ""
+    shares: NDArray[Any] = 1 - len(errors) * errors / variation if variation else np.full(len(errors), np.nan)
+    return shares
+
+
+def rows_score(network: Network, data: Dataset) -> str:
+    """The contributions of the test rows, packed; empty if they are not finite."""
+    found = contributions(network, data.x_test, data.y_test)
+    return packed(found) if np.isfinite(found.astype("float32")).all() else ""
 
 
 def packed(contributions: Any) -> str:

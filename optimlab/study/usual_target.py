@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,7 +35,8 @@ def usual_target(problem: Problem) -> UsualTarget:
     >>> usual_target(Problem("sklearn:wine"))
     UsualTarget(value=0.93, reason='nine tenths of the way from always answering class_1 (39%) to a linear model (99%)')
     """
-    return _found(replace(problem, **QUICK_ROWS, target=1.0))
+    limits: dict[str, Any] = QUICK_ROWS
+    return _found(replace(problem, target=1.0, **limits))
 
 
 def with_usual_target(problem: Problem) -> Problem:

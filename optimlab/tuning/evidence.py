@@ -24,20 +24,31 @@ LEAST = 15
 """Trials from which effects are told: five in each third of a range."""
 
 
-def right(network: Network, x: Any, y: Any, rows: int = 1024) -> NDArray[np.bool_]:
-    """Which rows are classified right."""
-    parts = [network.backend.to_numpy(network.forward(x[k : k + rows]).argmax(axis=-1)) for k in range(0, len(x), rows)]
-    answers: NDArray[np.bool_] = np.concatenate(parts) == np.asarray(y)
-    return answers
+def measured(network: Network, x: Any, y: Any, rows: NDArray[Any]) -> dict[str, Any]:
+    """Score with its 95% interval, and loss; ``rows`` are the contributions of the rows to the score.
 
-
-def measured(network: Network, x: Any, y: Any, answers: NDArray[np.bool_]) -> dict[str, Any]:
-    """Accuracy with its 95% interval (Wilson's), and loss."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(int(answers.sum()), len(answers)).proportion_ci(0.95, method="wilson")
+    The interval of an accuracy is Wilson's. That of R² is ``mean ± 1.96 s / sqrt(n)`` of the contributions.
+    """
     loss, _ = evaluate(network, x, y)
-    return {"accuracy": float(answers.mean()), "low": interval.low, "high": interval.high, "loss": loss}
+    mean = float(rows.mean())
+    if rows.dtype == bool:
+        from scipy.stats import binomtest
+
+        interval = binomtest(int(rows.sum()), len(rows)).proportion_ci(0.95, method="wilson")
+        low, high = interval.low, interval.high
+    else:
+        half = 1.96 * float(rows.std(ddof=1)) / len(rows) ** 0.5 if len(rows) > 1 else float("inf")
+        low, high = mean - half, mean + half
+    return {"score": mean, "low": low, "high": high, "loss": loss}
+
+
+def same(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """p-value that two networks are equally good on the rows: McNemar's, or of numbers the paired t-test's."""
+    if a.dtype == bool:
+        return mcnemar(a, b)
+    from scipy.stats import ttest_rel
+
+    return float(ttest_rel(a, b).pvalue) if len(a) > 1 and (a != b).any() else 1.0
 
 
 def mcnemar(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
@@ -96,10 +107,11 @@ def verdict(search: Search, summary: dict[str, Any]) -> list[str]:
     """What was found, in sentences that say what each number means."""
     best, rows = summary["best"], summary["rows"]
     trials = summary["search"]["trials"]
+    score, classes = summary["measure"], search.problem.score == "accuracy"
     measure = (
-        f"accuracy of {best['val_accuracy']:.2%}"
-        if search.objective == "val_accuracy"
-        else (f"loss of {best['val_loss']:.4f} (accuracy {best['val_accuracy']:.2%})")
+        f"{score} of {best['val_score']:.2%}"
+        if search.objective == "val_score"
+        else (f"loss of {best['val_loss']:.4f} ({score} {best['val_score']:.2%})")
     )
     said = [
         f"The validation {measure} was chosen for being the best of {trials} trials, each at its best epoch, "
@@ -110,15 +122,19 @@ def verdict(search: Search, summary: dict[str, Any]) -> list[str]:
     test, again = summary["test"], summary["retrained"]
     network = "the same network" if len(search.seeds) == 1 else f"its best seed's network (seed {best['best_seed']})"
     said.append(
-        f"The test accuracy of {test['accuracy']:.2%} is that of {network} on {rows['test']:,} held-out "
+        f"The test {score} of {test['score']:.2%} is that of {network} on {rows['test']:,} held-out "
         f"rows: what to expect on new data, from {test['low']:.1%} to {test['high']:.1%} (95% interval)."
     )
-    difference = again["accuracy"] - test["accuracy"]
+    difference = again["score"] - test["score"]
+    changed = f"{again['gained']} rows more right and {again['lost']} more wrong"
+    if not classes:
+        changed = f"a smaller error on {again['gained']} rows and a larger one on {again['lost']}"
+    test_name = "McNemar's" if classes else "paired t-test,"
     chance = "more than chance" if again["p"] < 0.05 else "within chance"
     said.append(
         f"Trained from scratch on training and validation data together ({again['rows']:,} rows) for {again['epochs']} "
-        f"epochs, as many as the best trial needed, it is {again['accuracy']:.2%}, {100 * difference:+.2f} points: "
-        f"{again['gained']} rows more right and {again['lost']} more wrong, {chance} (McNemar's p = {again['p']:.2g})."
+        f"epochs, as many as the best trial needed, it is {again['score']:.2%}, {100 * difference:+.2f} points: "
+        f"{changed}, {chance} ({test_name} p = {again['p']:.2g})."
     )
     said.append("Decide between the two before looking at the test data: the better of both would be optimistic again.")
     return [*said, *_on_spaces(search, summary)]

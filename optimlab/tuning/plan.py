@@ -25,7 +25,7 @@ LARGEST_BATCH = 256
 """Of the default space; where there are fewer training rows, batches are smaller."""
 
 SAMPLERS = ("qmc", "tpe", "gp")
-OBJECTIVES = ("val_accuracy", "val_loss")
+OBJECTIVES = ("val_score", "val_loss")
 WHOLE = ("batch_size", "patience")
 
 
@@ -50,7 +50,8 @@ class Search:
         (which learn from the trials before; ``"gp"`` needs PyTorch).
     seed: of the sampler.
     seeds: of initial weights and order of the data. A trial is trained with each, and its score is the mean.
-    objective: ``"val_accuracy"`` or ``"val_loss"``, at the trial's best epoch. Plateau and early stopping watch it.
+    objective: ``"val_score"`` (the accuracy, or R² of a regression) or ``"val_loss"``, at the trial's best epoch.
+        Plateau and early stopping watch it.
     early_patience, early_min_delta: early stopping, see :class:`optimlab.EarlyStopping`. Where there is a plateau
         (``factor`` or ``patience`` searched or fixed), training ends after twice the plateau's patience instead.
     min_delta, min_lr: the plateau's ``threshold`` and least learning rate.
@@ -79,7 +80,7 @@ class Search:
     sampler: str = "qmc"
     seed: int = 0
     seeds: tuple[int, ...] = (0,)
-    objective: str = "val_accuracy"
+    objective: str = "val_score"
     early_patience: int = 10
     early_min_delta: float = 1e-5
     min_delta: float = 1e-4
@@ -139,6 +140,11 @@ class Search:
         """The optimizer as it takes part, without what is searched or fixed here."""
         given = self.optimizer
         return given if isinstance(given, Contender) else Contender.parse(given, self.convention)
+
+    @property
+    def monitor(self) -> str:
+        """The list of the history that the objective is."""
+        return f"val_{self.problem.score}" if self.objective == "val_score" else self.objective
 
     @property
     def searched(self) -> dict[str, Space]:

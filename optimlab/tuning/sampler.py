@@ -74,7 +74,7 @@ def _learned(search: Search, finished: Sequence[Record]) -> dict[str, float]:
 
 def direction(search: Search) -> Any:
     """Which way Optuna is to go."""
-    return "maximize" if search.objective == "val_accuracy" else "minimize"
+    return "maximize" if search.objective == "val_score" else "minimize"
 
 
 def distributions(search: Search) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def score(search: Search, record: Record) -> float:
     """What the sampler is told; a diverged trial has the worst score there is."""
     if record["status"] == "ok":
         return float(record[search.objective])
-    return 0.0 if search.objective == "val_accuracy" else float("inf")
+    return 0.0 if search.objective == "val_score" else float("inf")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from ..common.errors import InputError, exact, one_line
 from ..common.files import json_text, write_atomically
 from ..common.progress import progress_bar
 from ..nn.network import Network
+from ..study.rows_score import contributions
 from ..study.run import host, versions
 from ..training import load_checkpoint, save_checkpoint
 from . import evidence, sampler
@@ -136,6 +137,7 @@ def _summary(search: Search, journal: Journal, best: Record) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "search": {**search.config(), "trials": len(journal.records)},
         "title": str(search),
+        "measure": search.problem.measure,
         "rows": dict(zip(("train", "val", "test"), parts, strict=True)),
         "versions": {**versions(), "optuna": optuna.__version__},
         "host": host(),
@@ -151,15 +153,15 @@ def _summary(search: Search, journal: Journal, best: Record) -> dict[str, Any]:
     model = _kept(journal.folder / BEST, search, best, lambda: _again(search, best))
     model_again = _kept(journal.folder / RETRAINED, search, best, lambda: retrain(search, best)[0])
     if data.x_test is not None:
-        right, right_again = (evidence.right(net, data.x_test, data.y_test) for net in (model, model_again))
-        summary["test"] = evidence.measured(model, data.x_test, data.y_test, right)
+        rows, rows_again = (contributions(net, data.x_test, data.y_test) for net in (model, model_again))
+        summary["test"] = evidence.measured(model, data.x_test, data.y_test, rows)
         summary["retrained"] = {
             "epochs": best["best_epoch"],
             "rows": parts[0] + parts[1],
-            **evidence.measured(model_again, data.x_test, data.y_test, right_again),
-            "gained": int(np.count_nonzero(right_again & ~right)),
-            "lost": int(np.count_nonzero(right & ~right_again)),
-            "p": evidence.mcnemar(right, right_again),
+            **evidence.measured(model_again, data.x_test, data.y_test, rows_again),
+            "gained": int(np.count_nonzero(rows_again > rows)),
+            "lost": int(np.count_nonzero(rows > rows_again)),
+            "p": evidence.same(rows, rows_again),
         }
     summary["verdict"] = evidence.verdict(search, summary)
     return summary

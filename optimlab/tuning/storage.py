@@ -151,7 +151,7 @@ def _opened(folder: Path, search: Search) -> tuple[Any, list[Record]]:
 def _checked(search: Search, number: int, trial: Any) -> Record:
     """Return a trial's record if the trial finished."""
     record: Record = trial.user_attrs["record"]
-    scores = [record[name] for name in ("val_accuracy", "val_loss")]
+    scores = [record[name] for name in ("val_score", "val_loss")]
     whole = record["status"] == "diverged" or all(isinstance(value, int | float) for value in scores)
     if record["number"] != number or record["status"] not in ("ok", "diverged") or not whole:
         raise ValueError(f"trial {number} has no whole record")

@@ -37,10 +37,13 @@ def results_table(tuned: Tuned, rows: int = 5) -> Table:
     body = []
     for record in tuned.ranked()[:rows]:
         values = [concise(record["hyperparameters"][name], 3) for name in names]
-        measures = [f"{100 * record['val_accuracy']:.2f}", fixed(record["val_loss"], 4), str(record["best_epoch"])]
+        measures = [f"{100 * record['val_score']:.2f}", fixed(record["val_loss"], 4), str(record["best_epoch"])]
         body.append([str(record["number"]), *values, *measures])
     return Table(
-        [Column(name) for name in ("trial", *names, "validation\naccuracy %", "validation\nloss", "best\nepoch")],
+        [
+            Column(name)
+            for name in ("trial", *names, f"validation\n{search.problem.measure} %", "validation\nloss", "best\nepoch")
+        ],
         body,
         f"{search}: the best of {len(tuned.records)} trials ({search.sampler}, seed {search.seed})",
     )
@@ -49,9 +52,9 @@ def results_table(tuned: Tuned, rows: int = 5) -> Table:
 def measures_table(summary: dict[str, Any]) -> Table:
     """The three numbers a search ends with."""
     best, rows = summary["best"], summary["rows"]
-    columns = [Column("accuracy %"), Column("95% interval"), Column("of", "name"), Column("rows")]
+    columns = [Column(f"{summary['measure']} %"), Column("95% interval"), Column("of", "name"), Column("rows")]
     columns += [Column("what it is", "words")]
-    body = [[f"{100 * best['val_accuracy']:.2f}", "", "validation", f"{rows['val']:,}", "the best trial: optimistic"]]
+    body = [[f"{100 * best['val_score']:.2f}", "", "validation", f"{rows['val']:,}", "the best trial: optimistic"]]
     if summary["test"] is not None:
         again, tested = summary["retrained"], f"{rows['test']:,}"
         body.append([*_measure(summary["test"]), "test", tested, "the same network: what to expect"])
@@ -60,4 +63,4 @@ def measures_table(summary: dict[str, Any]) -> Table:
 
 
 def _measure(measured: dict[str, Any]) -> tuple[str, str]:
-    return f"{100 * measured['accuracy']:.2f}", f"{100 * measured['low']:.1f} to {100 * measured['high']:.1f}"
+    return f"{100 * measured['score']:.2f}", f"{100 * measured['low']:.1f} to {100 * measured['high']:.1f}"

@@ -19,7 +19,7 @@ Record = dict[str, Any]
 def run_trial(search: Search, number: int, values: dict[str, float]) -> tuple[Network | None, Record]:
     """Train with each of the search's seeds: the best network, at its best epoch, and the trial's record.
 
-    The record's accuracy and loss are means over the seeds; a trial diverges if one of them does, and has no network
+    The record's score and loss are means over the seeds; a trial diverges if one of them does, and has no network
     then.
     """
     trained = [_train(search, values, seed) for seed in search.seeds]
@@ -27,9 +27,9 @@ def run_trial(search: Search, number: int, values: dict[str, float]) -> tuple[Ne
     record: Record = {"number": number, "hyperparameters": values, "status": "ok", "runs": runs}
     record["seconds"] = sum(run["seconds"] for run in runs)
     if any(run["status"] == "diverged" for run in runs):
-        return None, {**record, "status": "diverged", "val_accuracy": None, "val_loss": None, "best_epoch": None}
+        return None, {**record, "status": "diverged", "val_score": None, "val_loss": None, "best_epoch": None}
     network, best = max(trained, key=lambda pair: rank(search, pair[1]))
-    record["val_accuracy"] = fmean(run["val_accuracy"] for run in runs)
+    record["val_score"] = fmean(run["val_score"] for run in runs)
     record["val_loss"] = fmean(run["val_loss"] for run in runs)
     return network, {**record, "best_epoch": best["best_epoch"], "best_seed": best["seed"]}
 
@@ -38,8 +38,8 @@ def rank(search: Search, record: Record) -> tuple[float, float]:
     """Larger is better: by the objective, then by the other measure. A diverged one is the worst."""
     if record["status"] != "ok":
         return -np.inf, -np.inf
-    measures = record["val_accuracy"], -record["val_loss"]
-    return measures if search.objective == "val_accuracy" else measures[::-1]
+    measures = record["val_score"], -record["val_loss"]
+    return measures if search.objective == "val_score" else measures[::-1]
 
 
 def best_of(search: Search, records: list[Record]) -> Record | None:
@@ -50,14 +50,14 @@ def best_of(search: Search, records: list[Record]) -> Record | None:
 
 def _train(search: Search, values: dict[str, float], seed: int) -> tuple[Network, Record]:
     network = search.problem.network(seed)
-    keep = BestCheckpoint(search.objective)
+    keep = BestCheckpoint(search.monitor)
     callbacks: list[Any] = [keep]
     patience = search.early_patience
     chosen = {**search.fixed, **values}
     if search.plateau:
         options = {name: chosen[name] for name in ("factor", "patience") if name in chosen}
         cut = ReduceLROnPlateau(
-            search.objective,
+            search.monitor,
             threshold=search.min_delta,
             min_lr=search.min_lr,
             convention=search.contender.convention,
@@ -65,24 +65,25 @@ def _train(search: Search, values: dict[str, float], seed: int) -> tuple[Network
         )
         patience = 2 * int(options.get("patience", PLATEAU_PATIENCE))
         callbacks.append(cut)
-    callbacks.append(EarlyStopping(search.objective, patience, search.early_min_delta, restore_best=False))
+    callbacks.append(EarlyStopping(search.monitor, patience, search.early_min_delta, restore_best=False))
     history = _fit(search, network, search.problem.data(), chosen, search.problem.epochs, seed, callbacks)
     best = keep.best.epoch
+    lists = {f"{split}_score": getattr(history, f"{split}_{search.problem.score}") for split in ("train", "val")}
     return network, {
         "seed": seed,
         "status": "diverged" if history.status == "diverged" or not best else "ok",
         "best_epoch": best or None,
-        "val_accuracy": history.val_accuracy[best - 1] if best else None,
+        "val_score": lists["val_score"][best - 1] if best else None,
         "val_loss": history.val_loss[best - 1] if best else None,
         "epochs": history.epochs,
         "steps": history.steps,
         "diverged_step": history.diverged_step,
         "seconds": sum(history.seconds),
-        "curves": {name: getattr(history, name) for name in CURVES},
+        "curves": {**{name: getattr(history, name) for name in CURVES}, **lists},
     }
 
 
-CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr")
+CURVES = ("train_loss", "val_loss", "lr")
 PLATEAU_PATIENCE = 10
 """Of a plateau whose factor alone is given, as in PyTorch and Keras."""
 
@@ -126,6 +127,7 @@ def _fit(
         data,
         epochs=epochs,
         batch_size=int(chosen.get("batch_size", search.problem.batch_size)),
+        loss=search.problem.loss_function,
         seed=seed,
         callbacks=callbacks,
         progress=False,
