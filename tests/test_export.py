@@ -194,6 +194,7 @@ SHOWN = {
     r"\textemdash{}": "—",
     r"\dots{}": "…",
     r"\ensuremath{\pm}": "±",
+    r"\ensuremath{^2}": "²",
     r"\ensuremath{\geq}": "≥",
     r"\ensuremath{\beta}": "β",
     r"\ensuremath{\Omega}": "Ω",
@@ -260,6 +261,7 @@ def parsed(text):
     body = "\n".join(lines)
     caption, _ = group(body, body.index("\\caption{") + len("\\caption"))
     columns, start = group(body, body.index("\\begin{tabular}") + len("\\begin{tabular}"))
+    columns = re.sub(r"^p\{[^}]*\}", "p", columns)
     table = body[start : body.index("\\end{tabular}")]
     table = re.sub(r"\\(top|mid|bottom)rule\n", "", table)
     *rows, rest = [row.strip() for row in split(table, "\\\\")]
@@ -434,7 +436,7 @@ def test_every_number_of_the_joint_table_is_that_of_the_json(tmp_path):
         assert float(shown) == pytest.approx(ranking["p"], abs=5.1e-4)
 
 
-@pytest.mark.parametrize("text", [*LABELS, "\\{}_%$#&~^`-", "--- -- -", "\\textbf{x}", "{", "}}", "%"])
+@pytest.mark.parametrize("text", [*LABELS, "R² 3", "\\{}_%$#&~^`-", "--- -- -", "\\textbf{x}", "{", "}}", "%"])
 def test_any_text_is_printed_as_it_is(text):
     assert seen(escaped(text)) == text
 

@@ -181,12 +181,9 @@ def told_by(file):
     told += [f"{name} {value}" for name, value in (("NumPy", file["versions"]["numpy"]),)]
     told += [f"Python {file['versions']['python']}", f"optimlab {file['versions']['optimlab']}"]
     for one in file["study"]["optimizers"]:
-        told += [
-            one["label"],
-            *one.get("searched", {}).values(),
-            one.get("schedule", ""),
-            *one.get("scheduled", {}).values(),
-        ]
+        told += [one["label"], *one.get("searched", {}).values()]
+        for shape in (one.get("schedule", ""), *one.get("scheduled", {}).values()):
+            told += [f"{key or 'peak'} = {value}" for key, value in re.findall(r"(?:(\w+)=|\()([\d.]+)", shape)]
         told += [f"{name} = {value:g}" for name, value in one["hyperparameters"].items()]
         told += [f"{name} searched" for name in one.get("searched", {})]
     return [text for text in told if re.search(r"\d", text)]
@@ -201,7 +198,7 @@ def test_every_number_of_the_paragraph_is_that_of_the_json(name):
     told = told_by(file)
     read(text, expected_of(file), told)
     for one in file["study"]["optimizers"]:
-        assert all(part in text for part in (*one.get("searched", {}).values(), one.get("schedule", "")))
+        assert all(part in text for part in one.get("searched", {}).values())
         for key, value in one["hyperparameters"].items():
             assert f"{key} = {value:g}" in text
     assert file["study"]["problem"]["initializer"] in text
@@ -220,11 +217,10 @@ def test_the_sentences_of_other_kinds_of_study_differ():
     assert "a rule of our own, mine" in said["everything"]
     assert "adam (Kingma and Ba, 2015) in Keras's convention" in said["everything"]
     assert "with beta2 = 0.9999 and eps = 1e-07" in said["everything"]
-    assert (
-        "weight_decay searched in {0, 0.01, 0.1}, the learning rate following cosine(warmup=0.1)" in said["everything"]
-    )
+    cosine = "and the learning rate following a cosine schedule (warmup = 0.1)"
+    assert f"with weight_decay searched in {{0, 0.01, 0.1}} {cosine};" in said["everything"]
     assert "“RMSProp of 2012”, that is rmsprop (Tieleman and Hinton, 2012)" in said["everything"]
-    assert "beta following cosine(0.9)" in said["everything"]
+    assert "beta following a cosine schedule (peak = 0.9)" in said["everything"]
     assert "a linear model" in said["linear"]
     assert "by plain NumPy" in said["linear"]
 

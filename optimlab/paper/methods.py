@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
+from ..common.calls import call
 from ..common.errors import InputError, concise, exact
 from ..datasets import is_table
 from ..report.formats import plural, significant
@@ -65,6 +66,11 @@ def _contenders(summary: Summary) -> list[str]:
     said = [f"We compared {number}: {'; '.join(described)}." if len(described) > 1 else f"We trained {described[0]}."]
     if any(one["convention"] == "textbook" and "rule" not in one for one in summary.study["optimizers"]):
         said.append("Where no convention is named, an update rule is that of the work cited.")
+    if any("schedule" in one or "scheduled" in one for one in summary.study["optimizers"]):
+        told = "The tuned learning rate is the peak of its schedule, if there is one."
+        said.append(
+            f"{told} Lengths within a schedule are shares of the run, or epochs from one upwards; its ends are shares of the peak."
+        )
     return said
 
 
@@ -72,16 +78,27 @@ def _contender(described: Mapping[str, Any]) -> str:
     """A contender: its label, what the label does not say, and the work that its rule is from."""
     name, label = described["optimizer"], described["label"]
     plain = f"a rule of our own, {name}" if "rule" in described else name
-    said = [f"in {CONVENTIONS[described['convention']]}"] if described["convention"] in CONVENTIONS else []
-    fixed, searched = described["hyperparameters"], described.get("searched", {})
-    said += [f"with {listed(f'{key} = {exact(value)}' for key, value in fixed.items())}"] if fixed else []
-    said += [f"with {listed(f'{key} searched in {space}' for key, space in searched.items())}"] if searched else []
+    said = [f"{key} = {exact(value)}" for key, value in described["hyperparameters"].items()]
+    said += [f"{key} searched in {space}" for key, space in described.get("searched", {}).items()]
     followed = {"the learning rate": described.get("schedule"), **described.get("scheduled", {})}
-    said += [f"{key} following {shape}" for key, shape in followed.items() if shape]
+    said += [f"{key} following {_schedule(shape)}" for key, shape in followed.items() if shape]
+    convention = CONVENTIONS.get(described["convention"])
+    more = (f" in {convention}" if convention else "") + (f" with {listed(said)}" if said else "")
     work = f" [@{OPTIMIZERS[name]}]" if "rule" not in described and name in OPTIMIZERS else ""
     usual = label == name or label.startswith(f"{name} (")
     head = plain if usual else f"\N{LEFT DOUBLE QUOTATION MARK}{label}\N{RIGHT DOUBLE QUOTATION MARK}, that is {plain}"
-    return f"{head}{work}{' ' if said else ''}{', '.join(said)}"
+    return f"{head}{work}{more}"
+
+
+def _schedule(shape: str) -> str:
+    """A schedule in words.
+
+    >>> _schedule("cosine(0.9, warmup=0.1)"), _schedule("one_cycle")
+    ('a cosine schedule (peak = 0.9, warmup = 0.1)', 'a one-cycle schedule')
+    """
+    name, options = call(shape)
+    told = ", ".join(f"{key or 'peak'} = {value}" for key, value in options)
+    return f"a {name.replace('_', '-')} schedule{f' ({told})' if told else ''}"
 
 
 def _problems(summaries: Mapping[str, Summary]) -> list[str]:
@@ -116,7 +133,8 @@ def _table(summary: Summary) -> list[str]:
     missing = {"mean": "were replaced by the mean of the training rows", "drop": "led to the row being dropped"}
     said += [f"Missing values {missing[problem['missing']]}."] if problem["missing"] in missing else []
     columns = problem["leave_out"]
-    return [*said, *([f"The columns {listed(columns)} were no inputs."] if columns else [])]
+    kept = f"{listed(columns)} {'was' if len(columns) == 1 else 'were'}" if columns else ""
+    return [*said, *([f"Of the other columns, {kept} not used."] if columns else [])]
 
 
 def _model(summary: Summary) -> str:

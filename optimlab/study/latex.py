@@ -24,6 +24,7 @@ _SPECIAL = {
     "\N{NO-BREAK SPACE}": "~",
     "\N{MINUS SIGN}": "\\ensuremath{-}",
     "±": "\\ensuremath{\\pm}",
+    "²": "\\ensuremath{^2}",
     "×": "\\ensuremath{\\times}",
     "≥": "\\ensuremath{\\geq}",
     "≤": "\\ensuremath{\\leq}",
@@ -32,6 +33,8 @@ _SPECIAL = {
     "–": "\\textendash{}",
     "—": "\\textemdash{}",
 }
+LONGEST = 32
+"""Letters of a name that stand on one line."""
 _LATIN = 0x17F
 """Up to this letter, pdfLaTeX knows them all as they are."""
 _TITLES: dict[Kind, str] = {
@@ -79,7 +82,7 @@ def latex(summary: Summary) -> str:
         f"A miss of the target counts as {summary.epochs + 1} epochs; ≥: a lower bound, with the replicates that hit.",
         f"Left out: {'; '.join(summary.left_out)}." if summary.left_out else "",
     ]
-    return _table("lrrrrr", head, lines[:-1], caption)
+    return _table(_name_column(row.contender for row in summary.rows) + "rrrrr", head, lines[:-1], caption)
 
 
 def joint_latex(joint: Joint) -> str:
@@ -120,7 +123,12 @@ def joint_latex(joint: Joint) -> str:
             f"Nemenyi's critical difference at {100 * first.level:g}% for each ranking is "
             f"{first.critical_difference:.1f}."
         )
-    return _table("l" + "r" * (len(head) - 1), head, lines, caption)
+    return _table(_name_column(order(joint)) + "r" * (len(head) - 1), head, lines, caption)
+
+
+def _name_column(names: Iterable[str]) -> str:
+    """The column of the names: as wide as the longest, or of lines that are broken."""
+    return "l" if max(map(len, names), default=0) <= LONGEST else "p{0.3\\textwidth}"
 
 
 def _row(row: Row, summary: Summary) -> str:
