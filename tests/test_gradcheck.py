@@ -360,7 +360,10 @@ class NoInputGradient(Cube):
         ((NoInputGradient(5), data()[0]), r"backward gives an input gradient of shape \(\), expected \(7, 5\)"),
         ((Cube(4), data()[0]), "expected inputs of shape"),
         ((LOSSES["mean_squared_error"], data()[0]), "mean_squared_error needs targets"),
-        ((lambda outputs, targets: (0.0, outputs[0]), data()[0], 0), "expected the gradient of outputs of shape"),
+        (
+            (lambda outputs, targets: (0.0, outputs[0]), data()[0], np.zeros(7)),
+            "expected the gradient of outputs of shape",
+        ),
         ((Cube, data()[0]), "expected a network, a layer, an activation, or a loss, got <class"),
         (("relu", data()[0]), "expected a network, a layer, an activation, or a loss, got 'relu'"),
     ],

@@ -254,6 +254,36 @@ def test_two_classes_have_one_logit():
     assert two.score(CANCER[0], labels) > 0.97
 
 
+def margin(outputs, targets):
+    """Weston and Watkins's hinge loss of several classes."""
+    rows = np.arange(len(outputs))
+    over = np.maximum(outputs - outputs[rows, targets][:, None] + 1, 0)
+    over[rows, targets] = 0
+    gradient = np.sign(over)
+    gradient[rows, targets] = -gradient.sum(axis=1)
+    return over.sum(axis=1).mean(), gradient / len(outputs)
+
+
+def absolute(outputs, targets):
+    error = outputs - targets.reshape(outputs.shape)
+    return np.abs(error).mean(), np.sign(error) / error.size
+
+
+def test_a_loss_of_ones_own_is_scored_as_the_estimator_is():
+    given = {"batch_size": 16, "learning_rate_init": 0.01, "early_stopping": True, "random_state": 0}
+    for x, y in (IRIS, CANCER):
+        model = pickle.loads(pickle.dumps(clone(MLPClassifier((16,), loss=margin, **given)).fit(x, y)))
+        assert model.score(x, y) > 0.9
+        assert model.history_.val_accuracy
+        assert model.network_.outputs == len(model.classes_)
+    y = preprocessing.scale(DIABETES[1])
+    ours, named = (
+        MLPRegressor((16,), loss=loss, **given).fit(DIABETES[0], y) for loss in (absolute, "mean_absolute_error")
+    )
+    np.testing.assert_allclose(ours.history_.val_r2, named.history_.val_r2, rtol=1e-6)
+    assert ours.score(DIABETES[0], y) > 0.4
+
+
 @pytest.mark.parametrize("model", [MLPClassifier, MLPRegressor])
 def test_early_stopping_returns_to_the_best_epoch(model):
     data = IRIS if model is MLPClassifier else (DIABETES[0], preprocessing.scale(DIABETES[1]))

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from ..backends import Array, Backend
 from ..common.errors import InputError, count, number
-from ..nn import losses, regularization
+from ..nn import regularization
 from ..nn.activations import Activation
 from ..nn.buffers import Buffers
 from ..nn.layers import Activate, Dropout, Layer
 from ..nn.losses import Loss
 from ..nn.network import Network, seed_sequence
+from ..nn.own_losses import LossFunction, chosen, own
 from ..nn.parameters import stretches
 from ..nn.regularization import Penalty
 
@@ -48,11 +49,11 @@ class GradientReport(NamedTuple):
 
 
 def gradcheck(
-    checked: Network | Layer | Activation | Loss | Callable[[Array, Any], tuple[float, Array]],
+    checked: Network | Layer | Activation | Loss | LossFunction,
     x: Any,
     y: Any = None,
     *,
-    loss: str | Loss | None = None,
+    loss: str | Loss | LossFunction | None = None,
     penalties: Sequence[Penalty] = (),
     training: bool = True,
     directions: int = 10,
@@ -125,18 +126,16 @@ def gradcheck(
     elif callable(checked) and not isinstance(checked, type):
         # what depends on the outputs alone is a network that does nothing, under that loss
         network = Network([Activate(np.atleast_2d(x).shape[-1], "identity")])
-        loss = checked if isinstance(checked, Loss) else _as_loss(checked)
-        given, source = "outputs", loss.name
+        given, source = "outputs", str(getattr(checked, "name", getattr(checked, "__name__", "loss")))
         if y is None:
             raise InputError(f"{source} needs targets: gradcheck({source}, outputs, targets)")
+        loss = checked if isinstance(checked, Loss) else own(checked, network, y)
     else:
         raise InputError(f"expected a network, a layer, an activation, or a loss, got {checked!r}")
     if network.backend.asynchronous:
         raise InputError("gradients are checked on a CPU, in float64; make the network with backend='numpy'")
-    if loss is None and y is not None:
-        loss = losses.usual(y, network.outputs)
-    chosen = _linear(generator) if loss is None or y is None else losses.get(loss)
-    check = _Check(network, x, y, chosen, penalties, training, generator)
+    found = _linear(generator) if y is None else chosen(network, loss, y)
+    check = _Check(network, x, y, found, penalties, training, generator)
     parameters = _Variable(check.twin.parameters.data, check.gradient, "the parameters", check.parameter_name)
     inputs = _Variable(check.x, check.input_gradient, f"the {given}", lambda at: f"entry {list(at)} of the {given}")
 
@@ -176,18 +175,6 @@ def _alone(layer: Layer, generator: np.random.Generator) -> Network:
     else:
         network.parameters.data += 0.1 * generator.standard_normal(network.parameters.data.size)
     return network
-
-
-def _as_loss(function: Callable[[Array, Any], tuple[float, Array]]) -> Loss:
-    def call(backend: Backend, outputs: Array, targets: Any, out: Array, buffers: Buffers) -> Array:
-        value, gradient = function(outputs, targets)
-        if np.shape(gradient) != outputs.shape:
-            shape = tuple(outputs.shape)
-            raise InputError(f"expected the gradient of outputs of shape {shape}, got {np.shape(gradient)}")
-        out[...] = backend.asarray(gradient, "float64")
-        return backend.asarray([float(value)])
-
-    return Loss(getattr(function, "__name__", "loss"), call, lambda backend, targets, shape: targets)
 
 
 def _linear(generator: np.random.Generator) -> Loss:
@@ -248,9 +235,7 @@ class _Check:
         self.bent = [twin.parameters.data[part] for members in groups for part in stretches(members)]
         self.x = twin.check_inputs(x).copy()
         shape = (len(self.x), twin.outputs)
-        targets = twin.check_targets(loss, y, len(self.x))
-        if loss.recordable:  # a function of one's own takes the targets as they are given
-            targets = loss.prepared(backend, targets, "float64")
+        targets = loss.prepared(backend, twin.check_targets(loss, y, len(self.x)), "float64")
         gradient, buffers = backend.empty(shape, "float64"), Buffers(backend, "float64")
 
         def value_and_gradient() -> tuple[float, Any]:

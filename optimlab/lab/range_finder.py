@@ -13,11 +13,11 @@ import numpy as np
 from ..backends import Array, NotFinite
 from ..common.errors import InputError, count, number
 from ..datasets import Dataset
-from ..nn import losses
 from ..nn.buffers import Buffers
 from ..nn.layers import BatchNorm
 from ..nn.losses import Loss
 from ..nn.network import Network, seed_sequence
+from ..nn.own_losses import LossFunction, chosen
 from ..optim.optimizers import Optimizer
 from ..training.checks import check_dataset
 from ..training.step import Epoch, Step
@@ -67,7 +67,7 @@ def find_lr(
     high: float = 10.0,
     steps: int = 100,
     batch_size: int = 64,
-    loss: str | Loss | None = None,
+    loss: str | Loss | LossFunction | None = None,
     seed: int | np.random.SeedSequence = 0,
 ) -> LearningRateRange:
     """Train copies of ``network`` and ``optimizer`` at a rate that rises by the same factor each step.
@@ -109,7 +109,7 @@ def find_lr(
     if optimizer.parameters is not network.parameters:
         raise InputError("the optimizer was made for another network's parameters")
     check_dataset(data)
-    loss = losses.usual(data.y_train, network.outputs) if loss is None else losses.get(loss)
+    loss = chosen(network, loss, data.y_train)
     size = count("batch_size", batch_size)
     x, targets, order = _checked(network, data, loss, size, seed)
     network, optimizer = copy.deepcopy((network, optimizer))  # together: one trains the other's parameters

@@ -434,6 +434,6 @@ def usual(targets: Any, outputs: int) -> Loss:
     """
     if outputs > 1:
         return _softmax_cross_entropy
-    dtype = getattr(targets, "dtype", None)
-    numbers = (np.asarray(targets).dtype if dtype is None else np.dtype(dtype)).kind == "f"
-    return _mean_squared_error if numbers else _binary_cross_entropy
+    if not hasattr(targets, "dtype"):
+        targets = backends.given(backends.get("numpy"), targets, "the targets")
+    return _mean_squared_error if targets.dtype.kind == "f" else _binary_cross_entropy

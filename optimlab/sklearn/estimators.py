@@ -19,8 +19,9 @@ from ..backends import dtype_name
 from ..common.errors import InputError, count, number
 from ..datasets import Dataset
 from ..nn import losses
-from ..nn.losses import Loss
+from ..nn.losses import Score
 from ..nn.network import MLP
+from ..nn.own_losses import own
 from ..nn.regularization import L2
 from ..optim import optimizers
 from ..optim.optimizers import Optimizer
@@ -43,7 +44,7 @@ _PARAMETERS = """\
         :mod:`optimlab.schedules.shapes`; it is as long as ``max_iter``. Or an object of :mod:`optimlab.schedules`, or a
         function of the step, each with a rate of its own.
     loss: a name in :mod:`optimlab.losses`; None for the usual one: a cross-entropy for classes, the mean squared error
-        for numbers.
+        for numbers. Or a function of your own, see :func:`optimlab.fit`; it gets an output for each class.
     alpha: strength of the penalty ``alpha / (2 batch_size) * sum of squared weights``, which is added to the loss.
     batch_norm, dropout: as in :class:`optimlab.MLP`.
     batch_size: rows of a batch, at most all; ``"auto"`` is 200.
@@ -72,8 +73,8 @@ _PARAMETERS = """\
 class _Perceptron(BaseEstimator):  # type: ignore[misc]
     """What the two estimators share: the arguments, the network, and its training."""
 
-    _score: ClassVar[str]
-    """The score beside the loss, as a history names it."""
+    _score: ClassVar[Score]
+    """What is measured beside the loss, and watched by ``early_stopping``."""
 
     def __init__(
         self,
@@ -126,8 +127,8 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         """Check the training data and return them as the network takes them."""
         raise NotImplementedError
 
-    def _loss(self, targets: Any) -> tuple[Loss, int]:
-        """The loss, and the number of outputs that it asks for."""
+    def _usual(self, targets: Any) -> tuple[str | None, int]:
+        """The loss, if it has a name, and the number of outputs that it asks for."""
         raise NotImplementedError
 
     def fit(self, X: Any, y: Any) -> Any:
@@ -143,7 +144,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         ValueError: the data or a parameter cannot be used; or training diverged.
         """
         x, targets = self._targets(X, y)
-        loss, outputs = self._loss(targets)
+        named, outputs = self._usual(targets)
         random = check_random_state(self.random_state)
         data = Dataset(x, targets)
         if self.early_stopping:
@@ -153,6 +154,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         epochs = count("max_iter", self.max_iter)
         self.network_ = self._network(x.shape[1], outputs, x.dtype.name, _seed(random))
         self.optimizer_ = self._optimizer(self.network_)
+        loss = own(self.loss, self.network_, targets, self._score) if named is None else losses.get(named)
         plateau = self._follow(self.optimizer_, Length(epochs * -(-rows // batch_size), -(-rows // batch_size)))
         self.history_ = train(
             self.network_,
@@ -173,7 +175,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
     def _split(self, x: Any, targets: Any, random: np.random.RandomState) -> Dataset:
         """The data with a share of the rows for validation, of every class the same."""
         share = number("validation_fraction", self.validation_fraction, above=0, below=1)
-        classes = targets if self._score == "accuracy" else None
+        classes = targets if self._score is losses.ACCURACY else None
         parts = train_test_split(x, targets, test_size=share, random_state=random, stratify=classes)
         x_train, x_val, y_train, y_val = parts
         return Dataset(x_train, y_train, x_val, y_val)
@@ -250,7 +252,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         patience = count("n_iter_no_change", self.n_iter_no_change)
         least = 0.0 if self.tol is None else number("tol", self.tol, low=0)
         if self.early_stopping:
-            return [EarlyStopping(f"val_{self._score}", patience, least)]
+            return [EarlyStopping(f"val_{self._score.name}", patience, least)]
         if self.tol is None or self.schedule is not None:
             return []
         return [EarlyStopping("train_loss", patience, least, restore_best=False)]
@@ -302,7 +304,7 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]
     True
     """
 
-    _score = "accuracy"
+    _score = losses.ACCURACY
 
     def _targets(self, x: Any, y: Any) -> tuple[Any, Any]:
         x, y = validate_data(self, x, y, dtype=self._dtypes())
@@ -313,15 +315,19 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]
             raise InputError(f"y has one class, {self.classes_.tolist()[0]!r}: a classifier needs two or more")
         return x, labels.astype("int64")
 
-    def _loss(self, targets: Any) -> tuple[Loss, int]:
+    def _usual(self, targets: Any) -> tuple[str | None, int]:
         classes = len(self.classes_)
-        usual = "binary_cross_entropy" if classes == 2 else "softmax_cross_entropy"
-        loss = losses.get(usual if self.loss is None else self.loss)
+        name = "binary_cross_entropy" if classes == 2 else "softmax_cross_entropy"
+        if self.loss is None:
+            return name, 1 if classes == 2 else classes
+        if not isinstance(self.loss, str):
+            return None, classes
+        loss = losses.get(self.loss)
         if not loss.classifies:
             raise InputError(
-                f"MLPClassifier needs a loss for classes, and {loss.name} has none; leave it out, or use {usual!r}"
+                f"MLPClassifier needs a loss for classes, and {loss.name} has none; leave it out, or use {name!r}"
             )
-        return loss, 1 if loss.name == "binary_cross_entropy" else classes
+        return loss.name, 1 if loss.name == "binary_cross_entropy" else classes
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each class, shape ``(rows, classes)``, in the order of ``classes_``."""
@@ -348,18 +354,21 @@ class MLPRegressor(RegressorMixin, MultiOutputMixin, _Perceptron):  # type: igno
     True
     """
 
-    _score = "r2"
+    _score = losses.R2
 
     def _targets(self, x: Any, y: Any) -> tuple[Any, Any]:
         x, y = validate_data(self, x, y, dtype=self._dtypes(), multi_output=True, y_numeric=True)
         self._flat = y.ndim == 1
         return x, y.astype(x.dtype)
 
-    def _loss(self, targets: Any) -> tuple[Loss, int]:
+    def _usual(self, targets: Any) -> tuple[str | None, int]:
+        outputs = 1 if targets.ndim == 1 else targets.shape[1]
+        if self.loss is not None and not isinstance(self.loss, str):
+            return None, outputs
         loss = losses.get("mean_squared_error" if self.loss is None else self.loss)
         if loss.classifies:
             raise InputError(f"{loss.name} is a loss for classes: use MLPClassifier, or another loss")
-        return loss, 1 if targets.ndim == 1 else targets.shape[1]
+        return loss.name, outputs
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the prediction for each row, in the shape of the training targets."""

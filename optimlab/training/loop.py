@@ -13,9 +13,10 @@ import numpy as np
 from ..common.errors import InputError, count
 from ..common.progress import progress_bar
 from ..datasets import Dataset
-from ..nn import losses, regularization
+from ..nn import regularization
 from ..nn.losses import Loss
 from ..nn.network import Network, seed_sequence
+from ..nn.own_losses import LossFunction, chosen
 from ..nn.regularization import Clip, Constraint, Penalty
 from ..optim.optimizers import Optimizer
 from .checks import check_batches, check_dataset, checked_data
@@ -33,7 +34,7 @@ def fit(
     *,
     epochs: int = 20,
     batch_size: int = 64,
-    loss: str | Loss | None = None,
+    loss: str | Loss | LossFunction | None = None,
     penalties: Sequence[Penalty] = (),
     clip: Clip | None = None,
     constraints: Sequence[Constraint] = (),
@@ -55,6 +56,8 @@ def fit(
     optimizer: made for ``network.parameters``.
     loss: a name in :mod:`optimlab.losses`; None is the usual one for the targets and the network's outputs
         (:func:`optimlab.losses.usual`): a cross-entropy for classes, the mean squared error for one number to predict.
+        Or a function of your own, ``(outputs, targets) -> (value, gradient)``, see
+        :func:`optimlab.nn.own_losses.chosen`; check it with :func:`optimlab.gradcheck`.
     penalties: such as ``[ol.L2(1e-4)]``, whose gradients are added to the loss's; the losses of the history stay those
         of the data alone, the penalties have a list of their own there.
     clip: such as ``ol.ClipGlobalNorm(1.0)``, called on the gradients, those of the penalties included.
@@ -84,7 +87,7 @@ def fit(
     if optimizer.parameters is not network.parameters:
         raise InputError("the optimizer was made for another network's parameters")
     check_dataset(data)
-    loss = losses.usual(data.y_train, network.outputs) if loss is None else losses.get(loss)
+    loss = chosen(network, loss, data.y_train)
     epochs = count("epochs", epochs)
     batch_size = count("batch_size", batch_size)
     x, y = checked_data(network, data.x_train, data.y_train, loss, "training")
@@ -137,7 +140,9 @@ def fit(
     return history
 
 
-def evaluate(network: Network, x: Any, y: Any, loss: str | Loss | None = None) -> tuple[float, float | None]:
+def evaluate(
+    network: Network, x: Any, y: Any, loss: str | Loss | LossFunction | None = None
+) -> tuple[float, float | None]:
     """``(loss, score)`` in evaluation mode over all rows.
 
     The score is the accuracy for classes and R² for numbers (:data:`optimlab.losses.R2`); None for a loss without one.
@@ -153,7 +158,7 @@ def evaluate(network: Network, x: Any, y: Any, loss: str | Loss | None = None) -
     >>> round(loss, 4), accuracy
     (1.0986, 0.75)
     """
-    loss = losses.usual(y, network.outputs) if loss is None else losses.get(loss)
+    loss = chosen(network, loss, y)
     x, y = checked_data(network, x, y, loss, "given")
     value, score = Evaluator(network, x, y, loss)()
     return float(value), None if score is None else float(score)

@@ -12,7 +12,9 @@ import numpy as np
 
 from ..common.errors import InputError
 from ..datasets import Dataset
+from ..nn.losses import LOSSES, Loss
 from ..nn.network import Network
+from ..nn.own_losses import LossFunction
 from ..optim.optimizers import Optimizer
 from .checkpoint import read_checkpoint
 from .history import History
@@ -36,14 +38,15 @@ def resume(
     data: Dataset | None = None,
     epochs: int | None = None,
     callbacks: Sequence[Any] | None = None,
+    loss: str | Loss | LossFunction | None = None,
     **options: Any,
 ) -> Resumed:
     """Go on with a run from its file alone: network, optimizer and data set are made anew as the file says.
 
     For what a file can say in plain data: an MLP with a named activation, an optimizer known by name with numbers or
     schedules of :mod:`optimlab.schedules`, a data set known by name. Otherwise give ``data``, ``callbacks`` (those of
-    the run, in their order) and options such as ``penalties`` as they were, or make everything yourself and call
-    ``fit(..., resume=path)``.
+    the run, in their order), ``loss``, and options such as ``penalties`` as they were, or make everything yourself and
+    call ``fit(..., resume=path)``.
 
     Raises
     ------
@@ -71,13 +74,17 @@ def resume(
         if kinds != ["Checkpoint"]:
             raise InputError(f"give the run's callbacks, made as they were: {', '.join(kinds)}")
         callbacks = [Checkpoint(path, recipe["every"])]
+    if loss is None:
+        loss = config["loss"]
+        if loss not in LOSSES:
+            raise InputError(f"{path} is of a run with a loss of its own, {loss}: give it as loss=")
     history = fit(
         network,
         optimizer,
         data,
         epochs=epochs or recipe["epochs"],
         batch_size=config["batch_size"],
-        loss=config["loss"],
+        loss=loss,
         callbacks=callbacks,
         resume=path,
         **options,

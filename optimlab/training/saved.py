@@ -12,6 +12,7 @@ import numpy as np
 
 from ..common.errors import InputError, count
 from ..nn.network import Network
+from ..nn.own_losses import identity
 from ..optim.optimizers import Optimizer
 from .checkpoint import differences, load_checkpoint, read_checkpoint, save_checkpoint
 from .history import History
@@ -172,7 +173,7 @@ def _config(run: Run) -> dict[str, Any]:
     return {
         "data": run.fingerprints,
         "batch_size": run.batch_size,
-        "loss": run.loss.name,
+        "loss": identity(run.loss, run.network, run.y),
         "penalties": _told(run.penalties),
         "clip": _told(run.clip),
         "constraints": _told(run.constraints),
