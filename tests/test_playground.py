@@ -7,9 +7,10 @@ import pytest
 
 from optimlab import kernels, rules
 from optimlab.common.errors import InputError
-from optimlab.race import FUNCTIONS
+from optimlab.race import FUNCTIONS, trajectories
 from optimlab.race.lessons import LESSONS, TEXTS
 from optimlab.race.playground import playground_page, write_playground
+from optimlab.study import Contender
 
 EVERY = [(name, convention) for convention in rules.CONVENTIONS for name in rules.names(convention)]
 DESK, PHONE = {"width": 1200, "height": 700}, {"width": 390, "height": 844}
@@ -486,6 +487,37 @@ def test_a_frame_leaves_time_to_spare(visit):
     page = visit(f"#on=himmelblau&steps=600&speed=600&t=400&play=1&{runs}")
     page.wait_for_function("spent.length > 20")
     assert float(np.median(page.evaluate("spent"))) < 100
+
+
+def test_rules_of_your_own_are_on_the_page_and_walk_as_in_numpy(browser, tmp_path):
+    def cubed(w, g, m, *, lr=0.01, beta=0.5):
+        m = beta * m + g**3
+        return w - lr * np.tanh(m), m
+
+    write_playground(tmp_path / "own.html", [Contender("cubed", rule=cubed)])
+    page = browser.new_page()
+    page.goto((tmp_path / "own.html").as_uri())
+    assert [runner["rule"] for runner in state(page)["runners"] if runner["convention"] == "yours"] == ["cubed"]
+    page.goto("about:blank")
+    page.goto((tmp_path / "own.html").as_uri() + "#on=quadratic&play=0&t=20&run=cubed,yours,on,lr:0.02")
+    walked = np.transpose(path_of(page))[:21]
+    page.close()
+    landscape = FUNCTIONS["quadratic"]
+    made = trajectories(landscape, cubed, [0.02], landscape.start, np.zeros((1, 20, 2)))[0, 0]
+    np.testing.assert_allclose(walked, made, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("contender", "message"),
+    [
+        (Contender("lars", rule=rules.layerwise.lars), "lars looks at whole tensors"),
+        (Contender("mine", rule=rules.textbook.sgd, schedule="cosine"), "has a slider for the rest"),
+        (Contender("adam"), "takes FILE.py:NAME alone"),
+    ],
+)
+def test_what_the_playground_cannot_run_is_refused(contender, message):
+    with pytest.raises(InputError, match=message):
+        playground_page([contender])
 
 
 def test_the_file(tmp_path):

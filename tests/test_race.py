@@ -255,8 +255,8 @@ def test_the_rows_say_what_the_paths_do(outcome):
         ({"names": []}, "name at least one optimizer"),
         ({"names": ["sgd", "sgd"]}, "named twice"),
         ({"names": ["adan"], "convention": "torch"}, "has no rule 'adan'"),
-        ({"names": ["lamb"], "convention": "keras"}, "lamb looks at whole tensors: there is no keras convention"),
-        ({"names": [lambda w, g: w - g]}, "unknown hyperparameter of <lambda> 'lr'"),
+        ({"names": ["lamb"], "convention": "keras"}, "lamb is the same in every convention"),
+        ({"names": [lambda w, g: w - g]}, "<lambda> has no learning rate lr to tune"),
         ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
         ({"steps": 10**9}, "steps must be at most 20,000"),
         ({"start": (9.0, 0.0)}, r"lies outside the bounds of rosenbrock: x from -2 to 2, y from -1 to 3"),
@@ -462,6 +462,60 @@ def test_optimizers_are_named_as_for_a_comparison(tmp_path):
         np.testing.assert_array_equal(*both)
     told = race("beale", ["adam:torch"], steps=2, lr={"adam:torch": 0.1})
     assert "textbook convention where no other is named" in conditions(told)
+
+
+def test_a_schedule_races_as_the_same_schedule_given_by_hand():
+    """Its peak is the rate of the grid, its lengths are shares of the steps or steps."""
+    schedules, steps = ol.schedules, 40
+    by_hand = {
+        "sgd(schedule=cosine, warmup=0.1)": schedules.Warmup(schedules.CosineAnnealing(0.01, 36, per="step"), 4),
+        "sgd(schedule=one_cycle)": schedules.OneCycle(0.01, steps),
+        "sgd(schedule=step(step_size=10, gamma=0.5))": schedules.StepLR(0.01, 10, 0.5, per="step"),
+    }
+    for text, schedule in by_hand.items():
+        found = trajectories(get("beale"), text, [0.01], (1.0, 1.5), np.zeros((1, steps, 2)))[0, 0]
+        at, expected = np.array([1.0, 1.5]), [np.array([1.0, 1.5])]
+        for k in range(steps):
+            at = at - schedule(k) * np.array(get("beale").gradient(*at))
+            expected.append(at)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_hyperparameters_race_as_the_same_ones_given_by_hand():
+    noise = np.zeros((1, 40, 2))
+    found = trajectories(get("beale"), "momentum(beta=0.5)", [0.01], (1.0, 1.5), noise)
+
+    def halved(w, g, m, *, lr=0.01, beta=0.5):
+        return ol.rules.textbook.momentum(w, g, m, lr=lr, beta=beta)
+
+    np.testing.assert_array_equal(found, trajectories(get("beale"), halved, [0.01], (1.0, 1.5), noise))
+    follows = trajectories(get("beale"), "momentum(beta=linear(0.5, end=1))", [0.01], (1.0, 1.5), noise)
+    np.testing.assert_allclose(found, follows)
+
+
+def test_a_rule_of_whole_tensors_races_with_a_schedule(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\nimport optimlab as ol\n@ol.rules.LayerRule\n"
+        "def normed(w, g, *, lr=0.01):\n    return w - lr * g / np.linalg.norm(g)\n"
+    )
+    text = f"{tmp_path / 'mine.py'}:normed(schedule=linear)"
+    result = run("--optimizers", f"sgd, {text}", "--steps", 20, "--no-gif", "--json", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert {row["optimizer"] for row in json.loads(result.stdout)["optimizers"]} == {"sgd", "normed (linear)"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sgd(schedule=plateau)", "a plateau follows the validation loss, and a race has none"),
+        ("adam(beta1={0.5, 0.9})", "a race tunes the learning rate alone; give beta1 one value"),
+        ("sgd(schedule=cosine(warmup=300))", "the warm-up of .*, 300 steps, is as long as the run, 200 steps"),
+        ("sgd(schedule=cosin)", "did you mean 'cosine'"),
+    ],
+)
+def test_what_a_race_cannot_follow_is_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        race("beale", [text])
 
 
 def test_muon_walks_along_the_gradient_of_a_point():

@@ -372,6 +372,34 @@ def test_the_test_split_chooses_nothing(tmp_path, monkeypatch):
     assert all((arrays[n]["weights"] == arrays_b[n]["weights"]).all() for n in arrays)
 
 
+def test_a_contenders_own_search_and_schedule_take_part(tmp_path):
+    """The schedule takes the place of the plateau, and is as long as the most epochs."""
+    search = replace(TINY, optimizer="adamw(schedule=linear, weight_decay={0, 0.1})", spaces=None, trials=2)
+    assert {*search.searched} == {"lr", "batch_size", "weight_decay"}
+    found = tune(search, tmp_path)
+    for record in found.records:
+        peak, rates = record["hyperparameters"]["lr"], record["runs"][0]["curves"]["lr"]
+        per_epoch = -(-1077 // record["hyperparameters"]["batch_size"])
+        expected = [peak * (1 - (k * per_epoch + per_epoch - 1) / (3 * per_epoch)) for k in range(3)]
+        assert rates == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "rest", "message"),
+    [
+        ("adam(schedule=plateau)", {}, "a search has a plateau of its own"),
+        ("adam(schedule=cosine)", {"spaces": {"factor": "0.1:0.5"}}, "follows a schedule, so no plateau can cut it"),
+        ("adam(schedule=cosine)", {"fixed": {"patience": 3}}, "follows a schedule, so no plateau can cut it"),
+        ("adam(beta1=linear(0.9))", {"spaces": {"beta1": "0.5:0.9"}}, "beta1 follows a schedule"),
+        ("adam(beta1={0.5, 0.9})", {"fixed": {"beta1": 0.5}}, "beta1 is both searched and fixed"),
+        ("adam(schedule=cosine(warmup=100))", {}, "is as long as the run"),
+    ],
+)
+def test_a_contender_that_cannot_be_searched_is_refused(text, rest, message):
+    with pytest.raises(ol.InputError, match=message):
+        Search(problem=TINY.problem, optimizer=text, **rest)
+
+
 # --- going on
 
 

@@ -81,14 +81,18 @@ def explain(
     Examples:
       optimlab explain adam --step 5 --gradients 0.1,0.01,0.001
       optimlab explain adam --convention torch --against keras
+      optimlab explain "adam:torch(beta2=0.9, lr=0.1)"
       optimlab explain nadam:keras --source cuda
       optimlab explain my_rules.py:my_rule --step 1000
       optimlab explain swish --figure swish.png
       optimlab explain leaky_relu --set slope=0.2 --source c
     """
     from ..lab import explanation
+    from ..study.contender import parts
 
-    named = chosen(name, convention)
+    head, arguments = parts(name)
+    named = chosen(head, convention)
+    settings = (*(f"{key}={value}" for key, value in arguments), *settings)
     found: Any = named.name if named.rule is None else named.rule
     kind = explanation.kind_of(found, named.convention)
     _check_options(context, named, kind)
@@ -156,4 +160,6 @@ def _setting(text: str) -> tuple[str, float]:
     try:
         return name.strip(), float(value)
     except ValueError:
+        if name == "schedule" or value[:1] == "{":
+            raise InputError(f"a rule is worked out with one value of each hyperparameter; got {text}") from None
         raise InputError(f"--set takes NAME=NUMBER, such as eps=1e-8; got {text!r}") from None

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
+from ..common.calls import split
 from ..common.errors import InputError
 from ..common.files import json_text
-from .options import chosen, echo, numbers, save_figure, say, show
+from .options import contender, echo, numbers, save_figure, say, show
 
 
 @click.command()
@@ -25,8 +26,8 @@ from .options import chosen, echo, numbers, save_figure, say, show
 @click.option(
     "--optimizers",
     metavar="NAMES",
-    help="Optimizers, separated by commas; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own.  "
-    "[default: the nine classic rules]",
+    help="Optimizers, separated by commas; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own. "
+    "Hyperparameters and a schedule stand in brackets.  [default: the nine classic rules]",
 )
 @click.option("--convention", default="textbook", show_default=True, help="textbook, torch or keras.")
 @click.option("--steps", type=int, default=200, show_default=True, help="Updates of each run.")
@@ -48,7 +49,11 @@ from .options import chosen, echo, numbers, save_figure, say, show
 @click.option(
     "--gif/--no-gif", default=True, show_default=True, help="An animation, as MP4 too where ffmpeg is installed."
 )
-@click.option("--playground", is_flag=True, help="Write a page to try rules and rates in a browser; run no race.")
+@click.option(
+    "--playground",
+    is_flag=True,
+    help="Write a page to try rules and rates in a browser; run no race. --optimizers FILE.py:NAME adds yours.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
 def race(
     function: str,
@@ -76,16 +81,18 @@ def race(
     Examples:
       optimlab race --function beale
       optimlab race --function saddle --optimizers sgd,momentum,adam --no-gif
+      optimlab race --optimizers "sgd, sgd(schedule=cosine, warmup=0.1)"
       optimlab race --lr adam=0.1 --start 0,2 --steps 500
       optimlab race --playground
     """
+    named = None if optimizers is None else split(optimizers)
     if playground:
-        _write_playground(out)
+        _write_playground(out, [contender(one) for one in named or () if ".py" in one])
         return
     from ..optim.optimizers import CLASSIC
     from ..race.run import race as run_race
 
-    names = CLASSIC if optimizers is None else [_racer(n) for n in optimizers.split(",") if n.strip()]
+    names = CLASSIC if named is None else [contender(one) if ".py" in one else one for one in named]
     given = dict(_rate(text) for text in rates)
     begun = time.perf_counter()
     outcome = run_race(
@@ -96,11 +103,6 @@ def race(
         echo(json_text(outcome.summary()))
         return
     _print(outcome, out, written, time.perf_counter() - begun)
-
-
-def _racer(text: str) -> Any:
-    own = chosen(text).rule
-    return text.strip() if own is None else own
 
 
 def _rate(text: str) -> tuple[str, float]:
@@ -119,11 +121,11 @@ def _folder(out: Path) -> Path:
     return out
 
 
-def _write_playground(out: Path) -> None:
+def _write_playground(out: Path, own: list[Any]) -> None:
     from ..race.playground import write_playground
 
     path = _folder(out) / "playground.html"
-    write_playground(path)
+    write_playground(path, own)
     echo(f"Written {path}: open it in a browser")
 
 

@@ -1,6 +1,6 @@
 """Optimizers side by side on functions of two variables, where every step can be seen.
 
-Imports common, rules, kernels, backends, nn and optim.
+Imports common, rules, schedules, kernels, backends, nn, optim and study.
 """
 
 from __future__ import annotations

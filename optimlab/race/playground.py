@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import rules
+from ..common.errors import InputError
 from ..common.files import write_atomically
 from ..kernels import (
     javascript_function,
@@ -24,14 +26,23 @@ from ..kernels import (
     trace_function,
     with_terms,
 )
+from ..study.contender import Contender
 from .functions import FUNCTIONS, Landscape
 from .lessons import LESSONS, OPENING, TEXTS
+
+YOURS = "yours"
+"""The group of the user's own rules, beside the conventions."""
 
 _PAGE = Path(__file__).parent / "page"
 
 
-def playground_page() -> str:
-    """The page, as HTML.
+def playground_page(own: Sequence[Contender] = ()) -> str:
+    """The page, as HTML. Rules of your ``own`` are among the others, in the group ``yours``.
+
+    Raises
+    ------
+    InputError: a rule of your own looks at whole tensors, or is searched or scheduled: the page has a slider for each
+        hyperparameter, and runs only what is printed from a traced rule.
 
     >>> page = playground_page()
     >>> page.startswith("<!doctype html>"), len(page.encode()) < 500_000, "http" in page.replace("www.w3.org", "")
@@ -41,35 +52,52 @@ def playground_page() -> str:
     from markupsafe import Markup
 
     environment = Environment(loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined)
+    rules_of = {contender.name: _own(contender) for contender in own}
     scripts = ("model.js", "address.js", "pictures.js", "controls.js")
     return environment.get_template("page.html").render(
         style=Markup((_PAGE / "page.css").read_text(encoding="utf-8")),
-        script=Markup("\n".join([_data(), *((_PAGE / name).read_text(encoding="utf-8") for name in scripts)])),
+        script=Markup("\n".join([_data(rules_of), *((_PAGE / name).read_text(encoding="utf-8") for name in scripts)])),
         landscapes=list(FUNCTIONS.values()),
         lessons=LESSONS,
-        conventions={convention: rules.names(convention) for convention in rules.CONVENTIONS},
+        conventions={convention: rules.names(convention) for convention in rules.CONVENTIONS}
+        | ({YOURS: list(rules_of)} if rules_of else {}),
     )
 
 
-def write_playground(path: str | Path) -> None:
+def write_playground(path: str | Path, own: Sequence[Contender] = ()) -> None:
     """Write the page to a file.
 
     Raises
     ------
-    InputError: the file cannot be written there.
+    InputError: the file cannot be written there; or as :func:`playground_page`.
     """
-    write_atomically(Path(path), playground_page().encode())
+    write_atomically(Path(path), playground_page(own).encode())
 
 
-def _data() -> str:
+def _own(contender: Contender) -> str:
+    if isinstance(contender.rule, rules.LayerRule):
+        raise InputError(
+            f"{contender.name} looks at whole tensors, and the playground runs elementwise rules; race it without "
+            "--playground"
+        )
+    if contender.rule is None or contender.hyperparameters or contender.schedule:
+        raise InputError(f"{contender.label}: the playground takes FILE.py:NAME alone, and has a slider for the rest")
+    return _rule(contender.rule)
+
+
+def _data(own: dict[str, str]) -> str:
     """What the page's own scripts work with, as constants."""
     every = dict.fromkeys(name for convention in rules.CONVENTIONS for name in rules.names(convention))
-    groups = [
-        f"{convention}: {{\n"
-        + "".join(f"{name}: {_rule(name, convention)},\n" for name in rules.names(convention))
-        + "}"
+    every |= dict.fromkeys(own)
+    printed = {
+        convention: {name: _rule(rules.find(name, convention)) for name in rules.names(convention)}
         for convention in rules.CONVENTIONS
+    }
+    groups = [
+        f"{group}: {{\n" + "".join(f"{name}: {rule},\n" for name, rule in members.items()) + "}"
+        for group, members in (printed | ({YOURS: own} if own else {})).items()
     ]
+    opening = OPENING + "".join(f"&run={name},{YOURS},on" for name in own)
     return "\n".join(
         [
             "const RULES = {" + ",\n".join(groups) + "};",
@@ -77,14 +105,13 @@ def _data() -> str:
             f"const EVERY_RULE = {_json(list(every))};",
             f"const CLASSIC = {_json(rules.textbook.__all__)};",
             f"const LESSONS = {_json([vars(lesson) for lesson in LESSONS])};",
-            f"const OPENING = {_json('#' + OPENING)};",
+            f"const OPENING = {_json('#' + opening)};",
             f"const GRADIENT = {_json(mathml(ast.Name('g@new')))};",
         ]
     )
 
 
-def _rule(name: str, convention: str) -> str:
-    rule = rules.find(name, convention)
+def _rule(rule: rules.Rule | None) -> str:
     assert rule is not None
     graph = trace(rule)
     explained, made = with_terms(graph)

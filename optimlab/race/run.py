@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from .. import backends, rules
-from ..common.errors import InputError, count, lookup, number, unknown
+from ..common.errors import InputError, count, number, unknown
 from ..common.files import json_ready
 from ..common.progress import progress_bar
 from ..nn.parameters import Parameter, Parameters
 from ..optim import optimizers
 from ..optim.optimizers import Optimizer
+from ..schedules import Length
+from ..study.contender import Contender
 from .functions import Landscape, get
 from .score import Floats, first_within, gaps_along, lowest, on_course, score
 
@@ -145,7 +147,7 @@ class Race:
 
 def race(
     function: str | Landscape = "rosenbrock",
-    names: Sequence[str | rules.Rule] = optimizers.CLASSIC,
+    names: Sequence[str | rules.Rule | Contender] = optimizers.CLASSIC,
     *,
     convention: str = "textbook",
     steps: int = 200,
@@ -170,8 +172,9 @@ def race(
 
     Parameters
     ----------
-    names: of optimizers (see :func:`optimlab.optim.optimizers.get`), such as ``"adam"`` or ``"adam:torch"``, or rules
-        of your own that have a rate ``lr``.
+    names: of optimizers, such as ``"adam"``, ``"adam:torch"`` or ``"sgd(schedule=cosine)"``, or rules of your own that
+        have a rate ``lr``, or contenders (:class:`optimlab.study.Contender`). A schedule's peak is tuned; its lengths
+        are shares of the steps, or steps.
     convention: of those named without one.
     start: within the bounds of the function; its own by default.
     lr: rates for optimizers, by name, that shall not be tuned.
@@ -192,25 +195,25 @@ def race(
     tolerance, seed = number("tolerance", tolerance, low=1e-12, below=1), int(number("seed", seed, low=0))
     origin = _checked_start(landscape, landscape.start if start is None else start)
     grid = _checked_rates(rates)
-    named = _checked_names(names)
+    named = {name: _contender(one, convention) for name, one in _checked_names(names).items()}
     given = {name: number(f"the learning rate of {name}", value, positive=True) for name, value in (lr or {}).items()}
     for name in given:
         if name not in named:
             raise unknown("optimizer in the race", name, named)
-    for rule in named.values():
-        _optimizer(rule, convention, _points(1, 1), {"rate0": {"lr": 1.0}})
+    for one in named.values():
+        _optimizer(one, _points(1, 1), [1.0], steps)
     nearby, tried_noise = _nearby(landscape, origin, seed), _noise(landscape, seed, 0, TRIALS, steps)
     fresh_noise = _noise(landscape, seed, 1, RUNS if landscape.noise else 1, steps)
     racers = []
     with progress_bar("racing", len(named), shown=progress) as advance:
-        for name, rule in named.items():
+        for name, one in named.items():
             scores: list[float] = []
             usable = 0
             if name not in given:
-                tried = trajectories(landscape, rule, grid, nearby, tried_noise, convention=convention)
+                tried = trajectories(landscape, one, grid, nearby, tried_noise)
                 scores, usable = _judged(landscape, tried, tolerance)
             rate = given[name] if name in given else grid[int(np.argmin(scores))]
-            paths = trajectories(landscape, rule, [rate], origin, fresh_noise, convention=convention)[0]
+            paths = trajectories(landscape, one, [rate], origin, fresh_noise)[0]
             gaps = gaps_along(landscape, paths)
             reached = tuple(first_within(gaps, tolerance).tolist())
             racers.append(Racer(name, rate, name not in given, tuple(scores), usable, paths, gaps, reached))
@@ -229,7 +232,7 @@ def _judged(landscape: Landscape, tried: Floats, tolerance: float) -> tuple[list
 
 def trajectories(
     landscape: Landscape,
-    optimizer: str | rules.Rule,
+    optimizer: str | rules.Rule | Contender,
     rates: Sequence[float],
     start: Sequence[float] | Floats,
     noise: Floats,
@@ -247,7 +250,7 @@ def trajectories(
     """
     seeds, steps, _ = noise.shape
     points = _points(len(rates), seeds)
-    opt = _optimizer(optimizer, convention, points, {f"rate{k}": {"lr": lr} for k, lr in enumerate(rates)})
+    opt = _optimizer(_contender(optimizer, convention), points, rates, steps)
     w, g = (flat.reshape(len(rates), seeds, 2) for flat in (points.data, points.grad))
     w[...] = start
     paths = np.empty((len(rates), seeds, steps + 1, 2))
@@ -268,18 +271,29 @@ def _points(rates: int, seeds: int) -> Parameters:
     return Parameters(made, "float64", backends.get("numpy"))
 
 
-def _optimizer(
-    rule: str | rules.Rule, convention: str, points: Parameters, groups: dict[str, dict[str, float]]
-) -> Optimizer:
-    if not isinstance(rule, str):
-        return Optimizer(points, rule, groups=groups)
-    rule, _, own = rule.partition(":")
-    convention = own or convention
-    lookup("convention", convention, rules.CONVENTIONS)
-    if rule in rules.layerwise.__all__ and convention != "textbook":
-        raise InputError(f"{rule} looks at whole tensors: there is no {convention} convention of it")
-    options: dict[str, Any] = {} if convention == "textbook" else {"convention": convention}
-    return optimizers.get(rule)(points, groups=groups, **options)
+def _contender(one: str | rules.Rule | Contender, convention: str) -> Contender:
+    """An optimizer as it takes part in a race.
+
+    Raises
+    ------
+    InputError: it cannot be read; or something other than the rate is searched, or waits for a validation loss.
+    """
+    if isinstance(one, str):
+        one = Contender.parse(one, convention)
+    elif not isinstance(one, Contender):
+        one = Contender(getattr(one, "__name__", "rule"), rule=one)
+    if one.searched:
+        told = ", ".join(one.searched)
+        raise InputError(f"{one.label}: a race tunes the learning rate alone; give {told} one value, or use compare")
+    if one.schedule and one.schedule.listens:
+        raise InputError(f"{one.label}: a plateau follows the validation loss, and a race has none; use compare")
+    return one
+
+
+def _optimizer(one: Contender, points: Parameters, rates: Sequence[float], steps: int) -> Optimizer:
+    run = Length(steps)
+    groups = {f"rate{k}": {"lr": one.rate(lr, run)} for k, lr in enumerate(rates)}
+    return one.optimizer(points, run, groups=groups, **one.fixed)
 
 
 def _noise(landscape: Landscape, seed: int, kind: int, runs: int, steps: int) -> Floats:
@@ -321,8 +335,11 @@ def _checked_rates(rates: Sequence[float]) -> list[float]:
     return grid
 
 
-def _checked_names(names: Sequence[str | rules.Rule]) -> dict[str, str | rules.Rule]:
-    known = [rule if isinstance(rule, str) else getattr(rule, "__name__", "rule") for rule in names]
+def _checked_names(names: Sequence[str | rules.Rule | Contender]) -> dict[str, str | rules.Rule | Contender]:
+    known = [
+        one if isinstance(one, str) else one.label if isinstance(one, Contender) else getattr(one, "__name__", "rule")
+        for one in names
+    ]
     named = dict(zip(known, names, strict=True))
     if not named:
         raise InputError("name at least one optimizer")

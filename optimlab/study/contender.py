@@ -14,6 +14,7 @@ from typing import Any
 from ..common.calls import as_call, call, split, value, written
 from ..common.errors import InputError, exact, printable, unknown
 from ..nn.network import MLP, Network
+from ..nn.parameters import Parameters
 from ..optim import optimizers
 from ..optim.optimizers import Hyperparameter, Optimizer
 from ..rules import CONVENTIONS, Kind, Rule
@@ -128,8 +129,7 @@ class Contender:
         ------
         InputError: the text cannot be read, or names something that cannot take part.
         """
-        own = _OWN_FILE.fullmatch(text.strip())
-        head, arguments = (own[1], call(f"rule({own[2] or ''})")[1]) if own else call(text)
+        head, arguments = parts(text)
         options = {}
         for key, part in arguments:
             if not key:
@@ -244,18 +244,22 @@ class Contender:
         ------
         InputError: there is a schedule, but no ``steps``; or a warm-up is as long as the run.
         """
-        values: dict[str, Any] = dict(hyperparameters)
-        rate: Hyperparameter = lr
-        if self.schedule or self.scheduled:
-            if steps is None:
-                raise InputError(f"{self.label} follows a schedule: say how many steps the run has")
-            run = Length(steps, per_epoch)
-            values |= {name: one.schedule(run) for name, one in self.scheduled.items()}
-            rate = self.schedule.schedule(lr, run) if self.schedule and not self.schedule.listens else lr
+        if steps is None and (self.schedule or self.scheduled):
+            raise InputError(f"{self.label} follows a schedule: say how many steps the run has")
+        run = Length(steps or 1, per_epoch)
+        return self.optimizer(network.parameters, run, lr=self.rate(lr, run), **hyperparameters)
+
+    def rate(self, peak: float, run: Length) -> Hyperparameter:
+        """The learning rate of a run: ``peak``, or the schedule that has its peak there."""
+        return peak if self.schedule is None or self.schedule.listens else self.schedule.schedule(peak, run)
+
+    def optimizer(self, parameters: Parameters, run: Length, **options: Any) -> Optimizer:
+        """The optimizer of parameters with ``options``; scheduled hyperparameters follow their schedule."""
+        options |= {name: one.schedule(run) for name, one in self.scheduled.items()}
         if self.rule is not None:
-            return Optimizer(network.parameters, self.rule, lr=rate, **values)
-        options: dict[str, Any] = {} if self.convention == "textbook" else {"convention": self.convention}
-        return optimizers.get(self.name)(network.parameters, lr=rate, **options, **values)
+            return Optimizer(parameters, self.rule, **options)
+        named: dict[str, Any] = {} if self.convention == "textbook" else {"convention": self.convention}
+        return optimizers.get(self.name)(parameters, **named, **options)
 
     def callbacks(self, epochs: int) -> list[Any]:
         """What :func:`optimlab.fit` calls besides, in a run of so many epochs: the plateau that cuts the rate."""
@@ -284,6 +288,16 @@ class Contender:
         shapes: dict[str, Any] = {"schedule": self.schedule.text} if self.schedule else {}
         shapes |= {"scheduled": {name: one.text for name, one in self.scheduled.items()}} if self.scheduled else {}
         return {"optimizer": self.name, "convention": self.convention, **own, **shapes}
+
+
+def parts(text: str) -> tuple[str, list[tuple[str, str]]]:
+    """Split a contender's text into its name and its arguments; the path of a file may have brackets of its own.
+
+    >>> parts("a(1)/my.py:rule(k=2)")
+    ('a(1)/my.py:rule', [('k', '2')])
+    """
+    own = _OWN_FILE.fullmatch(text.strip())
+    return (own[1], call(f"rule({own[2] or ''})")[1]) if own else call(text)
 
 
 def named(head: str, convention: str = "textbook", folder: str | Path = ".") -> dict[str, Any]:

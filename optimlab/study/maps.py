@@ -82,9 +82,13 @@ def _columns(rates: list[float], grid: tuple[float, ...]) -> dict[float, int]:
     """The place of each rate of a replicate in the grid, which it shifts; rates that extend the grid lie beyond."""
     own = sorted(set(rates))
     logs, base = np.log10(own), np.log10(grid)
-    ways = range(max(1, len(own) - len(grid) + 1))
-    spreads = [float(np.ptp(logs[way : way + len(grid)] - base[: len(own)])) for way in ways]
-    first = int(np.argmin(spreads))
+
+    def misfit(first: int) -> tuple[float, float]:
+        """All rates are shifted alike, and by half a step at most."""
+        shifts = logs[first : first + len(grid)] - base[: len(own)]
+        return round(float(np.ptp(shifts)), 6), abs(float(shifts.mean()))
+
+    first = min(range(max(1, len(own) - len(grid) + 1)), key=misfit)
     return {rate: k - first for k, rate in enumerate(own)}
 
 

@@ -37,7 +37,8 @@ class Search:
     ----------
     problem: data, network, and the most epochs a trial may take. Its batch size is that of a search that neither
         searches nor fixes one.
-    optimizer: its name, such as ``"adam"`` or ``"adam:torch"``, or an :class:`optimlab.study.Contender`.
+    optimizer: its name, such as ``"adam"`` or ``"adam:torch(beta2=0.99)"``, or an :class:`optimlab.study.Contender`.
+        What it searches is searched too. A schedule of it is as long as ``epochs``, and takes the place of the plateau.
     convention: of an optimizer named without one. It also decides what the plateau's patience and threshold mean, see
         :class:`optimlab.schedules.ReduceLROnPlateau`.
     spaces: by hyperparameter, as :func:`optimlab.tuning.parse` reads it, or ``"auto"``, which searches the usual
@@ -107,7 +108,12 @@ class Search:
         contender = self.contender
         object.__setattr__(self, "fixed", {**contender.fixed, **self.fixed})
         known = [*contender.defaults(), "batch_size", "factor", "patience"]
-        given = self._default_spaces() if self.spaces is None else self.spaces
+        schedule = contender.schedule
+        if schedule and schedule.listens:
+            raise InputError(f"{contender.label}: a search has a plateau of its own; search or fix factor and patience")
+        plateau = ("factor", "patience")
+        default = self._default_spaces() if self.spaces is None else self.spaces
+        given: dict[str, Any] = {**contender.searched, **default}
         taken = [name for name in ("batch_size", "factor", "patience") if name in contender.defaults()]
         if taken:
             told = f"{contender.name} has a hyperparameter {taken[0]}, but that is a setting of the search"
@@ -115,6 +121,11 @@ class Search:
         for name in [*given, *self.fixed]:
             if name not in known:
                 raise unknown("hyperparameter", name, known)
+        if schedule and {*plateau} & {*given, *self.fixed}:
+            raise InputError(f"{contender.label}: the rate follows a schedule, so no plateau can cut it")
+        followed = [name for name in (*given, *self.fixed) if name in contender.scheduled]
+        if followed:
+            raise InputError(f"{contender.label}: {followed[0]} follows a schedule, so it cannot be searched or fixed")
         both = [name for name in given if name in self.fixed]
         if both:
             raise InputError(f"{both[0]} is both searched and fixed")
@@ -179,10 +190,13 @@ class Search:
         if rows < LARGEST_BATCH:
             largest = 1 << (rows.bit_length() - 1)
             spaces["batch_size"] = f"{max(1, largest // 8)}:{largest}:pow2"
-        return {name: text for name, text in spaces.items() if name not in self.fixed}
+        plateau = ("factor", "patience") if self.contender.schedule else ()
+        without = {*self.fixed, *self.contender.scheduled, *plateau}
+        return {name: text for name, text in spaces.items() if name not in without}
 
     def _check_problem(self) -> None:
         data = self.problem.data()
+        self.contender.check(*self.problem.steps())
         network, rows = self.problem.network(self.seeds[0]), len(data.x_train)
         space = self.searched.get("batch_size")
         sizes = space.values() if space else [self.fixed.get("batch_size", self.problem.batch_size)]

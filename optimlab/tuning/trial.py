@@ -121,12 +121,14 @@ def _fit(
     contender = search.contender
     rule = {name: value for name, value in chosen.items() if name not in ("lr", "batch_size", "factor", "patience")}
     lr = chosen.get("lr", contender.defaults()["lr"])
+    batch_size = int(chosen.get("batch_size", search.problem.batch_size))
+    per_epoch = -(-len(data.x_train) // batch_size)
     history = fit(
         network,
-        contender.make(network, lr, rule),
+        contender.make(network, lr, rule, search.problem.epochs * per_epoch, per_epoch),
         data,
         epochs=epochs,
-        batch_size=int(chosen.get("batch_size", search.problem.batch_size)),
+        batch_size=batch_size,
         loss=search.problem.loss_function,
         seed=seed,
         callbacks=callbacks,
