@@ -29,6 +29,7 @@ from optimlab.study.results import Record, Summary, decoded
             replicates=5,
         ),
         Study(optimizers=("sgd",), seed=3, **FULL),
+        Study(replace(Problem("sklearn:diabetes").quick(), target=0.4), ("sgd", "adam")),
         Study(optimizers=("adam", "sgd"), seed=7, **{**FULL, "replicates": 4}),
     ],
 )

@@ -14,7 +14,7 @@ from ..common.calls import as_call
 from ..common.errors import InputError, concise, exact
 from ..study import PROBLEMS, Problem, Study
 from ..study.plan import FULL
-from ..study.problem import LIMITS, QUICK, QUICK_ROWS
+from ..study.problem import LIMITS, QUICK, QUICK_ROWS, usual_problem
 from ..study.results import Summary
 
 FILE = "study.toml"
@@ -52,17 +52,17 @@ def _recipe(study: dict[str, Any]) -> Recipe:
     options = _options(study, problem)
     if options is not None:
         return Recipe(" ".join(["optimlab compare", *options]) + rules, "", " ".join(notes))
-    if problem["dataset"] not in PROBLEMS:
+    if not _has_name(problem["dataset"]):
         notes.append(f"{problem['dataset']} is a file of your own: give its path.")
     return Recipe(f"optimlab compare --study {FILE}{rules}", _toml(study, problem), " ".join(notes))
 
 
 def _options(study: dict[str, Any], problem: dict[str, Any]) -> list[str] | None:
     """The options that make this study from the defaults; None where there are none for something."""
-    usual = PROBLEMS.get(problem["dataset"])
     named = [_option(c) for c in study["optimizers"] if "rule" not in c]
-    if usual is None or None in named or not named:
+    if not _has_name(problem["dataset"]) or None in named or not named:
         return None
+    usual = usual_problem(problem["dataset"])
     base = Study(usual, **FULL) if study["search"] else Study(usual.quick())
     start = _plain({f.name: getattr(base, f.name) for f in fields(base) if f.name not in ("problem", "optimizers")})
     resolved = {"backend": backends.get(base.problem.backend).name, "loss": base.problem.loss_function.name}
@@ -84,6 +84,11 @@ def _options(study: dict[str, Any], problem: dict[str, Any]) -> list[str] | None
             start[name] = study[name]
     said = all(study.get(name, value) == value for name, value in start.items())
     return options if said and problem == default else None
+
+
+def _has_name(dataset: str) -> bool:
+    """Whether the data are found by name; a description has the name of a file, but not its path."""
+    return dataset in PROBLEMS or dataset.startswith("sklearn:")
 
 
 def _value(value: Any) -> str:
