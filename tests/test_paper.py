@@ -252,8 +252,8 @@ def test_the_paragraph_of_several_problems():
     runs = sum(len(one["grid"]) for own in files for row in own["rows"] for one in row["replicates"])
     assert f"These are {runs:,} training runs" in text
     assert "There were 3 problems." in text
-    assert "to a validation accuracy of 70% (digits), 70% (digits) and 60% (digits)" in text
-    assert "counts as 10 to 21 epochs" in text
+    assert "to a validation accuracy of 70% (first and second-2) and 60% (third)" in text
+    assert "counts as 21 (first and third) and 10 (second-2) epochs" in text
     critical = file["rankings"][0]["critical_difference"]
     assert f"the sign test on 3 problems, at {100 * file['rankings'][0]['level']:g}% for each" in text
     many = {name: made_comparison(study(names=("sgd", "adam", "lion")), any_outcome(k)) for k, name in enumerate("abc")}
@@ -350,6 +350,22 @@ def test_a_pdf_has_its_size_its_fonts_and_no_pixels():
 def test_a_width_that_is_none_of_a_page(width):
     with pytest.raises(ol.InputError, match="the width of a figure in inches must"):
         pdf(figures(comparison_of(1))["loss"][0], width)
+
+
+def test_there_must_be_a_width(tmp_path):
+    with pytest.raises(ol.InputError, match="at least one width"):
+        write_paper(finished(tmp_path), widths=[])
+
+
+def test_any_name_is_drawn():
+    names = [Contender("adam", label=label) for label in ("数", "$a_b^c$", "_hidden", "a & b", "\N{GRINNING FACE}")]
+    found = made_comparison(study(names=names), any_outcome(1))
+    for draw, _ in figures(found).values():
+        assert pdf(draw, ONE_COLUMN).startswith(b"%PDF")
+    figure = figures(found)["loss"][0](ONE_COLUMN)
+    assert [text.get_text().strip("\N{ZERO WIDTH SPACE}") for text in figure.legends[0].get_texts()] == [
+        c.label for c in names
+    ]
 
 
 def test_a_comparison_in_which_nothing_finished_has_figures():

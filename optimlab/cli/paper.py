@@ -38,4 +38,7 @@ def paper(folder: Path, out: Path | None, widths: tuple[float, ...]) -> None:
     from ..paper import write_paper
 
     files = write_paper(folder, out, widths=widths)
-    echo(f"Written to {files[0].parent}: {', '.join(str(path.relative_to(files[0].parent)) for path in files)}")
+    top = files[0].parent
+    own = [path.name for path in files if path.parent == top]
+    problems = dict.fromkeys(path.parent.name for path in files if path.parent != top)
+    echo(f"Written to {top}: {', '.join([*own, *(f'{name}/' for name in problems)])}")

@@ -7,6 +7,7 @@ that remain in print without colours. More of them get a panel each, with the ot
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import ceil, floor, log10, nan
 from typing import Any, NamedTuple
@@ -144,7 +145,9 @@ def pdf(draw: Draw, width: float) -> bytes:
     """
     width = number("the width of a figure in inches", width, low=2, high=20)
     content = io.BytesIO()
-    with rc_context(STYLE):
+    with rc_context(STYLE), warnings.catch_warnings():
+        # letters that the font lacks are drawn as empty boxes; the table has the name in full
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
         draw(width).savefig(content, format="pdf", metadata={"CreationDate": None, "Creator": "optimlab"})
     return content.getvalue()
 

@@ -6,7 +6,7 @@ A sentence is a list of plain texts and citations, so that the same paragraph is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -51,10 +51,10 @@ def cited(summaries: Mapping[str, Summary], joint: Joint | None = None) -> list[
 
 
 def _sentences(summaries: Mapping[str, Summary], joint: Joint | None) -> list[str]:
-    parts: list[Callable[[list[Summary]], list[str]]] = [_replicates, _trials, _choice, _speed, _tests]
     every = list(summaries.values())
     try:
-        said = [*_contenders(every[0]), *_problems(summaries), *(text for part in parts for text in part(every))]
+        said = [*_contenders(every[0]), *_problems(summaries), *_replicates(summaries), *_trials(every)]
+        said += [*_choice(every), *_speed(summaries), *_tests(every)]
         return [*said, *_ranks(joint), *_software(every[0])]
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise InputError(f"the study is not described as optimlab compare describes one: {error!r:.200}") from None
@@ -67,10 +67,10 @@ def _contenders(summary: Summary) -> list[str]:
     if any(one["convention"] == "textbook" and "rule" not in one for one in summary.study["optimizers"]):
         said.append("Where no convention is named, an update rule is that of the work cited.")
     if any("schedule" in one or "scheduled" in one for one in summary.study["optimizers"]):
-        told = "The tuned learning rate is the peak of its schedule, if there is one."
-        said.append(
-            f"{told} Lengths within a schedule are shares of the run, or epochs from one upwards; its ends are shares of the peak."
-        )
+        said += [
+            "The tuned learning rate is the peak of its schedule, if there is one.",
+            "Lengths within a schedule are shares of the run, or epochs from one upwards; ends are shares of the peak.",
+        ]
     return said
 
 
@@ -108,7 +108,7 @@ def _problems(summaries: Mapping[str, Summary]) -> list[str]:
         return [*data, f"The model was {_model(summary)}.", *_left_out(summary)]
     said = [f"There were {len(summaries)} problems."]
     for name, summary in summaries.items():
-        said += [f"Problem {name} was {_data(summary)}, with {_model(summary)}."]
+        said += [f"Problem {name} was {_data(summary)} and {_model(summary)}."]
         said += [*_table(summary), *_left_out(summary)]
     return said
 
@@ -162,7 +162,8 @@ def _left_out(summary: Summary) -> list[str]:
     return [f"Left out were {listed(summary.left_out)}."] if summary.left_out else []
 
 
-def _replicates(every: list[Summary]) -> list[str]:
+def _replicates(summaries: Mapping[str, Summary]) -> list[str]:
+    every = list(summaries.values())
     counts = _range(summary.replicates for summary in every)
     shared = [summary for summary in every if summary.test_rows]
     own = "its own training and validation rows" if len(shared) == len(every) else "its own split of the rows"
@@ -174,8 +175,7 @@ def _replicates(every: list[Summary]) -> list[str]:
         f"(seed of the study: {every[0].study['seed']}).",
     ]
     if shared:
-        named = {summary.study["problem"]["dataset"]: f"{summary.test_rows:,}" for summary in shared}
-        rows = listed(named.values()) if len(every) == 1 else listed(f"{rows} ({name})" for name, rows in named.items())
+        rows = _by_problem({name: f"{s.test_rows:,}" for name, s in summaries.items() if s.test_rows}, len(every))
         said.append(f"All replicates share one set of test rows: {rows}.")
     grown = {_range([s.planned_replicates]): s for s in every if s.replicates > s.planned_replicates}
     said += [f"The study was planned with {planned} replicates and grew." for planned in grown]
@@ -244,22 +244,35 @@ def _choice(every: list[Summary]) -> list[str]:
     ]
 
 
-def _speed(every: list[Summary]) -> list[str]:
-    measure = _measure(every)
-    goals = list(dict.fromkeys(in_percent(summary.target.value) for summary in every))
-    if len(goals) == 1:
-        goal = goals[0]
-    else:
-        goal = listed(f"{in_percent(s.target.value)} ({s.study['problem']['dataset']})" for s in every)
-    misses = _range(summary.epochs + 1 for summary in every)
+def _by_problem(values: Mapping[str, str], problems: int) -> str:
+    """What each problem has; the problems are named if there are several and they differ.
+
+    >>> _by_problem({"a": "95%", "b": "95%", "c": "90%"}, 3), _by_problem({"a": "95%", "b": "95%"}, 2)
+    ('95% (a and b) and 90% (c)', '95%')
+    """
+    named: dict[str, list[str]] = {}
+    for name, value in values.items():
+        named.setdefault(value, []).append(name)
+    if len(named) == 1 and len(values) == problems:
+        return next(iter(named))
+    return listed(f"{value} ({listed(names)})" for value, names in named.items())
+
+
+def _speed(summaries: Mapping[str, Summary]) -> list[str]:
+    every = list(summaries.values())
+    goal = _by_problem({name: in_percent(summary.target.value) for name, summary in summaries.items()}, len(every))
+    misses = _by_problem({name: f"{summary.epochs + 1:,}" for name, summary in summaries.items()}, len(every))
     said = [
-        f"Speed is the number of epochs to a validation {measure} of {goal}, by the fastest run of each replicate; a "
-        f"replicate that never reaches it counts as {misses} epochs."
+        f"Speed is the number of epochs to a validation {_measure(every)} of {goal}, by the fastest run of each "
+        f"replicate; a replicate that never reaches it counts as {misses} epochs."
     ]
-    changed = [s for s in every if s.target.value != s.target.planned]
+    changed = {
+        name: in_percent(s.target.planned) for name, s in summaries.items() if s.target.value != s.target.planned
+    }
     if not changed:
-        return [*said, "This target was fixed before the first run."]
-    planned = listed(dict.fromkeys(in_percent(s.target.planned) for s in changed))
+        targets = len({summary.target.value for summary in every})
+        return [*said, f"{'This target was' if targets == 1 else 'These targets were'} fixed before the first run."]
+    planned = _by_problem(changed, len(every))
     return [*said, f"The target was {planned} when the first run was made, so what depends on it is exploratory."]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..common.errors import InputError
 from ..common.files import check_folder_name, check_writable, write_atomically
 from ..study.compare import read_comparison
 from ..study.folder import JOINT
@@ -47,10 +48,13 @@ def write_paper(
 
     Raises
     ------
-    InputError: the folder holds no finished comparison, a width is not one of a page, or a file cannot be written.
+    InputError: the folder holds no finished comparison, there is no width or one that is not of a page, or a file
+        cannot be written.
     """
     folder = Path(folder)
     to = folder / FOLDER if to is None else Path(to)
+    if not widths:
+        raise InputError("give at least one width of the figures, in inches")
     joint = read_joint(folder) if (folder / JOINT).exists() else None
     names = [problem.name for problem in joint.problems] if joint else []
     for name in names:
