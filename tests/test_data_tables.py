@@ -98,6 +98,11 @@ def test_the_line_of_each_row_is_known(tmp_path):
     assert read_sheet(written(tmp_path, f"sep=;\n{text.replace(',', ';')}")).frame.index.tolist() == [3, 6, 7, 9]
 
 
+def test_a_minus_sign_of_print_is_one(tmp_path):
+    table = load_table(written(tmp_path, lines(lambda i: f"\N{MINUS SIGN}{i}.5,{i % 2}")), "y")
+    assert table.numbers[:, 0].tolist() == [-i - 0.5 for i in range(ROWS)]
+
+
 def test_spreadsheets_leave_empty_rows_and_columns(tmp_path):
     table = load_table(written(tmp_path, lines(lambda i: f"{i % 7};{i % 2};", "x;y;") + ";;\n;;\n"), "y")
     assert (len(table.target), table.features, table.warnings) == (ROWS, ("x",), ())
@@ -315,6 +320,7 @@ BAD = [
     (lines(lambda i: f"2020-01-{i + 1:02},{i % 2}"), {}, "column 'x' holds dates ('2020-01-01' in line 2): write a number instead, such as the year or the days since the first, or leave the column out (leave_out=, --leave-out)"),
     (lines(lambda i: f"{i + 1}.1.20 13:0{i % 10},{i % 2}"), {}, "column 'x' holds dates ('1.1.20 13:00' in line 2): write a number instead, such as the year or the days since the first, or leave the column out (leave_out=, --leave-out)"),
     (lines(lambda i: f'"1,{i:03}.5",{i % 2}'), {}, "column 'x' holds numbers with separators of thousands ('1,000.5' in line 2): write 1234.5 for 1,234.5, or leave the column out (leave_out=, --leave-out)"),
+    (lines(lambda i: f"{i + 1} 000,5;{i % 2}", "x;y"), {}, "column 'x' holds numbers with separators of thousands ('1 000,5' in line 2): write 1234.5 for 1,234.5, or leave the column out (leave_out=, --leave-out)"),
     (lines(lambda i: f'"1,{i:03}",{i % 2}'), {}, "column 'x' can be read in two ways: '1,000' in line 2 may be a thousand or a decimal number"),
     (lines(lambda i: f"{i},5;{i % 3}.5;{i % 2}", "x;z;y"), {}, "column 'x' has decimal commas ('0,5' in line 2), column 'z' decimal points: write all numbers in one way"),
     (lines(lambda i: f"{i} kg,{i % 2}"), {}, "column 'x' holds numbers with a unit ('0 kg' in line 2): write the number alone, or leave the column out (leave_out=, --leave-out)"),
@@ -540,7 +546,7 @@ def test_compare_and_tune_take_a_table(tmp_path, table):
     options = ["--dataset", table, "--target-column", "y", "--leave-out", "c"]
     plan = json.loads(run("compare", *options, "--dry-run", "--json", "--out", out).stdout)
     assert plan["rows"] == {"training": 72, "validation": 24, "test": 24}
-    assert plan["decided"][:1] == ["classification: 'y' has 3 classes; task= (--task) decides otherwise"]
+    assert plan["decided"][:1] == ["classification: 'y' has 3 classes (task=, --task decides otherwise)"]
     small = ["--epochs", 2, "--hidden", 4, "--replicates", 2, "--optimizers", "sgd", "--rates", "0.1,0.3,1"]
     result = run("compare", *options, *small, "--jobs", 1, "--out", out)
     assert result.exit_code == 0, result.stderr

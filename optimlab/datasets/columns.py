@@ -27,7 +27,9 @@ _NUMBER = {
     ".": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"),
     ",": re.compile(r"[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?"),
 }
-_THOUSANDS = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d{1,3}(?:\.\d{3})+(?:,\d*)?)")
+_THOUSANDS = re.compile(
+    r"[+-]?(?:\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d{1,3}(?:\.\d{3})+(?:,\d*)?|\d{1,3}(?:[\s'’]\d{3})+(?:[.,]\d*)?)"
+)
 _UNIT = re.compile(r"([$€£]?)\s*[+-]?\d+(?:[.,]\d+)?\s*([%°$€£]?[A-Za-z/²³]*)")
 _DATE = re.compile(r"\d{4}([-/.])\d{1,2}\1\d{1,2}(?:[T ]+\d.*)?|\d{1,2}([./-])\d{1,2}\2(?:\d{4}|\d{2})(?:[ ,]+\d.*)?")
 _IDENTIFIER = re.compile(r"(?i:(?:.*[\W_])?(?:id|ids|idx|index|uuid|guid|nr|no)|unnamed \d+)|.*[a-z]I[dD]|#")
@@ -188,7 +190,7 @@ def _read(name: str, series: Any) -> NDArray[np.float64] | _Texts | Column:
     for value in values:
         if isinstance(value, bytes | tuple | frozenset):
             raise InputError(f"column {name!r} holds {type(value).__name__}, where numbers and texts are read")
-    texts = [str(value).strip() for value in values]
+    texts = [re.sub("^\N{MINUS SIGN}", "-", str(value).strip()) for value in values]
     if isinstance(dtype, pd.CategoricalDtype):
         return _category(name, codes, texts)
     distinct = sorted({text for text in texts if text})

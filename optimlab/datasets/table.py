@@ -301,7 +301,7 @@ def _target(column: Column, task: str) -> tuple[NDArray[Any], tuple[str, ...], s
     whole = not column.categories and bool((column.values == np.floor(column.values)).all())
     if task == "auto":
         few = bool(column.categories) or (whole and different <= MOST_CLASSES)
-        task, why = ("classification" if few else "regression"), "; task= (--task) decides otherwise"
+        task, why = ("classification" if few else "regression"), " (task=, --task decides otherwise)"
     else:
         why = ""
     if different == 1:

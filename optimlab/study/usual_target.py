@@ -63,7 +63,7 @@ def decided(problem: Problem) -> tuple[str, ...]:
     if problem.name in PROBLEMS:
         return ()
     found = usual_target(problem)
-    said = f"the target is {found.value:g}, {found.reason}; --target sets another"
+    said = f"the target is {found.value:g}, {found.reason} (--target sets another)"
     return (*problem.notes(), *([said] if problem.target == found.value else []))
 
 
