@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import ceil, floor, log10, nan
+from math import ceil, floor, inf, log10, nan
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
@@ -180,7 +181,8 @@ def _validation(summary: Summary) -> AxesOf:
 
 def _loss(axes: Axes, lines: Mapping[str, Line]) -> None:
     axes.set_yscale("log")
-    _decades(axes, "y")
+    values = [value for line in lines.values() for value in (*line.low, *line.high) if value > 0]
+    _decades(axes.yaxis, max(values, default=1.0) / min(values, default=1.0))
     _epochs(axes)
     axes.set_ylabel("training loss")
 
@@ -188,7 +190,7 @@ def _loss(axes: Axes, lines: Mapping[str, Line]) -> None:
 def _rates(measure: str) -> AxesOf:
     def axes_of(axes: Axes, lines: Mapping[str, Line]) -> None:
         axes.set_xscale("log")
-        _decades(axes, "x")
+        _decades(axes.xaxis)
         axes.set_ylim(0.0, 1.02)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_xlabel("learning rate")
@@ -215,10 +217,12 @@ def _epochs(axes: Axes) -> None:
     axes.set_xlabel("epoch")
 
 
-def _decades(axes: Axes, which: str) -> None:
-    """Powers of ten in letters of full size, where the usual ones have small exponents."""
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(numticks=5))
+def _decades(axis: Axis, ratio: float = inf) -> None:
+    """Powers of ten in letters of full size, where the usual ones have small exponents; 2 and 5 if the range is short.
+
+    ``ratio`` is that of the highest and the lowest value.
+    """
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)) if ratio < 30 else LogLocator(numticks=5))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
 
