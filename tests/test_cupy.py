@@ -14,7 +14,7 @@ from dataclasses import replace
 import device
 import numpy as np
 import pytest
-from conftest import assert_same_bits
+from conftest import assert_same_bits, require
 from test_kernels import RULES
 
 import optimlab as ol
@@ -338,6 +338,59 @@ def test_callbacks_that_keep_arrays_and_the_range_of_rates_run_and_equal_numpy(m
         rates = ol.find_lr(net, ol.SGD(net.parameters), data, steps=20, loss=loss)
         found.append((history.train_loss, weights.tolist(), rates))
     assert found[0] == found[1]
+
+
+def test_a_loss_of_ones_own_gets_arrays_of_the_device_and_does_not_wait(machine):
+    data, found = ol.datasets.load("digits"), []
+    for labels in (False, True):
+        waits = {}
+        for backend, batch_size in (("cupy", 100), ("cupy", 20), ("numpy", 20)):
+            xp = backends.get(backend).xp
+
+            def own(outputs, targets, xp=xp, labels=labels):
+                wanted = targets[:, None] == xp.arange(10) if labels else targets
+                error = outputs - wanted.astype(outputs.dtype)
+                return (error * error).sum() / error.size, error * (2 / error.size)
+
+            targets = data.y_train[:100] if labels else np.eye(10, dtype="float32")[data.y_train[:100]]
+            net, before = ol.MLP([64, 8, 10], seed=1, backend=backend), machine.waits
+            given = ol.Dataset(data.x_train[:100], targets)
+            history = ol.fit(net, ol.SGD(net.parameters), given, epochs=1, batch_size=batch_size, loss=own)
+            waits[backend, batch_size] = machine.waits - before
+            found.append((history, net.backend.to_numpy(net.parameters.data)))
+        assert waits["cupy", 100] == waits["cupy", 20]
+        (ours, weights), (theirs, expected) = found[-2:]
+        np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(
+            ours.train_loss + ours.train_accuracy, theirs.train_loss + theirs.train_accuracy, rtol=1e-6
+        )
+        assert bool(ours.train_accuracy) == labels
+
+
+def test_tensorboard_is_written(machine, tmp_path):
+    reader = require("tensorboard.backend.event_processing.event_accumulator")
+    data, shown = ol.datasets.load("digits"), []
+    for backend in ("cupy", "numpy"):
+        net, folder = ol.MLP([64, 8, 10], seed=1, backend=backend), tmp_path / backend
+        ol.fit(net, ol.SGD(net.parameters), data, epochs=2, batch_size=400, callbacks=[ol.TensorBoard(folder)])
+        found = reader.EventAccumulator(str(folder), size_guidance={reader.HISTOGRAMS: 0}).Reload()
+        events = [found.Histograms(tag) for tag in found.Tags()["histograms"]]
+        shown.append([[event.step, event.histogram_value.max] for part in events for event in part])
+    np.testing.assert_allclose(*shown, rtol=1e-4)
+    assert len(shown[0]) == 2 * 3 * 4
+
+
+def test_an_estimator_trains_and_predicts_on_the_device(machine):
+    classifier = require("optimlab.sklearn").MLPClassifier
+    data, found = ol.datasets.load("digits"), []
+    for backend in ("cupy", "numpy"):
+        given = {"batch_size": 32, "learning_rate_init": 0.01, "max_iter": 5, "tol": None, "early_stopping": True}
+        model = classifier((16,), backend=backend, dtype="float32", random_state=0, **given)
+        model.fit(data.x_train[:300], data.y_train[:300])
+        found.append(model.predict_proba(data.x_val))
+        assert model.score(data.x_val, data.y_val) > 0.5
+    assert type(found[0]) is np.ndarray
+    np.testing.assert_allclose(*found, rtol=1e-3, atol=1e-5)
 
 
 def test_what_runs_on_a_cpu_only_says_so(machine):
