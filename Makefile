@@ -45,10 +45,10 @@ speed: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	$(BIN)/optimlab compare --out $(VENV)/comparison
 	cp $(VENV)/comparison/*.png docs/figures/
-	$(BIN)/python docs/make_readme.py $(VENV)/comparison
+	$(BIN)/python docs/make_comparison.py $(VENV)/comparison
 	$(BIN)/optimlab race --function rosenbrock --no-gif --out $(VENV)/race
 	cp $(VENV)/race/rosenbrock.png docs/figures/
-	$(BIN)/python docs/make_playground_figure.py
+	$(BIN)/python docs/make_page_figures.py $(VENV)/comparison
 	$(BIN)/python docs/make_errata.py
 	$(BIN)/python docs/make_conventions.py
 	$(BIN)/python docs/make_study_file.py

@@ -1,4 +1,4 @@
-"""What is said in two places is the same: the README's numbers and the committed results, the lowest versions."""
+"""What is said in two places is the same: the numbers of the pages and the committed results, the lowest versions."""
 
 import re
 from pathlib import Path
@@ -7,8 +7,9 @@ import pytest
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-ROWS = {  # in the README: in the page of results, and the heading it stands under
+SPEED = (ROOT / "docs" / "speed.md").read_text()
+DOCUMENTS = (ROOT / "docs" / "documents.md").read_text()
+ROWS = {  # in docs/documents.md: in the page of results, and the heading it stands under
     "SGD 0.001": ("SGD 0.001", "Four optimizers"),
     "momentum 0.001": ("momentum 0.001", "Four optimizers"),
     "RMSProp 0.001": ("RMSProp 0.001", "Four optimizers"),
@@ -50,7 +51,7 @@ def test_accuracies_on_cifar(name):
     row, heading = ROWS[name]
     page = (ROOT / "benchmarks" / "results" / "README.md").read_text()
     section = next(part for part in page.split("\n## ") if part.startswith(heading))
-    ours, torch, document = cells(README, name)
+    ours, torch, document = cells(DOCUMENTS, name)
     assert [ours, torch, document.replace("never run", "–")] == cells(section, row)[:3]
 
 
@@ -64,7 +65,7 @@ def epochs(threads):
 @pytest.mark.parametrize("name", SPEEDS)
 def test_epochs_in_milliseconds(name):
     rows = [cells(network, SPEEDS[name], "│") for network in epochs(1)]
-    assert [int(cell) for cell in cells(README, name)] == [round(float(row[1].replace(",", ""))) for row in rows]
+    assert [int(cell) for cell in cells(SPEED, name)] == [round(float(row[1].replace(",", ""))) for row in rows]
 
 
 def ratios(threads, engine, name):
@@ -75,7 +76,7 @@ def ratios(threads, engine, name):
 
 def said(pattern):
     pattern = pattern.replace("RATIO", r"([0-9.]+ \([0-9.]+-[0-9.]+\))").replace("NUMBER", r"([0-9.]*[0-9])")
-    return [" ".join(found.split()) for found in re.search(pattern.replace(" ", r"\s+"), README).groups()]
+    return [" ".join(found.split()) for found in re.search(pattern.replace(" ", r"\s+"), SPEED).groups()]
 
 
 def test_how_near_the_others_are_on_one_core():
@@ -124,3 +125,14 @@ def test_how_long_it_takes_to_begin():
     measured = [sum(map(float, cells(table, name, "│"))) for name in names]
     pattern = "first step after NUMBER s \\(PyTorch: NUMBER, JAX: NUMBER\\), only the very first after NUMBER\\."
     assert [float(number) for number in said(pattern)] == pytest.approx(measured, abs=0.011)
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CHANGELOG.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_within_the_project_leads_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not target.startswith(("http:", "https:", "#")):
+            assert (page.parent / target.partition("#")[0]).exists(), target
