@@ -376,7 +376,7 @@ def test_nothing_is_run_or_unpickled(tmp_path, monkeypatch):
 def test_without_pandas_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
     with pytest.raises(
-        ol.InputError, match=r"tables need pandas: in a checkout of optimlab, run pip install '\.\[data\]'$"
+        ol.InputError, match=r"a table needs pandas: in a checkout of optimlab, run pip install '\.\[data\]'$"
     ):
         loaded(written(tmp_path, "x,y\n1,2\n"))
 

@@ -408,4 +408,6 @@ def test_what_to_install_is_said():
             print(error)
     """
     told = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, capture_output=True, text=True)
-    assert told.stdout == "optimlab.sklearn needs scikit-learn: pip install 'optimlab[sklearn]'\n"
+    assert (
+        told.stdout == "optimlab.sklearn needs scikit-learn: in a checkout of optimlab, run pip install '.[sklearn]'\n"
+    )

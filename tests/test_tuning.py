@@ -768,7 +768,7 @@ def test_a_space_is_written_with_its_very_numbers(value):
 
 @pytest.mark.parametrize(
     ("missing", "arguments", "message"),
-    [("optuna", [], "pip install 'optimlab[tune]'"), ("torch", ["--sampler", "gp"], "the sampler 'gp' needs PyTorch")],
+    [("optuna", [], "pip install '.[tune]'"), ("torch", ["--sampler", "gp"], "the sampler 'gp' needs PyTorch")],
 )
 def test_a_missing_library_is_named_with_what_installs_it(missing, arguments, message, tmp_path):
     code = f"import sys; sys.modules[{missing!r}] = None; from optimlab.cli import main; main()"

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ..common.errors import InputError, lookup, one_line, rows, unknown
+from ..common.errors import InputError, lacks, lookup, one_line, rows, unknown
 from ..kernels import Formula, Graph
 from . import compiled, cupy
 from .numpy import NotFinite, NumPyBackend
@@ -159,7 +159,7 @@ def get(name: Any) -> Backend:
     if name == "auto":
         name = "compiled" if compiled.installed() else "numpy"
     if name == "compiled" and not compiled.installed():
-        raise InputError("the backend 'compiled' needs llvmlite: pip install optimlab[fast]")
+        raise lacks("the backend 'compiled'", "llvmlite", "fast")
     if name == "cupy" and (lack := cupy.missing()):
         raise InputError(f"the backend 'cupy' {lack}")
     if isinstance(name, str):

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..common.errors import InputError, one_line
+from ..common.errors import InputError, install, one_line
 from ..kernels import Formula, Graph, cuda_source, graph_of, scalars_of
 from ..kernels.c_source import C_TYPES, STACKED, function_name
 
@@ -38,7 +38,7 @@ MOST_BLOCKS = 1 << 16
 def missing() -> str:
     """What the backend lacks on this machine, as the end of a sentence; empty where it can be used."""
     if "cupy" not in sys.modules and find_spec("cupy") is None:
-        return "needs CuPy: pip install optimlab[cuda13] (or optimlab[cuda12] for an older driver)"
+        return f"needs CuPy: {install('cuda13')} (or '.[cuda12]' for an older driver)"
     try:
         if import_module("cupy").cuda.is_available():
             return ""

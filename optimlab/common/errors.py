@@ -185,3 +185,17 @@ def one_line(error: object) -> str:
     """
     text = " ".join(str(error).split())
     return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def lacks(what: str, package: str, extra: str) -> InputError:
+    """The error for a package that is not installed; it says what to write. optimlab is on no package index.
+
+    >>> lacks("the search", "Optuna", "tune")
+    InputError("the search needs Optuna: in a checkout of optimlab, run pip install '.[tune]'")
+    """
+    return InputError(f"{what} needs {package}: {install(extra)}")
+
+
+def install(extra: str) -> str:
+    """How to install an extra."""
+    return f"in a checkout of optimlab, run pip install '.[{extra}]'"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..common.errors import InputError, lookup
+from ..common.errors import lacks, lookup
 from .table import Table, encoded
 from .table_files import Sheet
 
@@ -25,7 +25,7 @@ def read_bundled(name: str, *, missing: str = "refuse", task: str = "auto", leav
     try:
         from sklearn import datasets
     except ImportError:
-        raise InputError(f"{name} needs scikit-learn: in a checkout of optimlab, run pip install '.[data]'") from None
+        raise lacks(name, "scikit-learn", "data") from None
     found = getattr(datasets, f"load_{short}")(as_frame=True)
     frame = found.frame
     if "target_names" in found:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..common.errors import InputError, one_line
+from ..common.errors import InputError, lacks, one_line
 
 TEXT_FILES = (".csv", ".tsv", ".txt")
 FILES = (*TEXT_FILES, ".parquet")
@@ -34,7 +34,7 @@ def pandas() -> Any:
     try:
         import pandas as found
     except ImportError:
-        raise InputError("tables need pandas: in a checkout of optimlab, run pip install '.[data]'") from None
+        raise lacks("a table", "pandas", "data") from None
     return found
 
 
@@ -59,7 +59,7 @@ def _parquet(path: Path) -> Sheet:
     try:
         frame = pd.read_parquet(io.BytesIO(content))
     except ImportError:
-        raise InputError("Parquet files need pyarrow: in a checkout of optimlab, run pip install '.[data]'") from None
+        raise lacks("a Parquet file", "pyarrow", "data") from None
     except Exception as error:  # whatever damage may make the reader raise
         raise InputError(f"not a Parquet file, or a damaged one: {one_line(error)}") from None
     named = [name for name in frame.index.names if name is not None]

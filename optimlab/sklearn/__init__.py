@@ -9,20 +9,20 @@
 >>> bool(cross_val_score(make_pipeline(StandardScaler(), model), *load_iris(return_X_y=True)).mean() > 0.9)
 True
 
-Needs scikit-learn: ``pip install 'optimlab[sklearn]'``.
+Needs scikit-learn, the extra ``sklearn``.
 
 Imports common, schedules, backends, nn, optim, datasets and training.
 """
 
 from __future__ import annotations
 
-from ..common.errors import InputError
+from ..common.errors import lacks
 
 try:
     from .estimators import MLPClassifier, MLPRegressor
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "sklearn":
         raise
-    raise InputError("optimlab.sklearn needs scikit-learn: pip install 'optimlab[sklearn]'") from None
+    raise lacks("optimlab.sklearn", "scikit-learn", "sklearn") from None
 
 __all__ = ["MLPClassifier", "MLPRegressor"]

@@ -23,7 +23,7 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from ..backends.threads import one_thread
-from ..common.errors import InputError, count
+from ..common.errors import InputError, count, lacks
 from ..common.version import __version__
 from .plan import Run
 from .results import Record
@@ -268,7 +268,7 @@ def _connected(dask: Any) -> Iterator[Any]:
     try:
         from distributed import Client
     except ModuleNotFoundError:
-        raise InputError("a Dask cluster needs the package distributed: pip install 'optimlab[cluster]'") from None
+        raise lacks("a Dask cluster", "the package distributed", "cluster") from None
     if isinstance(dask, Client):
         _check_workers(dask, dask.scheduler_info()["address"])
         yield dask

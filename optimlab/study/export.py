@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..common.errors import InputError, lookup, one_line
+from ..common.errors import InputError, lacks, lookup, one_line
 from ..common.files import write_atomically
 from .compare import read_summary
 from .folder import JOINT
@@ -124,7 +124,7 @@ def _parquet(columns: dict[str, list[Any]]) -> bytes:
         import pyarrow
         from pyarrow import parquet
     except ModuleNotFoundError:
-        raise InputError("Parquet needs the package pyarrow: pip install 'optimlab[parquet]'") from None
+        raise lacks("a Parquet file", "pyarrow", "parquet") from None
     arrays = {}
     for name, values in columns.items():
         try:

@@ -187,7 +187,7 @@ class Problem:
     def sizes(self) -> tuple[int, int, int]:
         """How many rows train, validate and test in each replicate."""
         data = self.data()
-        whole = (len(data.x_train), len(data.x_val), len(data.x_test))
+        whole = (len(data.x_train), len(data.x_val), 0 if data.x_test is None else len(data.x_test))
         limits = (getattr(self, name) for name in LIMITS)
         train, val, test = (min(rows, limit or rows) for rows, limit in zip(whole, limits, strict=True))
         return train, val, test

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import Array
-from ..common.errors import InputError, count
+from ..common.errors import InputError, count, lacks
 from ..nn.layers import Activate, Layer
 from ..nn.network import Network
 from ..optim.optimizers import Optimizer
@@ -35,7 +35,7 @@ class TensorBoard:
     ``--logdir runs`` compares them. A new run in the same folder hides the one before, whose files stay. A resumed run
     goes on where its checkpoint was. What an epoch writes is in the file when the next one begins.
 
-    Needs the package tensorboardX: ``pip install 'optimlab[tensorboard]'`` brings it, and TensorBoard.
+    Needs the package tensorboardX: the extra ``tensorboard`` brings it, and TensorBoard.
 
     Parameters
     ----------
@@ -165,9 +165,7 @@ def _event() -> Any:
     try:
         from tensorboardX.proto.event_pb2 import Event
     except ImportError:
-        raise InputError(
-            "the callback TensorBoard needs the package tensorboardX: pip install 'optimlab[tensorboard]'"
-        ) from None
+        raise lacks("the callback TensorBoard", "the package tensorboardX", "tensorboard") from None
     return Event
 
 

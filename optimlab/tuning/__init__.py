@@ -11,7 +11,7 @@
 >>> sorted(found.best["hyperparameters"]), len(found.records)
 (['beta1', 'lr'], 3)
 
-Needs Optuna: ``pip install 'optimlab[tune]'``.
+Needs Optuna, the extra ``tune``.
 
 Imports common, rules, backends, nn, datasets, training and study.
 """

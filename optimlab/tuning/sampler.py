@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.errors import InputError
+from ..common.errors import InputError, lacks
 from .plan import Search
 
 Record = dict[str, Any]
@@ -29,7 +29,7 @@ def require(search: Search) -> None:
     InputError: naming what to install.
     """
     if importlib.util.find_spec("optuna") is None:
-        raise InputError("the search needs Optuna: pip install 'optimlab[tune]'")
+        raise lacks("the search", "Optuna", "tune")
     if search.sampler == "gp" and importlib.util.find_spec("torch") is None:
         raise InputError("the sampler 'gp' needs PyTorch: pip install torch; 'qmc' and 'tpe' do not")
 
