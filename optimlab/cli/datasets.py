@@ -82,6 +82,7 @@ def _sources(root: Path | None) -> list[dict[str, Any]]:
 
 
 def _print(listed: list[dict[str, Any]], root: Path | None) -> None:
+    from ..datasets import BUNDLED
     from ..datasets.sources import places
 
     columns = [Column("name", "name"), *map(Column, ("train / val / test", "features", "MB"))]
@@ -94,6 +95,7 @@ def _print(listed: list[dict[str, Any]], root: Path | None) -> None:
     show(Table(columns, body))
     echo(f"Looked in {', '.join(map(str, places(root)))}.")
     say("`optimlab datasets NAME` gets and checks one.")
+    say(f"With scikit-learn there are {', '.join(BUNDLED.values())}, too.")
 
 
 def _table(name: str, options: dict[str, Any]) -> dict[str, Any]:

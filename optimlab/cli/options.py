@@ -109,7 +109,10 @@ def table_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how a table is read."""
     for option in (
         click.option(
-            "--leave-out", metavar="COLUMNS", callback=texts, help="Columns of a table that are no inputs, with commas."
+            "--leave-out",
+            metavar="COLUMNS",
+            callback=texts,
+            help="Columns of a table that are no inputs, separated by commas.",
         ),
         click.option(
             "--task",
