@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from conftest import assert_same_bits, require
 
 import optimlab as ol
 from optimlab.cli import main
+from optimlab.study.problem import _Loaded
 from optimlab.study.rows_score import contributions
 from optimlab.tuning import Choice, Contender, Problem, Range, Search, parse, plan, sampler, storage, tune
 from optimlab.tuning.evidence import effects, mcnemar
@@ -357,7 +357,7 @@ def test_the_second_network_is_trained_on_all_but_the_test_data_at_the_rates_fou
 
 
 def loaded(data):
-    return SimpleNamespace(data=data, table=None, notes=())
+    return _Loaded(data, None, ())
 
 
 def test_the_test_split_chooses_nothing(tmp_path, monkeypatch):

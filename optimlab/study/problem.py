@@ -404,6 +404,8 @@ def _fingerprint(source: _Source) -> str:
     arrays = [getattr(data, name) for name in splits] if table is None else table.arrays()
     digest = hashlib.sha256()
     for array in arrays:
+        if array is None:
+            continue
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()[:16]
