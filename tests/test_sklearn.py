@@ -254,6 +254,12 @@ def test_two_classes_have_one_logit():
     assert two.score(CANCER[0], labels) > 0.97
 
 
+def test_losses_and_sizes_may_be_objects():
+    for loss in ("softmax_cross_entropy", ol.losses.softmax_cross_entropy, ol.losses.LOSSES["softmax_cross_entropy"]):
+        model = MLPClassifier(np.array([8, 4]), loss=loss, max_iter=1, tol=None, random_state=0).fit(*IRIS)
+        assert repr(model.network_) == "<MLP 4-8-4-3, 91 parameters, float64>"
+
+
 def margin(outputs, targets):
     """Weston and Watkins's hinge loss of several classes."""
     rows = np.arange(len(outputs))
@@ -338,6 +344,7 @@ def test_targets_keep_their_shape():
 
 BAD = {
     "hidden_layer_sizes": ([8, 0], r"a size in hidden_layer_sizes must be a whole number of at least 1, got 0"),
+    "hidden_layer_sizes ": (None, r"a size in hidden_layer_sizes must be a whole number of at least 1, got None"),
     "activation": ("rellu", r"unknown activation 'rellu'; did you mean 'relu'"),
     "optimizer": ("adamm", r"unknown optimizer 'adamm'; did you mean 'adam'"),
     "optimizer ": ("adam:tensorflow", r"unknown convention 'tensorflow'"),
@@ -348,6 +355,11 @@ BAD = {
     "learning_rate_init": ("fast", r"learning_rate_init must be a finite number of at least 0, got 'fast'"),
     "schedule": ("cosinus", r"unknown schedule 'cosinus'; did you mean 'cosine'"),
     "schedule ": (0.1, r"a schedule is a name with options"),
+    "loss ": (
+        ol.losses.mean_absolute_error,
+        r"MLPClassifier needs a loss for classes, and mean_absolute_error has none",
+    ),
+    "loss  ": (3, r"unknown loss 3"),
     "loss": ("mean_squared_error", r"MLPClassifier needs a loss for classes, and mean_squared_error has none"),
     "alpha": (-1, r"alpha must be a finite number of at least 0, got -1"),
     "dropout": (1, r"the dropout rate must lie in \[0, 1\), got 1"),

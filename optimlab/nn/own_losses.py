@@ -49,12 +49,23 @@ def chosen(network: Network, loss: str | Loss | LossFunction | None, targets: An
     """
     if loss is None:
         return losses.usual(targets, network.outputs)
+    return known(loss) or own(loss, network, targets)  # type: ignore[arg-type]
+
+
+def known(loss: str | Loss | LossFunction) -> Loss | None:
+    """Return the loss of a name, or of one of the functions in :mod:`optimlab.losses`; None for one of one's own.
+
+    Raises
+    ------
+    InputError: it is none of these.
+
+    >>> known(losses.mean_squared_error) is known("mean_squared_error"), known(lambda outputs, targets: (0.0, outputs))
+    (True, None)
+    """
     if isinstance(loss, Loss | str | type) or not callable(loss):
         return losses.get(loss)  # type: ignore[arg-type]
-    known = losses.LOSSES.get(getattr(loss, "__name__", ""))
-    if known is not None and loss is getattr(losses, known.name):
-        return known
-    return own(loss, network, targets)
+    named = losses.LOSSES.get(getattr(loss, "__name__", ""))
+    return named if named is not None and loss is getattr(losses, named.name) else None
 
 
 def own(function: LossFunction, network: Network, targets: Any, score: Score | None = None) -> Loss:

@@ -19,9 +19,9 @@ from ..backends import dtype_name
 from ..common.errors import InputError, count, number
 from ..datasets import Dataset
 from ..nn import losses
-from ..nn.losses import Score
+from ..nn.losses import Loss, Score
 from ..nn.network import MLP
-from ..nn.own_losses import own
+from ..nn.own_losses import known, own
 from ..nn.regularization import L2
 from ..optim import optimizers
 from ..optim.optimizers import Optimizer
@@ -127,8 +127,8 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         """Check the training data and return them as the network takes them."""
         raise NotImplementedError
 
-    def _usual(self, targets: Any) -> tuple[str | None, int]:
-        """The loss, if it has a name, and the number of outputs that it asks for."""
+    def _known(self, targets: Any) -> tuple[Loss | None, int]:
+        """The loss, unless it is a function of one's own; and the number of outputs that it asks for."""
         raise NotImplementedError
 
     def fit(self, X: Any, y: Any) -> Any:
@@ -144,7 +144,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         ValueError: the data or a parameter cannot be used; or training diverged.
         """
         x, targets = self._targets(X, y)
-        named, outputs = self._usual(targets)
+        loss, outputs = self._known(targets)
         random = check_random_state(self.random_state)
         data = Dataset(x, targets)
         if self.early_stopping:
@@ -154,7 +154,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         epochs = count("max_iter", self.max_iter)
         self.network_ = self._network(x.shape[1], outputs, x.dtype.name, _seed(random))
         self.optimizer_ = self._optimizer(self.network_)
-        loss = own(self.loss, self.network_, targets, self._score) if named is None else losses.get(named)
+        loss = loss or own(self.loss, self.network_, targets, self._score)
         plateau = self._follow(self.optimizer_, Length(epochs * -(-rows // batch_size), -(-rows // batch_size)))
         self.history_ = train(
             self.network_,
@@ -193,7 +193,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
 
     def _network(self, features: int, outputs: int, dtype: str, seed: int) -> MLP:
         given = self.hidden_layer_sizes
-        hidden = [given] if hasattr(given, "__index__") else list(given)
+        hidden: Sequence[Any] = [given] if np.ndim(given) == 0 else list(given)  # type: ignore[arg-type]
         return MLP(
             [features, *(count("a size in hidden_layer_sizes", n) for n in hidden), outputs],
             activation="sigmoid" if self.activation == "logistic" else self.activation,
@@ -315,19 +315,15 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]
             raise InputError(f"y has one class, {self.classes_.tolist()[0]!r}: a classifier needs two or more")
         return x, labels.astype("int64")
 
-    def _usual(self, targets: Any) -> tuple[str | None, int]:
+    def _known(self, targets: Any) -> tuple[Loss | None, int]:
         classes = len(self.classes_)
-        name = "binary_cross_entropy" if classes == 2 else "softmax_cross_entropy"
-        if self.loss is None:
-            return name, 1 if classes == 2 else classes
-        if not isinstance(self.loss, str):
-            return None, classes
-        loss = losses.get(self.loss)
-        if not loss.classifies:
+        usual = "binary_cross_entropy" if classes == 2 else "softmax_cross_entropy"
+        loss = known(usual if self.loss is None else self.loss)
+        if loss is not None and not loss.classifies:
             raise InputError(
-                f"MLPClassifier needs a loss for classes, and {loss.name} has none; leave it out, or use {name!r}"
+                f"MLPClassifier needs a loss for classes, and {loss.name} has none; leave it out, or use {usual!r}"
             )
-        return loss.name, 1 if loss.name == "binary_cross_entropy" else classes
+        return loss, 1 if loss is not None and loss.name == "binary_cross_entropy" else classes
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each class, shape ``(rows, classes)``, in the order of ``classes_``."""
@@ -361,14 +357,11 @@ class MLPRegressor(RegressorMixin, MultiOutputMixin, _Perceptron):  # type: igno
         self._flat = y.ndim == 1
         return x, y.astype(x.dtype)
 
-    def _usual(self, targets: Any) -> tuple[str | None, int]:
-        outputs = 1 if targets.ndim == 1 else targets.shape[1]
-        if self.loss is not None and not isinstance(self.loss, str):
-            return None, outputs
-        loss = losses.get("mean_squared_error" if self.loss is None else self.loss)
-        if loss.classifies:
+    def _known(self, targets: Any) -> tuple[Loss | None, int]:
+        loss = known("mean_squared_error" if self.loss is None else self.loss)
+        if loss is not None and loss.classifies:
             raise InputError(f"{loss.name} is a loss for classes: use MLPClassifier, or another loss")
-        return loss.name, outputs
+        return loss, 1 if targets.ndim == 1 else targets.shape[1]
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the prediction for each row, in the shape of the training targets."""
