@@ -334,6 +334,19 @@ def test_lines_are_told_apart_without_colours():
     assert all(to_rgb(line.get_color()) for line in lines)
 
 
+def test_a_map_of_a_searched_hyperparameter():
+    found = figures(made_comparison(STUDIES["everything"], any_outcome(1)))
+    assert "map" not in figures(comparison_of(1))
+    draw, caption = found["map"]
+    content = pdf(draw, ONE_COLUMN)
+    assert b"/Subtype /Image" not in content
+    with rc_context(STYLE):
+        figure = draw(ONE_COLUMN)
+        check(figure)
+    assert {text.get_fontsize() for text in figure.findobj(Text) if text.get_text().strip()} == {SIZE}
+    assert caption.endswith(".")
+
+
 def test_a_pdf_has_its_size_its_fonts_and_no_pixels():
     draw, _ = figures(comparison_of(3))["validation"]
     content = pdf(draw, ONE_COLUMN)
@@ -360,8 +373,8 @@ def test_there_must_be_a_width(tmp_path):
 def test_any_name_is_drawn():
     names = [Contender("adam", label=label) for label in ("数", "$a_b^c$", "_hidden", "a & b", "\N{GRINNING FACE}")]
     found = made_comparison(study(names=names), any_outcome(1))
-    for draw, _ in figures(found).values():
-        assert pdf(draw, ONE_COLUMN).startswith(b"%PDF")
+    for name in ("loss", "test"):
+        assert pdf(figures(found)[name][0], ONE_COLUMN).startswith(b"%PDF")
     figure = figures(found)["loss"][0](ONE_COLUMN)
     assert [text.get_text().strip("\N{ZERO WIDTH SPACE}") for text in figure.legends[0].get_texts()] == [
         c.label for c in names
@@ -447,7 +460,7 @@ def test_what_cannot_be_written_is_one_clear_line(arguments, message, tmp_path, 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
 def test_the_document_compiles(tmp_path, monkeypatch):
-    finished(tmp_path, STUDIES["everything"])
+    finished(tmp_path, study(names=(OWN, EVERY[4], EVERY[5]), replicates=2))
     picture = pdf(figures(comparison_of(1))["test"][0], 2.0)
     monkeypatch.setattr("optimlab.paper.write.pdf", lambda draw, width: picture)
     write_paper(tmp_path, widths=[3.25])

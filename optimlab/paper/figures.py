@@ -17,12 +17,15 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from ..common.errors import number
 from ..plotting.comparison import GREY, INK, PALETTE, inches_of, short_names
+from ..plotting.maps import COLOURS
 from ..study.compare import Comparison
 from ..study.curves import band, sensitivity
+from ..study.maps import Map, colour_range, maps_of
 from ..study.results import Joint, Row, Summary
 from ..study.summary import in_percent
 from ..study.table import ranked
@@ -90,8 +93,9 @@ AxesOf = Callable[[Axes, Mapping[str, Line]], None]
 def figures(comparison: Comparison) -> dict[str, tuple[Draw, str]]:
     """The figures of a comparison by name: how each is drawn at a width in inches, and its caption.
 
-    ``validation`` and ``loss`` are training curves, ``sensitivity`` is the score at each learning rate, and ``test`` is
-    the test score of each row with its interval.
+    ``validation`` and ``loss`` are training curves, ``sensitivity`` is the score at each learning rate, ``test`` is the
+    test score of each row with its interval, and ``map``, if a hyperparameter was searched, the score at each rate and
+    value.
     """
     summary = comparison.summary
     label = {row.label: row for row in summary.tuned}
@@ -99,7 +103,8 @@ def figures(comparison: Comparison) -> dict[str, tuple[Draw, str]]:
         f"median (line) and range (band) of {summary.replicates} replicates, each at the learning rate it chose"
     )
     measure, goal = summary.measure, in_percent(summary.target.value)
-    return {
+    maps = maps_of(summary)
+    found: dict[str, tuple[Draw, str]] = {
         "validation": (
             lambda width: _panels(_curves(comparison, label, "val_score"), width, _validation(comparison.summary)),
             f"Validation {measure} by epoch: {replicates}. Dashed: the target of {goal}.",
@@ -120,6 +125,13 @@ def figures(comparison: Comparison) -> dict[str, tuple[Draw, str]]:
             f"{summary.replicates} replicates.",
         ),
     }
+    if maps:
+        found["map"] = (
+            lambda width: _maps(maps, width, measure),
+            f"Validation {measure} at each learning rate and each value of a searched hyperparameter: mean over "
+            f"{summary.replicates} replicates of the best run in the cell. Framed: the highest; grey: too few runs.",
+        )
+    return found
 
 
 def joint_figures(joint: Joint) -> dict[str, tuple[Draw, str]]:
@@ -339,4 +351,42 @@ def _intervals(rows: Sequence[Row], width: float, measure: str) -> Figure:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"test {measure}, %")
+    return figure
+
+
+def _maps(maps: list[Map], width: float, measure: str) -> Figure:
+    """A panel for each map, in colours whose lightness rises with the score."""
+    heights = [0.24 * len(one.values) + 0.55 for one in maps]
+    figure = Figure(figsize=(width, min(sum(heights) + 0.6, TALLEST)), layout="constrained")
+    panels = figure.subplots(len(maps), 1, squeeze=False, height_ratios=heights).ravel()
+    names = short_names(dict.fromkeys(one.contender for one in maps), most=100, inches=width - 0.2, size=SIZE)
+    low, high = colour_range(maps)
+    for one, axes in zip(maps, panels, strict=True):
+        scores = np.array([[nan if score is None else score for score in line] for line in one.scores])
+        axes.set_facecolor("#E6E6E6")
+        # not as an image: the cells stay vector graphics
+        cells = axes.pcolormesh(
+            np.ma.masked_invalid(scores), cmap=COLOURS, vmin=low, vmax=high, edgecolors="face", linewidth=0.2
+        )
+        row, column = one.best
+        frame = Rectangle((column, row), 1, 1, fill=False, edgecolor="#D55E00", linewidth=1.5, clip_on=False, zorder=3)
+        axes.add_patch(frame)
+        step = ceil(len(one.rates) / max(2, floor((width - 1.2) / 0.5)))
+        rates = {place + 0.5: power(float(f"{rate:.2g}")) for place, rate in enumerate(one.rates)}
+        axes.set_xticks(list(rates)[::step], list(rates.values())[::step])
+        axes.set_yticks([place + 0.5 for place in range(len(one.values))], one.values)
+        axes.set_ylabel(one.name, parse_math=False)
+        axes.set_title(names[one.contender], loc="right", parse_math=False)  # it may go beyond the axes, to the left
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+    panels[-1].set_xlabel("learning rate")
+    below = any(score is not None and score < low for one in maps for line in one.scores for score in line)
+    extend = "min" if below else "neither"
+    bar = figure.colorbar(cells, ax=list(panels), location="bottom", aspect=9 * width, extend=extend)
+    assert bar.solids is not None
+    bar.solids.set(rasterized=False, edgecolor="face")
+    bar.ax.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    bar.ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0 if high - low >= 0.04 else 1))
+    bar.set_label(f"mean validation {measure}")
     return figure
