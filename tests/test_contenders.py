@@ -193,7 +193,12 @@ def test_a_hyperparameter_comes_before_an_option_of_the_schedule_of_the_same_nam
         ("adam(schedule=cosine, warmup=-1)", "warmup must be"),
         ("adam(schedule=one_cycle, warmup=0.1)", "unknown hyperparameter of adam 'warmup'"),
         ("adam(schedule=exponential(gamma=0.9, end=0.1))", "not both"),
-        ("adam(schedule=0.1)", "unknown schedule"),
+        ("adam(schedule=0.1)", "a schedule is written schedule=cosine"),
+        ("adam(schedule={cosine})", "a schedule is written schedule=cosine"),
+        ("adam(schedule=)", "unknown schedule ''"),
+        ("adam(schedule=multi_step(milestones={0.7, 0.3}))", r"milestones must rise, got \{0.7, 0.3\}"),
+        ("adam(beta1=)", "beta1 must lie in"),
+        ("adam(beta1={})", "beta1: a list needs at least one value"),
         ("adam(schedule=plateau(factor=2))", "factor must lie in"),
         ("lars:torch", "lars is the same in every convention"),
         ("nowhere.py:mine", "there is no file nowhere.py"),
@@ -204,6 +209,11 @@ def test_what_cannot_take_part_is_refused_with_one_clear_line(text, message):
     with pytest.raises(ol.InputError, match=message) as caught:
         Contender.parse(text)
     assert "\n" not in str(caught.value)
+
+
+def test_what_says_nothing_is_nothing():
+    for text in ("adam()", "adam( )", " adam ", "adam(label=)", "adam(schedule=constant)", "adam(,)"):
+        assert Contender.parse(text) == Contender("adam")
 
 
 def test_a_schedule_that_is_no_name_is_refused():
@@ -570,3 +580,36 @@ def test_a_finished_study_with_a_search_needs_no_new_run(tmp_path):
     assert (tmp_path / "runs.jsonl").read_bytes() == lines
     assert second.summary.rows == first.summary.rows
     assert first.summary.tuned[0].schedule == "cosine"
+
+
+def test_the_page_says_how_to_make_the_study_again(tmp_path, rules):
+    from optimlab.report.reproduction import recipe
+
+    texts = ["adamw(weight_decay={0, 0.01}, beta1=linear(0.9, end=0.5), beta2=0.99, schedule=cosine(warmup=0.1))"]
+    texts += ["adam:torch(beta1=0.5:0.9)", "sgd(label=plain)", "momentum(schedule=plateau(factor=0.5))"]
+    study = Study(Problem(epochs=7), [Contender.parse(text) for text in texts])
+    made = recipe(json.loads(json.dumps(study.config())))
+    (again,) = read_study(written(tmp_path, made.file)).values()
+    assert again.config() == study.config()
+    own = Study(optimizers=contenders(f"sgd, {rules}:normed(schedule=one_cycle)"))
+    assert "--rule 'FILE.py:normed(schedule=one_cycle)'" in recipe(json.loads(json.dumps(own.config()))).command
+
+
+def test_a_map_is_in_the_report_and_a_figure_and_a_label_harms_neither(tmp_path):
+    from optimlab.plotting import map_figure
+    from optimlab.report import write_report
+
+    with planted(lambda run: "ok", parabola):
+        found = compare(planned('adamw(weight_decay={0, 0.01}, label="<b>$x_{y")', "sgd"), tmp_path, jobs=1)
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "&lt;b&gt;$x_{y" in page
+    assert "<b>$x" not in page
+    assert page.count('<table class="heat">') == 1
+    assert page.count('class="best"') == 1
+    figure = map_figure(found)
+    figure.canvas.draw()
+    assert any("★" in text.get_text() for text in figure.axes[0].texts)
+    with planted(lambda run: "ok", parabola):
+        plain = compare(planned("sgd"), tmp_path / "plain", jobs=1)
+    with pytest.raises(ol.InputError, match="nothing but the learning rate was searched"):
+        map_figure(plain)

@@ -82,7 +82,7 @@ def value(text: str) -> Any:
     (0.1, (0.0, 0.001), True, 'val_loss', 'two words')
     """
     text = text.strip()
-    if text[:1] in "{[" and text[-1:] == _BRACKETS.get(text[:1], ""):
+    if text[:1] in ("{", "[") and text[-1:] == _BRACKETS[text[:1]]:
         return tuple(value(part) for part in split(text[1:-1]))
     if len(text) > 1 and text[0] == text[-1] == '"':
         return text[1:-1].replace('\\"', '"').replace("\\\\", "\\")

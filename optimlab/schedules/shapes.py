@@ -99,7 +99,10 @@ def _step(peak: float, run: Length, *, step_size: Any = 0.3, gamma: Any = 0.1) -
 def _multi_step(peak: float, run: Length, *, milestones: Any = (0.5, 0.75), gamma: Any = 0.1) -> Schedule:
     if not isinstance(milestones, tuple):
         raise InputError(f"milestones are several lengths, such as {{0.5, 0.75}}, got {milestones!r}")
-    return MultiStepLR(peak, [run.of("a milestone", part) for part in milestones], gamma, per="step")
+    places = [run.of("a milestone", part) for part in milestones]
+    if places != sorted(set(places)):
+        raise InputError(f"milestones must rise, got {written(milestones)} of a run of {run.steps:,} steps")
+    return MultiStepLR(peak, places, gamma, per="step")
 
 
 def _inverse_time(peak: float, run: Length, *, s: Any = 0.1) -> Schedule:

@@ -147,7 +147,9 @@ class Contender:
         schedule = options.pop("schedule", None)
         if schedule is None:
             return {"hyperparameters": options}
-        shape, own = str(schedule), self.defaults()
+        if not isinstance(schedule, str):
+            raise InputError(f"{self.name}: a schedule is written schedule=cosine or schedule=cosine(warmup=0.1)")
+        shape, own = schedule, self.defaults()
         name = call(shape)[0]
         known = options_of(name) if name in SHAPES else {}
         more = {key: part for key, part in options.items() if key in known and key not in own}
@@ -354,6 +356,8 @@ def _read(name: str, given: Any, kind: Kind, default: float) -> float | Space | 
         return kind.check(name, given)
     if isinstance(given, str | list | tuple | set | frozenset | Choice | Range):
         several = sorted(given) if isinstance(given, set | frozenset) else given
+        if not isinstance(several, str | Choice | Range) and not several:
+            raise InputError(f"{name}: a list needs at least one value")
         if not isinstance(several, str | Choice | Range) and len(several) == 1:
             return kind.check(name, several[0])
         space = parse(name, several)

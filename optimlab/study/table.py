@@ -68,8 +68,8 @@ def searches(summary: Summary) -> list[str]:
     counts = [row.trials[0] for row in summary.tuned]
     low, high = min(counts), max(counts)
     many = f"{low}" if low == high else f"{low} to {high}"
-    told = f"trials: {many} of each optimizer in every replicate, rates times searched values; of one with fewer values"
-    return [f"{told}, more rates", *(words for row in summary.tuned for words in in_words(row))]
+    told = f"{many} trials of each optimizer in every replicate: searched values times rates, with more rates where"
+    return [f"{told} fewer values are searched", *(words for row in summary.tuned for words in in_words(row))]
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
