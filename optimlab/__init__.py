@@ -22,6 +22,7 @@ from .common.errors import InputError, RuleError
 from .common.version import __version__ as __version__
 from .datasets import Dataset
 from .datasets.normalization import Standardize
+from .export import export_rule
 from .lab.explanation import explain, first_parting
 from .lab.range_finder import find_lr
 from .lab.schedule_preview import preview
@@ -137,6 +138,7 @@ __all__ = [
     "datasets",
     "evaluate",
     "explain",
+    "export_rule",
     "find_lr",
     "first_parting",
     "fit",

@@ -34,6 +34,7 @@ ORDER = [
     "report",
     "paper",
     "lab",
+    "export",
     "cli",
     "pytest_plugin",
 ]

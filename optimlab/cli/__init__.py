@@ -1,6 +1,6 @@
 """The command line: one module a command.
 
-Imports common, rules, optim, datasets, study, tuning, race, plotting, report, paper and lab.
+Imports common, rules, optim, datasets, study, tuning, race, plotting, report, paper, lab and export.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .compare import compare
 from .datasets import datasets
 from .explain import explain
 from .export import export
+from .export_rule import export_rule
 from .options import echo
 from .paper import paper
 from .race import race
@@ -63,5 +64,5 @@ def main() -> None:
     """A laboratory for neural-network optimizers."""
 
 
-for command in (compare, datasets, explain, export, paper, race, report, study_schema, tune):
+for command in (compare, datasets, explain, export, export_rule, paper, race, report, study_schema, tune):
     main.add_command(command)

@@ -6,7 +6,7 @@ Imports common and rules.
 from __future__ import annotations
 
 from .c_source import c_source, cuda_source
-from .formula import Equation, equations, latex, mathml, mentions, text_of, unicode
+from .formula import Equation, equations, latex, mathml, mentions, scalar_expression, text_of, unicode
 from .functions import erf
 from .graph import OPERATIONS, TRANSCENDENTAL, Graph, Node, array_function
 from .javascript_scalars import javascript_scalars
@@ -38,6 +38,7 @@ __all__ = [
     "mathml",
     "mentions",
     "numpy_source",
+    "scalar_expression",
     "scalars_of",
     "text_of",
     "trace",

@@ -158,7 +158,7 @@ def _expression(graph: Graph, node: Node, names: dict[Node, str], top: bool = Fa
     if node.op == "input":
         return ast.Name(_timed(graph, node.value, "new" if node.value == "g" else "old"))
     if node.op == "slot":
-        return _scalar(ast.parse(graph.slots[node.value], mode="eval").body, graph)
+        return scalar_expression(graph, node.value)
     base, exponent = _power(node, names, top=True)
     if exponent > 1:
         return ast.BinOp(_expression(graph, base, names), ast.Pow(), ast.Constant(exponent))
@@ -185,6 +185,17 @@ def _power(node: Node, names: dict[Node, str], top: bool = False) -> tuple[Node,
             if a is b and k + m > 2:  # a product of two letters is written as the rule writes it
                 return a, k + m
     return node, 1
+
+
+def scalar_expression(graph: Graph, slot: int) -> ast.expr:
+    """A host scalar as an expression, with the names that the rule has for its parts.
+
+    >>> from optimlab.kernels import trace
+    >>> from optimlab.rules.textbook import sgd
+    >>> ast.unparse(scalar_expression(trace(sgd), 0))
+    'lr'
+    """
+    return _scalar(ast.parse(graph.slots[slot], mode="eval").body, graph)
 
 
 def _scalar(e: ast.expr, graph: Graph) -> ast.expr:
@@ -290,6 +301,10 @@ def _print(e: ast.expr, style: _Style, plain: Collection[str]) -> tuple[str, int
             if style.quotient_binds == _ATOM:
                 return style.quotient(whole(left), whole(right)), _ATOM
             return style.quotient(inside(left, _PRODUCT), inside(right, _POWER)), _PRODUCT
+        case ast.BinOp(left, ast.FloorDiv(), right):
+            return called("floor", ast.BinOp(left, ast.Div(), right))
+        case ast.BinOp(left, ast.Mod(), right):
+            return f"{inside(left, _PRODUCT)}{style.functions['%']}{inside(right, _POWER)}", _PRODUCT
         case ast.BinOp(left, ast.Pow(), ast.Constant(0.5)):
             return _print(ast.Call(ast.Attribute(ast.Name("np"), "sqrt"), [left], []), style, plain)
         case ast.BinOp(left, ast.Pow(), right):
@@ -416,6 +431,8 @@ _UNICODE = _Style(
         "-": " − ",
         ",": ", ",
         "*": " · ",
+        "%": " mod ",
+        "floor": "⌊{0}⌋",
         "√": "√",
         "absolute": "|{0}|",
         "maximum": "max({0}, {1})",
@@ -440,6 +457,8 @@ _LATEX = _Style(
         "-": " - ",
         ",": ", ",
         "*": r" \cdot ",
+        "%": r" \bmod ",
+        "floor": r"\left\lfloor {0} \right\rfloor",
         "sqrt": r"\sqrt{{{0}}}",
         "absolute": r"\left|{0}\right|",
         "maximum": r"\max\left({0}, {1}\right)",
@@ -464,6 +483,8 @@ _MATHML = _Style(
         "-": "<mo>−</mo>",
         ",": "<mo>,</mo>",
         "*": "<mo>·</mo>",
+        "%": "<mo>mod</mo>",
+        "floor": "<mrow><mo>⌊</mo>{0}<mo>⌋</mo></mrow>",
         "sqrt": "<msqrt>{0}</msqrt>",
         "absolute": "<mrow><mo>|</mo>{0}<mo>|</mo></mrow>",
         "maximum": "<mrow><mi>max</mi><mo>(</mo>{0}<mo>,</mo>{1}<mo>)</mo></mrow>",

@@ -6,16 +6,15 @@ import ast
 import inspect
 import json
 import math
-import textwrap
-from collections.abc import Callable, Iterable, Mapping
-from types import FunctionType
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..common.errors import RuleError
 from ..rules._host import kept
 from .c_source import function_name as c_name
 from .graph import Graph
-from .names import distinct, function_name, identifiers, rule_name
+from .host_functions import called_functions, outside, source_tree
+from .names import identifiers, rule_name
 
 _WORDS = (  # reserved in JavaScript, or used by the printed code
     "arguments await break case catch class const continue debugger default delete do else enum eval export extends "
@@ -72,15 +71,13 @@ def javascript_scalars(graph: Graph) -> str:
     }
     """
     own = {key: inspect.unwrap(function) for key, function in graph.functions.items()}
-    labels = {function: key for key, function in own.items()}
     given = ["t", *graph.hyperparameters]
-    for function in (functions := _reached(own.values())):
-        labels.setdefault(function, distinct(function_name(function.__name__), {*given, *labels.values()}))
+    labels = called_functions(graph)
     stem = rule_name(graph.name)
     names = identifiers([*given, *labels.values()], [*_WORDS.split(), f"{stem}_scalars", c_name(graph)])
     called = {function: names[label] for function, label in labels.items()}
-    texts = [_function(function, called) for function in functions]
-    if any(kept in _outside(function).values() for function in functions):
+    texts = [_function(function, called) for function in labels]
+    if any(kept in outside(function).values() for function in labels):
         texts.insert(0, _KEPT)
     scope = {**names, **{key: called[function] for key, function in own.items()}}
     values = ", ".join(_text(ast.parse(slot, mode="eval").body, scope) for slot in graph.slots)
@@ -140,36 +137,8 @@ def _number(value: float) -> str:
 # ---- functions
 
 
-def _outside(function: Callable[..., Any]) -> dict[str, Any]:
-    """The values of the names that a function uses and does not define."""
-    if not isinstance(function, FunctionType):
-        raise RuleError(f"{function!r} cannot be printed: it must be a function defined with def in a file")
-    found = inspect.getclosurevars(function)
-    return {**found.builtins, **found.globals, **found.nonlocals}
-
-
-def _reached(functions: Iterable[Callable[..., Any]]) -> list[Callable[..., Any]]:
-    """These functions and all that they call, each after its own callees."""
-    found: list[Callable[..., Any]] = []
-    entered: list[Callable[..., Any]] = []
-
-    def visit(function: Callable[..., Any]) -> None:
-        if function in entered:
-            return
-        entered.append(function)
-        for value in _outside(function).values():
-            other = inspect.unwrap(value) if callable(value) else None
-            if isinstance(other, FunctionType) and other is not kept:
-                visit(other)
-        found.append(function)
-
-    for function in functions:
-        visit(function)
-    return found
-
-
 def _function(function: Callable[..., Any], called: Mapping[Callable[..., Any], str]) -> str:
-    definition = _definition(function)
+    definition = source_tree(function)
     arguments = definition.args
     if arguments.vararg or arguments.kwarg or arguments.kwonlyargs:
         raise RuleError(
@@ -179,7 +148,7 @@ def _function(function: Callable[..., Any], called: Mapping[Callable[..., Any], 
     assigned = [n.id for n in ast.walk(definition) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
     own = identifiers([*parameters, *assigned], [*_WORDS.split(), *called.values()])
     names: dict[str, str] = {}
-    for name, value in _outside(function).items():
+    for name, value in outside(function).items():
         plain = inspect.unwrap(value) if callable(value) else value
         if isinstance(plain, bool | int | float):
             names[name] = _number(plain)
@@ -195,16 +164,6 @@ def _function(function: Callable[..., Any], called: Mapping[Callable[..., Any], 
     given = [own[name] for name in parameters[:plain_count]]
     given += [f"{own[name]} = {text}" for name, text in zip(parameters[plain_count:], defaults, strict=True)]
     return f"function {called[function]}({', '.join(given)}) {{\n" + "".join(f"    {line}\n" for line in lines) + "}"
-
-
-def _definition(function: Callable[..., Any]) -> ast.FunctionDef:
-    try:
-        parsed = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    except (OSError, SyntaxError):
-        parsed = None
-    if not isinstance(parsed, ast.FunctionDef):
-        raise RuleError(f"{function.__name__} cannot be printed without its source: define it with def in a file")
-    return parsed
 
 
 def _default(value: Any, function: str) -> str:

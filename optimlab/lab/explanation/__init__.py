@@ -8,7 +8,7 @@ from __future__ import annotations
 from .by_name import explain, kind_of, source
 from .of_activations import ActivationExplanation, explain_activation
 from .of_losses import LossExplanation, explain_loss
-from .of_rules import Explanation, Parting, Step, explain_rule, first_parting
+from .of_rules import Explanation, Parting, Step, explain_rule, find_rule, first_parting, reference
 
 __all__ = [
     "ActivationExplanation",
@@ -20,7 +20,9 @@ __all__ = [
     "explain_activation",
     "explain_loss",
     "explain_rule",
+    "find_rule",
     "first_parting",
     "kind_of",
+    "reference",
     "source",
 ]

@@ -1,0 +1,48 @@
+"""optimlab export-rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import chosen, echo
+
+
+@click.command(name="export-rule")
+@click.argument("name")
+@click.option("--convention", default="textbook", show_default=True, help="Of a rule: textbook, torch or keras.")
+@click.option("--to", required=True, metavar="TARGET", help="torch, optax, keras or numpy.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file, which is replaced."
+)
+def export_rule(name: str, convention: str, to: str, out: Path | None) -> None:
+    """Print an update rule as one source file for another library.
+
+    NAME is an elementwise rule such as adam, adam:torch with a convention, or
+    FILE.py:NAME, a rule of your own. The file needs nothing of optimlab. It has
+    the formula, the rule's own names, and a test: run it, and it compares itself
+    with numbers recorded here.
+
+    \b
+    torch  a torch.optim.Optimizer, with foreach calls
+    optax  an optax.GradientTransformation
+    keras  a keras.optimizers.Optimizer of Keras 3
+    numpy  a function of arrays
+
+    \b
+    Examples:
+      optimlab export-rule adamw:torch --to optax
+      optimlab export-rule lion --to torch --out lion.py && python lion.py
+      optimlab export-rule my_rules.py:my_rule --to keras --out my_rule.py
+    """
+    from ..common.files import write_atomically
+    from ..export import export_rule as exported
+
+    named = chosen(name, convention)
+    text = exported(named.name if named.rule is None else named.rule, to, convention=named.convention)
+    if out is None:
+        echo(text.rstrip("\n"))
+    else:
+        write_atomically(out, text)
+        echo(f"Written: {out}")

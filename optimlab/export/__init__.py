@@ -1,0 +1,10 @@
+"""A rule leaves the laboratory: as one source file for PyTorch, Optax, Keras or NumPy, with a test of its own.
+
+Imports common, rules, kernels, optim and lab.
+"""
+
+from __future__ import annotations
+
+from .rule_file import TARGETS, export_rule
+
+__all__ = ["TARGETS", "export_rule"]

@@ -1,0 +1,185 @@
+"""The functions of numbers that a rule calls once a step, as Python: for Python's floats, or for traced scalars."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+from ..common.errors import RuleError
+from ..kernels import Graph
+from ..kernels.host_functions import called_functions, outside, source_tree
+from ..rules._host import decaying_beta_product, kept
+
+_KEPT = '''\
+@lru_cache(maxsize=16)
+def kept(key):
+    """The table of a key, to be filled in order."""
+    return {0: 1.0}'''
+
+_PRODUCT = '''\
+def {name}(t, beta1, momentum_decay):
+    """mu_1 mu_2 ... mu_t with mu_k = beta1 (1 - 0.96^(k momentum_decay) / 2), in closed form.
+
+    The logarithm of each factor is a power series; summed over k, its terms are geometric series.
+    """
+    pace = momentum_decay * {log:.17g}  # the logarithm of 0.96
+    j = {arange}
+    sums = {m}.where(j * pace < 0, {m}.exp(j * pace) * {m}.expm1(j * t * pace) / {m}.expm1(j * pace), 1.0 * t)
+    return beta1**t * {m}.exp(-{m}.sum(0.5**j / j * sums))'''
+
+_ARANGE = {
+    "jnp": "jnp.arange(1.0, 65.0)",
+    "ops": "ops.arange(1.0, 65.0, dtype=keras.backend.standardize_dtype(t.dtype))",
+}
+_OF_MATH = ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh")
+_IN_MODULE = {min: "minimum", max: "maximum", abs: "abs"} | {getattr(math, name): name for name in _OF_MATH}
+
+Function = Callable[..., Any]
+
+
+class HostCode(NamedTuple):
+    """The texts of functions, and the lines that import what they need."""
+
+    texts: list[str]
+    imports: list[str]
+
+
+def host_code(graph: Graph, names: Mapping[str, str], module: str = "") -> HostCode:
+    """Print the functions that the scalars of a rule call.
+
+    ``names`` has the identifiers of the functions in ``graph.functions``. Without ``module`` they compute with Python's
+    floats and stay as they are written. With ``"jnp"`` or ``"ops"`` they compute with scalars of that module, whose
+    values Python does not know: a branch that returns becomes ``where``, and a loop is refused.
+
+    Raises
+    ------
+    RuleError: a function has no such form, or its source is not found.
+
+    >>> from optimlab.kernels import trace
+    >>> from optimlab.rules import host
+    >>> from optimlab.rules.modern import radam
+    >>> print(host_code(trace(radam), {}, "jnp").texts[0].rpartition("    return ")[2])
+    jnp.where(rho <= 5, 0.0, ((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho)) ** 0.5)
+    """
+    labels = {function: names.get(label, label) for function, label in called_functions(graph).items()}
+    texts: list[str] = []
+    imports: list[str] = []
+    for function, label in labels.items():
+        if module and function is inspect.unwrap(decaying_beta_product):
+            texts.append(_PRODUCT.format(name=label, m=module, log=math.log(0.96), arange=_ARANGE[module]))
+            continue
+        used = [inspect.unwrap(value) if callable(value) else value for value in outside(function).values()]
+        if kept in used and not module:
+            texts.append(_KEPT)
+            imports.append("from functools import lru_cache")
+        if math in used and not module:
+            imports.append("import math")
+        texts.append(_text(function, labels, module))
+    return HostCode(list(dict.fromkeys(texts)), list(dict.fromkeys(imports)))
+
+
+def _text(function: Function, labels: Mapping[Function, str], module: str) -> str:
+    tree = source_tree(function)
+    tree.name, tree.decorator_list, tree.returns = labels[function], [], None
+    for argument in (*tree.args.posonlyargs, *tree.args.args, *tree.args.kwonlyargs):
+        argument.annotation = None
+    if module:
+        tree.body = _straight(tree, module)
+    tree = _Names(function, labels, module).visit(tree)
+    if ast.get_docstring(tree, clean=False) is not None:
+        first = tree.body[0]
+        assert isinstance(first, ast.Expr)
+        told = (ast.get_docstring(tree) or "").partition(">>>")[0].rstrip()
+        first.value = ast.Constant(told.replace("\n", "\n    ").replace("\n    \n", "\n\n") + "\n    " * ("\n" in told))
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+class _Names(ast.NodeTransformer):
+    """Put the numbers outside a function where it reads them, and the printed names of the functions that it calls."""
+
+    def __init__(self, function: Function, labels: Mapping[Function, str], module: str) -> None:
+        self.name = function.__name__
+        self.outside = outside(function)
+        self.labels = labels
+        self.module = module
+
+    def refuse(self, what: str) -> NoReturn:
+        raise RuleError(f"{self.name} cannot be exported: it uses {what}, which is neither a number nor a function")
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id not in self.outside:
+            return node
+        value = self.outside[node.id]
+        plain = inspect.unwrap(value) if callable(value) else value
+        if isinstance(plain, bool | int | float):
+            return ast.Constant(plain)
+        if callable(plain) and plain in self.labels:
+            return ast.Name(self.labels[plain])
+        if plain is math and not self.module:
+            return ast.Name("math")
+        if callable(plain) and self.module and plain in _IN_MODULE:
+            return ast.Attribute(ast.Name(self.module), _IN_MODULE[plain])
+        if plain in (kept, float) or (getattr(plain, "__module__", "") == "builtins" and not self.module):
+            return ast.Name("kept" if plain is kept else node.id)
+        self.refuse(node.id)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        if isinstance(node.value, ast.Name) and self.outside.get(node.value.id) is math:
+            value = getattr(math, node.attr, None)
+            if isinstance(value, float):
+                return ast.Constant(value)
+            if self.module and value in _IN_MODULE:
+                return ast.Attribute(ast.Name(self.module), _IN_MODULE[value])
+            if not self.module and callable(value):
+                return ast.Attribute(ast.Name("math"), node.attr)
+            self.refuse(f"math.{node.attr}")
+        visited = self.generic_visit(node)
+        assert isinstance(visited, ast.expr)
+        return visited
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        visited = self.generic_visit(node)
+        assert isinstance(visited, ast.Call)
+        called = visited.func
+        if self.module and isinstance(called, ast.Name) and called.id == "float" and len(visited.args) == 1:
+            return visited.args[0]
+        return visited
+
+
+def _straight(function: ast.FunctionDef, module: str) -> list[ast.stmt]:
+    """The body of a function without branches: assignments, then one return."""
+
+    def refuse(what: ast.AST) -> NoReturn:
+        raise RuleError(
+            f"{function.name} has no form for traced scalars: it has {ast.unparse(what).splitlines()[0]!r}; accepted: "
+            "arithmetic, assignments to a new name, and an if with a return in it"
+        )
+
+    made: list[ast.stmt] = []
+    known = {argument.arg for argument in function.args.args}
+
+    def value(statements: Sequence[ast.stmt]) -> ast.expr:
+        for k, statement in enumerate(statements):
+            match statement:
+                case ast.Expr(ast.Constant(str())):
+                    made.append(statement)
+                case ast.Assign([ast.Name(name)]) if name not in known:
+                    known.add(name)
+                    made.append(statement)
+                case ast.Return(ast.expr() as found):
+                    return found
+                case ast.If(test, [ast.Return(ast.expr() as found)], orelse):
+                    rest = value([*orelse, *statements[k + 1 :]])
+                    return ast.Call(ast.Attribute(ast.Name(module), "where"), [test, found, rest], [])
+                case _:
+                    refuse(statement)
+        refuse(ast.Return())
+
+    returned = ast.Return(value(function.body))
+    for node in (node for statement in (*made, returned) for node in ast.walk(statement)):
+        if isinstance(node, ast.IfExp | ast.BoolOp | ast.NamedExpr | ast.Lambda | ast.ListComp):
+            refuse(node)
+    return [*made, returned]
