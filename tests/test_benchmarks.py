@@ -86,6 +86,17 @@ def script(name, monkeypatch):
     return module
 
 
+def test_exported_times_both_optimizers(monkeypatch):
+    exported = script("exported", monkeypatch)
+    assert set(exported.OPTIONS) == set(ol.rules.names("torch"))
+    monkeypatch.setattr(exported, "NETWORKS", {"tiny": [(3, 2), (2,)]})
+    monkeypatch.setattr(exported, "SECONDS", 1e-5)
+    monkeypatch.setattr(exported.os, "sched_setaffinity", lambda *_: None)
+    result = CliRunner().invoke(exported.main, ["--rounds", "4"])
+    assert result.exit_code == 0, result.output
+    assert all(rule[:8] in result.output for rule in exported.OPTIONS)
+
+
 def test_playground_prints_the_time_of_a_frame(browser):  # where there is one: the script finds it by itself
     command = [sys.executable, str(FOLDER / "playground.py"), "--seconds", "0.2"]
     own = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
