@@ -195,7 +195,7 @@ def race(
     tolerance, seed = number("tolerance", tolerance, low=1e-12, below=1), int(number("seed", seed, low=0))
     origin = _checked_start(landscape, landscape.start if start is None else start)
     grid = _checked_rates(rates)
-    named = {name: _contender(one, convention) for name, one in _checked_names(names).items()}
+    named = _checked_names(names, convention)
     given = {name: number(f"the learning rate of {name}", value, positive=True) for name, value in (lr or {}).items()}
     for name in given:
         if name not in named:
@@ -335,12 +335,14 @@ def _checked_rates(rates: Sequence[float]) -> list[float]:
     return grid
 
 
-def _checked_names(names: Sequence[str | rules.Rule | Contender]) -> dict[str, str | rules.Rule | Contender]:
+def _checked_names(names: Sequence[str | rules.Rule | Contender], convention: str) -> dict[str, Contender]:
+    """The optimizers by the name that they have in the race: as it was given, or the label where more was said."""
+    made = [_contender(one, convention) for one in names]
     known = [
-        one if isinstance(one, str) else one.label if isinstance(one, Contender) else getattr(one, "__name__", "rule")
-        for one in names
+        given if isinstance(given, str) and "(" not in given else one.label
+        for given, one in zip(names, made, strict=True)
     ]
-    named = dict(zip(known, names, strict=True))
+    named = dict(zip(known, made, strict=True))
     if not named:
         raise InputError("name at least one optimizer")
     if len(named) < len(names):
