@@ -20,6 +20,7 @@ from .checks.gradient_check import GradientError, gradcheck
 from .checks.rule_check import assert_rule_matches
 from .common.errors import InputError, RuleError
 from .common.version import __version__ as __version__
+from .common.views import VIEWS
 from .datasets import Dataset
 from .datasets.normalization import Standardize
 from .export import export_rule
@@ -77,6 +78,24 @@ from .training.diagnostics import Diagnostics
 
 _ON_DEMAND = ("tuning",)
 """Modules whose libraries are too heavy to load with optimlab: imported when first asked for."""
+
+VIEWS.update(
+    {
+        "history figure": "optimlab.plotting.training:history_figure",
+        "diagnostics figure": "optimlab.plotting.training:diagnostics_figure",
+        "weights figure": "optimlab.plotting.weights:weights_figure",
+        "score figure": "optimlab.plotting.comparison:accuracy_figure",
+        "loss figure": "optimlab.plotting.comparison:loss_figure",
+        "sensitivity figure": "optimlab.plotting.comparison:sensitivity_figure",
+        "race figure": "optimlab.plotting.race:race_figure",
+        "race table": "optimlab.race.table:table",
+        "race sentence": "optimlab.race.words:sentence",
+        "search figure": "optimlab.plotting.tuning:trials_figure",
+        "search table": "optimlab.tuning.table:results_table",
+        "search measures": "optimlab.tuning.table:measures_table",
+    }
+)
+# what draws a result: the rooms of the results may not import these, see optimlab.common.views
 
 
 def __getattr__(name: str) -> ModuleType:

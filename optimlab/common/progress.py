@@ -1,21 +1,56 @@
-"""Progress on a terminal, silence everywhere else."""
+"""Progress on a terminal and in a notebook, silence everywhere else.
+
+A notebook has a line of its own, which Jupyter's ``display`` replaces as work goes on: nothing has to be installed.
+IPython is used only where it runs already.
+"""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from .markup import tag
+
+AFTER, BETWEEN = 0.5, 0.1
+"""Seconds of work before a notebook shows progress, so that a short run leaves nothing in it; seconds from one
+replacement to the next."""
+
+
+def in_notebook() -> bool:
+    """Return True in a Jupyter kernel.
+
+    >>> in_notebook()
+    False
+    """
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+    return getattr(shell, "kernel", None) is not None
 
 
 @contextmanager
 def progress_bar(task: str, total: int, *, shown: bool | None = None) -> Iterator[Callable[[str], None]]:
     """Yield ``advance(note)``, to be called after each of ``total`` parts.
 
-    ``shown`` None means: where standard error is a terminal. rich is imported only if something is shown.
+    ``shown`` None means: in a notebook, and where standard error is a terminal. rich is imported only for a terminal.
 
     >>> with progress_bar("nothing", 1, shown=False) as advance:
     ...     advance("done")
     """
+    if in_notebook() and shown is not False:
+        with _notebook_line(task) as show:
+            done = 0
+
+            def advance(note: str) -> None:
+                nonlocal done
+                done += 1
+                show(done, total, f"{done} of {total}", note)
+
+            yield advance
+        return
     if not (sys.stderr.isatty() if shown is None else shown):
         yield lambda note: None
         return
@@ -24,7 +59,12 @@ def progress_bar(task: str, total: int, *, shown: bool | None = None) -> Iterato
 
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(
-        *columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True), transient=True
+        *columns,
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True),
+        transient=True,
+        # lines printed meanwhile go above the bar, unless standard output is a file or a pipe
+        redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
     ) as progress:
         bar = progress.add_task(task, total=total, note="")
         yield lambda note: progress.update(bar, advance=1, note=note)
@@ -37,6 +77,15 @@ def download_bar(task: str, *, shown: bool | None = None) -> Iterator[Callable[[
     >>> with download_bar("nothing", shown=False) as show:
     ...     show(1, None)
     """
+    if in_notebook() and shown is not False:
+        with _notebook_line(task) as show:
+
+            def megabytes(done: int, total: int | None) -> None:
+                of = "" if total is None else f" of {total / 1e6:.1f}"
+                show(done, total, f"{done / 1e6:.1f}{of} MB", "")
+
+            yield megabytes
+        return
     if not (sys.stderr.isatty() if shown is None else shown):
         yield lambda done, total: None
         return
@@ -47,3 +96,38 @@ def download_bar(task: str, *, shown: bool | None = None) -> Iterator[Callable[[
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(task, total=None)
         yield lambda done, total: progress.update(bar, completed=done, total=total)
+
+
+@contextmanager
+def _notebook_line(task: str) -> Iterator[Callable[[int, int | None, str, str], None]]:
+    """Yield ``show(done, total, counted, note)``; at the end the line says how long it took."""
+    display = import_module("IPython.display").display
+    begin = time.monotonic()
+    latest: tuple[Any, ...] = ()
+    handle: Any = None
+    shown = begin - BETWEEN
+
+    def draw(bar: str, text: str) -> None:
+        nonlocal handle
+        content = {"text/plain": text, "text/html": tag("div", bar, " ", tag("span", text))}
+        if handle is None:
+            handle = display(content, raw=True, display_id=True)
+        else:
+            handle.update(content, raw=True)
+
+    def show(done: int, total: int | None, counted: str, note: str) -> None:
+        nonlocal latest, shown
+        latest, now = (counted, note), time.monotonic()
+        if now - begin >= AFTER and now - shown >= BETWEEN:
+            shown = now
+            # without a value it only says that something is going on
+            value = {} if total is None else {"value": str(done), "max": str(total)}
+            draw(tag("progress", **value, aria_label=task), f"{task}: {counted}  {note}".rstrip())
+
+    try:
+        yield show
+    finally:
+        if handle is not None:
+            counted, note = latest
+            ending = f"{task}: {counted} in {time.monotonic() - begin:.1f} s"
+            draw("", f"{ending}  {note}".rstrip())

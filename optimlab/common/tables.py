@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from .markup import Html, tag, together
 from .spelling import encoding_of_stdout, spelled
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class _Widths(NamedTuple):
 class Table:
     """A title, columns, rows of cells, and a caption; ``print`` it, or give it to a Rich console.
 
+    A notebook shows it as an HTML table, in which a cell may be :class:`optimlab.common.markup.Html`.
+
     >>> print(Table([Column("optimizer", "name"), Column("lr")], [["sgd", "0.5"], ["adam", "0.001"]]))
     optimizer     lr
     ────────────────
@@ -63,6 +66,27 @@ class Table:
 
     def __str__(self) -> str:
         return self.text(width(), encoding_of_stdout())
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        sides = [
+            f"padding: 0.1em 0.6em; text-align: {'right' if column.kind == 'number' else 'left'}"
+            for column in self.columns
+        ]
+        head = [
+            tag("th", " ".join(column.heading.split("\n")), scope="col", style=side)
+            for column, side in zip(self.columns, sides, strict=True)
+        ]
+        body = []
+        for first, *cells in self.rows:
+            row = [tag("th", first, scope="row", style=sides[0])]
+            row += [tag("td", cell, style=side) for cell, side in zip(cells, sides[1:], strict=True)]
+            body.append(tag("tr", *row))
+        title = tag("caption", self.title, style="caption-side: top; text-align: left") if self.title else Html()
+        table = tag("table", title, tag("thead", tag("tr", *head)), tag("tbody", *body))
+        return together(table, *self.caption.splitlines())
 
     def text(self, width: int, encoding: str | None = None) -> str:
         """Return the table as plain lines of at most ``width`` characters, in the characters of an encoding."""

@@ -6,14 +6,16 @@ import copy
 import itertools
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import backends
 from ..backends import Array, Backend, dtype_name, given
-from ..common.errors import InputError, count, number
+from ..common.errors import InputError, count, lookup, number
+from ..common.tables import Column, Table
+from ..common.views import view
 from . import activations
 from .activations import Activation
 from .buffers import Buffers
@@ -22,6 +24,9 @@ from .layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized
 from .losses import Loss
 from .parameters import Parameter, Parameters, assign
 from .passes import Evaluation, Pass
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _GLOROT = ("identity", "sigmoid", "tanh", "softmax")
 """Activations that ``initializer="auto"`` pairs with Glorot's variance, made for a slope of one at zero; the
@@ -361,9 +366,61 @@ class Network:
         for layer in self.layers:
             layer.settle()
 
-    def __repr__(self) -> str:
+    def summary(self) -> Table:
+        """Return a table of the layers: what each is, how many outputs it has, and how many parameters.
+
+        >>> print(MLP([64, 32, 10], dropout=0.2).summary())
+        MLP 64-32-10, 2,410 parameters, float32
+        layer        kind      settings              outputs  parameters
+        ────────────────────────────────────────────────────────────────
+        dense1       Dense     use_bias=True              32       2,080
+        activation1  Activate  activation=relu            32           0
+        dropout1     Dropout   rate=0.2, hold=False       32           0
+        dense2       Dense     use_bias=True              10         330
+        """
+        names = ("layer", "kind", "settings")
+        columns = [*(Column(name, "words") for name in names), Column("outputs"), Column("parameters")]
+        rows = []
+        for layer in self.layers:
+            settings = {k: v for k, v in layer.settings().items() if k not in ("inputs", "outputs")}
+            own = [p for p in self.parameters if p.layer == layer.name]
+            frozen = ", frozen" if own and all(p.frozen for p in own) else ""
+            told = ", ".join(f"{k}={v}" for k, v in settings.items())
+            size = f"{sum(p.size for p in own):,}"
+            rows.append([layer.name, type(layer).__name__, told + frozen, f"{layer.outputs:,}", size])
+        return Table(columns, rows, self._title())
+
+    def plot_weights(self, layer: str = "dense1", shape: Sequence[int] | None = None, most: int = 64) -> Figure:
+        """Draw the weights into each unit of a Dense layer as an image, such as one of the input's pixels.
+
+        Parameters
+        ----------
+        layer: the name of a Dense layer; the first one looks at the inputs themselves.
+        shape: rows and columns of an image, such as ``(28, 28)``; None for a square.
+        most: the most units that are drawn.
+
+        Raises
+        ------
+        InputError: there is no such layer, or its inputs do not fill such an image.
+
+        >>> net = MLP([64, 32, 10], seed=0)
+        >>> len(net.plot_weights().axes[0].images)
+        1
+        """
+        dense = {one.name: one for one in self.layers if isinstance(one, Dense)}
+        weights = self.backend.to_numpy(lookup("Dense layer", layer, dense).W.data)
+        figure: Figure = view("weights figure", layer, weights, shape, most)
+        return figure
+
+    def _title(self) -> str:
         sizes = "-".join(str(n) for n in (self.inputs, *(d.outputs for d in self.layers if isinstance(d, Dense))))
-        return f"<{type(self).__name__} {sizes}, {self.parameters.data.size:,} parameters, {self.dtype}>"
+        return f"{type(self).__name__} {sizes}, {self.parameters.data.size:,} parameters, {self.dtype}"
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    def __repr__(self) -> str:
+        return f"<{self._title()}>"
 
 
 class MLP(Network):

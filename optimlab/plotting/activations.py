@@ -6,12 +6,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..nn.activations import Activation
-from .comparison import GREY, INK, PALETTE, plain_axes, spread
+from .comparison import GREY, INK, PALETTE, name_ends, plain_axes
 
 Floats = NDArray[np.float64]
 
@@ -43,7 +42,7 @@ def activation_figure(f: Activation, saturated: Sequence[tuple[float, float]]) -
                 (left + right) / 2, 0.985, "saturated", transform=axes.get_xaxis_transform(), ha="center", va="top",
                 fontsize=9, color="#595959",
             )  # fmt: skip
-    _name_lines(axes, [(float(y[-1]), "y", INK), (float(slope[-1]), "y′", SLOPE)])
+    name_ends(axes, [(float(y[-1]), "y", INK), (float(slope[-1]), "y′", SLOPE)], 11)
     kinks = (
         f"; kink{'s' * (len(f.kinks) > 1)} at x = {', '.join(f'{k:g}' for k in f.kinks)} (dotted)" if f.kinks else ""
     )
@@ -67,14 +66,3 @@ def _heights(marked: Floats, y: Floats, slope: Floats) -> tuple[float, float]:
     low, high = max(low, -most), min(high, most)
     margin = 0.06 * (high - low)
     return low - margin, high + margin
-
-
-def _name_lines(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Names to the right of the lines, moved apart where they would overlap."""
-    low, high = axes.get_ylim()
-    ordered = sorted(ends)
-    heights = np.clip([(y - low) / (high - low) for y, _, _ in ordered], 0, 1)
-    for height, (_, name, colour) in zip(spread(heights, 0.07), ordered, strict=True):
-        axes.text(
-            1.015, height, name, transform=axes.transAxes, va="center", fontsize=11, color=colour, fontweight="bold"
-        )

@@ -217,6 +217,24 @@ def spread(heights: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
     return np.asarray(np.clip(apart, steps, max(1.0, steps[-1]) - steps[::-1]))
 
 
+def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], size: float = 9) -> None:
+    """Write names to the right of lines, as ``(last y, name, colour)``, moved apart where they would overlap.
+
+    The limits and the scale of the axis must be set before.
+    """
+    to_axes = (axes.transData + axes.transAxes.inverted()).transform
+    left = axes.get_xlim()[1]
+    ordered = sorted((float(np.clip(to_axes((left, y))[1], 0, 1)), name, colour) for y, name, colour in ends)
+    figure = axes.get_figure(root=True)
+    gap = 1.4 * size / 72 / (0.7 * figure.get_size_inches()[1] if figure else 3.0)
+    heights = spread(np.array([height for height, _, _ in ordered]), gap)
+    for height, (_, name, colour) in zip(heights, ordered, strict=True):
+        axes.text(
+            1.015, height, name, transform=axes.transAxes, va="center", fontsize=size, color=colour, fontweight="bold",
+            parse_math=False,
+        )  # fmt: skip
+
+
 def _end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
     """Names to the right of the lines, which end at (x, y), moved apart where they would overlap (on the log axis)."""
     if not ends:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..common.errors import InputError, count
+from ..common.markup import Html, bullets, together
+from ..common.tables import Column, Table
+from ..common.views import view
 from ..kernels import mentions
 from ..nn.layers import Activate
 from ..nn.network import Network
 from ..optim.optimizers import Optimizer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HEALTHY = 1e-3
 """A usual ratio of a step's length to the weights' norm."""
@@ -58,7 +64,7 @@ class Diagnostics:
     Attributes
     ----------
     measurements: one per step looked at.
-    gap: training minus validation accuracy of the last epoch; None before it, or without accuracies.
+    gaps: training minus validation accuracy, for each epoch; empty without accuracies.
 
     Raises
     ------
@@ -77,7 +83,7 @@ class Diagnostics:
 
     every: int = 50
     measurements: list[Measurement] = field(default_factory=list)
-    gap: float | None = None
+    gaps: list[float] = field(default_factory=list)
     _steps: int = 0
     _before: Any = None
 
@@ -85,9 +91,14 @@ class Diagnostics:
         if count("every", self.every) < 2:
             raise InputError(f"every must be at least 2: the weights before the step are needed too; got {self.every}")
 
+    @property
+    def gap(self) -> float | None:
+        """The last of ``gaps``; None if there is none."""
+        return self.gaps[-1] if self.gaps else None
+
     def on_begin(self, network: Network, optimizer: Optimizer, history: Any) -> None:
         """Called by ``fit`` before the first step: forget earlier runs."""
-        self.measurements, self.gap = [], None
+        self.measurements, self.gaps = [], []
         self._steps, self._before = 0, None
 
     def on_step(self, network: Network, optimizer: Optimizer) -> None:
@@ -105,11 +116,11 @@ class Diagnostics:
         """For :class:`optimlab.Checkpoint`."""
         measured = [asdict(m) for m in self.measurements]
         before = {} if self._before is None else {"before": self._before}
-        return {"steps": self._steps, "gap": self.gap, "measurements": measured, **before}
+        return {"steps": self._steps, "gaps": self.gaps, "measurements": measured, **before}
 
     def load(self, state: dict[str, Any], network: Network) -> None:
         """Go on from :meth:`state`."""
-        self._steps, self.gap = state["steps"], state["gap"]
+        self._steps, self.gaps = state["steps"], list(state["gaps"])
         self.measurements = [
             Measurement(**{**m, "activation": {k: tuple(v) for k, v in m["activation"].items()}})
             for m in state["measurements"]
@@ -118,7 +129,39 @@ class Diagnostics:
 
     def __call__(self, network: Network, optimizer: Optimizer, history: Any) -> None:
         if history.train_accuracy and history.val_accuracy:
-            self.gap = history.train_accuracy[-1] - history.val_accuracy[-1]
+            self.gaps.append(history.train_accuracy[-1] - history.val_accuracy[-1])
+
+    def plot(self) -> Figure:
+        """Draw update ratios, dead units, and how far training accuracy is above validation, where they were measured.
+
+        Raises
+        ------
+        InputError: nothing was measured, since the run was shorter than ``every`` steps.
+        """
+        figure: Figure = view("diagnostics figure", self)
+        return figure
+
+    def __repr__(self) -> str:
+        looked = f"{len(self.measurements)} steps measured, one in {self.every}"
+        return "\n  ".join([f"<Diagnostics: {looked}", *self.verdict().splitlines()]) + ">"
+
+    def _repr_html_(self) -> str:
+        last = self.measurements[-1] if self.measurements else None
+        columns = [Column("layer", "name"), Column("update ratio"), Column("gradient, norm"), Column("dead units")]
+        rows = []
+        if last is not None:
+            layers = dict.fromkeys(name.partition(".")[0] for name in last.gradient_norm) | dict.fromkeys(last.dead)
+            for layer in layers:
+                weights = f"{layer}.W"
+                ratio, gradient, dead = (
+                    table.get(key)
+                    for table, key in ((last.update_ratio, weights), (last.gradient_norm, weights), (last.dead, layer))
+                )
+                numbers = ["" if value is None else f"{value:.2g}" for value in (ratio, gradient)]
+                rows.append([layer, *numbers, "" if dead is None else f"{dead:.0%}"])
+        title = f"Step {last.step}, the last of {len(self.measurements)} measured" if last else ""
+        table = Table(columns, [row for row in rows if any(row[1:])], title)
+        return together(bullets(self.verdict().splitlines()), Html(table._repr_html_()) if rows else "")
 
     def verdict(self) -> str:
         """What stands out in the later half of what was measured, a line each; "nothing stands out" otherwise."""

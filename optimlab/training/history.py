@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ..common.errors import InputError, lookup
+from ..common.markup import Html, sparkline, together
+from ..common.tables import Column, Table
+from ..common.views import view
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MEASURES = ("train_loss", "train_accuracy", "train_r2", "val_loss", "val_accuracy", "val_r2")
 """The lists that measure the network."""
@@ -63,7 +71,77 @@ class History:
         """Plain lists and numbers, ready for JSON."""
         return asdict(self)
 
+    def best(self, name: str) -> tuple[float, int]:
+        """The best value of a measure, and its epoch, from 1: the lowest loss, or the highest accuracy or R².
+
+        >>> History(val_loss=[0.9, 0.4, 0.5]).best("val_loss")
+        (0.4, 2)
+        """
+        values: list[float] = getattr(self, lookup("measure", name, {known: known for known in MEASURES}))
+        if not values:
+            raise InputError(f"this run has no {name}")
+        value = min(values) if name.endswith("loss") else max(values)
+        return value, 1 + values.index(value)
+
+    def line(self, epochs: int | None = None) -> str:
+        """The last epoch in one line, as ``fit(..., print_every=1)`` prints it; ``epochs`` is how many there will be.
+
+        >>> History(train_loss=[0.5, 0.25], val_accuracy=[0.8, 0.9], lr=[0.1, 0.05]).line(20)
+        'epoch  2/20  train_loss 0.2500  val_accuracy 0.9000  lr 0.05'
+        """
+        total = "" if epochs is None else f"/{epochs}"
+        last = self.last()
+        numbers = [f"{name} {_decimals(last[name])}" for name in (*MEASURES, "penalty") if name in last]
+        rate = [f"lr {last['lr']:.3g}"] if "lr" in last else []
+        return "  ".join([f"epoch {self.epochs:{max(len(total) - 1, 0)}}{total}", *numbers, *rate])
+
+    def plot(self) -> Figure:
+        """Draw loss, score and learning rate against epochs.
+
+        Training and validation are named beside their lines. A ring marks the best epoch on the validation split. A
+        notebook shows the figure; elsewhere write ``history.plot().savefig("run.png")``.
+
+        Raises
+        ------
+        InputError: no epoch was completed.
+
+        >>> import optimlab as ol
+        >>> net = ol.MLP([64, 10], seed=0)
+        >>> history = ol.fit(net, ol.SGD(net.parameters, lr=0.1), ol.datasets.load("digits"), epochs=3)
+        >>> [axes.get_ylabel() for axes in history.plot().axes]
+        ['loss, mean of the rows', 'accuracy', 'learning rate']
+        """
+        figure: Figure = view("history figure", self)
+        return figure
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for name in (*MEASURES, "lr", "penalty"):
+            values = getattr(self, name)
+            if values:
+                best = [f"{v:.4g}" for v in self.best(name)] if name in MEASURES else ["", ""]
+                curve = sparkline(values, f"{name} from {values[0]:.3g} to {values[-1]:.3g}")
+                rows.append([name, f"{values[-1]:.4g}", *best, curve])
+        columns = [Column("", "name"), Column("last"), Column("best"), Column("best epoch"), Column("curve", "words")]
+        seconds = f"{sum(self.seconds):.3g} s of training" if self.seconds else ""
+        told = ", ".join(part for part in (self.ending(), f"{self.steps} steps", seconds) if part)
+        return together(f"Run {told}.", Html(Table(columns, rows)._repr_html_()) if rows else "")
+
+    def ending(self) -> str:
+        """How the run ended, in a few words.
+
+        >>> History(train_loss=[0.5, 0.4], status="diverged", steps=130, diverged_step=130).ending()
+        'diverged at step 130, after 2 epochs'
+        """
+        where = f" at step {self.diverged_step}," if self.diverged_step else ""
+        return f"{self.status}{where} after {self.epochs} epoch{'s' * (self.epochs != 1)}"
+
     def __repr__(self) -> str:
         last = "".join(f", {name} {getattr(self, name)[-1]:.4g}" for name in MEASURES if getattr(self, name))
         where = f" at step {self.diverged_step}" if self.diverged_step else ""
         return f"<History {self.status}{where}, {self.epochs} epochs{last}>"
+
+
+def _decimals(value: float) -> str:
+    """Four decimals, so that the lines of a run stand below each other; three digits where these would say nothing."""
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.2e}"

@@ -42,6 +42,7 @@ def fit(
     callbacks: Sequence[Any] = (),
     resume: str | Path | None = None,
     progress: bool | None = None,
+    print_every: int | None = None,
     graph: bool = False,
 ) -> History:
     """Train ``network`` on ``data.x_train`` and watch it on ``data.x_val``.
@@ -68,7 +69,10 @@ def fit(
         :mod:`optimlab.training.lifecycle` for your own.
     resume: a file that :class:`optimlab.Checkpoint` left: the run goes on from there, bit for bit. Network, optimizer,
         data and options have to be made as they were; ``epochs`` may be more.
-    progress: True or False to show a progress bar or not; by default where standard error is a terminal.
+    progress: True or False to show a progress bar or not; by default in a notebook and where standard error is a
+        terminal.
+    print_every: print a line after every so many epochs and after the last, as :meth:`History.line` writes it, and how
+        the run ended if that was early. None prints nothing.
     graph: on the backend ``"cupy"``, whether to make each step one launch of a CUDA graph. Where that cannot be, one
         warning says why, and training goes on without: rules of whole matrices, callbacks that look at each step,
         functions of your own that wait for the GPU. Experimental: tested without a GPU only.
@@ -90,6 +94,7 @@ def fit(
     loss = chosen(network, loss, data.y_train)
     epochs = count("epochs", epochs)
     batch_size = count("batch_size", batch_size)
+    printed = 0 if print_every is None else count("print_every", print_every)
     x, y = checked_data(network, data.x_train, data.y_train, loss, "training")
     val = None if data.x_val is None else checked_data(network, data.x_val, data.y_val, loss, "validation")
     rows = len(x)
@@ -134,9 +139,14 @@ def fit(
                 raise Diverged(late=0)
             history.append(**entries)
             advance(f"loss {train_loss:.4g}")
-            if life.end_epoch():
+            ended = life.end_epoch()
+            if printed and (ended or history.epochs == epochs or history.epochs % printed == 0):
+                print(history.line(epochs))
+            if ended:
                 history.status = "stopped"
                 break
+    if printed and history.status != "completed":
+        print(history.ending())
     return history
 
 
