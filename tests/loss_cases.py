@@ -15,14 +15,14 @@ TORCH = {
 assert {*TORCH} == {*LOSSES}
 
 
-def outputs_of(loss):
-    """How many outputs a network may have for it, where three would be usual."""
-    return 1 if loss == "binary_cross_entropy" else 3
+def outputs_of(loss, usual=3):
+    """How many outputs a network may have for it, where ``usual`` would be taken."""
+    return 1 if loss == "binary_cross_entropy" else usual
 
 
-def case(loss, rows, seed=0, dtype="float64"):
+def case(loss, rows, seed=0, dtype="float64", outputs=None):
     """Outputs and targets."""
-    g, width = np.random.default_rng(seed), outputs_of(loss)
+    g, width = np.random.default_rng(seed), outputs or outputs_of(loss)
     outputs = g.normal(size=(rows, width)).astype(dtype)
     if LOSSES[loss].classifies:
         return outputs, g.integers(0, max(2, width), rows)

@@ -11,6 +11,8 @@ import threading
 import numpy as np
 import pytest
 from conftest import assert_same_bits, require
+from loss_cases import case as loss_case
+from loss_cases import outputs_of
 
 import optimlab as ol
 from optimlab.backends import compiled, llvm
@@ -33,13 +35,8 @@ def nothing_kept():
 
 
 def dataset(loss="softmax_cross_entropy", rows=ROWS):
-    generator = np.random.default_rng(1)
-    x = generator.normal(size=(rows, FEATURES))
-    y = (
-        generator.integers(0, OUTPUTS, rows)
-        if loss == "softmax_cross_entropy"
-        else generator.normal(size=(rows, OUTPUTS))
-    )
+    x = np.random.default_rng(1).normal(size=(rows, FEATURES))
+    _, y = loss_case(loss, rows, seed=1, outputs=outputs_of(loss, OUTPUTS))
     return ol.Dataset(x, y, x[:9] + 0.1, y[:9])
 
 
@@ -61,10 +58,10 @@ TERMS = {
 FROZEN = ["", "dense1", "dense2.b", "dense1.W", "biases"]
 
 
-def network(backend, dtype="float64", activation="tanh", structure="plain", frozen=""):
+def network(backend, dtype="float64", activation="tanh", structure="plain", frozen="", outputs=OUTPUTS):
     first = [Standardized(np.linspace(-1, 1, FEATURES), np.arange(FEATURES))] if structure == "standardized" else []
     hidden = STRUCTURES[structure](activation)
-    layers = [*first, Dense(FEATURES, HIDDEN), *hidden, Dense(HIDDEN, OUTPUTS)]
+    layers = [*first, Dense(FEATURES, HIDDEN), *hidden, Dense(HIDDEN, outputs)]
     net = ol.Network(layers, seed=3, dtype=dtype, backend=backend)
     if frozen:
         net.parameters.freeze(frozen)
@@ -127,7 +124,7 @@ def test_a_network_trains_as_on_numpy(case):
     _, activation, dtype, structure, loss, terms, frozen, batch = case
     data, found = dataset(loss), []
     for backend in ("numpy", "compiled"):
-        net = network(backend, dtype, activation, structure, frozen)
+        net = network(backend, dtype, activation, structure, frozen, outputs_of(loss, OUTPUTS))
         first, _ = trained(net, data, epochs=1, batch_size=ROWS, loss=loss, optimizer=ol.SGD, **TERMS[terms]())
         gradients = net.parameters.grad.copy()
         history, opt = trained(net, data, batch_size=BATCHES[batch], loss=loss, **TERMS[terms]())
