@@ -123,6 +123,14 @@ def test_a_leader_who_is_ahead_of_all_others():
 ALIKE = {name: scores(np.roll(noisy(0.9 + 0.001 * k, 0.01), 3 * k).tolist()) for k, name in enumerate("abc")}
 
 
+def test_too_few_replicates_for_any_difference_say_so():
+    wild = {name: scores([0.1, 0.9] if name == "a" else [0.9, 0.1]) for name in "ab"}
+    summary = summary_of(**wild)
+    assert summary.verdict.detectable is summary.verdict.replicates_for_half is None
+    told = [str(s) for s in summary.verdict.sentences]
+    assert "2 replicates are too few to tell these optimizers apart in test accuracy." in told
+
+
 def test_none_can_be_told_apart():
     sentences = said(**ALIKE)
     assert sentences[0] == "c has the highest mean test accuracy, 90.20 ± 0.83%; a and b cannot be told apart from it."

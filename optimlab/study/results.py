@@ -313,8 +313,8 @@ class Verdict:
 
     ``leader`` has the highest mean test score, ``fastest`` the fewest epochs; ``level_with`` and ``fast_with`` are
     those who cannot be told from it. ``family`` is the number of tests that Holm's correction takes in.
-    ``detectable`` is the difference in test score that this many replicates tell apart four times in five, and
-    ``replicates_for_half`` is how many would do so for half of it.
+    ``detectable`` is the difference in test score that this many replicates tell apart four times in five (None if
+    no two scores can differ by so much), and ``replicates_for_half`` is how many would do so for half of it.
     """
 
     sentences: tuple[Sentence, ...]

@@ -42,6 +42,8 @@ def verdict(
         return Verdict((*said, *_failures(table, score)), None, (), None, (), 0, None, None)
     family, apart = len(pairs), [pair for pair in pairs if pair.told_apart]
     smallest = None if deviation is None or not family else detectable(deviation, replicates, family)
+    few = smallest is not None and smallest >= 1  # no two scores differ by so much
+    smallest = None if few else smallest
     more = None if not smallest or not deviation else replicates_for(smallest / 2, deviation, family)
     level_with = _level(leader, sound, apart, "test_score")
     fast_with = _level(fastest, sound, apart, "epochs")
@@ -50,6 +52,9 @@ def verdict(
         said += _quality(leader, level_with, sound, apart, score)
         if smallest and level_with:
             said.append(_power(smallest, more, replicates))
+        elif few and not any(pair.measure == "test_score" for pair in apart):
+            text = f"{replicates} replicates are too few to tell these optimizers apart in test {score}."
+            said.append(Sentence(text, about="test_score"))
     if sound:
         said += _speed(fastest, fast_with, sound, apart, target, epochs, score)
     said += _others(table, pairs, score)
