@@ -97,7 +97,8 @@ def compare(
 
     1. Each replicate draws its own split of the data, its own shift of the grid, and its own seed of initial weights
        and order of the rows, the same for all contenders.
-    2. In each replicate every contender is trained once at each rate. The run with the best validation score
+    2. In each replicate every contender is trained at each rate, with each setting of what it searches beside the rate;
+       one that searches less has more rates, so that all have as many trials. The run with the best validation score
        counts, with its test score (ties go to the lower validation loss; a diverged run counts as 0). Apart from
        that, the run that reaches the target first counts for speed. Where the best rate lies at the edge, the grid is
        extended. In the full protocol as many random settings of all searchable hyperparameters are tried too.

@@ -86,6 +86,8 @@ class Study:
     ----------
     optimizers: names such as ``"adam"`` or ``"adam:torch"``, or :class:`Contender`.
     rates: the grid of learning rates, at least three, rising. Each replicate shifts it by its own fraction of a step.
+        A contender that searches hyperparameters tries them at every rate. The others get more rates over the same
+        range, so that all have the same number of trials.
     replicates: how many, at least two. Replicate r has its own split of the data, initial weights, order of the rows
         and dropout, the same for all contenders.
     seed: of the study. Two studies with different seeds share no random number.
