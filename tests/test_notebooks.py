@@ -8,11 +8,14 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from made_comparisons import made_comparison
 
 import optimlab as ol
 from optimlab.common import progress, views
 from optimlab.common.markup import sparkline, tag
 from optimlab.common.tables import Column, Table
+from optimlab.race import race
+from optimlab.study import Problem, Study
 from optimlab.training import History
 
 VOID = ("meta", "br", "img", "input")
@@ -379,3 +382,82 @@ def test_weights_are_drawn_as_images_unit_by_unit():
 def test_weights_that_are_no_images_are_refused(arguments, message):
     with pytest.raises(ol.InputError, match=message):
         ol.MLP([6, 5, 2]).plot_weights(**arguments)
+
+
+# ----------------------------------------------------------------------------------------------------------- results
+
+
+def comparison(label="", **fates):
+    """``fates``: what becomes of an optimizer's runs; its score rises with the trial."""
+    study = Study(Problem(epochs=4), ("sgd", "adam", "lion"), replicates=3, label=label)
+    return made_comparison(
+        study, lambda name, kind, r, k: {"fate": fates.get(name, "ok"), "score": 0.9 + 0.002 * k + 0.001 * r}
+    )
+
+
+@pytest.mark.parametrize("fates", [{}, {"adam": "error"}, {"sgd": "diverged", "lion": "diverged at once"}])
+def test_a_comparison_is_short_at_a_prompt_and_a_table_in_a_notebook(fates):
+    made = comparison("<b>mine</b>", **fates)
+    assert len(repr(made)) < 1500
+    assert made.verdict[0] in repr(made)
+    assert all(len(repr(one)) < 300 for one in (made.summary, *made.rows, *made.records.values()))
+    found = read(made._repr_html_())
+    assert {"sgd", "adam", "lion", *made.verdict} <= set(found.texts)
+    assert "b" not in found.names
+    for what in ("score", "loss", "sensitivity"):
+        made.plot(what).savefig(io.BytesIO(), dpi=40)
+
+
+def test_a_comparison_draws_what_it_has():
+    with pytest.raises(ol.InputError, match="unknown figure 'acuracy'"):
+        comparison().plot("acuracy")
+
+
+def test_a_race_is_a_sentence_a_table_and_a_map():
+    made = race("quadratic", ["sgd", "momentum"], steps=60)
+    assert len(repr(made)) < 200
+    assert "momentum took" in repr(made)
+    assert len(repr(made.racers[0])) < 100
+    assert {"sgd", "momentum"} <= set(read(made._repr_html_()).texts)
+    assert [text for text in (axes.get_title() for axes in made.plot().axes) if "steps" in text]
+
+
+def test_a_preview_is_short_and_has_a_table():
+    made = ol.preview(ol.schedules.StepLR(0.1, 30), 100)
+    assert repr(made).endswith("100 epochs, lr from 0.1 to 0.0001, 3 abrupt changes>")
+    assert read(made._repr_html_()).texts.count("jump") == 3
+    assert "lowest 0.5, highest 2" in repr(ol.preview(lambda k: [1.0, 0.5, 2.0, 1.0][k], 4))
+    assert made.plot().axes
+
+
+def test_a_range_of_rates_is_short():
+    net = ol.MLP([4, 9, 1], seed=0)
+    found = ol.find_lr(net, ol.SGD(net.parameters), blobs(), high=1e4)
+    assert len(repr(found)) < 150
+    assert f"suggestion {found.suggestion:.2g}" in repr(found)
+    assert "svg" in read(found._repr_html_()).names
+    empty = type(found)((), (), (), None, 1e-6)
+    assert repr(empty) == "<LearningRateRange: 0 steps, no suggestion, diverged at 1e-06>"
+    read(empty._repr_html_())
+
+
+def test_an_optimizer_and_a_data_set_are_tables_in_a_notebook():
+    net = ol.MLP([4, 1])
+    opt = ol.AdamW(net.parameters, lr=ol.schedules.StepLR(0.1, 5), groups={"biases": {"weight_decay": 0.0}})
+    found = read(opt._repr_html_())
+    assert {"lr", "beta1", "beta2", "eps", "weight_decay", "of biases"} <= set(found.texts)
+    assert read(ol.Optimizer(net.parameters, lambda w, g, *, lr=0.1: w - lr * g)._repr_html_()).names
+    found = read(blobs()._repr_html_())
+    assert found.texts[-1] == "2 classes: no, yes"
+    assert "training" in found.texts
+    assert "test" not in found.texts
+
+
+def test_an_explanation_shows_itself_at_a_prompt():
+    for told in (
+        ol.explain("adam"),
+        ol.explain("relu"),
+        ol.explain("mean_squared_error"),
+        ol.first_parting("adam", "textbook", "keras"),
+    ):
+        assert repr(told) == str(told)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.errors import InputError, count, rows
+from ..common.tables import Column, Table
 
 
 class Scale(NamedTuple):
@@ -104,6 +105,13 @@ class Dataset:
             x_val=self.x_train[left:],
             y_val=self.y_train[left:],
         )
+
+    def _repr_html_(self) -> str:
+        splits = {"training": self.x_train, "validation": self.x_val, "test": self.x_test}
+        body = [[name, f"{len(x):,}"] for name, x in splits.items() if x is not None]
+        told = f"{self.name or 'Dataset'}: {self.task}, {np.shape(self.x_train)[1]:,} features"
+        classes = f"{len(self.classes)} classes: {', '.join(self.classes)}" if self.classes else ""
+        return Table([Column("split", "name"), Column("rows")], body, told, classes)._repr_html_()
 
     def __repr__(self) -> str:
         rows = [f"{len(self.x_train)} training"]

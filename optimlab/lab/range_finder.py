@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..backends import Array, NotFinite
-from ..common.errors import InputError, count, number
+from ..common.errors import InputError, concise, count, number
+from ..common.markup import sparkline, together
 from ..datasets import Dataset
 from ..nn.buffers import Buffers
 from ..nn.layers import BatchNorm
@@ -56,6 +57,21 @@ class LearningRateRange:
         from ..plotting.range_finder import range_figure
 
         return range_figure(self.rates, self.losses, self.smoothed, self.suggestion, self.diverged_at)
+
+    plot = figure
+
+    def __repr__(self) -> str:
+        return f"<LearningRateRange: {self._told()}>"
+
+    def _repr_html_(self) -> str:
+        curve = sparkline([math.log(v) for v in self.smoothed if v > 0], "logarithm of the smoothed loss")
+        return together(f"Learning rates: {self._told()}. The logarithm of the smoothed loss:", curve)
+
+    def _told(self) -> str:
+        tried = f" from {concise(self.rates[0])} to {concise(self.rates[-1])}" if self.rates else ""
+        found = "no suggestion" if self.suggestion is None else f"suggestion {concise(self.suggestion)}"
+        end = "" if self.diverged_at is None else f", diverged at {concise(self.diverged_at)}"
+        return f"{len(self.rates)} steps{tried}, {found}{end}"
 
 
 def find_lr(

@@ -74,7 +74,22 @@ class Preview:
         marks = [row.k for row in self.boundaries]
         return schedule_figure(_title(self.schedule), self.per, self.lr, self.momentum, marks)
 
+    plot = figure
+
+    def __repr__(self) -> str:
+        rates = f"lr from {self.lr[0]:.3g} to {self.lr[-1]:.3g}"
+        if min(self.lr) < min(self.lr[0], self.lr[-1]) or max(self.lr) > max(self.lr[0], self.lr[-1]):
+            rates += f", lowest {min(self.lr):.3g}, highest {max(self.lr):.3g}"
+        changes = f"{len(self.boundaries)} abrupt change{'s' * (len(self.boundaries) != 1)}"
+        return f"<Preview of {_title(self.schedule)}: {len(self.lr)} {self.per}s, {rates}, {changes}>"
+
+    def _repr_html_(self) -> str:
+        return self._table(_title(self.schedule))._repr_html_()
+
     def __str__(self) -> str:
+        return f"{spelled(_title(self.schedule), encoding_of_stdout())}\n\n{self._table()}"
+
+    def _table(self, title: str = "") -> Table:
         cycles = any(m is not None for m in self.momentum)
         names = [self.per, "lr before", "lr", *(["momentum before", "momentum"] if cycles else [])]
         cells = []
@@ -85,7 +100,7 @@ class Preview:
                 cells.append([str(row.k), *("-" if v is None else f"{v:.6g}" for v in values), row.what])
         more = f"and {len(hidden)} more changes, the last at {max(hidden)}" if hidden else ""
         columns = [*map(Column, names), Column("change", "words")]
-        return f"{spelled(_title(self.schedule), encoding_of_stdout())}\n\n{Table(columns, cells, caption=more)}"
+        return Table(columns, cells, title, more)
 
 
 def preview(schedule: Rate, length: int) -> Preview:

@@ -20,6 +20,7 @@ import numpy as np
 from .. import rules
 from ..backends import Array
 from ..common.errors import InputError, RuleError, count, exact, lookup, unknown, whole
+from ..common.tables import Column, Table
 from ..kernels import Graph, declaration, trace
 from ..nn.parameters import Parameter, Parameters, stretches
 from ..schedules import Schedule, unit
@@ -387,14 +388,25 @@ class Optimizer:
         """Without what is bound to this very object's arrays: a copy binds its own."""
         return {**self.__dict__, "_runs": [], "_version": -1}
 
-    def __repr__(self) -> str:
-        def shown(value: Hyperparameter) -> str:
-            if isinstance(value, Schedule):
-                return repr(value)
-            return "<function>" if callable(value) else exact(value)
+    def _repr_html_(self) -> str:
+        names = ["value", *(f"of {group}" for group in self.groups)]
+        columns = [Column("hyperparameter", "name"), *(Column(name) for name in names), Column("meaning", "words")]
+        rows = []
+        for name, value in self.hyperparameters.items():
+            own = [_shown(group[name]) if name in group else "" for group in self.groups.values()]
+            rows.append([name, _shown(value), *own, f"{self.kinds[name].meaning}, in {self.kinds[name].within}"])
+        made = f"{self.t:,} updates made of {self.parameters.data.size:,} parameters"
+        return Table(columns, rows, f"{type(self).__name__}: {made}")._repr_html_()
 
-        values = ", ".join(f"{name}={shown(value)}" for name, value in self.hyperparameters.items())
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={_shown(value)}" for name, value in self.hyperparameters.items())
         return f"<{type(self).__name__} {values}, t={self.t}{'' if self.epoch is None else f', epoch={self.epoch}'}>"
+
+
+def _shown(value: Hyperparameter) -> str:
+    if isinstance(value, Schedule):
+        return repr(value)
+    return "<function>" if callable(value) else exact(value)
 
 
 class Kernel(Protocol):

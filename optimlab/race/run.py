@@ -10,14 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import backends, rules
-from ..common.errors import InputError, count, number, unknown
+from ..common.errors import InputError, concise, count, number, unknown
 from ..common.files import json_ready
+from ..common.markup import Html, together
 from ..common.progress import progress_bar
+from ..common.views import view
 from ..nn.parameters import Parameter, Parameters
 from ..optim import optimizers
 from ..optim.optimizers import Optimizer
@@ -25,6 +27,9 @@ from ..schedules import Length
 from ..study.contender import Contender
 from .functions import Landscape, get
 from .score import Floats, first_within, gaps_along, lowest, on_course, score
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RATES: tuple[float, ...] = tuple(10.0 ** (k / 4) for k in range(-20, 9))
 """The grid every optimizer is tuned on: four rates a decade, 0.00001 to 100."""
@@ -59,6 +64,9 @@ class Racer:
     gaps: Floats
     reached: tuple[float, ...]
 
+    def __repr__(self) -> str:
+        return f"<Racer {self.name}, lr {concise(self.lr)}, {len(self.paths)} runs of {self.paths.shape[1] - 1} steps>"
+
     @property
     def shown(self) -> int:
         """The seed with the median score: the one to draw."""
@@ -88,6 +96,17 @@ class Race:
     tolerance: float
     rates: tuple[float, ...]
     racers: tuple[Racer, ...]
+
+    def plot(self) -> Figure:
+        """Draw the path of each optimizer on a map of the function, and beside the maps how far down each has come."""
+        figure: Figure = view("race figure", self)
+        return figure
+
+    def _repr_html_(self) -> str:
+        return together(f"{view('race sentence', self)}.", Html(view("race table", self)._repr_html_()))
+
+    def __repr__(self) -> str:
+        return f"<Race of {len(self.racers)}: {view('race sentence', self)}>"
 
     def rows(self) -> list[dict[str, Any]]:
         """One dictionary per optimizer: the first within the tolerance first, then the smaller final gap.

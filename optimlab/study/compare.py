@@ -9,13 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..backends.threads import one_thread
-from ..common.errors import InputError, concise
+from ..common.errors import InputError, concise, lookup
 from ..common.files import json_ready, write_atomically
+from ..common.markup import Html, bullets, together
+from ..common.views import view
 from .contender import LEAST_RATE, TOO_HIGH, Contender
 from .draws import Settings
 from .execution import Pool, run_all, workers
@@ -26,11 +28,21 @@ from .run import execute, host, time_steps, versions
 from .statistics import t_interval
 from .store import Store, read
 from .summary import Found, best, deviation, pairs, row_label, rows
+from .table import tables
 from .targets import target_of
 from .usual_target import decided
 from .verdict import verdict
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 OnRun = Callable[[Run, Record, int, int], None]
+
+FIGURES = ("score", "loss", "sensitivity")
+"""What :meth:`Comparison.plot` draws."""
+
+SAID = 3
+"""Sentences of the verdict in a comparison's short text."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,30 @@ class Comparison:
     def finished(self) -> bool:
         """True if any tuned contender finished a run; otherwise there is nothing to compare."""
         return any(row.finished for row in self.summary.tuned)
+
+    def plot(self, what: str = "score") -> Figure:
+        """Draw one of the figures of the report.
+
+        Parameters
+        ----------
+        what: ``"score"``, the validation score against epochs; ``"loss"``, the training loss against epochs and
+            seconds; ``"sensitivity"``, the best score against the learning rate.
+
+        Raises
+        ------
+        InputError: there is no such figure.
+        """
+        figure: Figure = view(f"{lookup('figure', what, {name: name for name in FIGURES})} figure", self)
+        return figure
+
+    def _repr_html_(self) -> str:
+        return together(*(Html(table._repr_html_()) for table in tables(self.summary)), bullets(self.verdict))
+
+    def __repr__(self) -> str:
+        summary, said = self.summary, self.verdict
+        more = [f"and {len(said) - SAID} more sentences in .verdict"] if len(said) > SAID else []
+        many = f"{len(summary.tuned)} optimizers, {summary.replicates} replicates"
+        return "\n  ".join([f"<Comparison of {many}: {summary.heading}", *said[:SAID], *more]) + ">"
 
     def chosen(self, row: Row) -> list[Record]:
         """The records that a row's score comes from, replicate by replicate; a missing one is left out."""

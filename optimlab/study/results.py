@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 import msgspec
 
 from ..common.errors import InputError
+from ..common.markup import Html, bullets, together
+from ..common.views import view
 from .digests import key_of
 
 VERSION = 3
@@ -139,6 +141,10 @@ class Record:
         if self.status == "ok" and None in (self.val_score, self.test_score, self.best_epoch):
             raise InputError("a finished run needs val_score, test_score and best_epoch")
 
+    def __repr__(self) -> str:
+        scores = [f"{name} {value:.4f}" for name in ("val_score", "test_score") if (value := getattr(self, name))]
+        return f"<Record {self.key[:8]}: {', '.join([self.status, *scores])}>"
+
     @property
     def val_counted(self) -> float:
         """The validation score; 0 for a run that diverged or failed."""
@@ -236,6 +242,10 @@ class Row:
     schedule: str = ""
     searched: dict[str, str] = field(default_factory=dict)
     grid: tuple[Positive, ...] = ()
+
+    def __repr__(self) -> str:
+        score = "±".join(self.test_score.percents())
+        return f"<Row {self.label}: test score {score}%, {self.epochs.mean:.1f} epochs, lr {self.lr.median:.2g}>"
 
     @property
     def edges(self) -> int:
@@ -401,6 +411,10 @@ class Summary:
             if len(row.replicates) != self.replicates or not all(one.grid for one in row.replicates):
                 raise InputError(f"{row.label} must have {self.replicates} replicates, each with a run")
 
+    def __repr__(self) -> str:
+        many = f"{len(self.rows)} rows, {self.replicates} replicates, {len(self.pairs)} pairs"
+        return f"<Summary of {self.heading}: {many}>"
+
     @property
     def heading(self) -> str:
         """The label of the comparison, if it has one, before its data, network and budget."""
@@ -520,6 +534,13 @@ class Joint:
     def measure(self) -> str:
         """The name of the problems' score; of different ones, ``"score"``."""
         return measure_of(self.problems)
+
+    def _repr_html_(self) -> str:
+        table = view("joint table", self)._repr_html_()
+        return together(Html(table), bullets([sentence.text for sentence in self.sentences]))
+
+    def __repr__(self) -> str:
+        return f"<Joint of {len(self.problems)} problems, {len(self.contenders)} optimizers\n  {self.paragraph}>"
 
     @property
     def paragraph(self) -> str:

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..backends.threads import one_thread
-from ..common.errors import InputError, exact, one_line
+from ..common.errors import InputError, concise, exact, one_line
 from ..common.files import json_text, write_atomically
+from ..common.markup import Html, bullets, together
 from ..common.progress import progress_bar
+from ..common.views import view
 from ..nn.network import Network
 from ..study.rows_score import contributions
 from ..study.run import host, versions
@@ -23,6 +25,9 @@ from . import evidence, sampler
 from .plan import Search
 from .storage import BEST, RETRAINED, SUMMARY, Journal, locked
 from .trial import best_of, rank, retrain, run_trial
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Record = dict[str, Any]
 
@@ -42,6 +47,21 @@ class Tuned:
     records: list[Record]
     best: Record
     summary: dict[str, Any]
+
+    def plot(self) -> Figure:
+        """Draw the objective of each trial in the order they were made, and the best so far."""
+        figure: Figure = view("search figure", self)
+        return figure
+
+    def _repr_html_(self) -> str:
+        shown = view("search table", self), view("search measures", self.summary)
+        return together(*(Html(table._repr_html_()) for table in shown), bullets(self.summary["verdict"]))
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={concise(value, 3)}" for name, value in self.best["hyperparameters"].items())
+        score = f"{self.search.objective} {self.best[self.search.objective]:.4g}"
+        trials = f"{len(self.records)} trials"
+        return f"<Tuned {self.search}: trial {self.best['number']} is the best of {trials}, {score} with {values}>"
 
     def ranked(self) -> list[Record]:
         """The trials, the best first, without those that diverged."""

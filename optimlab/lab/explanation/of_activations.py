@@ -112,6 +112,9 @@ class ActivationExplanation:
             "kinks": list(f.kinks),
         }
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         encoding = encoding_of_stdout()
         header, *rows = _table(self)
@@ -152,6 +155,8 @@ class ActivationExplanation:
         if not self.activation.elementwise:
             raise InputError(f"{self.activation.name} has no figure: each output depends on the whole row")
         return activation_figure(self.activation, self.saturated)
+
+    plot = figure
 
 
 def explain_activation(

@@ -97,6 +97,9 @@ class LossExplanation:
             "value": self.value,
         }
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         encoding = encoding_of_stdout()
         columns = [Column(name) for name in self.example[0]]

@@ -129,6 +129,9 @@ class Explanation:
             ],
         }
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         (corner, *steps), *body = _table(self)
         encoding = encoding_of_stdout()
@@ -223,6 +226,9 @@ class Parting:
     terms: tuple[str, str]
     weights: tuple[float, float]
     difference: float
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         a, b = self.conventions
