@@ -4,7 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from packaging.version import Version
+
+from optimlab.cli import main
 
 ROOT = Path(__file__).parents[1]
 SPEED = (ROOT / "docs" / "speed.md").read_text()
@@ -136,3 +139,15 @@ def test_every_link_within_the_project_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if not target.startswith(("http:", "https:", "#")):
             assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+def test_the_commands_of_the_readme_run_in_an_empty_folder(tmp_path, monkeypatch):
+    """In their order, as they stand; ``make compare`` runs the first of all in CI's script."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = [line.partition("#")[0].split() for block in blocks for line in block.splitlines()]
+    commands = [words[1:] for words in lines if words[:1] == ["optimlab"]]
+    monkeypatch.chdir(tmp_path)
+    for arguments in commands:
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, (arguments, result.output)
+    assert {path.name for path in tmp_path.iterdir()} == {"four", "swish.png"}
