@@ -25,7 +25,8 @@ from optimlab.datasets import load_table
 from optimlab.datasets.columns import read_columns
 from optimlab.datasets.table_files import read_sheet
 from optimlab.report.reproduction import recipe
-from optimlab.study import Problem, Run, Study, read_study
+from optimlab.study import Contender, Problem, Run, Study, read_study
+from optimlab.study.run import execute
 from optimlab.study.usual_target import usual_target
 
 ROWS = 30
@@ -608,3 +609,28 @@ def test_the_report_tells_the_study_again(table):
     assert made.note == "a.csv is a file of your own: give its path."
     file = written(table.parent, made.file, "study.toml")
     assert read_study(file)["a.csv"].config() == study.config()
+
+
+@pytest.mark.parametrize(("task", "outputs"), [("binary", 1), ("classification", 3), ("regression", 1)])
+def test_a_run_learns_each_task(tmp_path, task, outputs):
+    def row(i, rng=np.random.default_rng(0)):  # noqa: B008 - one generator for all rows
+        x = rng.normal()
+        return f"{x:.4f},{ {'binary': int(x > 0), 'classification': 'abc'[int(x > -0.4) + int(x > 0.4)], 'regression': f'{1000 + 50 * x:.3f}'}[task] }"
+
+    path = written(tmp_path, lines(row, rows=200))
+    problem = Problem(str(path), target_column="y", hidden=(16,), epochs=30, batch_size=16)
+    assert problem.network(0).forward(problem.data().x_test).shape == (40, outputs)
+    record = execute(Run(problem, Contender("adam"), 0.03, 0))
+    assert record.status == "ok", record.error
+    assert record.test_score > 0.85
+
+
+@pytest.mark.parametrize("text", ["", "?", "NA", "NaN", "null", " "])
+@pytest.mark.parametrize("missing", ["mean", "drop"])
+def test_a_row_without_a_target_is_never_used(tmp_path, text, missing):
+    path = written(tmp_path, lines(lambda i: f"{i % 7},{text if i % 10 == 3 else i % 2}"))
+    with pytest.raises(ol.InputError, match=r"values are missing in 'y' \(3 of 30\): choose"):
+        load_table(path, "y")
+    table = load_table(path, "y", missing=missing)
+    assert table.target.tolist() == [i % 2 for i in range(30) if i % 10 != 3]
+    assert table.numbers[:, 0].tolist() == [i % 7 for i in range(30) if i % 10 != 3]
