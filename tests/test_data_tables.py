@@ -6,6 +6,8 @@ import io
 import json
 import pickle
 import warnings
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -280,6 +282,11 @@ def test_a_column_that_counts_the_rows_is_kept_and_named(tmp_path):
     assert table.notes[1] == "column 'x' counts the rows: leave it out if it is no input"
 
 
+def test_measurements_are_no_identifier_whatever_their_name(tmp_path):
+    path = written(tmp_path, lines(lambda i: f"{i}.5,{i * i},{i % 2}", "nr,x,y"))
+    assert load_table(path, "y").features == ("nr", "x")
+
+
 def test_columns_of_the_same_name_are_told_apart(tmp_path):
     table = load_table(written(tmp_path, lines(lambda i: f"{i % 7},{i % 5},{i % 3},{i % 2}", "x,x,x (2),y")), "y")
     assert table.features == ("x", "x (3)", "x (2)")
@@ -414,18 +421,16 @@ def table(tmp_path):
 
 def test_each_replicate_is_scaled_by_its_own_training_rows(table):
     problem = Problem(str(table), target_column="y")
-    raw = load_table(table, "y")
-    for split in range(3):
-        data = problem.replicate(split)
+    known = np.sort(load_table(table, "y").numbers[:, 0])
+    for redraw, split in product(("all", "train"), range(3)):
+        data = replace(problem, redraw=redraw).replicate(split)
         assert (len(data.x_train), len(data.x_val), len(data.x_test)) == problem.sizes() == (72, 24, 24)
         assert abs(data.x_train[:, 0].mean()) < 1e-6
         assert data.x_train[:, 0].std() == pytest.approx(1, abs=1e-5)
         assert abs(data.x_test[:, 0].mean()) > 1e-6
-        # the same order of the numbers as in the table: an affine map
-        both = np.concatenate([data.x_train[:, 0], data.x_val[:, 0], data.x_test[:, 0]]).astype("float64")
-        known = np.sort(raw.numbers[:, 0])
-        slope = np.polyfit(np.sort(both), known, 1)
-        np.testing.assert_allclose(np.polyval(slope, np.sort(both)), known, atol=1e-5)
+        # every row is there once: the numbers in order are those of the table, scaled
+        found = np.sort(np.concatenate([data.x_train, data.x_val, data.x_test])[:, 0].astype("float64"))
+        np.testing.assert_allclose(np.polyval(np.polyfit(found, known, 1), found), known, atol=1e-5)
         np.testing.assert_array_equal(np.bincount(data.y_test), [8, 8, 8])
     assert not problem.shares_test
     one, other = (Problem(str(table), target_column="y", redraw="train").replicate(split) for split in (0, 1))
