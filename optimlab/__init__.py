@@ -87,6 +87,7 @@ VIEWS.update(
         "score figure": "optimlab.plotting.comparison:accuracy_figure",
         "loss figure": "optimlab.plotting.comparison:loss_figure",
         "sensitivity figure": "optimlab.plotting.comparison:sensitivity_figure",
+        "map figure": "optimlab.plotting.maps:map_figure",
         "joint table": "optimlab.study.joint_table:joint_table",
         "race figure": "optimlab.plotting.race:race_figure",
         "race table": "optimlab.race.table:table",

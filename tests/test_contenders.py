@@ -606,10 +606,18 @@ def test_a_map_is_in_the_report_and_a_figure_and_a_label_harms_neither(tmp_path)
     assert "<b>$x" not in page
     assert page.count('<table class="heat">') == 1
     assert page.count('class="best"') == 1
-    figure = map_figure(found)
+    figure = found.plot("map")
     figure.canvas.draw()
     assert any("★" in text.get_text() for text in figure.axes[0].texts)
     with planted(lambda run: "ok", parabola):
         plain = compare(planned("sgd"), tmp_path / "plain", jobs=1)
     with pytest.raises(ol.InputError, match="nothing but the learning rate was searched"):
         map_figure(plain)
+
+
+def test_a_dry_run_needs_no_room_for_a_warm_up(tmp_path):
+    """Its few epochs are fewer than the warm-up has."""
+    from optimlab.study.run import estimate
+
+    text = "adam(schedule=cosine(warmup=4), beta1=linear(0.9, warmup=4))"
+    assert 0 < estimate(Study(TINY, (Contender.parse(text),), replicates=2)) < 600

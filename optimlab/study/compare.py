@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 OnRun = Callable[[Run, Record, int, int], None]
 
-FIGURES = ("score", "loss", "sensitivity")
+FIGURES = ("score", "loss", "sensitivity", "map")
 """What :meth:`Comparison.plot` draws."""
 
 SAID = 3
@@ -73,11 +73,12 @@ class Comparison:
         Parameters
         ----------
         what: ``"score"``, the validation score against epochs; ``"loss"``, the training loss against epochs and
-            seconds; ``"sensitivity"``, the best score against the learning rate.
+            seconds; ``"sensitivity"``, the best score against the learning rate; ``"map"``, the score against the rate
+            and what else was searched.
 
         Raises
         ------
-        InputError: there is no such figure.
+        InputError: there is no such figure, or no map, because nothing but the rate was searched.
         """
         figure: Figure = view(f"{lookup('figure', what, {name: name for name in FIGURES})} figure", self)
         return figure

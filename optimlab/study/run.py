@@ -221,7 +221,8 @@ QUICK = 0.5
 
 def _seconds(study: Study, contender: Contender, epochs: int) -> float:
     """Measure the seconds of one run of so many epochs."""
-    unscheduled = replace(contender, schedule=None)  # which may be longer than these few epochs
+    # a warm-up may be longer than these few epochs
+    unscheduled = replace(contender, schedule=None, hyperparameters=contender.fixed)
     run = Run(study.with_epochs(epochs).problem, unscheduled, contender.defaults()["lr"], 0)
     start = time.perf_counter()
     with one_thread():  # as in the study
