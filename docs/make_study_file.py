@@ -74,6 +74,7 @@ profile.
 ## `[[contenders]]`
 
 Optimizers of which more is to be said than a name. They take part beside those of `optimizers`.
+[Contenders](contenders.md) shows schedules and searches by example.
 
 {contenders}
 
