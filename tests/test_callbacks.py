@@ -638,8 +638,14 @@ def test_a_log_that_is_gone_begins_anew_with_its_header(tmp_path):
         (lambda: EarlyStopping(patience=0), "patience must be a whole number of at least 1"),
         (lambda: EarlyStopping(min_delta=-1), "min_delta must be"),
         (lambda: EarlyStopping(min_delta="small"), "min_delta must be"),
-        (lambda: ol.ReduceLROnPlateau("val_loss", min_delta=1e-4), "write threshold instead of min_delta"),
-        (lambda: ol.schedules.ReduceLROnPlateau(0.1, min_delta=1e-4), "write threshold instead of min_delta"),
+        (
+            lambda: ol.ReduceLROnPlateau("val_loss", min_delta=1e-4),
+            "unknown option of ReduceLROnPlateau 'min_delta'; write threshold",
+        ),
+        (
+            lambda: ol.schedules.ReduceLROnPlateau(0.1, min_delta=1e-4),
+            "unknown option of ReduceLROnPlateau 'min_delta'; write threshold",
+        ),
         (lambda: ol.ReduceLROnPlateau("val_loss", patienc=1), "unknown option .* 'patienc'; did you mean 'patience'"),
         (lambda: ol.LearningRateScheduler([0.1]), r"takes a function \(epoch\) or \(epoch, lr\), got \[0.1\]"),
         (lambda: ol.LearningRateScheduler(lambda: 0.1), r"takes a function \(epoch\) or"),

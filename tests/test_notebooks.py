@@ -5,6 +5,7 @@ import sys
 import types
 from contextlib import contextmanager
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -461,3 +462,14 @@ def test_an_explanation_shows_itself_at_a_prompt():
         ol.first_parting("adam", "textbook", "keras"),
     ):
         assert repr(told) == str(told)
+
+
+def test_the_page_on_notebooks_runs():
+    page = (Path(__file__).parents[1] / "docs" / "notebooks.md").read_text()
+    names = {}
+    for block in page.split("```python\n")[1:]:
+        exec(compile(block.split("```")[0], "docs/notebooks.md", "exec"), names)
+    error = page.split("InputError: ")[1].splitlines()[0]
+    with pytest.raises(ol.InputError) as caught:
+        ol.Adam(names["net"].parameters, learning_rate=0.01)
+    assert str(caught.value) == error

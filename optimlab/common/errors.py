@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
+
+from .familiar import advice
 
 T = TypeVar("T")
 
@@ -23,7 +26,9 @@ class RuleError(TypeError):
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
-    """The error for a name that does not exist, with the nearest ones that do.
+    """Return the error for a name that does not exist, with the nearest ones that do.
+
+    For a name of another library it says what to write here, see :mod:`optimlab.common.familiar`.
 
     >>> raise unknown("optimizer", "adamm", ["adam", "adamw", "sgd"])
     Traceback (most recent call last):
@@ -31,12 +36,31 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     optimlab.common.errors.InputError: unknown optimizer 'adamm'; did you mean 'adam', 'adamw'? Known: adam, adamw, sgd
     """
     names = list(known)
+    told = advice(kind, name, names)
     lower = {n.lower(): n for n in names}
     near = [lower[n] for n in difflib.get_close_matches(str(name).lower(), list(lower))]
-    hint = f"; did you mean {', '.join(map(repr, near))}?" if near else "."
+    hint = f"; {told}." if told else f"; did you mean {', '.join(map(repr, near))}?" if near else "."
     error = InputError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}")
     error.known = tuple(names)
     return error
+
+
+def only(function: Callable[..., Any], other: Iterable[str], *hidden: str) -> None:
+    """Refuse the keywords ``other``, which a function or class does not know; ``hidden`` parameters are not listed.
+
+    A signature that ends in ``**other: Never`` lets it say what to write, and type checkers still find the mistake.
+
+    >>> def grow(height, *, width=1.0, **other):
+    ...     only(grow, other)
+    >>> grow(2.0, widht=3.0)
+    Traceback (most recent call last):
+    ...
+    optimlab.common.errors.InputError: unknown argument of grow 'widht'; did you mean 'width'? Known: height, width
+    """
+    for name in other:
+        parameters = inspect.signature(function).parameters.values()
+        known = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in hidden]
+        raise unknown(f"argument of {function.__name__}", name, known)
 
 
 def lookup(kind: str, name: object, table: Mapping[str, T]) -> T:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Never
 
 import numpy as np
 
 from ..backends import Array, Backend
-from ..common.errors import InputError, count, lookup, number
+from ..common.errors import InputError, count, lookup, number, only
 from . import activations, initializers
 from .activations import Activation, exponential, share, softmax_slope
 from .buffers import Buffers
@@ -227,7 +227,9 @@ class Dense(Layer):
         initializer: str | Initializer | None = None,
         convention: str = "textbook",
         activation: None = None,
+        **other: Never,
     ) -> None:
+        only(Dense, other, "activation")
         if activation is not None:
             raise InputError(
                 f"an activation is a layer of its own: put Activate({outputs}, {activation!r}) after Dense({inputs}, "
@@ -381,7 +383,9 @@ class BatchNorm(Layer):
         momentum: float | None = None,
         eps: float | None = None,
         convention: str = "textbook",
+        **other: Never,
     ) -> None:
+        only(BatchNorm, other)
         self.inputs = self.outputs = count("the number of features", features)
         self.convention = convention
         default_momentum, default_eps = lookup("convention", convention, BATCH_NORM)

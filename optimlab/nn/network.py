@@ -6,14 +6,14 @@ import copy
 import itertools
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import backends
 from ..backends import Array, Backend, dtype_name, given
-from ..common.errors import InputError, count, lookup, number
+from ..common.errors import InputError, count, lookup, number, only
 from ..common.tables import Column, Table
 from ..common.views import view
 from . import activations
@@ -71,7 +71,9 @@ class Network:
         seed: int | np.random.SeedSequence = 0,
         dtype: DTypeLike = "float32",
         backend: str | Backend = "auto",
+        **other: Never,
     ) -> None:
+        only(Network, other)
         if not layers:
             raise InputError("a network needs at least one layer")
         for k, layer in enumerate(layers):
@@ -467,7 +469,9 @@ class MLP(Network):
         seed: int | np.random.SeedSequence = 0,
         dtype: DTypeLike = "float32",
         backend: str | Backend = "auto",
+        **other: Never,
     ) -> None:
+        only(MLP, other)
         whole = isinstance(sizes, Sequence | np.ndarray) and all(
             isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1 for n in sizes
         )

@@ -66,8 +66,6 @@ class ReduceLROnPlateau:
         **other: Any,
     ) -> None:
         for name in other:
-            if name == "min_delta":
-                raise InputError("write threshold instead of min_delta, which is the name in Keras's ReduceLROnPlateau")
             known = inspect.signature(ReduceLROnPlateau).parameters
             raise unknown("option of ReduceLROnPlateau", name, [n for n in known if n not in ("lr", "other")])
         self.lr = above_zero("lr", lr)

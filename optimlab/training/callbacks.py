@@ -13,11 +13,11 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 from .. import schedules
 from ..backends import Array
-from ..common.errors import InputError, count, lookup, number
+from ..common.errors import InputError, count, lookup, number, only
 from ..nn.network import Network
 from ..optim.optimizers import Optimizer
 from .checkpoint import save_checkpoint
@@ -92,8 +92,15 @@ class EarlyStopping:
     """
 
     def __init__(
-        self, monitor: str = "val_loss", patience: int = 10, min_delta: float = 0.0, *, restore_best: bool = True
+        self,
+        monitor: str = "val_loss",
+        patience: int = 10,
+        min_delta: float = 0.0,
+        *,
+        restore_best: bool = True,
+        **other: Never,
     ) -> None:
+        only(EarlyStopping, other)
         self.best = Best(monitor, min_delta)
         self.monitor = monitor
         self.patience = count("patience", patience)
@@ -144,7 +151,8 @@ class BestCheckpoint:
     last = True
     """Called after all other callbacks, so that the file has the optimizer as they left it."""
 
-    def __init__(self, monitor: str = "val_loss", path: str | Path | None = None) -> None:
+    def __init__(self, monitor: str = "val_loss", path: str | Path | None = None, **other: Never) -> None:
+        only(BestCheckpoint, other)
         self.best = Best(monitor)
         self.monitor = monitor
         self.path = path

@@ -6,11 +6,11 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 
-from ..common.errors import InputError, count
+from ..common.errors import InputError, count, only
 from ..common.progress import progress_bar
 from ..datasets import Dataset
 from ..nn import regularization
@@ -44,6 +44,7 @@ def fit(
     progress: bool | None = None,
     print_every: int | None = None,
     graph: bool = False,
+    **other: Never,
 ) -> History:
     """Train ``network`` on ``data.x_train`` and watch it on ``data.x_val``.
 
@@ -79,7 +80,8 @@ def fit(
 
     Raises
     ------
-    InputError: data, labels, or options that cannot be trained on, found before the first step.
+    InputError: data, labels, or options that cannot be trained on, found before the first step; or a keyword that
+        ``fit`` does not have, such as ``learning_rate``: the message says what to write.
 
     >>> import optimlab as ol
     >>> data = ol.datasets.load("digits")
@@ -88,6 +90,7 @@ def fit(
     >>> history.status, history.steps, history.val_accuracy[-1] > 0.9
     ('completed', 85, True)
     """
+    only(fit, other)
     if optimizer.parameters is not network.parameters:
         raise InputError("the optimizer was made for another network's parameters")
     check_dataset(data)
