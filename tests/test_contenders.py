@@ -165,6 +165,17 @@ def test_a_hyperparameter_comes_before_an_option_of_the_schedule_of_the_same_nam
     assert (apart.fixed, apart.schedule) == ({"warmup": 0.25}, Shape("cosine", {"warmup": 0.1}))
 
 
+def test_a_hyperparameter_called_schedule_is_given_in_a_study_file(rules):
+    path = rules.with_name("names.py")
+    path.write_text("def odd(w, g, *, lr=0.1, schedule=1.0):\n    return w - lr * schedule * g\n")
+    with pytest.raises(ol.InputError, match=r"odd has a hyperparameter 'schedule', .* give it in a study file"):
+        Contender.parse(f"{path}:odd(schedule=0.5)")
+    study = rules.with_name("odd.toml")
+    study.write_text('[[contenders]]\nname = "names.py:odd"\nhyperparameters = { schedule = 0.5 }\n')
+    (found,) = read_study(study).values()
+    assert found.contenders[0].fixed == {"schedule": 0.5}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -135,7 +135,14 @@ class Contender:
             if not key:
                 raise InputError(f"in {text!r} write NAME=VALUE, such as weight_decay=0.01, instead of {part!r}")
             options[key] = value(part)
-        made = {"label": str(options.pop("label", "")), **named(head, convention, folder)}
+        chosen = named(head, convention, folder)
+        for key in ("label", "schedule"):
+            if key in options and key in cls(**chosen).defaults():
+                raise InputError(
+                    f"{chosen['name']} has a hyperparameter {key!r}, and a text takes that for the {key} of "
+                    "a contender: give it in a study file, or rename it"
+                )
+        made = {"label": str(options.pop("label", "")), **chosen}
         if "lr" in options:
             followed = str(options["lr"])
             told = f"write schedule={followed}" if call(followed)[0] in SHAPES else "leave it out"
