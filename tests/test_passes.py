@@ -308,7 +308,7 @@ def test_a_regression_predicts_values_of_its_targets_shape(name):
     np.testing.assert_array_equal(net.predict(X), values)
     np.testing.assert_array_equal(ol.Ensemble([net, net]).predict(X), values)
     for refused in (net.predict_proba, ol.Ensemble([net]).predict_proba):
-        with pytest.raises(ol.InputError, match="returns class probabilities, and this network has no classes"):
+        with pytest.raises(ol.InputError, match="returns class probabilities, but this network has no classes"):
             refused(X)
     passes = ol.mc_predict(net, X, samples=400)
     np.testing.assert_allclose(passes.mean, values, atol=12 * passes.std.max() / 20)
@@ -377,7 +377,7 @@ def test_classes_need_an_output_each():
         lambda: ol.fit(net, ol.SGD(net.parameters), ol.Dataset(X, np.zeros(40, int)), batch_size=40, loss=loss),
         lambda: ol.evaluate(net, X, np.zeros(40, int), loss=loss),
     ):
-        with pytest.raises(ol.InputError, match=r"needs an output for each class.*use two outputs"):
+        with pytest.raises(ol.InputError, match=r"needs one output per class.*use two outputs"):
             call()
 
 

@@ -427,7 +427,10 @@ def test_bad_rates_and_limits(make, message):
         ({"penalties": [ol.L2(0.1, "wieghts")]}, "unknown parameter group 'wieghts'; did you mean 'weights'"),
         ({"penalties": [ol.L1(0.1, "dense9")]}, "unknown parameter group 'dense9'; did you mean 'dense1'"),
         ({"constraints": [ol.MaxNorm(1.0, "dense1.w")]}, "did you mean 'dense1.W'"),
-        ({"constraints": [ol.MaxNorm(1.0, "biases")]}, "MaxNorm is for weight matrices, the group 'biases' has none"),
+        (
+            {"constraints": [ol.MaxNorm(1.0, "biases")]},
+            "MaxNorm constrains weight matrices, but the group 'biases' has none",
+        ),
         ({"penalties": ol.L2(0.1)}, r"penalties must be a list, got L2\(rate=0.1, group='weights'\)"),
         ({"penalties": [0.1]}, "expected functions of net.parameters in penalties, got 0.1"),
         ({"penalties": [ol.L2]}, "expected functions of net.parameters in penalties, got <class"),

@@ -65,7 +65,7 @@ def test_a_single_logit_is_trained_scored_and_predicted(engine):
 
 def test_a_network_that_ends_in_sigmoid_gives_its_outputs_as_probabilities():
     net = ol.Network([ol.layers.Dense(5, 1), ol.layers.Activate(1, "sigmoid")], seed=0)
-    with pytest.raises(ol.InputError, match="binary_cross_entropy takes logits, and this network ends in sigmoid"):
+    with pytest.raises(ol.InputError, match="binary_cross_entropy takes logits, but this network ends in sigmoid"):
         ol.evaluate(net, X, SIDES)
     net.classifies = True
     p = net.logits(X)
@@ -150,8 +150,8 @@ def test_the_usual_loss(targets, outputs, name):
 @pytest.mark.parametrize(
     ("targets", "outputs", "message"),
     [
-        (SIDES + 1, 1, r"integer labels 0 and 1; for numbers to predict, use loss='mean_squared_error'"),
-        (NUMBERS, 3, r"labels must be integers from 0 to 2.*for numbers to predict"),
+        (SIDES + 1, 1, r"integer labels 0 and 1; to predict numbers, use loss='mean_squared_error'"),
+        (NUMBERS, 3, r"labels must be integers from 0 to 2.*to predict numbers"),
         (PAIRS, 1, r"expected targets of the outputs' shape \(90, 1\), got \(90, 2\)"),
         (np.where(X[:, 0] > 0, np.nan, NUMBERS), 1, "targets must be finite real numbers"),
     ],
@@ -162,7 +162,7 @@ def test_targets_that_do_not_fit_say_what_to_write(targets, outputs, message):
 
 
 def test_binary_cross_entropy_needs_one_output():
-    with pytest.raises(ol.InputError, match="takes one output, a logit, and there are 2"):
+    with pytest.raises(ol.InputError, match="takes one output, a logit, but there are 2"):
         ol.evaluate(ol.MLP([5, 2]), X, SIDES, "binary_cross_entropy")
 
 

@@ -1,6 +1,6 @@
 """The network: formulas, layers, losses, parameters, penalties, initial weights, passes.
 
-Knows formulas and named operations of a backend, not what runs them.
+Everything here is written in formulas and named operations of a backend, whichever backend runs them.
 
 Imports common, kernels and backends.
 """

@@ -1,11 +1,11 @@
 """Activation functions: each a formula, with its derivative below it.
 
-``f(x)`` is elementwise, on arrays of any shape. ``f_backward`` returns ``dL/dx = dL/dy f'(x)``. It takes those of
-``x``, ``y = f(x)`` and ``dy = dL/dy`` that it needs: where the derivative follows from ``y``, ``x`` need not be kept.
-Keyword-only arguments are parameters. No formula gives NaN for a finite ``x``: where ``e^x`` overflows to infinity, the
-result is at its limit. At a kink, the derivative is the one on its left; that of ReLU6 at 6 is 0.
+``f(x)`` is elementwise, on arrays of any shape. ``f_backward`` returns ``dL/dx = dL/dy f'(x)``. Its arguments are
+those of ``x``, ``y = f(x)`` and ``dy = dL/dy`` that it needs. If the derivative follows from ``y``, ``x`` is not kept.
+Keyword-only arguments are parameters. No formula gives NaN for a finite ``x``: if ``e^x`` overflows to infinity, the
+result is the limit. At a kink, the derivative is the one from the left; the derivative of ReLU6 at 6 is 0.
 
-Each pair is an :class:`Activation` by its name in :data:`ACTIVATIONS`, a function for lessons and plots, too::
+:data:`ACTIVATIONS` holds each pair by name as an :class:`Activation`. You can also call it in lessons and plots::
 
     >>> gelu = get("gelu")
     >>> gelu(np.array([-1.0, 0.0, 1.0])).round(4)
@@ -107,11 +107,11 @@ def elu_backward(y: Array, dy: Array, *, alpha: float = 1.0) -> Array:
 
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
-"""With these, mean 0 and variance 1 are a fixed point of a layer whose weights have variance 1 / inputs."""
+"""Constants for which mean 0 and variance 1 are a fixed point of a layer whose weights have variance 1 / inputs."""
 
 
 def selu(x: Array) -> Array:
-    """scale elu(x), with the scale and alpha that keep mean 0 and variance 1.
+    """scale elu(x), with the constants that keep mean 0 and variance 1.
 
     Reference: Klambauer, Unterthiner, Mayr & Hochreiter (2017).
     """
@@ -152,7 +152,7 @@ def hard_swish_backward(x: Array, dy: Array) -> Array:
 
 def mish(x: Array) -> Array:
     """x tanh(softplus(x)), with n = e^x equal to x (n^2 + 2 n) / (n^2 + 2 n + 2).  Reference: Misra (2019)."""
-    n = np.exp(np.minimum(x, 20))  # the quotient is 1 from there on
+    n = np.exp(np.minimum(x, 20))  # above 20 the quotient rounds to 1
     q = n * (n + 2)
     return x * (q / (q + 2))
 
@@ -165,7 +165,7 @@ def mish_backward(x: Array, dy: Array) -> Array:
 
 
 def gelu(x: Array) -> Array:
-    """x P(x), P the standard normal distribution function.  Reference: Hendrycks & Gimpel (2016)."""
+    """x P(x), with P the standard normal distribution function.  Reference: Hendrycks & Gimpel (2016)."""
     return x * (0.5 + 0.5 * erf(0.5**0.5 * x))
 
 
@@ -179,7 +179,7 @@ def gelu_tanh(x: Array) -> Array:
 
     Reference: Hendrycks & Gimpel (2016).
     """
-    square = np.minimum(x**2, 1e4)  # the sigmoid is 0 or 1 before
+    square = np.minimum(x**2, 1e4)  # the sigmoid saturates before this
     return x * sigmoid((8 / math.pi) ** 0.5 * x * (1 + 0.044715 * square))
 
 
@@ -189,11 +189,11 @@ def gelu_tanh_backward(x: Array, y: Array, dy: Array) -> Array:
     return dy * (s + y * (1 - s) * ((8 / math.pi) ** 0.5 * (1 + 3 * 0.044715 * square)))
 
 
-# softmax is made of elementwise parts between sums and maxima of rows, columns of shape (batch, 1)
+# softmax consists of elementwise parts, with row sums and row maxima of shape (batch, 1) between them
 
 
 def exponential(x: Array, top: Array) -> Array:
-    """e^(x - top), with the row's maximum as ``top``: it cannot overflow."""
+    """e^(x - top), with the row's maximum as ``top``, so that it cannot overflow."""
     return np.exp(x - top)
 
 
@@ -224,21 +224,21 @@ _RANGES: dict[Callable[..., Array], dict[str, dict[str, Any]]] = {
     leaky_relu: {"slope": {"low": 0, "below": 1}},
     elu: {"alpha": {"positive": True}},
 }
-"""The parameters that may not be just any number."""
+"""Ranges of the parameters that have one."""
 
 
 @dataclass(frozen=True, repr=False)
 class Activation:
     """An activation function: ``forward(x, *, ...)`` and ``backward(x, y, dy, *, ...)``.
 
-    ``backward`` takes those of ``x``, ``y``, ``dy`` that it needs. Both have the same parameters with the same
-    defaults; ``parameters`` lists ``(name, value)`` pairs for others. Both are traced here, so that every backend can
-    run them.
+    ``backward`` takes those of ``x``, ``y``, ``dy`` that it needs. Both functions have the same parameters with the
+    same defaults; ``parameters`` overrides defaults by ``(name, value)`` pairs. Both functions are traced, so that
+    every backend can run them.
 
     Raises
     ------
     RuleError: a function is not elementwise; the message names the operation.
-    InputError: signatures that are none of an activation, or a parameter out of its range.
+    InputError: a signature does not fit an activation, or a parameter is out of range.
 
     >>> def bump(x, *, width=1.0):
     ...     return np.exp(-((x / width) ** 2))
@@ -288,12 +288,12 @@ class Activation:
 
     @property
     def elementwise(self) -> bool:
-        """Whether each output depends on one input alone; so it is with all but softmax."""
+        """True if each output depends on one input only; false only for softmax."""
         return self.forward is not softmax
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Which of ``x``, ``y`` and ``dy`` the backward pass takes.
+        """The names among ``x``, ``y`` and ``dy`` that the backward pass takes.
 
         >>> get("relu").needs, get("swish").needs
         (('y', 'dy'), ('x', 'y', 'dy'))
@@ -307,7 +307,7 @@ class Activation:
 
     @property
     def kinks(self) -> tuple[float, ...]:
-        """Where the derivative jumps.
+        """The points where the derivative jumps.
 
         >>> get("relu").kinks, get("elu").kinks, get("elu").given(alpha=0.5).kinks
         ((0.0,), (), (0.0,))
@@ -316,7 +316,7 @@ class Activation:
 
     @property
     def switches(self) -> tuple[float, ...]:
-        """Where a comparison in the formula changes its answer: kinks, and points where two smooth pieces meet.
+        """The points where a comparison in the formula changes its answer: kinks, and joints of two smooth pieces.
 
         >>> get("softplus").switches, get("hard_swish").switches
         ((0.0,), (-3.0, 3.0))
@@ -325,7 +325,7 @@ class Activation:
 
     @property
     def has_kink(self) -> bool:
-        """Whether the derivative jumps anywhere."""
+        """True if the derivative jumps anywhere."""
         return bool(self.kinks)
 
     def __call__(self, x: Array) -> Array:
@@ -337,7 +337,7 @@ class Activation:
 
         Raises
         ------
-        InputError: for softmax, whose derivative is a matrix per row.
+        InputError: the activation is softmax, whose derivative is a matrix per row.
         """
         if not self.elementwise:
             raise InputError(f"{self.name} has no elementwise derivative; use backward")
@@ -353,7 +353,7 @@ def _listed(values: dict[str, float]) -> str:
 
 
 def _values(f: Activation, function: Callable[..., Array], *arrays: Array) -> Array:
-    """The values of one of the two functions of ``f``, in a new array."""
+    """Compute ``function``, one of the two functions of ``f``, into a new array."""
     b, first = backends.of(arrays[0]), arrays[0]
     if first.dtype.kind != "f":
         raise InputError(f"an activation takes floating-point numbers, got {first.dtype}")
@@ -367,7 +367,7 @@ def _values(f: Activation, function: Callable[..., Array], *arrays: Array) -> Ar
 
 @cache
 def _signature(name: str, function: Callable[..., Array]) -> tuple[tuple[str, ...], dict[str, float]]:
-    """The arrays that a function takes, and its parameters with their defaults."""
+    """Return the names of the arrays that a function takes, and its parameters with their defaults."""
     try:
         given = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -393,21 +393,21 @@ def _kinks(f: Activation) -> tuple[float, ...]:
 
 @cache
 def _switches(f: Activation) -> tuple[float, ...]:
-    """Found between -100 and 100."""
+    """Find the switches between -100 and 100."""
     graph = f.graphs[0]
     scalars = graph.scalars(t=1, **dict(f.parameters))
     switches = [n for n in graph.nodes if n.is_mask or n.op in ("maximum", "minimum", "absolute", "sign")]
     leaves = {n: scalars[n.value] for node in switches for n in node.args if n.op == "slot"}
 
     def sides(x: Array) -> list[Array]:
-        """Of each switch, whether its first operand is larger than the second, or than zero."""
+        """For each switch, compare its first operand with the second, or with zero."""
         with np.errstate(all="ignore"):
             values = {**graph.values({"x": x}, scalars), **leaves}
         operands = ([values[a] for a in n.args] for n in switches)
         return [np.broadcast_to(first > (second[0] if second else 0), x.shape) for first, *second in operands]
 
     found = []
-    grid = np.linspace(-100.0, 100.0, 20001) + 1e-3 / math.pi  # no round number lies on it
+    grid = np.linspace(-100.0, 100.0, 20001) + 1e-3 / math.pi  # avoids round numbers
     for k, side in enumerate(sides(grid)):
         for at in np.flatnonzero(np.diff(side)):
             low, high = grid[at], grid[at + 1]
@@ -443,7 +443,7 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def get(activation: str | Activation) -> Activation:
-    """Return the activation of that name, or the object itself.
+    """Return the activation with this name, or ``activation`` itself if it is an object.
 
     >>> get("leaky_relu")
     leaky_relu(slope=0.01)

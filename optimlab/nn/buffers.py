@@ -1,4 +1,4 @@
-"""Arrays to work in, allocated once."""
+"""Working arrays that are allocated once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..backends import Array, Backend
 
 
 class Buffers:
-    """Working arrays by key. The one of a smaller shape is the front of the larger one's memory."""
+    """Working arrays by key. Shapes of one key share memory: a smaller array is the front of a larger one."""
 
     def __init__(self, backend: Backend, dtype: str) -> None:
         self._backend, self._dtype = backend, dtype
@@ -17,7 +17,7 @@ class Buffers:
         self._views: dict[tuple[str, tuple[int, ...]], Array] = {}
 
     def get(self, key: str, shape: tuple[int, ...]) -> Array:
-        """The array of that key and shape; what it holds is what was last written to it under this key.
+        """Return the array with this key and shape, holding whatever was last written under the key.
 
         >>> from optimlab import backends
         >>> buffers = Buffers(backends.get("numpy"), "float32")
@@ -30,20 +30,20 @@ class Buffers:
             if flat is None or flat.size < size:
                 flat = self._flat[key] = self._backend.empty(size, self._dtype)
                 self._views = {k: v for k, v in self._views.items() if k[0] != key}
-            if len(self._views) > 1000:  # batches of ever new sizes
+            if len(self._views) > 1000:  # batch sizes keep changing
                 self._views.clear()
             view = self._views[key, shape] = flat[:size].reshape(shape)
         return view
 
     def row(self, key: str, columns: Any) -> Array:
-        """A row that begins with these values."""
+        """Return the row with this key; at the first call it is filled with ``columns``."""
         known = self._flat.get(key)
         if known is None:
             known = self._flat[key] = self._backend.asarray(columns, self._dtype)
         return known
 
     def arrays(self) -> list[Array]:
-        """All of them."""
+        """Return all working arrays, flat."""
         return list(self._flat.values())
 
 

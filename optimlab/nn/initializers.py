@@ -1,7 +1,7 @@
-"""Initial weights, drawn by a NumPy generator in float64, so that a seed gives the same ones on every
-backend and, up to rounding, in every dtype.
+"""Initial weights.
 
-An initializer is a function of ``(generator, shape)`` with ``shape = (inputs, outputs)``; any such function serves.
+A NumPy generator draws them in float64. So a seed gives the same weights on every backend and, up to rounding, in
+every dtype. An initializer is any function of ``(generator, shape)`` with ``shape = (inputs, outputs)``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class VarianceScaling:
     """Random weights with mean 0 and variance ``scale / n``.
 
     ``n`` is the number of inputs (``mode="fan_in"``), of outputs (``"fan_out"``) or their mean (``"fan_avg"``).
-    ``distribution`` is ``"normal"``, ``"uniform"`` (on +-sqrt(3 scale / n): a uniform on +-r has variance r^2/3) or
-    ``"truncated"`` (a normal cut at two standard deviations, widened so that the variance is the stated one).
+    ``distribution`` is ``"normal"``, ``"uniform"`` (on +-sqrt(3 scale / n), as a uniform on +-r has variance r^2/3) or
+    ``"truncated"`` (a normal cut at two standard deviations and widened to the stated variance).
 
     =========  =====  ===========  ==========================================
     name       scale  mode         reference
@@ -67,12 +67,15 @@ class VarianceScaling:
 def _truncated_normal(
     generator: np.random.Generator, sigma: float, shape: tuple[int, int], cut: float = 2.0
 ) -> NDArray[np.float64]:
-    """Standard deviation sigma, by inverting the normal distribution function between -cut and cut."""
+    """Draw from a normal cut at ``cut`` deviations, with standard deviation ``sigma`` after the cut.
+
+    The normal distribution function is inverted between -cut and cut.
+    """
     from scipy.special import ndtr, ndtri
 
     low, high = ndtr(-cut), ndtr(cut)
     density = np.exp(-(cut**2) / 2) / np.sqrt(2 * np.pi)
-    variance = 1 - 2 * cut * density / (high - low)  # of a standard normal cut at +-cut
+    variance = 1 - 2 * cut * density / (high - low)  # variance of a standard normal cut at +-cut
     values: NDArray[np.float64] = ndtri(generator.uniform(low, high, shape))
     return values * (sigma / float(np.sqrt(variance)))
 
@@ -96,13 +99,13 @@ class Orthogonal:
     def __call__(self, generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
         rows, columns = shape
         q, r = np.linalg.qr(generator.normal(size=(max(shape), min(shape))))
-        q *= np.sign(np.diag(r))  # without this, QR's sign convention would leave its mark
+        q *= np.sign(np.diag(r))  # without this, QR's sign convention would bias the signs
         return self.gain * (q if rows >= columns else q.T)
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """Independent numbers between -limit and limit.
+    """Independent weights, uniform between -limit and limit.
 
     >>> bool(abs(Uniform(0.5)(np.random.default_rng(0), (100, 10))).max() <= 0.5)
     True
@@ -119,7 +122,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Constant:
-    """Every weight equal to ``value``.
+    """The same ``value`` for every weight.
 
     >>> Constant(0.5)(np.random.default_rng(0), (1, 2))
     array([[0.5, 0.5]])
@@ -143,7 +146,7 @@ INITIALIZERS |= {"orthogonal": Orthogonal(), "zeros": Constant(0.0), "ones": Con
 
 
 def get(initializer: str | Initializer) -> Initializer:
-    """The initializer of that name, or the function itself.
+    """Return the initializer with this name, or ``initializer`` itself if it is a function.
 
     >>> get("he_uniform")
     VarianceScaling(scale=2.0, mode='fan_in', distribution='uniform')

@@ -1,8 +1,8 @@
-"""The layers, their formulas, forward and backward side by side.
+"""The layers and their formulas, forward and backward side by side.
 
-``x`` and ``y`` have shape ``(batch, features)``. ``forward(x, training)`` returns ``y``; ``backward(dy)`` takes
-``dL/dy``, writes the gradient of each parameter into its view of the flat buffer (replacing what was there), and
-returns ``dL/dx``. Both return arrays that the layer owns and fills again at the next call: copy what you keep.
+``x`` and ``y`` have shape ``(batch, features)``. ``forward(x, training)`` returns ``y``. ``backward(dy)`` takes
+``dL/dy``, writes the gradient of each parameter into its view of the flat buffer (replacing the old one), and
+returns ``dL/dx``. Both return arrays that the layer owns and overwrites at the next call: copy what you keep.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BATCH_NORM = {"textbook": (0.9, 1e-5), "torch": (0.1, 1e-5), "keras": (0.99, 1e-
 
 
 class Declared(NamedTuple):
-    """A parameter that a layer asks for: attribute name, kind of group, shape, initial values."""
+    """A parameter that a layer needs: attribute name, kind of group, shape, initial values."""
 
     attribute: str
     kind: str
@@ -39,25 +39,25 @@ class Layer:
     """The base of all layers: a name, a backend, and output arrays that are allocated once.
 
     A new layer sets ``inputs`` and ``outputs`` (numbers of features), lists its parameters in ``declare``, and
-    writes ``forward`` and ``backward``. Attributes that these two set and whose names begin with an underscore
-    belong to one pass: copies and pickles leave them out, and an evaluation has its own. An evaluation changes no other
-    attribute. An evaluation also has doubles of the layers, dictionaries and lists that the layer holds.
+    defines ``forward`` and ``backward``. Attributes that these two set and whose names begin with an underscore
+    belong to one pass. Copies and pickles leave them out. An evaluation has its own set of them and changes no other
+    attribute. It also works on doubles of the layers, dictionaries and lists that the layer holds.
     """
 
     inputs: int
     outputs: int
     prefix = "layer"
-    """The beginning of the layer's name in a network."""
+    """The prefix of the layer's name in a network."""
     recordable = False
-    """Whether both passes consist only of named operations of the backend, so that they can be recorded. Each class
+    """True if both passes consist only of named operations of the backend, so that they can be recorded. Each class
     sets it itself; an inherited value does not count."""
     _kept: frozenset[str] | None = None
-    """Names of the attributes that the layer had when its network was made: they are kept between passes."""
+    """Names of the attributes that the layer had when its network was made. They persist between passes."""
     _holders: tuple[str, ...] = ()
-    """Names of those whose values are layers, dictionaries or lists, which a pass may change."""
+    """Names of the kept attributes that are layers, dictionaries or lists, which a pass may change."""
 
     edits: ClassVar[int] = 0
-    """How many times a public attribute of any layer was set or deleted: older recordings may be out of date."""
+    """Number of times a public attribute of any layer was set or deleted. A change invalidates older recordings."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -69,22 +69,22 @@ class Layer:
         Layer.edits += 1
 
     def declare(self) -> list[Declared]:
-        """The parameters this layer needs; the network makes each an attribute of it."""
+        """List the parameters this layer needs. The network sets each as an attribute of the layer."""
         return []
 
     def build(self, name: str, dtype: str, backend: Backend, seed: np.random.SeedSequence) -> None:
-        """Called once by the network, before parameters are made."""
+        """Set name, dtype and backend. The network calls this once, before it makes the parameters."""
         self.name, self.dtype, self.backend = name, dtype, backend
         self._buffers = Buffers(backend, dtype)
 
     def state(self) -> dict[str, Array]:
-        """Arrays that are not parameters but belong to the trained layer."""
+        """Return the arrays that belong to the trained layer but are not parameters."""
         return {}
 
     def settings(self) -> dict[str, str]:
-        """The settings of the layer, as text by name; a checkpoint fits only a layer with the same settings.
+        """Return the settings of the layer, as text by name. A checkpoint fits only a layer with the same settings.
 
-        By default these are all attributes without a leading underscore that are a number, a string, None, an
+        By default the settings are all attributes without a leading underscore that are a number, a string, None, an
         activation, or a tuple or list of these.
         """
         given = {name: value for name, value in vars(self).items() if name[0] != "_" and name not in ("name", "dtype")}
@@ -97,12 +97,14 @@ class Layer:
         raise NotImplementedError
 
     def _buffer(self, key: str, like: Array, features: int) -> Array:
-        """An array of ``features`` beside each row of ``like``, this layer's own; new only for a larger batch than
-        before."""
+        """Return this layer's working array with ``features`` columns and the rows of ``like``.
+
+        Memory is allocated only if the batch is larger than any before.
+        """
         return self._buffers.get(key, (*like.shape[:-1], features))
 
     def double(self) -> Layer:
-        """Return a layer that shares everything with this one except its working arrays."""
+        """Return a layer that shares everything with this one except the working arrays."""
         twin = object.__new__(type(self))
         twin._buffers = Buffers(self.backend, self.dtype)
         twin.follow(self)
@@ -117,19 +119,19 @@ class Layer:
         self.__dict__ = lasting
 
     def _lasting(self) -> dict[str, Any]:
-        """The attributes that belong in a copy."""
-        lasting = self.__dict__.copy()  # copied in one operation: another thread may be training and setting attributes
+        """Return the attributes that belong in a copy."""
+        lasting = self.__dict__.copy()  # one atomic copy: another thread may be training and setting attributes
         for name in _working(tuple(lasting), self._kept):
             del lasting[name]
         return lasting
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy or pickle holds what the layer has learned, not the arrays it works in."""
+        """Return what a copy or pickle holds: everything the layer has learned, without its working arrays."""
         lasting = self._lasting()
         return lasting | {"_buffers": Buffers(self.backend, self.dtype)} if hasattr(self, "_buffers") else lasting
 
     def settle(self) -> None:
-        """Called by the network once the layer has all of its attributes."""
+        """Note which attributes to keep. The network calls this once the layer has all of its attributes."""
         held = {name: value for name, value in vars(self).items() if name != "_buffers"}
         self._holders = tuple(name for name, value in held.items() if isinstance(value, Layer | dict | list))
         self._kept = frozenset({*held, "_kept", "_holders"} - {"_home"})
@@ -139,7 +141,7 @@ class Layer:
 
 
 def _double(value: Any, mine: Any) -> Any:
-    """``value`` of a layer's attribute for the double whose attribute was ``mine``."""
+    """Return an attribute's ``value`` for a double whose attribute was ``mine``."""
     if isinstance(value, Layer):
         if type(mine) is not type(value):
             return value.double()
@@ -155,7 +157,7 @@ def _double(value: Any, mine: Any) -> Any:
 
 
 def within(values: Iterable[Any]) -> Iterator[Layer]:
-    """The layers among ``values``, in lists and dictionaries, too, and those that these layers hold."""
+    """Yield the layers among ``values``, also inside lists, dictionaries and other layers."""
     for value in values:
         if isinstance(value, Layer):
             yield value
@@ -166,7 +168,7 @@ def within(values: Iterable[Any]) -> Iterator[Layer]:
 
 @cache
 def _working(names: tuple[str, ...], kept: frozenset[str] | None) -> list[str]:
-    """The attributes of a layer that belong to one pass."""
+    """Return the names of the attributes that belong to one pass."""
     return [] if kept is None else [name for name in names if name.startswith("_") and name not in kept]
 
 
@@ -178,7 +180,7 @@ def _is_setting(value: Any) -> bool:
 
 
 def _told(value: Any) -> str:
-    """A setting as text, the same in every process."""
+    """Return a setting as text that is the same in every process."""
     if isinstance(value, Activation):
         return repr(value)
     if isinstance(value, tuple | list):
@@ -187,7 +189,7 @@ def _told(value: Any) -> str:
 
 
 def softmax(b: Backend, x: Array, y: Array, buffers: Buffers) -> None:
-    """The softmax of each row."""
+    """Write the softmax of each row of ``x`` into ``y``."""
     top, total = (buffers.get(key, (*x.shape[:-1], 1)) for key in ("top", "total"))
     b.row_max(x, top)
     b.map(exponential, (x, top), y)
@@ -203,16 +205,17 @@ def softmax_backward(b: Backend, y: Array, dy: Array, dx: Array, buffers: Buffer
 
 
 def with_bias(z: Array, b: Array) -> Array:
-    """A Dense layer's second half."""
+    """z + b, the second half of a Dense layer."""
     return z + b
 
 
 class Dense(Layer):
     """y = x W + b;  dW = x^T dy,  db = sum over the batch of dy,  dx = dy W^T.
 
-    ``W`` has shape ``(inputs, outputs)``, ``b`` shape ``(outputs,)``. Initial values are Glorot's uniform ones and
-    zero, as in Keras; ``convention="torch"`` draws both from +-1 / sqrt(inputs), as ``torch.nn.Linear`` does.
-    ``initializer`` is for ``W`` alone. The activation function is a layer of its own, :class:`Activate`.
+    ``W`` has shape ``(inputs, outputs)``, ``b`` has shape ``(outputs,)``. By default ``W`` is initialized Glorot
+    uniform and ``b`` to zero, as in Keras. With ``convention="torch"`` both are uniform on +-1 / sqrt(inputs), as in
+    ``torch.nn.Linear``. ``initializer`` applies only to ``W``. The activation function is a separate layer,
+    :class:`Activate`.
     """
 
     prefix = "dense"
@@ -232,7 +235,7 @@ class Dense(Layer):
         only(Dense, other, "activation")
         if activation is not None:
             raise InputError(
-                f"an activation is a layer of its own: put Activate({outputs}, {activation!r}) after Dense({inputs}, "
+                f"an activation is a separate layer: put Activate({outputs}, {activation!r}) after Dense({inputs}, "
                 f"{outputs})"
             )
         self.inputs, self.outputs = count("the number of inputs", inputs), count("the number of outputs", outputs)
@@ -317,7 +320,7 @@ def mean_of_batch(total: Array, running: Array, *, share: float, n: float) -> tu
 def variance_of_batch(
     total: Array, running: Array, *, share: float, n: float, degrees: float, eps: float
 ) -> tuple[Array, Array]:
-    """1 / sqrt(var + eps), and the variance's running average; ``total`` of the squared deviations."""
+    """1 / sqrt(var + eps), and the variance's running average; ``total`` is the sum of squared deviations."""
     return inverse_deviation(1 / n * total, eps=eps), moving_average(running, 1 / degrees * total, share=share)
 
 
@@ -330,12 +333,12 @@ def scaled_and_shifted(x_hat: Array, gamma: Array, beta: Array) -> Array:
 
 
 def of_features(gamma: Array, inverse: Array, dgamma: Array, dbeta: Array, *, n: float) -> tuple[Array, Array, Array]:
-    """gamma / sqrt(var + eps), and the means of dz x_hat and of dz."""
+    """gamma / sqrt(var + eps), the mean of dz x_hat, and the mean of dz."""
     return gamma * inverse, 1 / n * dgamma, 1 / n * dbeta
 
 
 def batch_norm_backward(dz: Array, x_hat: Array, scale: Array, mean_of_product: Array, mean: Array) -> Array:
-    """The arguments after ``x_hat`` are those that :func:`of_features` returns."""
+    """scale (dz - mean - x_hat mean_of_product), with the three results of :func:`of_features` after ``x_hat``."""
     return scale * (dz - mean - x_hat * mean_of_product)
 
 
@@ -346,15 +349,15 @@ class BatchNorm(Layer):
 
         running <- momentum running + (1 - momentum) batch
 
-    In evaluation the running averages are used. Backward, in training, with sums over the batch of n rows::
+    In evaluation the running averages are used. The backward pass in training, with sums over the batch of n rows, is::
 
         dbeta = sum dz        dgamma = sum dz x_hat
         dx = gamma / sqrt(var + eps) (dz - dbeta / n - x_hat dgamma / n)
 
     and in evaluation, where ``mu`` and ``var`` are constants, ``dx = gamma / sqrt(var + eps) dz``.
 
-    A frozen layer (``net.parameters.freeze("norm1")``, both ``gamma`` and ``beta``) stays in evaluation mode: in
-    training, too, it uses its running averages and does not change them. So does Keras with ``trainable = False``.
+    A frozen layer (``net.parameters.freeze("norm1")``, both ``gamma`` and ``beta``) stays in evaluation mode. Even in
+    training it uses its running averages and does not change them. Keras does the same with ``trainable = False``.
     PyTorch needs ``module.eval()``: with ``requires_grad_(False)`` alone the averages still move.
 
     ==========  =================  =====  =====================================================
@@ -370,7 +373,7 @@ class BatchNorm(Layer):
 
     Raises
     ------
-    InputError: a batch of one row in training, whose variance is zero; a frozen layer accepts it.
+    InputError: a training batch has one row, so that its variance is zero; a frozen layer accepts one row.
     """
 
     prefix = "norm"
@@ -409,12 +412,12 @@ class BatchNorm(Layer):
 
     @property
     def frozen(self) -> bool:
-        """True if neither parameter is trained; the layer then works as in evaluation."""
+        """True if neither parameter is trained. The layer then stays in evaluation mode."""
         return self.gamma.frozen and self.beta.frozen
 
     @property
     def share(self) -> float:
-        """The batch's share in a running average, whatever the convention calls momentum; may be set."""
+        """The batch's share in the running averages, independent of the convention's momentum; may be set."""
         return self.momentum if self.convention == "torch" else 1 - self.momentum
 
     @share.setter
@@ -464,14 +467,15 @@ class BatchNorm(Layer):
         return dx
 
     def _row(self, key: str) -> Array:
-        """A working array of one number a feature."""
+        """Return a working array with one number per feature."""
         return self._buffers.get(key, self.gamma.data.shape)
 
 
 class Standardized(Layer):
-    """y = (x - mean) / std per feature, with fixed numbers: input normalisation that is kept with the network.
+    """y = (x - mean) / std per feature, with fixed numbers: input normalisation stored with the network.
 
-    Where ``std`` is 0, y is 0. The numbers are the layer's state: a checkpoint holds them, training leaves them.
+    Features with ``std`` 0 become 0. The numbers are the layer's state: checkpoints hold them, training leaves them
+    unchanged.
 
     Parameters
     ----------
@@ -479,18 +483,18 @@ class Standardized(Layer):
 
     Raises
     ------
-    InputError: shapes that differ, numbers that are not finite, a negative ``std``.
+    InputError: shapes differ, a number is not finite, or ``std`` is negative.
     """
 
     prefix = "standardized"
     recordable = True
 
     def __init__(self, mean: Iterable[float], std: Iterable[float]) -> None:
-        # plain numbers until the network says where arrays live
+        # plain numbers until the network chooses the backend
         self.mean: Array = [number("mean", v) for v in mean]
         spread = [number("std", v, low=0) for v in std]
         if len(self.mean) != len(spread):
-            raise InputError(f"mean and std must be of one number a feature, got {len(self.mean)} and {len(spread)}")
+            raise InputError(f"mean and std must have one number per feature, got {len(self.mean)} and {len(spread)}")
         self.factor: Array = [1 / v if v else 0.0 for v in spread]
         self.inputs = self.outputs = count("the number of features", len(spread))
 
@@ -513,15 +517,15 @@ class Standardized(Layer):
 
 
 def dropped(x: Array, u: Array, *, rate: float) -> Array:
-    """``u`` is uniform on [0, 1)."""
+    """0 with probability ``rate``, else x / (1 - rate); ``u`` is uniform on [0, 1)."""
     return np.where(u >= rate, 1 / (1 - rate) * x, 0)
 
 
 class Dropout(Layer):
     """Inverted dropout: in training each entry is zero with probability ``rate``, else divided by 1 - rate.
 
-    In evaluation y = x. ``hold = True`` keeps the mask of the last training pass for the next ones of the same batch
-    size, which makes the network a fixed function: a gradient check needs it.
+    In evaluation y = x. ``hold = True`` reuses the mask of the last training pass while the batch size stays the same.
+    The network is then a fixed function, as a gradient check needs.
 
     Reference: Srivastava et al. (2014).
     """
@@ -535,7 +539,7 @@ class Dropout(Layer):
 
     @property
     def recordable(self) -> bool:  # type: ignore[override]
-        """Whether each pass draws a mask. To hold one depends on the size of the batch before."""
+        """True if each pass draws a new mask. Holding a mask depends on the previous batch size."""
         return not self.hold
 
     def build(self, name: str, dtype: str, backend: Backend, seed: np.random.SeedSequence) -> None:

@@ -1,7 +1,7 @@
-"""Loss functions with their gradients: ``loss, gradient = f(outputs, targets)``; and the scores measured beside them.
+"""Loss functions with their gradients, ``loss, gradient = f(outputs, targets)``, and the scores that go with them.
 
-The loss is the mean over the batch, a Python float. The gradient is that of the mean and has the outputs' shape and
-dtype. Outputs may have any floating-point dtype; float16 is computed in float32, and its gradient is float32.
+The loss is the mean over the batch, a Python float. The gradient of this mean has the outputs' shape and dtype.
+Outputs may have any floating-point dtype; float16 is computed in float32, and its gradient is float32.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ def softmax_cross_entropy(logits: Array, labels: Any, out: Array = None) -> tupl
 
 
 def binary_cross_entropy(logits: Array, labels: Any, out: Array = None) -> tuple[float, Array]:
-    """Cross-entropy of the sigmoid of one logit a row against labels 0 and 1.
+    """Cross-entropy of the sigmoid of one logit per row against labels 0 and 1.
 
     ::
 
         L = mean_i (ln(1 + e^z_i) - t_i z_i)        dL/dz = (sigmoid(z) - t) / n
 
-    It is the softmax cross-entropy of the two logits 0 and z.
+    It equals the softmax cross-entropy of the two logits 0 and z.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def binary_cross_entropy(logits: Array, labels: Any, out: Array = None) -> tuple
 
 
 def mean_squared_error(outputs: Array, targets: Any, out: Array = None) -> tuple[float, Array]:
-    """Mean squared difference, over all entries.
+    """Mean squared difference over all entries.
 
     ::
 
@@ -89,7 +89,7 @@ def mean_squared_error(outputs: Array, targets: Any, out: Array = None) -> tuple
 
     Raises
     ------
-    InputError: shapes that differ, targets that are not finite numbers.
+    InputError: shapes differ, or targets are not finite numbers.
 
     >>> import numpy as np
     >>> mean_squared_error(np.array([[1.0, 3.0]]), [[1.0, 1.0]])
@@ -99,13 +99,13 @@ def mean_squared_error(outputs: Array, targets: Any, out: Array = None) -> tuple
 
 
 def mean_absolute_error(outputs: Array, targets: Any, out: Array = None) -> tuple[float, Array]:
-    """Mean absolute difference, over all entries. An outlier moves it less than the mean squared error.
+    """Mean absolute difference over all entries. Outliers affect it less than the mean squared error.
 
     ::
 
         L = mean |y - t|        dL/dy = sign(y - t) / (number of entries)
 
-    Parameters and errors are those of :func:`mean_squared_error`.
+    Parameters and errors are the same as for :func:`mean_squared_error`.
 
     >>> import numpy as np
     >>> mean_absolute_error(np.array([[1.0, 3.0]]), [[1.0, 1.0]])
@@ -115,52 +115,51 @@ def mean_absolute_error(outputs: Array, targets: Any, out: Array = None) -> tupl
 
 
 class Score(NamedTuple):
-    """A measure of success beside the loss: the higher, the better; 1 is perfect."""
+    """A measure of success that goes with a loss: higher is better, 1 is perfect."""
 
     name: str
-    """As in the lists of a history: ``"accuracy"`` or ``"r2"``."""
+    """``"accuracy"`` or ``"r2"``, as in the names of a history's lists."""
     summed: Callable[[Backend, Array, Array, Buffers], Array]
-    """``summed(backend, outputs, targets, buffers)``: what the score counts, summed over the rows; a single number of
-    the backend, of replicas one each."""
+    """``summed(backend, outputs, targets, buffers)``: the score's count, summed over the rows, as an array of one
+    number; for replicas, one number each."""
     whole: Callable[[Array], float]
-    """``whole(targets)``: what the sum over all rows is compared with."""
+    """``whole(targets)``: the reference for the sum over all rows, such as the number of rows."""
     value: Callable[[Any, Any], Any]
-    """``value(sum, whole)``: the score."""
+    """``value(sum, whole)``: the score itself."""
 
 
 class Loss(NamedTuple):
-    """A loss as the training loop uses it: targets checked once, then batches without checks.
+    """A loss as the training loop uses it: targets are checked once, batches are not.
 
-    To be called within ``backend.quiet()``: huge outputs overflow, harmlessly or to a loss that is not finite.
+    Call it within ``backend.quiet()``. Huge outputs overflow, either harmlessly or to a loss that is not finite.
     """
 
     name: str
     function: Callable[[Backend, Array, Array, Array, Buffers], Array]
     """``function(backend, outputs, targets, gradient, buffers)``: write the gradient, and return the mean over the
-    batch, a single number of the backend; for replicas, one each."""
+    batch as an array of one number; for replicas, one number each."""
     check: Callable[[Backend, Any, tuple[int, ...]], Array]
-    """``check(backend, targets, shape of the outputs)``: the targets as an array of the backend."""
+    """``check(backend, targets, shape of the outputs)``: return the targets as an array of the backend."""
     score: Score | None = None
-    """What is measured beside it, if anything."""
+    """The score that goes with this loss, if any."""
     takes_logits: bool = False
-    """True if it applies softmax or sigmoid itself; then a network that ends in one is refused."""
+    """True if the loss applies softmax or sigmoid itself. A network that ends in one is then an error."""
 
     def __call__(self, backend: Backend, outputs: Array, targets: Array, out: Array, buffers: Buffers) -> Array:
         return self.function(backend, outputs, targets, out, buffers)
 
     @property
     def classifies(self) -> bool:
-        """Whether targets are class labels."""
+        """True if targets are class labels."""
         return self.score is ACCURACY
 
     @property
     def recordable(self) -> bool:
-        """Whether the function consists of named operations of the backend alone: it says so by an attribute of this
-        name."""
+        """True if the function uses only named operations of the backend, as its attribute ``recordable`` declares."""
         return bool(getattr(self.function, "recordable", False))
 
     def prepared(self, backend: Backend, targets: Array, dtype: str) -> Array:
-        """Checked targets in the form that the loss takes: labels as a column of numbers."""
+        """Convert checked targets to the form that the loss takes: labels become a column of numbers."""
         return backend.asarray(targets[..., None] if self.classifies else targets, dtype)
 
 
@@ -169,12 +168,12 @@ def matching(place: Array, label: Array) -> Array:
 
 
 def right_side(z: Array, label: Array) -> Array:
-    """1 where a logit lies on its label's side of 0."""
+    """1 if a logit lies on its label's side of 0, else 0."""
     return np.where(z > 0, label, 1 - label)
 
 
 def _right(backend: Backend, outputs: Array, labels: Array, buffers: Buffers) -> Array:
-    """How many rows have their largest output, or their one logit's sign, at their label.
+    """Count the rows that are classified correctly, by the largest output or by the sign of a single logit.
 
     >>> import numpy as np
     >>> backend = backends.get("numpy")
@@ -197,7 +196,7 @@ def squared_difference(y: Array, t: Array) -> Array:
 
 
 def _squares(backend: Backend, outputs: Array, targets: Array, buffers: Buffers) -> Array:
-    """The sum of squared errors."""
+    """Return the sum of squared errors."""
     squares, each = buffers.get("single", outputs.shape), buffers.get("place", (*outputs.shape[:-1], 1))
     total = _single(buffers, "right", outputs)
     backend.map(squared_difference, (outputs, targets), squares)
@@ -207,7 +206,7 @@ def _squares(backend: Backend, outputs: Array, targets: Array, buffers: Buffers)
 
 
 def _variation(targets: Array) -> float:
-    """The sum of squared differences from the mean of each output."""
+    """Return the sum of squared differences from the mean of each output."""
     values = targets.astype("float64")
     return float(((values - values.mean(axis=0)) ** 2).sum())
 
@@ -220,24 +219,24 @@ def _r2(squares: Any, variation: Any) -> Any:
 
 ACCURACY = Score("accuracy", _right, len, lambda right, rows: right / rows)
 R2 = Score("r2", _squares, _variation, _r2)
-"""The coefficient of determination: ``1 - sum (y - t)^2 / sum (t - mean t)^2``, the sums over all rows and outputs."""
+"""The coefficient of determination, ``1 - sum (y - t)^2 / sum (t - mean t)^2``, summed over all rows and outputs."""
 
 
 def _single(buffers: Buffers, key: str, outputs: Array) -> Array:
-    """A single number, of replicas one each."""
+    """Return a working array for a single number, or for one number per replica."""
     lead = outputs.shape[:-2]
     return buffers.get(key, (*lead, 1, 1) if lead else (1,))
 
 
 def _checked(loss: Loss, outputs: Array, targets: Any, out: Array) -> tuple[float, Array]:
-    """The loss of arrays that come from outside."""
+    """Check arrays from the caller, and return their loss and gradient."""
     backend = backends.of(outputs)
     if outputs.ndim != 2 or not outputs.size or outputs.dtype.kind != "f":
         shape = tuple(outputs.shape)
         raise InputError(f"expected floating-point outputs of shape (batch, features), got {shape}, {outputs.dtype}")
     targets = loss.check(backend, targets, outputs.shape)
     if outputs.dtype.itemsize < 4:
-        # float16 ends at 65504, and a batch may have more rows; small parts of a mean would round to zero
+        # float16 overflows at 65504, and a batch may have more rows; small terms of a mean would round to zero
         outputs = outputs.astype("float32")
     if out is None:
         out = backend.xp.empty(outputs.shape, outputs.dtype)
@@ -293,8 +292,8 @@ def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Arra
     n, classes = shape
     if classes < 2:
         raise InputError(
-            "softmax_cross_entropy needs an output for each class, and there is one: use two outputs for two classes, "
-            "or loss='binary_cross_entropy'; for numbers to predict, loss='mean_squared_error'"
+            "softmax_cross_entropy needs one output per class, but there is only one: use two outputs for two classes, "
+            "or loss='binary_cross_entropy'; to predict numbers, use loss='mean_squared_error'"
         )
     if labels.shape == (n, classes):
         labels = _from_one_hot(backend, labels)
@@ -303,7 +302,7 @@ def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Arra
         raise InputError(f"expected {n} labels, one per row, {one_hot}, got shape {tuple(labels.shape)}")
     if not xp.issubdtype(labels.dtype, xp.integer):
         raise InputError(
-            f"labels must be integers from 0 to {classes - 1}, got dtype {labels.dtype}; for numbers to predict, use "
+            f"labels must be integers from 0 to {classes - 1}, got dtype {labels.dtype}; to predict numbers, use "
             "loss='mean_squared_error'"
         )
     low, high = int(labels.min()), int(labels.max())
@@ -313,7 +312,7 @@ def _check_labels(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Arra
 
 
 def _from_one_hot(backend: Backend, labels: Array) -> Array:
-    """The column of the one in each row."""
+    """Return the column of the 1 in each row."""
     xp, ones = backend.xp, labels == 1
     if not bool((ones | (labels == 0)).all() & (ones.sum(axis=1) == 1).all()):
         raise InputError(
@@ -324,7 +323,7 @@ def _from_one_hot(backend: Backend, labels: Array) -> Array:
 
 
 def logit_entropy(z: Array, label: Array) -> Array:
-    """ln(1 + e^z) - label z; as it stands here nothing cancels where the answer is right and sure."""
+    """ln(1 + e^z) - label z, in a form without cancellation for confident correct answers."""
     return softplus((1 - 2 * label) * z)
 
 
@@ -348,14 +347,14 @@ def _check_binary(backend: Backend, labels: Any, shape: tuple[int, ...]) -> Arra
     n, outputs = shape
     if outputs != 1:
         raise InputError(
-            f"binary_cross_entropy takes one output, a logit, and there are {outputs}: end the network in one, or use "
-            "loss='softmax_cross_entropy'"
+            f"binary_cross_entropy takes one output, a logit, but there are {outputs}: give the network one output, or "
+            "use loss='softmax_cross_entropy'"
         )
     if tuple(labels.shape) not in ((n,), (n, 1)):
         raise InputError(f"expected {n} labels, one per row, got shape {tuple(labels.shape)}")
     if labels.dtype.kind not in "biu" or int(labels.min()) < 0 or int(labels.max()) > 1:
         raise InputError(
-            "binary_cross_entropy takes integer labels 0 and 1; for numbers to predict, use loss='mean_squared_error'"
+            "binary_cross_entropy takes integer labels 0 and 1; to predict numbers, use loss='mean_squared_error'"
         )
     return backend.asarray(labels.reshape(n), "int64")
 
@@ -369,7 +368,7 @@ def sign_times(x: Array, *, factor: float) -> Array:
 
 
 def _mean_of(size: Formula, slope: Formula, steepness: float) -> Callable[..., Array]:
-    """The mean of ``size(y - t)`` over all entries; its derivative is ``slope``, times ``steepness``."""
+    """Make the loss that is the mean of ``size(y - t)`` over all entries, with derivative ``steepness * slope``."""
 
     def function(backend: Backend, outputs: Array, targets: Array, out: Array, buffers: Buffers) -> Array:
         n, features = outputs.shape[-2:]
@@ -412,7 +411,7 @@ LOSSES: dict[str, Loss] = {
 
 
 def get(loss: str | Loss) -> Loss:
-    """The loss of that name, or the object itself.
+    """Return the loss with this name, or ``loss`` itself if it is an object.
 
     >>> get("mean_squared_error").classifies
     False
@@ -423,11 +422,11 @@ def get(loss: str | Loss) -> Loss:
 
 
 def usual(targets: Any, outputs: int) -> Loss:
-    """Return the usual loss for these targets and a network with so many outputs.
+    """Return the usual loss for these targets and this number of outputs.
 
-    Several outputs are classes: softmax cross-entropy. A single one is a logit if the targets are integers: binary
-    cross-entropy; otherwise it is a number to predict: mean squared error. Several numbers to predict need their loss
-    named.
+    Two or more outputs count as classes: the loss is softmax cross-entropy. A single output with integer targets is a
+    logit: the loss is binary cross-entropy. With other targets it is a prediction: the loss is mean squared error.
+    To predict several numbers, name the loss.
 
     >>> usual([0, 1, 2], 3).name, usual([0, 1], 1).name, usual([0.5, 2.0], 1).name
     ('softmax_cross_entropy', 'binary_cross_entropy', 'mean_squared_error')

@@ -1,4 +1,4 @@
-"""Monte Carlo dropout: how sure a trained network is, from many passes with dropout on."""
+"""Monte Carlo dropout: the uncertainty of a trained network, from many passes with dropout on."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from .network import Network, seed_sequence
 
 
 class MCPrediction(NamedTuple):
-    """What ``samples`` stochastic passes say, as float64 arrays of the network's backend."""
+    """Predictions of ``samples`` stochastic passes, as float64 arrays of the network's backend."""
 
     mean: Array
-    """Class probabilities, or the outputs of a regression: the mean over the passes, shape ``(rows, outputs)``."""
+    """Mean over the passes of the class probabilities, or of a regression's outputs, shape ``(rows, outputs)``."""
     std: Array
-    """Their standard deviation over the passes (divided by ``samples``, not ``samples - 1``), the same shape."""
+    """Standard deviation over the passes (divided by ``samples``, not ``samples - 1``), shape ``(rows, outputs)``."""
     entropy: Array
     """Entropy of ``mean`` in nats, shape ``(rows,)``: from 0 for a certain answer to ln(classes); None for a
     regression."""
     mutual_information: Array
-    """``entropy`` minus the mean entropy of the single passes, in nats, shape ``(rows,)``: how much the passes
-    disagree. It is large where the network saw too few such data, and small where the classes overlap; None for a
-    regression."""
+    """``entropy`` minus the mean entropy of the single passes, in nats, shape ``(rows,)``; None for a regression.
+    It measures how much the passes disagree. It is large if the network saw too little similar data, and small if the
+    classes overlap."""
 
 
 def mc_predict(network: Network, x: Any, samples: int = 50, seed: int = 0, *, batch_size: int = 1024) -> MCPrediction:
     """Predict class probabilities, or the outputs of a regression, with their uncertainty.
 
-    In each pass dropout is on and batch norm is in evaluation mode.
+    In each pass, dropout is on and batch norm is in evaluation mode.
 
     ::
 
@@ -38,17 +38,19 @@ def mc_predict(network: Network, x: Any, samples: int = 50, seed: int = 0, *, ba
         entropy   = -sum_c p_c ln p_c
 
     A regression (see :meth:`optimlab.Network.predict`) has no softmax and no entropy.
-    The masks are drawn from ``seed``, afresh for every row and pass. The network stays as it was, its random
-    streams, running averages and last forward pass included.
+    ``seed`` decides the masks, which differ for every row and pass. The network does not change: its random streams,
+    running averages and last forward pass stay as they are.
 
     Parameters
     ----------
     x: shape ``(rows, inputs)``.
-    batch_size: rows worked on at a time.
+    samples: number of passes.
+    seed: an integer of at least 0.
+    batch_size: number of rows computed at a time.
 
     Raises
     ------
-    InputError: the network has no dropout; ``x`` does not fit it; samples that are no positive whole number.
+    InputError: the network has no dropout; ``x`` does not fit it; or ``samples`` is not a positive whole number.
 
     Reference: Gal & Ghahramani (2016), section 4; Houlsby et al. (2011) for the mutual information.
 
@@ -67,7 +69,7 @@ def mc_predict(network: Network, x: Any, samples: int = 50, seed: int = 0, *, ba
     twin = network.copy()
     noisy = [layer for layer in twin.layers if isinstance(layer, Dropout) and layer.rate > 0]
     if not noisy:
-        raise InputError("the network has no dropout, so every pass would give the same: use predict_proba or predict")
+        raise InputError("the network has no dropout, so all passes would be equal: use predict_proba or predict")
     for layer, stream in zip(noisy, seeds.spawn(len(noisy)), strict=True):
         layer.hold, layer.generator = False, twin.backend.generator(stream)
     x = twin.check_inputs(x)
@@ -78,13 +80,13 @@ def mc_predict(network: Network, x: Any, samples: int = 50, seed: int = 0, *, ba
 
 
 def _predict(network: Network, x: Array, samples: int) -> MCPrediction:
-    """The prediction for one batch, by Welford's running mean and variance."""
+    """Return the prediction for one batch, by Welford's running mean and variance."""
     backend, layers = network.backend, network.layers
     xp, entropy_of = backend.xp, backend.special.entr
     columns = max(2, network.outputs) if network.of_classes else network.outputs
     mean = backend.zeros((len(x), columns), "float64")
     squares, single = backend.zeros(mean.shape, "float64"), backend.zeros(len(x), "float64")
-    # what lies below the first dropout is the same in every pass
+    # the layers below the first dropout give the same in every pass
     first = next(k for k, layer in enumerate(layers) if isinstance(layer, Dropout))
     for layer in layers[:first]:
         x = layer.forward(x, training=False)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _GLOROT = ("identity", "sigmoid", "tanh", "softmax")
-"""Activations that ``initializer="auto"`` pairs with Glorot's variance, made for a slope of one at zero; the
-others, zero or small on one side, are paired with He's."""
+"""Activations that ``initializer="auto"`` pairs with Glorot's variance, which assumes a slope of one at zero. The
+others are zero or small on one side and are paired with He's variance."""
 
 
 class Network:
@@ -38,23 +38,23 @@ class Network:
 
     Parameters
     ----------
-    layers: at least one; each takes as many features as the one before gives.
+    layers: at least one; each takes as many features as the one before it returns.
     seed: an integer, or a :class:`numpy.random.SeedSequence`; decides the initial weights and the dropout masks.
     dtype: ``"float32"`` or ``"float64"``, or NumPy's object for one of them.
-    backend: a name of :func:`optimlab.backends.names`, or ``"auto"``: the compiled backend where llvmlite is installed,
-        else NumPy's, see :func:`optimlab.backends.get`.
+    backend: a name of :func:`optimlab.backends.names`. ``"auto"`` is the compiled backend if llvmlite is installed,
+        else NumPy's; see :func:`optimlab.backends.get`.
 
     Attributes
     ----------
     layers: the list of layers, each with a unique ``name`` such as ``dense1``.
     parameters: all weights and gradients, see :class:`optimlab.nn.parameters.Parameters`.
-    classifies: True if the outputs are scores of classes. :func:`optimlab.fit` sets it to suit its loss; set it
-        yourself where you train by hand. While it is None, two or more outputs count as classes.
-    recipe: arguments of :class:`MLP` that make a network like this one, as plain data; None where there are none.
+    classifies: True if the outputs are scores of classes. :func:`optimlab.fit` sets it to match its loss; set it
+        yourself in your own training loop. While it is None, two or more outputs count as classes.
+    recipe: arguments of :class:`MLP` that make a network like this one, as plain data; None if there are none.
 
     Raises
     ------
-    InputError: no layers, features that do not fit, unknown dtype or backend, a bad seed.
+    InputError: there are no layers, features do not fit, the dtype or backend is unknown, or the seed is bad.
 
     >>> from optimlab.nn.layers import Dense, Activate
     >>> net = Network([Dense(2, 3), Activate(3, "tanh"), Dense(3, 1, use_bias=False)], seed=1)
@@ -82,7 +82,7 @@ class Network:
             if hasattr(layer, "_home") or any(layer is other for other in layers[:k]):
                 raise InputError(
                     f"a {layer.prefix} layer already belongs to a network: make a new one, or pass "
-                    "copy.deepcopy(layer), which has the same weights"
+                    "copy.deepcopy(layer) to keep the same weights"
                 )
         for before, after in itertools.pairwise(layers):
             if before.outputs != after.inputs:
@@ -92,7 +92,7 @@ class Network:
         self.dtype = dtype_name(dtype)
         self.layers = list(layers)
         self.backend = backends.get(backend)
-        # two streams a layer, so that its draws do not depend on the other layers
+        # two streams per layer, so that its draws do not depend on the other layers
         streams = seed_sequence(seed).spawn(2 * len(layers))
         counts: dict[str, int] = {}
         made: list[tuple[Parameter, Any]] = []
@@ -136,20 +136,20 @@ class Network:
         return self.layers[-1].outputs
 
     def forward(self, x: Any, training: bool = False) -> Array:
-        """The outputs (logits) for ``x`` of shape ``(batch, inputs)``.
+        """Return the outputs (logits) for ``x`` of shape ``(batch, inputs)``.
 
-        With ``training=True`` dropout is on and batch norm uses the batch; only one thread at a time can train. In
-        evaluation mode any number of threads can call it, even while another one trains; each uses the weights of that
-        moment. The next forward pass of this thread in the same mode overwrites the returned array: copy what you keep,
-        or use :meth:`logits`, which returns a new array.
+        With ``training=True``, dropout is on and batch norm uses the batch. Only one thread at a time can train. Any
+        number of threads can call this in evaluation mode, even while another one trains; each uses the current
+        weights. The next forward pass of this thread in the same mode overwrites the returned array. Copy it to keep
+        it, or use :meth:`logits`, which returns a new array.
 
         Raises
         ------
-        InputError: ``x`` is not a real array of that shape with at least one row.
+        InputError: ``x`` is not a real array of this shape with at least one row.
         """
         x = self.check_inputs(x)
         outputs = self.forward_unchecked(x, training)
-        # layers that change nothing return their input, which may be the caller's own array
+        # layers that change nothing return their input, which may be the caller's array
         return outputs.copy() if outputs is x else outputs
 
     def forward_unchecked(self, x: Array, training: bool) -> Array:
@@ -165,18 +165,18 @@ class Network:
 
     @property
     def last_pass(self) -> Pass:
-        """The pass of this thread's last :meth:`forward`, or the last training pass if it has called none."""
+        """The pass of this thread's last :meth:`forward`, or the last training pass if this thread made none."""
         return getattr(self._mine, "last", self._training)
 
     def backward(self, gradient: Array, input_gradient: bool = False) -> Array:
         """Fill ``parameters.grad`` from ``gradient = dL/d(outputs)`` of this thread's last :meth:`forward`.
 
-        Calls of :meth:`logits`, :meth:`predict` or :func:`optimlab.evaluate` in between do not matter.
-        Returns ``dL/dx`` if ``input_gradient``, which costs one more matrix product, else None.
+        You may call :meth:`logits`, :meth:`predict` or :func:`optimlab.evaluate` in between.
+        Return ``dL/dx`` if ``input_gradient`` is true, which costs one more matrix product, else None.
 
         Raises
         ------
-        InputError: there was no forward pass, or one of another batch size.
+        InputError: there was no forward pass, or its batch size was different.
         """
         done = self.last_pass
         if getattr(gradient, "shape", None) != (*done.batch, self.outputs):
@@ -190,8 +190,8 @@ class Network:
     def evaluated(self, x: Array, rows: int = 1024) -> Iterator[tuple[slice, Array]]:
         """Yield slices of the rows of ``x`` with their outputs in evaluation mode.
 
-        ``x`` is an array that :meth:`check_inputs` returned; replicas may have one such array each, stacked. The
-        outputs may be a view of ``x``, and the next slice overwrites them. :meth:`backward` does not see this pass.
+        ``x`` is an array that :meth:`check_inputs` returned, or a stack of one such array per replica. The outputs may
+        be a view of ``x``, and the next slice overwrites them. :meth:`backward` ignores this pass.
         """
         try:
             evaluation = self._idle.pop()
@@ -211,7 +211,7 @@ class Network:
         self._idle: list[Evaluation] = []
 
     def _lowest_trained(self) -> int:
-        """Index of the lowest layer with a parameter to train: no gradient is needed below it."""
+        """Return the index of the lowest layer with a parameter to train. No gradient is needed below it."""
         if self._lowest[0] != self.parameters.version:
             trained = {p.layer for p in self.parameters if not p.frozen}
             lowest = next((k for k, layer in enumerate(self.layers) if layer.name in trained), len(self.layers))
@@ -230,7 +230,7 @@ class Network:
         return x
 
     def logits(self, x: Any, batch_size: int = 1024) -> Array:
-        """The outputs in evaluation mode, as a new array, computed ``batch_size`` rows at a time.
+        """Return the outputs in evaluation mode, as a new array, computed ``batch_size`` rows at a time.
 
         Raises
         ------
@@ -243,10 +243,10 @@ class Network:
         return out
 
     def predict_proba(self, x: Any) -> Array:
-        """Class probabilities, shape ``(rows, classes)``: the softmax of the outputs.
+        """Return class probabilities, shape ``(rows, classes)``: the softmax of the outputs.
 
         A single output is the logit of class 1 against class 0. If the network ends in softmax or sigmoid, the outputs
-        are probabilities already.
+        are already probabilities.
 
         Raises
         ------
@@ -256,10 +256,10 @@ class Network:
         return self.probabilities(self.logits(x))
 
     def predict(self, x: Any) -> Array:
-        """The most likely class of each row, shape ``(rows,)``; for a regression the outputs, ``(rows, outputs)``.
+        """Return the most likely class of each row, ``(rows,)``, or the outputs of a regression, ``(rows, outputs)``.
 
-        The last loss decides whether a network is a regression; before any, one output makes it one: see the attribute
-        ``classifies``.
+        The loss it was last trained with decides if a network is a regression. An untrained network is a regression if
+        it has one output. See the attribute ``classifies``.
 
         >>> MLP([3, 4], seed=0).predict(np.ones((2, 3))).shape, MLP([3, 1], seed=0).predict(np.ones((2, 3))).shape
         ((2,), (2, 1))
@@ -281,8 +281,8 @@ class Network:
         """Raise an error if the network is a regression, which has no class probabilities."""
         if not self.of_classes:
             raise InputError(
-                f"{method} returns class probabilities, and this network has no classes: it has one output, or was "
-                "trained on a loss without classes. predict returns its outputs"
+                f"{method} returns class probabilities, but this network has no classes: it has one output, or its "
+                "loss has no classes. Use predict, which returns the outputs"
             )
 
     def probabilities(self, outputs: Array) -> Array:
@@ -295,23 +295,23 @@ class Network:
         return self.backend.xp.concatenate(pair, axis=-1)
 
     def check_targets(self, loss: Loss, targets: Any, rows: int) -> Array:
-        """Check that there are ``rows`` targets that fit ``loss``, and return them as it takes them.
+        """Check that there are ``rows`` targets that fit ``loss``, and return them in the form the loss takes.
 
         Raises
         ------
-        InputError: the targets or the number of outputs do not fit; or the network ends in softmax or sigmoid, and the
-            loss applies it itself.
+        InputError: the targets or the number of outputs do not fit; or the network ends in softmax or sigmoid and the
+            loss would apply it again.
         """
         last = self._last_activation()
         if loss.takes_logits and last.gives_probabilities:
             raise InputError(
-                f"{loss.name} takes logits, and this network ends in {last}: leave out that last layer; "
+                f"{loss.name} takes logits, but this network ends in {last}: leave out that last layer; "
                 "predict_proba returns the probabilities"
             )
         return loss.check(self.backend, targets, (rows, self.outputs))
 
     def _last_activation(self) -> Activation:
-        """The activation function of the outputs; the identity if there is none."""
+        """Return the activation function of the outputs; the identity if there is none."""
         identity = activations.get("identity")
         for layer in reversed(self.layers):
             f = layer.activation if isinstance(layer, Activate) else None
@@ -320,7 +320,7 @@ class Network:
         return identity
 
     def copy(self, dtype: DTypeLike | None = None) -> Network:
-        """An independent network with the same weights, layer states and random streams.
+        """Return an independent network with the same weights, layer states and random streams.
 
         >>> net = MLP([2, 2], seed=0)
         >>> twin = net.copy("float64")
@@ -331,7 +331,7 @@ class Network:
         name = self.dtype if dtype is None else dtype_name(dtype)
         if name == self.dtype:
             return copy.deepcopy(self)
-        # the copy has every array of the layers' states in the new dtype, in each place that refers to it
+        # convert every array of the layers' states to the new dtype, wherever the copy refers to it
         arrays = [a for layer in self.layers for a in layer.state().values() if a.dtype.kind == "f"]
         twin = copy.deepcopy(self, {id(a): a.astype(name) for a in arrays})
         twin.dtype = twin.parameters.dtype = name
@@ -345,8 +345,9 @@ class Network:
         return twin
 
     def learned(self) -> dict[str, Array]:
-        """What training changes, by name: all weights as one array, and each layer's state, such as running
-        statistics. The arrays themselves, not copies.
+        """Return the arrays that training changes, by name: all weights as one array, and each layer's state.
+
+        A layer's state is, for example, batch norm's running statistics. The arrays are not copied.
 
         >>> list(MLP([4, 3, 2], batch_norm=True).learned())
         ['weights', 'layers/norm1/running_mean', 'layers/norm1/running_var']
@@ -355,11 +356,11 @@ class Network:
         return {"weights": self.parameters.data, **states}
 
     def load(self, values: Any) -> None:
-        """Set all weights from one flat array laid out as ``parameters.data``."""
+        """Set all weights from one flat array with the layout of ``parameters.data``."""
         assign(self.parameters, values)
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy has not been through the forward pass: its layers hold no activations."""
+        """Return the state for a copy or pickle, without forward passes: the layers hold no activations."""
         return {k: v for k, v in self.__dict__.copy().items() if k not in ("_training", "_mine", "_idle")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -369,7 +370,7 @@ class Network:
             layer.settle()
 
     def summary(self) -> Table:
-        """Return a table of the layers: what each is, how many outputs it has, and how many parameters.
+        """Return a table of the layers, with each layer's kind, settings, outputs and number of parameters.
 
         >>> print(MLP([64, 32, 10], dropout=0.2).summary())
         MLP 64-32-10, 2,410 parameters, float32
@@ -393,17 +394,17 @@ class Network:
         return Table(columns, rows, self._title())
 
     def plot_weights(self, layer: str = "dense1", shape: Sequence[int] | None = None, most: int = 64) -> Figure:
-        """Draw the weights into each unit of a Dense layer as an image, such as one of the input's pixels.
+        """Draw each unit's incoming weights in a Dense layer as an image.
 
         Parameters
         ----------
-        layer: the name of a Dense layer; the first one looks at the inputs themselves.
+        layer: the name of a Dense layer; only the first Dense layer sees the inputs themselves.
         shape: rows and columns of an image, such as ``(28, 28)``; None for a square.
-        most: the most units that are drawn.
+        most: the largest number of units to draw.
 
         Raises
         ------
-        InputError: there is no such layer, or its inputs do not fill such an image.
+        InputError: there is no such layer, or its inputs do not fill an image of this shape.
 
         >>> net = MLP([64, 32, 10], seed=0)
         >>> len(net.plot_weights().axes[0].images)
@@ -426,7 +427,9 @@ class Network:
 
 
 class MLP(Network):
-    """A multilayer perceptron: Dense, then batch norm, activation and dropout where asked for; a Dense last.
+    """A multilayer perceptron: hidden Dense layers, each with its activation, and a last Dense layer.
+
+    Hidden layers also get batch norm and dropout on request.
 
     Parameters
     ----------
@@ -436,17 +439,19 @@ class MLP(Network):
     dropout: rate after each hidden layer; 0 for none.
     initializer: a name of :data:`optimlab.nn.initializers.INITIALIZERS`, a function ``(generator, shape)``, or
         ``"auto"``: ``he_normal`` for ReLU and its relatives, ``glorot_normal`` for sigmoid, tanh, softmax, identity.
-    use_bias: whether the Dense layers have one.
-    standardize: an :class:`optimlab.Standardize` fitted on the training inputs: raw inputs then go in, and the numbers
-        are kept with the network, see :class:`optimlab.nn.layers.Standardized`. True leaves them to a checkpoint.
-    convention: ``"textbook"``, ``"torch"`` or ``"keras"``: decides what batch norm means by its defaults, see
-        :class:`optimlab.nn.layers.BatchNorm`, and what ``"auto"`` initial weights (and biases) are, see
+    use_bias: True for Dense layers with biases.
+    standardize: an :class:`optimlab.Standardize` fitted on the training inputs. The network then takes raw inputs and
+        stores the numbers, see :class:`optimlab.nn.layers.Standardized`. True makes an empty layer for a checkpoint to
+        fill.
+    convention: ``"textbook"``, ``"torch"`` or ``"keras"``; decides batch norm's defaults, see
+        :class:`optimlab.nn.layers.BatchNorm`, and the initial values behind ``"auto"``, biases included, see
         :class:`optimlab.nn.layers.Dense`.
     seed, dtype, backend: see :class:`Network`.
 
     Raises
     ------
-    InputError: fewer than two sizes, sizes that are not positive integers, unknown names, rates out of range.
+    InputError: there are fewer than two sizes, a size is not a positive integer, a name is unknown, or a rate is out
+        of range.
 
     >>> net = MLP([64, 100, 10], batch_norm=True, dropout=0.2, seed=0)
     >>> [layer.name for layer in net.layers]
@@ -519,14 +524,14 @@ def _standardized(scale: Any, features: int) -> Standardized:
         raise InputError(f"standardize takes an ol.Standardize, got {scale!r}")
     if features % len(scale.mean) or (scale.channels is None and features != len(scale.mean)):
         raise InputError(
-            f"standardize was fitted on {len(scale.mean)} features or channels, the network has {features}"
+            f"standardize was fitted on {len(scale.mean)} features or channels, but the network has {features}"
         )
     pixels = features // len(scale.mean)
     return Standardized(np.tile(scale.mean, pixels), np.tile(scale.std, pixels))
 
 
 def seed_sequence(seed: int | np.random.SeedSequence) -> np.random.SeedSequence:
-    """A fresh seed sequence, or one clear error.
+    """Return a fresh seed sequence.
 
     >>> seed_sequence(7).entropy
     7

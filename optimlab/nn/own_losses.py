@@ -1,4 +1,4 @@
-"""Losses of one's own: a plain function ``(outputs, targets) -> (value, gradient)``, for the training loop."""
+"""Custom losses: a plain function ``(outputs, targets) -> (value, gradient)``, for the training loop."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from .network import Network
 LossFunction: TypeAlias = Callable[[Array, Array], tuple[float, Array]]
 
 EXACT = 2**24
-"""The largest integer up to which float32 has all."""
+"""The largest integer up to which float32 represents every integer."""
 
 
 def chosen(network: Network, loss: str | Loss | LossFunction | None, targets: Any) -> Loss:
-    """Return the loss to train ``network`` with: the usual one for None, one by name, or a function of one's own.
+    """Return the loss to train ``network`` with: the usual one for None, a loss by name, or a custom function.
 
     A function is called as ``function(outputs, targets)`` with the arrays of a batch. It returns the mean over the
     batch, a number, and the gradient of this mean, in the shape of the outputs. Outputs have shape ``(batch, outputs)``
-    and the dtype of the network. Targets have the shape of those that were given; integers stay integers, other numbers
-    have the dtype of the network. On a GPU both are CuPy's arrays. The function may change them: they are copies.
+    and the dtype of the network. Targets keep the shape in which you pass them. Integers stay integers; other numbers
+    get the dtype of the network. On a GPU both are CuPy arrays. The function may change them: they are copies.
 
-    Accuracy is measured if the targets of training look like class labels: integers from 0 to outputs - 1, one a row,
-    or 0 and 1 for a single output. A row is right if its label has the largest output, or if its single output is above
-    0 for label 1 and not for label 0. For other targets the loss alone is measured.
+    Accuracy is measured if the training targets look like class labels: one integer per row, from 0 to outputs - 1,
+    or 0 and 1 for a single output. A row counts as correct if its label has the largest output. With a single output,
+    it counts as correct if the output is above 0 exactly for label 1. For other targets only the loss is measured.
 
     Raises
     ------
-    InputError: the loss is unknown, or the targets are no real numbers.
+    InputError: the loss is unknown, or the targets are not real numbers.
 
     >>> import numpy as np, optimlab as ol
     >>> def huber(outputs, targets):
@@ -53,11 +53,11 @@ def chosen(network: Network, loss: str | Loss | LossFunction | None, targets: An
 
 
 def known(loss: str | Loss | LossFunction) -> Loss | None:
-    """Return the loss of a name, or of one of the functions in :mod:`optimlab.losses`; None for one of one's own.
+    """Return the loss for a name or for a function of :mod:`optimlab.losses`; None for a custom function.
 
     Raises
     ------
-    InputError: it is none of these.
+    InputError: ``loss`` is none of these.
 
     >>> known(losses.mean_squared_error) is known("mean_squared_error"), known(lambda outputs, targets: (0.0, outputs))
     (True, None)
@@ -69,13 +69,13 @@ def known(loss: str | Loss | LossFunction) -> Loss | None:
 
 
 def own(function: LossFunction, network: Network, targets: Any, score: Score | None = None) -> Loss:
-    """Return a function of one's own as a loss for such targets; ``score`` is measured beside it.
+    """Make a loss for these targets from a custom function; ``score`` is measured beside the loss.
 
-    By default this is the accuracy where :func:`chosen` says so, else nothing.
+    The default score is accuracy if :func:`chosen` says so, else none.
 
     Raises
     ------
-    InputError: the targets are no real numbers.
+    InputError: the targets are not real numbers.
     """
     name = getattr(function, "__name__", type(function).__name__)
     example = _targets(network.backend, targets)
@@ -86,14 +86,14 @@ def own(function: LossFunction, network: Network, targets: Any, score: Score | N
     def check(backend: Backend, targets: Any, outputs: tuple[int, ...]) -> Array:
         found = _targets(backend, targets)
         if len(found) != outputs[0]:
-            raise InputError(f"expected targets of {outputs[0]} rows, got {len(found)}")
+            raise InputError(f"expected {outputs[0]} rows of targets, got {len(found)}")
         if tuple(found.shape[1:]) != shape or (found.dtype.kind in "iu") != integers:
             raise InputError(
-                f"all targets of {name} must be alike: those of training are {example.dtype} of shape "
-                f"(rows{''.join(f', {n}' for n in shape)}), others {found.dtype} of shape {tuple(found.shape)}"
+                f"all targets of {name} must be alike: the training targets are {example.dtype} of shape "
+                f"(rows{''.join(f', {n}' for n in shape)}), others are {found.dtype} of shape {tuple(found.shape)}"
             )
         if integers and (int(found.max()) > EXACT or int(found.min()) < -EXACT):
-            raise InputError(f"integer targets must lie from {-EXACT:,} to {EXACT:,}; give larger ones as floats")
+            raise InputError(f"integer targets must lie from {-EXACT:,} to {EXACT:,}; pass larger ones as floats")
         # labels become a column later, see Loss.prepared
         return found if score is ACCURACY and not shape else found.reshape(len(found), -1)
 
@@ -106,7 +106,7 @@ def own(function: LossFunction, network: Network, targets: Any, score: Score | N
         out[...] = gradient
         # on a GPU nothing is read back before an epoch ends
         if not backend.asynchronous and math.isfinite(float(value[0])) and not bool(backend.xp.isfinite(out).all()):
-            raise InputError(f"{name} gave a gradient with NaN or infinite entries, though its value is finite")
+            raise InputError(f"{name} returned a gradient with NaN or infinite entries, though its value is finite")
         return value
 
     return Loss(name, call, check, score)
@@ -124,7 +124,7 @@ def _within(labels: Array, classes: int) -> bool:
 
 
 def _value(name: str, backend: Backend, value: Any, dtype: str) -> Array:
-    """A value that a function of one's own returned, as an array of one number."""
+    """Check the value that a custom loss returned, and return it as an array of one number."""
     if isinstance(value, int | float):
         return backend.asarray([value], dtype)
     size, found = getattr(value, "size", 0), getattr(value, "dtype", None)
@@ -135,7 +135,7 @@ def _value(name: str, backend: Backend, value: Any, dtype: str) -> Array:
 
 
 def _gradient(name: str, backend: Backend, gradient: Any, shape: tuple[int, ...]) -> Array:
-    """A gradient that a function of one's own returned."""
+    """Check the gradient that a custom loss returned."""
     found = given(backend, gradient, f"the gradient of {name}")
     if tuple(found.shape) != tuple(shape) or found.dtype.kind not in "fiu":
         raise InputError(
@@ -146,13 +146,13 @@ def _gradient(name: str, backend: Backend, gradient: Any, shape: tuple[int, ...]
 
 
 PROBE = 8
-"""Rows of targets by which a loss of one's own is recognized."""
+"""Number of target rows used to recognize a custom loss."""
 
 
 def identity(loss: Loss, network: Network, targets: Array) -> str:
-    """Return the name of a loss; of one's own also what it gives for the first targets, which tells it from another.
+    """Return the name of a loss. For a custom loss, also return its values for the first targets as a fingerprint.
 
-    The outputs are made up: they are probabilities, so that most losses accept them.
+    The outputs for this are invented. They are probabilities, so that most losses accept them.
     """
     if losses.LOSSES.get(loss.name) is loss:
         return loss.name
@@ -165,7 +165,7 @@ def identity(loss: Loss, network: Network, targets: Array) -> str:
             value = loss(
                 backend, outputs, loss.prepared(backend, few, "float64"), gradient, Buffers(backend, "float64")
             )
-    except Exception as error:  # it may refuse what is made up
+    except Exception as error:  # the loss may reject invented outputs
         return f"{loss.name} ({type(error).__name__} for made-up outputs)"
     size = float(abs(gradient).sum())
     return f"{loss.name} ({float(value[0]):.6g}, gradient {size:.6g}, for made-up outputs)"

@@ -21,8 +21,8 @@ KINDS = ("weights", "biases", "scales")
 class Parameter:
     """One named tensor: a view of the flat buffers.
 
-    Write to it in place (``p.data[...] = values``); the views themselves cannot be replaced, since a layer that
-    computed with an array of its own would no longer be trained.
+    Write to it in place (``p.data[...] = values``). The views themselves cannot be replaced, because a layer with a
+    separate array would no longer be trained.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Parameter:
 
     @property
     def data(self) -> Array:
-        """The values, shape ``shape``, a view of ``parameters.data``."""
+        """The values, of shape ``shape``, as a view of ``parameters.data``."""
         return self._data
 
     @property
     def grad(self) -> Array:
-        """The gradient of the loss, shape ``shape``, a view of ``parameters.grad``."""
+        """The gradient of the loss, of shape ``shape``, as a view of ``parameters.grad``."""
         return self._grad
 
     @property
@@ -50,10 +50,10 @@ class Parameter:
         return self.stop - self.start
 
     def view(self, flat: Array) -> Array:
-        """This parameter's part of a flat array, in its shape; for arrays laid out as ``parameters.data``.
+        """Return this parameter's part of a flat array with the layout of ``parameters.data``, in its shape.
 
-        Of a network of replicas ``flat`` has a leading axis, which the view keeps; a vector then is a row, so that it
-        goes with ``(replicas, batch, features)``.
+        With replicas, ``flat`` has a leading axis, which the view keeps. A vector then becomes a row, so that it
+        broadcasts against ``(replicas, batch, features)``.
         """
         if flat.ndim == 1:
             return flat[self.start : self.stop].reshape(self.shape)
@@ -67,7 +67,7 @@ class Parameters:
     Attributes
     ----------
     data, grad: flat arrays of the backend, of one dtype; parameter ``p`` is ``data[p.start:p.stop]``.
-    version: counts changes of the views and of what is frozen, so that optimizers know when to look again.
+    version: counts changes of the views and of the frozen parameters, so that optimizers know when to bind again.
 
     >>> import optimlab as ol
     >>> net = ol.MLP([4, 3, 2], batch_norm=True, seed=0)
@@ -93,13 +93,13 @@ class Parameters:
         self.rebind()
 
     def rebind(self) -> None:
-        """Make every parameter a view of ``data`` and ``grad`` again, after these were replaced."""
+        """Make every parameter a view of ``data`` and ``grad`` again after these were replaced."""
         self.version += 1
         for p in self._items:
             p._data, p._grad = p.view(self.data), p.view(self.grad)
 
     def __getstate__(self) -> dict[str, Any]:
-        # each number once: the parameters hold them too, since a parameter or layer may be copied or pickled alone
+        # store each number once: parameters hold them too, because a parameter or layer may be pickled alone
         shape = self.data.shape
         return {k: v for k, v in self.__dict__.items() if k not in ("data", "grad")} | {"_shape": shape}
 
@@ -132,11 +132,11 @@ class Parameters:
         return f"<{len(self)} parameters, {self.data.size:,} {self.dtype} numbers>"
 
     def select(self, group: str) -> list[Parameter]:
-        """The parameters of a group: a kind ("weights", "biases", "scales"), a layer ("dense1"), or one name.
+        """Return the parameters of a group: a kind ("weights", "biases", "scales"), a layer ("dense1"), or one name.
 
         Raises
         ------
-        InputError: nothing is called ``group``.
+        InputError: there is no group ``group``.
         """
         found = [p for p in self._items if group in (p.kind, p.layer, p.name)]
         if not found and group not in KINDS:
@@ -145,7 +145,7 @@ class Parameters:
         return found
 
     def freeze(self, group: str) -> None:
-        """Leave the parameters of ``group`` unchanged by every optimizer from now on."""
+        """Keep every optimizer from changing the parameters of ``group`` from now on."""
         self._set_frozen(group, True)
 
     def unfreeze(self, group: str) -> None:
@@ -159,7 +159,7 @@ class Parameters:
 
 
 def stretches(parameters: list[Parameter]) -> list[slice]:
-    """The slices of the flat buffer that the unfrozen of ``parameters`` take up, neighbours merged."""
+    """Return the slices of the flat buffer that hold the unfrozen ``parameters``, neighbours merged."""
     merged: list[slice] = []
     for p in sorted((p for p in parameters if not p.frozen), key=lambda p: p.start):
         if merged and merged[-1].stop == p.start:
@@ -174,7 +174,7 @@ def assign(parameters: Parameters, values: Any) -> None:
 
     Raises
     ------
-    InputError: wrong length or non-finite values; nothing is changed.
+    InputError: the length is wrong or a value is not finite; nothing is changed.
     """
     backend = parameters.backend
     flat = backend.asarray(values, parameters.dtype)

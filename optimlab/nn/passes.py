@@ -1,9 +1,9 @@
-"""Forward and backward passes through the layers, each with working arrays of its own.
+"""Forward and backward passes through the layers, each with separate working arrays.
 
-A layer keeps what its backward pass needs, and the arrays it fills, in attributes that begin with an underscore. A
-training pass runs through the network's own layers. Every evaluation runs through doubles: objects of the same class
-that share all other attributes. So an evaluation does not overwrite what a training step still needs, and several
-threads can evaluate one network at the same time.
+A layer keeps its working arrays, and the values its backward pass needs, in attributes that begin with an underscore.
+A training pass runs through the network's layers themselves. Every evaluation runs through doubles: objects of the
+same class that share all other attributes. So an evaluation overwrites nothing that a training step still needs, and
+several threads can evaluate one network at the same time.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Pass:
 
     Attributes
     ----------
-    layers: the layers of the last forward pass: the network's own, or their doubles.
-    batch: the shape of the last batch without its features: the number of rows, after that of the replicas if there are
-        any; empty before the first.
+    layers: the layers of the last forward pass: the network's layers or their doubles.
+    batch: the shape of the last batch without its features: ``(rows,)``, or ``(replicas, rows)`` with replicas; empty
+        before the first pass.
     """
 
     def __init__(self) -> None:
@@ -29,14 +29,14 @@ class Pass:
         self.batch: tuple[int, ...] = ()
 
     def forward(self, layers: Sequence[Layer], x: Array, training: bool) -> Array:
-        """The outputs of the last layer for ``x``."""
+        """Return the outputs of the last layer for ``x``."""
         self.layers, self.batch = layers, x.shape[:-1]
         for layer in layers:
             x = layer.forward(x, training)
         return x
 
     def backward(self, gradient: Array, lowest: int, input_gradient: bool) -> Array:
-        """dL/dx from dL/d(outputs). Stops at layer number ``lowest``; its dL/dx is computed only on request."""
+        """Return dL/dx from dL/d(outputs). Stop at layer ``lowest``, whose dL/dx is computed only on request."""
         for k, layer in reversed([*enumerate(self.layers)]):
             if k >= lowest:
                 gradient = layer.backward(gradient, input_gradient or k > lowest)
@@ -59,5 +59,5 @@ class Evaluation(Pass):
         return super().forward(self.layers, x, training)
 
     def working(self) -> list[Array]:
-        """The working arrays of the doubles."""
+        """Return the working arrays of the doubles."""
         return [array for layer in self.layers for array in layer._buffers.arrays()]

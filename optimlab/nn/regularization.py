@@ -1,12 +1,12 @@
 """Penalties on the weights, limits on the gradients, constraints on the weights.
 
-Each is called with ``net.parameters`` and works in place on the flat buffers; :func:`optimlab.fit` takes them as
-``penalties=``, ``clip=`` and ``constraints=`` and calls them in this order, the one of Keras::
+Each is called with ``net.parameters`` and works in place on the flat buffers. :func:`optimlab.fit` takes them as
+``penalties=``, ``clip=`` and ``constraints=`` and calls them in the same order as Keras::
 
     backward -> penalties -> clip -> update -> constraints
 
-A function of your own is as good: a penalty adds its gradient to ``parameters.grad`` and returns its value; what the
-others return is not looked at. All those here leave frozen parameters out, as Keras does.
+You can write your own functions. A penalty adds its gradient to ``parameters.grad`` and returns its value; the return
+value of the others is ignored. All functions here skip frozen parameters, as Keras does.
 
 By hand, the same:
 
@@ -42,22 +42,22 @@ Constraint: TypeAlias = Callable[[Parameters], Any]
 
 
 class _Term:
-    """What the classes below share: the arrays they work on, looked up once per ``parameters.version``."""
+    """The base of the classes below. It looks up the arrays to work on once per ``parameters.version``."""
 
     role: ClassVar[str]
-    """The argument of ``fit`` it is for."""
+    """The argument of ``fit`` that takes this term."""
     has_kink: ClassVar[bool] = False
-    """Whether a penalty has no derivative where a weight is zero: a gradient check keeps away from there."""
+    """True if a penalty has no derivative at weight zero, which a gradient check must avoid."""
     _seen: tuple[Any, int] = (None, -1)
     _arrays: Any = None
     _buffers: Any = None
 
     def find(self, parameters: Parameters) -> Any:
-        """The arrays to work on.
+        """Return the arrays to work on.
 
         Raises
         ------
-        InputError: there is no such group.
+        InputError: the group does not exist.
         """
         raise NotImplementedError
 
@@ -69,11 +69,11 @@ class _Term:
         return self._arrays
 
     def working(self) -> list[Array]:
-        """The arrays that it works in."""
+        """Return the term's working arrays."""
         return self._buffers.arrays() if self._buffers else []
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy finds its own arrays."""
+        """Return the state for a copy, without arrays: the copy looks up its own."""
         return {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
 
     def __repr__(self) -> str:
@@ -93,7 +93,7 @@ def signed(g: Array, w: Array, *, rate: float) -> Array:
 
 
 class _Penalty(_Term):
-    """``factor`` times the sum of ``value``; ``gradient`` is added to the loss's."""
+    """A penalty of ``factor`` times the sum of ``value``; ``gradient`` is added to the gradient of the loss."""
 
     role = "penalties"
     value: ClassVar[Formula]
@@ -109,7 +109,7 @@ class _Penalty(_Term):
         return [(parameters.data[s], parameters.grad[s]) for s in parts]
 
     def add(self, parameters: Parameters) -> Array:
-        """Add the gradient to ``parameters.grad``; the value of the penalty, a single number of the backend."""
+        """Add the gradient to ``parameters.grad``, and return the penalty as an array of one number."""
         backend, parts, cls = parameters.backend, self._found(parameters), type(self)
         value, part = self._buffers.get("value", (1,)), self._buffers.get("part", (1,))
         for k, (w, g) in enumerate(parts):
@@ -125,17 +125,17 @@ class _Penalty(_Term):
         return value
 
     def __call__(self, parameters: Parameters) -> float:
-        """Add the gradient to ``parameters.grad``; the value of the penalty."""
+        """Add the gradient to ``parameters.grad``, and return the penalty."""
         return float(parameters.backend.to_numpy(self.add(parameters))[0])
 
 
 def add_penalties(penalties: Sequence[Penalty], parameters: Parameters, buffers: Buffers) -> Array:
-    """Add the gradients of all penalties; the sum of their values, a single number of the backend."""
+    """Add the gradients of all penalties, and return the sum of the penalties as an array of one number."""
     found: Array = buffers.row("no penalty", [0.0])
     for k, penalty in enumerate(penalties):
         if isinstance(penalty, _Penalty) and type(penalty).__call__ is _Penalty.__call__:
             value = penalty.add(parameters)
-        else:  # a function of one's own, or a subclass that is called otherwise
+        else:  # a custom function, or a subclass with its own __call__
             value = buffers.get("penalty of one's own", (1,))
             value[...] = penalty(parameters)
         out = buffers.get("penalty", (1,))
@@ -145,13 +145,13 @@ def add_penalties(penalties: Sequence[Penalty], parameters: Parameters, buffers:
 
 
 class L2(_Penalty):
-    """The penalty ``rate / 2 * sum w^2``, of gradient ``rate * w``.
+    """The penalty ``rate / 2 * sum w^2``, with gradient ``rate * w``.
 
-    The half makes it PyTorch's: ``L2(rate)`` with a rule is that rule with ``weight_decay=rate`` in PyTorch's SGD,
-    Adam, RMSprop and others that add ``weight_decay * w`` to the gradient (AdamW does not: it shrinks the weights
-    apart from the gradient). Two things differ: PyTorch's acts on all parameters it is given, biases included, and
-    inside the optimizer, after clipping. Keras's ``regularizers.L2(l2)`` is ``l2 * sum w^2``, without the half:
-    ``L2(2 * l2)`` here.
+    The half makes it agree with PyTorch. Training with ``L2(rate)`` corresponds to ``weight_decay=rate`` in PyTorch's
+    SGD, Adam, RMSprop and others that add ``weight_decay * w`` to the gradient. (AdamW does not: it shrinks the
+    weights separately from the gradient.) Two things differ: PyTorch decays all parameters it is given, biases
+    included, and it does so inside the optimizer, after clipping. Keras's ``regularizers.L2(l2)`` is
+    ``l2 * sum w^2``, without the half: write ``L2(2 * l2)`` here.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ class L2(_Penalty):
 
     Raises
     ------
-    InputError: a negative rate; when called, an unknown group.
+    InputError: the rate is negative; when called, the group is unknown.
 
     Reference: Hoerl & Kennard (1970); Krogh & Hertz (1992).
 
@@ -173,7 +173,7 @@ class L2(_Penalty):
 
 
 class L1(_Penalty):
-    """The penalty ``rate * sum |w|``, of gradient ``rate * sign(w)``, which is 0 at 0.
+    """The penalty ``rate * sum |w|``, with gradient ``rate * sign(w)``, which is 0 at 0.
 
     Equal to Keras's ``regularizers.L1(rate)`` and to ``rate * w.abs().sum()`` in PyTorch.
 
@@ -184,7 +184,7 @@ class L1(_Penalty):
 
     Raises
     ------
-    InputError: a negative rate; when called, an unknown group.
+    InputError: the rate is negative; when called, the group is unknown.
 
     Reference: Tibshirani (1996).
 
@@ -211,13 +211,13 @@ class _Clip(_Term):
 
 
 class ClipValue(_Clip):
-    """Every entry of the gradient brought into [-limit, limit].
+    """Clipping of every entry of the gradient to [-limit, limit].
 
     Equal to PyTorch's ``clip_grad_value_`` and Keras's ``clipvalue``. It may change the gradient's direction.
 
     Raises
     ------
-    InputError: a limit that is not positive.
+    InputError: the limit is not positive.
 
     >>> import optimlab as ol
     >>> net = ol.MLP([2, 1], seed=0)
@@ -236,18 +236,20 @@ class ClipValue(_Clip):
 
 
 class ClipNorm(_Clip):
-    """The gradient of each parameter tensor by itself scaled down to a norm of at most ``limit``::
+    """Clipping of each parameter tensor's gradient to a norm of at most ``limit``.
+
+    ::
 
         g <- g limit / max(||g||, limit)
 
-    Equal to Keras's ``clipnorm``, and to PyTorch's ``clip_grad_norm_`` called for one parameter at a time, but for
-    PyTorch's scale ``limit / (||g|| + 1e-6)``, which leaves a norm smaller than ``limit`` by one part in
-    ``1e6 ||g||``, and shrinks gradients that reach ``limit`` but for those 1e-6 too. Here a gradient within the limit
-    stays as it is, bit for bit. One that holds NaN or infinity is left alone: no scale would mend it.
+    Equal to Keras's ``clipnorm``. PyTorch's ``clip_grad_norm_``, called for one parameter at a time, differs slightly:
+    it scales by ``limit / (||g|| + 1e-6)`` where this is below 1. Clipped norms then fall short of ``limit`` by one
+    part in ``1e6 ||g||``, and gradients within 1e-6 of the limit shrink too. Here a gradient within the limit stays as
+    it is, bit for bit. A gradient with NaN or infinity is left alone, because no scale would repair it.
 
     Raises
     ------
-    InputError: a limit that is not positive.
+    InputError: the limit is not positive.
 
     >>> import optimlab as ol
     >>> net = ol.MLP([2, 1], seed=0)
@@ -269,16 +271,16 @@ class ClipNorm(_Clip):
 
 
 class ClipGlobalNorm(_Clip):
-    """The gradient of all parameters together scaled down to a norm of at most ``limit``, its direction kept.
+    """Clipping of the whole gradient to a norm of at most ``limit``. Its direction stays the same.
 
-    Equal to Keras's ``global_clipnorm``, and to PyTorch's ``clip_grad_norm_`` but for the 1e-6 described at
-    :class:`ClipNorm`. A gradient that holds NaN or infinity is left alone (PyTorch and Keras make more of it NaN).
+    Equal to Keras's ``global_clipnorm``, and to PyTorch's ``clip_grad_norm_`` except for the 1e-6 described at
+    :class:`ClipNorm`. A gradient with NaN or infinity is left alone (PyTorch and Keras spread the NaN).
 
     Reference: Pascanu, Mikolov & Bengio (2013), Algorithm 1.
 
     Raises
     ------
-    InputError: a limit that is not positive.
+    InputError: the limit is not positive.
 
     >>> import optimlab as ol
     >>> net = ol.MLP([2, 1], seed=0)
@@ -290,26 +292,28 @@ class ClipGlobalNorm(_Clip):
     recordable = True
 
     def __call__(self, parameters: Parameters) -> Array:
-        """Clip ``parameters.grad``; its norm before, a single number of the backend."""
+        """Clip ``parameters.grad``, and return its norm before clipping as an array of one number."""
         return _shrink(parameters.backend, self._found(parameters), self.limit, self._buffers)
 
 
 class MaxNorm(_Term):
-    """Each unit's incoming weights, a column of a Dense layer's ``W``, scaled down to a norm of at most ``limit``::
+    """A limit on the norm of each unit's incoming weights, a column of a Dense layer's ``W``.
+
+    ::
 
         w <- w limit / max(||w||, limit)
 
-    Keras's ``max_norm(limit, axis=0)``, without the 1e-7 that Keras adds to the norm it divides by, which shrinks
-    every column a little at every step. Of a group, the weight matrices alone are looked at: not the biases.
+    Equal to Keras's ``max_norm(limit, axis=0)``, except that Keras adds 1e-7 to the norm in the denominator, which
+    shrinks every column slightly at every step. Only the weight matrices of the group are constrained, not its biases.
 
     Parameters
     ----------
-    limit: positive; Srivastava et al. found 3 to 4 to serve well with dropout.
+    limit: positive; Srivastava et al. found 3 to 4 to work well with dropout.
     group: as in :meth:`optimlab.nn.parameters.Parameters.select`.
 
     Raises
     ------
-    InputError: a limit that is not positive; when called, an unknown group or one without a weight matrix.
+    InputError: the limit is not positive; when called, the group is unknown or has no weight matrix.
 
     Reference: Srivastava et al. (2014), section 5.1.
 
@@ -331,13 +335,13 @@ class MaxNorm(_Term):
     def find(self, parameters: Parameters) -> list[Array]:
         members = [p for p in parameters.select(self.group) if len(p.shape) == 2]
         if not members:
-            raise InputError(f"MaxNorm is for weight matrices, the group {self.group!r} has none")
+            raise InputError(f"MaxNorm constrains weight matrices, but the group {self.group!r} has none")
         return [p.data for p in members if not p.frozen]
 
     recordable = True
 
     def __call__(self, parameters: Parameters) -> None:
-        """Bring the weights within the limit."""
+        """Scale the weights down to the limit."""
         backend = parameters.backend
         for w in self._found(parameters):
             squares, norms = self._buffers.get("squares", w.shape), self._buffers.get("norms", w.shape[1:])
@@ -356,7 +360,7 @@ def clipped(g: Array, *, limit: float) -> Array:
 
 
 def relative_square(g: Array, top: Array) -> Array:
-    """(g / top)^2, where the largest is 1; 0 where all are."""
+    """(g / top)^2, with the largest magnitude as ``top``; 0 if all entries are 0."""
     part = g / np.maximum(top, 1e-30)
     return part * part
 
@@ -370,13 +374,15 @@ def norm(top: Array, squares: Array) -> Array:
 
 
 def factor(top: Array, squares: Array, *, limit: float) -> Array:
-    """limit / norm, at most 1; 1 where top is not finite."""
+    """limit / norm, at most 1; 1 if top is not finite."""
     return np.where(top - top == 0, np.minimum(limit / np.maximum(top, 1e-30) / np.sqrt(squares), 1), 1)
 
 
 def _shrink(backend: Backend, parts: list[Array], limit: float, buffers: Buffers) -> Array:
-    """Scale ``parts``, taken together, down to a norm of at most ``limit``; the norm before. Squares are taken relative
-    to the largest entry: they would overflow before the norm does."""
+    """Scale ``parts`` together down to a norm of at most ``limit``, and return the norm before.
+
+    Squares are relative to the largest entry, because they would overflow before the norm does.
+    """
     top, one, squares, length = (buffers.get(key, (1,)) for key in ("top", "one", "squares", "norm"))
     if not parts:
         return buffers.row("nothing", [0.0])
@@ -400,7 +406,7 @@ def _shrink(backend: Backend, parts: list[Array], limit: float, buffers: Buffers
 
 
 def checked(role: str, given: Any, parameters: Parameters) -> tuple[Any, ...]:
-    """The penalties, or constraints, as a tuple, or one clear error before anything is computed."""
+    """Check penalties or constraints before anything is computed, and return them as a tuple."""
     if not isinstance(given, Sequence):
         raise InputError(f"{role} must be a list, got {given!r}")
     for term in given:
