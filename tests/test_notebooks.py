@@ -1,6 +1,7 @@
 """What a notebook and a prompt show: figures, short texts, HTML forms, lines of a run, and a progress line."""
 
 import io
+import math
 import sys
 import types
 from contextlib import contextmanager
@@ -176,9 +177,10 @@ def test_the_html_of_a_history_has_last_and_best():
 def test_every_so_many_epochs_a_line_is_printed_and_the_last_one(capsys):
     _, history = trained(7, print_every=3)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("  train")[0] for line in lines] == ["epoch 3/7", "epoch 6/7", "epoch 7/7"]
+    assert [line.split("  loss")[0] for line in lines] == ["epoch 3/7", "epoch 6/7", "epoch 7/7"]
     assert lines[-1] == history.line(7)
-    assert f"val_accuracy {history.val_accuracy[-1]:.4f}" in lines[-1]
+    assert f"val_acc {history.val_accuracy[-1]:.4f}" in lines[-1]
+    assert max(map(len, lines)) <= 80
     assert lines[-1].endswith("lr 0.05")
 
 
@@ -331,6 +333,28 @@ def test_diagnostics_are_drawn_and_short():
     assert watch.verdict().splitlines()[0] in repr(watch)
     found = read(watch._repr_html_())
     assert {"dense1", "dense2", "activation1"} <= set(found.texts)
+
+
+@pytest.mark.parametrize("lr", [0.0, 100.0, 1e18])
+def test_diagnostics_of_runs_that_go_wrong_are_drawn(lr):
+    net, watch = ol.MLP([4, 9, 1], seed=0), ol.Diagnostics(every=2)
+    ol.fit(net, ol.SGD(net.parameters, lr=lr), blobs(regression=True), epochs=2, batch_size=10, callbacks=[watch])
+    for worst in (0.0, math.inf, math.nan):
+        for m in watch.measurements[-1:]:
+            m.update_ratio["dense2.W"] = worst
+        if watch.measurements:
+            watch.plot().savefig(io.BytesIO(), dpi=40)
+        read(watch._repr_html_())
+    net.parameters.data[:5] = math.nan
+    net.plot_weights(shape=(2, 2)).savefig(io.BytesIO(), dpi=40)
+
+
+def test_diagnostics_of_a_network_that_is_not_trained_say_so():
+    net, watch = ol.MLP([4, 1], seed=0), ol.Diagnostics(every=2)
+    net.parameters.freeze("dense1")
+    ol.fit(net, ol.SGD(net.parameters), blobs(regression=True), epochs=1, batch_size=10, callbacks=[watch])
+    with pytest.raises(ol.InputError, match="there is nothing to draw: no weight is trained"):
+        watch.plot()
 
 
 def test_diagnostics_of_a_regression_and_of_too_short_a_run():

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..nn.activations import Activation
-from .comparison import GREY, INK, PALETTE, name_ends, plain_axes
+from .comparison import GREY, INK, PALETTE, end_labels, plain_axes
 
 Floats = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ def activation_figure(f: Activation, saturated: Sequence[tuple[float, float]]) -
                 (left + right) / 2, 0.985, "saturated", transform=axes.get_xaxis_transform(), ha="center", va="top",
                 fontsize=9, color="#595959",
             )  # fmt: skip
-    name_ends(axes, [(float(y[-1]), "y", INK), (float(slope[-1]), "y′", SLOPE)], 11)
+    end_labels(axes, [(reach, float(y[-1]), "y", INK), (reach, float(slope[-1]), "y′", SLOPE)])
     kinks = (
         f"; kink{'s' * (len(f.kinks) > 1)} at x = {', '.join(f'{k:g}' for k in f.kinks)} (dotted)" if f.kinks else ""
     )

@@ -72,7 +72,7 @@ def loss_figure(comparison: Comparison) -> Figure:
     )
     for axes, found in ends.items():
         plain_axes(axes)
-        _end_labels(axes, found)
+        end_labels(axes, found)
     return figure
 
 
@@ -217,32 +217,18 @@ def spread(heights: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
     return np.asarray(np.clip(apart, steps, max(1.0, steps[-1]) - steps[::-1]))
 
 
-def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], size: float = 9) -> None:
-    """Write names to the right of lines, as ``(last y, name, colour)``, moved apart where they would overlap.
+def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Write names to the right of lines, as ``(last x, last y, name, colour)``, moved apart where they would overlap.
 
-    The limits and the scale of the axis must be set before.
+    The limits and the scale of the axes must be set before. A value beyond them, such as a loss of 0 on a log axis, is
+    named at the edge.
     """
-    to_axes = (axes.transData + axes.transAxes.inverted()).transform
-    left = axes.get_xlim()[1]
-    ordered = sorted((float(np.clip(to_axes((left, y))[1], 0, 1)), name, colour) for y, name, colour in ends)
-    figure = axes.get_figure(root=True)
-    gap = 1.4 * size / 72 / (0.7 * figure.get_size_inches()[1] if figure else 3.0)
-    heights = spread(np.array([height for height, _, _ in ordered]), gap)
-    for height, (_, name, colour) in zip(heights, ordered, strict=True):
-        axes.text(
-            1.015, height, name, transform=axes.transAxes, va="center", fontsize=size, color=colour, fontweight="bold",
-            parse_math=False,
-        )  # fmt: skip
-
-
-def _end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Names to the right of the lines, which end at (x, y), moved apart where they would overlap (on the log axis)."""
     if not ends:
         return
-    low, high = (np.log10(v) for v in axes.get_ylim())
-    # a loss may be exactly 0, which has no place on the axis
-    ordered = sorted(((x, max(y, 10**low), *rest) for x, y, *rest in ends), key=lambda end: end[1])
-    places = np.array([(np.log10(y) - low) / (high - low) for _, y, _, _ in ordered])
+    low, high = axes.get_ylim()
+    ordered = sorted(((x, min(max(y, low), high), *rest) for x, y, *rest in ends), key=lambda end: end[1])
+    to_axes = (axes.transData + axes.transAxes.inverted()).transform
+    places = np.array([to_axes((x, y))[1] for x, y, _, _ in ordered])
     figure = axes.get_figure(root=True)
     inches = (figure.get_size_inches()[1] if figure else 4.8) - 1.2
     heights = spread(places, LINE / inches)

@@ -16,7 +16,7 @@ from ..common.errors import InputError
 from ..study.curves import look
 from ..training.diagnostics import HEALTHY, Diagnostics
 from ..training.history import History
-from .comparison import DASHES, INK, PALETTE, headline, name_ends, plain_axes
+from .comparison import DASHES, INK, PALETTE, end_labels, headline, plain_axes
 
 TRAINING, VALIDATION, QUIET = INK, PALETTE[1], "#595959"
 
@@ -89,6 +89,10 @@ def diagnostics_figure(watch: Diagnostics) -> Figure:
     ratios = {name.partition(".")[0]: [m.update_ratio[name] for m in measured] for name in layers}
     dead = {name: [m.dead[name] for m in measured] for name in measured[-1].dead}
     shown = [bool(ratios), bool(dead), bool(watch.gaps)]
+    if not any(shown):
+        raise InputError(
+            "there is nothing to draw: no weight is trained, no unit can be dead, and no accuracy is known"
+        )
     figure, panels = _panels(sum(shown))
     places = iter(panels)
     if ratios:
@@ -106,8 +110,8 @@ def diagnostics_figure(watch: Diagnostics) -> Figure:
         _draw(axes, steps, {name: (values, k) for k, (name, values) in enumerate(dead.items())})
     if watch.gaps:
         axes = next(places)
-        axes.set(xlabel="epoch", ylabel="training minus validation, points")
-        axes.set_title("accuracy gap; above 0: better on the training rows", fontsize=9)
+        axes.set(xlabel="epoch", ylabel="percentage points")
+        axes.set_title("accuracy gap: training minus validation", fontsize=9)
         axes.axhline(0, color=QUIET, linewidth=1.2)
         _draw(axes, range(1, len(watch.gaps) + 1), {"": ([100 * gap for gap in watch.gaps], 0)})
     headline(figure, "; ".join(watch.verdict().splitlines()))
@@ -133,8 +137,7 @@ def _draw(axes: Axes, x: Sequence[float], lines: Lines, *, log: bool = False) ->
         style = {"color": PALETTE[colour], "linestyle": DASHES[dash], "marker": "o" if len(x) <= FEW else ""}
         axes.plot(x, values, **style, linewidth=1.8, markersize=3.5)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    named = [(float(values[-1]), name, PALETTE[look(k)[0]]) for name, (values, k) in drawn.items() if name]
-    if axes.get_yscale() == "log":  # a value of 0 has no place there
-        named = [end for end in named if end[0] > 0]
-    if named:
-        name_ends(axes, named)
+    if len(x) == 1:
+        axes.set(xlim=(x[0] - 0.5, x[0] + 0.03), xticks=x)
+    ends = [(float(x[-1]), float(values[-1]), name, PALETTE[look(k)[0]]) for name, (values, k) in drawn.items() if name]
+    end_labels(axes, [end for end in ends if np.isfinite(end[1])])

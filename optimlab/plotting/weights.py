@@ -40,7 +40,7 @@ def weights_figure(name: str, weights: Any, shape: Sequence[int] | None = None, 
     shown = min(units, count("most", most))
     across = ceil((shown * height / width) ** 0.5)
     picture = _mosaic(weights.T[:shown].reshape(shown, height, width), across)
-    limit = float(np.abs(weights[:, :shown]).max()) or 1.0
+    limit = float(np.abs(picture[np.isfinite(picture)]).max(initial=0.0)) or 1.0
     inches = min(8.0, max(4.0, 0.9 * across))
     figure = Figure(figsize=(inches, 0.9 + 0.88 * inches * picture.shape[0] / picture.shape[1]), layout="constrained")
     axes = figure.subplots()

@@ -86,12 +86,16 @@ class History:
     def line(self, epochs: int | None = None) -> str:
         """The last epoch in one line, as ``fit(..., print_every=1)`` prints it; ``epochs`` is how many there will be.
 
+        Without ``val_`` a name means the training rows.
+
         >>> History(train_loss=[0.5, 0.25], val_accuracy=[0.8, 0.9], lr=[0.1, 0.05]).line(20)
-        'epoch  2/20  train_loss 0.2500  val_accuracy 0.9000  lr 0.05'
+        'epoch  2/20  loss 0.2500  val_acc 0.9000  lr 0.05'
         """
         total = "" if epochs is None else f"/{epochs}"
         last = self.last()
-        numbers = [f"{name} {_decimals(last[name])}" for name in (*MEASURES, "penalty") if name in last]
+        # short names, so that a line fits 80 characters
+        short = {name: name.removeprefix("train_").replace("accuracy", "acc") for name in (*MEASURES, "penalty")}
+        numbers = [f"{written} {_decimals(last[name])}" for name, written in short.items() if name in last]
         rate = [f"lr {last['lr']:.3g}"] if "lr" in last else []
         return "  ".join([f"epoch {self.epochs:{max(len(total) - 1, 0)}}{total}", *numbers, *rate])
 
