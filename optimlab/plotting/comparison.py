@@ -226,7 +226,8 @@ def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
     if not ends:
         return
     low, high = axes.get_ylim()
-    ordered = sorted(((x, min(max(y, low), high), *rest) for x, y, *rest in ends), key=lambda end: end[1])
+    within = [(x, min(max(y, low), high), name, colour) for x, y, name, colour in ends]
+    ordered = sorted(within, key=lambda end: end[1])
     to_axes = (axes.transData + axes.transAxes.inverted()).transform
     places = np.array([to_axes((x, y))[1] for x, y, _, _ in ordered])
     figure = axes.get_figure(root=True)
