@@ -12,12 +12,13 @@ from .options import chosen, echo
 @click.command(name="export-rule")
 @click.argument("name")
 @click.option("--convention", default="textbook", show_default=True, help="Of a rule: textbook, torch or keras.")
-@click.option("--to", required=True, metavar="TARGET", help="torch, optax, keras or numpy.")
+@click.option("--to", required=True, metavar="TARGET", help="torch, optax, keras, numpy, c, cuda or javascript.")
+@click.option("--dtype", help="Of the arrays in C and CUDA: float32 or float64.  [default: float32]")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file, which is replaced."
 )
-def export_rule(name: str, convention: str, to: str, out: Path | None) -> None:
-    """Print an update rule as one source file for another library.
+def export_rule(name: str, convention: str, to: str, dtype: str | None, out: Path | None) -> None:
+    """Print an update rule as one source file for another library or language.
 
     NAME is an elementwise rule such as adam, adam:torch with a convention, or
     FILE.py:NAME, a rule of your own. The file needs nothing of optimlab. It has
@@ -25,10 +26,13 @@ def export_rule(name: str, convention: str, to: str, out: Path | None) -> None:
     with numbers recorded here.
 
     \b
-    torch  a torch.optim.Optimizer, with foreach calls
-    optax  an optax.GradientTransformation
-    keras  a keras.optimizers.Optimizer of Keras 3
-    numpy  a function of arrays
+    torch       a torch.optim.Optimizer, with foreach calls
+    optax       an optax.GradientTransformation
+    keras       a keras.optimizers.Optimizer of Keras 3
+    numpy       a function of arrays
+    c           functions, compiled with -DTEST also a test
+    cuda        a kernel, and host functions as in C
+    javascript  functions, for browsers and Node.js
 
     \b
     Examples:
@@ -40,7 +44,7 @@ def export_rule(name: str, convention: str, to: str, out: Path | None) -> None:
     from ..export import export_rule as exported
 
     named = chosen(name, convention)
-    text = exported(named.name if named.rule is None else named.rule, to, convention=named.convention)
+    text = exported(named.name if named.rule is None else named.rule, to, convention=named.convention, dtype=dtype)
     if out is None:
         echo(text.rstrip("\n"))
     else:

@@ -1,6 +1,6 @@
-"""A rule leaves the laboratory: as one source file for PyTorch, Optax, Keras or NumPy, with a test of its own.
+"""A rule leaves the laboratory: as one source file for another library or language, with a test of its own.
 
-Imports common, rules, kernels, optim and lab.
+Imports common, rules, kernels, backends, optim and lab.
 """
 
 from __future__ import annotations

@@ -77,24 +77,28 @@ def host_code(graph: Graph, names: Mapping[str, str], module: str = "") -> HostC
             imports.append("from functools import lru_cache")
         if math in used and not module:
             imports.append("import math")
-        texts.append(_text(function, labels, module))
+        texts.append(ast.unparse(function_tree(function, labels, module)))
     return HostCode(list(dict.fromkeys(texts)), list(dict.fromkeys(imports)))
 
 
-def _text(function: Function, labels: Mapping[Function, str], module: str) -> str:
+def function_tree(function: Function, labels: Mapping[Function, str], module: str) -> ast.FunctionDef:
+    """A function's definition, with its printed name and those of the functions that it calls.
+
+    With a module, its functions stand in place of Python's, and there are no branches.
+    """
     tree = source_tree(function)
     tree.name, tree.decorator_list, tree.returns = labels[function], [], None
     for argument in (*tree.args.posonlyargs, *tree.args.args, *tree.args.kwonlyargs):
         argument.annotation = None
     if module:
         tree.body = _straight(tree, module)
-    tree = _Names(function, labels, module).visit(tree)
+    _Names(function, labels, module).visit(tree)
     if ast.get_docstring(tree, clean=False) is not None:
         first = tree.body[0]
         assert isinstance(first, ast.Expr)
         told = (ast.get_docstring(tree) or "").partition(">>>")[0].rstrip()
         first.value = ast.Constant(told.replace("\n", "\n    ").replace("\n    \n", "\n\n") + "\n    " * ("\n" in told))
-    return ast.unparse(ast.fix_missing_locations(tree))
+    return ast.fix_missing_locations(tree)
 
 
 class _Names(ast.NodeTransformer):

@@ -1,0 +1,140 @@
+"""Expressions and functions of scalars in C, in double precision."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+from collections.abc import Mapping
+
+from ..common.errors import RuleError
+from ..kernels import Graph
+from ..kernels.host_functions import called_functions
+from ..rules._host import decaying_beta_product
+from .host_code import function_tree
+
+WORDS = (
+    "auto bool break case char class const continue default delete do double else enum extern false float for friend "
+    "goto if inline int long namespace new operator private protected public register restrict return short signed "
+    "sizeof static struct switch template this throw true try typedef typename union unsigned using virtual void "
+    "volatile while hp pow exp expm1 log log1p sqrt sin cos tanh erf fabs fmin fmax floor main"
+)
+"""Words of C and C++, and the functions that the printed code calls."""
+
+_PRODUCT = """\
+/* mu_1 mu_2 ... mu_t with mu_k = beta1 (1 - 0.96^(k momentum_decay) / 2) */
+static double {name}(double t, double beta1, double momentum_decay)
+{{
+    double product = 1.0;
+    for (double k = 1; k <= t && product != 0; ++k)
+        product *= beta1 * (1 - 0.5 * pow(0.96, k * momentum_decay));
+    return product;
+}}"""
+
+_OPERATORS: dict[type[ast.AST], tuple[str, int]] = {
+    ast.Add: ("+", 1),
+    ast.Sub: ("-", 1),
+    ast.Mult: ("*", 2),
+    ast.Div: ("/", 2),
+    ast.Lt: ("<", 0),
+    ast.LtE: ("<=", 0),
+    ast.Gt: (">", 0),
+    ast.GtE: (">=", 0),
+    ast.Eq: ("==", 0),
+    ast.NotEq: ("!=", 0),
+}
+_CALLS = {"abs": "fabs", "minimum": "fmin", "maximum": "fmax"}
+
+
+def c_functions(graph: Graph, names: Mapping[str, str]) -> list[str]:
+    """The functions that the scalars of a rule call.
+
+    Raises
+    ------
+    RuleError: a function has no such form, or its source is not found.
+
+    >>> from optimlab.kernels import trace
+    >>> from optimlab.rules.modern import radam
+    >>> print(*c_functions(trace(radam), {})[0].splitlines()[1:4], sep="\\n")
+    {
+        const double rho_inf = 2.0 / (1.0 - beta2) - 1.0;
+        const double rho = rho_inf - 2.0 * t * pow(beta2, t) / (1.0 - pow(beta2, t));
+    """
+    labels = {function: names.get(label, label) for function, label in called_functions(graph).items()}
+    texts = []
+    for function, label in labels.items():
+        if function is inspect.unwrap(decaying_beta_product):
+            texts.append(_PRODUCT.format(name=label))
+            continue
+        tree = function_tree(function, labels, "c")
+        parameters = ", ".join(f"double {argument.arg}" for argument in tree.args.args)
+        lines = []
+        for statement in tree.body:
+            match statement:
+                case ast.Assign([ast.Name(name)], value):
+                    lines.append(f"    const double {name} = {c_expression(value)};\n")
+                case ast.Return(ast.expr() as value):
+                    lines.append(f"    return {c_expression(value)};\n")
+        texts.append(f"static double {label}({parameters})\n{{\n{''.join(lines)}}}")
+    return texts
+
+
+def c_number(value: float) -> str:
+    """A number as C source.
+
+    >>> c_number(2), c_number(1e-8), c_number(-math.inf)
+    ('2.0', '1e-08', '-INFINITY')
+    """
+    if math.isfinite(value):
+        return repr(float(value))
+    return "NAN" if math.isnan(value) else "INFINITY" if value > 0 else "-INFINITY"
+
+
+def c_expression(expression: ast.expr) -> str:
+    """An expression of Python's numbers in C.
+
+    >>> c_expression(ast.parse("lr * (1 - beta2**t) ** 0.5 / (1 + t // 2) * (t > 1)", mode="eval").body)
+    'lr * pow(1.0 - pow(beta2, t), 0.5) / (1.0 + floor(t / 2.0)) * (double)(t > 1.0)'
+    """
+    return _printed(expression)[0]
+
+
+def _printed(e: ast.expr) -> tuple[str, int]:
+    """The text of an expression, and how tightly it binds."""
+
+    def text(part: ast.expr, least: int = 0) -> str:
+        found, binds = _printed(part)
+        return found if binds >= least else f"({found})"
+
+    match e:
+        case ast.Name(name):
+            return name, 4
+        case ast.Constant(bool() | int() | float() as value):
+            return (c_number(value), 4) if value >= 0 else (f"({c_number(value)})", 4)
+        case ast.BinOp(left, ast.Pow(), right):
+            return f"pow({text(left)}, {text(right)})", 4
+        case ast.BinOp(left, ast.FloorDiv(), right):
+            return f"floor({text(left, 2)} / {text(right, 3)})", 4
+        case ast.BinOp(left, ast.Mod(), right):
+            quotient = f"floor({text(left, 2)} / {text(right, 3)})"
+            return f"{text(left, 2)} - {quotient} * {text(right, 3)}", 1
+        case ast.BinOp(left, operator, right) if type(operator) in _OPERATORS:
+            symbol, binds = _OPERATORS[type(operator)]
+            return f"{text(left, binds)} {symbol} {text(right, binds + 1)}", binds
+        case ast.UnaryOp(ast.USub(), operand):
+            return f"-{text(operand, 4)}", 3
+        case ast.Compare(left, [operator], [right]) if type(operator) in _OPERATORS:
+            return f"(double)({text(left, 1)} {_OPERATORS[type(operator)][0]} {text(right, 1)})", 3
+        case ast.Call(ast.Attribute(value, "__abs__"), []):
+            return f"fabs({text(value)})", 4
+        case ast.Call(ast.Attribute(ast.Name("c"), "where"), [test, yes, no]):
+            return f"{text(test, 1)} ? {text(yes, 1)} : {text(no)}", 0
+        case ast.Call(ast.Attribute(ast.Name("c"), name), arguments):
+            return f"{_CALLS.get(name, name)}({', '.join(map(text, arguments))})", 4
+        case ast.Call(ast.Name("float"), [argument]):
+            return text(argument, 4), 4
+        case ast.Call(ast.Name(name), arguments, []):
+            return f"{name}({', '.join(map(text, arguments))})", 4
+    raise RuleError(
+        f"{ast.unparse(e)} has no form in C; accepted: + - * / // % **, comparisons, abs, min, max, exp, log"
+    )
