@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PROJECT := setup.cfg pyproject.toml
 
-.PHONY: help compare test lint docs lowest mutants speed clean
+.PHONY: help compare test lint docs site lowest mutants speed clean
 
 help:
 	@echo "make compare   compare the nine classic rules on digits (installs on first use)"
@@ -12,6 +12,7 @@ help:
 	@echo "make lint      ruff and mypy"
 	@echo "make speed     time the engines against PyTorch, JAX, scikit-learn and the floor"
 	@echo "make docs      make the pages and figures in docs/ again"
+	@echo "make site      build the site in build/site: lessons, guides, reference, explanation"
 	@echo "make lowest    run all tests with the lowest versions that setup.cfg accepts"
 	@echo "make mutants   count the wrong rules, and the mistakes in a study and in the network, that the tests would miss"
 
@@ -24,6 +25,10 @@ $(VENV)/.installed: $(BIN)/python $(PROJECT)
 
 $(VENV)/.installed-dev: $(BIN)/python $(PROJECT)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-site: $(BIN)/python $(PROJECT)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
 	@touch $@ $(VENV)/.installed
 
 compare: $(VENV)/.installed
@@ -53,6 +58,16 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_conventions.py
 	$(BIN)/python docs/make_study_file.py
 	for example in average_weights mc_dropout ensembles; do $(BIN)/python examples/$$example.py; done
+
+# a warning is an error, and every link is followed
+site: export MPLBACKEND =
+site: $(VENV)/.installed-site
+	rm -rf build/site build/samples
+	$(BIN)/optimlab race --playground --out build/samples/live
+	$(BIN)/optimlab compare --optimizers sgd,momentum,adam,adam:torch --epochs 10 --out build/samples/live/report
+	rm build/samples/live/report/runs.jsonl build/samples/live/report/.lock
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/site
+	$(BIN)/python docs/check_site.py build/site
 
 lowest:
 	$(PYTHON) -m venv .venv-lowest

@@ -38,15 +38,15 @@ def load(
 ) -> Dataset:
     """A data set by name, or from the path of a file: float32 inputs ``(rows, features)``, int64 labels.
 
-    ===================  ====================  =================================================================
-    name                 rows                  what
-    ===================  ====================  =================================================================
-    ``"digits"``         1077 / 360 / 360      handwritten digits of 8 x 8 pixels, bundled (its origin is in
-                                               ``digits.md``); a fixed split, stratified by class
-    ``"mnist"``          50000 / 10000 / 10000 handwritten digits of 28 x 28 pixels
-    ``"fashion_mnist"``  50000 / 10000 / 10000 pieces of clothing of 28 x 28 pixels
-    ``"cifar10"``        40000 / 10000 / 10000 photographs of 32 x 32 pixels in colour
-    ===================  ====================  =================================================================
+    ===================  =====================  ===============================================================
+    name                 rows                   what
+    ===================  =====================  ===============================================================
+    ``"digits"``         1077 / 360 / 360       handwritten digits of 8 x 8 pixels, bundled (its origin is in
+                                                ``digits.md``); a fixed split, stratified by class
+    ``"mnist"``          50000 / 10000 / 10000  handwritten digits of 28 x 28 pixels
+    ``"fashion_mnist"``  50000 / 10000 / 10000  pieces of clothing of 28 x 28 pixels
+    ``"cifar10"``        40000 / 10000 / 10000  photographs of 32 x 32 pixels in colour
+    ===================  =====================  ===============================================================
 
     The rows train, validate and test; the last 10,000 of the published training rows validate. Pixels are between 0
     and 1, row by row. Those of CIFAR-10 are three features each, red, green and blue, as ``Standardize.fit(x, 3)``

@@ -62,7 +62,7 @@ def tanh_backward(y: Array, dy: Array) -> Array:
 
 
 def softsign(x: Array) -> Array:
-    """x / (1 + |x|).  Reference: Bergstra, Desjardins, Lamblin & Bengio (2009)."""
+    """``x / (1 + |x|)``.  Reference: Bergstra, Desjardins, Lamblin & Bengio (2009)."""
     return x / (1 + np.abs(x))
 
 

@@ -135,7 +135,7 @@ def source(
         subtract(w, _r0, w)
     >>> print(source("softsign"))
     def softsign(x: Array) -> Array:
-        \"\"\"x / (1 + |x|).  Reference: Bergstra, Desjardins, Lamblin & Bengio (2009).\"\"\"
+        \"\"\"``x / (1 + |x|)``.  Reference: Bergstra, Desjardins, Lamblin & Bengio (2009).\"\"\"
         return x / (1 + np.abs(x))
     <BLANKLINE>
     <BLANKLINE>

@@ -53,8 +53,8 @@ class ActivationExplanation:
     ----------
     x, y: a few numbers and their values.
     slopes: dy/dx at each of them; of softmax, for each output its derivative by each input.
-    steepest: the largest |dy/dx|; None for softmax, like all that follows.
-    saturated: the ranges of x in which |dy/dx| is below 1% of that, ends included if infinite.
+    steepest: the largest ``|dy/dx|``; None for softmax, like all that follows.
+    saturated: the ranges of x in which ``|dy/dx|`` is below 1% of that, ends included if infinite.
     turns: where y turns from falling to rising or back, as (x, y).
     """
 

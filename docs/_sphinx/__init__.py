@@ -1,0 +1,1 @@
+"""What turns the Markdown of this folder into a site."""

@@ -1,0 +1,126 @@
+"""The site holds everything: public names, pages, commands. ``make site`` builds it and checks its links."""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import optimlab as ol
+
+DOCS = Path(__file__).parents[1] / "docs"
+REFERENCE = "\n".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "reference").glob("*.md")))
+DOCUMENTED = set(re.findall(r"^\.\. auto(?:class|function|exception|module):: ([\w.]+)$", REFERENCE, re.MULTILINE))
+ROOMS = ("study", "tuning", "race", "report", "paper", "plotting", "sklearn", "export", "lab.explanation")
+
+sys.path.insert(0, str(DOCS))
+
+import check_site  # noqa: E402
+from _sphinx import docstrings, repository  # noqa: E402
+
+
+@pytest.mark.parametrize("name", ol.__all__)
+def test_every_public_name_is_in_the_reference(name):
+    thing = getattr(ol, name)
+    documented = thing.__name__ if isinstance(thing, ModuleType) else f"optimlab.{name}"
+    assert documented in DOCUMENTED
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_with_public_names_is_in_the_reference(room):
+    assert f"optimlab.{room}" in DOCUMENTED
+
+
+def test_the_reference_names_nothing_else():
+    for name in DOCUMENTED:
+        module, _, attribute = name.rpartition(".")
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:
+            assert hasattr(importlib.import_module(module), attribute), name
+
+
+def pages_of(page):
+    """The pages in the tables of contents of a page, and of those."""
+    text = page.read_text(encoding="utf-8")
+    for entries in re.findall(r"^```\{toctree\}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        for entry in re.findall(r"^(?:.*<(.+)>|([^:\s].*))$", entries, re.MULTILINE):
+            child = (page.parent / f"{entry[0] or entry[1]}.md").resolve()
+            yield child
+            yield from pages_of(child)
+
+
+def test_every_page_is_in_the_table_of_contents():
+    found = list(pages_of(DOCS / "index.md"))
+    assert len(found) == len(set(found))
+    every = {page for page in DOCS.rglob("*.md") if page.parent.name in {"docs", "lessons", "reference"}}
+    assert set(found) == every - {DOCS / "index.md", DOCS / "README.md"}
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.name)
+def test_links_between_the_pages_are_good_in_the_repository(page):
+    for path in re.findall(r"\]\((?!\w+:|#)([^)\s#]+)(?:#[^)\s]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / path).exists(), path
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "expected"),
+    [
+        ("rules", "[a](conventions.md#adam)", "[a](conventions.md#adam)"),
+        ("rules", "[`[a]`](../optimlab/fit.py)", "[`[a]`](optimlab/fit.py)"),
+        ("rules", "[a](../optimlab/nn/layers.py)", "[a](repository:optimlab/nn/layers.py)"),
+        ("rules", "[a](../README.md)", "[a](index.md)"),
+        ("lessons/01", "[a](../../benchmarks/results/README.md#replication)", "[a](../results.md#replication)"),
+        ("lessons/01", "[a](../playground.md#lesson=bend)", "[a](repository:live/playground.html#lesson=bend)"),
+        ("lessons/01", "![a](../figures/loss.png)", "![a](../figures/loss.png)"),
+        ("rules", "[a](https://a.org/b) [b](#c)", "[a](https://a.org/b) [b](#c)"),
+        ("errata", '<a id="adam"></a>', "(adam)="),
+    ],
+)
+def test_links_of_the_repository_on_the_site(page, link, expected):
+    source = [link]
+    repository._read(None, page, source)
+    if "fit.py" not in link:  # there is no such file: Sphinx warns of it
+        assert source == [expected]
+    else:
+        assert "repository:" not in source[0]
+
+
+def test_sections_of_a_docstring():
+    lines = ["One line.", "", "Parameters", "----------", "a, b: of", "    two lines.", "", "Raises", "------"]
+    lines += ["InputError: so.", "", ">>> 1", "1"]
+    docstrings.rewrite(lines)
+    assert lines == [
+        *["One line.", "", "", ":Parameters:", "", "  ``a``, ``b``", "    of", "    two lines.", ""],
+        *["", ":Raises:", "", "  ``InputError``", "    so.", "", ">>> 1", "1"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("link", "wrong"),
+    [
+        ('<a href="b.html#here">', ""),
+        ('<a href="https://a.org">', ""),
+        ('<a href="b.html#lesson=x">', ""),
+        ('<a href="b.html#there">', "leads to no place of that page"),
+        ('<a href="c.html">', "leads nowhere"),
+        ('<a href="../b.html">', "leads nowhere"),
+        ('<img src="https://a.org/a.png">', "loads https://a.org/a.png"),
+        ('<script src="//a.org/a.js">', "loads //a.org/a.js"),
+        ('<link rel="stylesheet" href="https://a.org/a.css">', "loads https://a.org/a.css"),
+    ],
+)
+def test_the_check_of_links_finds(tmp_path, link, wrong):
+    (tmp_path / "a.html").write_text(link)
+    (tmp_path / "b.html").write_text('<p id="here">')
+    found = check_site.problems(tmp_path)
+    assert [problem.endswith(wrong) for problem in found] == [True] * bool(wrong)
+
+
+def test_fonts_from_the_network_are_found(tmp_path):
+    (tmp_path / "a.html").write_text("")
+    (tmp_path / "a.css").write_text("@font-face { src: url('https://a.org/f.woff2') }")
+    assert check_site.problems(tmp_path) == ["a.css loads https://a.org/f.woff2"]
+    assert check_site.problems(tmp_path / "none") == [f"{tmp_path / 'none'} holds no page"]
