@@ -77,4 +77,4 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 html_sidebars = {"index": []}
-copyright = "the authors of optimlab. MIT licence"  # noqa: A001
+copyright = "the authors of optimlab. MIT licence"

@@ -1,5 +1,6 @@
 """Lessons run; the check of each exercise fails as long as it is unsolved or wrong, and passes on the solution."""
 
+import itertools
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,14 +26,14 @@ def cells(text):
 
 
 def run(code, names):
-    exec(compile(code, "a cell", "exec"), names)  # noqa: S102
+    exec(compile(code, "a cell", "exec"), names)
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def lesson(request):
     """What the lesson's cells have defined, and its exercises: each the cell to fill in and the check that follows."""
     found = list(cells((LESSONS / f"{request.param}.md").read_text(encoding="utf-8")))
-    exercises = [(before, cell) for before, cell in zip(found, found[1:], strict=False) if "check" in cell.tags]
+    exercises = [(before, cell) for before, cell in itertools.pairwise(found) if "check" in cell.tags]
     names = {"__name__": "lesson"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plt, "show", lambda: plt.close("all"))

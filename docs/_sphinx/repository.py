@@ -67,7 +67,7 @@ def _resolve(app, tree, page):
         if path.startswith(SCHEME):
             path, hash_, fragment = path.removeprefix(SCHEME).partition("#")
             target = path if path.endswith(".html") else f"{_wanted(app, path)}.html"
-            start = os.path.dirname(app.builder.get_target_uri(page)) or "."
+            start = Path(app.builder.get_target_uri(page)).parent
             link["refuri"] = os.path.relpath(target, start) + hash_ + fragment
             link["internal"] = True
 
