@@ -58,7 +58,7 @@ MISTAKES = [
     # the rows of the test set
     (ROWS, "difference.std(ddof=1) / math.sqrt(len(difference))", "difference.std(ddof=1)", OWN),
     (ROWS, "difference.std(ddof=1) / math.sqrt(len(difference))", "difference.std() / math.sqrt(len(difference))", OWN),
-    (ROWS, "if len(bits) != size or not stream.eof:", "if len(bits) > size:", OWN),
+    (ROWS, "if len(content) != size or not stream.eof:", "if len(content) > size:", OWN),
     # targets
     (TARGETS, 'if record.status == "ok" else []', "if True else []", OWN),
     (TARGETS, "for p in holm(p_values))", "for p in p_values)", OWN),

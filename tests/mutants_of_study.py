@@ -23,6 +23,7 @@ SHIFT = f"{PROTOCOL}::test_the_shift_of_the_grid_is_a_fraction_of_a_step_drawn_e
 EXTENDED = f"{PROTOCOL}::test_each_replicate_extends_its_own_grid_where_its_best_lies_at_the_edge"
 GROWS = f"{PROTOCOL}::test_a_study_that_grows_uses_its_runs_again_and_changes_none"
 TARGET = f"{PROTOCOL}::test_another_target_needs_no_new_run_and_is_called_exploratory"
+TASKS = "tests/test_tasks.py"
 BEST_EPOCH = "tests/test_study.py::test_the_scores_are_those_of_the_epoch_with_the_best_validation_accuracy"
 SPLIT = f"{PROTOCOL}::test_the_split_of_a_run_draws_its_rows"
 SHARES = "tests/test_splits.py::test_sets_are_disjoint_of_their_sizes_and_hold_the_share_of_each_class"
@@ -244,14 +245,14 @@ STUDY: list[Mutant] = [
     (
         "a shared test set is drawn anew",
         PROBLEM,
-        "split_rows(data.y_test, (test,), 0)[0]",
-        "split_rows(data.y_test, (test,), split)[0]",
+        "split_rows(_strata(data, data.y_test), (test,), 0)[0]",
+        "split_rows(_strata(data, data.y_test), (test,), split)[0]",
         "tests/test_splits.py::test_limits_take_fewer_rows_and_a_shared_test_set_the_same_ones",
     ),
     (
         "published test rows are trained on",
         PROBLEM,
-        'return self.redraw == "train" or (self.redraw == "auto" and self.dataset != "digits")',
+        'return self.redraw == "train" or (self.redraw == "auto" and published)',
         'return self.redraw == "train"',
         "tests/test_splits.py::test_a_test_set_apart_is_kept_and_the_others_are_drawn_anew",
     ),
@@ -259,17 +260,29 @@ STUDY: list[Mutant] = [
     (
         "tested at the last epoch",
         RUN,
-        "        restore(net, kept)\n        loss, accuracy",
-        "        loss, accuracy",
+        "        restore(net, kept)\n        loss, score",
+        "        loss, score",
         BEST_EPOCH,
     ),
     (
         "the last of equal epochs",
         RUN,
-        "if (accuracy, -loss) <= (self.accuracy, -self.loss):",
-        "if accuracy < self.accuracy:",
+        "if (score, -loss) <= (self.score, -self.loss):",
+        "if score < self.score:",
         BEST_EPOCH,
     ),
+    # --- classes and numbers to predict
+    ("a negative R² counts", RUN, "[max(0.0, r2) for r2", "[r2 for r2", TASKS),
+    ("a negative test R² counts", RUN, "test = loss, max(0.0, score or 0.0)", "test = loss, score", TASKS),
+    (
+        "two classes are two outputs",
+        PROBLEM,
+        '"binary": "binary_cross_entropy"',
+        '"binary": "softmax_cross_entropy"',
+        TASKS,
+    ),
+    ("the loss is not in the key", PROBLEM, ', "loss": self.loss_function.name}', "}", TASKS),
+    ("any loss suits the classes", PROBLEM, 'if loss.classifies != (task != "regression")', "if False", TASKS),
     # --- the edges of the grid
     (
         "extended by test",
