@@ -168,7 +168,7 @@ def test_another_format_is_refused(saved, monkeypatch):
             lambda: make(batch_norm="after"),
             "the order of the layers dense1, norm1, act.*, now dense1, activation1, norm",
         ),
-        (lambda: make(rule="sgd"), "rule 'adam', the optimizer's is 'sgd'"),
+        (lambda: make(rule="sgd"), "rule 'adam', but the optimizer's is 'sgd'"),
     ],
 )
 def test_another_network_or_rule_is_refused(saved, other, message):

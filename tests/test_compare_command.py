@@ -132,7 +132,7 @@ def test_a_rule_of_your_own_from_a_file(tmp_path, monkeypatch):
     (tmp_path / "torn.py").write_text("def halved(w, g, *, lr=0.1:\n")
     (tmp_path / "alone.py").write_text("import nothing_of_this_name\n")
     for wrong, message in (
-        ("mine.py", "name a rule of your own as FILE.py:NAME"),
+        ("mine.py", "write your own rule as FILE.py:NAME"),
         (f"{tmp_path / 'mine.py'}:other", "has no function"),
         (f"{tmp_path / 'torn.py'}:halved", "torn.py failed: SyntaxError: invalid syntax"),
         (f"{tmp_path / 'alone.py'}:halved", "failed: ModuleNotFoundError: No module named"),

@@ -199,7 +199,7 @@ def test_a_hyperparameter_called_schedule_is_given_in_a_study_file(rules):
         ("adam(schedule=cosin)", "unknown schedule 'cosin'; did you mean 'cosine'"),
         ("adam(schedule=cosine, warmpu=0.1)", "unknown hyperparameter of adam 'warmpu'"),
         ("adam(schedule=cosine(warmpu=0.1))", "unknown option of the schedule cosine 'warmpu'; did you mean 'warmup'"),
-        ("adam(schedule=cosine(0.1))", r"written cosine\(name=value\)"),
+        ("adam(schedule=cosine(0.1))", r"as cosine\(name=value\)"),
         ("adam(schedule=cosine(end=0), warmup=0.1)", "write all options of the schedule in its brackets"),
         ("adam(schedule=cosine, warmup=-1)", "warmup must be"),
         ("adam(schedule=one_cycle, warmup=0.1)", "unknown hyperparameter of adam 'warmup'"),
@@ -213,7 +213,7 @@ def test_a_hyperparameter_called_schedule_is_given_in_a_study_file(rules):
         ("adam(schedule=plateau(factor=2))", "factor must lie in"),
         ("lars:torch", "lars is the same in every convention"),
         ("nowhere.py:mine", "there is no file nowhere.py"),
-        ("mine.py", "name a rule of your own as FILE.py:NAME"),
+        ("mine.py", "write your own rule as FILE.py:NAME"),
     ],
 )
 def test_what_cannot_take_part_is_refused_with_one_clear_line(text, message):

@@ -396,7 +396,7 @@ def test_the_command_leaves_an_animation(tmp_path):
         (["--optimizers", "adam:jax"], "unknown convention 'jax'"),
         (["--optimizers", "none.py:rule"], "there is no file none.py"),
         (["--optimizers", f"{__file__}:rule_of_mine"], "has no function 'rule_of_mine'"),
-        (["--optimizers", __file__], "name a rule of your own as FILE.py:NAME"),
+        (["--optimizers", __file__], "write your own rule as FILE.py:NAME"),
         (["--convention", "jax"], "unknown convention 'jax'"),
         (["--steps", "0"], "steps must be a whole number of at least 1, got 0"),
         (["--steps", "few"], "'few' is not a valid integer"),

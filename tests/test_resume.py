@@ -417,7 +417,7 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(ol.InputError, match="of a network, not of a run"):
         fit(made, tmp_path / "x.npz", resume=tmp_path / "net.npz")
     fit(make("adam", False), tmp_path / "run.npz", stop=4)
-    with pytest.raises(ol.InputError, match="rule 'adam', the optimizer's is 'sgd'"):
+    with pytest.raises(ol.InputError, match="rule 'adam', but the optimizer's is 'sgd'"):
         fit(make("sgd", False), tmp_path / "x.npz", resume=tmp_path / "run.npz")
     content = (tmp_path / "run.npz").read_bytes()
     (tmp_path / "run.npz").write_bytes(content[:-100])

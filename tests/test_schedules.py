@@ -366,7 +366,7 @@ def test_any_schedule_stays_within_its_bounds(schedule, k):
         (lambda: Warmup(OneCycle(0.1, 3), 5, per="epoch"), "Warmup counts epochs, but its OneCycle counts steps"),
         (lambda: Chain([Warmup(0.1, 3), StepLR(0.1, 3)], [3]), "Chain counts steps, but its StepLR counts epochs"),
         (lambda: Chain([StepLR(0.1, 3), 0.1], [3], per="step"), "Chain counts steps, but its StepLR counts epochs"),
-        (lambda: Chain([0.1, lambda k: 0.2], [3]), "no piece of the Chain states its unit: write per='epoch'"),
+        (lambda: Chain([0.1, lambda k: 0.2], [3]), "no piece of the Chain states a unit: write per='epoch'"),
         (lambda: per_epoch(CyclicLR(0.1, 0.2), 5), "per_epoch counts epochs, but its CyclicLR counts steps"),
         (lambda: ol.LearningRateScheduler(OneCycle(0.1, 3)), "Scheduler counts epochs, but its OneCycle counts steps"),
         (lambda: ReduceLROnPlateau(0.1, mode="least"), "unknown mode 'least'"),

@@ -1,4 +1,4 @@
-"""Optimizers over the flat buffers of a network, averages of weights, and a rule written for another library.
+"""Optimizers over the flat buffers of a network, averages of weights, and translation to other libraries.
 
 Imports common, rules, schedules, kernels, backends and nn.
 """

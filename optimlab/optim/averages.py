@@ -1,4 +1,4 @@
-"""Several networks in one: averages of the weights along a run, and ensembles that average predictions."""
+"""Combinations of networks: averages of the weights along a run, and ensembles that average predictions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .optimizers import Optimizer
 
 
 class AverageWeights:
-    """A running average of a network's weights and batch-norm statistics, kept beside them.
+    """A running average of a network's weights and batch-norm statistics, stored separately from them.
 
-    With ``decay`` an exponential one, without the plain mean of all updates (Polyak)::
+    The average is exponential with ``decay``, and the plain mean of all updates (Polyak) without::
 
         average <- decay average + (1 - decay) w        or        average <- average + (w - average) / n
 
-    Batch norm's running statistics are averaged like the weights; those of the averaged network can be computed
-    anew instead, see :meth:`recompute_statistics`.
+    Batch norm's running statistics are averaged like the weights. :meth:`recompute_statistics` can compute them anew
+    for the averaged network.
 
-    As a callback of ``fit`` it starts afresh with each run and is updated after every step. By hand, call
-    :meth:`update`. :meth:`applied` puts the average into the network for a while.
+    As a callback of ``fit``, the average restarts with each run and is updated after every step. In your own loop,
+    call :meth:`update`. :meth:`applied` puts the average into the network temporarily.
 
     Reference: Polyak & Juditsky (1992); Izmailov et al. (2018) for the recomputed statistics.
 
@@ -49,9 +49,9 @@ class AverageWeights:
         self._scratch = {name: array.copy() for name, array in self._average.items()}
 
     def update(self) -> None:
-        """Take the network's present weights into the average."""
+        """Add the network's present weights to the average."""
         self.updates += 1
-        # the first update of either kind is the weights themselves: there is nothing before it to remember
+        # either kind of average begins as the weights of its first update
         share = 1 / self.updates if self.decay is None or self.updates == 1 else 1 - self.decay
         xp = self.network.backend.xp
         for name, array in self.network.learned().items():
@@ -61,14 +61,14 @@ class AverageWeights:
             self._average[name] += difference
 
     def on_begin(self, network: Network, optimizer: Optimizer, history: Any) -> None:
-        """Called by ``fit`` before the first step: forget earlier updates."""
+        """Forget earlier updates. ``fit`` calls this before the first step."""
         self._check(network)
         self.updates = 0
-        for name, array in network.learned().items():  # a NaN of an earlier run would never leave the average
+        for name, array in network.learned().items():  # otherwise a NaN of an earlier run would stay in the average
             self._average[name][...] = array
 
     def on_step(self, network: Network, optimizer: Optimizer) -> None:
-        """Called by ``fit`` after each step."""
+        """Update the average. ``fit`` calls this after each step."""
         self._check(network)
         self.update()
 
@@ -77,11 +77,11 @@ class AverageWeights:
             raise InputError("this average belongs to another network: make an AverageWeights of the one you train")
 
     def state(self) -> dict[str, Any]:
-        """For :class:`optimlab.Checkpoint`."""
+        """Return the state that :class:`optimlab.Checkpoint` stores."""
         return {"updates": self.updates, **self._average}
 
     def load(self, state: dict[str, Any], network: Network) -> None:
-        """Go on from :meth:`state`."""
+        """Continue from :meth:`state`."""
         self.updates = state["updates"]
         for name, array in self._average.items():
             array[...] = state[name]
@@ -97,7 +97,7 @@ class AverageWeights:
 
     @contextmanager
     def applied(self) -> Iterator[Network]:
-        """The network with the average as its weights, until the block ends."""
+        """Put the average into the network until the ``with`` block ends."""
         self.swap()
         try:
             yield self.network
@@ -105,7 +105,7 @@ class AverageWeights:
             self.swap()
 
     def recompute_statistics(self, x: Any, batch_size: int = 256) -> None:
-        """Batch-norm statistics of the averaged network from one pass over ``x``: the mean of the batches' own."""
+        """Set the averaged network's batch-norm statistics to the mean over the batches of ``x``."""
         with self.applied():
             recompute_statistics(self.network, x, batch_size)
 
@@ -113,13 +113,13 @@ class AverageWeights:
 def recompute_statistics(network: Network, x: Any, batch_size: int = 256) -> None:
     """Set each batch norm's running mean and variance to the mean over the batches of ``x``.
 
-    Call it after weights were averaged, loaded or edited: the old statistics belong to other weights and are discarded.
-    Nothing else changes, neither dropout's random numbers nor a pending backward pass. If it is interrupted, nothing
-    changes at all. A frozen batch norm keeps its statistics.
+    Call it after averaging, loading or editing weights: the old statistics belong to other weights and are discarded.
+    Nothing else changes, neither dropout's random numbers nor a pending backward pass. If the call is interrupted,
+    nothing changes at all. A frozen batch norm keeps its statistics.
 
     Raises
     ------
-    InputError: fewer than two rows, or no batch norm that is not frozen.
+    InputError: there are fewer than two rows, or every batch norm is frozen, or there is none.
 
     >>> import numpy as np, optimlab as ol
     >>> net = ol.Network([ol.layers.BatchNorm(1)], dtype="float64")
@@ -133,13 +133,13 @@ def recompute_statistics(network: Network, x: Any, batch_size: int = 256) -> Non
         raise InputError("there are no statistics to compute: the network has no batch norm, or only frozen ones")
     x = network.check_inputs(x)
     size = count("batch_size", batch_size)
-    # a last batch of one row has no variance, and is left out
+    # skip a last batch of one row, which has no variance
     batches = [x[start : start + size] for start in range(0, len(x), size) if len(x) - start > 1]
     if not batches or size < 2:
         raise InputError("batch-norm statistics need batches of at least two rows")
     for norm in norms.values():
         for statistic in norm.state().values():
-            statistic[...] = 0  # a NaN that was there would survive a multiplication by zero
+            statistic[...] = 0  # an old NaN would survive multiplication by zero
     for n, batch in enumerate(batches, 1):
         for norm in norms.values():
             norm.share = 1 / n
@@ -153,11 +153,12 @@ def recompute_statistics(network: Network, x: Any, batch_size: int = 256) -> Non
 class Ensemble:
     """Networks whose predictions are averaged: class probabilities, or the outputs of a regression.
 
-    They may be one model from several seeds, the best of a search, or snapshots along one run.
+    The networks may be one model from several seeds, the best of a search, or snapshots along one run.
 
     Raises
     ------
-    InputError: no networks, different numbers of inputs or outputs, or classifiers mixed with regressions.
+    InputError: there are no networks, their inputs or outputs differ in number, or classifiers and regressions are
+        mixed.
 
     >>> import optimlab as ol
     >>> data = ol.datasets.load("digits")
@@ -182,11 +183,11 @@ class Ensemble:
         self.networks = list(networks)
 
     def predict_proba(self, x: Any) -> Array:
-        """The mean of the networks' probabilities, shape ``(rows, classes)``; see :meth:`Network.predict_proba`."""
+        """Return the networks' mean probabilities, shape ``(rows, classes)``; see :meth:`Network.predict_proba`."""
         return self._mean([network.predict_proba(x) for network in self.networks])
 
     def predict(self, x: Any) -> Array:
-        """The most likely class of each row; for a regression, the mean output. See :meth:`Network.predict`."""
+        """Return the most likely class of each row; for a regression, the mean output. See :meth:`Network.predict`."""
         if self.networks[0].of_classes:
             return self.predict_proba(x).argmax(axis=-1)
         return self._mean([network.predict(x) for network in self.networks])
@@ -198,7 +199,7 @@ class Ensemble:
 class Snapshots:
     """A callback that keeps a copy of the network every ``every`` epochs, for an :class:`Ensemble`.
 
-    Made for a learning rate that rises and falls, each copy taken at its bottom.
+    It suits a learning rate that rises and falls: take each copy at the minimum.
 
     Reference: Huang et al. (2017), "Snapshot ensembles: train 1, get M for free".
 
@@ -215,7 +216,7 @@ class Snapshots:
         self.networks: list[Network] = []
 
     def on_begin(self, network: Network, optimizer: Optimizer, history: Any) -> None:
-        """Called by ``fit`` before the first step: begin a new list."""
+        """Begin a new list. ``fit`` calls this before the first step."""
         self.networks = []
 
     def __call__(self, network: Network, optimizer: Optimizer, history: Any) -> None:
@@ -223,17 +224,17 @@ class Snapshots:
             self.networks.append(network.copy())
 
     def state(self) -> dict[str, Any]:
-        """For :class:`optimlab.Checkpoint`."""
+        """Return the state that :class:`optimlab.Checkpoint` stores."""
         kept = {f"{k}/{name}": a for k, net in enumerate(self.networks) for name, a in net.learned().items()}
         return {"count": len(self.networks), **kept}
 
     def load(self, state: dict[str, Any], network: Network) -> None:
-        """Go on from :meth:`state`."""
+        """Continue from :meth:`state`."""
         self.networks = [network.copy() for _ in range(state["count"])]
         for k, net in enumerate(self.networks):
             for name, array in net.learned().items():
                 array[...] = state[f"{k}/{name}"]
 
     def ensemble(self) -> Ensemble:
-        """The ensemble of what was kept."""
+        """Return the ensemble of the kept networks."""
         return Ensemble(self.networks)

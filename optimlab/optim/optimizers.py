@@ -1,9 +1,9 @@
 """Optimizers: a rule, its state, and its hyperparameters, over the flat buffers of a network.
 
-Each class below is a name for one rule of :mod:`optimlab.rules`; its keyword arguments are that rule's
-hyperparameters, with that rule's defaults. A hyperparameter is a number, or a function of the step that gives one
-(``step`` counts the updates made so far: 0 for the first), or a schedule of :mod:`optimlab.schedules`, which says
-whether it counts steps or epochs.
+Each class below is named after a rule of :mod:`optimlab.rules`. Its keyword arguments are the rule's hyperparameters,
+with the rule's defaults. A hyperparameter is a number, a function of the step, or a schedule of
+:mod:`optimlab.schedules`. A function's step counts the updates made so far: it is 0 for the first update. A schedule
+states its own unit, steps or epochs.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ Hyperparameter: TypeAlias = float | Callable[[int], float]
 
 
 class Optimizer:
-    """Updates parameters by a rule.
+    """An optimizer: it updates parameters by a rule.
 
     Parameters
     ----------
     parameters: ``net.parameters``.
-    rule: a function as described in :mod:`optimlab.rules`; yours is as good as any.
+    rule: a function as described in :mod:`optimlab.rules`, one of the library's or your own.
     groups: hyperparameters that differ for some parameters: ``{"biases": {"weight_decay": 0.0}}``. Keys are kinds
-        ("weights", "biases", "scales"), layers ("dense2") or single parameters ("dense2.W"); no parameter may be
-        in two groups, and those in none have the hyperparameters given to the optimizer.
+        ("weights", "biases", "scales"), layers ("dense2") or single parameters ("dense2.W"). No parameter may be in
+        two groups. Parameters in no group use the hyperparameters of the optimizer.
     hyperparameters: by the rule's names; numbers, functions of the step, or schedules of steps or epochs.
 
     Attributes
     ----------
-    t: updates made so far. Rules of the torch convention count the updates of each parameter, see :meth:`steps`.
-    epoch: the number of the present epoch, from 0; None before the first. :func:`optimlab.fit` sets it; in a loop of
-        your own, set it at the start of each epoch. Only schedules that count epochs use it.
-    state: one flat array per state of the rule, laid out as ``parameters.data``.
-    used: the values of the hyperparameters in the last step (of the parameters in no group).
+    t: number of updates so far. Rules of the torch convention count the updates of each parameter, see :meth:`steps`.
+    epoch: the number of the present epoch, from 0; None before the first. :func:`optimlab.fit` sets it. In your own
+        loop, set it at the start of each epoch. Only schedules that count epochs use it.
+    state: one flat array per state of the rule, with the layout of ``parameters.data``.
+    used: the hyperparameters' values in the last step, for parameters in no group.
     kinds: the meaning and range of each hyperparameter, see :mod:`optimlab.rules.kinds`.
 
     Raises
     ------
-    InputError: unknown hyperparameter or group, a value out of range, a parameter in two groups.
+    InputError: a hyperparameter or group is unknown, a value is out of range, or a parameter is in two groups.
     RuleError: ``rule`` is neither elementwise nor a :class:`optimlab.rules.LayerRule`.
 
     >>> import numpy as np
@@ -108,12 +108,12 @@ class Optimizer:
 
     @property
     def graph(self) -> Graph | None:
-        """The graph of the rule, traced when the optimizer was made; None for a rule of whole tensors."""
+        """The rule's graph, traced when the optimizer was made; None for a rule of whole tensors."""
         return self._kernel.graph
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step within the present epoch, for the parameters in no group; may be set.
+        """The learning rate of the next step in the present epoch, for parameters in no group; may be set.
 
         Before the first epoch, a schedule of epochs gives the rate of epoch 0.
         """
@@ -126,7 +126,7 @@ class Optimizer:
 
     @property
     def epoch(self) -> int | None:
-        """The number of the present epoch, from 0; None before the first. May be set."""
+        """The number of the present epoch, from 0; None before the first; may be set."""
         return self._epoch
 
     @epoch.setter
@@ -145,7 +145,7 @@ class Optimizer:
 
         Raises
         ------
-        InputError: a function of the step gave a value out of range, or a schedule counts epochs and ``epoch`` was
+        InputError: a function of the step returned a value out of range, or a schedule counts epochs but ``epoch`` was
             never set; nothing is changed.
         RuleError: a rule of whole tensors returned something other than its weights and states; nothing is changed.
         """
@@ -179,9 +179,9 @@ class Optimizer:
         return scalars
 
     def tables(self, steps: int) -> list[Any]:
-        """The host scalars of the next ``steps`` updates, a row a step, for each update of :meth:`bound`.
+        """Return the host scalars of the next ``steps`` updates, one row per step, for each update of :meth:`bound`.
 
-        Nothing is counted, see :meth:`count`.
+        The step counter does not advance, see :meth:`count`.
 
         Raises
         ------
@@ -218,15 +218,15 @@ class Optimizer:
 
     @property
     def by_table(self) -> bool:
-        """Whether updates can be made from :meth:`tables` instead of by :meth:`step`.
+        """Return True if updates can be made from :meth:`tables` instead of by :meth:`step`.
 
-        Not by a rule of whole matrices, and not where ``step`` is one's own, of a subclass or set on the object.
+        A rule of whole matrices cannot, nor can an optimizer whose ``step`` a subclass or the object overrides.
         """
         own = "step" in vars(self) or type(self).step is not Optimizer.step
         return not own and all(hasattr(update, "hp") for update in self.bound())
 
     def bound(self) -> list[Any]:
-        """The updates of a step; each is called with its scalars from :meth:`advance`."""
+        """Return the updates of a step. Call each with its scalars from :meth:`advance`."""
         if self._version != self.parameters.version:
             self._bind()
         return self._runs
@@ -244,13 +244,13 @@ class Optimizer:
             return self.kinds[name].check(name, value(self.t), f" at step {self.t}")
         if epoch is None:
             raise InputError(
-                f"{name} is a schedule of epochs, and the optimizer does not know the epoch: write `opt.epoch = "
+                f"{name} is a schedule of epochs, but the optimizer does not know the epoch: write `opt.epoch = "
                 "epoch` at the start of each epoch (fit does so), or give the schedule per='step'"
             )
         return self.kinds[name].check(name, value(epoch), f" at epoch {epoch}")
 
     def _bind(self) -> None:
-        """Look up the slices of each group; done again whenever parameters are frozen or unfrozen."""
+        """Look up the slices of each group, again whenever parameters are frozen or unfrozen."""
         self._missed = self._missed_so_far()
         self._resting = [p.name for p in self.parameters if p.frozen], self.t
         arrays = {"w": self.parameters.data, "g": self.parameters.grad, **self.state}
@@ -264,9 +264,9 @@ class Optimizer:
         self._version = self.parameters.version
 
     def steps(self, parameter: Parameter) -> int:
-        """The number of updates of one parameter, as its rule counts them.
+        """Return the number of updates of one parameter, as its rule counts them.
 
-        That is ``t``; in the torch convention, updates while the parameter was frozen do not count.
+        This is ``t``, except that updates while the parameter was frozen do not count in the torch convention.
 
         >>> import optimlab as ol
         >>> net = ol.MLP([2, 2, 1])
@@ -279,7 +279,7 @@ class Optimizer:
         return self.t - (self._missed_so_far().get(parameter.name, 0) if self._own_steps else 0)
 
     def _missed_so_far(self) -> dict[str, int]:
-        """The number of updates that each parameter missed while frozen; those that missed none are left out."""
+        """Return the number of updates that each parameter missed while frozen, without those that missed none."""
         names, since = self._resting
         missed = dict(self._missed)
         for name in names if self.t > since else ():
@@ -287,7 +287,7 @@ class Optimizer:
         return missed
 
     def _by_counter(self, members: list[Parameter]) -> dict[int, list[Parameter]]:
-        """The members of a group by the number of updates they missed; all together if the rule has one counter."""
+        """Split a group's members by the number of missed updates; one part if the rule has one counter."""
         if not self._own_steps:
             return {0: members}
         parts: dict[int, list[Parameter]] = {}
@@ -297,7 +297,7 @@ class Optimizer:
         return parts or {0: members}
 
     def _make_groups(self) -> list[list[Parameter]]:
-        """The parameters in no group, then those of each group."""
+        """Return the parameters in no group, then the parameters of each group."""
         owner: dict[Parameter, str] = {}
         made = []
         for name in self.groups:
@@ -316,8 +316,10 @@ class Optimizer:
         return {k: v if callable(v) else self.kinds[k].check(k, v) for k, v in values.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that changes from step to step, as copies: rule, t, epoch, state, and the numbers among the
-        hyperparameters (functions and schedules are not stored).
+        """Return copies of everything that changes from step to step.
+
+        This is the rule, t, epoch, state, and the numbers among the hyperparameters. Functions and schedules are not
+        stored.
 
         >>> import optimlab as ol
         >>> opt = ol.Momentum(ol.MLP([1, 1]).parameters, lr=0.5)
@@ -341,20 +343,20 @@ class Optimizer:
         }
 
     def load_state_dict(self, stored: Mapping[str, Any]) -> None:
-        """Continue from :meth:`state_dict`. Hyperparameters given as functions stay as they are.
+        """Continue from :meth:`state_dict`. Hyperparameters that are functions stay as they are.
 
         Raises
         ------
-        InputError: stored by another rule or for other parameters, or not a state at all; nothing is changed.
+        InputError: the state belongs to another rule or network, or is not a state at all; nothing is changed.
         """
         missing = {"rule", "t", "hyperparameters", "groups", "layout", "state"} - set(stored)
         if missing:
             raise InputError(f"not an optimizer's state: it lacks {', '.join(sorted(missing))}")
         if stored["rule"] != self.name:
-            raise InputError(f"this state is of the rule {stored['rule']!r}, the optimizer's is {self.name!r}")
+            raise InputError(f"this state belongs to the rule {stored['rule']!r}, but the optimizer's is {self.name!r}")
         layout = [(p.name, tuple(p.shape)) for p in self.parameters]
         if [(name, tuple(shape)) for name, shape in stored["layout"]] != layout:
-            raise InputError("this state is of a network with other parameters")
+            raise InputError("this state belongs to a network with other parameters")
         if isinstance(stored["t"], bool) or not isinstance(stored["t"], int) or stored["t"] < 0:
             raise InputError(f"t must be an integer of at least 0, got {stored['t']!r}")
         epoch = stored.get("epoch")
@@ -371,7 +373,7 @@ class Optimizer:
             if arrays[name].shape != mine.shape:
                 raise InputError(f"the array {name!r} has shape {arrays[name].shape}, expected {mine.shape}")
         if set(stored["groups"]) != set(self.groups):
-            raise InputError(f"this state has the groups {list(stored['groups'])}, the optimizer {list(self.groups)}")
+            raise InputError(f"this state has groups {list(stored['groups'])}, the optimizer has {list(self.groups)}")
         changes = [(self.hyperparameters, self._checked(stored["hyperparameters"]))]
         changes += [(own, self._checked(stored["groups"][name])) for name, own in self.groups.items()]
         for name, values in arrays.items():
@@ -385,7 +387,7 @@ class Optimizer:
             mine.update({k: v for k, v in numbers.items() if not callable(mine.get(k))})
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what is bound to this very object's arrays: a copy binds its own."""
+        """Return the state for a copy, without updates bound to this object's arrays: the copy binds its own."""
         return {**self.__dict__, "_runs": [], "_version": -1}
 
     def _repr_html_(self) -> str:
@@ -410,7 +412,7 @@ def _shown(value: Hyperparameter) -> str:
 
 
 class Kernel(Protocol):
-    """A rule as the optimizer runs it."""
+    """The interface of a rule as the optimizer runs it."""
 
     state: dict[str, float]
     hyperparameters: dict[str, float]
@@ -419,20 +421,20 @@ class Kernel(Protocol):
     def graph(self) -> Graph | None: ...
 
     def scalars(self, /, **values: float) -> Any:
-        """What a step needs of ``t`` and the hyperparameters."""
+        """Return the numbers that a step derives from ``t`` and the hyperparameters."""
 
     def table(self, first: int, steps: int, values: dict[str, float]) -> Any:
-        """The same for several steps, a row each."""
+        """Return the same numbers for several steps, one row per step."""
 
     def bind(self, parameters: Parameters, members: list[Parameter], arrays: dict[str, Array]) -> Callable[[Any], Any]:
         """Return one update of ``members``, a function of the scalars.
 
-        An update that may fail writes nothing; it returns a function that does.
+        An update that may fail writes nothing; it returns a function that writes the result.
         """
 
 
 class _ElementKernel:
-    """An elementwise rule: traced, and run by the backend on stretches of the flat buffers."""
+    """An elementwise rule, traced and run by the backend on slices of the flat buffers."""
 
     def __init__(self, rule: rules.Rule) -> None:
         home = getattr(rule, "__module__", None) or ""
@@ -455,7 +457,7 @@ _traced = cache(trace)
 
 
 class _LayerKernel:
-    """A rule of whole tensors: called as it is, once per parameter."""
+    """A rule of whole tensors, called directly, once per parameter."""
 
     graph = None
 
@@ -491,11 +493,11 @@ class _LayerKernel:
     def _checked(self, parameter: str, view: dict[str, Array], returned: Any) -> list[Array]:
         """Return the new weights and states of one parameter, checked.
 
-        Views are copied, since one array may be written before another that shares its memory is read.
+        Views are copied, because an array may be written before another array that shares its memory is read.
 
         Raises
         ------
-        RuleError: the rule returned something else.
+        RuleError: the rule returned anything else.
         """
         new = returned if isinstance(returned, tuple | list) else [returned]
         expected = ", ".join(self._written)
@@ -516,9 +518,9 @@ class _LayerKernel:
 
 
 def _document(cls: type[Optimizer], readings: Mapping[str, rules.Rule]) -> None:
-    """Complete a class from its rules, given by convention: its signature, which editors show, and its documentation.
+    """Complete a class's signature and documentation from its rules, given by convention.
 
-    The documentation gets the recurrence of each rule and every argument.
+    Editors show the signature. The documentation gets the recurrence of each rule and every argument.
     """
     defaults = {convention: declaration(rule)[2] for convention, rule in readings.items()}
     kinds = {convention: rules.kinds_of(rule) for convention, rule in readings.items()}
@@ -564,7 +566,7 @@ def _document(cls: type[Optimizer], readings: Mapping[str, rules.Rule]) -> None:
 
 
 def _recurrence(rule: rules.Rule) -> str:
-    """The first block of formulas in a rule's docstring; empty if there is none."""
+    """Return the first block of formulas in a rule's docstring; empty if there is none."""
     lines = inspect.cleandoc(rule.__doc__ or "").splitlines()
     rest = dropwhile(lambda text: not text.endswith("::"), lines)
     block = takewhile(lambda text: not text or text.startswith(" "), islice(rest, 1, None))
@@ -572,7 +574,7 @@ def _recurrence(rule: rules.Rule) -> str:
 
 
 class _Named(Optimizer):
-    """An optimizer whose rule is known by name, in each convention that has it."""
+    """An optimizer for a rule by name, in each convention that has it."""
 
     rule_name: ClassVar[str]
 
@@ -597,7 +599,7 @@ class _Named(Optimizer):
         rule = rules.find(name, convention)
         if rule is None:
             having = [c for c in rules.CONVENTIONS if rules.find(name, c)]
-            raise InputError(f"the convention {convention!r} has no rule {name!r}; these have: {', '.join(having)}")
+            raise InputError(f"the convention {convention!r} has no rule {name!r}; these have it: {', '.join(having)}")
         return rule
 
 
@@ -626,7 +628,7 @@ class AdaGrad(_Named):
 
 
 class RMSProp(_Named):
-    """RMSProp, :func:`optimlab.rules.textbook.rmsprop`; ``centered`` and ``momentum`` choose a variant of it, such as
+    """RMSProp, :func:`optimlab.rules.textbook.rmsprop`. ``centered`` and ``momentum`` choose a variant, such as
     :func:`optimlab.rules.torch.rmsprop_centered_momentum`, in the conventions that have one.
 
     >>> import optimlab as ol
@@ -725,7 +727,7 @@ class ScheduleFreeAdamW(_Named):
 
 
 class _NamedLayerwise(Optimizer):
-    """An optimizer whose rule looks at whole tensors."""
+    """An optimizer whose rule works on whole tensors."""
 
     layer_rule: ClassVar[rules.LayerRule]
 
@@ -769,7 +771,7 @@ OPTIMIZERS |= {cls.layer_rule.__name__: cls for cls in _NamedLayerwise.__subclas
 
 
 def get(name: str) -> type[Optimizer]:
-    """The optimizer class for a rule's name; a rule that has none of its own gets one.
+    """Return the optimizer class for a rule's name. It is made on demand for a rule without a class.
 
     >>> get("adam")
     <class 'optimlab.optim.optimizers.Adam'>

@@ -1,4 +1,4 @@
-"""Hyperparameters from one convention to another, and the call of the library that has it."""
+"""Translation of hyperparameters from one convention to another, and to calls of PyTorch and Keras."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Translation:
     Attributes
     ----------
     hyperparameters: for ``convention``, by optimlab's names.
-    inexact: what has no exact equivalent, one sentence each; empty if the two give the same weights.
+    inexact: one sentence for each thing that has no exact equivalent; empty if both give the same weights.
     """
 
     rule: str
@@ -62,7 +62,7 @@ class Translation:
 
     @property
     def code(self) -> str:
-        """The same optimizer as a call: of the library itself for "torch" and "keras", of optimlab for "textbook".
+        """Return the call that makes this optimizer: the library's for "torch" and "keras", optimlab's for "textbook".
 
         >>> Translation("adam", "keras", {"lr": 0.01, "beta1": 0.9, "beta2": 0.99, "eps": 1e-7}, ()).code
         'keras.optimizers.Adam(learning_rate=0.01, beta_1=0.9, beta_2=0.99, epsilon=1e-07)'
@@ -76,7 +76,7 @@ class Translation:
         module, classes, names = _LIBRARIES[self.convention]
         name, fixed = classes[self.rule]
         if self.rule == "nesterov" and not values["beta"]:
-            fixed = {}  # plain SGD: PyTorch refuses nesterov=True without momentum
+            fixed = {}  # plain SGD: PyTorch rejects nesterov=True without momentum
         if "beta" in values:
             average = "alpha" if self.convention == "torch" else "rho"
             values["momentum" if name == "SGD" else average] = values.pop("beta")
@@ -92,14 +92,14 @@ class Translation:
 
 
 def translate(optimizer: Optimizer | Mapping[str, Any], *, to: str, convention: str | None = None) -> Translation:
-    """The hyperparameters with which another convention comes closest to this optimizer.
+    """Translate an optimizer's hyperparameters into the closest ones of another convention.
 
     Parameters
     ----------
-    optimizer: an optimizer, or a mapping with ``"rule"`` and hyperparameters; what it lacks has the defaults of its
-        convention.
+    optimizer: an optimizer, or a mapping with ``"rule"`` and hyperparameters; missing hyperparameters have the
+        defaults of their convention.
     to: ``"textbook"``, ``"torch"`` or ``"keras"``.
-    convention: that of the mapping, ``"textbook"`` by default.
+    convention: the convention of the mapping, ``"textbook"`` by default.
 
     Warns
     -----
@@ -107,8 +107,8 @@ def translate(optimizer: Optimizer | Mapping[str, Any], *, to: str, convention: 
 
     Raises
     ------
-    InputError: unknown rule, convention or hyperparameter; a rule the other convention does not have; a
-        hyperparameter that is a function of the step.
+    InputError: the rule, convention or hyperparameter is unknown; the other convention lacks the rule; or a
+        hyperparameter is a function of the step.
 
     >>> print(translate({"rule": "sgd", "lr": 0.1}, to="torch"))
     torch.optim.SGD(parameters, lr=0.1, weight_decay=0.0)
@@ -123,9 +123,9 @@ gradient vanishes
     target = rules.find(rule, to)
     if target is None:
         having = [c for c in rules.CONVENTIONS if rules.find(rule, c)]
-        raise InputError(f"the convention {to!r} has no rule {rule!r}; these have: {', '.join(having)}")
+        raise InputError(f"the convention {to!r} has no rule {rule!r}; these have it: {', '.join(having)}")
     accepted = declaration(target)[2]
-    # what the other convention has and this one lacks is off, not at that library's default
+    # hyperparameters that only the other convention has are switched off, not left at that library's default
     made = {k: values.get(k, 0.0 if k in ("weight_decay", "dampening", "lr_decay") else v) for k, v in accepted.items()}
     inexact: list[str] = []
     if source != to:
@@ -140,10 +140,10 @@ def _read(optimizer: Optimizer | Mapping[str, Any], convention: str | None) -> t
     if isinstance(optimizer, Optimizer):
         source = getattr(optimizer, "convention", None)
         if source is None:
-            raise InputError(f"{optimizer.name} belongs to no convention: there is nothing to translate it to")
+            raise InputError(f"{optimizer.name} belongs to no convention, so it cannot be translated")
         for name, value in optimizer.hyperparameters.items():
             if callable(value):
-                raise InputError(f"{name} is a function of the step; translate an optimizer with numbers")
+                raise InputError(f"{name} is a function of the step; only numbers can be translated")
         return optimizer.name, source, {k: float(v) for k, v in optimizer.hyperparameters.items() if not callable(v)}
     if "rule" not in optimizer:
         raise InputError("a configuration needs a 'rule', such as {'rule': 'adam', 'lr': 0.001}")
@@ -162,7 +162,7 @@ def _read(optimizer: Optimizer | Mapping[str, Any], convention: str | None) -> t
 
 
 def _epsilon_is_inside(rule: str, convention: str) -> bool:
-    """Whether a root is taken of a sum that holds epsilon: read off the rule's own graph."""
+    """Return True if the rule's graph takes the root of a sum with epsilon."""
     function = rules.find(rule, convention)
     assert function is not None
     graph = trace(function)

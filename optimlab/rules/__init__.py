@@ -9,18 +9,18 @@ A rule's signature is its declaration::
              |     state, one array each, zero before the first step (or its default value)
              weights and gradient
 
-It returns the new weights, followed by the new state in the same order. Everything that runs a rule
-(blocked NumPy, compiled C, CUDA) is made from this one function by :mod:`optimlab.kernels`.
+It returns the new weights, followed by the new state in the same order. :mod:`optimlab.kernels` makes all code that
+runs a rule (blocked NumPy, compiled C, CUDA) from this one function.
 
-Every hyperparameter has a kind: its range, its meaning, and where a search looks for it. Names such as ``lr``,
-``beta1`` or ``eps`` imply a kind (:data:`KINDS`). For other names the rule declares it with :func:`hyperparameters`;
-otherwise any finite number is accepted, and no search draws it::
+Every hyperparameter has a kind: its range, its meaning, and the range a search draws from. Names such as ``lr``,
+``beta1`` or ``eps`` imply a kind (:data:`KINDS`). For other names, the rule declares the kind with
+:func:`hyperparameters`. An undeclared hyperparameter accepts any finite number and is not searched::
 
     @hyperparameters(shift=Kind("added to every gradient", "[-1, 1]", Prior(-0.5, 0.5, "linear")))
     def shifted(w, g, *, lr=0.1, shift=-0.1): ...
 
-The same name stands for different arithmetic in different libraries. A *convention* is one of these readings:
-``"textbook"`` (:mod:`~optimlab.rules.textbook`, and :mod:`~optimlab.rules.modern` for what no textbook has yet),
+The same name stands for different arithmetic in different libraries. A *convention* is one of these definitions:
+``"textbook"`` (:mod:`~optimlab.rules.textbook`, and :mod:`~optimlab.rules.modern` for rules too new for textbooks),
 ``"torch"`` (equal to ``torch.optim``) and ``"keras"`` (equal to ``keras.optimizers``).
 
 Imports common.
@@ -46,11 +46,11 @@ CONVENTIONS: dict[str, tuple[ModuleType, ...]] = {
     "torch": (torch,),
     "keras": (keras,),
 }
-"""Name of a convention to the modules that hold its elementwise rules."""
+"""The modules with the elementwise rules of each convention."""
 
 
 def find(name: str, convention: str = "textbook") -> Rule | None:
-    """The rule of that name in a convention, or None.
+    """Return the rule with this name in a convention, or None.
 
     >>> find("adam", "torch").__module__
     'optimlab.rules.torch'
@@ -63,7 +63,7 @@ def find(name: str, convention: str = "textbook") -> Rule | None:
 
 
 def counts_each_parameter(rule: Rule) -> bool:
-    """Return True if the rule's ``t`` counts the steps of each parameter, as in PyTorch, not those of the optimizer.
+    """Return True if the rule's ``t`` counts the steps of each parameter, as in PyTorch, not the optimizer's steps.
 
     >>> [counts_each_parameter(rule) for rule in (torch.adam, partial(torch.adam, beta1=0.5), torch.sgd, keras.adam)]
     [True, True, False, False]
@@ -74,7 +74,7 @@ def counts_each_parameter(rule: Rule) -> bool:
 
 
 def names(convention: str = "textbook") -> list[str]:
-    """The rules of a convention, from simple to involved.
+    """Return the names of a convention's rules, from simple to involved.
 
     >>> names("keras")[:3]
     ['sgd', 'momentum', 'nesterov']

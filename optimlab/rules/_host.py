@@ -1,4 +1,4 @@
-"""Functions of hyperparameters and ``t`` that a rule may call; computed once a step, in Python's float64."""
+"""Functions of hyperparameters and ``t`` that a rule may call. They run once per step, in Python's float64."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["decaying_beta", "decaying_beta_product", "host", "rectification"]
 
 
 def host(function: Callable[..., float]) -> Callable[..., float]:
-    """Let a function of numbers be traced: called with the tracer's scalars, it is recorded, not run.
+    """Make a function of numbers traceable: with the tracer's scalars, a call is recorded, not run.
 
     >>> @host
     ... def warm(t, steps):
@@ -53,9 +53,9 @@ _kept: dict[float, dict[int, float]] = {}
 
 
 def kept(key: float) -> dict[int, float]:
-    """Return the table of a key, ``{0: 1.0}`` at first, to be filled in order.
+    """Return the table of a key, ``{0: 1.0}`` at first, for the caller to fill in order.
 
-    Threads may fill one table at the same time: an entry depends only on its place, so all write the same number.
+    Threads may fill one table at the same time: an entry depends only on its index, so all write the same number.
     """
     if key not in _kept and len(_kept) >= 16:  # a key that changes with every step
         _kept.clear()
@@ -64,17 +64,17 @@ def kept(key: float) -> dict[int, float]:
 
 @host
 def decaying_beta_product(t: int, beta1: float, momentum_decay: float) -> float:
-    """``mu_1 mu_2 ... mu_t``, as ``beta1^t`` times a product of ``momentum_decay`` alone, which is kept as it grows.
+    """``mu_1 mu_2 ... mu_t``, as ``beta1^t`` times a cached product that depends only on ``momentum_decay``.
 
-    With a ``beta1`` that changes from step to step this is the product as if today's had been there from the start;
-    libraries multiply those that were.
+    If ``beta1`` changes from step to step, the result is as if the present ``beta1`` had applied from the start;
+    libraries multiply the values that were actually used.
 
     >>> both = decaying_beta(1, 0.9, 1.0) * decaying_beta(2, 0.9, 1.0)
     >>> abs(decaying_beta_product(2, 0.9, 1.0) - both) < 1e-15
     True
     """
     power = float(beta1**t)
-    if power == 0:  # and the product with it: after thousands of steps nothing more need be kept
+    if power == 0:  # the product is 0 too, so the table need not grow after thousands of steps
         return 0.0
     known = kept(momentum_decay)
     for k in range(len(known), t + 1):
@@ -84,7 +84,7 @@ def decaying_beta_product(t: int, beta1: float, momentum_decay: float) -> float:
 
 @host
 def rectification(t: int, beta2: float) -> float:
-    """RAdam's correction of the adaptive rate's variance at step t; 0 where it cannot be computed yet.
+    """RAdam's correction of the adaptive rate's variance at step t; 0 while it cannot be computed yet.
 
     ::
 

@@ -1,15 +1,16 @@
-"""Keras's rules: what ``keras.optimizers`` computes, in the letters of :mod:`optimlab.rules.textbook`.
+"""Keras's rules: the arithmetic of ``keras.optimizers``, in the letters of :mod:`optimlab.rules.textbook`.
 
-What marks this convention: epsilon stands **inside the root** in AdaGrad, RMSprop and Adadelta, but **outside** it, and
-beside the *uncorrected* second moment, in Adam; the learning rate stands **inside the velocity**; ``weight_decay`` is
-decoupled in every rule, ``w <- w - lr weight_decay w`` before the step. Defaults are Keras's (version 3.15).
+In this convention, epsilon stands **inside the root** in AdaGrad, RMSprop and Adadelta. In Adam it stands **outside**
+the root and beside the *uncorrected* second moment. The learning rate stands **inside the velocity**. ``weight_decay``
+is decoupled in every rule: ``w <- w - lr weight_decay w`` before the step. Defaults are Keras's (version 3.15).
 
 Keras's names for the hyperparameters: ``eps`` is ``epsilon``, ``beta`` is ``momentum`` in SGD and ``rho`` in RMSprop,
 ``beta1`` and ``beta2`` are ``beta_1`` and ``beta_2``. Keras computes powers such as ``beta1^t`` in the dtype of the
-variables, here they are computed in float64: in float32 its ``1 - beta2^t`` is 1.3e-5 of itself off at first.
+variables; here they are computed in float64. In float32, Keras's ``1 - beta2^t`` has a relative error of 1.3e-5 at
+first.
 
-``t`` counts the steps of the optimizer, as Keras's ``iterations``: a layer that is unfrozen late starts with the ``t``
-of all other layers.
+``t`` counts the steps of the optimizer, as Keras's ``iterations`` does: a layer that is unfrozen late starts with the
+``t`` of all other layers.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from ._host import decaying_beta, decaying_beta_product
 from .kinds import LION_BETA1, LION_BETA2, SECOND_MOMENT, hyperparameters
 
-# from simple to involved, not from A to Z
+# from simple to involved, not alphabetical
 __all__ = [  # noqa: RUF022
     "sgd",
     "momentum",
@@ -176,7 +177,7 @@ def rmsprop_centered(w, g, s, m, *, lr=1e-3, beta=0.9, eps=1e-7, weight_decay=0.
 
 @hyperparameters(beta=SECOND_MOMENT)
 def rmsprop_centered_momentum(w, g, s, m, b, *, lr=1e-3, beta=0.9, momentum=0.9, eps=1e-7, weight_decay=0.0):
-    """``keras.optimizers.RMSprop(centered=True, momentum=momentum)``; the two variants together.
+    """``keras.optimizers.RMSprop(centered=True, momentum=momentum)``: both variants combined.
 
     ::
 

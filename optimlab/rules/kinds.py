@@ -1,7 +1,7 @@
-"""Kinds of hyperparameters: meaning, range, letter, and where a random search looks.
+"""Kinds of hyperparameters: meaning, range, letter, and the range of a random search.
 
-This is the only place with these facts. They are read by the checks of the optimizers, the full protocol of a
-comparison, ``optimlab tune``, the printed formulas, and the documentation of the optimizer classes.
+This is the only place with these facts. The optimizers' checks, the full protocol of a comparison, ``optimlab tune``,
+the printed formulas, and the documentation of the optimizer classes read them from here.
 
 A hyperparameter has the kind of its name in :data:`KINDS`, unless its rule declares another with
 :func:`hyperparameters`. If the name is not in the table, or the default lies outside the range of that kind, the kind
@@ -30,7 +30,7 @@ SCALES = ("linear", "log", "complement")
 
 @dataclass(frozen=True)
 class Prior:
-    """The range of a random search: from ``low`` to ``high``, evenly on a scale.
+    """The range of a random search: uniform from ``low`` to ``high`` on a scale.
 
     ``scale`` is ``"linear"``, ``"log"``, or ``"complement"``: the logarithm of the distance from 1, on which 0.9, 0.99
     and 0.999 are evenly spaced. ``relative`` bounds are multiples of the rule's default.
@@ -84,7 +84,7 @@ class Kind:
     ----------
     meaning: one line.
     within: the interval of its values, such as ``"[0, 1)"``; a round bracket excludes the end.
-    prior: where a random search looks; None if it is not searched.
+    prior: the range of a random search; None if it is not searched.
     symbol: its letter in printed formulas, for the names of :data:`KINDS`.
 
     Raises
@@ -110,7 +110,7 @@ class Kind:
 
     @property
     def bounds(self) -> Bounds:
-        """``within`` as the arguments of :func:`optimlab.common.errors.number`."""
+        """The interval ``within`` as arguments of :func:`optimlab.common.errors.number`."""
         return _read(self.within)
 
     def check(self, name: str, value: Any, where: str = "") -> float:
@@ -118,7 +118,7 @@ class Kind:
 
         Raises
         ------
-        InputError: it is not a finite number, or it lies outside ``within``.
+        InputError: the value is not a finite number, or it lies outside ``within``.
         """
         return number(name, value, **self.bounds, where=where)
 
@@ -131,7 +131,7 @@ class Kind:
         return True
 
     def searched(self, default: float) -> bool:
-        """Return True if a random search draws it; a relative prior needs a positive default."""
+        """Return True if a random search draws this kind. A relative prior needs a positive default."""
         return self.prior is not None and (default > 0 or not self.prior.relative)
 
     def means(self, meaning: str, within: str = "") -> Kind:
@@ -145,9 +145,9 @@ def _read(interval: str) -> Bounds:
     try:
         left, low, high, right = read[1], float(read[2]), float(read[3]), read[4]  # type: ignore[index]
     except (TypeError, ValueError):
-        raise InputError(f"an interval is written as '[0, 1)' or '(0, inf)', got {interval!r}") from None
+        raise InputError(f"write an interval as '[0, 1)' or '(0, inf)', got {interval!r}") from None
     if not low < high:
-        raise InputError(f"an interval must rise, got {interval!r}")
+        raise InputError(f"an interval must go from low to high, got {interval!r}")
     found: Bounds = {"low": low} if left == "[" else {"above": low}
     return found | ({"high": high} if right == "]" else {"below": high})
 
@@ -188,7 +188,7 @@ KINDS: dict[str, Kind] = {
 
 
 def hyperparameters(**own: Kind) -> Callable[[Function], Function]:
-    """Declare the kinds of a rule's hyperparameters where their names do not imply them.
+    """Declare the kinds of a rule's hyperparameters that their names do not imply.
 
     >>> @hyperparameters(shift=Kind("added to every gradient", "[-1, 1]", Prior(-0.5, 0.5, "linear")))
     ... def shifted(w, g, *, lr=0.1, shift=-0.1):
@@ -216,7 +216,7 @@ def hyperparameters(**own: Kind) -> Callable[[Function], Function]:
 
 
 def kinds_of(rule: Callable[..., Any]) -> dict[str, Kind]:
-    """The kind of each hyperparameter of a rule.
+    """Return the kind of each hyperparameter of a rule.
 
     >>> def rule(w, g, *, lr=0.1, beta=-2.0, warmth=1.0):
     ...     return w - lr * g

@@ -1,7 +1,7 @@
-"""Rules that look at a whole weight matrix at once: its norm, or its singular values.
+"""Rules that use a whole weight matrix at once: its norm, or its singular values.
 
-They are a kind of their own, :class:`LayerRule`: called once per parameter with arrays of its shape, never on the
-flat buffer, where a norm would be that of the whole network. Signatures read as those of elementwise rules.
+They have a separate class, :class:`LayerRule`. It is called once per parameter, with arrays of the parameter's shape,
+and never on the flat buffer, whose norm is that of the whole network. Signatures read like those of elementwise rules.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ __all__ = ["LayerRule", "lamb", "lars", "muon", "orthogonalized"]
 class LayerRule:
     """A rule that is called once per parameter; ``@LayerRule`` makes one from a function.
 
-    It returns the new weights and the new states as a tuple, or only the new weights if it has no state. Each must be
-    an array of the parameter's shape: anything else raises :class:`~optimlab.RuleError`, and the step changes nothing.
+    The function returns the new weights and the new states as a tuple, or only the new weights if it has no state.
+    Each must be an array of the parameter's shape. Anything else raises :class:`~optimlab.RuleError`, and the step
+    changes nothing.
     """
 
     __name__: str
@@ -33,7 +34,7 @@ class LayerRule:
         return self.function(*arrays, **scalars)
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        """By its name where a module has it under this name, else by its function, as of a script that was run."""
+        """Pickle the rule by its name if a module has it under this name, else by its function, as in a script."""
         name = self.function.__qualname__
         if getattr(sys.modules.get(self.function.__module__), name, None) is self:
             return name
@@ -42,19 +43,19 @@ class LayerRule:
 
 
 def _trust_ratio(w: Any, update: Any, trust: float = 1.0) -> float:
-    """trust ||w|| / ||update||, or 1 where either is zero."""
+    """trust ||w|| / ||update||, or 1 if either norm is zero."""
     ours, theirs = float(np.linalg.norm(w)), float(np.linalg.norm(update))
     return trust * ours / theirs if ours > 0 and theirs > 0 else 1.0
 
 
 @LayerRule
 def lars(w, g, m, *, lr=1.0, beta=0.9, trust=0.001, weight_decay=0.0):
-    """LARS: momentum whose gradient is scaled, layer by layer, to a fixed share of the weights' norm.
+    """LARS: momentum with a gradient that is scaled, layer by layer, to a fixed share of the weights' norm.
 
     ::
 
         u  = g + weight_decay w
-        u <- trust ||w|| / ||u|| u        (u itself where either norm is zero)
+        u <- trust ||w|| / ||u|| u        (u itself if either norm is zero)
         m <- beta m - lr u
         w <- w + m
 
@@ -73,14 +74,14 @@ def lars(w, g, m, *, lr=1.0, beta=0.9, trust=0.001, weight_decay=0.0):
 
 @LayerRule
 def lamb(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-6, weight_decay=0.0):
-    """LAMB: Adam whose move is scaled, layer by layer, to the weights' norm.
+    """LAMB: Adam with an update that is scaled, layer by layer, to the weights' norm.
 
     ::
 
         m     <- beta1 m + (1 - beta1) g
         s     <- beta2 s + (1 - beta2) g g
         u      = m_hat / (sqrt(s_hat) + eps) + weight_decay w
-        w     <- w - lr ||w|| / ||u|| u        (ratio 1 where either norm is zero)
+        w     <- w - lr ||w|| / ||u|| u        (ratio 1 if either norm is zero)
 
     Equal to ``optax.lamb``.
 
@@ -102,15 +103,15 @@ def lamb(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-6, weight_dec
 def muon(w, g, m, s, *, t, lr=0.02, beta=0.95, weight_decay=0.0, adam_lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     """Muon for matrices, AdamW for everything else.
 
-    For a matrix of r rows (outputs) and c columns (inputs), with Nesterov's look-ahead::
+    For a matrix with r rows (outputs) and c columns (inputs), with Nesterov's look-ahead::
 
         m <- beta m + (1 - beta) g
         u  = orthogonalized(beta m + (1 - beta) g)
         w <- (1 - lr weight_decay) w - lr sqrt(max(1, r / c)) u
 
     Vectors follow AdamW with ``adam_lr``, ``beta1``, ``beta2`` and ``eps``. (optimlab's weight matrices have shape
-    (inputs, outputs): rows and columns change places.) Equal to ``torch.optim.Muon`` in the arrays' own precision;
-    PyTorch orthogonalizes in bfloat16.
+    (inputs, outputs), so rows and columns are swapped.) Equal to ``torch.optim.Muon``, except that PyTorch
+    orthogonalizes in bfloat16 and optimlab in the arrays' dtype.
 
     Reference: Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks".
 
@@ -131,10 +132,10 @@ def muon(w, g, m, s, *, t, lr=0.02, beta=0.95, weight_decay=0.0, adam_lr=1e-3, b
 
 
 def orthogonalized(x, steps=5):
-    """A matrix with the singular vectors of ``x`` and singular values near one, between about 0.7 and 1.2.
+    """Return a matrix with the singular vectors of ``x`` and singular values between about 0.7 and 1.2.
 
-    Newton-Schulz iterations of ``X <- a X + (b A + c A A) X`` with ``A = X X^T``, after division by the norm;
-    a, b, c = 3.4445, -4.7750, 2.0315 grow small singular values fast and stop short of converging.
+    Divide by the norm, then iterate Newton-Schulz: ``X <- a X + (b A + c A A) X`` with ``A = X X^T``. The values
+    a, b, c = 3.4445, -4.7750, 2.0315 make small singular values grow fast, but do not converge exactly to 1.
 
     >>> u = orthogonalized(np.array([[2.0, 0.0], [0.0, 0.5], [0.0, 0.0]]))
     >>> u.shape, bool(abs(np.linalg.svd(u)[1] - 1).max() < 0.35)

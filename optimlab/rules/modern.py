@@ -1,7 +1,7 @@
 """Rules beyond the textbook, as their papers print them, in the letters of :mod:`optimlab.rules.textbook`.
 
-Epsilon stands where the paper has it: outside the root, unless said otherwise. Each is tested against the
-implementation it names. Sophia is not here: it needs an estimate of the Hessian beside the gradient.
+Epsilon stands where the paper has it: outside the root, unless stated otherwise. Each rule is tested against the
+implementation it names. Sophia is missing because it needs an estimate of the Hessian besides the gradient.
 """
 
 import numpy as np
@@ -9,12 +9,12 @@ import numpy as np
 from ._host import rectification
 from .kinds import FIRST_MOMENT, LION_BETA1, LION_BETA2, SECOND_MOMENT, hyperparameters
 
-# by the year of the paper, not from A to Z
+# by the year of the paper, not alphabetical
 __all__ = ["adadelta", "amsgrad", "radam", "adabelief", "adan", "lion", "schedule_free_adamw"]  # noqa: RUF022
 
 
 def adadelta(w, g, s, d, *, lr=1.0, rho=0.95, eps=1e-6):
-    """Adadelta: the rate is made from the size of past moves.
+    """Adadelta: the size of past moves sets the rate.
 
     ::
 
@@ -23,7 +23,7 @@ def adadelta(w, g, s, d, *, lr=1.0, rho=0.95, eps=1e-6):
         d     <- rho d + (1 - rho) delta delta
         w     <- w - lr delta
 
-    Epsilon stands inside both roots: it is what lets the first step be taken at all. The paper has no learning rate
+    Epsilon stands inside both roots. Without it, the first step would be zero. The paper has no learning rate
     (``lr`` is 1). Equal to ``torch.optim.Adadelta`` and ``optax.adadelta``, whose ``rho`` is 0.9 by default.
 
     Reference: Zeiler (2012), Algorithm 1.
@@ -39,7 +39,7 @@ def adadelta(w, g, s, d, *, lr=1.0, rho=0.95, eps=1e-6):
 
 
 def amsgrad(w, g, m, s, s_max, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
-    """AMSGrad: Adam whose denominator never shrinks.
+    """AMSGrad: Adam with a denominator that never shrinks.
 
     ::
 
@@ -68,7 +68,7 @@ def amsgrad(w, g, m, s, s_max, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
 
 
 def radam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
-    """RAdam: Adam that waits, moving by momentum alone, until its second moment can be trusted.
+    """RAdam: Adam that moves by momentum alone until its second moment can be trusted.
 
     ::
 
@@ -76,7 +76,7 @@ def radam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
         s     <- beta2 s + (1 - beta2) g g
         m_hat  = m / (1 - beta1^t)
         r      = rectification(t, beta2), 0 in the first steps (5 for beta2 = 0.999)
-        scale  = r sqrt(1 - beta2^t) / (sqrt(s) + eps) where r > 0, else 1
+        scale  = r sqrt(1 - beta2^t) / (sqrt(s) + eps) if r > 0, else 1
         w     <- w - lr m_hat scale
 
     Equal to ``torch.optim.RAdam``. (In ``optax.radam`` epsilon meets the corrected second moment.)
@@ -97,7 +97,7 @@ def radam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
 
 @hyperparameters(beta2=SECOND_MOMENT.means("decay rate of the variance of the gradients"))
 def adabelief(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-16):
-    """AdaBelief: divides by how far gradients stray from their mean, not by how large they are.
+    """AdaBelief: Adam divided by the spread of the gradients around their mean, not by their size.
 
     ::
 
@@ -158,7 +158,7 @@ def adan(w, g, m, v, n, p, *, t, lr=1e-3, beta1=0.98, beta2=0.92, beta3=0.99, ep
 
 @hyperparameters(beta1=LION_BETA1, beta2=LION_BETA2)
 def lion(w, g, m, *, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0):
-    """Lion: moves every weight by the same length, in the direction of the sign of a momentum.
+    """Lion: steps of the same length for every weight, in the direction of the momentum's sign.
 
     ::
 
@@ -166,7 +166,8 @@ def lion(w, g, m, *, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0):
         m    <- beta2 m + (1 - beta2) g
         w    <- w - lr (move + weight_decay w)
 
-    The paper advises rates 3 to 10 times smaller than Adam's, and decays as much larger. Equal to ``optax.lion``.
+    The paper advises learning rates 3 to 10 times smaller than Adam's, and weight decays larger by the same factor.
+    Equal to ``optax.lion``.
 
     Reference: Chen et al. (2023), Algorithm 2.
 
@@ -181,10 +182,10 @@ def lion(w, g, m, *, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0):
 
 @hyperparameters(beta1=FIRST_MOMENT.means("place of the weights on the way from z, at 0, to x, at 1", "(0, 1)"))
 def schedule_free_adamw(w, g, d, s, *, t, lr=2.5e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
-    """Schedule-Free AdamW: an average of the weights takes the place of a falling learning rate.
+    """Schedule-Free AdamW: an average of the weights replaces a falling learning rate.
 
     ``z`` makes the steps, ``x`` is the running mean of ``z``, and gradients are taken between them, at
-    ``w = (1 - beta1) z + beta1 x``. Kept is ``d = z - w``, which starts at zero::
+    ``w = (1 - beta1) z + beta1 x``. The state is ``d = z - w``, which starts at zero::
 
         s     <- beta2 s + (1 - beta2) g g
         s_hat  = s / (1 - beta2^t)
@@ -192,8 +193,8 @@ def schedule_free_adamw(w, g, d, s, *, t, lr=2.5e-3, beta1=0.9, beta2=0.999, eps
         x     <- (1 - 1/t) x + (1/t) z
         w     <- (1 - beta1) z + beta1 x
 
-    For a learning rate that never rises: the mean weighs all steps alike, where the authors' code weighs them by the
-    square of the largest rate so far, to discount a warm-up. Evaluate the network at ``x = w - (1 - beta1) / beta1 d``.
+    The learning rate must not rise: the mean weights all steps equally. The authors' code weights them by the square
+    of the largest rate so far, to discount a warm-up. Evaluate the network at ``x = w - (1 - beta1) / beta1 d``.
     Equal to ``optax.contrib.schedule_free_adamw`` without warm-up.
 
     Reference: Defazio et al. (2024), Algorithm 1.

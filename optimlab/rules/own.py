@@ -1,4 +1,4 @@
-"""A rule of one's own, from a file."""
+"""Custom rules, loaded from a file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from ..common.errors import InputError, one_line
 
 FILE = re.compile(r"(?P<path>.*\.py):(?P<name>[^:()]*)", re.DOTALL)
-"""``FILE.py:NAME``."""
+"""The form ``FILE.py:NAME``."""
 
 
 def own_rule(text: str, folder: str | Path = ".") -> tuple[str, Callable[..., Any]]:
-    """Run ``FILE.py`` of the text ``FILE.py:NAME``, and return the name with the rule of that name.
+    """Run the file in the text ``FILE.py:NAME``, and return the name with the rule of that name.
 
-    The file is the user's own. A relative path starts at ``folder``.
+    The file's code is executed, so load only files you trust. A relative path starts at ``folder``.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def own_rule(text: str, folder: str | Path = ".") -> tuple[str, Callable[..., An
     """
     found = FILE.fullmatch(text.strip())
     if found is None:
-        raise InputError(f"name a rule of your own as FILE.py:NAME, the file and the function's name; got {text!r}")
+        raise InputError(f"write your own rule as FILE.py:NAME, the file and the function's name; got {text!r}")
     path, name = found["path"].strip(), found["name"].strip()
     file = Path(folder) / Path(path).expanduser()
     if not file.is_file():

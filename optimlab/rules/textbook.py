@@ -5,21 +5,22 @@ Letters: ``w`` weights, ``g`` gradient of the loss, ``m`` and ``s`` running firs
 shape and one floating dtype; hyperparameters are Python floats. ``t`` counts the updates of the optimizer: one
 counter for all parameters, frozen ones included.
 
-Two choices mark this convention, and libraries differ in both: **epsilon stands inside the root**, and
+Two choices define this convention, and libraries differ in both: **epsilon stands inside the root**, and
 **the learning rate stands inside the velocity** of momentum.
 
-Epsilon inside is the stronger one: for a vanishing gradient the denominator becomes ``sqrt(eps)``, so the 1e-7 often
-printed acts like 3.2e-4 outside. In a trained network most gradients are smaller than that, and the rule turns into
-plain gradient descent for them: after 100 epochs on the digits, RMSProp with 1e-7 has epsilon above the second
-moment of 97% of its weights, and five times the training loss it has with a small epsilon. Below 1e-12 nothing changes
-any more (``python benchmarks/epsilon.py``). The default here is 1e-14, which acts like 1e-7 outside.
+Epsilon has a stronger effect inside the root: for a vanishing gradient the denominator becomes ``sqrt(eps)``, so the
+1e-7 that is often printed acts like 3.2e-4 outside. In a trained network most gradients are smaller than that, and the
+rule turns into plain gradient descent for them. After 100 epochs on the digits, RMSProp with 1e-7 has epsilon above
+the second moment for 97% of its weights, and five times the training loss that it has with a small epsilon. Below
+1e-12 nothing changes any more (``python benchmarks/epsilon.py``). The default here is 1e-14, which acts like 1e-7
+outside.
 """
 
 import numpy as np
 
 from .kinds import SECOND_MOMENT, hyperparameters
 
-# from simple to involved, not from A to Z
+# from simple to involved, not alphabetical
 __all__ = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamax", "nadam", "adamw"]  # noqa: RUF022
 
 
@@ -46,8 +47,7 @@ def momentum(w, g, m, *, lr=0.01, beta=0.9):
         m <- beta m - lr g
         w <- w + m
 
-    The learning rate stands inside the velocity ``m``: after ``lr`` changes, old gradients keep the
-    rate they came with.
+    The learning rate stands inside the velocity ``m``: after ``lr`` changes, old gradients keep their old rate.
 
     Reference: Polyak (1964), "Some methods of speeding up the convergence of iteration methods".
 
@@ -104,15 +104,15 @@ def adagrad(w, g, s, *, lr=0.01, eps=1e-14):
 
 @hyperparameters(beta=SECOND_MOMENT)
 def rmsprop(w, g, s, *, lr=1e-3, beta=0.9, eps=1e-14):
-    """RMSProp: AdaGrad with a forgetting average in place of the sum.
+    """RMSProp: AdaGrad with an exponential average in place of the sum.
 
     ::
 
         s <- beta s + (1 - beta) g g
         w <- w - lr g / sqrt(s + eps)
 
-    Epsilon stands inside the root. ``s`` starts at zero and is not corrected for it, so the first
-    steps are longer than later ones by up to ``1 / sqrt(1 - beta)``.
+    Epsilon stands inside the root. ``s`` starts at zero without a correction, so the first steps are longer than later
+    ones by a factor of up to ``1 / sqrt(1 - beta)``.
 
     Reference: Tieleman & Hinton (2012), Coursera "Neural networks for machine learning", lecture 6.5.
 
@@ -174,7 +174,7 @@ def adamax(w, g, m, u, *, t, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-7):
 
 
 def nadam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-14):
-    """Nadam: Adam whose momentum looks one step ahead, as Nesterov's does.
+    """Nadam: Adam with Nesterov's look-ahead of one step in the momentum.
 
     ::
 
@@ -201,7 +201,7 @@ def nadam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-14):
 
 
 def adamw(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-14, weight_decay=0.01):
-    """AdamW: Adam with weight decay kept out of the moments.
+    """AdamW: Adam with decoupled weight decay, kept out of the moments.
 
     ::
 

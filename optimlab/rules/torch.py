@@ -1,14 +1,14 @@
-"""PyTorch's rules: what ``torch.optim`` computes, in the letters of :mod:`optimlab.rules.textbook`.
+"""PyTorch's rules: the arithmetic of ``torch.optim``, in the letters of :mod:`optimlab.rules.textbook`.
 
-Read both files side by side. What marks this convention: **epsilon stands outside the root**, the learning rate
-**outside the velocity**, and ``weight_decay`` is an L2 penalty, added to the gradient, except in AdamW. Defaults are
-PyTorch's (read from version 2.13).
+Read both files side by side. In this convention, **epsilon stands outside the root** and the learning rate stands
+**outside the velocity**. ``weight_decay`` is an L2 penalty that is added to the gradient, except in AdamW. Defaults
+are PyTorch's (version 2.13).
 
-``t`` counts the steps of each parameter. A frozen parameter makes none, so one that is unfrozen late starts at t = 1.
-The other conventions have one counter for all parameters.
+``t`` counts the steps of each parameter. Frozen parameters do not count, so a parameter that is unfrozen late starts
+at t = 1. The other conventions have one counter for all parameters.
 
-PyTorch's names for the hyperparameters: ``beta`` is ``momentum`` in SGD and ``alpha`` in RMSprop, ``rho`` is its own,
-``beta1`` and ``beta2`` are ``betas``; in the variants of RMSprop with momentum, ``momentum`` is its own.
+PyTorch's names for the hyperparameters: ``beta`` is ``momentum`` in SGD and ``alpha`` in RMSprop, and ``beta1`` and
+``beta2`` are ``betas``. ``rho``, and ``momentum`` in the variants of RMSprop, have the same names in PyTorch.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from ._host import decaying_beta, decaying_beta_product
 from .kinds import SECOND_MOMENT, hyperparameters
 
-# from simple to involved, not from A to Z
+# from simple to involved, not alphabetical
 __all__ = [  # noqa: RUF022
     "sgd",
     "momentum",
@@ -60,7 +60,7 @@ def momentum(w, g, b, *, t, lr=1e-3, beta=0.9, dampening=0.0, weight_decay=0.0):
         w <- w - lr b
 
     The learning rate stands outside the velocity: after ``lr`` changes, old gradients move at the new rate too.
-    PyTorch leaves ``b`` as it was while ``beta`` is 0. The difference shows only if ``beta`` rises again later.
+    PyTorch leaves ``b`` unchanged while ``beta`` is 0. The difference shows only if ``beta`` rises again later.
 
     >>> w, b = momentum(np.array([1.0]), np.array([10.0]), np.array([5.0]), t=2, lr=0.1, beta=0.5)
     >>> w, b
@@ -150,7 +150,7 @@ def rmsprop_momentum(w, g, s, b, *, lr=0.01, beta=0.99, momentum=0.9, eps=1e-8, 
 
 @hyperparameters(beta=SECOND_MOMENT)
 def rmsprop_centered(w, g, s, m, *, lr=0.01, beta=0.99, eps=1e-8, weight_decay=0.0):
-    """``torch.optim.RMSprop(centered=True)``: divides by the standard deviation instead.
+    """``torch.optim.RMSprop(centered=True)``: division by the standard deviation instead.
 
     ::
 
@@ -159,9 +159,9 @@ def rmsprop_centered(w, g, s, m, *, lr=0.01, beta=0.99, eps=1e-8, weight_decay=0
         m <- m + (1 - beta) (g - m)
         w <- w - lr g / (sqrt(s - m m) + eps)
 
-    ``m`` is written as PyTorch computes it. For a gradient that stays the same, ``s - m m`` tends to zero and may round
-    to less, which is NaN; with ``beta m + (1 - beta) g`` that happens eight times as often. For ``beta = 0``
-    ``s - m m`` is nothing but rounding error, in PyTorch too.
+    ``m`` is written as PyTorch computes it. For a constant gradient, ``s - m m`` tends to zero and may round to a
+    negative number, whose root is NaN. With ``beta m + (1 - beta) g`` this happens eight times as often. For
+    ``beta = 0``, ``s - m m`` is only rounding error, in PyTorch too.
 
     >>> w, s, m = rmsprop_centered(*(np.array([v]) for v in (1.0, 2.0, 0.0, 0.0)), lr=0.5, beta=0.5, eps=0.0)
     >>> w, s, m
@@ -175,7 +175,7 @@ def rmsprop_centered(w, g, s, m, *, lr=0.01, beta=0.99, eps=1e-8, weight_decay=0
 
 @hyperparameters(beta=SECOND_MOMENT)
 def rmsprop_centered_momentum(w, g, s, m, b, *, lr=0.01, beta=0.99, momentum=0.9, eps=1e-8, weight_decay=0.0):
-    """``torch.optim.RMSprop(centered=True, momentum=momentum)``; the two variants together.
+    """``torch.optim.RMSprop(centered=True, momentum=momentum)``: both variants combined.
 
     ::
 
@@ -198,7 +198,7 @@ def rmsprop_centered_momentum(w, g, s, m, b, *, lr=0.01, beta=0.99, momentum=0.9
 
 
 def adadelta(w, g, s, d, *, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0):
-    """``torch.optim.Adadelta``: the rate is made from the size of past moves.
+    """``torch.optim.Adadelta``: the size of past moves sets the rate.
 
     ::
 
@@ -208,7 +208,7 @@ def adadelta(w, g, s, d, *, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0):
         d     <- rho d + (1 - rho) delta delta
         w     <- w - lr delta
 
-    Here epsilon stands inside both roots: it is what lets the first step be taken at all.
+    Here epsilon stands inside both roots. Without it, the first step would be zero.
 
     Reference: Zeiler (2012), Algorithm 1.
 
@@ -311,7 +311,7 @@ def nadam(w, g, m, s, *, t, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-8, momentum
         s_hat  = s / (1 - beta2^t)
         w     <- w - lr m_hat / (sqrt(s_hat) + eps)
 
-    The momentum coefficient warms up from about beta1 / 2; with ``momentum_decay=0.004`` very slowly.
+    The momentum coefficient warms up from about beta1 / 2, very slowly with ``momentum_decay=0.004``.
 
     >>> w, m, s = nadam(*(np.array([v]) for v in (1.0, 4.0, 0.0, 0.0)), t=1, lr=0.5, eps=0.0)
     >>> w.round(3)  # (1 - mu_1) g / (1 - mu_1) alone has length lr; m adds a little

@@ -1,30 +1,29 @@
 """Learning-rate schedules: pure functions of a counter.
 
-A schedule is a frozen dataclass; ``schedule(k)`` is the rate at ``k`` = 0, 1, 2, ... ``schedule.per`` is the unit of
+A schedule is a frozen dataclass. ``schedule(k)`` is the rate at ``k`` = 0, 1, 2, ... ``schedule.per`` is the unit of
 ``k`` and of every length:
 
-- "epoch" for those that PyTorch's users step once an epoch: ``StepLR``, ``MultiStepLR``, ``PiecewiseConstant``,
+- "epoch" for schedules that PyTorch's users step once per epoch: ``StepLR``, ``MultiStepLR``, ``PiecewiseConstant``,
   ``ExponentialLR``, ``PowerDecay``, ``InverseTime``, ``LinearDecay``, ``PolynomialDecay``, ``CosineAnnealing``,
   ``CosineWarmRestarts``;
-- "step" for those that change with every batch: ``CyclicLR``, ``OneCycle``, ``Warmup``, ``WarmupStableDecay``; and for
-  those with ``convention="keras"``, since Keras's schedules count steps;
+- "step" for schedules that change with every batch: ``CyclicLR``, ``OneCycle``, ``Warmup``, ``WarmupStableDecay``; and
+  for all with ``convention="keras"``, since Keras's schedules count steps;
 - for ``Chain``, the unit of its pieces.
 
-Each accepts the other unit: ``StepLR(0.1, 500, per="step")``, ``CyclicLR(0.001, 0.01, up=5, per="epoch")``. A function
-of your own counts steps.
+You can choose the other unit: ``StepLR(0.1, 500, per="step")``, ``CyclicLR(0.001, 0.01, up=5, per="epoch")``. Your own
+functions count steps.
 
-An optimizer given ``lr=schedule`` reads the step from ``opt.t`` and the epoch from ``opt.epoch``. :func:`optimlab.fit`
-sets the latter; in a loop of your own, write ``opt.epoch = epoch`` at the start of each epoch. Schedules remember
-nothing between calls: a resumed run needs only the counters, and you can look at a schedule before training
-(:func:`optimlab.preview`).
+An optimizer with ``lr=schedule`` reads the step from ``opt.t`` and the epoch from ``opt.epoch``. :func:`optimlab.fit`
+sets ``opt.epoch``. In your own loop, write ``opt.epoch = epoch`` at the start of each epoch. Schedules have no state:
+a resumed run needs only the counters, and you can plot a schedule before training (:func:`optimlab.preview`).
 
-A schedule with a given end keeps its last value after it. Where PyTorch and Keras differ, ``convention`` chooses;
-"textbook" is the definition printed in the docstring.
+A schedule with an end keeps its last value from there on. If PyTorch and Keras differ, ``convention`` chooses;
+"textbook" is the definition in the docstring.
 
-The one schedule that is no function of a counter, :class:`ReduceLROnPlateau`, stands apart in
+:class:`ReduceLROnPlateau` is the only schedule that is not a function of a counter. See
 :mod:`optimlab.schedules.plateau`.
 
-A schedule by name, of a peak and a length that are not known yet, is a :class:`~optimlab.schedules.shapes.Shape`.
+A :class:`~optimlab.schedules.shapes.Shape` is a schedule by name whose peak and length are not known yet.
 
 >>> from optimlab.schedules import CosineAnnealing, Warmup
 >>> lr = Warmup(CosineAnnealing(0.1, total=100, per="step"), steps=10)

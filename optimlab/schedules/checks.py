@@ -1,4 +1,4 @@
-"""What each field of a schedule may be, by the field's name."""
+"""Checks for the fields of schedules, by the field's name."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _share(name: str, value: Any) -> float:
 def _gamma(name: str, value: Any) -> float:
     checked = above_zero(name, value)
     if checked > 1:
-        raise InputError(f"{name} must lie in (0, 1], got {value!r}; for a rate that grows, give a function")
+        raise InputError(f"{name} must lie in (0, 1], got {value!r}; for a growing rate, use a function")
     return checked
 
 

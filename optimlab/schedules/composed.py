@@ -1,4 +1,4 @@
-"""Schedules made of others."""
+"""Schedules composed of other schedules."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .schedule import Schedule, line, momentum_at, require_unit, stated_unit, va
 
 @dataclass(frozen=True)
 class Warmup(Schedule):
-    """A straight line from ``start`` at 0 up to where ``schedule`` begins, at ``steps``; then ``schedule``.
+    """A linear warm-up from ``start`` to the first value of ``schedule`` in ``steps``, followed by ``schedule``.
 
     ``schedule`` is any schedule, function or constant, and counts from the end of the warm-up. ``k`` counts steps, or
-    epochs with ``per="epoch"``; ``schedule`` must count the same. With start = 0 the first update moves nothing.
+    epochs with ``per="epoch"``; ``schedule`` must have the same unit. With start = 0 the first update is zero.
     Goyal et al. (2017), section 2.2. Equal to the warm-up of Keras's ``CosineDecay`` and to PyTorch's ``LinearLR`` in
     a ``SequentialLR``.
 
@@ -46,20 +46,20 @@ class Warmup(Schedule):
         return value_at(self.schedule, k - self.steps)
 
     def _momentum(self, k: int) -> float | None:
-        return momentum_at(self.schedule, max(k - self.steps, 0))  # the first value during the warm-up
+        return momentum_at(self.schedule, max(k - self.steps, 0))  # constant during the warm-up
 
 
 @dataclass(frozen=True)
 class Chain(Schedule):
-    """``pieces`` one after the other, each counting from its own start: the next takes over at each milestone.
+    """A sequence of ``pieces``; at each milestone the next piece begins, counting from its own start.
 
     Pieces are schedules, functions or constants, one more than milestones. All pieces must have the same unit, which is
-    also that of ``k``; if all are functions and constants, ``per`` states it. Equal to
+    also the unit of ``k``. If all pieces are functions and constants, ``per`` states the unit. Equal to
     ``torch.optim.lr_scheduler.SequentialLR``.
 
     Raises
     ------
-    InputError: some pieces count epochs and others steps, or nothing states the unit.
+    InputError: some pieces count epochs and others steps, or no unit is stated.
 
     >>> from optimlab.schedules import ExponentialLR
     >>> lr = Chain([0.5, ExponentialLR(0.25, gamma=0.5)], milestones=[10])
@@ -81,7 +81,7 @@ class Chain(Schedule):
     def _usual_unit(self) -> str:
         units = [unit for piece in self.pieces if (unit := stated_unit(piece))]
         if not units:
-            raise InputError("no piece of the Chain states its unit: write per='epoch' or per='step'")
+            raise InputError("no piece of the Chain states a unit: write per='epoch' or per='step'")
         return units[0]
 
     def _lr(self, k: int) -> float:
@@ -97,7 +97,7 @@ class Chain(Schedule):
 
 @dataclass(frozen=True)
 class PerEpoch(Schedule):
-    """A schedule of epochs as one of steps; made by :func:`per_epoch`."""
+    """A schedule of epochs converted to steps, made by :func:`per_epoch`."""
 
     schedule: Rate
     steps_per_epoch: int
@@ -115,10 +115,10 @@ class PerEpoch(Schedule):
 
 
 def per_epoch(schedule: Rate, steps_per_epoch: int) -> PerEpoch:
-    """Turn a schedule of epochs into one of steps: all steps of epoch e have the rate ``schedule(e)``.
+    """Convert a schedule of epochs to steps: all steps of epoch e have the rate ``schedule(e)``.
 
-    An optimizer takes a schedule of epochs directly. Use this for a function of the epoch, or to put a :class:`Warmup`
-    in steps before a schedule of epochs.
+    An optimizer takes a schedule of epochs directly. Use this function for a function of the epoch, or for a
+    :class:`Warmup` in steps before a schedule of epochs.
 
     Raises
     ------

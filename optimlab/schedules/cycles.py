@@ -1,4 +1,4 @@
-"""Schedules that rise and fall, once or again and again."""
+"""Schedules that rise and fall, once or repeatedly."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .schedule import Schedule, half_cosine, line
 
 @dataclass(frozen=True)
 class CosineWarmRestarts(Schedule):
-    """Half a cosine again and again, each ``factor`` times as long as the one before, the first one ``period`` long.
+    """A repeated half cosine. The first lasts ``period``, and each is ``factor`` times as long as the one before.
 
-    end + (lr − end) · (1 + cos(π t/T)) / 2, where t counts from the last restart and T is the current length; at the
-    restart itself the rate is lr, and ``end`` is never quite reached. ``k`` counts epochs, or steps with
-    ``per="step"``. Loshchilov and Hutter (2017), "SGDR", equation 5. Equal to
+    end + (lr − end) · (1 + cos(π t/T)) / 2, where t counts from the last restart and T is the current length. At a
+    restart the rate is lr; ``end`` is never quite reached. ``k`` counts epochs, or steps with ``per="step"``.
+    Loshchilov and Hutter (2017), "SGDR", equation 5. Equal to
     ``torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`` and, per step, to Keras's ``CosineDecayRestarts`` (whose
-    ``t_mul``, the factor, is 2 if not given).
+    factor ``t_mul`` is 2 by default).
 
     >>> lr = CosineWarmRestarts(0.5, period=10, factor=2)
     >>> [round(lr(k), 3) for k in (0, 5, 9, 10, 20, 29, 30)]
@@ -43,16 +43,16 @@ class CosineWarmRestarts(Schedule):
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """Up to ``max_lr`` and down to almost nothing in one cycle, momentum the other way round.
+    """A single cycle: the rate rises to ``max_lr`` and falls almost to zero, while momentum falls and rises.
 
-    From max_lr/div_factor up to max_lr during the first ``pct_start`` of ``total``, then down to
-    max_lr/(div_factor · final_div_factor) at the last count, total − 1; with ``three_phase`` first back to where it
-    began, as fast as it rose, and then down to the end. Momentum goes from ``max_momentum`` down to ``base_momentum``
-    and back. ``anneal_strategy``: "cos" or "linear".
+    The rate rises from max_lr/div_factor to max_lr during the first ``pct_start`` of ``total``. Then it falls to
+    max_lr/(div_factor · final_div_factor) at the last count, total − 1. With ``three_phase`` it first falls back to
+    its initial value, as fast as it rose, and then to the end. Momentum falls from ``max_momentum`` to
+    ``base_momentum`` and rises again. ``anneal_strategy`` is "cos" or "linear".
 
-    ``k`` counts steps: the cycle is meant to be followed batch by batch (``per="epoch"`` chooses epochs). Smith and
-    Topin (2018), "Super-convergence"; equal to ``torch.optim.lr_scheduler.OneCycleLR``, with its defaults. After the
-    last count PyTorch takes one more step beyond the end, and then raises; here the last value stays.
+    ``k`` counts steps, because the cycle is meant to change with every batch (``per="epoch"`` chooses epochs). Smith
+    and Topin (2018), "Super-convergence"; equal to ``torch.optim.lr_scheduler.OneCycleLR``, with its defaults. PyTorch
+    takes one more step after the last count, and then raises; here the last value stays.
 
     >>> lr = OneCycle(0.5, total=100)
     >>> [round(lr(k), 4) for k in (0, 29, 99)], [round(lr.momentum(k), 2) for k in (0, 29, 99)]
@@ -85,7 +85,7 @@ class OneCycle(Schedule):
         return self._anneal(k, self.max_momentum, self.base_momentum, self.max_momentum, self.max_momentum)
 
     def _anneal(self, k: int, start: float, peak: float, back: float, end: float) -> float:
-        """Where ``k`` stands between the values at the ends of the phases."""
+        """Interpolate at ``k`` between the values at the ends of the phases."""
         rise, last = self.pct_start * self.total - 1, self.total - 1
         phases = [(0.0, rise, start, peak), (rise, last, peak, end)]
         if self.three_phase:
@@ -98,15 +98,15 @@ class OneCycle(Schedule):
 
 @dataclass(frozen=True)
 class CyclicLR(Schedule):
-    """Straight up from ``base_lr`` to ``max_lr`` in ``up`` steps, down again in ``down`` (``up`` if None), and so on.
+    """A repeated linear rise from ``base_lr`` to ``max_lr`` in ``up`` steps and fall in ``down`` (``up`` if None).
 
     base_lr + (max_lr − base_lr) · height · scale, where height goes 0, 1, 0 in each cycle c = 1, 2, ..., and scale is
     1 (mode "triangular"), 2^(1−c) ("triangular2") or gamma^k ("exp_range"). Momentum goes the other way:
     max_momentum − (max_momentum − base_momentum) · height · scale.
 
     ``k`` counts steps, or epochs with ``per="epoch"``. Smith (2017), "Cyclical learning rates"; equal to
-    ``torch.optim.lr_scheduler.CyclicLR``, with its defaults. PyTorch also sets the momentum (Adam's beta1) unless told
-    not to; here it is set by ``momentum=schedule.momentum`` or not at all.
+    ``torch.optim.lr_scheduler.CyclicLR``, with its defaults. PyTorch also sets the momentum (Adam's beta1) by default.
+    Here only ``momentum=schedule.momentum`` sets it.
 
     >>> lr = CyclicLR(0.25, 0.75, up=10, mode="triangular2")
     >>> lr(0), lr(10), lr(20), lr(30)
@@ -148,7 +148,7 @@ class CyclicLR(Schedule):
 
 @dataclass(frozen=True)
 class WarmupStableDecay(Schedule):
-    """From 0 straight up to lr in ``warmup``, lr for ``stable``, straight down to ``end`` in ``decay``; then ``end``.
+    """A linear rise from 0 to lr in ``warmup``, lr for ``stable``, and a linear fall to ``end`` in ``decay``.
 
     ``k`` counts steps, or epochs with ``per="epoch"``. Hu et al. (2024), "MiniCPM", section 4, with the
     linear decay of Hägele et al. (2024), "Scaling laws and compute-optimal training beyond fixed training durations".

@@ -1,4 +1,4 @@
-"""Schedules that fall, by steps or smoothly."""
+"""Schedules that fall, in steps or smoothly."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class StepLR(Schedule):
 class MultiStepLR(Schedule):
     """A drop at each milestone: lr · gamma^(milestones passed).
 
-    ``k`` counts epochs; in "keras", whose schedules live in the optimizer, it counts steps; ``per`` chooses. A
-    milestone m counts as passed at k = m ("textbook", and "torch": ``torch.optim.lr_scheduler.MultiStepLR``); in
-    "keras" (``PiecewiseConstantDecay``) only at k = m + 1.
+    ``k`` counts epochs, or steps in "keras"; ``per`` chooses the unit. In "textbook" and "torch"
+    (``torch.optim.lr_scheduler.MultiStepLR``), a milestone m counts as passed at k = m. In "keras"
+    (``PiecewiseConstantDecay``), it counts as passed only at k = m + 1.
 
     >>> lr = MultiStepLR(0.5, milestones=[30, 80], gamma=0.5)
     >>> lr(29), lr(30), lr(80)
@@ -60,10 +60,10 @@ class MultiStepLR(Schedule):
 
 @dataclass(frozen=True)
 class PiecewiseConstant(Schedule):
-    """Any constants: ``values[0]`` before the first milestone, then ``values[1]``, ...
+    """Arbitrary constants: ``values[0]`` before the first milestone, then ``values[1]``, and so on.
 
-    ``k`` counts epochs; in "keras", whose schedules live in the optimizer, it counts steps; ``per`` chooses. A
-    milestone m counts as passed at k = m, in "keras" (``PiecewiseConstantDecay``) only at k = m + 1.
+    ``k`` counts epochs, or steps in "keras"; ``per`` chooses the unit. A milestone m counts as passed at k = m; in
+    "keras" (``PiecewiseConstantDecay``) only at k = m + 1.
 
     >>> lr = PiecewiseConstant([10, 20], [0.1, 0.5, 0.01])
     >>> lr(9), lr(10), lr(20)
@@ -86,10 +86,10 @@ class PiecewiseConstant(Schedule):
 
 @dataclass(frozen=True)
 class ExponentialLR(Schedule):
-    """The same factor every time: lr · gamma^k.
+    """Exponential decay: lr · gamma^k.
 
-    ``k`` counts epochs and gamma is the factor of an epoch; with ``per="step"``, of a step. Equal to
-    ``torch.optim.lr_scheduler.ExponentialLR`` and, with ``per="step"``, with gamma = rate^(1/s), to Keras's
+    ``k`` counts epochs and gamma is the factor per epoch; with ``per="step"``, both refer to steps. Equal to
+    ``torch.optim.lr_scheduler.ExponentialLR``. With ``per="step"`` and gamma = rate^(1/s), equal to Keras's
     ``ExponentialDecay(lr, s, rate)``.
 
     >>> ExponentialLR(0.5, gamma=0.5)(2)
@@ -109,8 +109,8 @@ class ExponentialLR(Schedule):
 class PowerDecay(Schedule):
     """Power decay: lr / (1 + k/s)^c.
 
-    ``k`` counts epochs, or steps with ``per="step"``. After s the rate is down to 1/2^c, and then falls ever more
-    slowly.
+    ``k`` counts epochs, or steps with ``per="step"``. At k = s the rate has fallen to lr/2^c. From there it falls ever
+    more slowly.
 
     >>> PowerDecay(0.5, s=10, c=2)(10)
     0.125
@@ -130,9 +130,9 @@ class PowerDecay(Schedule):
 class InverseTime(Schedule):
     """1/t decay: lr / (1 + k/s), power decay with c = 1.
 
-    ``k`` counts epochs, or steps with ``per="step"``. Robbins and Monro (1951) ask for a decay of this kind: the sum
-    of the rates grows without bound, that of their squares does not. Keras's ``InverseTimeDecay(lr, steps, rate)`` has
-    s = steps/rate; the ``decay`` of its old optimizers is 1/s. Both of these count steps.
+    ``k`` counts epochs, or steps with ``per="step"``. Robbins and Monro (1951) require a decay of this kind: the sum
+    of the rates diverges, and the sum of their squares converges. Keras's ``InverseTimeDecay(lr, steps, rate)`` has
+    s = steps/rate; the ``decay`` of its old optimizers is 1/s. Both count steps.
 
     >>> InverseTime(0.5, s=10)(30)
     0.125
@@ -149,7 +149,7 @@ class InverseTime(Schedule):
 
 @dataclass(frozen=True)
 class LinearDecay(Schedule):
-    """A straight line from lr at 0 to ``end`` at ``total``, then ``end``: lr + (end − lr) · min(k/total, 1).
+    """A linear fall from lr at 0 to ``end`` at ``total``, then ``end``: lr + (end − lr) · min(k/total, 1).
 
     ``k`` counts epochs, or steps with ``per="step"``. Equal to Keras's ``PolynomialDecay(lr, total, end)`` (per step)
     and to ``torch.optim.lr_scheduler.LinearLR`` (which takes factors of lr).
@@ -171,7 +171,7 @@ class LinearDecay(Schedule):
 
 @dataclass(frozen=True)
 class PolynomialDecay(Schedule):
-    """A power of what is left, then ``end``: end + (lr − end) · (1 − min(k/total, 1))^power.
+    """Polynomial decay to ``end`` at ``total``: end + (lr − end) · (1 − min(k/total, 1))^power.
 
     ``k`` counts epochs, or steps with ``per="step"``. Equal to Keras's ``PolynomialDecay`` (``cycle=False``, per step)
     and, with end = 0, to ``torch.optim.lr_scheduler.PolynomialLR``.
@@ -193,11 +193,11 @@ class PolynomialDecay(Schedule):
 
 @dataclass(frozen=True)
 class CosineAnnealing(Schedule):
-    """Half a cosine from lr at 0 to ``end`` at ``total``: end + (lr − end) · (1 + cos(π k/total)) / 2.
+    """A half cosine from lr at 0 to ``end`` at ``total``: end + (lr − end) · (1 + cos(π k/total)) / 2.
 
-    ``k`` counts epochs, in "keras" steps; ``per`` chooses. After ``total`` the rate stays at ``end`` ("textbook", and
-    "keras": ``CosineDecay``); in "torch" (``CosineAnnealingLR``) the cosine goes on, and the rate is back at lr at
-    2 total. Loshchilov and Hutter (2017), "SGDR", equation 5, without the restarts.
+    ``k`` counts epochs, or steps in "keras"; ``per`` chooses the unit. After ``total`` the rate stays at ``end`` in
+    "textbook" and "keras" (``CosineDecay``). In "torch" (``CosineAnnealingLR``) the cosine continues, and the rate is
+    back at lr at 2 total. Loshchilov and Hutter (2017), "SGDR", equation 5, without the restarts.
 
     >>> lr = CosineAnnealing(0.5, total=10)
     >>> lr(0), lr(5), lr(10), lr(20)

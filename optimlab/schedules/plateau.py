@@ -1,4 +1,4 @@
-"""The schedule that listens."""
+"""The schedule that follows a metric."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from .checks import CHECKS, above_zero, from_zero
 
 
 class ReduceLROnPlateau:
-    """Cuts the rate when a metric no longer improves: ``plateau(metric)`` once an epoch gives the next epoch's rate.
+    """A learning rate that is cut when a metric stops improving; ``plateau(metric)`` returns the next epoch's rate.
 
     An epoch is bad if the metric does not beat the best so far by ``threshold``. After more than ``patience`` bad
     epochs in a row the rate becomes max(lr · factor, min_lr), and the next ``cooldown`` epochs are not counted.
 
     Equal to ``torch.optim.lr_scheduler.ReduceLROnPlateau`` ("textbook" and "torch") or to Keras's callback ("keras").
-    These differ: PyTorch's threshold is relative, Keras's absolute; PyTorch cuts when bad epochs > patience, Keras
-    when they are >= patience; the last epoch of a cool-down may count as bad in Keras only; at the lowest rate Keras
-    goes on counting.
+    These differ: PyTorch's threshold is relative, Keras's absolute. PyTorch cuts if bad epochs > patience, Keras if
+    bad epochs >= patience. The last epoch of a cool-down may count as bad in Keras only. At the lowest rate Keras
+    continues to count.
 
     Parameters
     ----------
-    lr: the rate to begin with.
+    lr: the initial rate.
     mode: "min" for a loss, "max" for an accuracy.
-    threshold_mode: "rel" or "abs"; None means that of the convention.
-    eps: a cut by no more than this is not made; None means that of the convention, 1e-8 in PyTorch and 0 in Keras.
+    threshold_mode: "rel" or "abs"; None means the convention's.
+    eps: cuts of at most this size are skipped; None means the convention's value, 1e-8 in PyTorch and 0 in Keras.
 
     Attributes
     ----------
-    lr: the rate now.
+    lr: the present rate.
     best: the best metric so far, infinite before the first.
-    bad: bad epochs in a row.
-    cooling: epochs of the cool-down still to come.
+    bad: number of bad epochs in a row.
+    cooling: remaining epochs of the cool-down.
 
-    A metric that is NaN counts as bad; Keras would keep it as the best if it came first.
+    A NaN metric counts as bad; Keras would keep it as the best if it came first.
 
     >>> plateau = ReduceLROnPlateau(0.5, factor=0.5, patience=2)
     >>> [plateau(loss) for loss in (1.0, 0.8, 0.8, 0.8, 0.8, 0.7)]
@@ -84,20 +84,20 @@ class ReduceLROnPlateau:
         self.cooling = 0
 
     def __call__(self, metric: float) -> float:
-        """Hear the metric of the epoch that has just ended; the rate for the next one.
+        """Record the metric of the epoch that has just ended, and return the rate of the next epoch.
 
         Raises
         ------
-        InputError: ``metric`` is no number.
+        InputError: ``metric`` is not a number.
         """
         if self.hear(metric, self.lr):
             self.lr = self.cut(self.lr)
         return self.lr
 
     def hear(self, metric: float, lr: float) -> bool:
-        """Take the metric of an epoch with the rate ``lr``; return True if the rate is to be cut.
+        """Record the metric of an epoch with the rate ``lr``, and return True if the rate should be cut.
 
-        Use it where others set the rate too: ``if plateau.hear(loss, opt.lr): opt.lr = plateau.cut(opt.lr)``.
+        Use it if other code sets the rate too: ``if plateau.hear(loss, opt.lr): opt.lr = plateau.cut(opt.lr)``.
         """
         if not hasattr(metric, "__float__"):
             raise InputError(f"metric must be a number, got {metric!r}")
@@ -112,20 +112,20 @@ class ReduceLROnPlateau:
         return due
 
     def cut(self, lr: float) -> float:
-        """Return max(lr · factor, min_lr), or ``lr`` if that is less by no more than ``eps``."""
+        """Return max(lr · factor, min_lr), or ``lr`` if the cut would be at most ``eps``."""
         new = max(lr * self._factor, self._min_lr)
         return new if lr - new > self._eps else lr
 
     def state(self) -> dict[str, float]:
-        """What changes from epoch to epoch, as plain data."""
+        """Return everything that changes from epoch to epoch, as plain data."""
         return {name: getattr(self, name) for name in _PLATEAU_STATE}
 
     def load(self, state: Mapping[str, float]) -> None:
-        """Go on from a :meth:`state`.
+        """Continue from a :meth:`state`.
 
         Raises
         ------
-        InputError: something is missing or unknown, or a value is out of range; nothing is changed.
+        InputError: a key is missing or unknown, or a value is out of range; nothing is changed.
         """
         for name in state:
             if name not in _PLATEAU_STATE:
@@ -146,14 +146,14 @@ class ReduceLROnPlateau:
         if self.cooling:
             self.cooling -= 1
             self.bad = 0 if better or self.cooling else 1
-        # at the lowest rate the count goes on: if others raise the rate, it is cut at once
+        # the count continues at the lowest rate: if other code raises the rate, it is cut at once
         return not better and not self.cooling and self.bad >= self._patience and lr > self._min_lr
 
     def _improves(self, metric: float) -> bool:
         new, best = self._sign * metric, self._sign * self.best
         if self._relative:
             return new < self._sign * (self.best * (1 - self._sign * self._threshold))
-        # the same but for rounding, which decides when a metric falls by exactly the threshold
+        # the two forms differ only in rounding, which decides if a metric falls by exactly the threshold
         return new + self._threshold < best if self._keras else new < best - self._threshold
 
 

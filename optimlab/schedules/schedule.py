@@ -12,7 +12,7 @@ from .checks import CHECKS, Rate
 
 
 class Schedule(ABC):
-    """A frozen dataclass whose fields are checked by their names, see :mod:`optimlab.schedules.checks`.
+    """The base of all schedules: a frozen dataclass with fields checked by :mod:`optimlab.schedules.checks`.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Schedule(ABC):
 
         Raises
         ------
-        InputError: ``k`` is negative or no number.
+        InputError: ``k`` is negative or not a number.
         """
         return self._lr(_counter(k))
 
@@ -41,19 +41,19 @@ class Schedule(ABC):
 
         Raises
         ------
-        InputError: ``k`` is negative or no number.
+        InputError: ``k`` is negative or not a number.
         """
         return self._momentum(_counter(k))
 
     @abstractmethod
     def _lr(self, k: int) -> float:
-        """The definition."""
+        """Compute the rate at ``k``, a valid counter."""
 
     def _momentum(self, k: int) -> float | None:
         return None
 
     def _usual_unit(self) -> str:
-        """The unit where ``per`` is None: Keras's schedules count steps."""
+        """Return the unit for ``per=None``. Keras's schedules count steps."""
         return "step" if getattr(self, "convention", None) == "keras" else "epoch"
 
 
@@ -66,7 +66,7 @@ def _counter(k: Any) -> Any:
 
 
 def stated_unit(rate: Rate) -> str | None:
-    """Return the unit of a schedule, or of the one whose ``momentum`` this is; None for a function or a constant."""
+    """Return the unit of a schedule or of a schedule's ``momentum`` method; None for a function or a constant."""
     schedule = getattr(rate, "__self__", rate)
     return schedule.per if isinstance(schedule, Schedule) else None
 
@@ -84,11 +84,11 @@ def unit(rate: Rate) -> str:
 
 
 def require_unit(rate: Rate, per: str, caller: str) -> None:
-    """Refuse a schedule whose unit is not that of its caller.
+    """Check that a schedule has the unit of its caller.
 
     Raises
     ------
-    InputError: it has the other unit; the message says what to write.
+    InputError: the schedule has the other unit; the message says what to write.
     """
     other = stated_unit(rate)
     if other in (None, per):
@@ -98,7 +98,7 @@ def require_unit(rate: Rate, per: str, caller: str) -> None:
 
 
 def value_at(rate: Rate, k: int) -> float:
-    """The value of a schedule, function or constant at ``k``.
+    """Return the value of a schedule, function or constant at ``k``.
 
     >>> value_at(0.1, 7), value_at(lambda k: 1 / (1 + k), 1)
     (0.1, 0.5)
@@ -107,7 +107,7 @@ def value_at(rate: Rate, k: int) -> float:
 
 
 def momentum_at(rate: Rate, k: int) -> float | None:
-    """The momentum that goes with a schedule at ``k``; None where it sets none.
+    """Return the momentum that a schedule sets at ``k``, or None.
 
     >>> from optimlab.schedules import OneCycle
     >>> momentum_at(OneCycle(0.1, total=10), 0), momentum_at(0.1, 0)
@@ -117,10 +117,10 @@ def momentum_at(rate: Rate, k: int) -> float | None:
 
 
 def line(a: float, b: float, fraction: float) -> float:
-    """From ``a`` to ``b`` in a straight line, ``b`` itself from 1 on."""
+    """Interpolate linearly from ``a`` to ``b``; from fraction 1 on, return ``b`` exactly."""
     return b if fraction >= 1 else a + (b - a) * fraction
 
 
 def half_cosine(a: float, b: float, fraction: float) -> float:
-    """From ``a`` to ``b`` in half a cosine."""
+    """Interpolate from ``a`` to ``b`` by a half cosine."""
     return b + (a - b) * (1 + math.cos(math.pi * fraction)) / 2

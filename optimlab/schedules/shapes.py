@@ -1,8 +1,8 @@
-"""Schedules by name, whose peak and length are not known yet: ``cosine(warmup=0.1)`` of any run.
+"""Schedules by name, without a peak and a length, such as ``cosine(warmup=0.1)``.
 
 A comparison tunes the peak like any other learning rate, and each problem has its own number of steps. A
-:class:`Shape` is what is left of a schedule then. Its lengths are shares of the run (below 1) or epochs (1 or more),
-and its ends are shares of the peak:
+:class:`Shape` is a schedule without these two. Its lengths are shares of the run (below 1) or epochs (1 or more), and
+its ends are shares of the peak:
 
 =========================  =======================================================================================
 name                       options, with their defaults
@@ -24,7 +24,7 @@ name                       options, with their defaults
 ``plateau``                ``factor=0.1, patience=0.1, threshold=0.0001, cooldown=0``
 =========================  =======================================================================================
 
-``warmup=0.1`` puts a straight line from 0 to the peak before each of the first ten.
+``warmup=0.1`` puts a linear warm-up from 0 to the peak before any of the first ten.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ from .schedule import Schedule
 
 
 class Length(NamedTuple):
-    """How long a run is: its steps, and the steps of an epoch (1 where there are no epochs)."""
+    """The length of a run: its steps, and its steps per epoch (1 if there are no epochs)."""
 
     steps: int
     per_epoch: int = 1
 
     def of(self, name: str, part: Any) -> int:
-        """Return the steps of a part of the run: a share of it below 1, or so many epochs from 1 on."""
+        """Return the steps of a part of the run, given as a share below 1 or as epochs from 1 on."""
         checked = number(name, part, positive=True)
         return max(1, round(checked * (self.steps if checked < 1 else self.per_epoch)))
 
@@ -84,7 +84,7 @@ def _polynomial(peak: float, run: Length, *, power: Any = 1.0, end: Any = 0.0) -
 def _exponential(peak: float, run: Length, *, gamma: Any = None, end: Any = None) -> Schedule:
     if gamma is not None and end is not None:
         raise InputError(
-            "exponential takes gamma, the factor of an epoch, or end, the last share of the peak: not both"
+            "exponential takes gamma, the factor per epoch, or end, the last share of the peak, but not both"
         )
     if gamma is not None:
         return per_epoch(ExponentialLR(peak, gamma), run.per_epoch)
@@ -149,7 +149,7 @@ def _plateau(
     threshold: Any = 1e-4,
     cooldown: Any = 0.0,
 ) -> Schedule:
-    raise NotImplementedError  # it listens to the validation loss, see Shape.plateau
+    raise NotImplementedError  # the plateau follows the validation loss, see Shape.plateau
 
 
 Builder = Callable[..., Schedule]
@@ -166,21 +166,21 @@ _STARTED: tuple[Builder, ...] = (
     _power,
     _cosine_restarts,
 )
-"""Those that begin at the peak, so that a warm-up may lead there."""
+"""The schedules that begin at the peak, so that a warm-up can precede them."""
 _OTHERS: tuple[Builder, ...] = (_one_cycle, _cyclic, _warmup_stable_decay, _plateau)
 
 SHAPES: dict[str, Builder] = {builder.__name__[1:]: builder for builder in (*_STARTED, *_OTHERS)}
-"""The schedules that have a name."""
+"""The schedules by name."""
 
 LONG = Length(10**9, 10**3)
-"""A run in which every part of a schedule fits: options are checked with it."""
+"""A run long enough for every part of a schedule, to check options with."""
 
 
 @dataclass(frozen=True)
 class Shape:
     """A schedule without its peak and without its length.
 
-    ``options`` is a mapping or pairs; those that are left out have the defaults above.
+    ``options`` is a mapping or pairs; missing options have the defaults above.
 
     Raises
     ------
@@ -218,7 +218,7 @@ class Shape:
 
     @classmethod
     def of(cls, given: Any) -> Shape | None:
-        """From a text such as ``"cosine(warmup=0.1)"``, a table with a ``name``, or a shape; None for a constant rate.
+        """Read a text such as ``"cosine(warmup=0.1)"``, a table with a ``name``, or a shape; None is a constant rate.
 
         >>> Shape.of("constant") is None, Shape.of({"name": "step", "gamma": 0.5}).text
         (True, 'step(gamma=0.5)')
@@ -227,7 +227,7 @@ class Shape:
             name, arguments = call(given)
             for key, text in arguments:
                 if not key:
-                    raise InputError(f"the options of a schedule are written {name}(name=value), got {text!r}")
+                    raise InputError(f"write the options of a schedule as {name}(name=value), got {text!r}")
             given = {"name": name, **{key: value(text) for key, text in arguments}}
         if isinstance(given, Mapping):
             if not isinstance(given.get("name"), str):
@@ -251,7 +251,7 @@ class Shape:
         return as_call(self.name, self.arguments())
 
     def arguments(self) -> list[str]:
-        """The options as they are written."""
+        """Return the options as text."""
         return [f"{name}={written(given)}" for name, given in self.options]
 
     def schedule(self, peak: float, run: Length) -> Schedule:
@@ -274,7 +274,7 @@ class Shape:
         return Warmup(builder(peak, run._replace(steps=run.steps - steps), **options), steps)
 
     def plateau(self, epochs: int) -> dict[str, Any]:
-        """Return the options of :class:`ReduceLROnPlateau` for a run of so many epochs."""
+        """Return the options of :class:`ReduceLROnPlateau` for a run of ``epochs`` epochs."""
         given = {**defaults(self.name), **dict(self.options)}
         lengths = {name: number(name, given[name], low=0) for name in ("patience", "cooldown")}
         return {**given, **{name: Length(epochs).of(name, part) if part else 0 for name, part in lengths.items()}}
@@ -293,11 +293,11 @@ class Scheduled:
 
     @classmethod
     def of(cls, given: Any) -> Scheduled:
-        """From a text such as ``"cosine(0.1)"``, or a table with a ``name`` and a ``peak``.
+        """Read a text such as ``"cosine(0.1)"``, or a table with a ``name`` and a ``peak``.
 
         Raises
         ------
-        InputError: it is neither, it has no peak, or it is the plateau, which only cuts learning rates.
+        InputError: ``given`` is neither, has no peak, or is the plateau, which only cuts learning rates.
         """
         if isinstance(given, cls):
             return given
@@ -325,7 +325,7 @@ class Scheduled:
 
 @cache
 def defaults(name: str) -> dict[str, Any]:
-    """The options of a schedule with their defaults; None where leaving it out says something else.
+    """Return the options of a schedule with their defaults; None if a missing option means something else.
 
     >>> defaults("cosine")
     {'end': 0.0, 'warmup': 0.0}
@@ -340,7 +340,7 @@ def _end(peak: float, end: Any) -> float:
 
 
 def _plain(name: str, given: Any) -> Any:
-    """A value of an option in the one form that equal values have."""
+    """Convert an option's value to a canonical form, the same for equal values."""
     if isinstance(given, bool | str):
         return given
     if isinstance(given, tuple | list):
