@@ -525,7 +525,7 @@ def test_runs_that_are_never_the_same_are_noticed():
         net = mlp(next(seeds))
         return net, ol.SGD(net.parameters), []
 
-    with pytest.raises(AssertionError, match="two runs of 9 steps that were not stopped differ in weights"):
+    with pytest.raises(AssertionError, match="two uninterrupted runs of 9 steps differ in weights"):
         ol.verify_resume(make, tiny(), epochs=3, batch_size=8)
 
 

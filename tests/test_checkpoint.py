@@ -98,7 +98,7 @@ def test_a_flipped_byte_anywhere_is_noticed(saved):
 def test_a_truncated_file_is_refused(saved, share):
     content = saved.read_bytes()
     saved.write_bytes(content[: int(share * len(content))])
-    unchanged(saved, "damaged, or no checkpoint")
+    unchanged(saved, "damaged, or not a checkpoint")
 
 
 def rewritten(path, **changes):
@@ -120,7 +120,7 @@ def npy(array, **options):
 def test_changed_weights_with_a_fitting_crc_are_refused(saved):
     arrays, _ = read_checkpoint(saved)
     rewritten(saved, **{"weights.npy": npy(arrays["weights"] + 1)})
-    unchanged(saved, "checksum does not fit")
+    unchanged(saved, "checksum does not match")
 
 
 class Bomb:
@@ -133,14 +133,14 @@ def test_pickled_objects_are_never_loaded(saved, tmp_path, monkeypatch):
     rewritten(saved, **{"weights.npy": npy(np.array([Bomb()], dtype=object), allow_pickle=True)})
     unchanged(saved, "Python objects, which are never loaded")
     saved.write_bytes(pickle.dumps(Bomb()))
-    unchanged(saved, "damaged, or no checkpoint")
+    unchanged(saved, "damaged, or not a checkpoint")
     assert not (tmp_path / "exploded").exists()
 
 
 def test_a_header_that_lies_about_its_size_allocates_nothing(saved):
     header = npy(np.zeros(1, np.float32))
     rewritten(saved, **{"weights.npy": header.replace(b"(1,)", b"(999999999999,)")[: len(header)]})
-    unchanged(saved, "damaged, or no checkpoint")
+    unchanged(saved, "damaged, or not a checkpoint")
 
 
 def test_another_format_is_refused(saved, monkeypatch):
@@ -149,7 +149,7 @@ def test_another_format_is_refused(saved, monkeypatch):
     save_checkpoint(saved, net, opt)
     monkeypatch.undo()
     message = (
-        f"has format 2, this version reads format 3: read it with the version that wrote it, optimlab {ol.__version__}"
+        f"has format 2, but this version reads 3: read it with the version that wrote it, optimlab {ol.__version__}"
     )
     unchanged(saved, message)
 
@@ -248,16 +248,16 @@ def test_a_layer_of_a_user_says_what_it_was_set_to(tmp_path):
 
 def test_an_optimizer_that_is_not_there_is_missed(tmp_path):
     save_checkpoint(tmp_path / "c.npz", make()[0])
-    unchanged(tmp_path / "c.npz", "holds no optimizer's state")
+    unchanged(tmp_path / "c.npz", "has no optimizer state")
 
 
 def test_files_that_are_not_there_or_something_else(tmp_path):
     unchanged(tmp_path / "none.npz", "cannot read .*No such file")
     unchanged(tmp_path, "cannot read")
     (tmp_path / "text.npz").write_text("not a checkpoint")
-    unchanged(tmp_path / "text.npz", "damaged, or no checkpoint")
+    unchanged(tmp_path / "text.npz", "damaged, or not a checkpoint")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
-    unchanged(tmp_path / "other.npz", "damaged, or no checkpoint")
+    unchanged(tmp_path / "other.npz", "damaged, or not a checkpoint")
 
 
 def test_a_write_that_fails_leaves_the_old_checkpoint_and_nothing_else(saved, monkeypatch):
@@ -345,8 +345,8 @@ def test_named_layers_move_to_another_network(tmp_path):
             r"other arrays in the checkpoint: dense1.W \(64, 12\)",
         ),
         (lambda: ol.MLP([64, 12, 10], use_bias=False), ["dense1"], "has other arrays"),
-        (lambda: ol.MLP([64, 12, 10], dtype="float64"), ["dense1"], "is of dtype float32, the network of float64"),
-        (lambda: ol.MLP([64, 12, 10]), "dense1", "layers is a list of names"),
+        (lambda: ol.MLP([64, 12, 10], dtype="float64"), ["dense1"], "has dtype float32, but the network has float64"),
+        (lambda: ol.MLP([64, 12, 10]), "dense1", "layers must be a list of names"),
     ],
 )
 def test_layers_that_do_not_fit_are_refused_and_nothing_changes(saved, make_net, layers, message):

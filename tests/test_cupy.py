@@ -550,7 +550,7 @@ def test_layers_that_are_frozen_between_epochs_are_recorded_anew(convention, mac
             "waiting for the device during a capture",
         ),
         ({"make": ol.optimizers.LAMB}, "lamb is a rule of whole matrices"),
-        ({"fitted": {"callbacks": lambda: [ol.Checkpoint("unused.npz", every=10**9)]}}, "looks at every step"),
+        ({"fitted": {"callbacks": lambda: [ol.Checkpoint("unused.npz", every=10**9)]}}, "runs after every step"),
     ],
     ids=["a wait", "layerwise", "hook"],
 )

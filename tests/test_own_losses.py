@@ -257,7 +257,7 @@ def test_a_checkpoint_tells_losses_of_one_name_apart(tmp_path):
     with pytest.raises(ol.InputError, match=r"another run: loss own \(.*\), now mean_squared_error"):
         train("mean_squared_error", NUMBERS, 2, callbacks=[ol.Checkpoint(path, every=5)], resume=path)
     data = ol.Dataset(X[:50], NUMBERS[:50], X[50:], NUMBERS[50:])
-    with pytest.raises(ol.InputError, match=r"of a run with a loss of its own, own \(.*\): give it as loss="):
+    with pytest.raises(ol.InputError, match=r"from a run with the custom loss own \(.*\): pass it as loss="):
         ol.resume(path, data=data)
     assert_same_bits(ol.resume(path, data=data, loss=scaled(2.0)).network.parameters.data, whole.parameters.data)
 

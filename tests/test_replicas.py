@@ -335,7 +335,7 @@ def test_the_networks_given_stay_as_they_are_and_the_stack_is_evaluated_as_they_
 
 def test_a_rule_of_whole_matrices_is_refused():
     net = network()(0)
-    with pytest.raises(ol.InputError, match="this one is of whole matrices: use fit"):
+    with pytest.raises(ol.InputError, match="this one works on whole matrices: use fit"):
         fit_replicas([net], ol.LAMB(net.parameters).rule, [{}], SHARED, seeds=[0])
 
 

@@ -162,8 +162,8 @@ def test_more_epochs_may_follow(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch_size": 100}, "of another run: batch_size 200, now 100"),
-        ({"penalties": [ol.L2(1e-4)]}, "of another run: penalties"),
+        ({"batch_size": 100}, "from another run: batch_size 200, now 100"),
+        ({"penalties": [ol.L2(1e-4)]}, "from another run: penalties"),
         ({"callbacks": []}, "with other callbacks: Checkpoint, StopAt"),
     ],
 )
@@ -204,7 +204,7 @@ X, Y = tiny().x_train, tiny().y_train
     [
         (
             {"x_train": X + 1},
-            r"x_train float32 \(24, 4\) [0-9a-f]{12}, now float32 \(24, 4\) [0-9a-f]{12}[.] Give the data",
+            r"x_train float32 \(24, 4\) [0-9a-f]{12}, now float32 \(24, 4\) [0-9a-f]{12}[.] Pass the same data",
         ),
         ({"x_train": X[::-1], "y_train": Y[::-1]}, "x_train .*y_train"),
         ({"y_train": (Y + 1) % 3}, r"on other data: y_train int64 \(24,\)"),
@@ -252,9 +252,7 @@ def test_data_that_were_scaled_after_loading_are_asked_for(tmp_path):
         return net
 
     whole = train(epochs=2)
-    with pytest.raises(
-        ol.InputError, match=r"on other data: x_train .*Give the data as they were.*fit\(network"
-    ) as told:
+    with pytest.raises(ol.InputError, match=r"on other data: x_train .*Pass the same data.*fit\(network") as told:
         ol.resume(path)
     assert "resume(path, data=data)" in str(told.value)
     for again in (train(epochs=2, resume=path), ol.resume(path, data=scaled).network):
@@ -377,14 +375,16 @@ def test_a_callback_may_remember_numbers_of_numpy(tmp_path):
 
 
 def test_what_a_callback_cannot_remember_is_told_with_its_name(tmp_path):
-    with pytest.raises(ol.InputError, match=r"Remembers.state\(\) must give plain data, and arrays by name: .* object"):
+    with pytest.raises(
+        ol.InputError, match=r"Remembers.state\(\) must return plain data, and arrays by name: .* object"
+    ):
         watched(tmp_path / "run.npz", Remembers({"best": object()}))
 
 
 @pytest.mark.parametrize("missing", ["state", "load"])
 def test_a_callback_that_is_to_go_on_needs_state_and_load(missing, tmp_path):
     half = type("Half", (Remembers,), {missing: None})
-    with pytest.raises(ol.InputError, match=r"Half has the method (state|load) alone"):
+    with pytest.raises(ol.InputError, match=r"Half has only the method (state|load)"):
         watched(tmp_path / "run.npz", half({}))
     net = ol.MLP([64, 10], seed=0)  # without a checkpoint nobody asks
     ol.fit(net, ol.SGD(net.parameters), ol.datasets.load("digits"), epochs=1, callbacks=[half({})])
@@ -392,7 +392,7 @@ def test_a_callback_that_is_to_go_on_needs_state_and_load(missing, tmp_path):
 
 def test_fewer_epochs_than_were_done_are_refused(tmp_path):
     short(tmp_path / "run.npz")
-    with pytest.raises(ol.InputError, match="has done 2 epochs: ask for more than 2"):
+    with pytest.raises(ol.InputError, match="from a run of 2 epochs: ask for more than 2"):
         short(tmp_path / "other.npz", epochs=2, resume=tmp_path / "run.npz")
 
 
@@ -414,7 +414,7 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(ol.InputError, match="cannot read"):
         fit(made, tmp_path / "x.npz", resume=tmp_path / "none.npz")
     ol.save_checkpoint(tmp_path / "net.npz", made[0], made[1])
-    with pytest.raises(ol.InputError, match="of a network, not of a run"):
+    with pytest.raises(ol.InputError, match="contains a network, not a run"):
         fit(made, tmp_path / "x.npz", resume=tmp_path / "net.npz")
     fit(make("adam", False), tmp_path / "run.npz", stop=4)
     with pytest.raises(ol.InputError, match="rule 'adam', but the optimizer's is 'sgd'"):
@@ -512,12 +512,14 @@ def test_what_a_file_cannot_say_is_asked_for(tmp_path):
     with pytest.raises(ol.InputError, match="how its network was made"):
         ol.resume(saved(other, ol.SGD(other.parameters)))
     mine = ol.Dataset(DATA.x_train, DATA.y_train)
-    with pytest.raises(ol.InputError, match="give the run's own as data="):
+    with pytest.raises(ol.InputError, match="pass the run's data as data="):
         ol.resume(saved(net, ol.SGD(net.parameters), mine))
-    with pytest.raises(ol.InputError, match="give the run's callbacks, made as they were: AverageWeights, Checkpoint"):
+    with pytest.raises(
+        ol.InputError, match="pass the run's callbacks, made with the same arguments: AverageWeights, Checkpoint"
+    ):
         ol.resume(saved(net, ol.SGD(net.parameters), callbacks=[ol.AverageWeights(net)]))
     ol.save_checkpoint(tmp_path / "net.npz", net)
-    with pytest.raises(ol.InputError, match="not of a run"):
+    with pytest.raises(ol.InputError, match="not a run"):
         ol.resume(tmp_path / "net.npz")
 
 

@@ -1,4 +1,4 @@
-"""Training a network: the loop, and the history it leaves.
+"""Training a network: the loop, and the history it records.
 
 Imports common, rules, schedules, kernels, backends, nn, optim and datasets.
 """

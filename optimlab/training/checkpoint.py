@@ -1,7 +1,7 @@
-"""Checkpoints: what a network and its optimizer have learned, in one file that is whole or not there.
+"""Checkpoints: the learned state of a network and its optimizer, in one file that is written atomically.
 
-The file is a NumPy ``.npz`` archive of plain arrays. One of them holds a JSON header, one a SHA-256 of everything else.
-Nothing in it is ever unpickled or executed.
+The file is a NumPy ``.npz`` archive of plain arrays. One array holds a JSON header, another a SHA-256 of everything
+else. Nothing in the file is ever unpickled or executed.
 """
 
 from __future__ import annotations
@@ -43,11 +43,12 @@ def save_checkpoint(
     The file has the weights, batch-norm statistics, dropout streams and settings of the layers, the optimizer's state,
     ``extra`` plain data, and ``arrays`` by name, which :func:`read_checkpoint` returns as ``"extra/<name>"``.
 
-    Written under a temporary name, flushed and renamed: a checkpoint of that name stays whole until the new one is.
+    The file is written under a temporary name, flushed and renamed. An older checkpoint of this name stays intact until
+    the new one is complete.
 
     Raises
     ------
-    InputError: ``extra`` is not plain data (JSON), or the file cannot be written; an older one is left as it was.
+    InputError: ``extra`` is not plain data (JSON), or the file cannot be written; an older file stays as it was.
 
     >>> import tempfile, optimlab as ol
     >>> net = ol.MLP([4, 3], seed=0)
@@ -87,23 +88,23 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: str | Path, network: Network, optimizer: Optimizer | None = None) -> dict[str, Any]:
-    """Put a checkpoint into a network, and an optimizer, of the same make; returns its ``extra``.
+    """Load a checkpoint into a network, and an optimizer, of the same kind, and return its ``extra``.
 
     Everything is checked before anything is changed.
 
     Raises
     ------
-    InputError: the file does not exist, is damaged, has another format, or is not a checkpoint; it is of another
-        architecture, rule or dtype, or of layers with other settings; or it lacks the optimizer's state.
+    InputError: the file does not exist, is damaged, has another format, or is not a checkpoint; its architecture,
+        rule, dtype or layer settings differ; or it lacks the optimizer's state.
     """
     arrays, header = read_checkpoint(path)
     differing = differences(_entries(header["network"]), _entries(_describe(network)))
     if differing:
         advice = "Make the network with the same layers and settings; load_layers takes weights from another network"
-        raise InputError(f"{path} is of another network: {differing}. {advice}")
+        raise InputError(f"{path} is from another network: {differing}. {advice}")
     if optimizer is not None:
         if header["optimizer"] is None:
-            raise InputError(f"{path} holds no optimizer's state")
+            raise InputError(f"{path} has no optimizer state")
         if optimizer.parameters is not network.parameters:
             raise InputError("the optimizer was made for another network's parameters")
     wanted = network.learned()
@@ -116,10 +117,10 @@ def load_checkpoint(path: str | Path, network: Network, optimizer: Optimizer | N
             raise InputError(f"{path} lacks the state of a dropout layer's random numbers")
         if state.get("bit_generator") != (kind := generator.state["bit_generator"]):
             raise InputError(
-                f"{path} holds dropout's random numbers of {state.get('bit_generator')}, this backend draws from "
-                f"{kind}: go on with the backend that the run began with"
+                f"{path} has dropout's random state for {state.get('bit_generator')}, but this backend draws from "
+                f"{kind}: continue with the backend that the run began with"
             )
-    if optimizer is not None:  # the last thing that can refuse
+    if optimizer is not None:  # the last step that can raise an error
         state = {name.partition("/")[2]: a for name, a in arrays.items() if name.startswith("optimizer/")}
         optimizer.load_state_dict({**header["optimizer"], "state": state})
     for name, values in wanted.items():
@@ -132,32 +133,32 @@ def load_checkpoint(path: str | Path, network: Network, optimizer: Optimizer | N
 
 
 def read_checkpoint(path: str | Path) -> tuple[Arrays, dict[str, Any]]:
-    """The arrays and the header of a checkpoint, whose checksum has been verified.
+    """Return the arrays and the header of a checkpoint, after verifying its checksum.
 
     Raises
     ------
-    InputError: no such file; damaged, of another format, or not a checkpoint at all.
+    InputError: the file does not exist, is damaged, has another format, or is not a checkpoint.
     """
     try:
         arrays = _read_arrays(Path(path))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except (zipfile.BadZipFile, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{path} is damaged, or no checkpoint: {error}") from None
+        raise InputError(f"{path} is damaged, or not a checkpoint: {error}") from None
     checksum = arrays.pop("checksum", None)
     if checksum is None or "header" not in arrays or checksum.tobytes() != _digest(arrays):
-        raise InputError(f"{path} is damaged, or no checkpoint: its checksum does not fit")
+        raise InputError(f"{path} is damaged, or not a checkpoint: its checksum does not match")
     header: dict[str, Any] = json.loads(arrays.pop("header").tobytes())
     if header.get("format") != FORMAT:
         raise InputError(
-            f"{path} has format {header.get('format')}, this version reads format {FORMAT}: read it with the version "
+            f"{path} has format {header.get('format')}, but this version reads {FORMAT}: read it with the version "
             f"that wrote it, optimlab {header.get('versions', {}).get('optimlab')}"
         )
     return arrays, header
 
 
 def _read_arrays(path: Path) -> Arrays:
-    """Every array of the archive, refusing what :func:`numpy.load` would unpickle or allocate unseen."""
+    """Read every array of the archive. Reject anything that :func:`numpy.load` would unpickle or blindly allocate."""
     arrays: Arrays = {}
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
@@ -170,7 +171,7 @@ def _read_arrays(path: Path) -> Arrays:
                 raise ValueError("it holds Python objects, which are never loaded")
             rest = content.read()
             if len(rest) != dtype.itemsize * int(np.prod(shape, dtype=object)):
-                raise ValueError(f"the array {entry.filename} has another size than it says")
+                raise ValueError(f"the size of the array {entry.filename} does not match its header")
             array = np.frombuffer(rest, dtype)
             arrays[entry.filename.removesuffix(".npy")] = array.reshape(shape, order="F" if fortran else "C")
     return arrays
@@ -186,7 +187,7 @@ def _digest(arrays: Arrays) -> bytes:
 
 
 def _describe(network: Network) -> dict[str, Any]:
-    """What has to be equal for a checkpoint to fit."""
+    """Return everything that has to be equal for a checkpoint to fit."""
     return {
         "layers": [[type(layer).__name__, layer.name, layer.inputs, layer.outputs] for layer in network.layers],
         "settings": {layer.name: layer.settings() for layer in network.layers},
@@ -196,7 +197,7 @@ def _describe(network: Network) -> dict[str, Any]:
 
 
 def _entries(described: dict[str, Any]) -> dict[str, str]:
-    """The entries of :func:`_describe` as one flat table of texts."""
+    """Flatten the entries of :func:`_describe` into one table of texts."""
     entries = {
         "dtype": described["dtype"],
         "the order of the layers": ", ".join(name for _, name, _, _ in described["layers"]),
@@ -225,7 +226,7 @@ def fingerprint(array: NDArray[Any]) -> str:
     'float64 (2, 3) 17b0761f87b081d5cf10757ccc89f12be355c70e2e29df288b65b30710dcbcd1'
     """
     digest = hashlib.sha256()
-    for start in range(0, len(array), 4096):  # some rows at a time, since strided rows are copied
+    for start in range(0, len(array), 4096):  # some rows at a time, because strided rows are copied
         digest.update(np.ascontiguousarray(array[start : start + 4096]).data)
     return f"{array.dtype} {array.shape} {digest.hexdigest()}"
 
@@ -235,9 +236,9 @@ def _random_layers(network: Network) -> list[Dropout]:
 
 
 def load_layers(path: str | Path, network: Network, layers: Sequence[str]) -> None:
-    """Take the named layers' weights and states from a checkpoint of another network: transfer learning.
+    """Load the named layers' weights and states from another network's checkpoint, for transfer learning.
 
-    A layer must have the same name and shapes in both. Freeze what shall stay, or give it a smaller learning rate::
+    A layer must have the same name and shapes in both networks. Freeze layers, or give them a smaller learning rate::
 
         load_layers("large.npz", net, ["dense1", "norm1"])
         net.parameters.freeze("dense1")
@@ -245,7 +246,7 @@ def load_layers(path: str | Path, network: Network, layers: Sequence[str]) -> No
 
     Raises
     ------
-    InputError: as :func:`read_checkpoint`; or a layer that one of the two does not have, or has in another shape.
+    InputError: as :func:`read_checkpoint`; or a layer is missing in one of the two networks, or has another shape.
         Nothing is changed.
 
     >>> import tempfile, optimlab as ol
@@ -258,9 +259,9 @@ def load_layers(path: str | Path, network: Network, layers: Sequence[str]) -> No
     """
     arrays, header = read_checkpoint(path)
     if isinstance(layers, str):
-        raise InputError(f"layers is a list of names, such as [{layers!r}]")
+        raise InputError(f"layers must be a list of names, such as [{layers!r}]")
     if header["network"]["dtype"] != network.dtype:
-        raise InputError(f"{path} is of dtype {header['network']['dtype']}, the network of {network.dtype}")
+        raise InputError(f"{path} has dtype {header['network']['dtype']}, but the network has {network.dtype}")
     stored = {entry[1]: entry[0] for entry in header["network"]["layers"]}
     parameters: dict[str, Any] = {}
     position = 0

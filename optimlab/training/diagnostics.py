@@ -1,4 +1,4 @@
-"""Is this training healthy? Measured on a few steps of each epoch, and said in plain words."""
+"""Diagnostics of training health, measured on a few steps of each epoch and summarized in words."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEALTHY = 1e-3
-"""A usual ratio of a step's length to the weights' norm."""
+"""The usual range of the ratio of a step's length to the weights' norm."""
 
 TOO_FAST, TOO_SLOW = 0.05, 1e-6
 DEAD, GAP, RULED = 0.5, 0.1, 0.5
 
 SAMPLE = 1000
-"""How many weights are looked at to tell epsilon's share."""
+"""Number of weights sampled to estimate epsilon's share."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One step looked at closely.
+    """Measurements of one step.
 
     Attributes
     ----------
     step: number of the update, from 1.
     update_ratio: per weight matrix, ``||w_new - w_old|| / ||w_old||``.
     gradient_norm: per parameter.
-    dead: per elementwise activation layer, share of units whose derivative was 0 for every row of the batch: no
+    dead: per elementwise activation layer, the share of units whose derivative was 0 for every row of the batch. No
         gradient passes through them. For ReLU these are the units that output 0 for every row. A unit of LeakyReLU or
         ELU with only negative outputs is not dead.
     activation: per activation layer, mean and standard deviation of its outputs.
-    eps_ruled: share of (a sample of) the weights whose denominator is more epsilon than second moment; None for a rule
-        without epsilon in a denominator.
+    eps_ruled: in a sample of the weights, the share for which epsilon exceeds the second moment in the denominator;
+        None for a rule without epsilon in a denominator.
     """
 
     step: int
@@ -57,13 +57,14 @@ class Measurement:
 
 @dataclass
 class Diagnostics:
-    """A callback of ``fit`` that looks closely at one step in ``every``.
+    """A callback of ``fit`` that measures one step in ``every``.
 
-    The first look is at step ``every``: the step before it leaves a copy of the weights, to see how far they go.
+    It measures step ``every`` first. At the step before each measurement it copies the weights, to measure their
+    change.
 
     Attributes
     ----------
-    measurements: one per step looked at.
+    measurements: one per measured step.
     gaps: training minus validation accuracy, for each epoch; empty without accuracies.
 
     Raises
@@ -89,20 +90,20 @@ class Diagnostics:
 
     def __post_init__(self) -> None:
         if count("every", self.every) < 2:
-            raise InputError(f"every must be at least 2: the weights before the step are needed too; got {self.every}")
+            raise InputError(f"every must be at least 2, to copy the weights before a measured step; got {self.every}")
 
     @property
     def gap(self) -> float | None:
-        """The last of ``gaps``; None if there is none."""
+        """The last of ``gaps``; None if there are none."""
         return self.gaps[-1] if self.gaps else None
 
     def on_begin(self, network: Network, optimizer: Optimizer, history: Any) -> None:
-        """Called by ``fit`` before the first step: forget earlier runs."""
+        """Forget earlier runs. ``fit`` calls this before the first step."""
         self.measurements, self.gaps = [], []
         self._steps, self._before = 0, None
 
     def on_step(self, network: Network, optimizer: Optimizer) -> None:
-        """Called by ``fit`` after each update."""
+        """Measure the step if it is due. ``fit`` calls this after each update."""
         self._steps += 1
         if (self._steps + 1) % self.every == 0:
             if self._before is None:
@@ -113,13 +114,13 @@ class Diagnostics:
             self.measurements.append(measure(network, optimizer, self._before, self._steps))
 
     def state(self) -> dict[str, Any]:
-        """For :class:`optimlab.Checkpoint`."""
+        """Return the state that :class:`optimlab.Checkpoint` stores."""
         measured = [asdict(m) for m in self.measurements]
         before = {} if self._before is None else {"before": self._before}
         return {"steps": self._steps, "gaps": self.gaps, "measurements": measured, **before}
 
     def load(self, state: dict[str, Any], network: Network) -> None:
-        """Go on from :meth:`state`."""
+        """Continue from :meth:`state`."""
         self._steps, self.gaps = state["steps"], list(state["gaps"])
         self.measurements = [
             Measurement(**{**m, "activation": {k: tuple(v) for k, v in m["activation"].items()}})
@@ -132,11 +133,11 @@ class Diagnostics:
             self.gaps.append(history.train_accuracy[-1] - history.val_accuracy[-1])
 
     def plot(self) -> Figure:
-        """Draw update ratios, dead units, and how far training accuracy is above validation, where they were measured.
+        """Draw the measured update ratios, dead units, and the gap between training and validation accuracy.
 
         Raises
         ------
-        InputError: nothing was measured, since the run was shorter than ``every`` steps.
+        InputError: nothing was measured, because the run was shorter than ``every`` steps.
         """
         figure: Figure = view("diagnostics figure", self)
         return figure
@@ -164,7 +165,7 @@ class Diagnostics:
         return together(bullets(self.verdict().splitlines()), Html(table._repr_html_()) if rows else "")
 
     def verdict(self) -> str:
-        """What stands out in the later half of what was measured, a line each; "nothing stands out" otherwise."""
+        """Return the findings of the second half of the measurements, one per line, or "nothing stands out"."""
         recent = self.measurements[len(self.measurements) // 2 :]
         lines = [line for finding in _FINDINGS for line in finding(recent)]
         if self.gap is not None and self.gap > GAP:
@@ -176,7 +177,7 @@ class Diagnostics:
 
 
 def measure(network: Network, optimizer: Optimizer, before: Any, step: int) -> Measurement:
-    """Look at the step just made: ``before`` is the flat array of weights as they were."""
+    """Measure the last step; ``before`` is the flat array of weights before it."""
     xp = network.backend.xp
     ratio = update_ratios(network, before)
     gradient = {p.name: norm(xp, p.grad) for p in network.parameters if not p.frozen}
@@ -191,7 +192,7 @@ def measure(network: Network, optimizer: Optimizer, before: Any, step: int) -> M
 
 
 def _slopes(layer: Activate) -> Any:
-    """The derivative of the activation for each row and unit of the last training pass."""
+    """Return the derivative of the activation for each row and unit of the last training pass."""
     f, b, slopes = layer.activation, layer.backend, layer.backend.xp.ones_like(layer._y)
     arrays = {"x": layer._x, "y": layer._y, "dy": slopes}
     with b.quiet():
@@ -200,10 +201,10 @@ def _slopes(layer: Activate) -> Any:
 
 
 def update_ratios(network: Network, before: Any, replica: Any = ...) -> dict[str, float]:
-    """``||w_new - w_old|| / ||w_old||`` of every weight matrix that is trained and was not zero.
+    """Return ``||w_new - w_old|| / ||w_old||`` of every weight matrix that is trained and was not zero.
 
-    ``before`` is the flat array of the old weights; ``replica`` the place of one network among several that were
-    stacked by :func:`optimlab.training.replicas.stack`.
+    ``before`` is the flat array of the old weights. ``replica`` is the index of one network in a stack made by
+    :func:`optimlab.training.replicas.stack`.
     """
     xp, found = network.backend.xp, {}
     for p in network.parameters:
@@ -215,15 +216,15 @@ def update_ratios(network: Network, before: Any, replica: Any = ...) -> dict[str
 
 
 def norm(xp: Any, array: Any) -> float:
-    """The Euclidean norm of all entries."""
+    """Return the Euclidean norm of all entries."""
     flat = array.reshape(-1)
     return float(xp.sqrt(xp.vdot(flat, flat)))
 
 
 def _eps_ruled(network: Network, optimizer: Optimizer, before: Any) -> float | None:
-    """From the rule's own graph, worked out on a sample with epsilon and without.
+    """Return epsilon's share, from the rule's graph evaluated on a sample with and without epsilon.
 
-    The state is that after the step, one step newer than what the step used: for a share of weights that is the same.
+    The state is from after the step, one step newer than the state the step used. This hardly affects a share.
     """
     graph = optimizer.graph
     if graph is None or "eps" not in optimizer.used:
@@ -236,7 +237,7 @@ def _eps_ruled(network: Network, optimizer: Optimizer, before: Any) -> float | N
     to_numpy = network.backend.to_numpy
     arrays = {"w": before, "g": network.parameters.grad, **optimizer.state}
     arrays = {name: to_numpy(a[some]).astype("float64") for name, a in arrays.items()}
-    # a parameter that was frozen for a while may have made fewer steps than the others; a frozen one is left out
+    # skip frozen parameters; parameters frozen earlier may have made fewer steps than the others
     made = np.repeat(
         [0 if p.frozen else optimizer.steps(p) for p in network.parameters], [p.size for p in network.parameters]
     )[some]

@@ -1,4 +1,4 @@
-"""Three ways to take the steps of an epoch: operation after operation, as a recorded program, as a CUDA graph."""
+"""Three ways to take the steps of an epoch: operation by operation, as a recorded program, as a CUDA graph."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .lifecycle import Lifecycle
 from .step import Epoch, Step, unchanged
 
 WARM_UP = 2
-"""Steps taken without a graph first, see :meth:`optimlab.backends.recording.Recorder.record`."""
+"""Number of warm-up steps without a graph, see :meth:`optimlab.backends.recording.Recorder.record`."""
 
 
 class Run(Protocol):
-    """What an engine needs of a training run, see :class:`optimlab.training.run.Run`."""
+    """The part of a training run that an engine uses, see :class:`optimlab.training.run.Run`."""
 
     network: Network
     optimizer: Optimizer
@@ -36,21 +36,23 @@ class Run(Protocol):
 
 
 class Engine(Protocol):
-    """What takes steps."""
+    """The interface of an engine, which takes the steps of a run."""
 
     def begin(self, steps: int) -> None:
-        """Called before the first of the ``steps`` that are left, and again whenever a callback may have changed
-        something."""
+        """Prepare for the ``steps`` that remain in the epoch.
+
+        The run calls this before the first of them, and again whenever a callback may have changed something.
+        """
 
     def take(self, times: int, *, rest: bool) -> int:
-        """Take the next ``times`` steps, or the last, smaller one; how many were taken."""
+        """Take the next ``times`` steps, or the last, smaller one. Return the number of steps taken."""
 
 
 class Plain:
-    """Operation after operation."""
+    """An engine that executes the step operation by operation."""
 
     def __init__(self, run: Run) -> None:
-        self._steps = _steps(run, lambda: run.optimizer.step())  # whatever it is then: a callback may replace it
+        self._steps = _steps(run, lambda: run.optimizer.step())  # looked up late: a callback may replace it
         self._optimizer = run.optimizer
 
     def begin(self, steps: int) -> None:
@@ -67,7 +69,7 @@ class Plain:
 
 
 class Tabled:
-    """Steps whose updates take their host scalars from tables, a row a step: they can be repeated without Python."""
+    """Steps whose updates read their host scalars from tables, one row per step, so that they repeat without Python."""
 
     def __init__(self, run: Run) -> None:
         self._run, self._network, self._optimizer = run, run.network, run.optimizer
@@ -89,7 +91,7 @@ class Tabled:
 
     def _update(self) -> None:
         backend, now = self._network.backend, self._run.now
-        if not self._optimizer.by_table:  # a callback has set a step of its own
+        if not self._optimizer.by_table:  # a callback has replaced the step
             self._optimizer.step()
             return
         for table, update in zip(now.tables, self._optimizer.bound(), strict=True):
@@ -103,20 +105,20 @@ class Tabled:
 
 
 class Recorded(Tabled):
-    """A program of the compiled backend for each of the two sizes of a batch.
+    """An engine with a recorded program of the compiled backend for each of the two batch sizes.
 
     A callback may put Python code into the step, such as another method of a layer. From then on, the steps are taken
-    operation after operation, until the code is gone.
+    operation by operation, until the code is removed.
 
     Raises
     ------
-    CannotRecord: a part of the step is not made of named operations.
+    CannotRecord: a part of the step does not consist of named operations.
     """
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         if not self.steps[0].recordable() or not run.optimizer.by_table:
-            raise CannotRecord("a part of the step is Python code of its own")
+            raise CannotRecord("a part of the step is custom Python code")
         self._settings: list[Any] | None = None
         self._programs: list[Any] | None = None
 
@@ -127,13 +129,13 @@ class Recorded(Tabled):
             self._settings, self._programs = settings, self._recorded()
 
     def _recorded(self) -> list[Any] | None:
-        """The programs; None if the step holds code that cannot be recorded."""
+        """Return the programs; None if the step has code that cannot be recorded."""
         backend, dtype = self._network.backend, self._network.dtype
         assert isinstance(backend, CompiledBackend)
         if not self.steps[0].recordable() or not self._optimizer.by_table:
             return None
         try:
-            # buffers of the smaller batch are the front of the larger one's
+            # buffers of the smaller batch are the front of the larger batch's buffers
             return [backend.record(step, dtype, step.working) if step.rows else None for step in self.steps]
         except CannotRecord:
             return None
@@ -150,14 +152,17 @@ class Recorded(Tabled):
 
 
 class Graphed(Tabled):
-    """A CUDA graph of the step on full batches: on a GPU small networks wait for launches, and a graph is one."""
+    """An engine with a CUDA graph of the step on full batches.
+
+    On a GPU, small networks are limited by kernel launches, and a graph is a single launch.
+    """
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         if not run.network.backend.asynchronous:
             raise InputError(f"a CUDA graph needs the backend 'cupy', not {run.network.backend.name!r}")
         if run.life.on_step:
-            raise InputError("a callback looks at every step")
+            raise InputError("a callback runs after every step")
         if not run.optimizer.by_table:
             raise InputError(f"{run.optimizer.name} is a rule of whole matrices")
         from ..backends.recording import Recorder
@@ -188,14 +193,16 @@ class Graphed(Tabled):
     def _recorded(self) -> Callable[[], None]:
         try:
             return self._recorder.record(self.steps[False])
-        except Exception as error:  # whatever the step does that cannot be recorded, CUDA or CuPy says so
+        except Exception as error:  # CUDA or CuPy reports anything that cannot be recorded
             fall_back(error)
             return self.steps[False]
 
 
 def engine_of(run: Run, graph: bool) -> Engine:
-    """The fastest way to take the run's steps; ``graph`` asks for a CUDA graph, and a warning says where there can be
-    none."""
+    """Return the fastest engine for a run.
+
+    ``graph`` asks for a CUDA graph. If none can be made, a warning says why.
+    """
     if graph:
         try:
             return Graphed(run)
@@ -214,7 +221,7 @@ def fall_back(reason: object) -> None:
 
 
 def _steps(run: Run, update: Callable[[], None]) -> list[Step]:
-    """The step on full batches, and that on the rest."""
+    """Return the step on full batches, and the step on the rest if there is one."""
     buffers = Buffers(run.network.backend, run.network.dtype)
 
     def made(rest: bool) -> Step:

@@ -1,4 +1,4 @@
-"""Loss and score of a network on data that stay the same, measured again and again."""
+"""Repeated measurement of a network's loss and score on fixed data."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from ..nn.passes import Evaluation
 from .step import layers_recordable, network_settings, unchanged
 
 ROWS = 1024
-"""Rows that go through the network at a time."""
+"""Number of rows evaluated at a time."""
 
 
 class Evaluator:
-    """Call it for ``(loss, score)`` over all rows, the score None where the loss has none; replicas have arrays."""
+    """A function that returns ``(loss, score)`` over all rows.
+
+    The score is None if the loss has none. With replicas both are arrays.
+    """
 
     def __init__(self, network: Network, x: Array, y: Array, loss: Loss) -> None:
         self.network, self.x, self.loss = network, x, loss
@@ -48,7 +51,7 @@ class Evaluator:
         return loss, None if score is None else score.value(found[:, 1].sum(axis=0), self._whole)
 
     def _recorded(self) -> Any:
-        """The program; None if a layer or the loss holds code that cannot be recorded."""
+        """Return the program; None if a layer or the loss has code that cannot be recorded."""
         settings = network_settings(self.network)
         if self._settings is None or not unchanged(self._settings, settings):
             self._settings, self._program = settings, None

@@ -1,4 +1,4 @@
-"""The life of callbacks: when, and in which order, :func:`optimlab.fit` calls them.
+"""The life cycle of callbacks: when, and in which order, :func:`optimlab.fit` calls them.
 
 ==================  ================================  ==========================================================
 method              called with                       when
@@ -11,13 +11,13 @@ method              called with                       when
 ==================  ================================  ==========================================================
 
 Each method is optional, so a plain function is a callback, too. A callback with ``on_step`` may have the method
-``idle(steps)``: after ``steps`` steps, how many more may pass before ``on_step`` has to be called. Without it, compiled
-code returns to Python after each step. ``on_begin`` makes a callback forget earlier runs. A
-callback that is to be resumed has two more methods. ``state()`` returns plain data and arrays by name;
-``load(state, network)`` takes them back after ``on_begin`` of the resumed run. A run with a checkpoint refuses a
-callback that has only one of the two. A callback that saves the work of the others sets the attribute ``last`` to True:
-it is called after all others each time. If the attribute ``monitor`` names a list of the history that the run will not
-have, the run is refused.
+``idle(steps)``. It returns how many more steps may pass after ``steps`` steps before ``on_step`` has to be called.
+Without ``idle``, compiled code returns to Python after each step. ``on_begin`` makes a callback forget earlier runs. A
+callback that can be resumed has two more methods. ``state()`` returns plain data and arrays by name.
+``load(state, network)`` restores them after ``on_begin`` of the resumed run. With a checkpoint, a callback that has
+only one of the two is an error. A callback that saves the work of the others sets the attribute ``last`` to True. It
+is then called after all others. The attribute ``monitor`` names a list of the history; it is an error if the run will
+not have this list.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ from .history import MEASURES, History
 
 
 class Diverged(Exception):
-    """A loss that is not finite. ``late``: how many steps after that one had been counted when it was found; -1 where
-    it itself had not."""
+    """A loss that is not finite.
+
+    ``late`` is the number of steps counted after the diverging one when it was found; -1 if the diverging step itself
+    was not counted.
+    """
 
     def __init__(self, late: int) -> None:
         self.late = late
@@ -88,7 +91,7 @@ class Lifecycle:
                 callback.load(remembered[id(callback)], self._about[0])
 
     def idle(self, steps: int) -> float:
-        """After ``steps`` steps, how many more may pass before a callback has to be called."""
+        """Return how many more steps may pass after ``steps`` before a callback has to be called."""
         return min(
             (callback.idle(steps) if hasattr(callback, "idle") else 0 for callback in self._steppers), default=math.inf
         )

@@ -1,4 +1,4 @@
-"""How the parts of a run are made, as plain data that a file can say."""
+"""Recipes for the parts of a run, as plain data that a file can store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .run import Run
 
 
 def recipe(run: Run) -> dict[str, Any]:
-    """How to make the run's parts, as plain data; None for a part that cannot be told so."""
+    """Return a recipe for each of the run's parts, as plain data; None for a part that is not serializable."""
     return {
         "network": run.network.recipe,
         "optimizer": _optimizer_recipe(run.optimizer),
@@ -26,7 +26,7 @@ def recipe(run: Run) -> dict[str, Any]:
 
 
 def made(recipe: dict[str, Any], path: object) -> tuple[Network, Optimizer]:
-    """Network and optimizer as the recipe says, which is from the file at ``path``.
+    """Make network and optimizer from the recipe of the file at ``path``.
 
     Raises
     ------
@@ -46,14 +46,14 @@ def made(recipe: dict[str, Any], path: object) -> tuple[Network, Optimizer]:
 
 
 def named_data(recipe: dict[str, Any], path: object) -> Dataset:
-    """The data set of the recipe's name.
+    """Load the data set that the recipe names.
 
     Raises
     ------
-    InputError: there is none of that name.
+    InputError: there is no data set of this name.
     """
     if recipe["data"] not in datasets.DATASETS:
-        raise InputError(f"{path} does not name a known data set; give the run's own as data=")
+        raise InputError(f"{path} does not name a known data set; pass the run's data as data=")
     return datasets.load(recipe["data"])
 
 
@@ -69,12 +69,12 @@ def _optimizer_recipe(optimizer: Optimizer) -> dict[str, Any] | None:
             "hyperparameters": {name: _told(value) for name, value in optimizer.hyperparameters.items()},
             "groups": {n: {k: _told(v) for k, v in own.items()} for n, own in optimizer.groups.items()},
         }
-    except TypeError:  # a function that nobody else can know
+    except TypeError:  # a custom function, which is not serializable
         return None
 
 
 def _told(value: Any) -> Any:
-    """A number as it is, a schedule as its name and fields; a TypeError for anything else."""
+    """Return a number unchanged and a schedule as its name and fields; raise TypeError for anything else."""
     if isinstance(value, schedules.Schedule):
         told = {f.name: _told(getattr(value, f.name)) for f in fields(value)}  # type: ignore[arg-type]
         return {"schedule": type(value).__name__, "fields": told}
@@ -82,7 +82,7 @@ def _told(value: Any) -> Any:
         return [_told(v) for v in value]
     if value is None or isinstance(value, int | float | str):
         return value
-    raise TypeError(f"{value!r} is no plain data")
+    raise TypeError(f"{value!r} is not plain data")
 
 
 def _schedule(told: Any) -> Any:

@@ -1,10 +1,11 @@
-"""Many networks of the same layers trained at once, through a leading axis of every array.
+"""Many networks with the same layers trained at once, through a leading axis of every array.
 
-A small network leaves a GPU idle: R of them, which differ in seed, data and hyperparameters, share each launch and each
-product. Arrays are ``(R, batch, features)``, weights ``(R, inputs, outputs)``, the flat buffers ``(R, parameters)``.
-The step is the one of :func:`optimlab.fit`. On the NumPy backend each replica's numbers are those it has alone, bit for
-bit: the matrices are multiplied one by one, everything else is elementwise or a sum along an axis that lies as it did.
-(On a CPU the compiled backend trains networks faster one after the other.)
+A single small network leaves a GPU mostly idle. So R networks, which differ in seed, data and hyperparameters, share
+each launch and each matrix product. Arrays are ``(R, batch, features)``, weights ``(R, inputs, outputs)``, the flat
+buffers ``(R, parameters)``. The step is the same as in :func:`optimlab.fit`. On the NumPy backend each replica gets the
+same numbers as alone, bit for bit: matrices are multiplied one by one, and everything else is elementwise or a sum
+along an axis with unchanged memory layout. (On a CPU it is faster to train networks one after the other with the
+compiled backend.)
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ from .lifecycle import Lifecycle
 from .step import Epoch
 
 BLOCK_BYTES = 1 << 18
-"""Bytes of each state array that the update works on at a time: whole rows, so at least one."""
+"""Bytes of each state array that the update processes at a time, rounded to whole rows, at least one."""
 
 
 def stack(networks: Sequence[Network]) -> Network:
-    """One network of which every array has a leading axis: the given ones, which must be alike, as its replicas.
+    """Combine networks with the same layers into one network of replicas, with a leading axis in every array.
 
     Raises
     ------
-    InputError: none are given, they differ in their layers, or one has a frozen parameter.
+    InputError: there are no networks, their layers differ, or one has a frozen parameter.
 
     >>> import optimlab as ol
     >>> nets = [ol.MLP([2, 3, 1], seed=seed) for seed in range(4)]
@@ -56,11 +57,11 @@ def stack(networks: Sequence[Network]) -> Network:
         raise InputError("give at least one network")
     first = networks[0]
     if any(_build(net) != _build(first) for net in networks):
-        raise InputError("replicas must be networks of the same layers, shapes and dtype")
+        raise InputError("replicas must be networks with the same layers, shapes and dtype")
     if any(p.frozen for net in networks for p in net.parameters):
         raise InputError("a network with frozen parameters cannot be a replica: all of its weights would be trained")
     xp = first.backend.xp
-    # the copy has the stacked arrays of all replicas in each place where a layer refers to its state
+    # the copy has the stacked arrays of all replicas wherever a layer refers to its state
     states = {
         id(values): xp.stack([net.layers[k].state()[name] for net in networks])[:, None]
         for k, layer in enumerate(first.layers)
@@ -78,18 +79,18 @@ def stack(networks: Sequence[Network]) -> Network:
 
 
 def _build(network: Network) -> list[Any]:
-    """What two networks have in common that differ in their numbers alone."""
+    """Return a network's structure, which is equal for two networks that differ only in their numbers."""
     options = ("activation", "convention", "momentum", "eps", "rate")
     layers = [(type(layer), *(getattr(layer, name, None) for name in options)) for layer in network.layers]
     return [network.dtype, network.backend.name, layers, [(p.name, p.shape) for p in network.parameters]]
 
 
 class _Optimizer:
-    """An elementwise rule over ``(R, parameters)``, with hyperparameters of each row's own."""
+    """An elementwise rule over ``(R, parameters)``, with separate hyperparameters for each row."""
 
     def __init__(self, rule: rules.Rule, network: Network, settings: Sequence[Mapping[str, float]]) -> None:
         if isinstance(rule, rules.LayerRule):
-            raise InputError("replicas are trained by an elementwise rule, this one is of whole matrices: use fit")
+            raise InputError("replicas need an elementwise rule, but this one works on whole matrices: use fit")
         self.graph, kinds = trace(rule), rules.kinds_of(rule)
         backend, weights = network.backend, network.parameters.data
         for name in {name: None for own in settings for name in own}:
@@ -99,7 +100,7 @@ class _Optimizer:
                 number(name, own.get(name, 0.0), where=": replicas take only numbers; use fit for a schedule")
                 kinds[name].check(name, own.get(name, self.graph.hyperparameters[name]))
         self.settings = [{**self.graph.hyperparameters, **own} for own in settings]
-        # replicas that differ in the seed alone share their scalars
+        # replicas that differ only in the seed share their scalars
         distinct = {tuple(own.items()): own for own in self.settings}
         self._distinct = list(distinct.values())
         self._which = [list(distinct).index(tuple(own.items())) for own in self.settings]
@@ -117,7 +118,7 @@ class _Optimizer:
         return [self._step]
 
     def tables(self, steps: int) -> list[Any]:
-        """The host scalars of the next updates: in each row those of all replicas."""
+        """Return the host scalars of the next updates, those of all replicas in each row."""
         tables = [self.graph.table(self.t + 1, steps, values) for values in self._distinct]
         return [np.stack(tables, axis=1)[:, self._which].reshape(steps, -1)]
 
@@ -140,24 +141,26 @@ def fit_replicas(
     watch: Callable[[Network, list[History], Array], Any] = lambda network, histories, before: None,
     graph: bool = False,
 ) -> list[History]:
-    """Train all ``networks`` as :func:`optimlab.fit` would each of them, and give their histories.
+    """Train all ``networks`` as :func:`optimlab.fit` would train each of them, and return their histories.
 
     Parameters
     ----------
-    rule: elementwise; ``settings[r]`` are the hyperparameters of replica r that are not the rule's defaults, numbers.
-    data: of all replicas, or one for each; these have as many rows, and one object may stand several times.
-    seeds: of the order of the data, one a replica.
+    rule: an elementwise rule.
+    settings: one mapping per replica, with numbers for the hyperparameters that differ from the rule's defaults.
+    data: one data set for all replicas, or one for each, with the same number of rows; the same object may occur
+        several times.
+    seeds: one seed per replica for the order of the data.
     watch: called after each epoch with the stacked network, the histories, and the weights before the last update.
-    graph: on a GPU, whether to make each step one launch of a CUDA graph, see :func:`optimlab.fit`.
+    graph: on a GPU, True makes each step a single launch of a CUDA graph, see :func:`optimlab.fit`.
 
-    ``seconds`` of a history is its share of the time. The networks given stay as they are: the weights trained are rows
-    of ``parameters.data`` of the network that ``watch`` is given. A replica that diverges is named at its step, the
-    others go on.
+    The ``seconds`` of a history are its share of the time. ``networks`` themselves do not change: the trained weights
+    are rows of ``parameters.data`` of the network passed to ``watch``. If a replica diverges, its history names the
+    step, and the others continue.
 
     Raises
     ------
-    InputError: as :func:`stack`; data or batches that do not fit; a rule of whole matrices; a loss without classes; not
-        one setting, one seed and one data set for each network.
+    InputError: as :func:`stack`; or data or batches do not fit, the rule works on whole matrices, the loss has no
+        classes, or there is not one setting, one seed and one data set per network.
 
     >>> import optimlab as ol
     >>> data = ol.datasets.load("digits")
@@ -172,7 +175,7 @@ def fit_replicas(
     for one in {id(one): one for one in each}.values():
         check_dataset(one)
     if not loss.classifies:
-        raise InputError(f"replicas are trained on classes, the loss {loss.name} has none")
+        raise InputError(f"replicas need classes, but the loss {loss.name} has none")
     if not len(networks) == len(settings) == len(seeds) == len(each):
         raise InputError(
             f"{len(networks)} networks need as many settings, seeds and data sets, "
@@ -184,7 +187,7 @@ def fit_replicas(
     check_batches(network, train.each, batch_size)
     val = _Rows.of(network, [(one.x_val, one.y_val) for one in each], loss, "validation")
     run = _Training(network, _Optimizer(rule, network, settings), loss, train, batch_size, seeds)
-    engine = engine_of(run, graph)  # type: ignore[arg-type]  # it has what an engine looks at
+    engine = engine_of(run, graph)  # type: ignore[arg-type]  # it has the attributes an engine uses
     validate = Evaluator(network, *val.by_replica(), loss)
     with network.backend.quiet():
         for _ in range(epochs):
@@ -208,17 +211,17 @@ def fit_replicas(
 
 
 class _Rows:
-    """The rows of one split, of all replicas below each other: a data set that several share stands there once."""
+    """The rows of one split, with all replicas stacked; a data set that several replicas share is stored once."""
 
     def __init__(self, xp: Any, x: Array, y: Array, each: int, first: Sequence[int]) -> None:
         self._xp = xp
         self.x, self.y, self.each = x, y, each
         self.first = np.array(first)[:, None]
-        """The place of each replica's first row."""
+        """Store the rows; ``first`` is the index of each replica's first row."""
 
     @classmethod
     def of(cls, network: Network, data: Sequence[tuple[Any, Any]], loss: Loss, split: str) -> _Rows:
-        """Of each replica's inputs and targets, checked.
+        """Check each replica's inputs and targets, and make their rows.
 
         Raises
         ------
@@ -229,7 +232,7 @@ class _Rows:
         each = len(checked[0][0])
         if any(len(x) != each for x, _ in checked):
             raise InputError(
-                f"replicas must have as many {split} rows, got {', '.join(str(len(x)) for x, _ in checked)}"
+                f"replicas must have the same number of {split} rows, got {', '.join(str(len(x)) for x, _ in checked)}"
             )
         places = {name: k * each for k, name in enumerate(distinct)}
         xp = network.backend.xp
@@ -237,7 +240,7 @@ class _Rows:
         return cls(xp, x, y, each, [places[id(x)] for x, _ in data])
 
     def by_replica(self) -> tuple[Array, Array]:
-        """Inputs and targets with a leading axis of the replicas; where all share them, without a copy."""
+        """Return inputs and targets with a leading axis of the replicas, without a copy if all share them."""
         if len(self.x) == self.each:
             shapes = ((len(self.first), *a.shape) for a in (self.x, self.y))
             x, y = (self._xp.broadcast_to(a, shape) for a, shape in zip((self.x, self.y), shapes, strict=True))
@@ -250,9 +253,9 @@ class _Rows:
 def evaluate_replicas(
     network: Network, data: Sequence[tuple[Any, Any]], loss: str | Loss = "softmax_cross_entropy"
 ) -> tuple[list[float], list[float]]:
-    """Loss and accuracy of every replica in evaluation mode, as :func:`optimlab.evaluate` gives them one by one.
+    """Return loss and accuracy of every replica in evaluation mode, as :func:`optimlab.evaluate` would one by one.
 
-    ``data`` holds the inputs and targets of each.
+    ``data`` has the inputs and targets of each replica.
     """
     loss = get_loss(loss)
     losses, accuracies = Evaluator(network, *_Rows.of(network, data, loss, "given").by_replica(), loss)()
@@ -260,7 +263,7 @@ def evaluate_replicas(
 
 
 def right_of_replicas(network: Network, data: Sequence[tuple[Any, Any]]) -> list[Any]:
-    """Which rows each replica classifies rightly, in evaluation mode: one array of booleans each."""
+    """Return one boolean array per replica, True for rows that it classifies correctly in evaluation mode."""
     to_numpy = network.backend.to_numpy
     with network.backend.quiet():
         x, y = _Rows.of(network, data, get_loss("softmax_cross_entropy"), "given").by_replica()
@@ -269,7 +272,7 @@ def right_of_replicas(network: Network, data: Sequence[tuple[Any, Any]]) -> list
 
 
 class _Training:
-    """A training of replicas, as an engine looks at it, and where each of them is."""
+    """A training run of replicas in the form an engine uses, with the progress of each."""
 
     penalties, clip, constraints = (), None, ()
 
@@ -299,7 +302,7 @@ class _Training:
         history.status, history.steps, history.diverged_step = "diverged", step, step
 
     def epoch(self, engine: Engine) -> tuple[Any, Any]:
-        """Train for an epoch: of each replica the mean loss over the rows, and how many were classified rightly."""
+        """Train for an epoch. Return each replica's mean loss over the rows and its number of correct answers."""
         now = self.now
         shuffled = {seed: order.permutation(self._rows.each) for seed, order in self._orders.items()}
         now.arrange(np.array([shuffled[seed] for seed in self._seeds]) + self._rows.first)
@@ -318,6 +321,6 @@ class _Training:
                 self.diverged(r, self.histories[r].steps + int(wrong[0]) + 1)
             else:
                 self.histories[r].steps += now.steps
-        # each by itself, as one alone: a sum depends on how the numbers lie
+        # sum each replica separately, as if alone: the result depends on the memory layout
         losses = np.array([(now.sizes @ found[:, :, r].copy())[0] for r in range(len(self.alive))])
         return losses / self._rows.each, found[:, 1].sum(axis=0)

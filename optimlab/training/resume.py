@@ -1,4 +1,4 @@
-"""Stop anywhere, go on as if nothing had happened."""
+"""Resuming a stopped run, with the same result as without the stop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .saved import Checkpoint
 
 
 class Resumed(NamedTuple):
-    """What :func:`resume` gives back."""
+    """The result of :func:`resume`."""
 
     network: Network
     optimizer: Optimizer
@@ -41,16 +41,17 @@ def resume(
     loss: str | Loss | LossFunction | None = None,
     **options: Any,
 ) -> Resumed:
-    """Go on with a run from its file alone: network, optimizer and data set are made anew as the file says.
+    """Continue a run from its file, which describes network, optimizer and data set.
 
-    For what a file can say in plain data: an MLP with a named activation, an optimizer known by name with numbers or
-    schedules of :mod:`optimlab.schedules`, a data set known by name. Otherwise give ``data``, ``callbacks`` (those of
-    the run, in their order), ``loss``, and options such as ``penalties`` as they were, or make everything yourself and
-    call ``fit(..., resume=path)``.
+    The file can describe an MLP with a named activation, an optimizer known by name with numbers or schedules of
+    :mod:`optimlab.schedules`, and a data set known by name. Otherwise pass ``data``, ``callbacks`` (those of the run,
+    in their order), ``loss``, and options such as ``penalties`` as they were. Or make everything yourself and call
+    ``fit(..., resume=path)``.
 
     Raises
     ------
-    InputError: no such file, damaged, not of a run; or something of the run cannot be made from the file.
+    InputError: the file does not exist, is damaged or does not contain a run; or a part of the run cannot be made from
+        the file.
 
     >>> import tempfile, optimlab as ol
     >>> path = Path(tempfile.mkdtemp()) / "run.npz"
@@ -64,7 +65,7 @@ def resume(
     _, header = read_checkpoint(path)
     extra = header["extra"]
     if "recipe" not in extra:
-        raise InputError(f"{path} is a checkpoint of a network, not of a run")
+        raise InputError(f"{path} contains a network, not a run")
     recipe, config = extra["recipe"], extra["config"]
     network, optimizer = made(recipe, path)
     if data is None:
@@ -72,12 +73,12 @@ def resume(
     if callbacks is None:
         kinds = [kind for kind, _ in extra["callbacks"]]
         if kinds != ["Checkpoint"]:
-            raise InputError(f"give the run's callbacks, made as they were: {', '.join(kinds)}")
+            raise InputError(f"pass the run's callbacks, made with the same arguments: {', '.join(kinds)}")
         callbacks = [Checkpoint(path, recipe["every"])]
     if loss is None:
         loss = config["loss"]
         if loss not in LOSSES:
-            raise InputError(f"{path} is of a run with a loss of its own, {loss}: give it as loss=")
+            raise InputError(f"{path} is from a run with the custom loss {loss}: pass it as loss=")
     history = fit(
         network,
         optimizer,
@@ -101,14 +102,14 @@ def verify_resume(
     seed: int = 0,
     **options: Any,
 ) -> list[int]:
-    """Prove that a run of yours resumes bit for bit: stop it at random steps, go on, and compare.
+    """Verify that your run resumes bit for bit: stop it at random steps, resume, and compare.
 
-    It compares the weights and statistics of the network, the optimizer's state, the history except its times, and the
-    ``state()`` of every callback. Entries of a state that differ between two runs without a stop are left out, such as
-    the length of a growing log.
+    The comparison covers the weights and statistics of the network, the optimizer's state, the history except its
+    times, and the ``state()`` of every callback. Entries of a state that differ between two uninterrupted runs are
+    skipped, such as the length of a growing log.
 
-    ``make()`` returns a new network, optimizer and list of callbacks, the same each time. Returns the steps at which
-    the run was stopped. ``options`` are those of ``fit``.
+    ``make()`` returns a new network, optimizer and list of callbacks, the same each time. ``options`` are those of
+    ``fit``. Return the steps at which the run was stopped.
 
     Raises
     ------
@@ -123,7 +124,7 @@ def verify_resume(
     """
 
     class Stop:
-        last = True  # after the checkpoint, which comes before it in the list
+        last = True  # called after the checkpoint, which precedes it in the list
 
         def __init__(self, step: int) -> None:
             self.step = step
@@ -135,7 +136,7 @@ def verify_resume(
 
     def run(path: Path, stop: int = 0, resume: Path | None = None) -> tuple[dict[str, Any], dict[str, Any], int]:
         network, optimizer, callbacks = make()
-        # the checkpoint is first in the list: if it were called first, it would miss what the others do
+        # the checkpoint is first in the list: called first, it would miss the other callbacks' changes
         extra = [Checkpoint(path, every=1), *callbacks, Stop(stop)]
         history = fit(network, optimizer, data, epochs=epochs, callbacks=extra, resume=resume, **options)
         return _outcome(network, optimizer, history), _remembered(callbacks), history.steps
@@ -146,7 +147,7 @@ def verify_resume(
         whole, remembered, steps = run(path)
         twin, remembered_again, _ = run(path)
         if unequal := _unequal(whole, twin):
-            raise AssertionError(f"two runs of {steps} steps that were not stopped differ in {unequal[0]}")
+            raise AssertionError(f"two uninterrupted runs of {steps} steps differ in {unequal[0]}")
         for name in _unequal(remembered, remembered_again):
             del remembered[name]
         chosen = [int(k) for k in generator.integers(1, steps + 1, stops)]
@@ -160,14 +161,14 @@ def verify_resume(
 
 
 def _outcome(network: Network, optimizer: Optimizer, history: History) -> dict[str, Any]:
-    """The results of a run, by name."""
+    """Return the results of a run, by name."""
     left = {**network.learned(), **optimizer.state, "t of the optimizer": optimizer.t}
     measured = {name: value for name, value in history.to_dict().items() if name != "seconds"}
     return {**left, **{f"{name} of the history": value for name, value in measured.items()}}
 
 
 def _remembered(callbacks: Sequence[Any]) -> dict[str, Any]:
-    """Copies of the states of the callbacks, by name."""
+    """Return copies of the states of the callbacks, by name."""
     return {
         f"{name} of {named(callback)}": copy.deepcopy(value)
         for callback in callbacks
@@ -177,11 +178,11 @@ def _remembered(callbacks: Sequence[Any]) -> dict[str, Any]:
 
 
 def _unequal(whole: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """The names whose values differ, or that only the first has."""
+    """Return the names whose values differ, or that only the first has."""
 
     def same(a: Any, b: Any) -> bool:
         if hasattr(a, "shape") and hasattr(b, "shape"):
             return bool(a.shape == b.shape and (a == b).all())
-        return type(a) is type(b) and repr(a) == repr(b)  # plain data, in which NaN is NaN
+        return type(a) is type(b) and repr(a) == repr(b)  # plain data, with NaN equal to NaN
 
     return [name for name, value in whole.items() if name not in other or not same(value, other[name])]

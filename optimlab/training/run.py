@@ -1,4 +1,4 @@
-"""One training run as it stands, and an epoch of it."""
+"""The present state of a training run, and one epoch of it."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from .lifecycle import Diverged, Lifecycle
 from .step import Epoch
 
 Sums = tuple[float, float, float]
-"""Loss, what the score counts, and penalties, each over the rows so far."""
+"""Loss, score count, and penalties, each over the rows so far."""
 
 AWAY = 0.02
 """Seconds for which compiled code may run before Python looks for Ctrl-C."""
 
 
 class Run:
-    """One network, optimizer and training set, and where training is.
+    """One training run: its network, optimizer and training set, and its progress.
 
     Attributes
     ----------
-    history: of the epochs so far.
+    history: the history of the epochs so far.
     life: calls the callbacks.
     epochs, data, val: the number of epochs to train, the name of the data set, its validation split.
-    order: draws the order of the rows; ``order_state`` is what its state was when the present epoch began.
-    position: rows of the present epoch that have been trained on.
+    order: draws the order of the rows; ``order_state`` is its state at the start of the present epoch.
+    position: number of rows of the present epoch that have been trained on.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class Run:
 
     @property
     def engine(self) -> Engine:
-        """What takes the steps of this run."""
+        """The engine that takes the steps of this run."""
         if self._engine is None:
             self._engine = engine_of(self, self._graph)
         return self._engine
 
     @property
     def sums(self) -> Sums:
-        """Loss, right answers and penalties over the rows of the present epoch; on a device, waits for it.
+        """Loss, correct answers and penalties over the rows of the present epoch; synchronizes the device.
 
         Raises
         ------
@@ -108,12 +108,14 @@ class Run:
 
     @sums.setter
     def sums(self, value: Sums) -> None:
-        """Those up to ``position``."""
+        """Set the sums over the rows up to ``position``."""
         self._before, self._first = value, -(-self.position // self.batch_size)
 
     def epoch(self) -> Sums:
-        """Train on the rows left of this epoch; its loss (mean over all rows), what the score counts over all rows, and
-        the penalties."""
+        """Train on the remaining rows of this epoch.
+
+        Return the epoch's loss (mean over all rows), its score count over all rows, and the penalties.
+        """
         now, rows, engine = self.now, len(self.x), self.engine
         self.order_state = self.order.bit_generator.state
         now.arrange(self.order.permutation(rows))
@@ -130,8 +132,8 @@ class Run:
             try:
                 taken = engine.take(times, rest=rest)
             except NotFinite:
-                pass  # a number that is not finite ends the step that it belongs to before its update
-            finally:  # after Ctrl-C, too, the steps that were taken count
+                pass  # a non-finite number ends its step before the update
+            finally:  # count the steps taken even after Ctrl-C
                 if taken is None:
                     taken = int(now.at[0]) - done
                 self.optimizer.count(taken)

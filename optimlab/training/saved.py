@@ -1,4 +1,4 @@
-"""The whole state of a run, kept in a checkpoint and put back."""
+"""Saving the whole state of a run in a checkpoint, and restoring it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from .run import Run
 
 
 class Checkpoint:
-    """A callback that saves the whole run every ``every`` steps: ``fit(..., resume=path)`` then goes on from there.
+    """A callback that saves the whole run every ``every`` steps; ``fit(..., resume=path)`` continues from there.
 
     The file has the weights, batch-norm statistics, the optimizer's state, the names of the frozen parameters, every
-    random stream, the place within the shuffled epoch, the history, and the states of the callbacks after the step. It
-    does not have the data, only their fingerprints. It also has the settings of the layers and the schedules: a run in
-    which any of these differ is refused.
+    random stream, the position within the shuffled epoch, the history, and the states of the callbacks after the step.
+    It does not have the data, only their fingerprints. It also has the settings of the layers and the schedules.
+    Resuming with different ones is an error.
 
     Raises
     ------
-    InputError: the file cannot be written; the one before is left whole.
+    InputError: the file cannot be written; the previous file stays intact.
 
     >>> import tempfile, optimlab as ol
     >>> path, data = Path(tempfile.mkdtemp()) / "run.npz", ol.datasets.load("digits")
@@ -54,7 +54,7 @@ class Checkpoint:
         self._run: Run | None = None
 
     def attach(self, run: Run) -> None:
-        """Called by ``fit`` before it begins.
+        """Attach this checkpoint to a run. ``fit`` calls this before it begins.
 
         Raises
         ------
@@ -64,27 +64,27 @@ class Checkpoint:
             has = [name for name in ("state", "load") if callable(getattr(callback, name, None))]
             if len(has) == 1:
                 raise InputError(
-                    f"{named(callback)} has the method {has[0]} alone: a run that goes on from a checkpoint needs both "
-                    "state() and load(state, network)"
+                    f"{named(callback)} has only the method {has[0]}: resuming from a checkpoint needs both state() "
+                    "and load(state, network)"
                 )
         self._run = run
 
     def on_step(self, network: Network, optimizer: Optimizer) -> None:
-        """Called by ``fit`` after each step."""
+        """Save the run if it is due. ``fit`` calls this after each step."""
         if self._run is not None and self._run.history.steps % self.every == 0:
             save_run(self.path, self._run)
 
     def idle(self, steps: int) -> int:
-        """How many steps may pass after ``steps`` of them, before the next one to save."""
+        """Return the number of steps that may pass after step ``steps`` before the next save."""
         return self.every - 1 - steps % self.every
 
     def on_end(self, network: Network, optimizer: Optimizer, history: History) -> None:
-        """Called by ``fit`` when training has ended."""
+        """Forget the run. ``fit`` calls this when training has ended."""
         self._run = None
 
 
 def save_run(path: str | Path, run: Run) -> None:
-    """Write a run as it stands between two steps."""
+    """Write the present state of a run, between two steps."""
     every = next((callback.every for callback in run.life.callbacks if isinstance(callback, Checkpoint)), 1)
     plain: list[Any] = []
     arrays: dict[str, Any] = {}
@@ -111,31 +111,31 @@ def load_run(path: str | Path, run: Run) -> list[dict[str, Any]]:
 
     Raises
     ------
-    InputError: the file does not exist, is damaged or is not of a run; the network, rule, data, options or callbacks
-        differ; or the run has all of its epochs already. Nothing is changed.
+    InputError: the file does not exist, is damaged or does not contain a run; the network, rule, data, options or
+        callbacks differ; or the run already has all of its epochs. Nothing is changed.
     """
     arrays, header = read_checkpoint(path)
     extra = header["extra"]
     if not {"config", "history", "order", "position", "sums", "used", "callbacks"} <= set(extra):
-        raise InputError(f"{path} is a checkpoint of a network, not of a run")
+        raise InputError(f"{path} contains a network, not a run")
     here, there = _config(run), extra["config"]
     if there["data"] != here["data"]:
         raise InputError(
-            f"{path} is of a run on other data: {differences(_short(there['data']), _short(here['data']))}. Give the "
-            "data as they were, split and scaled in the same way: fit(network, optimizer, data, ..., resume=path), or "
+            f"{path} is from a run on other data: {differences(_short(there['data']), _short(here['data']))}. Pass the "
+            "same data, split and scaled in the same way: fit(network, optimizer, data, ..., resume=path), or "
             "resume(path, data=data)"
         )
     differing = differences({**there, **there.pop("schedules")}, {**here, **here.pop("schedules")})
     if differing:
-        raise InputError(f"{path} is of another run: {differing}")
+        raise InputError(f"{path} is from another run: {differing}")
     places = _matched([kind for kind, _ in extra["callbacks"]], [named(callback) for callback in run.life.callbacks])
     if places is None:
         told = ", ".join(kind for kind, _ in extra["callbacks"]) or "none"
         ours = ", ".join(map(named, run.life.callbacks)) or "none"
-        raise InputError(f"{path} is of a run with other callbacks: {told}, now {ours}")
+        raise InputError(f"{path} is from a run with other callbacks: {told}, now {ours}")
     done = len(extra["history"]["train_loss"])
     if done >= run.epochs:
-        raise InputError(f"{path} is of a run that has done {done} epochs: ask for more than {done}")
+        raise InputError(f"{path} is from a run of {done} epochs: ask for more than {done}")
     load_checkpoint(path, run.network, run.optimizer)
     for p in run.network.parameters:
         p.frozen = p.name in extra["recipe"]["frozen"]
@@ -149,7 +149,7 @@ def load_run(path: str | Path, run: Run) -> list[dict[str, Any]]:
     for k in places:
         begin, plain = f"extra/{k}/", extra["callbacks"][k][1]
         own = {name.removeprefix(begin): a for name, a in arrays.items() if name.startswith(begin)}
-        # copies: what is read from a file cannot be written to
+        # copies, because arrays read from a file are read-only
         states.append({**_decoded(plain), **{name: backend.asarray(a.copy()) for name, a in own.items()}})
     return states
 
@@ -167,7 +167,7 @@ def _matched(there: list[str], here: list[str]) -> list[int] | None:
 
 
 def _config(run: Run) -> dict[str, Any]:
-    """Everything that determines the next steps and must be the same."""
+    """Return everything that determines the next steps and must be the same."""
     optimizer = run.optimizer
     places = {"": optimizer.hyperparameters, **{f"{name}: ": own for name, own in optimizer.groups.items()}}
     return {
@@ -187,22 +187,22 @@ def _config(run: Run) -> dict[str, Any]:
 
 
 def _told(value: Any) -> str:
-    """The repr of an object, without its address in memory."""
+    """Return the repr of an object, without its address in memory."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _short(fingerprints: dict[str, str]) -> dict[str, str]:
-    """Shorten the digests for people; the first digits show the difference."""
+    """Shorten the digests for messages; the first digits show the difference."""
     return {name: f"{text[:-64]}{text[-64:-52]}" for name, text in fingerprints.items()}
 
 
 def _plain(callback: Any, state: dict[str, Any]) -> Any:
-    """What of a callback's state is no array, or one clear error."""
+    """Return the part of a callback's state that is not an array, checked to be plain data."""
     coded = _coded(state)
     try:
         json.dumps(coded, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{named(callback)}.state() must give plain data, and arrays by name: {error}") from None
+        raise InputError(f"{named(callback)}.state() must return plain data, and arrays by name: {error}") from None
     return coded
 
 

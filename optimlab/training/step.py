@@ -1,8 +1,8 @@
 """The training step, written once.
 
-Everything a step needs lies in arrays that stay where they are, and everything it does is a named operation of the
-backend. So the same lines are run in three ways: NumPy does each operation as it comes; the compiled backend records
-them, and goes through a whole epoch in one call; on a GPU they are captured as a CUDA graph.
+A step reads and writes arrays that are never reallocated, and uses only named operations of the backend. So the same
+code runs in three ways. NumPy executes each operation in turn. The compiled backend records the operations and runs a
+whole epoch in one call. A GPU captures them as a CUDA graph.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class Epoch:
     ----------
     at: the number of the next step, shape ``(1,)``, on the backend.
     sizes: the number of rows of each batch, on the host.
-    results: of each step the mean loss, what its score counts (right answers, squared errors), and the penalties; of
-        replicas all losses, then all counts.
-    places: of each full batch the rows that it takes, one replica after the other; ``rest``: those of the last, smaller
+    results: for each step the mean loss, the score's count (correct answers, squared errors), and the penalties; with
+        replicas, all losses and then all counts.
+    places: the row indices of each full batch, one replica after the other; ``rest`` has those of the last, smaller
         batch.
-    tables: for each update of the optimizer its host scalars, a row a step.
+    tables: for each update of the optimizer its host scalars, one row per step.
 
     Parameters
     ----------
-    rows: in an epoch, of each replica; by default all rows of ``x``.
+    rows: number of rows per epoch, for each replica; by default all rows of ``x``.
     """
 
     def __init__(self, network: Network, x: Array, y: Array, batch_size: int, rows: int | None = None) -> None:
@@ -55,7 +55,7 @@ class Epoch:
         self.tables: list[Array] = []
 
     def arrange(self, order: Any) -> None:
-        """Take the rows in this order; of replicas, an order each."""
+        """Set the order of the rows; with replicas, one order for each."""
         order, cut = order.reshape(self.replicas, -1), self.full * self.batch_size
         batches = order[:, :cut].reshape(self.replicas, self.full, self.batch_size).swapaxes(0, 1)
         self.places[...] = self.backend.asarray(batches.reshape(self.places.shape))
@@ -63,9 +63,9 @@ class Epoch:
 
 
 class Step:
-    """One step on a batch of the epoch's; each call is the next one.
+    """One training step; each call takes the next batch of the epoch.
 
-    ``update`` changes the weights; ``rest`` says that it is the last, smaller batch.
+    ``update`` changes the weights; ``rest`` is True for the last, smaller batch.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Step:
         self.penalties, self.clip, self.constraints = penalties, clip, constraints
         self.buffers = buffers
         backend = network.backend
-        # of the last batch there is one, at place 0
+        # there is a single last batch, at place 0
         self.places, self.index = (epoch.rest, epoch.first) if rest else (epoch.places, epoch.at)
         chosen = self.places.shape[1]
         self.rows = chosen // epoch.replicas
@@ -106,7 +106,7 @@ class Step:
         score = self.loss.score
         counted = value if score is None else score.summed(backend, outputs, self.targets, buffers)
         network.backward(self.gradient)
-        if len(self.batch) == 1:  # one replica must not end the others
+        if len(self.batch) == 1:  # a diverging replica must not stop the others
             backend.stop_unless_finite(value)
         penalty = add_penalties(self.penalties, network.parameters, buffers)
         if self.clip is not None:
@@ -121,7 +121,7 @@ class Step:
         backend.count(epoch.at)
 
     def working(self) -> list[Array]:
-        """The arrays that hold nothing of interest between two steps."""
+        """Return the arrays whose contents do not matter between two steps."""
         layers = [array for layer in self.network.layers for array in layer._buffers.arrays()]
         terms = [array for term in self._terms() for array in term.working()]
         return [*layers, *self.buffers.arrays(), *terms]
@@ -130,18 +130,20 @@ class Step:
         return [*self.penalties, *([] if self.clip is None else [self.clip]), *self.constraints]
 
     def recordable(self) -> bool:
-        """Whether all of it is named operations of the backend."""
+        """Return True if the whole step consists of named operations of the backend."""
         return self.loss.recordable and layers_recordable(self.network) and all(map(_says_so, self._terms()))
 
     def settings(self) -> list[Any]:
-        """What a recording depends on: if any of it is another object, it has to be made again."""
+        """Return the objects that a recording depends on. If any of them is replaced, record again."""
         own = [value for term in self._terms() for name, value in vars(term).items() if name[0] != "_"]
         return [*network_settings(self.network), *own]
 
 
 def layers_recordable(network: Network) -> bool:
-    """Whether both passes are named operations of the backend; a method of one's own, of the class or of the object,
-    may be anything."""
+    """Return True if both passes consist of named operations of the backend.
+
+    An overridden method, of a class or of an object, may do anything, so it does not count.
+    """
     own = any(
         name in vars(network) or getattr(type(network), name) is not getattr(Network, name)
         for name in ("forward_unchecked", "backward")
@@ -152,18 +154,18 @@ def layers_recordable(network: Network) -> bool:
 
 
 def network_settings(network: Network) -> list[Any]:
-    """What a recording of a network depends on."""
+    """Return the objects that a recording of a network depends on."""
     flat = network.parameters
     return [Layer.edits, flat.version, flat.data, flat.grad]
 
 
 def _says_so(part: Any) -> bool:
-    """A class that inherits from one that can be recorded may do something else."""
+    """Return True if the class of ``part`` itself declares it recordable: a subclass may do something else."""
     return "recordable" in vars(type(part)) and bool(part.recordable)
 
 
 def unchanged(before: Sequence[Any], now: Sequence[Any]) -> bool:
-    """Whether two lists of settings have the same objects, or equal numbers."""
+    """Return True if two lists of settings have the same objects, or equal numbers."""
     return len(before) == len(now) and all(
         a is b or (isinstance(a, int | float | str) and a == b) for a, b in zip(before, now, strict=True)
     )
