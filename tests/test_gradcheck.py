@@ -355,9 +355,9 @@ class NoInputGradient(Cube):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((Noise(5), data()[0]), "no fixed function: a second pass turns the loss"),
-        ((WrongShape(5), data()[0]), r"forward gives outputs of shape \(7, 4\), expected \(7, 5\)"),
-        ((NoInputGradient(5), data()[0]), r"backward gives an input gradient of shape \(\), expected \(7, 5\)"),
+        ((Noise(5), data()[0]), "not a fixed function: a second pass changes the loss"),
+        ((WrongShape(5), data()[0]), r"forward returns outputs of shape \(7, 4\), expected \(7, 5\)"),
+        ((NoInputGradient(5), data()[0]), r"backward returns an input gradient of shape \(\), expected \(7, 5\)"),
         ((Cube(4), data()[0]), "expected inputs of shape"),
         ((LOSSES["mean_squared_error"], data()[0]), "mean_squared_error needs targets"),
         (

@@ -510,9 +510,9 @@ def test_rules_of_your_own_are_on_the_page_and_walk_as_in_numpy(browser, tmp_pat
 @pytest.mark.parametrize(
     ("contender", "message"),
     [
-        (Contender("lars", rule=rules.layerwise.lars), "lars looks at whole tensors"),
+        (Contender("lars", rule=rules.layerwise.lars), "lars works on whole tensors"),
         (Contender("mine", rule=rules.textbook.sgd, schedule="cosine"), "has a slider for the rest"),
-        (Contender("adam"), "takes FILE.py:NAME alone"),
+        (Contender("adam"), "takes only FILE.py:NAME"),
     ],
 )
 def test_what_the_playground_cannot_run_is_refused(contender, message):

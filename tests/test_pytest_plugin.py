@@ -276,7 +276,7 @@ def test_a_rule_keeps_dtype_and_shape():
     def wider(w, g, *, lr=0.1):
         return w - lr * g * (np.float64(1) if isinstance(w, np.ndarray) else 1.0)
 
-    with pytest.raises(AssertionError, match=r"^w comes out of the rule as float64 of shape \(2, 3\), .* float32 of"):
+    with pytest.raises(AssertionError, match=r"^the rule returned w as float64 of shape \(2, 3\), .* float32 of"):
         ol.assert_rule_matches(wider, lambda w, g, *, lr: w - lr * g)
 
 
@@ -298,7 +298,7 @@ def test_the_engine_must_give_what_the_function_gives():
         (
             {"reference": lambda w, g, *, lr: (w, g)},
             ol.InputError,
-            "must return 1 values, as the rule does; it returns 2",
+            "must return 1 values, like the rule, but it returned 2",
         ),
         ({"rate": 0.1}, ol.InputError, "unknown hyperparameter of sgd 'rate'"),
         ({"lr": -1.0}, ol.InputError, "lr must"),

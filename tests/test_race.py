@@ -262,7 +262,7 @@ def test_the_rows_say_what_the_paths_do(outcome):
         ({"start": (9.0, 0.0)}, r"lies outside the bounds of rosenbrock: x from -2 to 2, y from -1 to 3"),
         ({"start": (math.nan, 0.0)}, "the start's x must be a finite number"),
         ({"start": (1.0,)}, "a start has two coordinates, got 1"),
-        ({"start": (1.0, 1.0)}, "there is nothing to race for"),
+        ({"start": (1.0, 1.0)}, "is already a minimum of"),
         ({"lr": {"adam": -1.0}}, "the learning rate of adam must be a positive number"),
         ({"lr": {"lion": 1.0}}, "unknown optimizer in the race 'lion'"),
         ({"rates": [0.1, 0.1]}, "must rise"),
@@ -507,8 +507,8 @@ def test_a_rule_of_whole_tensors_races_with_a_schedule(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sgd(schedule=plateau)", "a plateau follows the validation loss, and a race has none"),
-        ("adam(beta1={0.5, 0.9})", "a race tunes the learning rate alone; give beta1 one value"),
+        ("sgd(schedule=plateau)", "a plateau follows the validation loss, but a race has none"),
+        ("adam(beta1={0.5, 0.9})", "a race tunes only the learning rate; give beta1 one value"),
         ("sgd(schedule=cosine(warmup=300))", "the warm-up of .*, 300 steps, is as long as the run, 200 steps"),
         ("sgd(schedule=cosin)", "did you mean 'cosine'"),
     ],

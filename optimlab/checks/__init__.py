@@ -1,4 +1,4 @@
-"""Checks for tests: gradients against finite differences, engines against the rule itself.
+"""Checks for tests: gradients against finite differences, rules against an independent reference.
 
 Imports common, rules, kernels, backends and nn.
 """

@@ -1,4 +1,4 @@
-"""Finite differences against hand-written derivatives, in float64."""
+"""Comparison of hand-written derivatives with finite differences, in float64."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from ..nn.regularization import Penalty
 Floats = NDArray[np.float64]
 
 STEP = 1e-5
-"""Length of a finite difference. With the two step lengths below, its error is of order STEP^4 plus rounding / STEP."""
+"""Step of a finite difference. With the two step lengths below, the error is of order STEP^4 plus rounding / STEP."""
 
 SMALL = 2000
-"""Arrays of at most this many numbers have every one checked by itself."""
+"""Largest size of an array whose entries are all checked individually."""
 
 
 class GradientError(AssertionError):
-    """A gradient disagrees with finite differences; the message names the worst entry."""
+    """An error for a gradient that disagrees with finite differences; the message names the worst entry."""
 
 
 class GradientReport(NamedTuple):
-    """What a gradient check that passed has looked at."""
+    """The result of a gradient check that passed."""
 
     worst: str
-    """The entry or direction with the largest relative error."""
+    """The name of the entry or direction with the largest relative error."""
     relative_error: float
     directions: int
     entries: int
-    """Numbers checked one by one."""
+    """Number of entries checked individually."""
     skipped: int
-    """Differences given up since they crossed a kink however short they were made."""
+    """Number of differences skipped because they crossed a kink even at the shortest step."""
 
 
 def gradcheck(
@@ -70,32 +70,32 @@ def gradcheck(
         gradcheck(activation, x)             backward of an activation
         gradcheck(loss, outputs, targets)    gradient of a loss: a Loss, or f(outputs, targets) -> (loss, gradient)
 
-    Works on a float64 copy in which nothing is frozen; the arguments do not change. Without ``y`` the loss is a random
-    linear function of the outputs. A layer that belongs to a network is checked at its present weights. A new layer is
-    checked near its initial weights, because exact zeros and ones would hide a missing term.
+    The check works on a float64 copy in which nothing is frozen; the arguments do not change. Without ``y``, the loss
+    is a random linear function of the outputs. A layer that belongs to a network is checked at its present weights. A
+    new layer is checked near its initial weights, because exact zeros and ones would hide a missing term.
 
-    Checked are random directions in the space of all parameters and of the inputs, and each parameter by itself
-    where there are at most 2,000 (or ``every_entry=True``); each input too, unless a whole network is checked.
-    Dropout masks are drawn once and kept. Where an activation has a kink (ReLU), a difference that would cross it is
-    shortened, and a point that sits on one is moved a little; kinks of a layer or loss of your own are for you to
-    keep away from.
+    The check covers random directions in the space of all parameters and of the inputs. It also covers each parameter
+    individually, if there are at most 2,000 (or with ``every_entry=True``), and each input, unless a whole network is
+    checked. Dropout masks are drawn once and kept. If an activation has a kink (ReLU), a difference that would cross it
+    is shortened, and a point on the kink is moved slightly. Keep away from the kinks of your own layers and losses
+    yourself.
 
     The relative error of a derivative ``g`` against a difference ``d`` is
-    ``|d - g| / (max(|d|, |g|) + 1e-3 (1 + |loss|))``, where the last term keeps rounding from counting when both are
-    next to zero; it must not exceed ``tolerance``.
+    ``|d - g| / (max(|d|, |g|) + 1e-3 (1 + |loss|))``. The last term keeps rounding errors from counting when both are
+    close to zero. The relative error must not exceed ``tolerance``.
 
     Parameters
     ----------
-    x: inputs, shape ``(batch, features)``; for a loss the outputs it is given; for an activation also ``(features,)``.
+    x: inputs, shape ``(batch, features)``; for a loss, its outputs argument; for an activation also ``(features,)``.
     y: targets, as the loss takes them.
-    loss: of a network's outputs; None for the usual one, see :func:`optimlab.fit`.
-    penalties: such as ``[ol.L1(1e-3)]``; their values and gradients are added to the loss's.
+    loss: the loss of a network's outputs; None for the usual one, see :func:`optimlab.fit`.
+    penalties: such as ``[ol.L1(1e-3)]``; their values and gradients are added to those of the loss.
     training: True for dropout on and batch norm on the batch; False for evaluation mode.
 
     Raises
     ------
-    GradientError: naming the entry that is furthest off, such as ``dense1.W[3, 7]``.
-    InputError: ``x`` or ``y`` does not fit; or what is checked is no fixed function, since it draws random numbers.
+    GradientError: a derivative is wrong; the message names the worst entry, such as ``dense1.W[3, 7]``.
+    InputError: ``x`` or ``y`` does not fit; or the checked function draws random numbers, so that it is not fixed.
 
     >>> import optimlab as ol
     >>> net = ol.MLP([4, 5, 3], activation="tanh", batch_norm=True, dropout=0.2, seed=0)
@@ -124,7 +124,7 @@ def gradcheck(
         x = np.atleast_2d(x)
         network = Network([Activate(x.shape[-1], checked)])
     elif callable(checked) and not isinstance(checked, type):
-        # what depends on the outputs alone is a network that does nothing, under that loss
+        # a loss or an activation is checked as an empty network under this loss
         network = Network([Activate(np.atleast_2d(x).shape[-1], "identity")])
         given, source = "outputs", str(getattr(checked, "name", getattr(checked, "__name__", "loss")))
         if y is None:
@@ -146,7 +146,7 @@ def gradcheck(
                 results.append(check.direction(f"random direction {k + 1} of {variable.name}", variable))
     failed = any(r.error > tolerance for r in results)
     entries = check.entries(parameters, every_entry, failed)
-    # the gradient by a network's inputs hangs on every layer: it is searched only for what no parameter shows
+    # the gradient of a network's inputs depends on every layer: search it only for errors that no parameter shows
     if network is not checked or (failed and not any(r.error > tolerance for r in entries)):
         entries += check.entries(inputs, every_entry, failed)
     done = [r for r in results + entries if not r.skipped]
@@ -165,7 +165,7 @@ def gradcheck(
 
 
 def _alone(layer: Layer, generator: np.random.Generator) -> Network:
-    """A network of a copy of ``layer`` and nothing else."""
+    """Return a network that consists of a copy of ``layer``."""
     twin = copy.deepcopy(layer)
     backend = getattr(layer, "backend", "numpy")
     network = Network([twin], seed=int(generator.integers(2**32)), dtype="float64", backend=backend)
@@ -178,7 +178,7 @@ def _alone(layer: Layer, generator: np.random.Generator) -> Network:
 
 
 def _linear(generator: np.random.Generator) -> Loss:
-    """L = sum c y with random c: a backward pass that is right for it is right for any loss."""
+    """Return L = sum c y with random c: a backward pass that is correct for this loss is correct for any loss."""
 
     def call(backend: Backend, y: Array, c: Array, out: Array, buffers: Buffers) -> Array:
         out[...] = c
@@ -228,7 +228,7 @@ class _Check:
         for layer in twin.layers:
             if isinstance(layer, Dropout):
                 layer.hold = True
-        # copies, which do not hold on to the twin's arrays when all is done
+        # copies, which do not keep the twin's arrays alive
         self.penalties = [copy.copy(p) for p in regularization.checked("penalties", penalties, twin.parameters)]
         bent = [p for p in self.penalties if getattr(p, "has_kink", False)]
         groups = [twin.parameters.select(getattr(p, "group", "weights")) for p in bent]
@@ -242,19 +242,19 @@ class _Check:
             with backend.quiet():
                 outputs = twin.forward(self.x, training)
                 if outputs.shape != shape:
-                    raise InputError(f"forward gives outputs of shape {outputs.shape}, expected {shape}")
+                    raise InputError(f"forward returns outputs of shape {outputs.shape}, expected {shape}")
                 value = float(loss(backend, outputs, targets, gradient, buffers)[0])
                 return value + self._penalise(add_gradient=False), gradient
 
         self._loss = value_and_gradient
         self._move_off_kinks()
-        # twice: a gradient that is added to the one before, instead of replacing it, must show
+        # run twice, to detect a gradient that is added to the previous one instead of replacing it
         values = [self._forward_and_backward() for _ in range(2)]
         self.value = values[0]
         if not math.isfinite(self.value):
             raise InputError("the loss is not finite for these inputs and weights")
         if abs(values[0] - values[1]) > 1e-9 * (1 + abs(values[0])):
-            raise InputError(f"no fixed function: a second pass turns the loss {values[0]:.9g} into {values[1]:.9g}")
+            raise InputError(f"not a fixed function: a second pass changes the loss {values[0]:.9g} to {values[1]:.9g}")
         self.gradient: Floats = twin.parameters.grad.copy()
         self.pattern = self._pattern()
 
@@ -262,13 +262,13 @@ class _Check:
         value, gradient = self._loss()
         dx = self.twin.backward(gradient, input_gradient=True)
         if np.shape(dx) != self.x.shape:
-            raise InputError(f"backward gives an input gradient of shape {np.shape(dx)}, expected {self.x.shape}")
+            raise InputError(f"backward returns an input gradient of shape {np.shape(dx)}, expected {self.x.shape}")
         self.input_gradient: Floats = dx.copy()
         self._penalise(add_gradient=True)
         return value
 
     def _penalise(self, add_gradient: bool) -> float:
-        """The sum of the penalties; their gradients are added to the twin's, or left out."""
+        """Return the sum of the penalties; add their gradients to the twin's if ``add_gradient``."""
         if not self.penalties:
             return 0.0
         parameters = self.twin.parameters
@@ -279,12 +279,12 @@ class _Check:
         return value
 
     def _at_kinks(self) -> list[Array]:
-        """The arrays whose zeros are kinks."""
+        """Return the arrays whose zeros are kinks."""
         layers = [layer for layer in self.twin.last_pass.layers if isinstance(layer, Activate)]
         return [*(layer._x - kink for layer in layers for kink in layer.activation.switches), *self.bent]
 
     def _pattern(self) -> list[Any]:
-        """On which side of its kink each unit is, and each weight under a penalty that has one."""
+        """Return the side of its kink for each unit, and for each weight under a penalty with a kink."""
         return [values > 0 for values in self._at_kinks()]
 
     def _move_off_kinks(self) -> None:
@@ -296,7 +296,7 @@ class _Check:
                 values += 1e-2 * self.generator.standard_normal(values.shape)
 
     def direction(self, name: str, variable: _Variable) -> _Result:
-        """The derivative along a random direction of an array."""
+        """Check the derivative along a random direction of an array."""
         values, origin = variable.values, variable.values.copy()
         for _ in range(5):
             signs = self.generator.choice([-1.0, 1.0], values.shape)
@@ -311,19 +311,19 @@ class _Check:
         return result
 
     def entries(self, variable: _Variable, every_entry: bool | None, failed: bool) -> list[_Result]:
-        """The derivatives by each number of an array, where they are asked for or needed."""
+        """Check the derivatives by the entries of an array, if requested or needed."""
         size = variable.values.size
         if not failed and not (size <= SMALL if every_entry is None else every_entry):
             return []
         indices: Any = range(size)
         if size > SMALL and not every_entry:
-            # name the culprit: in a large array, look where the gradient is largest and at random
+            # find the wrong entry: in a large array, check the largest gradients and a random sample
             largest = np.argsort(-abs(variable.gradient), axis=None)[: SMALL // 2]
             indices = np.union1d(largest, self.generator.choice(size, SMALL // 2, replace=False))
         return [self.entry(variable, int(i)) for i in indices]
 
     def entry(self, variable: _Variable, i: int) -> _Result:
-        """The derivative by one number of an array."""
+        """Check the derivative by one entry of an array."""
         values = variable.values
         at = tuple(int(k) for k in np.unravel_index(i, values.shape))
         origin = float(values[at])
@@ -336,7 +336,7 @@ class _Check:
         return result
 
     def parameter_name(self, at: tuple[int, ...]) -> str:
-        """What the number at this place of the flat buffer is called, such as ``dense1.W[3, 7]``."""
+        """Return the name of the number at this index of the flat buffer, such as ``dense1.W[3, 7]``."""
         flat, (i,) = self.twin.parameters, at
         p = next(p for p in flat if p.start <= i < p.stop)
         index = ", ".join(str(int(k)) for k in np.argwhere(p.view(np.arange(flat.data.size)) == i)[0])
@@ -358,7 +358,7 @@ class _Check:
         return _Result(name, derivative, difference, error if math.isfinite(error) else math.inf)
 
     def _slope(self, move: Callable[[float], None], h: float) -> float | None:
-        """The central difference of length h, or None if it crosses a kink."""
+        """Return the central difference of step h, or None if it crosses a kink."""
         values = []
         for sign in (1, -1):
             move(sign * h)

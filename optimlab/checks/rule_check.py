@@ -1,4 +1,4 @@
-"""An update rule against an independent reference of it, step by step."""
+"""Comparison of an update rule with an independent reference, step by step."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ..rules import Rule, kinds_of
 Floats = NDArray[Any]
 
 RTOL = {"float32": 1e-4, "float64": 1e-12}
-"""How far rounding may carry a rule from its reference: no rule of this package needs more than a tenth of it."""
+"""Tolerance for rounding between a rule and its reference. No rule of this package needs more than a tenth of it."""
 
 SCALES = np.array([0.0, *(10.0 ** np.arange(-7, 4))])
-"""The sizes of the gradients, one a weight: an epsilon shows beside small ones, a wrong power beside large ones."""
+"""Gradient magnitudes, one per weight. Small ones reveal a wrong epsilon, large ones a wrong power."""
 
 
 def assert_rule_matches(
@@ -35,36 +35,37 @@ def assert_rule_matches(
     seed: int = 0,
     **hyperparameters: float,
 ) -> None:
-    """Fail unless ``rule`` is what ``reference`` says, in every step, for every weight and state.
+    """Assert that ``rule`` agrees with ``reference`` in every step, for every weight and state.
 
-    The reference is the formula written down a second time, from its source, for one weight in Python floats. It is
-    called as the rule is, ``reference(w, g, *state, t=..., lr=..., ...)``, and returns the same values. The rule runs
-    as the optimizers run it (block by block, in compiled NumPy calls) and as the plain function; these must agree
-    exactly, and with the reference to ``rtol`` times the largest value that the weight or state has had (and to the
-    rounding of the weight, once a step, for a state that is a difference of weights). A rule that uses erf, or a power
-    such as ``g**3`` (which becomes multiplications, and NumPy's ``**`` rounds differently), agrees with itself to twice
-    that instead.
+    The reference is the formula written a second time, from its source, for one weight in Python floats. It is called
+    like the rule, ``reference(w, g, *state, t=..., lr=..., ...)``, and returns the same values. The rule runs both as
+    the optimizers run it (block by block, in compiled NumPy calls) and as the plain function. These two must agree
+    exactly. Both must agree with the reference to ``rtol`` times the largest value that the weight or state has had
+    (plus the rounding of the weight, once per step, for a state that is a difference of weights). Some rules use erf,
+    or a power such as ``g**3``, which becomes multiplications, while NumPy's ``**`` rounds differently. For these
+    rules, the two runs must agree to twice that tolerance.
 
-    Each weight has gradients of a size of its own, from 1e-7 to 1e3, and a thousand times smaller in the second
-    quarter of the steps; one gradient in ten is zero, and the first weight never has another. The learning rate falls
+    Each weight has gradients of a different size, from 1e-7 to 1e3, and a thousand times smaller in the second quarter
+    of the steps. One gradient in ten is zero, and all gradients of the first weight are zero. The learning rate falls
     to a tenth halfway.
 
     Parameters
     ----------
     rule: see :mod:`optimlab.rules`.
-    dtype: ``"float32"`` or ``"float64"``: that of the rule's arrays; the reference computes in float64.
-    rtol: 1e-12 in float64, 1e-4 in float32 unless given.
-    hyperparameters: for both, in place of the rule's defaults. One that is 0 hides its term. One that shares its name
-        with an argument of this function, such as ``steps``, keeps its default.
+    dtype: ``"float32"`` or ``"float64"``, the dtype of the rule's arrays; the reference computes in float64.
+    rtol: by default 1e-12 in float64 and 1e-4 in float32.
+    hyperparameters: values for both, in place of the rule's defaults. A value of 0 hides its term. A hyperparameter
+        with the name of an argument of this function, such as ``steps``, keeps its default.
 
     Raises
     ------
-    AssertionError: naming the first step, and in it the quantity and the weight, where they part; or what comes out
-        of the rule with another dtype or shape than its arrays have.
+    AssertionError: rule and reference differ, and the message names the first step, the quantity and the weight; or
+        a result of the rule has another dtype or shape than its arrays.
     RuleError: the rule is not elementwise.
-    InputError: an unknown hyperparameter, a value out of range, a reference that returns too few or too many values.
+    InputError: a hyperparameter is unknown, a value is out of range, or the reference returns too few or too many
+        values.
 
-    What the reference raises, such as ZeroDivisionError, passes with a note of the step and the weight.
+    Exceptions in the reference, such as ZeroDivisionError, propagate with a note of the step and the weight.
 
     >>> def heavy_ball(w, g, m, *, lr=0.1, beta=0.9):
     ...     m = beta * m - lr * g
@@ -103,7 +104,7 @@ def assert_rule_matches(
     engine = [values.copy() for values in plain]
     expected = np.array(plain, "float64")
     largest = abs(expected)
-    # blocks of five weights: several, and a last one that is shorter
+    # blocks of five weights: several full blocks and a shorter last one
     arrays = dict(zip(graph.inputs, [engine[0], np.empty(n, dtype), *engine[1:]], strict=True))
     step = NumPyStep(graph, [arrays], block_bytes=5 * gradients.itemsize)
 
@@ -123,7 +124,7 @@ def assert_rule_matches(
                 expected[:, k] = _call_reference(reference, expected[:, k].tolist(), float(g[k]), keywords, t, k)
             np.fmax(largest, abs(expected), out=largest, where=np.isfinite(expected))
             bound = rtol * largest + t * np.finfo(dtype).eps * largest[0]
-            # state first: where it is wrong, the weights are wrong because of it
+            # compare the state first: a wrong state makes the weights wrong too
             for i in [*range(1, len(plain)), 0]:
                 what = f"{graph.written[i]} at step {t}"
                 _assert_close(what, {"rule": plain[i], "reference": expected[i]}, bound[i], g)
@@ -132,13 +133,13 @@ def assert_rule_matches(
 
 
 def _call(rule: Rule, arrays: list[Floats], keywords: Mapping[str, float], names: Sequence[str]) -> list[Floats]:
-    """The new weights and state, if they are such arrays as went in."""
+    """Return the new weights and state, checked to have the dtype and shape of the old ones."""
     __tracebackhide__ = True
     old = f"{arrays[0].dtype} of shape {arrays[0].shape}"
     new = list(_as_tuple(rule(*arrays, **keywords)))
     for name, values in zip(names, new, strict=True):
         if (made := f"{values.dtype} of shape {values.shape}") != old:
-            raise AssertionError(f"{name} comes out of the rule as {made}, and went in as {old}")
+            raise AssertionError(f"the rule returned {name} as {made}, but received it as {old}")
     return new
 
 
@@ -151,7 +152,7 @@ def _call_reference(
         error.add_note(f"in the reference, at step {t} for weight {k}, whose gradient is {g}")
         raise
     if len(new) != len(own):
-        raise InputError(f"the reference must return {len(own)} values, as the rule does; it returns {len(new)}")
+        raise InputError(f"the reference must return {len(own)} values, like the rule, but it returned {len(new)}")
     return new
 
 

@@ -1,4 +1,4 @@
-"""Optimizers side by side on functions of two variables, where every step can be seen.
+"""Races of optimizers on functions of two variables, where every step is visible.
 
 Imports common, rules, schedules, kernels, backends, nn, optim and study.
 """

@@ -1,8 +1,9 @@
-"""Functions of two variables to watch optimizers on, each with its gradient by hand.
+"""Functions of two variables to watch optimizers on, each with a hand-written gradient.
 
-Both take scalars or arrays of one shape, and are written with operations that :func:`optimlab.kernels.trace_function`
-records: the JavaScript of the playground is made from them. (Products, not powers: a huge Python float squared with
-``**`` is an error, where a diverging path should see infinity.)
+Functions and gradients take scalars or arrays of one shape. They consist of operations that
+:func:`optimlab.kernels.trace_function` records, so that the playground's JavaScript can be generated from them. (They
+use products, not powers: squaring a huge Python float with ``**`` raises an error, but a diverging path should reach
+infinity.)
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Landscape:
-    """A function of two variables.
+    """A function of two variables, with its gradient and the setting of a race.
 
     Attributes
     ----------
-    name, title: for a program, and for a reader.
+    name, title: its name in programs, and its title for readers.
     value: ``value(x, y)``, the height.
     gradient: ``gradient(x, y)``, a pair.
-    bounds: ``((x0, x1), (y0, y1))``, the part worth looking at.
-    start: where a race begins.
-    minima: the points of least height; empty where there is none.
-    polynomial: made of sums and products alone, so that every engine computes the same bits.
-    noise: standard deviation of the Gaussian noise a race adds to each component of the gradient.
-    reference: where it comes from.
+    bounds: ``((x0, x1), (y0, y1))``, the region of interest.
+    start: the start of a race.
+    minima: the points of lowest height; empty if there are none.
+    polynomial: True if it uses only sums and products, so that every engine computes the same bits.
+    noise: standard deviation of the Gaussian noise that a race adds to each component of the gradient.
+    reference: its source.
     """
 
     name: str
@@ -115,7 +116,7 @@ def styblinski_tang_gradient(x, y):
 
 
 def saddle(x, y):
-    """``(x^2 - y^2) / 2``: the gradient vanishes at the origin, which is no minimum; there is none."""
+    """``(x^2 - y^2) / 2``: the gradient vanishes at the origin, which is not a minimum; there is none."""
     return (x * x - y * y) / 2
 
 
@@ -126,7 +127,7 @@ def saddle_gradient(x, y):
 def noisy_valley(x, y):
     """``(21 x^2 - 38 x y + 21 y^2) / 4``: a valley along the diagonal, twenty times steeper across than along.
 
-    It is ``(u^2 + 20 v^2) / 2`` with ``u = (x + y) / sqrt 2``, ``v = (x - y) / sqrt 2``.
+    It equals ``(u^2 + 20 v^2) / 2`` with ``u = (x + y) / sqrt 2``, ``v = (x - y) / sqrt 2``.
     """
     return (21 * x * x + 21 * y * y - 38 * x * y) / 4
 
@@ -227,15 +228,15 @@ FUNCTIONS: dict[str, Landscape] = {
         ),
     )
 }
-"""Every landscape by its name."""
+"""All landscapes by name."""
 
 
 def get(name: str) -> Landscape:
-    """The landscape of that name.
+    """Return the landscape with this name.
 
     Raises
     ------
-    InputError: there is none; the message names the nearest.
+    InputError: the name is unknown; the message suggests the nearest.
 
     >>> valley = get("rosenbrock")
     >>> valley.value(1.0, 1.0), valley.gradient(0.0, 1.0)

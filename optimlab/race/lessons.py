@@ -1,6 +1,6 @@
-"""What the playground tells: a paragraph for each landscape, and scenes to teach with, each an address of the page.
+"""Texts of the playground: a paragraph for each landscape, and lessons, each an address of the page.
 
-An optimizer that an address gives no learning rate gets the best one of the page's grid, as every other does.
+An optimizer without a learning rate in the address gets the best rate of the page's grid.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ TEXTS = {
     "hovers, the wider the higher the rate. The valley lies along the diagonal, where a rate for each coordinate "
     "cannot follow it.",
 }
-"""By the landscape's name."""
+"""The paragraph for each landscape, by name."""
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A scene worth showing: ``address`` is the page's, after ``#``; ``#lesson=NAME`` is short for it."""
+    """A scene to teach with. ``address`` is the page's address after ``#``; ``#lesson=NAME`` abbreviates it."""
 
     name: str
     title: str
@@ -116,4 +116,4 @@ LESSONS = (
 )
 
 OPENING = f"lesson={LESSONS[0].name}"
-"""What the page shows when its address says nothing."""
+"""The lesson that the page shows by default."""

@@ -1,7 +1,7 @@
-"""The playground: one HTML page, without network, in which the rules run live in the browser.
+"""The playground: one HTML page that works offline, in which the rules run live in the browser.
 
-Everything that computes on it is printed from the rules and landscapes themselves: steps, host scalars and terms as
-JavaScript, formulas as MathML. What is written by hand, in ``page/``, draws and listens.
+All computations on the page are generated from the rules and landscapes themselves: steps, host scalars and terms as
+JavaScript, formulas as MathML. The hand-written code in ``page/`` draws and handles input.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from .functions import FUNCTIONS, Landscape
 from .lessons import LESSONS, OPENING, TEXTS
 
 YOURS = "yours"
-"""The group of the user's own rules, beside the conventions."""
+"""The group of the user's rules, next to the conventions."""
 
 _PAGE = Path(__file__).parent / "page"
 
 
 def playground_page(own: Sequence[Contender] = ()) -> str:
-    """The page, as HTML. Rules of your ``own`` are among the others, in the group ``yours``.
+    """Return the page as HTML. Your ``own`` rules appear among the others, in the group ``yours``.
 
     Raises
     ------
-    InputError: a rule of your own looks at whole tensors, or is searched or scheduled: the page has a slider for each
-        hyperparameter, and runs only what is printed from a traced rule.
+    InputError: one of your rules works on whole tensors, or has a searched or scheduled hyperparameter. The page has a
+        slider for each hyperparameter, and runs only code generated from a traced rule.
 
     >>> page = playground_page()
     >>> page.startswith("<!doctype html>"), len(page.encode()) < 500_000, "http" in page.replace("www.w3.org", "")
@@ -69,7 +69,7 @@ def write_playground(path: str | Path, own: Sequence[Contender] = ()) -> None:
 
     Raises
     ------
-    InputError: the file cannot be written there; or as :func:`playground_page`.
+    InputError: the file cannot be written; or as :func:`playground_page`.
     """
     write_atomically(Path(path), playground_page(own).encode())
 
@@ -77,16 +77,16 @@ def write_playground(path: str | Path, own: Sequence[Contender] = ()) -> None:
 def _own(contender: Contender) -> str:
     if isinstance(contender.rule, rules.LayerRule):
         raise InputError(
-            f"{contender.name} looks at whole tensors, and the playground runs elementwise rules; race it without "
+            f"{contender.name} works on whole tensors, but the playground runs only elementwise rules; race it without "
             "--playground"
         )
     if contender.rule is None or contender.hyperparameters or contender.schedule:
-        raise InputError(f"{contender.label}: the playground takes FILE.py:NAME alone, and has a slider for the rest")
+        raise InputError(f"{contender.label}: the playground takes only FILE.py:NAME; it has sliders for the rest")
     return _rule(contender.rule)
 
 
 def _data(own: dict[str, str]) -> str:
-    """What the page's own scripts work with, as constants."""
+    """Return the data of the page's scripts, as constants."""
     every = dict.fromkeys(name for convention in rules.CONVENTIONS for name in rules.names(convention))
     every |= dict.fromkeys(own)
     printed = {
@@ -142,14 +142,14 @@ def _landscape(f: Landscape) -> str:
 
 
 def _lowest(f: Landscape) -> float:
-    """The least height in the picture."""
+    """Return the lowest height in the picture."""
     (x0, x1), (y0, y1) = f.bounds
     x, y = np.meshgrid(np.linspace(x0, x1, 101), np.linspace(y0, y1, 101))
     return float(f.value(x, y).min())
 
 
 def _formula(f: Landscape) -> str:
-    """The formula at the head of the function's docstring, with raised digits."""
+    """Return the formula at the beginning of the function's docstring, with superscript digits."""
     _, _, rest = (f.value.__doc__ or "").partition("``")  # python -OO leaves no docstrings
     text = rest.partition("``")[0]
     for digit, raised in zip("234", "²³⁴", strict=True):
@@ -158,5 +158,5 @@ def _formula(f: Landscape) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON that may stand inside a script element."""
+    """Return JSON that is safe inside a script element."""
     return json.dumps(value, ensure_ascii=False).replace("</", "<\\/")

@@ -1,8 +1,8 @@
-"""The race itself: every optimizer on one function of two variables, from one start, with one budget of tuning.
+"""The race itself: every optimizer on one function of two variables, with the same start and tuning budget.
 
 The two coordinates are weights like any others: the points of all learning rates and seeds lie in one
-:class:`~optimlab.nn.parameters.Parameters` buffer in float64. The :class:`~optimlab.optim.optimizers.Optimizer` that
-trains networks steps them, each rate a parameter group of its own.
+:class:`~optimlab.nn.parameters.Parameters` buffer in float64. The same :class:`~optimlab.optim.optimizers.Optimizer`
+that trains networks steps them, with a parameter group for each rate.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RATES: tuple[float, ...] = tuple(10.0 ** (k / 4) for k in range(-20, 9))
-"""The grid every optimizer is tuned on: four rates a decade, 0.00001 to 100."""
+"""The grid that every optimizer is tuned on: four rates per decade, 0.00001 to 100."""
 
 TRIALS, RUNS, MOST_STEPS = 9, 9, 20_000
-"""Runs each rate is judged by; runs of the race, with fresh noise (one, where there is no noise); steps of a run."""
+"""Number of trials per rate; of runs in the race, with fresh noise (one without noise); of steps in a run."""
 
 JITTER = 0.02
-"""The trials start within this share of the bounds' width and height of the start."""
+"""Largest distance of a trial's start from the race's start, as a share of the bounds' width and height."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Racer:
 
     Attributes
     ----------
-    lr: the rate it raced with, chosen from the grid if ``tuned``, else given.
+    lr: the rate of its race, chosen from the grid if ``tuned``, else given.
     scores: its score at each rate of the grid, the mean over the trials; empty if not tuned.
-    usable: at how many of these rates the median trial reached the tolerance.
+    usable: the number of rates at which the median trial reached the tolerance.
     paths: the points after 0, 1, ..., steps updates, per seed, shape ``(seeds, steps + 1, 2)``, float64.
     gaps: the gap at each of these points, shape ``(seeds, steps + 1)``; see :func:`~optimlab.race.score.gaps_along`.
-    reached: per seed, the first step within the tolerance; infinite where there is none.
+    reached: per seed, the first step within the tolerance; infinite if there is none.
     """
 
     name: str
@@ -69,13 +69,15 @@ class Racer:
 
     @property
     def shown(self) -> int:
-        """The seed with the median score: the one to draw."""
+        """The seed with the median score, which is drawn."""
         return int(np.argsort(score(self.gaps), kind="stable")[len(self.gaps) // 2])
 
     @property
     def path(self) -> Floats:
-        """The path of the seed to draw, to where it left the landscape or the last point before it diverged; shape
-        ``(steps made + 1, 2)``."""
+        """The path of the drawn seed, shape ``(steps made + 1, 2)``.
+
+        It ends where it left the landscape, or at the last point before it diverged.
+        """
         gap = self.gaps[self.shown]
         made = int(np.isfinite(gap).sum())
         arrived = np.flatnonzero(gap == 0)
@@ -86,7 +88,7 @@ class Racer:
 
 @dataclass(frozen=True)
 class Race:
-    """A race that was run; ``racers`` in the order they were named."""
+    """The result of a race; ``racers`` are in the order in which they were named."""
 
     landscape: Landscape
     convention: str
@@ -98,7 +100,7 @@ class Race:
     racers: tuple[Racer, ...]
 
     def plot(self) -> Figure:
-        """Draw the path of each optimizer on a map of the function, and beside the maps how far down each has come."""
+        """Draw the path of each optimizer on a map of the function, and the gaps over the steps beside the maps."""
         figure: Figure = view("race figure", self)
         return figure
 
@@ -109,9 +111,9 @@ class Race:
         return f"<Race of {len(self.racers)}: {view('race sentence', self)}>"
 
     def rows(self) -> list[dict[str, Any]]:
-        """One dictionary per optimizer: the first within the tolerance first, then the smaller final gap.
+        """Return one dictionary per optimizer, sorted by steps to the tolerance, then by final gap.
 
-        Numbers are medians over the seeds, a run that missed or diverged counting as infinity; None is infinity.
+        Numbers are medians over the seeds. A run that missed or diverged counts as infinity, which is shown as None.
         """
         made = [self._row(racer) for racer in self.racers]
         made.sort(key=lambda row: row["score"])
@@ -138,7 +140,7 @@ class Race:
         }
 
     def summary(self) -> dict[str, Any]:
-        """Everything but the paths, as plain data for JSON."""
+        """Return everything except the paths, as plain data for JSON."""
         return {
             "function": self.landscape.name,
             "convention": self.convention,
@@ -151,7 +153,7 @@ class Race:
         }
 
     def record(self) -> dict[str, Any]:
-        """The summary, and per optimizer the scores of the tuning, the path that is drawn and its gaps."""
+        """Return the summary, and per optimizer the tuning scores, the drawn path and its gaps."""
         details = {
             racer.name: {
                 "scores": list(racer.scores),
@@ -179,30 +181,31 @@ def race(
 ) -> Race:
     """Race optimizers on a function of two variables, from the same start, each at its best rate of the same grid.
 
-    1. Tuning: nine trials at every rate of ``rates``, from starts near the one of the race (within 2% of the bounds'
-       width and height, the same for all), so that the choice does not hang on one lucky leap. The chosen rate has the
-       lowest mean score; a trial that diverges or leaves the course counts as infinity (:mod:`optimlab.race.score`
-       defines all three). Of equal scores the lower rate is taken.
-    2. The race, at the chosen rate, from the start itself, at which nothing was tuned. Where gradients are noisy, nine
-       runs with fresh noise, the same for all; else one.
+    1. Tuning: nine trials at every rate of ``rates``, so that the choice does not depend on one lucky leap. The trials
+       start near the race's start (within 2% of the bounds' width and height), at the same points for all. The chosen
+       rate has the lowest mean score. A trial that diverges or leaves the course counts as infinity
+       (:mod:`optimlab.race.score` defines score, divergence and course). Between equal scores the lower rate wins.
+    2. The race, at the chosen rate, from the start itself, which was not used for tuning. With noisy gradients there
+       are nine runs with fresh noise, the same for all; without noise there is one.
 
-    What is followed is the point at which the gradient is taken: for Nesterov's rule the look-ahead point, for
+    The race follows the point at which the gradient is taken. For Nesterov's rule this is the look-ahead point, for
     Schedule-Free AdamW the point between its two sequences.
 
     Parameters
     ----------
-    names: of optimizers, such as ``"adam"``, ``"adam:torch"`` or ``"sgd(schedule=cosine)"``, or rules of your own that
-        have a rate ``lr``, or contenders (:class:`optimlab.study.Contender`). A schedule's peak is tuned; its lengths
-        are shares of the steps, or steps.
-    convention: of those named without one.
-    start: within the bounds of the function; its own by default.
-    lr: rates for optimizers, by name, that shall not be tuned.
-    tolerance: the share of the start's gap that counts as having arrived.
-    seed: of the starts of the trials, and of the noise.
+    function: the name of a landscape, or a :class:`Landscape`.
+    names: optimizers such as ``"adam"``, ``"adam:torch"`` or ``"sgd(schedule=cosine)"``, your own rules with a rate
+        ``lr``, or contenders (:class:`optimlab.study.Contender`). A schedule's peak is tuned; its lengths are shares of
+        the steps, or steps.
+    convention: the convention of names without one.
+    start: a point within the bounds of the function; the function's start by default.
+    lr: rates for optimizers, by name, that should not be tuned.
+    tolerance: the share of the start's gap that counts as arrival.
+    seed: the seed of the trials' starts and of the noise.
 
     Raises
     ------
-    InputError: an unknown name, a start outside the bounds or on a minimum, a number that cannot be used.
+    InputError: a name is unknown, the start is outside the bounds or on a minimum, or a number is out of range.
 
     >>> outcome = race("quadratic", ["sgd", "momentum"], steps=100)
     >>> [(row["optimizer"], row["steps_to_tolerance"]) for row in outcome.rows()]
@@ -210,7 +213,7 @@ def race(
     """
     landscape = get(function) if isinstance(function, str) else function
     if count("steps", steps) > MOST_STEPS:
-        raise InputError(f"steps must be at most {MOST_STEPS:,}, to be looked at one by one; got {steps:,}")
+        raise InputError(f"steps must be at most {MOST_STEPS:,}, so that every step can be shown; got {steps:,}")
     tolerance, seed = number("tolerance", tolerance, low=1e-12, below=1), int(number("seed", seed, low=0))
     origin = _checked_start(landscape, landscape.start if start is None else start)
     grid = _checked_rates(rates)
@@ -241,7 +244,7 @@ def race(
 
 
 def _judged(landscape: Landscape, tried: Floats, tolerance: float) -> tuple[list[float], int]:
-    """The score of each rate from the paths of its trials, and how many rates are usable."""
+    """Return the score of each rate from the paths of its trials, and the number of usable rates."""
     gaps = gaps_along(landscape, tried)
     kept = on_course(landscape, tried, gaps)
     scores = np.where(kept, score(gaps), math.inf).mean(axis=-1)
@@ -258,9 +261,9 @@ def trajectories(
     *,
     convention: str = "textbook",
 ) -> Floats:
-    """Where an optimizer goes at each of ``rates``, with each noise sequence; shape ``(rates, seeds, steps + 1, 2)``.
+    """Return an optimizer's path at each rate with each noise sequence, shape ``(rates, seeds, steps + 1, 2)``.
 
-    ``noise`` is added to the gradients, shape ``(seeds, steps, 2)``. What overflows becomes infinite or NaN.
+    ``noise`` is added to the gradients, shape ``(seeds, steps, 2)``. Overflows become infinite or NaN.
 
     >>> from optimlab.race import get
     >>> trajectories(get("quadratic"), "sgd", [0.01, 0.02], (1.0, 1.0), np.zeros((1, 1, 2)))[:, 0, 1]
@@ -284,18 +287,20 @@ def trajectories(
 
 
 def _points(rates: int, seeds: int) -> Parameters:
-    """A buffer of points, those of one rate a layer, so that it is a group. Each is a matrix of one column: rules of
-    whole tensors know vectors only as biases."""
+    """Make a buffer of points, with a layer, and so a group, for each rate.
+
+    Each point is a matrix of one column, because rules of whole tensors treat vectors as biases.
+    """
     made = [Parameter(f"rate{k}.{s}", "weights", f"rate{k}", (2, 1)) for k in range(rates) for s in range(seeds)]
     return Parameters(made, "float64", backends.get("numpy"))
 
 
 def _contender(one: str | rules.Rule | Contender, convention: str) -> Contender:
-    """An optimizer as it takes part in a race.
+    """Return an optimizer as a contender of the race.
 
     Raises
     ------
-    InputError: it cannot be read; or something other than the rate is searched, or waits for a validation loss.
+    InputError: ``one`` cannot be read; or something other than the rate is searched, or needs a validation loss.
     """
     if isinstance(one, str):
         one = Contender.parse(one, convention)
@@ -303,9 +308,9 @@ def _contender(one: str | rules.Rule | Contender, convention: str) -> Contender:
         one = Contender(getattr(one, "__name__", "rule"), rule=one)
     if one.searched:
         told = ", ".join(one.searched)
-        raise InputError(f"{one.label}: a race tunes the learning rate alone; give {told} one value, or use compare")
+        raise InputError(f"{one.label}: a race tunes only the learning rate; give {told} one value, or use compare")
     if one.schedule and one.schedule.listens:
-        raise InputError(f"{one.label}: a plateau follows the validation loss, and a race has none; use compare")
+        raise InputError(f"{one.label}: a plateau follows the validation loss, but a race has none; use compare")
     return one
 
 
@@ -316,7 +321,7 @@ def _optimizer(one: Contender, points: Parameters, rates: Sequence[float], steps
 
 
 def _noise(landscape: Landscape, seed: int, kind: int, runs: int, steps: int) -> Floats:
-    """What is added to the gradients of each run, shape ``(runs, steps, 2)``; of another kind, other numbers."""
+    """Return the noise for the gradients of each run, shape ``(runs, steps, 2)``; it differs between kinds."""
     if not landscape.noise:
         return np.zeros((runs, steps, 2))
     each = [np.random.default_rng([seed, kind, run]).standard_normal((steps, 2)) for run in range(runs)]
@@ -324,7 +329,7 @@ def _noise(landscape: Landscape, seed: int, kind: int, runs: int, steps: int) ->
 
 
 def _nearby(landscape: Landscape, start: tuple[float, float], seed: int) -> Floats:
-    """Starts of the trials, shape ``(TRIALS, 2)``."""
+    """Return the starts of the trials, shape ``(TRIALS, 2)``."""
     low, high = np.transpose(landscape.bounds)
     shifts = np.random.default_rng([seed, 2]).uniform(-JITTER, JITTER, (TRIALS, 2)) * (high - low)
     return np.asarray(np.clip(start + shifts, low, high))
@@ -341,9 +346,7 @@ def _checked_start(landscape: Landscape, start: Sequence[float]) -> tuple[float,
             f"x from {x0:g} to {x1:g}, y from {y0:g} to {y1:g}"
         )
     if float(landscape.value(x, y)) <= lowest(landscape):
-        raise InputError(
-            f"the start ({x:g}, {y:g}) is a lowest point of {landscape.name}: there is nothing to race for"
-        )
+        raise InputError(f"the start ({x:g}, {y:g}) is already a minimum of {landscape.name}; choose another start")
     return x, y
 
 
@@ -355,7 +358,7 @@ def _checked_rates(rates: Sequence[float]) -> list[float]:
 
 
 def _checked_names(names: Sequence[str | rules.Rule | Contender], convention: str) -> dict[str, Contender]:
-    """The optimizers by the name that they have in the race: as it was given, or the label where more was said."""
+    """Return the optimizers by their names in the race: the given name, or the label of one with settings."""
     made = [_contender(one, convention) for one in names]
     known = [
         given if isinstance(given, str) and "(" not in given else one.label

@@ -1,4 +1,4 @@
-"""How a race is judged: gaps to the lowest point, the score of a run, the course, the step of arrival."""
+"""Scoring of a race: gaps to the lowest point, the score of a run, the course, the step of arrival."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from .functions import Landscape
 Floats = NDArray[np.float64]
 
 FLOOR = 1e-10
-"""Shares of the start's gap below this count as this: no optimizer gains by rounding."""
+"""Lower limit of a gap's share of the start's gap, so that no optimizer gains by rounding."""
 
 BURST = 1e3
-"""A run has diverged once its gap is this many times the start's."""
+"""Factor over the start's gap at which a run counts as diverged."""
 
 STRIDE = 0.05
-"""Where there is no minimum, no step may be longer than this share of the diagonal of the bounds."""
+"""Longest step in a landscape without a minimum, as a share of the diagonal of the bounds."""
 
 
 def lowest(landscape: Landscape) -> float:
-    """The height that gaps are measured from: that of the minima, or, where there are none, the lowest within the
-    bounds."""
+    """Return the height that gaps are measured from: that of the minima, or else the lowest within the bounds."""
     if landscape.minima:
         return min(float(landscape.value(x, y)) for x, y in landscape.minima)
     x, y = (np.linspace(*side, 401) for side in landscape.bounds)
@@ -31,11 +30,11 @@ def lowest(landscape: Landscape) -> float:
 
 
 def gaps_along(landscape: Landscape, paths: Floats) -> Floats:
-    """How far above :func:`lowest` each point of ``paths`` lies (shape without the last axis).
+    """Return the height of each point of ``paths`` above :func:`lowest`, in the shape without the last axis.
 
-    A run has diverged, and its gap is infinite from there on, once it is not finite or more than 1000 times the gap
-    of the start. Where there is no minimum, a run has arrived, with gap 0 from there on, once it leaves the bounds
-    below the height of the start; one that leaves them above has diverged.
+    A run has diverged once its gap is not finite or exceeds 1000 times the start's gap. From there on its gap is
+    infinite. In a landscape without a minimum, a run has arrived once it leaves the bounds below the start's height.
+    From there on its gap is 0. A run that leaves the bounds above the start's height has diverged.
     """
     x, y = paths[..., 0], paths[..., 1]
     with np.errstate(all="ignore"):
@@ -52,13 +51,13 @@ def gaps_along(landscape: Landscape, paths: Floats) -> Floats:
 
 
 def score(gaps: Floats) -> Floats:
-    """The mean over all steps of log10 of the share of the start's gap that is left: lower is better.
+    """Return the mean over all steps of log10 of the remaining share of the start's gap; lower is better.
 
     ::
 
         score = mean_k log10 max(gap_k / gap_0, 1e-10)        infinite for a run that diverged
 
-    It rewards coming down early and coming down far, where the last gap alone would reward luck in the last step.
+    The score rewards descending early and far. The last gap alone would reward luck in the last step.
 
     >>> score(np.array([[5.0, 0.5, 0.05], [5.0, 5.0, np.inf]]))
     array([-1., inf])
@@ -69,10 +68,11 @@ def score(gaps: Floats) -> Floats:
 
 
 def on_course(landscape: Landscape, paths: Floats, gaps: Floats) -> NDArray[np.bool_]:
-    """Which runs kept to the course: they never left the bounds, so that no leap across the landscape wins by luck.
+    """Return True for each run that stayed on course.
 
-    Where there is no minimum to stop at, leaving is the aim, and the largest rate would win by leaving in one leap.
-    There the course forbids steps longer than 5% of the bounds' diagonal: what differs is the way, not the speed.
+    On course means that it never left the bounds, so that no leap across the landscape wins by luck. In a landscape
+    without a minimum, leaving is the aim, and the largest rate would win by leaving in one leap. There, on course means
+    that no step is longer than 5% of the bounds' diagonal, so that directions are compared, not speeds.
     """
     if landscape.minima:
         return np.asarray(_inside(landscape, paths).all(axis=-1))
@@ -89,7 +89,7 @@ def _inside(landscape: Landscape, points: Floats) -> NDArray[np.bool_]:
 
 
 def first_within(gaps: Floats, tolerance: float) -> Floats:
-    """The first step at which the gap is at most ``tolerance`` times the first; infinite where there is none.
+    """Return the first step at which the gap is at most ``tolerance`` times the first gap; infinite if there is none.
 
     >>> first_within(np.array([[8.0, 2.0, 4.0, 1.0], [8.0, 7.0, 6.0, 5.0]]), 0.25)
     array([ 1., inf])

@@ -10,7 +10,7 @@ from .run import TRIALS, Race
 
 
 def table(race: Race) -> Table:
-    """One row per optimizer, the best score first."""
+    """Return a table with one row per optimizer, the best score first."""
     landscape = race.landscape
     rows = race.rows()
     notes = [f"lr: each one's best of the same {len(race.rates)} rates, {TRIALS} trials each"]
@@ -37,12 +37,12 @@ def table(race: Race) -> Table:
 
 
 def _mark(row: dict[str, Any]) -> str:
-    """Of a rate that was given (*) or that lies at the edge of the grid (!)."""
+    """Return the mark of a rate that was given (*) or that lies at the edge of the grid (!)."""
     return "" if row["tuned"] and not row["at_edge"] else "!" if row["tuned"] else "*"
 
 
 def _steps(row: dict[str, Any]) -> str:
-    """The median, and how many runs got there if not all did."""
+    """Return the median, with the number of runs that arrived if not all did."""
     if row["steps_to_tolerance"] is None:
         return "missed"
     text = f"{row['steps_to_tolerance']:g}"

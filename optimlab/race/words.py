@@ -1,4 +1,4 @@
-"""A race in words: what came out, and how it was run."""
+"""The results and conditions of a race in words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .score import STRIDE
 
 
 def outcome(race: Race, racer: Racer) -> str:
-    """What became of it, in a few words."""
+    """Describe a racer's outcome in a few words."""
     steps, gap = float(np.median(racer.reached)), float(np.median(racer.gaps[:, -1]))
     if np.isfinite(steps):
         left = bool(gap > race.tolerance * racer.gaps[0, 0]) and not race.landscape.noise
@@ -19,7 +19,7 @@ def outcome(race: Race, racer: Racer) -> str:
 
 
 def sentence(race: Race) -> str:
-    """What the figure shows, from its numbers."""
+    """Describe what the figure shows, from its numbers."""
     steps = {racer.name: float(np.median(racer.reached)) for racer in race.racers}
     arrived = {name: n for name, n in steps.items() if np.isfinite(n)}
     title, share = race.landscape.title, f"{100 * race.tolerance:g}% of the start's gap"
@@ -50,7 +50,7 @@ def listed(names: list[str]) -> str:
 
 
 def conditions(race: Race) -> str:
-    """How the race was run."""
+    """Describe the conditions of the race."""
     landscape, rates = race.landscape, race.rates
     above = "to the minimum" if landscape.minima else "to the lowest point of the map"
     named = any(":" in racer.name for racer in race.racers)
