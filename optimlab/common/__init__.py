@@ -1,6 +1,6 @@
-"""What every other room may use: errors, files, spelling, tables, progress, the version.
+"""Shared helpers for every other room: errors, files, spelling, tables, progress, the version.
 
-Knows nothing of networks or optimizers.
+Nothing here depends on networks or optimizers.
 
 Imports nothing of optimlab.
 """

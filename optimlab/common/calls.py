@@ -1,4 +1,4 @@
-"""Texts written as calls, such as ``adamw(schedule=cosine, weight_decay={0, 0.01})``: split, read and written."""
+"""Parsing and writing of texts in the form of calls, such as ``adamw(schedule=cosine, weight_decay={0, 0.01})``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _WORD = re.compile(r"[\w.-]+")
 
 
 def split(text: str, mark: str = ",") -> list[str]:
-    """Split at each ``mark`` that stands in no brackets and no quotes; blank parts are left out.
+    """Split at each ``mark`` outside brackets and quotes, and skip blank parts.
 
     Raises
     ------
-    InputError: a bracket or a quote is not closed, or closes what was never opened.
+    InputError: a bracket or a quote is not closed, or a closing bracket has no opening one.
 
     >>> split("sgd, adamw(weight_decay={0, 0.1}), adam:torch")
     ['sgd', 'adamw(weight_decay={0, 0.1})', 'adam:torch']
@@ -47,11 +47,11 @@ def split(text: str, mark: str = ",") -> list[str]:
 
 
 def call(text: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return the name and the arguments, as ``(key, value)``; the key of an argument without one is empty.
+    """Return the name and the arguments as ``(key, value)`` pairs; the key of a positional argument is empty.
 
     Raises
     ------
-    InputError: something follows the bracket, or an argument is named twice.
+    InputError: something follows the closing bracket, or an argument is given twice.
 
     >>> call("cosine(0.1, warmup=0.2)")
     ('cosine', [('', '0.1'), ('warmup', '0.2')])
@@ -59,7 +59,7 @@ def call(text: str) -> tuple[str, list[tuple[str, str]]]:
     ('adam:torch', [])
     """
     text = text.strip()
-    split(text)  # refuses brackets that are not closed
+    split(text)  # raises an error for unclosed brackets
     head, bracket, rest = text.partition("(")
     if not bracket:
         return head, []
@@ -76,7 +76,7 @@ def call(text: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 def value(text: str) -> Any:
-    """Return what a text says: a number, ``true`` or ``false``, a list in brackets, a text in quotes, else itself.
+    """Parse a text: a number, ``true`` or ``false``, a list in brackets, a text in quotes; else return it unchanged.
 
     >>> value("0.10"), value("{0, 1e-3}"), value("true"), value("val_loss"), value('"two words"')
     (0.1, (0.0, 0.001), True, 'val_loss', 'two words')
@@ -111,7 +111,7 @@ def written(content: Any) -> str:
 
 
 def as_call(name: str, arguments: Iterable[str]) -> str:
-    """Return ``name(a, b)``, or the name alone where there is no argument.
+    """Return ``name(a, b)``, or only the name if there are no arguments.
 
     >>> as_call("cosine", ["0.1", "end=0.5"]), as_call("adam", [])
     ('cosine(0.1, end=0.5)', 'adam')

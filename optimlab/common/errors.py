@@ -1,4 +1,4 @@
-"""The two errors a user of optimlab can meet, and the one way names and numbers are checked."""
+"""The two errors that users of optimlab can meet, and the common checks of names and numbers."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ T = TypeVar("T")
 
 
 class InputError(ValueError):
-    """Something passed in cannot be used; the message says what was wrong and what is accepted."""
+    """An error for invalid input; the message says what was wrong and what is accepted."""
 
     known: tuple[str, ...] = ()
-    """The names that are accepted, if one was unknown."""
+    """The accepted names, if a name was unknown."""
 
 
 class RuleError(TypeError):
-    """A function is not an elementwise update rule; the message names the operation that breaks it."""
+    """An error for a function that is not an elementwise rule; the message names the operation that breaks it."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
-    """Return the error for a name that does not exist, with the nearest ones that do.
+    """Return the error for an unknown name, with suggestions of the nearest known ones.
 
-    For a name of another library it says what to write here, see :mod:`optimlab.common.familiar`.
+    For a name from another library, the error says what to write here, see :mod:`optimlab.common.familiar`.
 
     >>> raise unknown("optimizer", "adamm", ["adam", "adamw", "sgd"])
     Traceback (most recent call last):
@@ -46,9 +46,10 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
 
 
 def only(function: Callable[..., Any], other: Iterable[str], *hidden: str) -> None:
-    """Refuse the keywords ``other``, which a function or class does not know; ``hidden`` parameters are not listed.
+    """Raise an error for the unknown keywords ``other`` of a function or class; do not list ``hidden`` parameters.
 
-    A signature that ends in ``**other: Never`` lets it say what to write, and type checkers still find the mistake.
+    With a signature that ends in ``**other: Never``, the error can say what to write, and type checkers still find the
+    mistake.
 
     >>> def grow(height, *, width=1.0, **other):
     ...     only(grow, other)
@@ -64,7 +65,7 @@ def only(function: Callable[..., Any], other: Iterable[str], *hidden: str) -> No
 
 
 def lookup(kind: str, name: object, table: Mapping[str, T]) -> T:
-    """``table[name]``, or the error that names the nearest.
+    """Return ``table[name]``, or raise the error that suggests the nearest names.
 
     >>> lookup("letter", "b", {"a": 1, "b": 2})
     2
@@ -87,7 +88,7 @@ def number(
 ) -> float:
     """Return ``value`` as a finite Python float within the bounds.
 
-    ``low`` and ``high`` may be reached, ``above`` and ``below`` may not; ``positive`` means above 0.
+    ``low`` and ``high`` are inclusive bounds, ``above`` and ``below`` exclusive ones; ``positive`` means above 0.
 
     >>> number("rate", 0.5, low=0, below=1)
     0.5
@@ -116,7 +117,7 @@ def number(
 
 
 def exact(value: float) -> str:
-    """Return the shortest text that is read back as this number.
+    """Return the shortest text that reads back as this number.
 
     >>> exact(0.5), exact(1e-08), exact(0.9999999), exact(128.0)
     ('0.5', '1e-08', '0.9999999', '128')
@@ -126,10 +127,10 @@ def exact(value: float) -> str:
 
 
 def concise(value: float, digits: int = 2) -> str:
-    """Return the text of a chosen number: exact if it has at most six digits, else rounded to ``digits`` digits.
+    """Return a number as text: exact if it has at most six digits, else rounded to ``digits`` digits.
 
-    For a number just below 1, the digits of its distance from 1 count. Rounding errors of float64, from the 13th digit
-    on, do not count.
+    For a number just below 1, only the digits of its distance from 1 count. Rounding errors of float64, from the 13th
+    digit on, do not count.
 
     >>> concise(0.125), concise(10**-0.5), concise(0.1 * 3), concise(1e-300), concise(1234567.0)
     ('0.125', '0.32', '0.3', '1e-300', '1.2e+06')
@@ -145,7 +146,7 @@ def concise(value: float, digits: int = 2) -> str:
 
 
 def count(name: str, value: Any) -> int:
-    """``value`` as a Python integer of at least 1.
+    """Return ``value`` as a Python integer of at least 1.
 
     >>> count("epochs", 0)
     Traceback (most recent call last):
@@ -158,7 +159,7 @@ def count(name: str, value: Any) -> int:
 
 
 def whole(name: str, value: Any) -> int:
-    """``value`` as a Python integer of at least 0.
+    """Return ``value`` as a Python integer of at least 0.
 
     >>> whole("epoch", -1)
     Traceback (most recent call last):
@@ -171,7 +172,7 @@ def whole(name: str, value: Any) -> int:
 
 
 def printable(name: str, value: Any) -> str:
-    """``value`` as text on one line that is not empty.
+    """Return ``value`` as non-empty text on one line.
 
     >>> printable("label", "two\\nlines")
     Traceback (most recent call last):
@@ -188,12 +189,12 @@ def rows(name: str, values: Any) -> int:
 
     Raises
     ------
-    InputError: it has no rows, as a number, or it is a sparse matrix.
+    InputError: ``values`` has no rows, like a number, or it is a sparse matrix.
 
     >>> rows("x_train", [[0.0], [1.0]])
     2
     """
-    if hasattr(values, "toarray"):  # NumPy would make a single object of a sparse matrix
+    if hasattr(values, "toarray"):  # NumPy would wrap a sparse matrix as a single object
         raise InputError(f"{name} must be a dense array, got a sparse matrix; convert it with its method toarray()")
     try:
         return len(values)
@@ -202,7 +203,7 @@ def rows(name: str, values: Any) -> int:
 
 
 def one_line(error: object) -> str:
-    """What an error of a library says, on one line and not too long for a message of ours.
+    """Return a library's error message on one line, short enough for an error of our own.
 
     >>> one_line(ValueError("bad   magic"))
     'bad magic'
@@ -212,7 +213,7 @@ def one_line(error: object) -> str:
 
 
 def lacks(what: str, package: str, extra: str) -> InputError:
-    """The error for a package that is not installed; it says what to write. optimlab is on no package index.
+    """Return the error for a missing package, with the command that installs it. optimlab is not on a package index.
 
     >>> lacks("the search", "Optuna", "tune")
     InputError("the search needs Optuna: in a checkout of optimlab, run pip install '.[tune]'")
@@ -221,5 +222,5 @@ def lacks(what: str, package: str, extra: str) -> InputError:
 
 
 def install(extra: str) -> str:
-    """How to install an extra."""
+    """Return instructions for installing an extra."""
     return f"in a checkout of optimlab, run pip install '.[{extra}]'"

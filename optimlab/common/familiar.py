@@ -1,8 +1,8 @@
-"""Names that users of Keras, PyTorch, Optax and scikit-learn know, and what to write for them here.
+"""Names that users of Keras, PyTorch, Optax and scikit-learn know, with their equivalents here.
 
-The errors for unknown names read this one table, see :func:`optimlab.common.errors.unknown`. An entry lists names of
-ours, divided by bars, of which the first that is known is the one to write. Its last part may be a sentence, for where
-none is known.
+The errors for unknown names use this table, see :func:`optimlab.common.errors.unknown`. An entry lists names of
+optimlab, separated by bars; the first one that is known in the context is suggested. The last part may be a sentence,
+used if none is known.
 """
 
 from __future__ import annotations
@@ -115,11 +115,11 @@ FAMILIAR: dict[str, dict[str, str]] = {
     },
     "argument of BatchNorm": {"epsilon": "eps"},
 }
-"""What to write for a name, by what the name is taken for."""
+"""The equivalents of familiar names, by the kind of name."""
 
 
 def advice(kind: str, name: object, known: Collection[str]) -> str:
-    """Return what to write instead of a familiar name; empty if the name is not familiar there.
+    """Return advice on what to write instead of a familiar name; empty if the name is not familiar.
 
     >>> advice("hyperparameter of adam", "learning_rate", ["lr", "beta1"])
     'write lr'

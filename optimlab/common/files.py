@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic writing of files: a file is complete or absent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
     Raises
     ------
-    InputError: it cannot be written; a file of that name is left as it was, and no other is left behind.
+    InputError: the file cannot be written; an existing file stays as it was, and no temporary file remains.
     """
     try:
         with whole_or_absent(path) as file:
@@ -33,11 +33,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def whole_or_absent(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, under a temporary name: renamed if the block ends well, else removed.
+    """Yield a file under a temporary name, renamed if the block succeeds and removed otherwise.
 
     Raises
     ------
-    OSError: it cannot be written.
+    OSError: the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
@@ -56,11 +56,11 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt
 
 
 def check_folder_name(name: str, taken: Iterable[str] = ()) -> None:
-    """Refuse a name that is not valid for a new folder on every system, beside those ``taken``.
+    """Check that a new folder can have this name on every system, next to the names ``taken``.
 
     Raises
     ------
-    InputError: it is a path, reserved, or too long, or it differs from a taken name only in upper and lower case.
+    InputError: the name is a path, reserved, or too long, or it differs from a taken name only in case.
 
     >>> check_folder_name("..")
     Traceback (most recent call last):
@@ -85,11 +85,11 @@ def check_folder_name(name: str, taken: Iterable[str] = ()) -> None:
 
 
 def check_writable(folder: Path, *names: str) -> None:
-    """Refuse a folder that cannot be created or written, or one with read-only files of these names; change nothing.
+    """Check that a folder can be created and written, and that no file of these names is read-only; change nothing.
 
     Raises
     ------
-    InputError: what cannot be written, and why.
+    InputError: the folder or a file cannot be written; the message says why.
     """
     try:
         place = next(p for p in (folder, *folder.absolute().parents) if p.exists())
@@ -102,7 +102,7 @@ def check_writable(folder: Path, *names: str) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make the new name itself outlive a power cut, where the system allows folders to be flushed."""
+    """Flush a folder to the disk, so that new names survive a power cut, if the system supports it."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -116,7 +116,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def json_text(value: Any, *, indent: int | None = 2, ascii_only: bool = True) -> str:
-    """Return ``value`` as JSON that every parser reads; a number that is not finite is null.
+    """Return ``value`` as JSON that every parser reads; non-finite numbers become null.
 
     >>> json_text({"cap": float("inf")}, indent=None)
     '{"cap": null}'
@@ -125,7 +125,7 @@ def json_text(value: Any, *, indent: int | None = 2, ascii_only: bool = True) ->
 
 
 def json_ready(value: Any) -> Any:
-    """``value`` with null for each number that is not finite: JSON has no NaN and no infinity.
+    """Return ``value`` with None for each non-finite number, because JSON has no NaN and no infinity.
 
     >>> json_ready({"loss": [0.5, float("nan")]})
     {'loss': [0.5, None]}

@@ -1,4 +1,4 @@
-"""HTML for notebooks: small pieces without a style sheet or a script, in which every text is escaped."""
+"""HTML for notebooks: small pieces without style sheets or scripts, with all text escaped."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from html import escape
 
 POINTS = 200
-"""The most points of a sparkline; of more values, evenly spaced ones are drawn."""
+"""The largest number of points in a sparkline; longer sequences are thinned evenly."""
 
 
 class Html(str):
-    """A text that is HTML already, and is not escaped again."""
+    """A text that is already HTML, and is not escaped again."""
 
     __slots__ = ()
 
@@ -27,7 +27,7 @@ def tag(name: str, *content: str, **attributes: str) -> Html:
 
 
 def together(*parts: str) -> Html:
-    """Return one block of several elements or texts, in this order; empty ones are left out.
+    """Return one block of several elements or texts, in this order, without empty ones.
 
     >>> str(together("a & b", tag("i", "c")))
     '<div><p>a &amp; b</p><i>c</i></div>'
@@ -36,12 +36,12 @@ def together(*parts: str) -> Html:
 
 
 def bullets(lines: Sequence[str]) -> Html:
-    """Return a list with a bullet for each line; nothing for no lines."""
+    """Return a list with a bullet for each line; empty without lines."""
     return tag("ul", *(tag("li", line) for line in lines)) if lines else Html()
 
 
 def sparkline(values: Sequence[float], label: str) -> Html:
-    """Return a small drawing of finite values; a screen reader says ``label``. Nothing for fewer than two values.
+    """Return a small drawing of finite values, with ``label`` for screen readers; empty for fewer than two values.
 
     >>> sparkline([3.0], "loss")
     ''
@@ -52,7 +52,7 @@ def sparkline(values: Sequence[float], label: str) -> Html:
         return Html()
     step = max(1.0, (len(values) - 1) / (POINTS - 1))
     drawn = [values[round(k * step)] for k in range(round((len(values) - 1) / step) + 1)]
-    low, span = min(drawn) / 2, max(drawn) / 2 - min(drawn) / 2  # halves, since a difference may overflow
+    low, span = min(drawn) / 2, max(drawn) / 2 - min(drawn) / 2  # halves, because a difference may overflow
     heights = [(value / 2 - low) / span if span > 0 else 0.0 for value in drawn]
     points = " ".join(f"{100 * k / (len(drawn) - 1):.1f},{22 - 20 * h:.1f}" for k, h in enumerate(heights))
     line = tag("polyline", points=points, fill="none", stroke="currentColor", stroke_width="1.5")

@@ -1,7 +1,7 @@
-"""Progress on a terminal and in a notebook, silence everywhere else.
+"""Progress bars in terminals and notebooks, and silence everywhere else.
 
-A notebook has a line of its own, which Jupyter's ``display`` replaces as work goes on: nothing has to be installed.
-IPython is used only where it runs already.
+In a notebook, Jupyter's ``display`` updates a single line, so nothing has to be installed. IPython is used only if it
+is already running.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from typing import Any
 from .markup import tag
 
 AFTER, BETWEEN = 0.5, 0.1
-"""Seconds of work before a notebook shows progress, so that a short run leaves nothing in it; seconds from one
-replacement to the next."""
+"""Seconds before a notebook shows progress, so that short runs show nothing; seconds between two updates."""
 
 
 def in_notebook() -> bool:
-    """Return True in a Jupyter kernel.
+    """Return True if the code runs in a Jupyter kernel.
 
     >>> in_notebook()
     False
@@ -33,9 +32,10 @@ def in_notebook() -> bool:
 
 @contextmanager
 def progress_bar(task: str, total: int, *, shown: bool | None = None) -> Iterator[Callable[[str], None]]:
-    """Yield ``advance(note)``, to be called after each of ``total`` parts.
+    """Yield ``advance(note)``, to call after each of ``total`` parts.
 
-    ``shown`` None means: in a notebook, and where standard error is a terminal. rich is imported only for a terminal.
+    With ``shown=None``, the bar appears in notebooks and if standard error is a terminal. rich is imported only for a
+    terminal.
 
     >>> with progress_bar("nothing", 1, shown=False) as advance:
     ...     advance("done")
@@ -63,7 +63,7 @@ def progress_bar(task: str, total: int, *, shown: bool | None = None) -> Iterato
         TextColumn("{task.fields[note]}"),
         console=Console(stderr=True),
         transient=True,
-        # lines printed meanwhile go above the bar, unless standard output is a file or a pipe
+        # lines printed during the work appear above the bar, unless standard output is a file or a pipe
         redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
     ) as progress:
         bar = progress.add_task(task, total=total, note="")
@@ -72,7 +72,9 @@ def progress_bar(task: str, total: int, *, shown: bool | None = None) -> Iterato
 
 @contextmanager
 def download_bar(task: str, *, shown: bool | None = None) -> Iterator[Callable[[int, int | None], None]]:
-    """Yield ``show(done, total)``, to be called with the bytes that have come, of how many if known; shown as above.
+    """Yield ``show(done, total)``, to call with the bytes received so far and the total, or None if it is unknown.
+
+    ``shown`` is as for :func:`progress_bar`.
 
     >>> with download_bar("nothing", shown=False) as show:
     ...     show(1, None)
@@ -100,7 +102,7 @@ def download_bar(task: str, *, shown: bool | None = None) -> Iterator[Callable[[
 
 @contextmanager
 def _notebook_line(task: str) -> Iterator[Callable[[int, int | None, str, str], None]]:
-    """Yield ``show(done, total, counted, note)``; at the end the line says how long it took."""
+    """Yield ``show(done, total, counted, note)``; at the end, the line shows the elapsed time."""
     display = import_module("IPython.display").display
     begin = time.monotonic()
     latest: tuple[Any, ...] = ()
@@ -120,7 +122,7 @@ def _notebook_line(task: str) -> Iterator[Callable[[int, int | None, str, str], 
         latest, now = (counted, note), time.monotonic()
         if now - begin >= AFTER and now - shown >= BETWEEN:
             shown = now
-            # without a value it only says that something is going on
+            # without a value, the bar only shows that work is in progress
             value = {} if total is None else {"value": str(done), "max": str(total)}
             draw(tag("progress", **value, aria_label=task), f"{task}: {counted}  {note}".rstrip())
 

@@ -9,7 +9,7 @@ from io import TextIOWrapper
 from typing import TextIO
 
 ERRORS = "optimlab-spelled"
-"""Name of the error handler: ``"√β".encode("ascii", ERRORS)`` gives ``b"sqrtbeta"``."""
+"""Name of the error handler: ``"√β".encode("ascii", ERRORS)`` returns ``b"sqrtbeta"``."""
 
 _SPELLED = {
     "√": "sqrt",
@@ -45,7 +45,7 @@ _SCRIPTS = {"<sub>": "_", "<super>": "^"}
 
 
 def spelled(text: str, encoding: str | None) -> str:
-    """Return ``text`` with the characters that ``encoding`` has; None stands for an encoding with all of them.
+    """Return ``text`` in characters that ``encoding`` has; None stands for an encoding with all characters.
 
     >>> spelled("√ŝₜ = β₂ sₜ₋₁ ± 10⁻³", "ascii")
     'sqrt s_hat_t = beta_2 s_(t-1) +- 10^(-3)'
@@ -64,12 +64,12 @@ def spell(stream: TextIO | None) -> None:
 
 
 def encoding_of_stdout() -> str | None:
-    """The encoding of standard output, None where it has none, as in a notebook."""
+    """Return the encoding of standard output, or None if it has none, as in a notebook."""
     return getattr(sys.stdout, "encoding", None)
 
 
 def _handler(error: UnicodeError) -> tuple[str, int]:
-    """Replace the characters that cannot be encoded, and the sub- or superscripts that follow them."""
+    """Replace characters that cannot be encoded, and the sub- or superscripts that follow them."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text, end = error.object, error.end
@@ -91,7 +91,7 @@ def _handler(error: UnicodeError) -> tuple[str, int]:
 
 
 def _script(letter: str) -> str:
-    """Return ``"<sub>"`` or ``"<super>"`` for such a character, else an empty text."""
+    """Return ``"<sub>"`` or ``"<super>"`` for a subscript or superscript character, else an empty text."""
     kind = unicodedata.decomposition(letter).partition(" ")[0]
     return kind if kind in _SCRIPTS else ""
 

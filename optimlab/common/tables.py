@@ -1,7 +1,8 @@
 """Tables that fit any width without cutting off a number.
 
-If a table is too wide, first headings and sentences are wrapped, then names lose their middle. If that is not enough,
-the columns are split into blocks, one below the other, and each block repeats the first column. Rich does the drawing.
+If a table is too wide, headings and sentences are wrapped first, then the middle of long names is cut. If that is not
+enough, the columns are split into blocks, one below the other, and each block repeats the first column. Rich draws the
+tables.
 """
 
 from __future__ import annotations
@@ -21,14 +22,13 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
 
 Kind = Literal["number", "name", "words", "path"]
-"""The contents of a cell. A number is never broken, a name may be shortened, words may be wrapped at spaces, and a path
-anywhere."""
+"""The kind of a cell. Numbers are never broken, names may be shortened, words wrap at spaces, and paths anywhere."""
 
 PIPE = 80
-"""Characters in a line of output that does not go to a terminal."""
+"""Characters per line of output that does not go to a terminal."""
 
 NAME, HEADING, PATH = 16, 24, 16
-"""Widths down to which names, words of a heading, and paths shrink before the columns are split."""
+"""Smallest widths of names, words of a heading, and paths, before the columns are split."""
 
 
 class Column(NamedTuple):
@@ -39,7 +39,7 @@ class Column(NamedTuple):
 
 
 class _Widths(NamedTuple):
-    """Characters of a column: unchanged, with words wrapped, and with names shortened as well."""
+    """Widths of a column in characters: unchanged, with wrapped words, and with shortened names as well."""
 
     natural: int
     broken: int
@@ -48,9 +48,9 @@ class _Widths(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A title, columns, rows of cells, and a caption; ``print`` it, or give it to a Rich console.
+    """A table with a title, columns, rows of cells, and a caption; ``print`` it, or pass it to a Rich console.
 
-    A notebook shows it as an HTML table, in which a cell may be :class:`optimlab.common.markup.Html`.
+    Notebooks show it as an HTML table, in which a cell may be :class:`optimlab.common.markup.Html`.
 
     >>> print(Table([Column("optimizer", "name"), Column("lr")], [["sgd", "0.5"], ["adam", "0.001"]]))
     optimizer     lr
@@ -89,7 +89,7 @@ class Table:
         return together(table, *self.caption.splitlines())
 
     def text(self, width: int, encoding: str | None = None) -> str:
-        """Return the table as plain lines of at most ``width`` characters, in the characters of an encoding."""
+        """Return the table as plain lines of at most ``width`` characters that ``encoding`` can represent."""
         from rich.console import Console
 
         lines: list[str] = []
@@ -134,7 +134,7 @@ class Table:
 
 
 def width() -> int:
-    """Characters in a line of standard output: ``COLUMNS`` if set, else the terminal's width, and 80 in a pipe."""
+    """Return the line width of standard output: ``COLUMNS`` if set, else the terminal's width, or 80 in a pipe."""
     given = os.environ.get("COLUMNS", "")
     if given.isascii() and given.isdigit() and int(given) > 0:
         return int(given)
@@ -142,7 +142,7 @@ def width() -> int:
 
 
 def fixed(value: float, decimals: int) -> str:
-    """Print a number with so many decimals, or with three digits and an exponent if it is 10,000 or more.
+    """Format a number with ``decimals`` decimals, or with an exponent and three digits if it is 10,000 or more.
 
     >>> fixed(3.14159, 2), fixed(-1e77, 2)
     ('3.14', '-1e+77')
@@ -151,9 +151,9 @@ def fixed(value: float, decimals: int) -> str:
 
 
 def shortened(names: Sequence[str], most: int, ellipsis: str = "…") -> list[str]:
-    """Cut the middle out of names longer than ``most`` characters, so that different names stay different.
+    """Cut the middle out of names longer than ``most`` characters, but keep different names different.
 
-    If no cut keeps them apart, they are numbered.
+    Names that no cut keeps apart are numbered.
 
     >>> shortened(["adam", "a_rule_of_my_own (beta1=0.9)", "a_rule_of_my_own (beta1=0.5)"], 14)
     ['adam', 'a_rule_…1=0.9)', 'a_rule_…1=0.5)']
@@ -187,7 +187,7 @@ def shortened(names: Sequence[str], most: int, ellipsis: str = "…") -> list[st
 
 
 def _begin(text: str, most: int) -> str:
-    """The first characters of a text, as many as fit."""
+    """Return as many of a text's first characters as fit."""
     from rich.cells import cell_len
 
     taken = 0
@@ -241,7 +241,7 @@ def _total(widths: Sequence[int], gap: int) -> int:
 def _filled(
     widths: Sequence[_Widths], group: Sequence[int], given: Sequence[int], width: int, fixed: int = 0
 ) -> dict[int, int]:
-    """The widths of a group's columns; spare room goes to columns that need it, from left to right."""
+    """Return the widths of a group's columns; columns that need spare room get it, from left to right."""
     block = dict(zip(group, given, strict=True))
     left = width - _total(list(given), 1)
     for k in list(group)[fixed:]:
@@ -293,7 +293,7 @@ def _broken(heading: str, width: int, ellipsis: str) -> list[str]:
 
 
 def _width_of(part: Any) -> int:
-    """Characters that a block needs, whatever the console's width."""
+    """Return the number of characters that a block needs, regardless of the console's width."""
     from rich.table import Table as Drawn
 
     if not isinstance(part, Drawn):

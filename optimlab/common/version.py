@@ -1,3 +1,3 @@
-"""The version of optimlab, where every module can read it."""
+"""The version of optimlab, readable from every module."""
 
 __version__ = "0.1.0"

@@ -1,8 +1,8 @@
-"""How a result shows itself without knowing what draws it.
+"""Views: figures and tables of results, looked up by name.
 
-A history stands in a room that may not import figures, and a race in a module that its own table imports. So they ask
-for a view by name, as in ``view("history figure", history)``. The package ``optimlab``, which imports every room, fills
-the table of names; the module of a function is imported when the view is asked for.
+A history is in a room that may not import figures, and a race is in a module that its own table imports. So they
+request a view by name, as in ``view("history figure", history)``. The package ``optimlab``, which imports every room,
+fills the table of names. The module of a view's function is imported on request.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 from .errors import lookup
 
 VIEWS: dict[str, str] = {}
-"""Functions as ``"module:function"`` by the name of the view."""
+"""Functions as ``"module:function"``, by the name of the view."""
 
 
 def view(name: str, *arguments: Any, **options: Any) -> Any:
-    """Return what the function of this name makes of the arguments.
+    """Return the result of the view's function for these arguments.
 
     Raises
     ------
-    InputError: there is no such view, or what its function raises.
+    InputError: there is no view of this name, or its function raises one.
 
     >>> VIEWS["longest word"] = "builtins:max"
     >>> view("longest word", ["a", "word"], key=len)
