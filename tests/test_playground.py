@@ -511,7 +511,7 @@ def test_rules_of_your_own_are_on_the_page_and_walk_as_in_numpy(browser, tmp_pat
     ("contender", "message"),
     [
         (Contender("lars", rule=rules.layerwise.lars), "lars works on whole tensors"),
-        (Contender("mine", rule=rules.textbook.sgd, schedule="cosine"), "has a slider for the rest"),
+        (Contender("mine", rule=rules.textbook.sgd, schedule="cosine"), "has sliders for the rest"),
         (Contender("adam"), "takes only FILE.py:NAME"),
     ],
 )

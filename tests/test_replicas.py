@@ -299,7 +299,7 @@ def test_frozen_parameters_are_refused():
     [
         ({"settings": [{}]}, "2 networks need as many settings, seeds and data sets, got 1, 2, 2"),
         ({"seeds": [0]}, "2 networks need as many settings, seeds and data sets, got 2, 1, 2"),
-        ({"loss": "mean_squared_error"}, "trained on classes"),
+        ({"loss": "mean_squared_error"}, "replicas need classes"),
         ({"batch_size": 5000}, "larger than the 1077 rows"),
         ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1"),
