@@ -1,4 +1,4 @@
-"""From a rule to something that runs: record its expression graph once, then print it for each engine.
+"""Compilation of rules: record a rule's expression graph once, then print it for each engine.
 
 Imports common and rules.
 """

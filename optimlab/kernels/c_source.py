@@ -1,8 +1,8 @@
-"""Print a graph as one C loop, or as one CUDA kernel. Both share each element's text.
+"""Print a graph as one C loop, or as one CUDA kernel. Both share the text of each element.
 
-Compiled without fused multiply-adds (``-ffp-contract=off``, ``--fmad=false``), either is bitwise equal to NumPy, the
-transcendental functions apart: every operation is correctly rounded, in the same order. (Which of several NaNs comes
-out, and which of 0 and -0 is the larger, is not defined by IEEE 754; NumPy itself differs there between processors.)
+Compiled without fused multiply-adds (``-ffp-contract=off``, ``--fmad=false``), both are bitwise equal to NumPy except
+for the transcendental functions: every operation is correctly rounded, in the same order. (IEEE 754 does not define
+which of several NaNs is the result, or whether 0 or -0 is larger; NumPy itself differs there between processors.)
 """
 
 from __future__ import annotations
@@ -26,29 +26,30 @@ SHAPES = {
     "rows": "[i / size * columns + i % columns]",
     "scalars": "[i / size]",
 }
-"""How an input is read that has one number per column, one per row, or one in all; of several matrices, a row for each,
-or a single number for each."""
+"""Indices for inputs with one number per column, one per row, or a single number; and, for several matrices, with one
+row or a single number per matrix."""
 STACKED = ("rows", "scalars")
 
 
 def c_source(graph: Graph, dtype: str, shapes: Mapping[str, str] | None = None) -> str:
-    """A C function ``void <rule>_step(long long n, T *w_, const T *g_, T *<state>_..., const T *hp)``, or of a function
-    ``void <function>_map(long long n, const T *<input>_..., T *out_, const T *hp)``.
+    """Print a graph as a C function.
 
-    ``hp`` holds the host scalars, ``graph.scalars(...)``, cast to ``T``. An element is read before it is written: an
-    output may be the same array as a whole input.
+    For a rule it is ``void <rule>_step(long long n, T *w_, const T *g_, T *<state>_..., const T *hp)``, for a function
+    ``void <function>_map(long long n, const T *<input>_..., T *out_, const T *hp)``. ``hp`` has the host scalars,
+    ``graph.scalars(...)``, cast to ``T``. Each element is read before it is written, so an output may be the same
+    array as an input of full shape.
 
     Parameters
     ----------
     dtype: ``"float32"`` or ``"float64"``, for ``T``.
-    shapes: ``"row"``, ``"column"`` or ``"scalar"`` for each input that is not a whole array; the others are matrices,
-        row after row. With any, ``long long columns`` follows after ``n``, the number of elements of a matrix. Of
-        several matrices, one after the other, an input may also be ``"rows"`` or ``"scalars"``, one for each; then
-        ``long long size`` follows, the number of elements of one of them.
+    shapes: ``"row"``, ``"column"`` or ``"scalar"`` for each input that is not a full array; the others are row-major
+        matrices. If there are any, ``long long columns`` follows after ``n``, the number of elements of a matrix. For
+        several matrices, one after the other, an input may also be ``"rows"`` or ``"scalars"``, one per matrix. Then
+        ``long long size`` follows, the number of elements per matrix.
 
     Raises
     ------
-    InputError: an unknown input or shape, or a shape for an array that is written.
+    InputError: an input or shape is unknown, or a shape is given for an array that is written.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import sgd
@@ -98,9 +99,9 @@ def c_source(graph: Graph, dtype: str, shapes: Mapping[str, str] | None = None) 
 def cuda_source(
     graph: Graph, dtype: str, shapes: Mapping[str, str] | None = None, *, slots_by_row: bool = False
 ) -> str:
-    """A CUDA kernel of the same parameters as :func:`c_source`; any grid of any size covers all elements.
+    """Print a graph as a CUDA kernel with the parameters of :func:`c_source`; a grid of any size covers all elements.
 
-    With ``slots_by_row``, ``hp`` holds host scalars for each row of a matrix, and ``long long columns`` follows after
+    With ``slots_by_row``, ``hp`` has host scalars for each row of a matrix, and ``long long columns`` follows after
     ``n``.
 
     >>> from optimlab.kernels import trace
@@ -165,8 +166,8 @@ def element(
 ) -> tuple[list[tuple[str, str, bool]], list[str]]:
     """Print the arithmetic of one element, in a language with C's expressions.
 
-    ``calls`` names the functions of that language; ``inputs`` and ``slots`` have the text of each input's element
-    and of each host scalar. Returns the values to compute, each ``(name, expression, is_boolean)``, and the texts of
+    ``calls`` names the functions of the language; ``inputs`` and ``slots`` have the text of each input's element
+    and of each host scalar. Return the values to compute, each ``(name, expression, is_boolean)``, and the texts of
     the outputs.
     """
     names: dict[Node, str] = {}
@@ -193,7 +194,7 @@ def _expression(node: Node, a: list[str], calls: Mapping[str, str]) -> str:
             return f"{a[0]} * {a[0]}"
         case "sign":  # zero for either zero, NaN for NaN
             return f"{a[0]} > 0 ? 1 : {a[0]} < 0 ? -1 : {a[0]} == 0 ? 0 : {a[0]}"
-        case "maximum":  # a NaN on either side comes out, as in NumPy
+        case "maximum":  # a NaN on either side propagates, as in NumPy
             return f"{a[0]} > {a[1]} || {a[0]} != {a[0]} ? {a[0]} : {a[1]}"
         case "minimum":
             return f"{a[0]} < {a[1]} || {a[0]} != {a[0]} ? {a[0]} : {a[1]}"

@@ -1,4 +1,4 @@
-"""Print a graph as formulas: in Unicode for a terminal, in LaTeX or MathML for a page, from the rule's own code."""
+"""Print a graph as formulas from the rule's code: in Unicode for a terminal, in LaTeX or MathML for a page."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .graph import Graph, Node
 from .names import distinct, greek
 
 LONGEST = 100
-"""The most operations in one line of a formula; a longer one, such as an unrolled loop, is split into parts."""
+"""The most operations in one line of a formula; longer formulas, such as unrolled loops, are split into parts."""
 
 
 class Equation(NamedTuple):
-    """``name`` is set to ``value``.
+    """An assignment of ``value`` to ``name``.
 
-    Names of a rule's arrays carry their time: ``m@old`` from the step before, ``m@new`` of this step, ``g@mid`` where
-    the rule changes an input on the way. Names without a time are scalars, and the arrays of a function; ``lr@changed``
-    is an argument of that name after the rule or function has changed it. Operations on arrays are written as NumPy's,
-    ``np.sqrt(...)``, SciPy's ``np.erf(...)`` among them.
+    The names of a rule's arrays carry their time: ``m@old`` is from the step before, ``m@new`` from this step, and
+    ``g@mid`` is an input that the rule changes in between. Names without a time are scalars, or a function's arrays.
+    ``lr@changed`` is the argument ``lr`` after the rule or function has changed it. Operations on arrays are written
+    like NumPy's, ``np.sqrt(...)``, including SciPy's ``np.erf(...)``.
     """
 
     name: str
@@ -31,8 +31,8 @@ class Equation(NamedTuple):
     node: Node | None
     """None for a scalar."""
     plain: frozenset[str] = frozenset()
-    """Names to print as written, because two would look the same: ``beta1`` beside ``beta_1``. With ``e`` among them,
-    an exponential is printed as ``exp(...)``."""
+    """Names to print as written, because two would look the same, such as ``beta1`` and ``beta_1``. If ``e`` is among
+    them, exponentials are printed as ``exp(...)``."""
 
     def printed(self, style: Callable[[ast.expr, Collection[str]], str]) -> tuple[str, str]:
         """Print both sides with :func:`unicode`, :func:`latex` or :func:`mathml`."""
@@ -40,7 +40,7 @@ class Equation(NamedTuple):
 
 
 def equations(graph: Graph) -> list[Equation]:
-    """The steps of a rule or function: one for each variable it names, and one for each new array.
+    """Return the equations of a rule or function, one for each named variable and one for each new array.
 
     >>> from optimlab.nn.activations import swish
     >>> from optimlab.kernels import trace, trace_function
@@ -65,7 +65,7 @@ def equations(graph: Graph) -> list[Equation]:
 
 
 def _alike(made: list[Equation]) -> frozenset[str]:
-    """The names that would look like another name of the same formula, or like the base of an exponential."""
+    """Return the names that would look like another name of the same formula, or like the base of an exponential."""
     parts = [part for e in made for part in (ast.Name(e.name), *ast.walk(e.value))]
     names = {part.id for part in parts if isinstance(part, ast.Name)}
     exponential = any(isinstance(part, ast.Attribute) and part.attr in ("exp", "expm1") for part in parts)
@@ -78,8 +78,10 @@ def _alike(made: list[Equation]) -> frozenset[str]:
 
 
 def _names(graph: Graph) -> dict[Node, str]:
-    """What each node that has a name is called. A state's new value has the state's name, whatever local variable
-    held it last."""
+    """Return the name of each named node.
+
+    A state's new value has the state's name, regardless of the local variable that held it last.
+    """
     names = {n: _local(graph, name) for n, name in graph.names.items()}
     for name, node in reversed(list(zip(graph.written, graph.outputs, strict=True))):
         names[node] = _timed(graph, name, "new")
@@ -94,12 +96,12 @@ def _names(graph: Graph) -> dict[Node, str]:
 
 
 def _timed(graph: Graph, name: str, time: str) -> str:
-    """The name of an array: with its time in a rule, without one in a function, which has no steps."""
+    """Return the name of an array: with its time in a rule, without one in a function, which has no steps."""
     return f"{name}@{time}" if graph.is_rule else name
 
 
 def _local(graph: Graph, name: str) -> str:
-    """The name of a local variable."""
+    """Return the name of a local variable."""
     if graph.is_rule:
         return f"{name}@{'mid' if name in graph.inputs else 'new'}"
     return f"{name}@changed" if name in {*graph.arrays, *graph.hyperparameters} else name
@@ -110,7 +112,7 @@ def _scalar_name(graph: Graph, name: str) -> str:
 
 
 def mentions(graph: Graph, node: Node, scalar: str) -> bool:
-    """Whether the value of ``node`` depends on a scalar other than through old arrays.
+    """Return True if ``node`` depends on a scalar other than through old arrays.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import adam
@@ -125,7 +127,7 @@ def mentions(graph: Graph, node: Node, scalar: str) -> bool:
     }
     seen: set[Node] = set()
     ahead = [node]
-    while ahead:  # each node once: otherwise a value used twice doubles the work, line after line
+    while ahead:  # visit each node once: otherwise the work doubles with every value that is used twice
         here = ahead.pop()
         if here.op == "slot" and here.value in slots:
             return True
@@ -136,7 +138,7 @@ def mentions(graph: Graph, node: Node, scalar: str) -> bool:
 
 
 def text_of(graph: Graph, node: Node) -> str:
-    """One node as Unicode, down to the variables the rule names."""
+    """Print one node as Unicode, down to the variables that the rule names."""
     return unicode(_expression(graph, node, _names(graph), top=True), equations(graph)[0].plain)
 
 
@@ -152,7 +154,7 @@ _COMPARE = {
 
 
 def _expression(graph: Graph, node: Node, names: dict[Node, str], top: bool = False) -> ast.expr:
-    """A node as a Python expression; ``top`` writes it out although it has a name."""
+    """Return a node as a Python expression; ``top`` writes it out even if it has a name."""
     if node in names and not top:
         return ast.Name(names[node])
     if node.op == "input":
@@ -175,20 +177,20 @@ def _expression(graph: Graph, node: Node, names: dict[Node, str], top: bool = Fa
 
 
 def _power(node: Node, names: dict[Node, str], top: bool = False) -> tuple[Node, int]:
-    """The base and the exponent of what squares and products of one value make up, such as ``x * x**2``."""
+    """Return the base and exponent of squares and products of one value, such as ``x * x**2``."""
     if node not in names or top:
         if node.op == "square":
             base, exponent = _power(node.args[0], names)
             return base, 2 * exponent
         if node.op == "multiply":
             (a, k), (b, m) = (_power(arg, names) for arg in node.args)
-            if a is b and k + m > 2:  # a product of two letters is written as the rule writes it
+            if a is b and k + m > 2:  # a product of two letters stays as in the rule
                 return a, k + m
     return node, 1
 
 
 def scalar_expression(graph: Graph, slot: int) -> ast.expr:
-    """A host scalar as an expression, with the names that the rule has for its parts.
+    """Return a host scalar as an expression, with the rule's names for its parts.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import sgd
@@ -199,7 +201,7 @@ def scalar_expression(graph: Graph, slot: int) -> ast.expr:
 
 
 def _scalar(e: ast.expr, graph: Graph) -> ast.expr:
-    """An expression of scalars, with the names the rule has for its parts."""
+    """Return an expression of scalars, with the rule's names for its parts."""
 
     class Rename(ast.NodeTransformer):
         def visit(self, node: ast.AST) -> ast.AST:
@@ -216,25 +218,25 @@ def _scalar(e: ast.expr, graph: Graph) -> ast.expr:
 
 class _Style(NamedTuple):
     name: Callable[[str, bool], str]
-    """Print a variable; with True as written, without replacing it by a Greek letter."""
+    """Print a variable; with True, print it as written, without Greek letters."""
     power: Callable[[str, str], str]
     quotient: Callable[[str, str], str]
     times: str
-    """Between two factors; a space is enough where letters stand side by side."""
+    """The sign between two factors; a space is enough between letters."""
     parentheses: tuple[str, str]
     number: Callable[[str], str]
     functions: dict[str, str]
-    """How operations and functions are written, by NumPy's names; also ``sigmoid``."""
+    """The texts of operations and functions, by NumPy's names; also ``sigmoid``."""
     compare: dict[type[ast.cmpop], str]
     quotient_binds: int
-    """How tightly the printed quotient binds: a LaTeX fraction is its own pair of parentheses."""
+    """The precedence of a printed quotient: a LaTeX fraction needs no parentheses."""
 
 
 _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(1, 6)
 
 
 def unicode(expression: ast.expr, plain: Collection[str] = ()) -> str:
-    """An expression of :func:`equations` for a terminal.
+    """Print an expression of :func:`equations` for a terminal.
 
     >>> unicode(ast.parse("(1 - beta1) / (1 - beta1**t)", mode="eval").body)
     '(1 − β₁) / (1 − β₁ᵗ)'
@@ -243,7 +245,7 @@ def unicode(expression: ast.expr, plain: Collection[str] = ()) -> str:
 
 
 def latex(expression: ast.expr, plain: Collection[str] = ()) -> str:
-    r"""An expression of :func:`equations` in LaTeX.
+    r"""Print an expression of :func:`equations` in LaTeX.
 
     >>> latex(ast.parse("lr * m_hat / np.sqrt(s_hat + eps)", mode="eval").body)
     '\\frac{\\eta \\, \\hat{m}}{\\sqrt{\\hat{s} + \\varepsilon}}'
@@ -252,9 +254,9 @@ def latex(expression: ast.expr, plain: Collection[str] = ()) -> str:
 
 
 def mathml(expression: ast.expr, plain: Collection[str] = ()) -> str:
-    """An expression of :func:`equations` in MathML, which browsers draw by themselves.
+    """Print an expression of :func:`equations` in MathML, which browsers render natively.
 
-    Each variable carries its name as ``data-name``, so that a page can put its number there.
+    Each variable carries its name as ``data-name``, so that a page can replace it by its value.
 
     >>> print(mathml(ast.parse("lr * s_hat ** 2", mode="eval").body).replace("><", "> <"))
     <mi data-name="lr">η</mi> <mo>&InvisibleTimes;</mo> <msup> <mrow> <mover data-name="s_hat"> <mi>s</mi>
@@ -264,7 +266,7 @@ def mathml(expression: ast.expr, plain: Collection[str] = ()) -> str:
 
 
 def _print(e: ast.expr, style: _Style, plain: Collection[str]) -> tuple[str, int]:
-    """The text of an expression and how tightly it binds."""
+    """Return the text of an expression and its precedence."""
 
     def whole(part: ast.expr) -> str:
         return _print(part, style, plain)[0]
@@ -326,7 +328,7 @@ def _print(e: ast.expr, style: _Style, plain: Collection[str]) -> tuple[str, int
             return f"√{inside(argument, _ATOM)}", _ATOM
         case ast.Call(ast.Attribute(_, operation), args) if operation in style.functions:
             return called(operation, *args)
-        case ast.Call(ast.Attribute(attr=name) | ast.Name(name), args):  # the name as written, no Greek letter
+        case ast.Call(ast.Attribute(attr=name) | ast.Name(name), args):  # the name as written, without Greek letters
             arguments = style.functions[","].join(map(whole, args))
             return f"{style.name(name, True)}{style.parentheses[0]}{arguments}{style.parentheses[1]}", _ATOM
     raise TypeError(f"cannot print {ast.unparse(e)}")
@@ -340,7 +342,7 @@ _GREEK = {
 }
 _TEX = {"ε": r"\varepsilon", "≥": r"\ge", "≤": r"\le", "≠": r"\ne"}
 _CALLED = {"log": "ln", "sigmoid": "σ"} | {name: name for name in ("sign", "exp", "tanh", "erf", "sin", "cos")}
-"""The functions that are written with a name and parentheses."""
+"""The functions that are printed with a name and parentheses."""
 _TEX_CALLED = {"sign": r"\operatorname{{sign}}", "erf": r"\operatorname{{erf}}", "sigmoid": r"\sigma"}
 _SIGNS = {ast.Gt: ">", ast.GtE: "≥", ast.Lt: "<", ast.LtE: "≤", ast.Eq: "=", ast.NotEq: "≠"}
 _SUBSCRIPT = str.maketrans("0123456789t+-", "₀₁₂₃₄₅₆₇₈₉ₜ₊₋")
@@ -357,7 +359,7 @@ class _Parts(NamedTuple):
 
 
 def _parts(name: str, plain: bool) -> _Parts:
-    """``s_hat@new`` is the letter s, hatted, at time t; ``beta1`` the letter beta with index 1."""
+    """Split a name: ``s_hat@new`` is the letter s with a hat at time t; ``beta1`` the letter beta with index 1."""
     base, _, when = name.partition("@")
     prime, time = when in ("mid", "changed"), _TIMES[when]
     if plain:

@@ -6,13 +6,13 @@ from typing import Any
 
 
 def erf(x: Any) -> Any:
-    """The error function, 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to ``x``, elementwise; SciPy's.
+    """SciPy's error function, elementwise: 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to ``x``.
 
     >>> erf(0.5).round(4)
     np.float64(0.5205)
     """
     if hasattr(x, "record"):
         return x.record("erf")
-    from scipy import special  # where it is used alone: importing it takes as long as all the rest
+    from scipy import special  # imported on use: it takes as long as everything else together
 
     return special.erf(x)

@@ -1,4 +1,4 @@
-"""The expression graph of a rule: what is computed per element, and what once a step on the host."""
+"""The expression graph of a rule: its computations per element, and its host scalars once per step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRANSCENDENTAL: dict[str, int] = {
     "cos": 1,
     "power": 2,
 }
-"""The operations that engines round differently, by a few units in the last place."""
+"""The operations whose rounding differs between engines, by a few units in the last place."""
 
 OPERATIONS: dict[str, int] = {
     "add": 2,
@@ -47,10 +47,10 @@ OPERATIONS: dict[str, int] = {
     "not_equal": 2,
     **TRANSCENDENTAL,
 }
-"""What a rule or a function may do to an array, by NumPy's names (``erf`` is SciPy's), with the number of operands.
+"""The operations on arrays in a rule or function, by NumPy's names (``erf`` is SciPy's), with the number of operands.
 
-Those before :data:`TRANSCENDENTAL` have one correctly rounded answer: every engine is bitwise equal to NumPy there. The
-transcendental ones are the library's of each language, and the last bits differ from engine to engine.
+Operations before :data:`TRANSCENDENTAL` have one correctly rounded result, so every engine is bitwise equal to NumPy.
+Transcendental ones come from each language's library, and their last bits differ between engines.
 """
 
 INFIX = {
@@ -65,7 +65,7 @@ INFIX = {
     "equal": "==",
     "not_equal": "!=",
 }
-"""The operations that C, JavaScript and Python write with a sign between their operands."""
+"""The operations that C, JavaScript and Python write with an infix operator."""
 
 COMPARISONS = frozenset(["greater", "greater_equal", "less", "less_equal", "equal", "not_equal"])
 
@@ -79,7 +79,7 @@ class Node:
     """
 
     op: str
-    args: tuple[Node, ...] = field(default=(), repr=False)  # a repr would repeat every shared value
+    args: tuple[Node, ...] = field(default=(), repr=False)  # the repr would repeat every shared value
     value: Any = None
 
     @property
@@ -88,7 +88,7 @@ class Node:
 
     @property
     def is_mask(self) -> bool:
-        """True where the value is a boolean per element."""
+        """True if the value is a boolean per element."""
         return self.op in COMPARISONS
 
 
@@ -99,20 +99,19 @@ class Graph:
     Attributes
     ----------
     name: name of the rule.
-    inputs: array arguments in order, ``("w", "g", *state)`` of a rule.
-    written: the arrays that receive ``outputs``: ``("w", *state)`` of a rule; of a function ``("out",)``, or ``("out1",
-        "out2", ...)``, which are none of its inputs.
+    inputs: array arguments in order, ``("w", "g", *state)`` for a rule.
+    written: the arrays that receive ``outputs``: ``("w", *state)`` for a rule; for a function ``("out",)``, or
+        ``("out1", "out2", ...)``, which are not among its inputs.
     state: initial value of each state array by name.
     hyperparameters: default of each hyperparameter by name (``t`` is not among them).
-    slots: the host scalars, constants included, as Python expressions of the hyperparameters and
-        ``t``; slot ``k`` is computed once a step in float64 and reaches every element as ``hp[k]``, cast to
-        the arrays' dtype.
-    nodes: the operations each element goes through, in the order the rule states them.
-    outputs: the new ``w`` and the new state; what a function returns.
+    slots: the host scalars, including constants, as Python expressions of the hyperparameters and ``t``; slot ``k`` is
+        computed once per step in float64 and reaches every element as ``hp[k]``, cast to the arrays' dtype.
+    nodes: the operations on each element, in the order of the rule.
+    outputs: the new ``w`` and the new state of a rule; the results of a function.
     functions: functions of scalars that the slots call, by name.
-    names: the local variables of the rule that are arrays, by the node that each ends up as.
-    scalar_names: those that are scalars, by their expression.
-    exact: whether the rule, called on NumPy's arrays, has the same bits as in the NumPy engine. A power that became
+    names: the rule's local array variables, by their final node.
+    scalar_names: the rule's local scalar variables, by their expression.
+    exact: True if the rule called on NumPy arrays gives the same bits as the NumPy engine. A power that became
         multiplications is rounded differently by NumPy's ``**``, and the engine's erf is not SciPy's.
     """
 
@@ -131,29 +130,29 @@ class Graph:
 
     @property
     def is_rule(self) -> bool:
-        """True for a rule, which writes into its own arguments; False for a function, which has outputs besides."""
+        """True for a rule, which writes into its own arguments; False for a function, which has separate outputs."""
         return self.inputs[:2] == ("w", "g") and self.written == ("w", *self.inputs[2:])
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """The arrays that a kernel of this graph is called with, by name: the inputs, then the outputs besides."""
+        """The names of the arrays in a kernel's arguments: the inputs, then any separate outputs."""
         return (*self.inputs, *(name for name in self.written if name not in self.inputs))
 
     @cached_property
     def scalars(self) -> Callable[..., tuple[float, ...]]:
-        """``scalars(t=..., lr=..., ...)``: every slot, in Python's float64."""
+        """The function ``scalars(t=..., lr=..., ...)`` that computes every slot, in Python's float64."""
         parameters = ", ".join(["t", *self.hyperparameters])
         values = "".join(f"{slot}, " for slot in self.slots)
         scope: dict[str, Any] = dict(self.functions)
         text = f"lambda *, {parameters}: ({values})"
-        # a Ctrl-C during eval of a string ends Python with SIGINT even where it is handled; code is compiled first
+        # compile first: a Ctrl-C during eval of a string ends Python with SIGINT even if it is handled
         function: Callable[..., tuple[float, ...]] = eval(_compiled(text), scope)
         return function
 
     def table(self, first: int, steps: int, values: Mapping[str, float]) -> NDArray[np.float64]:
-        """Every slot of ``steps`` steps from ``t = first`` on, a row a step: the numbers of :attr:`scalars`.
+        """Return the numbers of :attr:`scalars` for ``steps`` steps from ``t = first`` on, one row per step.
 
-        It is kept: runs of a sweep ask for the same numbers.
+        The table is cached, because the runs of a sweep need the same numbers.
 
         >>> from optimlab.kernels import trace
         >>> from optimlab.rules.textbook import momentum
@@ -163,9 +162,9 @@ class Graph:
         return _table(self, first, steps, tuple(values.items()))
 
     def without_ones(self, ones: Iterable[int]) -> Graph:
-        """The same rule where these slots are 1: multiplying and dividing by them is left out.
+        """Return the rule for slots that are 1, without multiplications and divisions by them.
 
-        Exact for every value, infinite and NaN included. It happens often: a weight decay of 0 makes the factor
+        This is exact for every value, infinity and NaN included. It happens often: a weight decay of 0 makes the factor
         1 - lr 0, and in float32 Adam's 1 - 0.9^t is 1 from step 159 on.
 
         >>> from optimlab.kernels import trace
@@ -199,7 +198,7 @@ class Graph:
         return {name: value for name, value in self.__dict__.items() if name != "scalars"}
 
     def values(self, arrays: Mapping[str, Any], scalars: tuple[float, ...]) -> dict[Node, Any]:
-        """The value of every node, from arrays (or numbers) by input name: the rule worked out term by term.
+        """Evaluate the rule term by term: return every node's value, from arrays (or numbers) by input name.
 
         >>> from optimlab.kernels import trace
         >>> from optimlab.rules.textbook import sgd
@@ -226,7 +225,7 @@ class Graph:
 
     @property
     def arrays_moved(self) -> int:
-        """Arrays read plus arrays written by one fused step: times the itemsize, bytes a parameter."""
+        """The number of arrays read plus arrays written by one fused step; times the itemsize, bytes per parameter."""
         return len(self.inputs) + len(self.written)
 
 
@@ -246,7 +245,7 @@ def _table(graph: Graph, first: int, steps: int, values: tuple[tuple[str, float]
 
 @cache
 def _slot(text: str, functions: tuple[tuple[str, Callable[..., float]], ...]) -> tuple[Callable[..., float], list[str]]:
-    """One slot as a function of the numbers that it needs, and their names."""
+    """Return a slot as a function of the numbers it needs, and their names."""
     tree = ast.parse(text, mode="eval")
     known = {name for name, _ in functions}
     names = list(dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id not in known))
@@ -257,7 +256,7 @@ def _slot(text: str, functions: tuple[tuple[str, Callable[..., float]], ...]) ->
 
 @cache
 def array_function(op: str) -> Callable[..., Any]:
-    """NumPy's function of this operation, or SciPy's.
+    """Return NumPy's or SciPy's function for this operation.
 
     >>> array_function("exp")
     <ufunc 'exp'>
@@ -268,5 +267,5 @@ def array_function(op: str) -> Callable[..., Any]:
 
 @cache
 def _compiled(text: str) -> CodeType:
-    """Compile once per text: each optimizer traces its own graph, and those of one rule have the same text."""
+    """Compile a text once: each optimizer traces its own graph, and graphs of the same rule have the same text."""
     return compile(text, "<scalars of a rule>", "eval")

@@ -1,4 +1,4 @@
-"""The functions of numbers that a rule calls once a step: which they are, and what their source says."""
+"""Host functions: the functions of numbers that a rule calls once per step, and their source."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .names import distinct, function_name
 
 
 def called_functions(graph: Graph) -> dict[Callable[..., Any], str]:
-    """The functions that the host scalars of a rule call, and those that these call: each after its own callees.
+    """Return all functions that the host scalars of a rule call, directly or not, each after its own callees.
 
-    The values are distinct names: those in the graph's slots, and else the functions' own.
+    The values are distinct names: the names in the graph's slots, or else the functions' own names.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def called_functions(graph: Graph) -> dict[Callable[..., Any], str]:
 
 
 def outside(function: Callable[..., Any]) -> dict[str, Any]:
-    """The values of the names that a function uses and does not define."""
+    """Return the values of the names that a function uses but does not define."""
     if not isinstance(function, FunctionType):
         raise RuleError(f"{function!r} cannot be printed: it must be a function defined with def in a file")
     found = inspect.getclosurevars(function)
@@ -47,7 +47,7 @@ def outside(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def reached(functions: Iterable[Callable[..., Any]]) -> list[Callable[..., Any]]:
-    """These functions and all that they call, each after its own callees."""
+    """Return these functions and all functions they call, each after its own callees."""
     found: list[Callable[..., Any]] = []
     entered: list[Callable[..., Any]] = []
 
@@ -67,7 +67,7 @@ def reached(functions: Iterable[Callable[..., Any]]) -> list[Callable[..., Any]]
 
 
 def source_tree(function: Callable[..., Any]) -> ast.FunctionDef:
-    """The definition of a function, parsed."""
+    """Return the parsed definition of a function."""
     try:
         parsed = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     except (OSError, SyntaxError):

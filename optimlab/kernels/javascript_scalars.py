@@ -61,7 +61,7 @@ def javascript_scalars(graph: Graph) -> str:
 
     Raises
     ------
-    RuleError: a function uses something that has no JavaScript here, or its source is not found.
+    RuleError: a function uses something that cannot be printed in JavaScript, or its source is not found.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import adam
@@ -89,7 +89,7 @@ def javascript_scalars(graph: Graph) -> str:
 
 
 def _text(e: ast.expr, names: Names, least: int = 0) -> str:
-    """Print an expression, in parentheses where it binds less tightly than ``least``."""
+    """Print an expression, in parentheses if its precedence is below ``least``."""
     text, binds = _printed(e, names)
     return text if binds >= least else f"({text})"
 
@@ -124,7 +124,7 @@ def _printed(e: ast.expr, names: Names) -> tuple[str, int]:
             return f"{text(argument, 5)}.length", 5
         case ast.Call(ast.Name(name), arguments, []) if name in names:
             return f"{names[name]}({', '.join(map(text, arguments))})", 5
-    raise RuleError(f"{ast.unparse(e)} has no JavaScript here; accepted: + - * / // **, comparisons, abs, min, max")
+    raise RuleError(f"cannot print {ast.unparse(e)} in JavaScript; accepted: + - * / // **, comparisons, abs, min, max")
 
 
 def _number(value: float) -> str:
@@ -142,7 +142,7 @@ def _function(function: Callable[..., Any], called: Mapping[Callable[..., Any], 
     arguments = definition.args
     if arguments.vararg or arguments.kwarg or arguments.kwonlyargs:
         raise RuleError(
-            f"{definition.name}: *args, **kwargs and keyword-only arguments have no JavaScript here; use plain ones"
+            f"{definition.name}: cannot print *args, **kwargs or keyword-only arguments in JavaScript; use plain ones"
         )
     parameters = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
     assigned = [n.id for n in ast.walk(definition) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
@@ -196,4 +196,4 @@ def _statement(s: ast.stmt, names: Names) -> list[str]:
         case ast.For(ast.Name(name), ast.Call(ast.Name(called), [start, stop]), body) if names.get(called) == _RANGE:
             k = names[name]
             return [f"for (let {k} = {text(start)}; {k} < {text(stop)}; {k}++) {{", *block(body), "}"]
-    raise RuleError(f"{ast.unparse(s).splitlines()[0]!r} has no JavaScript here")
+    raise RuleError(f"cannot print {ast.unparse(s).splitlines()[0]!r} in JavaScript")

@@ -1,7 +1,7 @@
-"""Print a graph as JavaScript. Its numbers are float64, so arrays come out as NumPy's, bit for bit.
+"""Print a graph as JavaScript. Its numbers are float64, so results are equal to NumPy's, bit for bit.
 
-Powers of host scalars (``beta1**t``) and the transcendental functions are the exception: the standard leaves their last
-bits to the engine.
+Powers of host scalars (``beta1**t``) and the transcendental functions are exceptions: the standard does not specify
+their last bits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CALLS = {"absolute": "Math.abs", "erf": "erf", "power": "power"} | {
     op: f"Math.{op}" for op in ("sqrt", "exp", "expm1", "log", "log1p", "tanh", "sin", "cos")
 }
 
-# All terms of this series have one sign, so nothing cancels: 2 / sqrt(pi) e^(-x^2) (x + 2/3 x^3 + 4/15 x^5 + ...).
+# All terms of this series have the same sign, so nothing cancels: 2 / sqrt(pi) e^(-x^2) (x + 2/3 x^3 + 4/15 x^5 + ...).
 _ERF = """\
 function erf(x) {
     if (!(Math.abs(x) < 6)) return x > 0 ? 1 : x < 0 ? -1 : x;
@@ -42,8 +42,10 @@ _HELPERS = {"erf": _ERF, "power": _POWER}
 
 
 def javascript_source(graph: Graph) -> str:
-    """Two functions: ``<rule>_scalars({t, <hyperparameters>})``, the host scalars of a step, once each; and
-    ``<rule>_step(w, g, <state>, hp)``, which takes them as ``hp`` and writes into the arrays (``Float64Array``).
+    """Print a rule as two functions.
+
+    ``<rule>_scalars({t, <hyperparameters>})`` returns the host scalars of a step. ``<rule>_step(w, g, <state>, hp)``
+    takes them as ``hp`` and writes into the arrays (``Float64Array``).
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import rmsprop
@@ -75,7 +77,7 @@ def javascript_source(graph: Graph) -> str:
 
 
 def javascript_step(graph: Graph) -> str:
-    """``<rule>_step`` alone, or of a function ``<function>_map(<inputs>, out, hp)``."""
+    """Print only ``<rule>_step``, or for a function ``<function>_map(<inputs>, out, hp)``."""
     names = identifiers(graph.arrays)
     inputs = {name: f"{called}_i" for name, called in names.items()}
     made, outputs = element(graph, _CALLS, inputs, _slots(graph))
@@ -89,7 +91,7 @@ def javascript_step(graph: Graph) -> str:
 
 
 def javascript_function(graph: Graph, name: str) -> str:
-    """The graph as a function of numbers, ``name(<inputs>, hp)``, that returns the array of its outputs.
+    """Print the graph as a function of numbers, ``name(<inputs>, hp)``, that returns an array of its outputs.
 
     >>> from optimlab.kernels import trace_function
     >>> print(javascript_function(trace_function(lambda x, y: x * x - 2 * y), "height"))
@@ -108,13 +110,13 @@ def javascript_function(graph: Graph, name: str) -> str:
 
 
 def _helpers(graph: Graph) -> str:
-    """The functions that JavaScript lacks, as far as the graph uses them: within its own, which stays one function."""
+    """Print the functions that the graph uses and JavaScript lacks, nested so that the result stays one function."""
     used = {node.op for node in graph.nodes}
     return "".join(indent(f"{text}\n", "    ") for op, text in _HELPERS.items() if op in used)
 
 
 def with_terms(graph: Graph) -> tuple[Graph, list[Equation]]:
-    """The same rule, returning every variable that its formula names, and what each stands for in the formula.
+    """Return the rule with every variable of its formula as an output, and the equations of these variables.
 
     Scalars with a name (Nadam's mu) become slots, and outputs that read them.
     """
@@ -126,7 +128,7 @@ def with_terms(graph: Graph) -> tuple[Graph, list[Equation]]:
 
 
 def _slots(graph: Graph) -> dict[int, str]:
-    """Constants are written where they stand; the rest is reached by its place in ``hp``."""
+    """Return the text of each slot: constants inline, other slots as entries of ``hp``."""
 
     def text(k: int, slot: str) -> str:
         constant = not any(isinstance(part, ast.Name | ast.BinOp) for part in ast.walk(ast.parse(slot)))

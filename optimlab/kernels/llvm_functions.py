@@ -1,9 +1,9 @@
 """Print the elementary functions as LLVM IR, in a form that LLVM's loop vectorizer turns into SIMD code.
 
-In float32 a function is a polynomial between selections: no branch, no call, no table. Every operation is correctly
-rounded (no fast-math flag, no fused multiply-add), so that every machine returns the same bits. The functions below
-read as formulas; a :class:`Value` writes down each operation applied to it. Largest errors in units in the last place,
-over all exponents, as ``python tests/test_elementary.py`` prints them:
+In float32 a function is a polynomial between selections, without branches, calls or tables. Every operation is
+correctly rounded (no fast-math flag, no fused multiply-add), so that every machine returns the same bits. The functions
+below read like formulas; a :class:`Value` records each operation applied to it. Largest errors in units in the last
+place, over all exponents, as ``python tests/test_elementary.py`` prints them:
 
 ====== ===== =================================================================================
 exp    0.9   2^k e^r with x = k ln 2 + r, where |r| <= ln 2 / 2
@@ -49,7 +49,7 @@ class _Body:
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """A number in a loop: arithmetic with it writes the instructions. A Python number becomes a constant."""
+    """A number in a loop. Arithmetic with it emits the instructions. A Python number becomes a constant."""
 
     body: _Body
     kind: str
@@ -126,7 +126,7 @@ def _written(operand: Value | float, kind: str) -> str:
 
 
 def where(condition: Value, yes: Value | float, no: Value | float) -> Value:
-    """Return ``yes`` where the condition holds, else ``no``: a selection, no branch. Two integers give an integer."""
+    """Return ``yes`` if the condition holds, else ``no``, without a branch. Two integers give an integer."""
     kinds = [INTEGER if isinstance(v, int) else v.kind if isinstance(v, Value) else FLOAT for v in (yes, no)]
     kind = FLOAT if FLOAT in kinds else INTEGER
     written = [f"{kind} {_written(v, kind)}" for v in (yes, no)]
@@ -151,10 +151,10 @@ def to_float(i: Value) -> Value:
 
 
 def polynomial(x: Value, coefficients: tuple[float, ...]) -> Value:
-    """Return c0 + c1 x + c2 x^2 + ..., in an order in which few operations wait for each other.
+    """Return c0 + c1 x + c2 x^2 + ..., in an order with few dependent operations.
 
-    Neighbours join to c1 + c2 x, neighbours of those by x^2, then x^4 (Estrin's scheme). Only c0 is added at the end:
-    it is the largest, and its sum the one whose rounding counts.
+    Neighbours combine to c1 + c2 x, these again with x^2, then with x^4 (Estrin's scheme). Only c0 is added at the end:
+    it is the largest term, so its rounding matters most.
     """
     first, *rest = coefficients
     terms: list[Value | float] = [*rest]
@@ -185,12 +185,12 @@ ERFC_ROOT = (
 LN2_HIGH, LN2_LOW = 0.693145751953125, 1.4286067653e-6
 """ln 2 in two parts. The first has 15 bits: an exponent times it is exact."""
 ROUNDING = 12582912.0
-"""1.5 2^23. Added to a float32 number, it leaves the nearest integer in the sum's last bits."""
+"""1.5 2^23. Adding it to a float32 number leaves the nearest integer in the sum's last bits."""
 SMALLEST_NORMAL = 2.0**-126
 
 
 def power_of_two(k: Value) -> Value:
-    """Return 2^k for an integer k from -126 to 127, of which only the last 9 bits count."""
+    """Return 2^k for an integer k from -126 to 127. Only the last 9 bits of k count."""
     return from_bits((k + 127) << 23)
 
 
@@ -249,8 +249,8 @@ def log(x: Value) -> Value:
 def log1p(x: Value) -> Value:
     u = 1.0 + x
     e, f = split(u)
-    lost = x - (u - 1.0)  # what the sum rounded away; 0 where u is large
-    f = f + 0.5 * lost * from_bits((128 - e) << 23)  # twice 2^-e, which for the largest e is out of range
+    lost = x - (u - 1.0)  # the sum's rounding error; 0 for large u
+    f = f + 0.5 * lost * from_bits((128 - e) << 23)  # twice 2^-e, because 2^-e is out of range for the largest e
     return where(abs(x) < 2.0**-24, x, logarithm_or_limit(u, joined(e, f), x))
 
 
@@ -283,11 +283,11 @@ FORMULAS: dict[str, Callable[[Value], Value]] = {
 """The functions that are printed as formulas in float32."""
 
 LIBRARY = {"float32": ("float", "f32", "f"), "float64": ("double", "f64", "")}
-"""LLVM's type, our suffix, and the C library's suffix."""
+"""LLVM's type, optimlab's suffix, and the C library's suffix."""
 
 
 def functions(dtype: str, names: Iterable[str]) -> str:
-    """Return the definitions of ``@<name>_f32`` or ``@<name>_f64``, from a number to a number, for each of the names.
+    """Return the definition of ``@<name>_f32`` or ``@<name>_f64``, from a number to a number, for each name.
 
     >>> print(functions("float64", ["exp"]))
     declare double @exp(double)

@@ -1,8 +1,8 @@
-"""Print a sweep as a function in LLVM's language, its loops written so that LLVM makes vector instructions of them.
+"""Print a sweep as a function in LLVM's language, with loops that LLVM can vectorize.
 
-No fast-math flag is set on arithmetic, and nothing is contracted: each operation is correctly rounded, in the formula's
-order, so that rules are bitwise equal to NumPy. Sums along a row, and of a single column, may be added up in any order:
-otherwise they could not be vectorised.
+Arithmetic has no fast-math flag, and nothing is contracted: each operation is correctly rounded, in the formula's
+order, so that rules are bitwise equal to NumPy. Sums along a row, and of a single column, may be added in any order;
+otherwise they could not be vectorized.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _COMPARED = {
     "not_equal": "une",
 }
 MOST_UNITS = 2
-"""The most divisors of a flat formula for which the loop is printed twice: once dividing, once for a divisor of 1."""
+"""The most divisors of a flat formula for which the loop is printed twice: with division, and for a divisor of 1."""
 VECTORS = (8, 16)
-"""Numbers that a vector register may hold."""
+"""Largest number of values in a vector register."""
 
 
 def rule_source(graph: Graph, dtype: str) -> str:
@@ -48,7 +48,7 @@ def rule_source(graph: Graph, dtype: str) -> str:
 
 
 def rule_sweep(graph: Graph) -> Sweep:
-    """Return the sweep of a rule or function alone. Its arrays are the graph's, in the same order."""
+    """Return the sweep of a single rule or function, with the graph's arrays in the same order."""
     inputs = tuple(Seen(k, "full") for k in range(len(graph.inputs)))
     outputs = tuple(Seen(graph.arrays.index(name), "full") for name in graph.written)
     return Sweep([Map(graph, inputs, outputs, 1, 0)], scalars=len(graph.slots))
@@ -64,11 +64,11 @@ def llvm_source(sweep: Sweep, dtype: str) -> str:
 
 
 LEAST = "0xFFF0000000000000"
-"""Minus infinity, of either type."""
+"""Minus infinity of each type."""
 
 
 def interleaved(times: int | None) -> int:
-    """How many vectors a loop works on at a time: 4, or fewer where more numbers would be left over at its end.
+    """Return the number of vectors that a loop processes at a time: 4, or fewer to leave fewer numbers at its end.
 
     >>> [interleaved(times) for times in (None, 256, 100, 50, 10)]
     [4, 4, 2, 1, 1]
@@ -82,9 +82,9 @@ def interleaved(times: int | None) -> int:
 class _Loop:
     index: str
     carried: list[str]
-    """Names of the carried numbers in the body; after the loop, their last values."""
+    """Names of the loop-carried numbers in the body; after the loop, their last values."""
     ends: list[str]
-    """Names of their values at the end of a turn."""
+    """Names of their values at the end of an iteration."""
 
 
 class _Printer:
@@ -151,7 +151,7 @@ class _Printer:
     def divisors(self) -> list[int]:
         """Return the host scalars that a flat formula divides by.
 
-        Divisions limit a loop whose arrays lie in the cache, and Adam's 1 - beta^t is 1 after some hundred steps.
+        Divisions limit the speed of a loop with cached arrays, and Adam's 1 - beta^t is 1 after some hundred steps.
         """
         found = [
             op.first + node.args[1].value
@@ -172,7 +172,7 @@ class _Printer:
                     self.line(f"store {self.type} 0.0, ptr {self.at(f'%p{op.out.array}', loop.index)}")
 
     def rows(self, ones: tuple[int, ...]) -> None:
-        """Print the loop over the rows, for the case that the host scalars ``ones`` are 1."""
+        """Print the loop over the rows, assuming that the host scalars ``ones`` are 1."""
         self.ones = ones
         phases = list(self.sweep.phases())
         # the sum of a single column is kept in a register
@@ -319,7 +319,7 @@ class _Printer:
                 rest = self.value(f"select i1 {zero}, {t} 0.0, {t} {a[0]}")
                 rest = self.value(f"select i1 {below}, {t} -1.0, {t} {rest}")
                 return self.value(f"select i1 {above}, {t} 1.0, {t} {rest}")
-            case "maximum" | "minimum":  # a NaN on either side comes out, as in NumPy
+            case "maximum" | "minimum":  # a NaN on either side propagates, as in NumPy
                 chosen = self.value(f"fcmp {'ogt' if node.op == 'maximum' else 'olt'} {t} {a[0]}, {a[1]}")
                 nan = self.value(f"fcmp uno {t} {a[0]}, {a[0]}")
                 first = self.value(f"or i1 {chosen}, {nan}")
@@ -356,7 +356,7 @@ class _Printer:
 
     @contextmanager
     def loop(self, times: str, starts: Sequence[str] = ()) -> Iterator[_Loop]:
-        """Print a loop over ``0 <= index < times`` that carries numbers from turn to turn; the body sets ``ends``."""
+        """Print a loop over ``0 <= index < times`` with loop-carried numbers; the body sets ``ends``."""
         before, head, body, done = self.block, *(self.label(kind) for kind in ("head", "body", "done"))
         self.line(f"br label %{head}")
         self.open(head)
@@ -376,10 +376,10 @@ class _Printer:
         self.open(done)
 
     def hint(self, times: str) -> str:
-        """What the branch that closes a loop tells LLVM: to work on several vectors at a time if it calls functions.
+        """Return the metadata of a loop's closing branch: interleave several vectors if the loop calls functions.
 
-        A function is one long chain of operations, each of which waits for the last. Short of registers, LLVM by itself
-        would have the processor wait, too.
+        A function is a long chain of dependent operations. To save registers, LLVM by default would let the processor
+        wait for each of them.
         """
         together = interleaved(int(times) if times.isdigit() else None) if self.innermost and self.calls else 1
         self.innermost = False  # as the loop around this one is not

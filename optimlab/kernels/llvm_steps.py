@@ -1,4 +1,4 @@
-"""Operations of a recorded step besides sweeps, in LLVM's language: products, rows taken and put, random numbers.
+"""Operations of a recorded step other than sweeps, in LLVM's language: products, row access, random numbers.
 
 :data:`REPLAY` is the loop that repeats a list of kernels. Every kernel is ``i64 @kernel(ptr %args)``, where ``args`` is
 an array of 64-bit words. It returns 0; any other number ends the list.
@@ -13,7 +13,7 @@ from .llvm_source import TYPES
 
 
 def words(*named: str) -> str:
-    """Print the loads of the words of ``args``, each given as a type and a name.
+    """Print the loads of the words of ``args``, each written as a type and a name.
 
     >>> print(words("i64 %n", "ptr %out"))
       %a0 = getelementptr i64, ptr %args, i64 0
@@ -28,7 +28,7 @@ def words(*named: str) -> str:
 
 
 def call_source(kinds: Iterable[str], call: Callable[[list[str]], str]) -> str:
-    """Print a kernel that calls a function of a library with its words, of these types."""
+    """Print a kernel that calls a library function with the kernel's words, which have these types."""
     named = [f"{kind} %x{k}" for k, kind in enumerate(kinds)]
     return f"define i64 @kernel(ptr %args) {{\n{words(*named)}\n  {call(named)}\n  ret i64 0\n}}\n"
 
@@ -75,7 +75,7 @@ end:
 def product_source(dtype: str, wide: bool) -> str:
     """Print a call of ``cblas_sgemm`` or ``cblas_dgemm``.
 
-    ``args``: its address, order, both transpositions, m, n, k, a, lda, b, ldb, c, ldc.
+    ``args`` has its address, order, both transpositions, m, n, k, a, lda, b, ldb, c, ldc.
     """
     integer, number = "i64" if wide else "i32", TYPES[dtype]
     kinds = ["ptr", "i32", "i32", "i32", *[integer] * 3, "ptr", integer, "ptr", integer, "ptr", integer]
@@ -89,7 +89,7 @@ def product_source(dtype: str, wide: bool) -> str:
 
 @cache
 def onednn_source() -> str:
-    """Print a call of ``dnnl_sgemm``; ``args``: its address, both letters, m, n, k, a, lda, b, ldb, c, ldc."""
+    """Print a call of ``dnnl_sgemm``; ``args`` has its address, both letters, m, n, k, a, lda, b, ldb, c, ldc."""
 
     def call(names: list[str]) -> str:
         letters = [f"i8 signext {name.split()[1]}" for name in names[1:3]]
@@ -208,8 +208,8 @@ _BITS = {
 def uniform_source(dtype: str) -> str:
     """Print a loop that draws NumPy's uniform numbers on [0, 1) from one of its bit generators.
 
-    ``args``: how many; the function that returns 32 (float32) or 64 random bits; where the address of its state is; the
-    target.
+    ``args`` has the count, the function that returns 32 (float32) or 64 random bits, the location of the address of its
+    state, and the target.
     """
     integer, shifted, whole, scaled = _BITS[dtype]
     return f"""

@@ -1,7 +1,7 @@
-"""Names of a rule's local variables, found without sys.settrace or sys.setprofile, which debuggers and profilers use.
+"""Names of a rule's local variables, without sys.settrace or sys.setprofile, which debuggers and profilers use.
 
-A frame keeps its variables after its function has returned, as long as something refers to it. So each operation of a
-rule remembers the frames that it is called from, and the variables are read after the rule has returned.
+A frame keeps its variables after its function has returned, as long as something refers to the frame. So each
+operation of a rule remembers its calling frames, and the variables are read after the rule has returned.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Frames:
-    """The frames of functions in the rule's module, between an operation and the function that created this object."""
+    """The frames of the rule's module between an operation and the function that created this object."""
 
     def __init__(self, rule: Callable[..., Any]) -> None:
         self._module = getattr(rule, "__module__", None)
@@ -32,10 +32,10 @@ class Frames:
                 self._depths.setdefault(frame, depth)
 
     def variables(self) -> Iterator[dict[str, Any]]:
-        """Yield the local variables of each frame: first the rule's own, then those of the functions it called."""
+        """Yield the local variables of each frame: first the rule's, then those of the functions it called."""
         for frame in sorted(self._depths, key=lambda frame: self._depths[frame]):
             yield {name: value for name, value in frame.f_locals.items() if name.isidentifier()}
 
     def forget(self) -> None:
-        """Release the frames, which keep everything that they refer to alive."""
+        """Release the frames, which keep alive everything they refer to."""
         self._depths.clear()

@@ -1,7 +1,7 @@
-"""Names that are valid in every printed language, made from those in a rule.
+"""Names that are valid in every printed language, derived from the names in a rule.
 
 The printers add a suffix to each name: ``m_`` is an array, ``m_i`` one element of it. No keyword, function or macro of
-C, CUDA, JavaScript or Python has that form, and no temporary of the printers does.
+C, CUDA, JavaScript or Python has this form, nor does any temporary of the printers.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ LONGEST = 60
 
 
 def identifiers(names: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
-    """Return a distinct ASCII identifier for each name: it begins with a letter and is not ``taken``.
+    """Return a distinct ASCII identifier for each name that begins with a letter and is not ``taken``.
 
-    A name that is such an identifier stays the same.
+    A name that is already such an identifier stays the same.
 
     >>> identifiers(["m", "_m", "β", "add"], taken=["add"])
     {'m': 'm', '_m': 'm_2', 'β': 'beta', 'add': 'add_2'}
@@ -33,7 +33,7 @@ def identifiers(names: Iterable[str], taken: Collection[str] = ()) -> dict[str, 
 
 
 def distinct(name: str, used: Collection[str]) -> str:
-    """Return the name, with the first number that makes it unique where it is used already.
+    """Return the name, with the first number that makes it unique if it is already used.
 
     >>> distinct("warm", ["warm", "warm_2"])
     'warm_3'
@@ -56,7 +56,7 @@ def function_name(name: str) -> str:
 
 
 def rule_name(name: str) -> str:
-    """Return the stem of the names of a rule's printed functions.
+    """Return the stem for the names of a rule's printed functions.
 
     >>> rule_name("adam"), rule_name("<lambda>"), rule_name("_β2")
     ('adam', 'rule', 'beta2')

@@ -1,7 +1,7 @@
-"""Functions that NumPy lacks or computes number after number, called as its own are: ``erf(x, out)``.
+"""Functions that NumPy lacks or does not vectorize, with NumPy's calling convention: ``erf(x, out)``.
 
-The float32 ``expm1`` and ``log1p`` of NumPy are the C library's, at 13 ns a number, except with AVX-512. Those here
-are made of its vectorized functions and take a third of the time or less.
+NumPy's float32 ``expm1`` and ``log1p`` are the C library's, at 13 ns per number, except with AVX-512. The functions
+here combine NumPy's vectorized functions and take a third of the time or less.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ STRETCHED = (
     0.00000019183567,
 )
 LIMIT = 4.25
-"""From 3.92 on, erf rounds to 1."""
+"""Limit from which erf rounds to 1."""
 BLOCK = 16384
-"""Numbers a block. Its arrays of temporaries stay in the second cache."""
+"""Numbers per block, so that the temporary arrays stay in the level-2 cache."""
 
 Floats = NDArray[np.floating]
 
@@ -35,7 +35,7 @@ def erf(x: Floats, out: Floats) -> Floats:
     """Write erf(x), broadcast, into ``out`` of the same dtype, and return it; ``out`` may be ``x`` itself.
 
     In float32 the error is at most 3.1 units in the last place, and it takes a quarter of the time of SciPy's loop. The
-    formula is u / sqrt(pi / 4 + u^2): the square root dampens an error of u, and the quotient never exceeds 1. In
+    formula is u / sqrt(pi / 4 + u^2): the square root reduces an error of u, and the quotient never exceeds 1. In
     float64 it is SciPy's function.
 
     >>> x = np.array([-np.inf, -1, 0, 0.5], np.float32)
@@ -52,7 +52,7 @@ def erf(x: Floats, out: Floats) -> Floats:
 
 
 def expm1(x: Floats, out: Floats) -> Floats:
-    """Write e^x - 1 = tanh(x / 2) (e^x + 1) into ``out``, as :func:`erf` does: no difference of near numbers.
+    """Write e^x - 1 = tanh(x / 2) (e^x + 1) into ``out``, as :func:`erf` does, without cancellation.
 
     In float32 the error is at most 4 units in the last place: those of NumPy's tanh and exp. In float64 it is NumPy's.
 
@@ -79,7 +79,7 @@ _local = threading.local()
 
 
 def _scratch() -> Floats:
-    """Three arrays to work in, this thread's own."""
+    """Return this thread's three working arrays."""
     if not hasattr(_local, "scratch"):
         _local.scratch = np.empty((3, BLOCK), np.float32)
     scratch: Floats = _local.scratch
@@ -87,7 +87,7 @@ def _scratch() -> Floats:
 
 
 def _by_blocks(function: Callable[[Floats, Floats, Floats], None], x: Floats, out: Floats) -> Floats:
-    """``function(block, scratch, out)`` of all blocks of ``x``."""
+    """Call ``function(block, scratch, out)`` for all blocks of ``x``."""
     if not (x.shape == out.shape and x.flags.c_contiguous and out.flags.c_contiguous):
         row = x.flatten()
         out[...] = _by_blocks(function, row, row).reshape(x.shape)
@@ -122,7 +122,7 @@ def _erf(x: Floats, scratch: Floats, out: Floats) -> None:
 def _expm1(x: Floats, scratch: Floats, out: Floats) -> None:
     half, power, _ = scratch
     np.multiply(x, 0.5, half)
-    at_limit = np.less(x, -17.4)  # -1 exactly, where tanh is not there yet: ELU's slope is zero
+    at_limit = np.less(x, -17.4)  # exactly -1, which tanh has not reached yet, so that ELU's slope is zero
     np.exp(x, power)
     np.add(power, 1, power)
     np.tanh(half, half)
@@ -136,7 +136,7 @@ def _log1p(x: Floats, scratch: Floats, out: Floats) -> None:
     np.subtract(u, 1, lost)
     np.subtract(x, lost, lost)
     np.divide(lost, u, lost)
-    np.fmax(lost, -1, out=lost)  # a NaN at -1 and infinity, where the logarithm is infinite
+    np.fmax(lost, -1, out=lost)  # NaN at -1 and infinity, where the logarithm is infinite
     np.log(u, logarithm)
     np.add(logarithm, lost, u)
     sign, result = lost.view(np.int32), out.view(np.int32)
@@ -145,7 +145,7 @@ def _log1p(x: Floats, scratch: Floats, out: Floats) -> None:
 
 
 def _vectorized() -> dict[str, Callable[..., Floats]]:
-    """The functions to call in place of NumPy's of the same names on this processor."""
+    """Return the functions that replace NumPy's of the same names on this processor."""
     features = np._core._multiarray_umath.__cpu_features__  # type: ignore[attr-defined]
     slow = features.get("AVX2", False) and not features.get("AVX512_SKX", False)
     return {"erf": erf, **({"expm1": expm1, "log1p": log1p} if slow else {})}

@@ -1,4 +1,4 @@
-"""Print a graph as NumPy calls that write into buffers they are given: no array is allocated."""
+"""Print a graph as NumPy calls that write into given buffers, without allocating arrays."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from .graph import OPERATIONS, Graph, Node
 from .names import identifiers
 
 _TAKEN = {*OPERATIONS, "copyto", "select", *keyword.kwlist}
-"""Names that no array of a step may have. Its temporaries need no place here: they begin with an underscore."""
+"""Names that no array of a step may have. Temporaries are not listed, because they begin with an underscore."""
 
 
 class NumpySource(NamedTuple):
-    """Source of ``step(<inputs>, <outputs>, <slots>, <registers>, <masks>)`` and what it has to be called with; outputs
-    are those arrays written that are no inputs."""
+    """The source of ``step(<inputs>, <outputs>, <slots>, <registers>, <masks>)``, and its arguments.
+
+    Outputs are the written arrays that are not inputs.
+    """
 
     text: str
     registers: int
@@ -22,12 +24,12 @@ class NumpySource(NamedTuple):
 
 
 def numpy_source(graph: Graph) -> NumpySource:
-    """The graph as one line per operation, results going straight into the buffer they belong to when its old value is
-    no longer needed, into a scratch register otherwise. In place is faster: what only leads up to a buffer's new value
-    stands there, too, from the old one's last use on.
+    """Print the graph with one line per operation.
 
-    Whatever the buffers' length, each element goes through the same operations in the same order, so
-    running the text on blocks equals running it on whole arrays bit for bit.
+    A result goes directly into its final buffer once the buffer's old value is no longer needed, and into a scratch
+    register before. Working in place is faster, so intermediate values of a buffer's new value are stored there, too,
+    after the last use of the old one. Each element goes through the same operations in the same order, regardless of
+    the buffers' length. So running the text on blocks equals running it on whole arrays, bit for bit.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import momentum
@@ -48,7 +50,7 @@ def numpy_source(graph: Graph) -> NumpySource:
     for node in graph.outputs:
         last_use[node] = never
 
-    place: dict[Node, str] = {}  # where each live value stands
+    place: dict[Node, str] = {}  # the location of each live value
     inputs: dict[str, Node] = {}
     for node in {arg for n in graph.nodes for arg in n.args} | set(graph.outputs):
         if node.op == "input":
@@ -62,7 +64,7 @@ def numpy_source(graph: Graph) -> NumpySource:
     target: dict[Node, str] = {}  # the buffer each output node may be written to directly
     for name, node in zip(written, graph.outputs, strict=True):
         target.setdefault(node, name)
-    # until then a buffer whose old value is gone may hold what leads up to the new one
+    # until then, a buffer whose old value is dead may hold intermediate values of the new one
     written_at = {target[n]: i for i, n in enumerate(graph.nodes) if n in target}
     lines: list[str] = []
 
@@ -92,7 +94,7 @@ def numpy_source(graph: Graph) -> NumpySource:
         _release(dying, place, free)
         place[node] = where
 
-    # an output that could not be written where it belongs, or is another output's value too
+    # an output that could not be written to its buffer, or equals another output
     moves = [(n, place[o]) for n, o in zip(written, graph.outputs, strict=True) if place[o] != n]
     for _, source in moves:
         if source in inputs and any(source == other for other, _ in moves):

@@ -1,17 +1,17 @@
-"""Sweeps: neighbouring elementwise operations and sums as one pass over the rows of a batch.
+"""Sweeps: neighbouring elementwise operations and sums, fused into one pass over the rows of a batch.
 
-A sweep works on arrays of ``rows`` rows. Each of its operations has a number of columns of its own; it sees an array as
+A sweep works on arrays of ``rows`` rows. Each operation has its own number of columns. It sees an array as
 
 ==========  ==================================================
 ``full``    one number for each row and column
-``row``     one number a column, the same in each row
-``column``  one number a row, the same in each column
+``row``     one number per column, the same in each row
+``column``  one number per row, the same in each column
 ``scalar``  one number
 ==========  ==================================================
 
-An array of one axis counts as rows of one column. Printed, a sweep is a loop over the rows, and in it one loop over the
-columns for each of its *phases*. Within a phase a number that one operation makes is at hand for the next: it need not
-be stored unless somebody reads it later.
+A one-dimensional array counts as rows of one column. A printed sweep is a loop over the rows with one inner loop over
+the columns for each of its *phases*. Within a phase, an operation's result is passed to the next one in a register. It
+is stored only if it is read later.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .graph import Graph
 
 @dataclass(frozen=True)
 class Seen:
-    """An array, by its number among those of the sweep, as an operation sees it."""
+    """An array as an operation sees it, with its number in the sweep."""
 
     array: int
     kind: str
@@ -33,8 +33,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Map:
-    """``outputs`` become the formula of ``inputs``, elementwise. Its host scalars begin at ``first`` among those of the
-    sweep."""
+    """An elementwise formula from ``inputs`` to ``outputs``; its host scalars begin at ``first`` in the sweep's."""
 
     graph: Graph
     inputs: tuple[Seen, ...]
@@ -45,13 +44,13 @@ class Map:
 
 @dataclass(frozen=True)
 class Reduction:
-    """``out`` becomes a sum or maximum of ``x``, by its kind.
+    """A sum or maximum of ``x``, by its kind, written to ``out``.
 
     ===========  ===========================================================
     ``columns``  the sum of each column over all rows, a row
     ``sum``      the sum of each row, a column
     ``max``      the maximum of each row
-    ``argmax``   the place of the maximum of each row
+    ``argmax``   the index of the maximum of each row
     ===========  ===========================================================
     """
 
@@ -70,7 +69,7 @@ class Reduction:
 
     @property
     def of_rows(self) -> bool:
-        """Whether it gives one number a row."""
+        """True if the result has one number per row."""
         return self.kind != "columns"
 
 
@@ -83,8 +82,8 @@ class Sweep:
 
     Attributes
     ----------
-    dead: arrays that nobody reads after the sweep: where they are not needed in between, they are not stored.
-    scalars: how many host scalars its formulas have.
+    dead: arrays that are not read after the sweep; they are stored only if the sweep itself needs them.
+    scalars: number of host scalars of its formulas.
     """
 
     operations: list[Operation] = field(default_factory=list)
@@ -92,14 +91,14 @@ class Sweep:
     scalars: int = 0
 
     def accepts(self, new: Operation) -> bool:
-        """Return whether ``new``, over the same rows, may follow.
+        """Return True if ``new``, over the same rows, may follow.
 
-        A column by itself is one long loop, with vector instructions of its own.
+        A single column is one long loop, which is vectorized separately.
         """
         return all(old.columns == new.columns and not _clash(old, new) for old in self.operations)
 
     def phases(self) -> Iterator[list[Operation]]:
-        """The operations that share a loop over the columns: what a row is reduced to is known after the loop."""
+        """Yield the operations that share a loop over the columns; a row's reductions are known only after it."""
         phase: list[Operation] = []
         reduced: set[int] = set()
         for op in self.operations:
@@ -114,7 +113,7 @@ class Sweep:
 
 
 def _clash(old: Operation, new: Operation) -> bool:
-    """Return whether ``new`` reads what ``old`` has not finished, or writes what ``old`` still needs."""
+    """Return True if ``new`` reads a value that ``old`` has not finished, or overwrites one it still needs."""
     made = product(old.outputs, (*new.inputs, *new.outputs))
     needed = product(old.inputs, new.outputs)
     return any(
@@ -124,8 +123,9 @@ def _clash(old: Operation, new: Operation) -> bool:
 
 
 WITHIN_A_ROW = {("full", "full"), ("column", "column"), ("column", "full")}
-"""How two operations may see an array that one of them writes: each row is finished before the next one. A row or a
-single number is needed in every row. The maximum of a single column is stored before what the column itself becomes."""
+"""The ways in which two operations may see an array that one of them writes. Each row is finished before the next one,
+but a row vector or a single number is needed in every row. The maximum of a single column is stored before the column's
+new values."""
 
 
 __all__ = ["Map", "Operation", "Reduction", "Seen", "Sweep"]

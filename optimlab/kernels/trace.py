@@ -1,9 +1,9 @@
 """Record a rule's expression graph by calling it once with stand-ins for arrays and scalars.
 
-What depends on hyperparameters alone (``1 - beta1**t``) is kept as a Python expression, to be computed once
-a step on the host in float64; it reaches the arrays as a slot, just as NumPy treats a Python float. What
-touches arrays is kept as a graph of elementwise operations, equal subexpressions once. Anything else, a sum, a
-branch on an array, a global array, is refused by name.
+Expressions of only hyperparameters (``1 - beta1**t``) are kept as Python expressions and computed once per step on the
+host in float64. They reach the arrays as slots, just as NumPy treats a Python float. Operations on arrays form a graph
+of elementwise operations, with equal subexpressions merged. Anything else, such as a sum, a branch on an array, or a
+global array, raises an error that names it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _is_number(value: Any) -> bool:
 
 
 def trace(rule: Callable[..., Any]) -> Graph:
-    """The expression graph of ``rule``; its global and outer variables have the values of this moment.
+    """Return the expression graph of ``rule``, with the present values of its global and outer variables.
 
     Raises
     ------
@@ -149,16 +149,16 @@ def trace(rule: Callable[..., Any]) -> Graph:
     for value in outputs:
         if not isinstance(value, _Array) or value.node.is_mask:
             kind = "a boolean" if isinstance(value, _Array) else type(value).__name__.lstrip("_").lower()
-            raise RuleError(f"rule {recorder.name} returns {kind} where an array of weights or state must stand")
+            raise RuleError(f"rule {recorder.name} returns {kind} in place of an array of weights or state")
     written = ("w", *inputs[2:])
     graph = recorder.graph(inputs, written, state, hyperparameters, tuple(v.node for v in outputs))
     return replace(graph, names=names, scalar_names=scalar_names)
 
 
 def trace_function(function: Callable[..., Any]) -> Graph:
-    """The expression graph of a plain function of arrays, such as ``f(x, y, *, slope=0.1)``.
+    """Return the expression graph of a plain function of arrays, such as ``f(x, y, *, slope=0.1)``.
 
-    Its keyword-only arguments are numbers, the graph's ``hyperparameters``; one without a default has the value NaN.
+    Its keyword-only arguments are numbers, the graph's ``hyperparameters``; without a default they are NaN.
 
     Raises
     ------
@@ -190,9 +190,9 @@ def trace_function(function: Callable[..., Any]) -> Graph:
 
 
 def _local_names(frames: Frames) -> tuple[dict[Node, str], dict[str, str]]:
-    """The names of arrays, by node, and of scalars, by text, in the rule and in the functions it calls.
+    """Return the names of arrays, by node, and of scalars, by text, in the rule and the functions it calls.
 
-    All names are distinct; the rule's own come first.
+    All names are distinct; the rule's names come first.
     """
     names: dict[Node, str] = {}
     scalar_names: dict[str, str] = {}
@@ -210,7 +210,7 @@ def _add(new: dict[T, str], known: dict[T, str]) -> None:
 
 
 class _Recorder:
-    """Holds the nodes made so far, so that equal subexpressions are one node."""
+    """The nodes recorded so far; equal subexpressions are one node."""
 
     def __init__(
         self,
@@ -252,7 +252,7 @@ class _Recorder:
         try:
             if math.isfinite(value):
                 plain = float(value) if isinstance(value, float) else int(value)
-                negative = math.copysign(1, plain) < 0  # of a power, too, the minus sign is part of the number
+                negative = math.copysign(1, plain) < 0  # the minus sign is part of the number, in a power too
                 return ast.UnaryOp(ast.USub(), ast.Constant(-plain)) if negative else ast.Constant(plain)
         except OverflowError:  # an integer too large for a float
             pass
@@ -287,10 +287,10 @@ class _Recorder:
         return _Array(self, self.node(op, operands))
 
     def power(self, base: Any, exponent: Any) -> _Array:
-        """``base ** exponent``, with roots and multiplications where the exponent is a number that allows it."""
+        """Record ``base ** exponent``, by roots and multiplications if the exponent allows it."""
         plain = isinstance(exponent, int | float) and not isinstance(exponent, bool | np.generic)
         if not plain or not isinstance(base, _Array):
-            self.exact &= not isinstance(exponent, _Scalar)  # NumPy's ** looks at the number: with 2 it squares
+            self.exact &= not isinstance(exponent, _Scalar)  # NumPy's ** depends on the number: with 2 it squares
             return self.apply("power", base, exponent)
         if exponent == 0.5:
             return self.apply("sqrt", base)
@@ -303,7 +303,7 @@ class _Recorder:
         return made if exponent > 0 else self.inverse(made)
 
     def multiplied(self, base: _Array, exponent: int) -> _Array:
-        """``base`` to a whole power of at least 1, by repeated squaring."""
+        """Record ``base`` to a whole power of at least 1, by repeated squaring."""
         if exponent == 1:
             if base.node.is_mask:
                 self.refuse("np.power on a comparison's result", "write np.where(g > 0, a, b)")
@@ -315,7 +315,7 @@ class _Recorder:
         return self.apply("divide", 1, value)
 
     def clipped(self, x: Any, low: Any, high: Any) -> Any:
-        """First the lower bound, as in NumPy: where the bounds are crossed, the upper one holds."""
+        """Record a clip, with the lower bound first, as in NumPy: if the bounds are crossed, the upper one wins."""
         if not isinstance(x, _Array):
             self.refuse("np.clip of a scalar", "NumPy makes that float64; write np.minimum and np.maximum")
         if low is not None:
@@ -352,7 +352,7 @@ class _Recorder:
 
 
 class _Array(np.lib.mixins.NDArrayOperatorsMixin):
-    """Stands for an array of any shape."""
+    """A stand-in for an array of any shape."""
 
     def __init__(self, recorder: _Recorder, node: Node) -> None:
         self._recorder = recorder
@@ -378,7 +378,7 @@ class _Array(np.lib.mixins.NDArrayOperatorsMixin):
         return self._recorder.apply(name, *inputs)
 
     def record(self, operation: str) -> _Array:
-        """An operation that NumPy has no function for."""
+        """Record an operation that NumPy has no function for."""
         return self._recorder.apply(operation, self)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -442,7 +442,7 @@ def _clip_arguments(
 
 
 class _Scalar:
-    """A hyperparameter, ``t``, or an expression of them, held as a Python syntax tree."""
+    """A hyperparameter, ``t``, or an expression of them, stored as a Python syntax tree."""
 
     def __init__(self, recorder: _Recorder, tree: ast.expr) -> None:
         self._recorder = recorder
@@ -491,7 +491,7 @@ class _Scalar:
         )
 
     def record_call(self, function: Callable[..., float], arguments: tuple[Any, ...]) -> _Scalar:
-        """A call of a function marked with :func:`optimlab.rules.host`, to be made once a step."""
+        """Record a call of a function marked with :func:`optimlab.rules.host`, which runs once per step."""
         for value in arguments:
             if isinstance(value, _Array):
                 value.record_call(function, arguments)

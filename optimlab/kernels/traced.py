@@ -16,7 +16,9 @@ Formula = Callable[..., Any]
 
 @cache
 def graph_of(formula: Formula, aliases: tuple[int, ...] = ()) -> Graph:
-    """The graph of a formula. ``aliases``: of each output, which input's memory it is written to; -1 for none.
+    """Return the graph of a formula.
+
+    ``aliases`` has, for each output, the index of the input whose memory it is written to; -1 for none.
 
     >>> graph_of(lambda x, b: x + b, (0,)).written
     ('x',)
@@ -28,6 +30,6 @@ def graph_of(formula: Formula, aliases: tuple[int, ...] = ()) -> Graph:
 
 @cache
 def scalars_of(formula: Formula, numbers: tuple[tuple[str, float], ...]) -> tuple[float, ...]:
-    """The host scalars of a formula for these values of its keyword-only arguments."""
+    """Return the host scalars of a formula for these values of its keyword-only arguments."""
     graph = graph_of(formula)
     return graph.scalars(t=1, **{**graph.hyperparameters, **dict(numbers)})
