@@ -576,7 +576,7 @@ def test_a_full_memory_is_one_clear_error(machine, monkeypatch):
         def __call__(self, network, optimizer, history):
             machine.full = True
 
-    message = r"^the GPU's memory is full: Out of memory allocating 4,096 bytes .*; take a smaller batch_size"
+    message = r"^the GPU's memory is full: Out of memory allocating 4,096 bytes .*; use a smaller batch_size"
     with pytest.raises(ol.InputError, match=message):
         trained("cupy", fitted={"callbacks": [Greedy()]})
     for make in (lambda: ol.MLP([4, 3], backend="cupy"), lambda: backends.get("cupy").asarray([1.0])):

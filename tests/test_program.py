@@ -380,7 +380,7 @@ REFUSED = {
     "gaps": lambda b: b.map(square, (np.ones((4, 6))[:, ::2],), ROWS),
     "transposed": lambda b: b.map(square, (np.ones((3, 4)).T,), ROWS),
     "not aligned": lambda b: b.map(square, (np.ones(33, "u1")[1:].view("f8"),), np.ones(4)),
-    "only for reading": lambda b: b.map(square, (ROWS,), FIXED),
+    "read-only": lambda b: b.map(square, (ROWS,), FIXED),
     "three axes": lambda b: b.map(square, (np.ones((2, 2, 2)),), np.ones((2, 2, 2))),
     "shapes that do not go together": lambda b: b.map(square, (np.ones((4, 2)),), ROWS),
     "a smaller output": lambda b: b.map(square, (ROWS,), COLUMN),

@@ -1,4 +1,4 @@
-"""Where arrays live and kernels run: a small interface, implementations chosen by name.
+"""Backends: a small interface for arrays and kernels, with implementations chosen by name.
 
 Imports common and kernels.
 """
@@ -19,11 +19,11 @@ from . import compiled, cupy
 from .numpy import NotFinite, NumPyBackend
 
 Array: TypeAlias = Any
-"""An array of some backend."""
+"""An array of any backend."""
 
 
 class Generator(Protocol):
-    """Random numbers on the backend; ``state`` is plain data that can be stored and set."""
+    """A generator of random numbers on the backend; ``state`` is plain data that can be stored and set."""
 
     state: dict[str, Any]
 
@@ -32,54 +32,54 @@ class Generator(Protocol):
 
 
 class Step(Protocol):
-    """A rule bound to its arrays: each call is one update of all of them."""
+    """A rule bound to its arrays; each call updates all of them once."""
 
     def __call__(self, scalars: tuple[float, ...]) -> None: ...
 
 
 class Backend(Protocol):
-    """What layers, optimizers and the training loop need of an array library.
+    """The interface of an array library for layers, optimizers and the training loop.
 
-    ``xp`` is its NumPy-like namespace. The named operations below are what a training step is made of. Their arrays lie
-    in memory without gaps: matrices of ``(rows, columns)``, rows of ``(columns,)``, columns of ``(rows, 1)``, single
-    numbers of ``(1,)``; replicas have one more axis in front of each, and rows then are ``(replicas, 1, columns)``.
+    ``xp`` is its NumPy-like namespace. A training step consists of the named operations below. Their arrays are
+    contiguous: matrices of ``(rows, columns)``, rows of ``(columns,)``, columns of ``(rows, 1)``, single numbers of
+    ``(1,)``. With replicas, each has one more leading axis, and rows are ``(replicas, 1, columns)``.
     """
 
     @property
     def name(self) -> str: ...
     @property
     def asynchronous(self) -> bool:
-        """Whether work is queued on a device, so that to look at a result is to wait for all of it."""
+        """True if work is queued on a device, so that reading a result synchronizes it."""
 
     @property
     def xp(self) -> ModuleType: ...
     @property
     def special(self) -> ModuleType:
-        """:mod:`scipy.special`, or what stands for it."""
+        """The module :mod:`scipy.special`, or its equivalent."""
 
     def empty(self, shape: int | tuple[int, ...], dtype: str) -> Array: ...
     def zeros(self, shape: int | tuple[int, ...], dtype: str) -> Array: ...
     def asarray(self, values: Any, dtype: Any = None) -> Array:
-        """``values`` on the backend, C-contiguous; a copy only where one is needed."""
+        """Return ``values`` as a C-contiguous array of the backend, copied only if necessary."""
 
     def to_numpy(self, array: Array) -> Any:
-        """A NumPy copy of ``array`` (or ``array`` itself where it is one)."""
+        """Return a NumPy copy of ``array``, or ``array`` itself if it is a NumPy array."""
 
     def owns(self, value: Any) -> bool:
-        """Whether ``value`` is an array of this backend."""
+        """Return True if ``value`` is an array of this backend."""
 
     def matmul(self, a: Array, b: Array, out: Array) -> Array:
-        """The matrix product ``a @ b`` written to ``out``."""
+        """Write the matrix product ``a @ b`` to ``out``, and return it."""
 
     def map(self, formula: Formula, inputs: tuple[Array, ...], out: Any, **numbers: float) -> None:
         """Write the formula of ``inputs`` to ``out``, an array or a tuple of arrays, elementwise.
 
-        ``out`` has the shape of the result; inputs may be rows, columns and single numbers beside it. It may be one of
-        the inputs, the same object, but share memory with none of them otherwise.
+        ``out`` has the shape of the result; inputs may be rows, columns and single numbers that broadcast to it. It may
+        be the same object as an input, but must not share memory with any input otherwise.
         """
 
     def column_sums(self, x: Array, out: Array) -> None:
-        """Write the sum over the rows to ``out``, a row; of an array of one axis its sum, a single number."""
+        """Write the sum over the rows to ``out``, a row; for a one-dimensional array its sum, a single number."""
 
     def row_sums(self, x: Array, out: Array) -> None:
         """Write the sum of each row to ``out``, a column."""
@@ -88,36 +88,42 @@ class Backend(Protocol):
         """Write the largest number of each row to ``out``, a column."""
 
     def row_argmax(self, x: Array, out: Array) -> None:
-        """Write the place of the first largest number of each row, or of its first NaN, to ``out``, a column."""
+        """Write the index of the first largest number of each row, or of its first NaN, to ``out``, a column."""
 
     def take(self, rows: Array, indices: Array, out: Array) -> None:
-        """``out[...] = rows[indices]`` without a temporary; indices must be in range."""
+        """Set ``out[...] = rows[indices]`` without a temporary; indices must be in range."""
 
     def put(self, table: Array, index: Array, row: Array) -> None:
-        """``table[index[0]] = row``."""
+        """Set ``table[index[0]] = row``."""
 
     def count(self, counter: Array) -> None:
         """Add one to ``counter``, of shape ``(1,)``."""
 
     def uniform(self, generator: Any, out: Array) -> None:
-        """Fill ``out`` with numbers from [0, 1) by a generator of the backend."""
+        """Fill ``out`` with numbers from [0, 1), drawn by a generator of the backend."""
 
     def stop_unless_finite(self, value: Array) -> None:
-        """End the work with :class:`NotFinite` if ``value``, a single number, is infinite or NaN. An asynchronous
-        backend goes on."""
+        """Raise :class:`NotFinite` if ``value``, a single number, is infinite or NaN. An asynchronous backend does not
+        check."""
 
     def generator(self, seed: Any) -> Generator: ...
     def stacked(self, generators: Sequence[Any]) -> Any:
-        """One that fills each part of an array, along its first axis, as one of ``generators`` would; they stay as they
-        are. It has no state to store."""
+        """Return a generator that fills each part of an array, along its first axis, as one of ``generators`` would.
+
+        ``generators`` do not change. The result has no state to store.
+        """
 
     def bind(self, graph: Graph, arrays: list[dict[str, Array]]) -> Step:
-        """Make the rule runnable on ``arrays``: one dictionary of flat, contiguous arrays of equal length
-        and dtype per stretch, by the names of ``graph.inputs``."""
+        """Bind the rule to ``arrays``, one dictionary per slice of the flat buffers.
+
+        Each has flat, contiguous arrays of equal length and dtype, by the names of ``graph.inputs``.
+        """
 
     def quiet(self) -> AbstractContextManager[Any]:
-        """A context in which overflow and NaN pass without warnings, for callers that check for them; and in which a
-        device that runs out of memory is an :class:`~optimlab.common.errors.InputError`."""
+        """Return a context without warnings for overflow and NaN, for callers that check for them.
+
+        In it, a device that runs out of memory raises an :class:`~optimlab.common.errors.InputError`.
+        """
 
 
 _BACKENDS: dict[str, Backend] = {
@@ -128,9 +134,9 @@ _BACKENDS: dict[str, Backend] = {
 
 
 def names(*, everywhere: bool = False) -> list[str]:
-    """List the backends that can be used here, or those of every machine.
+    """List the backends that are available here, or with ``everywhere`` all backends.
 
-    The compiled one needs llvmlite, CuPy's needs a GPU.
+    The compiled backend needs llvmlite; CuPy's needs a GPU.
 
     >>> "numpy" in names()
     True
@@ -142,16 +148,16 @@ def names(*, everywhere: bool = False) -> list[str]:
 
 
 def get(name: Any) -> Backend:
-    """Return the backend of that name, or the backend itself.
+    """Return the backend with this name, or ``name`` itself if it is a backend.
 
-    ``"auto"`` is the compiled one where llvmlite is installed, otherwise NumPy's. ``"cupy"`` runs everything on an
-    NVIDIA GPU. Rules give the same bits on all of them; :mod:`optimlab.backends.compiled` says where a network differs
-    by rounding.
+    ``"auto"`` is the compiled backend if llvmlite is installed, otherwise NumPy's. ``"cupy"`` runs everything on an
+    NVIDIA GPU. Rules give the same bits on all backends. Networks may differ by rounding, see
+    :mod:`optimlab.backends.compiled`.
 
     Raises
     ------
-    InputError: an unknown name; ``"compiled"`` where llvmlite is not installed; ``"cupy"`` where CuPy or a GPU is
-        missing.
+    InputError: the name is unknown; or it is ``"compiled"`` and llvmlite is not installed; or it is ``"cupy"`` and CuPy
+        or a GPU is missing.
 
     >>> get("numpy").name
     'numpy'
@@ -170,7 +176,7 @@ def get(name: Any) -> Backend:
 
 
 def _by_name(backend: Backend) -> tuple[Any, ...]:
-    """How a backend is pickled. A network goes on with NumPy where llvmlite is not installed."""
+    """Pickle a backend by its name. A network continues with NumPy if llvmlite is not installed."""
     return get, ("auto" if backend.name == "compiled" else backend.name,)
 
 
@@ -183,7 +189,7 @@ DTYPES = ("float32", "float64")
 
 
 def dtype_name(dtype: Any) -> str:
-    """One of :data:`DTYPES`, from its name or anything that NumPy takes for that dtype.
+    """Return one of :data:`DTYPES`, from its name or anything that NumPy accepts for it.
 
     >>> dtype_name("float32"), dtype_name(np.float32), dtype_name(np.dtype("float64")), dtype_name(float)
     ('float32', 'float32', 'float64', 'float64')
@@ -195,12 +201,12 @@ def dtype_name(dtype: Any) -> str:
 
 
 def given(backend: Backend, values: Any, what: str) -> Array:
-    """Return the caller's ``values`` as an array of the backend, with the dtype and shape they have.
+    """Return the caller's ``values`` as an array of the backend, with unchanged dtype and shape.
 
     Raises
     ------
-    InputError: ``values`` is a sparse matrix or cannot become an array; the message calls it ``what``, such as "the
-        inputs".
+    InputError: ``values`` is a sparse matrix or cannot become an array. The message calls it ``what``, for example
+        "the inputs".
     """
     if backend.owns(values):
         return values
@@ -212,7 +218,7 @@ def given(backend: Backend, values: Any, what: str) -> Array:
 
 
 def of(array: Array) -> Backend:
-    """The backend an array belongs to."""
+    """Return the backend that an array belongs to."""
     for backend in _BACKENDS.values():
         if backend.owns(array):
             return backend

@@ -1,4 +1,4 @@
-"""NumPy's own BLAS, found by the address of its functions, to be called from compiled code."""
+"""Addresses of the functions in NumPy's BLAS, for calls from compiled code."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import NamedTuple
 import numpy as np
 
 PREFIXES, SUFFIXES = ("scipy_cblas_", "cblas_"), ("64_", "", "$NEWLAPACK$ILP64", "$NEWLAPACK")
-"""Of the names that builds of NumPy have for the functions of the C interface: OpenBLAS's own, and Apple's."""
+"""Name patterns for the functions of the C interface in builds of NumPy: OpenBLAS's and Apple's."""
 
 
 class Gemm(NamedTuple):
-    """``cblas_sgemm`` or ``cblas_dgemm``."""
+    """The function ``cblas_sgemm`` or ``cblas_dgemm``."""
 
     address: int
     wide: bool
-    """Whether its integers have 64 bits."""
+    """True if its integers have 64 bits."""
 
 
 @cache
 def gemm(dtype: str) -> Gemm | None:
-    """The matrix product of NumPy's BLAS; None where NumPy was built without one."""
+    """Return the matrix product of NumPy's BLAS; None if NumPy was built without a BLAS."""
     try:
         library = ctypes.CDLL(np._core._multiarray_umath.__file__)  # type: ignore[attr-defined]
     except (OSError, AttributeError):

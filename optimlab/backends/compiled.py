@@ -1,7 +1,7 @@
 """The compiled backend: NumPy's arrays, rules as compiled loops, and whole training steps as compiled programs.
 
-A rule is one loop, bitwise equal to the NumPy backend. A recorded step differs from NumPy's by rounding where it has a
-transcendental function, or a sum along a row; everywhere else it, too, is equal.
+A rule is one loop, bitwise equal to the NumPy backend. A recorded step differs from NumPy's by rounding in
+transcendental functions and in sums along a row; everything else is equal.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from .numpy import Floats, NumPyBackend
 from .program import CannotRecord, Program, rule_kernel
 
 THREADS_FROM = 8_000_000
-"""Elements from which a loop runs on all cores. Measured: below a few million, the threads of the BLAS, which go on
-spinning after a product, take from the loop's threads more than these bring; what they bring is limited by memory."""
+"""Number of elements from which a loop runs on all cores. Measured: below a few million, spinning BLAS threads cancel
+the gain, which is limited by memory bandwidth."""
 
 LINE = 16
-"""Elements that a part is a multiple of, so that no two threads write to one cache line."""
+"""Granularity of a thread's part in elements, so that no two threads write to the same cache line."""
 
 
 class CompiledBackend(NumPyBackend):
-    """Arrays of NumPy. Within :meth:`recording`, this thread's operations are noted instead of done."""
+    """The backend of compiled loops on NumPy arrays. In :meth:`recording`, operations are recorded, not executed."""
 
     name = "compiled"
 
@@ -41,7 +41,7 @@ class CompiledBackend(NumPyBackend):
 
     @contextmanager
     def recording(self, dtype: str) -> Iterator[Program]:
-        """Record the named operations of this thread in the program instead of doing them."""
+        """Record the named operations of this thread in a program instead of executing them."""
         program = self._local.program = Program(dtype)
         try:
             yield program
@@ -51,12 +51,12 @@ class CompiledBackend(NumPyBackend):
     def record(self, work: Callable[[], None], dtype: str, working: Callable[[], Iterable[Floats]]) -> Program:
         """Return the operations of ``work`` as a program.
 
-        ``working`` is called afterwards and lists the arrays whose contents nobody else uses: ``work`` may allocate
-        some of them.
+        ``working`` is called afterwards, because ``work`` may allocate arrays. It lists the arrays whose contents are
+        not used elsewhere.
 
         Raises
         ------
-        CannotRecord: one of the operations is not for programs.
+        CannotRecord: a program cannot contain one of the operations.
         """
         with self.recording(dtype) as program:
             work()
@@ -140,7 +140,7 @@ class CompiledBackend(NumPyBackend):
 
 
 class CompiledStep:
-    """A rule bound to flat arrays, as one compiled loop over each stretch.
+    """A rule bound to flat arrays, as one compiled loop over each slice.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ class CompiledStep:
 
     Raises
     ------
-    InputError: arrays that do not go together: the loop itself looks at nothing but the addresses of the numbers.
+    InputError: the arrays do not fit together. The loop itself checks nothing.
     """
 
     def __init__(self, backend: CompiledBackend, graph: Graph, arrays: list[dict[str, Floats]]) -> None:
@@ -157,13 +157,13 @@ class CompiledStep:
         for part in self._stretches:
             alike = all((a.shape, a.dtype) == (part[0].shape, self._stretches[0][0].dtype) for a in part)
             if not alike or not all(a.ndim == 1 and a.flags.carray for a in part):
-                raise InputError("a compiled rule works on arrays of one axis, one size and one dtype, without gaps")
+                raise InputError("a compiled rule needs one-dimensional contiguous arrays of one size and dtype")
         dtype = arrays[0]["w"].dtype.name if arrays else "float32"
         self.hp = np.zeros(max(1, len(graph.slots)), dtype)
         self._words = [words for part in self._stretches for words in self._parts(part)]
         self._places = [[int(w.ctypes.data) for w in parts] for parts in self._words]
         self.threaded = any(len(part[0]) >= THREADS_FROM for part in self._stretches)
-        """Whether a launch uses several threads, which a program does not."""
+        """True if a launch uses several threads, which a program does not."""
         self._name, self._text = rule_kernel(graph, dtype)
         self._kernel: Any = None
 
@@ -172,7 +172,7 @@ class CompiledStep:
         self.launch()
 
     def launch(self) -> None:
-        """One update with the scalars that ``hp`` holds."""
+        """Update once, with the scalars in ``hp``."""
         if program := self._backend._program:
             if self.threaded:
                 raise CannotRecord("a rule on several threads")
@@ -188,11 +188,11 @@ class CompiledStep:
             others = [_pool(os.getpid(), len(rest)).submit(self._kernel, place) for place in rest]
             try:
                 self._kernel(first)
-            finally:  # Ctrl-C, too, leaves no thread at work
+            finally:  # wait for all threads, even after Ctrl-C
                 wait(others)
 
     def _parts(self, arrays: tuple[Floats, ...]) -> Iterator[list[Any]]:
-        """The words of a stretch, cut into a part for each core if it is long enough."""
+        """Yield the words of a slice, cut into one part per core if it is long enough."""
         size = len(arrays[0])
         count = _cores() if size >= THREADS_FROM else 1
         step = max(1, -(-size // count // LINE) * LINE)
@@ -204,12 +204,12 @@ class CompiledStep:
 
 @cache
 def _pool(process: int, size: int) -> ThreadPoolExecutor:
-    """Threads of this very process: a forked one has none of its parent's."""
+    """Return the thread pool of this process. A forked process does not inherit its parent's threads."""
     return ThreadPoolExecutor(size, "optimlab")
 
 
 def _cores() -> int:
-    """Those this process may use; fewer if ``OMP_NUM_THREADS`` says so, as tools that run many processes do."""
+    """Return the number of cores for this process; fewer if ``OMP_NUM_THREADS`` says so, as process pools set it."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     given = os.environ.get("OMP_NUM_THREADS", "")
     return min(cores, int(given)) if given.isdigit() and int(given) else cores

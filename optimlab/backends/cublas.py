@@ -1,7 +1,7 @@
-"""Matrix products by cuBLAS itself: CuPy refuses its own while a CUDA graph is recorded.
+"""Matrix products by direct calls of cuBLAS, because CuPy's products cannot be captured in a CUDA graph.
 
-The library is called through ctypes, found by NVIDIA's ``cuda.pathfinder``, which CuPy brings along. How a product of
-row-major matrices is put to it is tested against a CPU's BLAS; the calls have never been run on a GPU.
+The library is called through ctypes and located by NVIDIA's ``cuda.pathfinder``, a dependency of CuPy. The mapping of
+row-major products to cuBLAS is tested against a CPU's BLAS; the calls have never been run on a GPU.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from ..common.errors import InputError
 from .layout import layout
 
 WORKSPACE = 32 << 20
-"""Bytes: what NVIDIA recommends for an H100. It is cuBLAS's own memory, so that none is allocated in a recording."""
+"""Bytes of workspace, as NVIDIA recommends for an H100. It is reserved so that a recording allocates nothing."""
 
 
 class Gemm(NamedTuple):
-    """Those arguments of a Fortran ``gemm`` that say what is multiplied: first matrix, second, result."""
+    """The arguments of a Fortran ``gemm`` that describe the first matrix, the second, and the result."""
 
     transposed: tuple[bool, bool]
     m: int
@@ -28,10 +28,10 @@ class Gemm(NamedTuple):
 
 
 def gemm(a: Any, b: Any, out: Any) -> Gemm:
-    """How ``out = a @ b`` is put to a BLAS, which reads matrices by columns: its first is ``b``, its second ``a``.
+    """Return the arguments that make a column-major BLAS compute ``out = a @ b``: first ``b``, then ``a``.
 
     Row-major C is column-major C', and C' = B' A'. ``a`` and ``b`` are C-contiguous matrices, their transposes, or
-    rows of such; ``out`` is C-contiguous.
+    rows of such matrices; ``out`` is C-contiguous.
 
     >>> import numpy as np
     >>> gemm(np.zeros((2, 3)), np.zeros((4, 3)).T, np.zeros((2, 4)))
@@ -40,7 +40,7 @@ def gemm(a: Any, b: Any, out: Any) -> Gemm:
     (rows, inner), columns = a.shape, b.shape[1]
     first, second = layout(b), layout(a)
     if first is None or second is None:
-        raise InputError("a matrix for cuBLAS lies in memory by rows or by columns")
+        raise InputError("a matrix for cuBLAS must be stored by rows or by columns")
     if b.shape[0] != inner or out.shape != (rows, columns) or not out.flags.c_contiguous:
         raise InputError(f"cannot multiply shapes {a.shape} and {b.shape} into {out.shape}")
     transposed = first.transposed, second.transposed
@@ -55,13 +55,13 @@ class CuBLAS:
         self._handle = ctypes.c_void_p()
         self._call("cublasCreate_v2", ctypes.byref(self._handle))
         self._call("cublasSetStream_v2", self._handle, ctypes.c_void_p(stream.ptr))
-        # after the stream, which would set it back
+        # after setting the stream, which resets the workspace
         self._workspace = import_module("cupy").empty(WORKSPACE, "uint8")
         pointer = ctypes.c_void_p(self._workspace.data.ptr)
         self._call("cublasSetWorkspace_v2", self._handle, pointer, ctypes.c_size_t(WORKSPACE))
 
     def matmul(self, a: Any, b: Any, out: Any) -> Any:
-        """``a @ b`` written to ``out``; of arrays with three axes, one product for each place on the first."""
+        """Write ``a @ b`` to ``out``; for three-dimensional arrays, one product per index of the first axis."""
         number, name = _FUNCTIONS[out.dtype.name]
         one, zero = number(1), number(0)
         batched = out.ndim == 3
@@ -104,6 +104,6 @@ _FUNCTIONS = {"float32": (ctypes.c_float, "cublasSgemm_v2"), "float64": (ctypes.
 
 
 def library() -> Any:
-    """The library of CuPy's CUDA version."""
+    """Return the cuBLAS library for CuPy's CUDA version."""
     found = import_module("cuda.pathfinder").load_nvidia_dynamic_lib("cublas")
     return ctypes.CDLL(found.abs_path)

@@ -1,8 +1,8 @@
 """The CuPy backend: arrays, matrix products and updates on an NVIDIA GPU.
 
-A rule is one kernel, compiled from the text that :func:`optimlab.kernels.cuda_source` prints, launched once a stretch;
-so is each formula of a network. Nothing here waits for the device but :meth:`CuPyBackend.to_numpy` and the state of a
-generator. CuPy is imported when the backend is first asked for.
+A rule is one kernel, compiled from the text of :func:`optimlab.kernels.cuda_source` and launched once per slice. Each
+formula of a network is a kernel, too. Only :meth:`CuPyBackend.to_numpy` and the state of a generator synchronize the
+device. CuPy is imported when the backend is first requested.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from ..kernels import Formula, Graph, cuda_source, graph_of, scalars_of
 from ..kernels.c_source import C_TYPES, STACKED, function_name
 
 DeviceArray: TypeAlias = Any
-"""A ``cupy.ndarray``."""
+"""The type ``cupy.ndarray``."""
 
 OPTIONS = ("--fmad=false",)
-"""Of every kernel: a fused multiply-add rounds once where NumPy rounds twice. An update waits for memory, so that this
-costs nothing."""
+"""Options for every kernel. A fused multiply-add would round once where NumPy rounds twice. Updates are memory-bound,
+so disabling it costs nothing."""
 
 THREADS = 256
 MOST_BLOCKS = 1 << 16
-"""A kernel's threads go over the elements in strides: more blocks than this gain nothing."""
+"""Largest number of blocks. A kernel's threads stride over the elements, so more blocks gain nothing."""
 
 
 def missing() -> str:
-    """What the backend lacks on this machine, as the end of a sentence; empty where it can be used."""
+    """Return what the backend lacks on this machine, as the end of a sentence; empty if it is available."""
     if "cupy" not in sys.modules and find_spec("cupy") is None:
         return f"needs CuPy: {install('cuda13')} (or '.[cuda12]' for an older driver)"
     try:
@@ -48,12 +48,12 @@ def missing() -> str:
 
 
 class CuPyBackend:
-    """Arrays of CuPy on the current device."""
+    """The backend of CuPy arrays on the current device."""
 
     name = "cupy"
     asynchronous = True
     blas: Any = None
-    """What multiplies matrices while a CUDA graph is made, see :mod:`optimlab.backends.recording`."""
+    """The matrix products for capturing a CUDA graph, see :mod:`optimlab.backends.recording`."""
 
     def __init__(self) -> None:
         self._numbers: dict[Any, DeviceArray] = {}
@@ -86,7 +86,7 @@ class CuPyBackend:
         return self.xp.asnumpy(array)
 
     def owns(self, value: Any) -> bool:
-        cupy = sys.modules.get("cupy")  # an array of CuPy exists only where CuPy was imported
+        cupy = sys.modules.get("cupy")  # CuPy arrays exist only if CuPy was imported
         return cupy is not None and isinstance(value, cupy.ndarray)
 
     def matmul(self, a: DeviceArray, b: DeviceArray, out: DeviceArray) -> DeviceArray:
@@ -94,7 +94,7 @@ class CuPyBackend:
             return self.blas.matmul(a, b, out)
         if out.flags.c_contiguous:
             return self.xp.matmul(a, b, out=out)
-        out[...] = self.xp.matmul(a, b)  # the gradients of replicas lie apart
+        out[...] = self.xp.matmul(a, b)  # the gradients of replicas are not contiguous
         return out
 
     def map(
@@ -108,10 +108,10 @@ class CuPyBackend:
         if not all(o.flags.c_contiguous for o in outs):
             raise InputError("a formula is written to contiguous arrays")
         domain = outs[0].shape
-        # of each output, which of the inputs it is
+        # for each output, the index of the same input
         places = tuple([next((k for k, a in enumerate(inputs) if a is o), -1) for o in outs])
         kinds = [_kind(array.shape, domain) for array in inputs]
-        # a kernel is given pointers: what has gaps, such as the biases of replicas, is copied
+        # a kernel gets pointers, so arrays with gaps are copied, such as the biases of replicas
         arrays = [array if array.flags.c_contiguous else self.xp.ascontiguousarray(array) for array in inputs]
         dtype = outs[0].dtype.name
         arrays += [o for o, place in zip(outs, places, strict=True) if place < 0]
@@ -121,7 +121,7 @@ class CuPyBackend:
         launch(function, outs[0].size, *sizes, *arrays, self._on_device(formula, tuple(numbers.items()), dtype))
 
     def _on_device(self, formula: Formula, numbers: tuple[tuple[str, float], ...], dtype: str) -> DeviceArray:
-        """The host scalars of a formula. They are kept for good: a CUDA graph refers to them."""
+        """Return the host scalars of a formula. They are never freed, because a CUDA graph refers to them."""
         values = scalars_of(formula, numbers) or (0.0,)
         known = self._numbers.get((values, dtype))
         if known is None:
@@ -156,7 +156,7 @@ class CuPyBackend:
         generator.uniform(out)
 
     def stop_unless_finite(self, value: DeviceArray) -> None:
-        """Go on: to look at a number is to wait for the device. The end of the epoch finds it."""
+        """Do nothing, because reading a number synchronizes the device. The end of the epoch checks."""
 
     def generator(self, seed: Any) -> PhiloxGenerator:
         return PhiloxGenerator(seed)
@@ -173,30 +173,30 @@ class CuPyBackend:
 
 @contextmanager
 def _memory() -> Iterator[None]:
-    """Turns a device that is out of memory into one clear error."""
+    """Turn an out-of-memory error of the device into an :class:`InputError`."""
     try:
         yield
-    except MemoryError as error:  # CuPy's is one
+    except MemoryError as error:  # CuPy's error is a subclass
         raise InputError(
-            f"the GPU's memory is full: {one_line(error)}; take a smaller batch_size, network or data set"
+            f"the GPU's memory is full: {one_line(error)}; use a smaller batch_size, network or data set"
         ) from None
 
 
 @cache
 def kernel(text: str, name: str) -> Any:
-    """The CUDA function ``name`` of ``text``, compiled when it is first launched."""
+    """Return the CUDA function ``name`` of ``text``, compiled at its first launch."""
     return import_module("cupy").RawKernel(text, name, OPTIONS)
 
 
 def launch(function: Any, elements: int, *arguments: Any) -> None:
-    """Run a kernel of the signature ``(long long n, ...)`` with about one thread an element."""
+    """Run a kernel with the signature ``(long long n, ...)``, with about one thread per element."""
     if elements:
         blocks = min(-(-elements // THREADS), MOST_BLOCKS)
         function((blocks,), (THREADS,), (np.int64(elements), *arguments))
 
 
 def _kind(shape: tuple[int, ...], domain: tuple[int, ...]) -> str:
-    """How a formula over ``domain`` sees an input of that shape, see :data:`optimlab.kernels.c_source.SHAPES`."""
+    """Return how a formula over ``domain`` sees an input, see :data:`optimlab.kernels.c_source.SHAPES`."""
     if shape == domain:
         return "full"
     if math.prod(shape) == 1:
@@ -212,16 +212,16 @@ def _kind(shape: tuple[int, ...], domain: tuple[int, ...]) -> str:
 
 @cache
 def _map_source(formula: Formula, places: tuple[int, ...], kinds: tuple[str, ...], dtype: str) -> tuple[str, str]:
-    """The CUDA text of a formula, and the kernel's name."""
+    """Return the CUDA text of a formula, and the kernel's name."""
     graph = graph_of(formula, places)
     shapes = {name: kind for name, kind in zip(graph.inputs, kinds, strict=True) if kind != "full"}
     return cuda_source(graph, dtype, shapes), function_name(graph)
 
 
 class CuPyStep:
-    """A rule bound to flat device arrays, as one kernel launch over each stretch.
+    """A rule bound to flat device arrays, as one kernel launch per slice.
 
-    Arrays of two axes are replicas: a row each, with a row of scalars each.
+    Two-dimensional arrays are replicas: each has one row of the array and one row of scalars.
     """
 
     def __init__(self, graph: Graph, arrays: list[dict[str, DeviceArray]]) -> None:
@@ -233,21 +233,21 @@ class CuPyStep:
         self._stretches = [tuple(part[name] for name in graph.inputs) for part in arrays]
         self._columns = [[np.int64(part[0].shape[-1])] if replicas else [] for part in self._stretches]
         for views in self._stretches:
-            for view in views:  # a kernel is given a pointer, and knows nothing of strides
+            for view in views:  # a kernel gets a pointer and ignores strides
                 if not view.flags.c_contiguous or view.dtype != self.dtype or view.shape != views[0].shape:
                     raise InputError(f"a rule runs on contiguous {self.dtype} arrays of one length")
         self._scalars = np.zeros((*replicas, max(1, len(graph.slots))), self.dtype)
         self.hp = cupy.zeros(self._scalars.shape, self.dtype)
-        """The host scalars, on the device."""
+        """The host scalars on the device."""
 
     def __call__(self, scalars: Any) -> None:
         self._scalars[..., : np.shape(scalars)[-1]] = scalars
-        # so few bytes from ordinary memory are copied into the command itself: nobody waits
+        # a copy of so few bytes from pageable memory is part of the command, without synchronization
         self.hp.set(self._scalars, stream=import_module("cupy").cuda.get_current_stream())
         self.launch()
 
     def launch(self) -> None:
-        """One update with the scalars that ``hp`` holds."""
+        """Update once, with the scalars in ``hp``."""
         for columns, views in zip(self._columns, self._stretches, strict=True):
             launch(self._kernel, views[0].size, *columns, *views, self.hp)
 
@@ -282,26 +282,25 @@ _NUMBERS = {
     "float32": (8, "((unsigned)(x[j / 2] >> 32 * (j % 2)) >> 8) * (1.0f / 16777216)"),
     "float64": (4, "(x[j] >> 11) * (1.0 / 9007199254740992)"),
 }
-"""How many numbers of a dtype come from the four words of one counter, and number ``j`` of them, as NumPy makes it."""
+"""The count of numbers of each dtype from the four words of one counter, and the text of number ``j``, as in NumPy."""
 
 
 def philox_source(dtype: str) -> str:
-    """The CUDA text of Philox 4x64-10 (Salmon et al., 2011): ``numpy.random.Philox``'s numbers, each thread its own.
+    """Return the CUDA text of Philox 4x64-10 (Salmon et al., 2011), equal to ``numpy.random.Philox``.
 
-    ``n`` is the number of threads that have something to do: each fills one part of the ``size`` numbers of a stream.
-    Number ``i`` of a stream depends on its key, ``counter[0]`` and ``i`` alone, whatever the grid.
+    ``n`` is the number of active threads. Each fills one part of the ``size`` numbers of a stream. Number ``i`` of a
+    stream depends only on its key, ``counter[0]`` and ``i``, not on the grid.
     """
     numbers, number = _NUMBERS[dtype]
     return _PHILOX.format(type=C_TYPES[dtype], numbers=numbers, number=number)
 
 
 class PhiloxGenerator:
-    """Random numbers made on the device. The counter lies there too: a step can be recorded with its draws, and each
-    replay draws new ones.
+    """A generator of random numbers on the device.
 
-    The stream is not that of the other backends, which draw from PCG64: that generator goes from one state to the
-    next, and thousands of threads cannot share one. It is ``numpy.random.Philox(seed)``'s, each call beginning with a
-    new counter.
+    The counter is on the device, too. So a step can be recorded with its draws, and each replay draws new numbers. The
+    stream differs from the other backends', which draw from PCG64: that generator is sequential, and thousands of
+    threads cannot share it. The stream equals ``numpy.random.Philox(seed)``, with a new counter for each call.
     """
 
     def __init__(self, seed: Any) -> None:
@@ -311,7 +310,7 @@ class PhiloxGenerator:
 
     @classmethod
     def stacked(cls, generators: Sequence[PhiloxGenerator]) -> PhiloxGenerator:
-        """As :meth:`optimlab.backends.Backend.stacked`, of generators that have drawn equally many numbers."""
+        """Stack generators that have drawn equally many numbers, as in :meth:`optimlab.backends.Backend.stacked`."""
         made = cls(0)
         made._set([key for generator in generators for key in generator._key])
         made._counter[...] = generators[0]._counter

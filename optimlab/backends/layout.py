@@ -1,4 +1,4 @@
-"""How a matrix lies in memory, as a ``gemm`` of any BLAS is told."""
+"""The memory layout of a matrix, in the terms of a BLAS's ``gemm``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 class Layout(NamedTuple):
     transposed: bool
-    """Whether the lines that it lies in are its columns."""
+    """True if the matrix is stored by columns."""
     leading: int
-    """The distance between two lines, in numbers."""
+    """The distance between two rows, or two columns if transposed, in numbers."""
 
 
 def layout(x: Any) -> Layout | None:
-    """Of a matrix of NumPy or CuPy; None where the numbers of a line do not follow each other, or lines overlap or run
-    backwards.
+    """Return the layout of a NumPy or CuPy matrix; None if its rows are strided, overlapping or reversed.
 
     >>> import numpy as np
     >>> x = np.zeros((2, 3))

@@ -1,6 +1,6 @@
-"""Text in LLVM's language as machine code: compiled by llvmlite once, kept in the user's cache folder, read from there.
+"""Compilation of LLVM's language to machine code by llvmlite, cached in the user's cache folder.
 
-A kernel takes some hundredths of a second to compile, and a thousandth to read.
+A kernel takes some hundredths of a second to compile, and a thousandth to read from the cache.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from ..common.version import __version__
 
 @cache
 def installed() -> bool:
-    """Whether llvmlite could be imported; does not import it."""
+    """Return True if llvmlite could be imported, without importing it."""
     return find_spec("llvmlite") is not None
 
 
 class Compiled(NamedTuple):
-    """What came of making one kernel."""
+    """A record of one kernel's compilation."""
 
     name: str
     seconds: float
     cached: bool
-    """Whether it was read from the disk."""
+    """True if it was read from the disk."""
 
 
 compilations: list[Compiled] = []
-"""Every kernel this process has compiled or read, in order."""
+"""Every kernel that this process has compiled or read, in order."""
 
 _alive: list[Any] = []
-"""What holds the memory of the code: for as long as the process."""
+"""The owners of the code's memory, kept until the process ends."""
 
 
 @cache
 def address(text: str, name: str) -> int:
-    """The address of the function ``kernel`` that ``text`` defines, from the user's cache folder or newly compiled.
+    """Return the address of the function ``kernel`` in ``text``, from the user's cache folder or newly compiled.
 
-    ``name`` says in :data:`compilations`, and in the name of the file, what it is.
+    ``name`` identifies it in :data:`compilations` and in the file's name.
     """
     start = time.perf_counter()
     path = _place(name, text)
@@ -62,7 +62,7 @@ def address(text: str, name: str) -> int:
 
 
 def compiled(text: str) -> bytes:
-    """The machine code of ``text``, as an object file."""
+    """Return the machine code of ``text``, as an object file."""
     llvm = _llvm()
     module = llvm.parse_assembly(text)
     module.verify()
@@ -71,7 +71,7 @@ def compiled(text: str) -> bytes:
 
 
 def optimise(module: Any) -> None:
-    """Run LLVM's passes over a module, the vectoriser among them."""
+    """Run LLVM's passes over a module, including the vectorizer."""
     llvm = _llvm()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = True
@@ -98,7 +98,7 @@ def _llvm() -> Any:
 
 @cache
 def machine() -> Any:
-    """This processor as LLVM sees it."""
+    """Return LLVM's description of this processor."""
     llvm = _llvm()
     target = llvm.Target.from_triple(llvm.get_process_triple())
     reloc = "static" if target.name.startswith("x86") else "default"
@@ -116,7 +116,7 @@ def _processor() -> tuple[str, str]:
 
 @cache
 def _origin() -> str:
-    """What the code depends on besides its text."""
+    """Return everything that the code depends on besides its text."""
     from importlib.metadata import version  # when first used: it takes longer than most of optimlab
 
     return "\n".join((__version__, version("llvmlite"), _llvm().get_process_triple(), *_processor()))
@@ -143,7 +143,7 @@ def _keep(path: Path, code: bytes) -> None:
 
 
 def _read(path: Path) -> bytes | None:
-    """The code that was kept, if it is whole, and by this user or the system's: what others left is not run."""
+    """Return the cached code if it is complete and owned by this user or the system. Other users' code is not run."""
     try:
         with path.open("rb") as file:
             if hasattr(os, "getuid") and os.fstat(file.fileno()).st_uid not in (0, os.getuid()):
@@ -165,4 +165,4 @@ def _warn_once(message: str) -> None:
 
 
 KERNEL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
-"""A kernel as a function of the address of its arguments; Python's lock is let go meanwhile."""
+"""A kernel as a function of the address of its arguments; it releases the global interpreter lock."""

@@ -1,4 +1,4 @@
-"""The NumPy backend: the reference that every other backend is compared with."""
+"""The NumPy backend, the reference for every other backend."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from ..kernels.numpy_functions import FUNCTIONS
 Floats = NDArray[Any]
 
 BLOCK_BYTES = 1 << 17
-"""Bytes of each array worked on at a time. Measured for Adam in float32: below this the cost of the calls
-shows, far above it the scratch registers fall out of the cache."""
+"""Bytes of each array processed at a time. Measured for Adam in float32: below this the calls' overhead is noticeable,
+far above it the scratch registers no longer fit into the cache."""
 
 
 CACHE_LINE = 64
 
 
 class NumPyBackend:
-    """Arrays of NumPy, matrix products of its BLAS."""
+    """The backend of NumPy arrays, with matrix products by NumPy's BLAS."""
 
     name = "numpy"
     asynchronous = False
@@ -89,7 +89,7 @@ class NumPyBackend:
         if x.size < 256 * columns or columns > 32:
             np.maximum.reduce(x, axis=-1, out=out, keepdims=True)
             return
-        # along an axis of ten or so NumPy is slow: column after column is faster, and a maximum the same in any order
+        # NumPy is slow along a short axis: going by columns is faster, and a maximum is the same in any order
         out[...] = x[..., :1]
         for k in range(1, columns):
             np.maximum(out, x[..., k : k + 1], out=out)
@@ -98,7 +98,7 @@ class NumPyBackend:
         out[..., 0] = x.argmax(axis=-1)
 
     def take(self, rows: Floats, indices: Floats, out: Floats) -> None:
-        # the default mode="raise" would go through a buffer of the whole result
+        # the default mode="raise" would buffer the whole result
         rows.take(indices, axis=0, out=out, mode="clip")
 
     def put(self, table: Floats, index: Floats, row: Floats) -> None:
@@ -128,7 +128,7 @@ class NumPyBackend:
 
 
 def _aligned(make: Callable[..., Floats], shape: int | tuple[int, ...], dtype: Any) -> Floats:
-    """An array that begins where a cache line does, so that no vector of a compiled loop lies across two."""
+    """Return an array aligned to a cache line, so that no vector of a compiled loop crosses a line."""
     size, itemsize = math.prod(shape if isinstance(shape, tuple) else (shape,)), np.dtype(dtype).itemsize
     raw = make(size * itemsize + CACHE_LINE, np.uint8)
     start = -raw.ctypes.data % CACHE_LINE
@@ -137,23 +137,23 @@ def _aligned(make: Callable[..., Floats], shape: int | tuple[int, ...], dtype: A
 
 
 class NotFinite(ArithmeticError):
-    """A number that must be finite is not: the work that it belongs to ends here."""
+    """An error that ends the work because a number that must be finite is not."""
 
 
 class _Call(NamedTuple):
-    """A formula as NumPy calls, for arrays of one shape."""
+    """A formula as NumPy calls, for arrays of given shapes."""
 
     step: Callable[..., None]
     others: list[int]
-    """Which outputs are none of the inputs."""
+    """Indices of the outputs that are not inputs."""
     parts: list[tuple[slice | None, list[Any]]]
-    """Each block of rows (None: all), and what the step takes after the arrays: numbers, and scratch."""
+    """For each block of rows (None means all), the step's arguments after the arrays: numbers and scratch."""
     again: frozenset[int]
-    """Inputs that are an output a second time: they are read after it has been written to."""
+    """Inputs that alias an output a second time, and are read after it has been written."""
 
 
 class _Local(threading.local):
-    """Calls and arrays to work in, each thread's own."""
+    """Calls and working arrays of each thread."""
 
     def __init__(self) -> None:
         self.calls: dict[Any, _Call] = {}
@@ -164,9 +164,9 @@ _local = _Local()
 
 
 def _call(key: tuple[Any, ...]) -> _Call:
-    """The call of that key, which is kept."""
+    """Return the cached call of this key."""
     formula, count, same, shape, dtype, *numbers = key
-    # for each output, which of the inputs it is; -1 for none
+    # for each output, the index of the same input; -1 for none
     aliases = tuple(k if k < count else -1 for k in same[count:])
     source, step = _program(formula, aliases)
     slots = scalars_of(formula, tuple(numbers))
@@ -179,7 +179,7 @@ def _call(key: tuple[Any, ...]) -> _Call:
             rows = min(block, shape[0] - start)
             scratch = _scratch((rows, *shape[1:]), dtype, source.registers, source.masks)
             parts.append((slice(start, start + rows), [*slots, *scratch]))
-    if len(_local.calls) > 1000:  # of ever new shapes or numbers
+    if len(_local.calls) > 1000:  # shapes or numbers keep changing
         _local.calls.clear()
     again = frozenset(k for k in range(count) if same[k] in aliases and same[k] != k)
     call = _local.calls[key] = _Call(step, [k for k, alias in enumerate(aliases) if alias < 0], parts, again)
@@ -188,7 +188,7 @@ def _call(key: tuple[Any, ...]) -> _Call:
 
 @cache
 def _program(formula: Formula, aliases: tuple[int, ...]) -> tuple[NumpySource, Callable[..., None]]:
-    """A formula as NumPy calls."""
+    """Return a formula as NumPy calls."""
     graph = graph_of(formula, aliases)
     source = numpy_source(graph)
     overflows = any(node.op in (*TRANSCENDENTAL, "divide") for node in graph.nodes)
@@ -197,7 +197,7 @@ def _program(formula: Formula, aliases: tuple[int, ...]) -> tuple[NumpySource, C
 
 
 def _quiet(step: Callable[..., None]) -> Callable[..., None]:
-    """The step without warnings: a sigmoid's e^-x may overflow on the way to its limit."""
+    """Wrap a step to suppress warnings: a sigmoid's e^-x may overflow on the way to its limit."""
 
     def call(*arguments: Any) -> None:
         with np.errstate(all="ignore"):
@@ -207,10 +207,10 @@ def _quiet(step: Callable[..., None]) -> Callable[..., None]:
 
 
 def _scratch(shape: tuple[int, ...], dtype: Any, registers: int, masks: int) -> list[Floats]:
-    """Arrays to work in, this thread's own."""
+    """Return working arrays of this thread."""
     if not registers + masks:
         return []
-    if len(_local.scratch) > 64:  # of ever new shapes
+    if len(_local.scratch) > 64:  # shapes keep changing
         _local.scratch.clear()
         _local.calls.clear()
     floats, bools = _local.scratch.setdefault((shape, dtype), ([], []))
@@ -222,7 +222,7 @@ def _scratch(shape: tuple[int, ...], dtype: Any, registers: int, masks: int) -> 
 
 
 class NumPyGenerator:
-    """PCG64; its state is a dictionary of plain integers."""
+    """NumPy's PCG64 generator; its state is a dictionary of plain integers."""
 
     def __init__(self, seed: Any) -> None:
         self._generator = np.random.default_rng(seed)
@@ -241,7 +241,7 @@ class NumPyGenerator:
 
 
 class NumPyGenerators:
-    """Several generators: each fills one part of an array, along its first axis."""
+    """Several generators, each of which fills one part of an array along its first axis."""
 
     def __init__(self, generators: Sequence[NumPyGenerator]) -> None:
         self._generators = copy.deepcopy(list(generators))
@@ -252,10 +252,11 @@ class NumPyGenerators:
 
 
 class NumPyStep:
-    """A rule bound to flat arrays; arrays longer than a block are worked on block by block, so that scratch
-    registers stay in the cache. The result is the same, bit for bit.
+    """A rule bound to flat arrays.
 
-    Arrays of two axes, all of one shape, are replicas: a row each, with a row of scalars each.
+    Arrays longer than a block are processed block by block, so that scratch registers stay in the cache. The result is
+    the same, bit for bit. Two-dimensional arrays, all of one shape, are replicas: each has one row of the arrays and
+    one row of scalars.
     """
 
     def __init__(self, graph: Graph, arrays: list[dict[str, Floats]], block_bytes: int = BLOCK_BYTES) -> None:
@@ -278,7 +279,7 @@ class NumPyStep:
     def __call__(self, scalars: Any) -> None:
         self._slots[:] = scalars
         ones = b""
-        if len(self._blocks) > 1:  # on a single block, looking for ones costs as much as it can save
+        if len(self._blocks) > 1:  # on a single block, searching for ones costs as much as it saves
             found = self._slots == 1
             ones = (found.all(axis=0) if self._replicas else found).tobytes()
         program = self._programs.get(ones)
@@ -289,7 +290,7 @@ class NumPyStep:
             step(*arguments)
 
     def _program(self, ones: bytes) -> tuple[Callable[..., None], list[tuple[Any, ...]]]:
-        """The compiled step, without what is multiplied or divided by slots that are 1, and its arguments."""
+        """Return the compiled step and its arguments, without multiplications and divisions by slots that are 1."""
         source = numpy_source(self._graph.without_ones([k for k, one in enumerate(ones) if one]))
         # a program with fewer operations may need more registers: a buffer that held a new value may keep the old one
         while len(self._scratch) < source.registers:
@@ -301,7 +302,7 @@ class NumPyStep:
         return _compiled(source), calls
 
     def _of(self, part: slice) -> list[Floats]:
-        """The slots, each as it goes with a block: a number, or a column of the block's rows."""
+        """Return the slots for a block, each a number or a column for the block's rows."""
         count = self._slots.shape[-1]
         if self._replicas:
             return [self._slots[part, k : k + 1] for k in range(count)]
@@ -309,15 +310,18 @@ class NumPyStep:
 
 
 def _sign(x: Floats, out: Floats) -> None:
-    """``np.sign`` of the same bits. NumPy's own takes ten times as long where signs are mixed, and less than these four
-    calls on some thousand elements or fewer (measured)."""
+    """Compute ``np.sign``, with the same bits.
+
+    Measured: NumPy's own takes ten times as long if signs are mixed, but less than these four calls on up to some
+    thousand elements.
+    """
     if x.size < 2000:
         np.sign(x, out)
         return
     huge = np.finfo(x.dtype).max
     with np.errstate(over="ignore"):
         np.multiply(x, huge, out)
-        np.multiply(out, huge, out)  # beyond 1, be x ever so small
+        np.multiply(out, huge, out)  # beyond 1, however small x is
     np.clip(out, -1, 1, out)
     np.add(out, 0, out)  # -0.0 becomes 0.0
 
@@ -326,10 +330,13 @@ INTEGERS: dict[int, Any] = {2: np.int16, 4: np.int32, 8: np.int64}
 
 
 def _select(mask: Floats, yes: Any, no: Any, out: Floats) -> None:
-    """``np.where`` written to ``out``, which may be one of the operands. Bits are chosen by bits, a mask of all ones or
-    all zeros for each number: NumPy's own ways take five to ten times as long on many (measured)."""
+    """Write ``np.where`` to ``out``, which may be one of the operands.
+
+    Bits are selected bitwise, with a mask of all ones or all zeros for each number. Measured: NumPy's own functions
+    take five to ten times as long on many numbers.
+    """
     integer = INTEGERS.get(out.itemsize)
-    if integer is None or out.size < 4000:  # a long double, or less than the calls below cost
+    if integer is None or out.size < 4000:  # a long double, or too small for the calls below to pay off
         out[...] = np.where(mask, yes, no)
         return
     bits, other = _scratch(out.shape, np.dtype(integer), 2, 0)
@@ -348,7 +355,7 @@ def _select(mask: Floats, yes: Any, no: Any, out: Floats) -> None:
 @cache
 def _compiled(source: NumpySource) -> Callable[..., None]:
     scope: dict[str, Any] = {**vars(np), "sign": _sign, "select": _select, **FUNCTIONS}
-    # exec of a string would make Python end by SIGINT after a Ctrl-C that hits it, handled or not
+    # a Ctrl-C during exec of a string would end Python with SIGINT even if it is handled
     exec(compile(source.text, "<rule as NumPy calls>", "exec"), scope)
     step: Callable[..., None] = scope["step"]
     return step

@@ -1,7 +1,7 @@
-"""Large matrix products by oneDNN, a library of Intel's that has the faster ones for processors with AVX-512.
+"""Large matrix products by Intel's oneDNN, which is faster on processors with AVX-512.
 
-On one thread only: oneDNN's threads are OpenMP's, NumPy's BLAS has its own, and those of each, waiting for more to do,
-keep a core from those of the other.
+It is used only on one thread. oneDNN uses OpenMP's threads and NumPy's BLAS its own, and the two thread pools busy-wait
+against each other.
 
 Reference: oneDNN's Developer Guide, "BLAS functions" (dnnl_sgemm) and "CPU Dispatcher Control".
 """
@@ -18,21 +18,23 @@ from .layout import layout
 from .numpy import Floats
 
 DISTRIBUTION = "onednn-cpu-gomp"
-"""The package: oneDNN for processors alone, on GNU's OpenMP, with nothing else to install."""
+"""The package: oneDNN for CPUs only, on GNU's OpenMP, without further dependencies."""
 
 LARGE, WIDE = 8_000_000, 128
-"""Multiplications, a tenth of a millisecond's, and columns of the result, from which a product is oneDNN's. Measured
-by ``benchmarks/products.py --shapes``: with AVX-512 it is then 0.9 to 1.5 times as fast as NumPy's BLAS, 1.1 for the
-layers of large networks; with 50 columns 0.7 to 1.0, and without AVX-512 0.4 to 1.2 times."""
+"""Fewest multiplications (a tenth of a millisecond's) and columns of the result for which oneDNN is used. Measured by
+``benchmarks/products.py --shapes``: with AVX-512 it is then 0.9 to 1.5 times as fast as NumPy's BLAS, and 1.1 times for
+the layers of large networks; with 50 columns 0.7 to 1.0 times, and without AVX-512 0.4 to 1.2 times."""
 
 AVX512 = 0x27
-"""oneDNN's flags of the least that a processor with AVX-512 has."""
+"""oneDNN's flags for the smallest instruction set with AVX-512."""
 
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """oneDNN; None where it is not installed, where the processor has no AVX-512, and, with a warning that says why,
-    where it cannot be loaded."""
+    """Return oneDNN; None if it is not installed or the processor has no AVX-512.
+
+    Also return None if it cannot be loaded, with a warning that says why.
+    """
     from importlib import metadata  # when first used: it takes longer than most of optimlab
 
     try:
@@ -52,15 +54,18 @@ def library() -> ctypes.CDLL | None:
 
 
 def used() -> list[str]:
-    """Name and version in a list, which is empty where there is nothing to use."""
+    """Return oneDNN's name and version in a list, which is empty if it is not available."""
     from importlib.metadata import version
 
     return [f"{DISTRIBUTION} {version(DISTRIBUTION)}"] if library() else []
 
 
 def fits(a: Floats, b: Floats, out: Floats) -> bool:
-    """Whether ``out = a b`` is oneDNN's: only a large and wide product of float32 matrices that have a
-    :func:`~optimlab.backends.layout.layout`, and only on one thread. ``out`` shares no memory with the others."""
+    """Return True if oneDNN should compute ``out = a b``.
+
+    This holds for large and wide products of float32 matrices with a :func:`~optimlab.backends.layout.layout`, on one
+    thread. ``out`` must not share memory with the others.
+    """
     columns = b.shape[-1]
     if columns < WIDE or a.size * columns < LARGE or a.ndim != 2 or b.ndim != 2:
         return False
@@ -73,7 +78,7 @@ def fits(a: Floats, b: Floats, out: Floats) -> bool:
 
 
 def multiply(a: Floats, b: Floats, out: Floats) -> bool:
-    """Make ``out = a b`` if it :func:`fits`, and say whether it did."""
+    """Compute ``out = a b`` if it :func:`fits`, and return True if so."""
     if not fits(a, b, out):
         return False
     onednn, first, second = library(), layout(a), layout(b)
@@ -89,7 +94,7 @@ def multiply(a: Floats, b: Floats, out: Floats) -> bool:
 
 
 def address() -> int:
-    """Return the address of ``dnnl_sgemm``, in a process that has it."""
+    """Return the address of ``dnnl_sgemm``; oneDNN must be loaded."""
     onednn = library()
     assert onednn is not None
     return ctypes.cast(onednn.dnnl_sgemm, ctypes.c_void_p).value or 0

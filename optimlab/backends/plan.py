@@ -1,6 +1,6 @@
-"""From the structure of a program to its kernels.
+"""Planning of a program's kernels from its structure.
 
-Programs of the same structure, such as the runs of a sweep, differ in the addresses of their arrays alone: they share
+Programs with the same structure, such as the runs of a sweep, differ only in the addresses of their arrays, and share
 one plan.
 """
 
@@ -20,17 +20,17 @@ from ..kernels.sweep import Map, Operation, Reduction, Seen, Sweep
 from . import llvm
 
 Seens = tuple[tuple[int, str], ...]
-"""Arrays of a program, by number, and how an operation sees each."""
+"""Arrays of a program, by number, with the way an operation sees each."""
 
 
 class Address(NamedTuple):
-    """A word of a kernel: where an array of the program lies."""
+    """A word of a kernel with the address of an array of the program."""
 
     array: int
 
 
 class Alone(NamedTuple):
-    """A kernel that stands alone."""
+    """A kernel that is not fused with others."""
 
     name: str
     text: str
@@ -40,7 +40,7 @@ class Alone(NamedTuple):
 
 
 class Part(NamedTuple):
-    """An operation of a sweep over ``rows``: a formula, or a sum or maximum by its kind."""
+    """An operation of a sweep over ``rows``: a formula, or a sum or maximum of some kind."""
 
     kind: str
     rows: int
@@ -66,7 +66,7 @@ class Part(NamedTuple):
 class Structure(NamedTuple):
     """Everything about a program except its addresses.
 
-    ``overlapping``: pairs of different arrays that share memory; ``working``: arrays that nobody but the program uses.
+    ``overlapping`` has pairs of different arrays that share memory; ``working`` has arrays that only the program uses.
     """
 
     dtype: str
@@ -76,7 +76,7 @@ class Structure(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Kernels in their order, and the words of each: ``words[places] = addresses[arrays]`` completes them."""
+    """Kernels in order, with the words of each; ``words[places] = addresses[arrays]`` completes the words."""
 
     functions: NDArray[np.int64]
     words: NDArray[np.int64]
@@ -89,7 +89,7 @@ class Plan(NamedTuple):
 
 @lru_cache(maxsize=256)
 def plan(structure: Structure) -> Plan:
-    """Fuse what can be fused, and compile."""
+    """Fuse operations into sweeps, and compile the kernels."""
     functions: list[int] = []
     words: list[int] = []
     starts: list[int] = []
@@ -112,7 +112,7 @@ def plan(structure: Structure) -> Plan:
 
 
 def _groups(structure: Structure) -> list[Alone | list[Part]]:
-    """Neighbours that fit into one sweep together."""
+    """Group neighbouring operations that fit into one sweep."""
     groups: list[Alone | list[Part]] = []
     sweep, here = Sweep(), set[int]()
     for item in structure.items:
@@ -136,7 +136,7 @@ def _groups(structure: Structure) -> list[Alone | list[Part]]:
 def _with_what_is_read_later(
     groups: list[Alone | list[Part]], structure: Structure
 ) -> Iterable[tuple[Alone | list[Part], set[int]]]:
-    """Each group with the arrays whose contents matter after it: in the rest of the program, or the next time."""
+    """Yield each group with the arrays that are read after it, in the rest of the program or in its next run."""
     written, alive = set[int](), set[int]()
     for item in structure.items:
         alive |= set(item.reads) - written
@@ -151,7 +151,7 @@ def _with_what_is_read_later(
 
 
 def _sweep(parts: list[Part], structure: Structure, later: set[int], scalars: list[Any]) -> Alone:
-    """A group as one kernel; arrays that nobody reads later are not stored."""
+    """Make one kernel from a group; arrays that are not read later are not stored."""
     numbers = list(dict.fromkeys(array for part in parts for array, _ in part.arrays))
     place = {array: k for k, array in enumerate(numbers)}
     operations: list[Operation] = []
@@ -172,7 +172,7 @@ def _sweep(parts: list[Part], structure: Structure, later: set[int], scalars: li
 
 
 def _operation(part: Part, place: dict[int, int] | None = None) -> Operation:
-    """The operation with the numbers of the arrays in the program, or in a sweep."""
+    """Return the operation with the numbers of its arrays in the program, or in a sweep."""
 
     def seen(arrays: Seens) -> tuple[Seen, ...]:
         return tuple(Seen(array if place is None else place[array], kind) for array, kind in arrays)
@@ -184,7 +184,7 @@ def _operation(part: Part, place: dict[int, int] | None = None) -> Operation:
 
 
 def _name(parts: list[Part]) -> str:
-    """What a sweep is called: its first formula."""
+    """Return the name of a sweep, which is its first formula's."""
     names = [part.formula.__name__ for part in parts if part.formula is not None]
     return next((name for name in names if name.isidentifier()), "sums")
 

@@ -1,10 +1,10 @@
-"""A list of operations on arrays that stay where they are, recorded once and repeated without Python.
+"""Programs: lists of operations on fixed arrays, recorded once and repeated without Python.
 
 Neighbouring elementwise operations and sums become one sweep, see :mod:`optimlab.kernels.sweep`. A working array that
-one of them only hands to the next is never stored.
+only passes a value from one of them to the next is never stored.
 
-Compiled code checks nothing, so every operation is checked when it is recorded. What a program cannot do raises
-:class:`CannotRecord`; NumPy then does the same work, or says what is wrong with it.
+Compiled code checks nothing, so every operation is checked when it is recorded. An unsupported operation raises
+:class:`CannotRecord`. NumPy then does the same work, or reports what is wrong with it.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from .plan import Address, Alone, Part, Structure, plan
 
 
 class CannotRecord(InputError):
-    """Something that a program cannot do; the same work can be done without one."""
+    """An error for work that a program cannot do, but that can be done without a program."""
 
 
 class Program:
-    """Operations in the order in which they are recorded; :meth:`finish` makes them runnable.
+    """A program: operations in the order in which they are recorded; :meth:`finish` makes them runnable.
 
-    All arrays except indices have the dtype ``dtype`` and lie in memory without gaps. The program keeps them alive.
+    All arrays except indices have the dtype ``dtype`` and are contiguous. The program keeps them alive.
 
     Raises
     ------
-    CannotRecord: by each operation that cannot be done without Python. Nothing of it has been recorded.
+    CannotRecord: an operation cannot be done without Python. No part of the operation is recorded.
     """
 
     def __init__(self, dtype: str) -> None:
@@ -50,7 +50,7 @@ class Program:
         self._type = np.dtype(dtype)
         self._extents: dict[int, tuple[int, int]] = {}
         self._strict: dict[int, int] = {}
-        """The numbers of those arrays, by their id, that passed every check."""
+        """The numbers of the arrays that passed every check, by id."""
         self._numbers: dict[tuple[int, int], int] = {}
         """The number of each array, by address and bytes."""
 
@@ -61,7 +61,7 @@ class Program:
             raise CannotRecord(f"a product of arrays of shapes {a.shape}, {b.shape} and {out.shape}")
         first, second = layout(a), layout(b)
         if first is None or second is None:
-            raise CannotRecord("a product of matrices that do not lie in memory by rows or by columns")
+            raise CannotRecord("a product of matrices that are not stored by rows or by columns")
         self._check_apart(out, a, b)
         (m, k), n = a.shape, b.shape[1]
         x, y = self._number(a, any_layout=True), self._number(b, any_layout=True)
@@ -85,7 +85,7 @@ class Program:
         if len(graph.inputs) != len(inputs) or len(graph.outputs) != len(outs):
             raise CannotRecord(f"{len(inputs)} inputs and {len(outs)} outputs of {graph.name}")
         if len(domain) > 2 or any(a.shape != domain for a in outs):
-            raise CannotRecord(f"a formula that is written to arrays of shapes {[a.shape for a in outs]}")
+            raise CannotRecord(f"a formula written to arrays of shapes {[a.shape for a in outs]}")
         for k, out in enumerate(outs):
             self._check_apart(out, *(a for a in inputs if a is not out), *outs[:k])
         seen = tuple([(self._number(a), _kind(a.shape, domain)) for a in inputs])
@@ -109,7 +109,7 @@ class Program:
         self._items.append(Part(kind, x.shape[0], x.shape[1], inputs, outputs))
 
     def rule(self, name: str, text: str, arrays: tuple[Floats, ...], scalars: Floats) -> None:
-        """Record one update by a rule; it uses the host scalars that ``scalars`` holds at that time."""
+        """Record one update by a rule; it uses the host scalars in ``scalars`` at the time of execution."""
         places = tuple(self._number(a, written=True) for a in arrays)
         hp = self._number(scalars)
         self._alone(name, text, (len(arrays[0]), Address(hp), *map(Address, places)), (*places, hp), places)
@@ -130,7 +130,7 @@ class Program:
         self._check_apart(table, index, row)
         x = self._number(table, any_type=True, written=True)
         y, z = self._number(index, any_type=True), self._number(row, any_type=True)
-        # the other rows of the table stay as they were: it is read, too
+        # the other rows of the table stay the same, so the table counts as read, too
         self._alone("put", steps.PUT, (Address(x), Address(y), Address(z), row.nbytes), (x, y, z), (x,))
 
     def count(self, counter: Any) -> None:
@@ -165,11 +165,11 @@ class Program:
         self._items.append(Alone(name, text, words, reads, writes))
 
     def _number(self, a: Any, *, any_layout: bool = False, any_type: bool = False, written: bool = False) -> int:
-        """The number of an array, which stays alive as long as the program."""
+        """Return the number of an array, and keep the array alive as long as the program."""
         known = self._strict.get(id(a))
         if known is None:
             if not any_type and a.dtype != self._type:
-                raise CannotRecord(f"an array of {a.dtype} among those of {self.dtype}")
+                raise CannotRecord(f"an array of {a.dtype} among arrays of {self.dtype}")
             if not (any_layout or a.flags.c_contiguous) or not a.flags.aligned:
                 raise CannotRecord("an array with gaps")
             start, stop = self._extent(a)
@@ -177,11 +177,11 @@ class Program:
             if not any_type and not any_layout:
                 self._strict[id(a)] = known
         if written and not a.flags.writeable:
-            raise CannotRecord("an array that is only for reading")
+            raise CannotRecord("a read-only array")
         return known
 
     def _extent(self, a: Any) -> tuple[int, int]:
-        """The first address of an array, and the one after its last; from now on the array stays alive."""
+        """Return the first address of an array and the one after its last, and keep the array alive."""
         found = self._extents.get(id(a))
         if found is None:
             self._kept.append(a)
@@ -189,7 +189,7 @@ class Program:
         return found
 
     def _check_apart(self, out: Any, *others: Any) -> None:
-        """Refuse an operation whose output shares memory with one of its other arrays."""
+        """Check that an operation's output shares no memory with its other arrays."""
         first, last = self._extent(out)
         for a in others:
             start, stop = self._extent(a)
@@ -199,7 +199,7 @@ class Program:
     # ---- running
 
     def finish(self, working: Iterable[Floats]) -> None:
-        """Fuse and compile. Nobody but the program uses the ``working`` arrays: it need not leave results in them."""
+        """Fuse and compile. Only the program uses the ``working`` arrays, so results need not be stored in them."""
         own = sorted(map(_extent, working))
         starts = [start for start, _ in own]
 
@@ -219,13 +219,13 @@ class Program:
         self._replay = _replay()
 
     def run(self, times: int = 1) -> int:
-        """Do everything ``times`` times, and return how many times all of it was done."""
+        """Run the program ``times`` times, and return the number of complete runs."""
         self._call[3] = times
         done: int = self._replay(self._at)
         return done
 
     def _overlapping(self) -> frozenset[tuple[int, int]]:
-        """Pairs of different arrays that share memory."""
+        """Return pairs of different arrays that share memory."""
         ordered = sorted((start, start + size, k) for (start, size), k in self._numbers.items())
         pairs = set()
         for place, (_, stop, k) in enumerate(ordered):
@@ -241,16 +241,16 @@ def _extent(a: Any) -> tuple[int, int]:
     start: int = a.__array_interface__["data"][0]
     if a.flags.c_contiguous:
         return start, start + a.nbytes
-    # a matrix whose lines have gaps between them
+    # a matrix with gaps between its rows or columns
     return start, start + a.itemsize + sum((n - 1) * step for n, step in zip(a.shape, a.strides, strict=True))
 
 
 BY_ROWS, PLAIN, TRANSPOSED = 101, 111, 112
-"""What the C interface of a BLAS calls the layout of matrices."""
+"""The C interface's constants for the layout of matrices."""
 
 
 def _kind(shape: tuple[int, ...], domain: tuple[int, ...]) -> str:
-    """Return how an operation over ``domain`` sees an array of that shape."""
+    """Return how an operation over ``domain`` sees an array of this shape."""
     if shape == domain:
         return "full"
     if all(n == 1 for n in shape) and len(shape) <= len(domain):

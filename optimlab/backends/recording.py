@@ -1,4 +1,4 @@
-"""Work on a GPU that is recorded once, as a CUDA graph, and launched again and again. Never run on a GPU yet."""
+"""Recording of GPU work as a CUDA graph, which is then launched repeatedly. It has never been run on a GPU."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .cupy import CuPyBackend
 
 
 class Recorder:
-    """A stream of its own, memory of its own, and cuBLAS on that stream.
+    """A recorder with its own stream, its own memory pool, and cuBLAS on that stream.
 
-    The temporary arrays of what is recorded lie in a pool that nothing else takes memory from: a graph writes to
-    where they lay, long after Python has let go of them.
+    The temporary arrays of recorded work are in a pool that nothing else allocates from. A graph writes to their
+    addresses long after Python has freed them.
     """
 
     def __init__(self, backend: CuPyBackend) -> None:
@@ -27,7 +27,7 @@ class Recorder:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Everything within is queued on this stream: after what was queued before, and before what comes after."""
+        """Queue all work within on this stream, after earlier work and before later work."""
         outside = self._cuda.get_current_stream()
         self._stream.wait_event(outside.record())
         self._backend.blas = self._blas
@@ -39,16 +39,16 @@ class Recorder:
             outside.wait_event(self._stream.record())
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """The graph of what ``work`` queues, as a function that launches it; nothing is computed yet.
+        """Record the work that ``work`` queues, and return a function that launches it; nothing is computed yet.
 
-        ``work`` has to have been done twice before, within :meth:`working`: kernels are then compiled, and memory is
-        there to be taken.
+        ``work`` must have run twice before, within :meth:`working`, so that kernels are compiled and memory is
+        available in the pool.
         """
         self._stream.begin_capture()
         try:
             work()
         except BaseException:
-            with suppress(Exception):  # the capture may have been ended by what went wrong
+            with suppress(Exception):  # the error may have ended the capture already
                 self._stream.end_capture()
             raise
         graph: Any = self._stream.end_capture()

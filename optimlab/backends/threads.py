@@ -1,4 +1,4 @@
-"""How many threads the libraries below work with."""
+"""Limits on the threads of the underlying libraries."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from . import onednn
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Each library on one thread: on small matrices two are slower, and runs side by side have a core each."""
-    onednn.library()  # its threads can be limited from when it is loaded, not before
+    """Limit each library to one thread: two are slower on small matrices, and parallel runs have one core each."""
+    onednn.library()  # its threads can be limited only after it is loaded
     with _libraries(len(sys.modules)).limit(limits=1):
         yield
 
 
 @lru_cache(1)
 def _libraries(modules: int) -> ThreadpoolController:
-    """Those loaded, which takes milliseconds to find out: anew when there are more modules than before."""
+    """Find the loaded libraries, which takes milliseconds; cached until more modules are imported."""
     return ThreadpoolController()
