@@ -410,7 +410,7 @@ def torch_defaults(torch: Any, dtype: str) -> Iterator[None]:
         torch.Tensor.bfloat16 = bfloat16
 
 
-def keras_path(row: Row, variant: str, dtype: str) -> np.ndarray:
+def keras_path(row: Row, variant: str, dtype: str, steps: int = STEPS) -> np.ndarray:
     """``keras.optimizers`` through ``apply``, eagerly, on Keras's JAX backend (or, in float32, its NumPy backend).
 
     Not on its PyTorch backend, which has optimizers of its own; and its NumPy backend multiplies float64 as float32.
@@ -427,7 +427,7 @@ def keras_path(row: Row, variant: str, dtype: str) -> np.ndarray:
         weights = [keras.Variable(w, dtype=dtype) for w in tensors(START, dtype)]
         optimizer.build(weights)
         path = []
-        for step in range(1, STEPS + 1):
+        for step in range(1, steps + 1):
             optimizer.learning_rate = rate(step, row.defaults["lr"], row.factors)
             optimizer.apply([keras.ops.convert_to_tensor(g) for g in tensors(GRADIENTS[step - 1], dtype)])
             path.append(flattened([keras.ops.convert_to_numpy(w) for w in weights]))

@@ -104,7 +104,16 @@ def _reference(function: rules.Rule) -> str:
     told = reference(function)
     equal = (inspect.getdoc(function) or "").startswith("``")  # the rules of libraries begin with the class they equal
     told = f"Equal to {told}" if equal and not told.startswith("Reference") else told
-    return told.replace("\\", "\\\\").replace('"', "'").replace("*/", "* /")
+    return quoted(told)
+
+
+def quoted(text: str) -> str:
+    """A text as part of a docstring or of a comment in C.
+
+    >>> quoted('an "epsilon" */')
+    "an 'epsilon' * /"
+    """
+    return text.replace("\\", "\\\\").replace('"', "'").replace("*/", "* /")
 
 
 def _declared(function: rules.Rule, graph: Graph, names: Mapping[str, str], printed: Callable[[float], str]) -> Parts:
@@ -122,7 +131,7 @@ def _declared(function: rules.Rule, graph: Graph, names: Mapping[str, str], prin
                 "name": here,
                 "argument": argument,
                 "default": printed(default),
-                "told": f"{told}; in {within}" if within else told,
+                "told": quoted(f"{told}; in {within}" if within else told),
                 "within": within,
                 "check": _check(here, kind),
             }
