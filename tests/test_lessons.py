@@ -35,7 +35,7 @@ def lesson(request):
     found = list(cells((LESSONS / f"{request.param}.md").read_text(encoding="utf-8")))
     exercises = [(before, cell) for before, cell in itertools.pairwise(found) if "check" in cell.tags]
     names = {"__name__": "lesson"}
-    with pytest.MonkeyPatch.context() as patch:
+    with plt.rc_context(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(plt, "show", lambda: plt.close("all"))
         for cell in found:
             if "check" not in cell.tags:

@@ -5,10 +5,14 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import parse_qs
 
 import pytest
 
 import optimlab as ol
+from optimlab import rules
+from optimlab.race.functions import FUNCTIONS
+from optimlab.race.lessons import LESSONS
 
 DOCS = Path(__file__).parents[1] / "docs"
 REFERENCE = "\n".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "reference").glob("*.md")))
@@ -63,6 +67,20 @@ def test_every_page_is_in_the_table_of_contents():
 def test_links_between_the_pages_are_good_in_the_repository(page):
     for path in re.findall(r"\]\((?!\w+:|#)([^)\s#]+)(?:#[^)\s]*)?\)", page.read_text(encoding="utf-8")):
         assert (page.parent / path).exists(), path
+
+
+def test_links_to_scenes_of_the_playground_name_scenes_and_rules():
+    text = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md"))
+    scenes = re.findall(r"playground\.md#([^)\s]*)", text)
+    assert scenes
+    for scene in scenes:
+        values = parse_qs(scene)
+        assert set(values) <= {"lesson", "on", "start", "steps", "t", "look", "axis", "speed", "noise", "play", "run"}
+        assert set(values.get("lesson", [])) <= {lesson.name for lesson in LESSONS}
+        assert set(values.get("on", [])) <= set(FUNCTIONS)
+        for run in values.get("run", []):
+            name, convention, *_ = run.split(",")
+            assert rules.find(name, convention), run
 
 
 @pytest.mark.parametrize(
