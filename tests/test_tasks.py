@@ -73,6 +73,15 @@ def test_a_comparison_on_numbers_speaks_of_r2_everywhere(tmp_path):
     assert summary.baseline is None
     assert summary.row("sgd").test_score.mean > 0.8
     assert any(pair.rows_error for pair in summary.pairs)
+    for row in summary.tuned:
+        for one in row.replicates:
+            data, net = study.problem.replicate(one.number), study.problem.network(one.number)
+            opt = ol.optimizers.get(row.contender)(net.parameters, lr=one.lr)
+            best = ol.BestCheckpoint("val_r2")
+            ol.fit(net, opt, data, epochs=8, batch_size=50, seed=one.number, callbacks=[best])
+            expected = sklearn.metrics.mean_absolute_error(data.y_test, net.predict(data.x_test))
+            assert one.test_error == pytest.approx(expected, rel=1e-4)
+        assert row.test_error.mean == pytest.approx(np.mean([one.test_error for one in row.replicates]))
     write_report(folder)
     page = (folder / "report.html").read_text(encoding="utf-8")
     said = " ".join(map(str, comparison.verdict))
@@ -81,6 +90,17 @@ def test_a_comparison_on_numbers_speaks_of_r2_everywhere(tmp_path):
         assert not re.search(r"(test|validation)\s+accuracy", text, re.IGNORECASE)
     assert "Loss: mean squared error" in page
     assert json.loads((folder / "summary.json").read_text())["score"] == "r2"
+
+
+def test_the_error_of_a_table_is_in_the_unit_of_its_target():
+    problem = Problem("sklearn:diabetes", hidden=(4,), epochs=3)
+    record = execute(Run(problem, Contender("adam"), 0.01, 0))
+    data = problem.replicate(0)
+    net = problem.network(0)
+    ol.fit(net, ol.Adam(net.parameters, lr=0.01), data, epochs=3, callbacks=[ol.BestCheckpoint("val_r2")])
+    away = data.in_units(net.predict(data.x_test).ravel()) - data.in_units(np.ravel(data.y_test))
+    assert record.test_error == pytest.approx(np.abs(away).mean(), rel=1e-4)
+    assert 40 < record.test_error < 90  # the targets are between 25 and 346
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,14 @@ def columns(summary: Summary) -> list[Column]:
         note = f"{lost} of {len(row.replicates)} not finished" if lost and row.finished else ""
         return Cell(with_half(row.test_score), row.test_score.mean, note) if row.finished else NOTHING
 
+    def error(row: Row) -> Cell:
+        found = row.test_error
+        return (
+            NOTHING
+            if found is None
+            else Cell(f"{significant(found.mean, 3)} ± {significant(found.half, 2)}", found.mean)
+        )
+
     def against(row: Row) -> Cell:
         found, word = difference(row, summary), standing(row, summary)
         if word == "leader":
@@ -127,6 +135,14 @@ def columns(summary: Summary) -> list[Column]:
     many, family = plural(summary.replicates, "replicate"), summary.verdict.family
     corrected = f" after Holm’s correction for all {family} tests of this page" if family > 1 else ""
     short = "the leader" if leader is None else shortened([leader], NAME)[0]
+    column = Column(
+        "test_error",
+        "mean absolute test error",
+        "",
+        f"of the chosen run, in the unit of the target; mean over {many} with its 95% interval",
+        error,
+    )
+    errors = [column] if any(row.test_error for row in summary.rows) else []
     return [
         Column(
             "lr",
@@ -153,6 +169,7 @@ def columns(summary: Summary) -> list[Column]:
             f"rows untuned and searched: to the same optimizer tuned; higher or lower: significant at 5%{corrected}",
             against,
         ),
+        *errors,
         Column(
             "epochs",
             f"epochs to {goal}",

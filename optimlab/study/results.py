@@ -104,8 +104,9 @@ class Record:
     """One finished run; ``run`` is its configuration, and ``key`` the digest of that.
 
     The scores are those of the epoch with the best validation score; of several such epochs, of the one with the
-    lowest validation loss. A run that diverged keeps those of the epochs before. ``test_rows`` marks the rows of a
-    test set that all replicates share: see :func:`optimlab.study.rows_score.packed`.
+    lowest validation loss. A run that diverged keeps those of the epochs before. ``test_error`` is the mean absolute
+    error of a regression, in the unit of its target. ``test_rows`` has the contributions of the rows of a test set that
+    all replicates share: see :func:`optimlab.study.rows_score.packed`.
 
     Raises
     ------
@@ -121,6 +122,7 @@ class Record:
     val_loss: float | None = None
     test_score: Share | None = None
     test_loss: float | None = None
+    test_error: Scale | None = None
     test_rows: str = ""
     steps: Count = 0
     diverged_step: Count | None = None
@@ -193,6 +195,7 @@ class Replicate:
     epochs: Count | None
     at_edge: bool
     grid: tuple[Trial, ...]
+    test_error: Scale | None = None
 
     @property
     def by_rate(self) -> list[Trial]:
@@ -246,6 +249,9 @@ class Row:
     def __repr__(self) -> str:
         score = "±".join(self.test_score.percents())
         return f"<Row {self.label}: test score {score}%, {self.epochs.mean:.1f} epochs, lr {self.lr.median:.2g}>"
+
+    test_error: Interval | None = None
+    """Mean absolute error of a regression, in the unit of its target; None where a replicate did not finish."""
 
     @property
     def edges(self) -> int:

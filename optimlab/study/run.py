@@ -70,11 +70,15 @@ def _train(run: Run) -> Record:
     )
     if history.status == "interrupted":
         raise KeyboardInterrupt
-    test: Tested = None, None, ""
+    test: dict[str, Any] = {}
     if kept:
         restore(net, kept)
         loss, score = evaluate(net, data.x_test, data.y_test, problem.loss_function)
-        test = loss, max(0.0, score or 0.0), rows_score(net, data) if problem.shares_test else ""
+        test = {"test_loss": loss, "test_score": max(0.0, score or 0.0)}
+        test["test_rows"] = rows_score(net, data) if problem.shares_test else ""
+        if problem.score == "r2":
+            error, _ = evaluate(net, data.x_test, data.y_test, "mean_absolute_error")
+            test["test_error"] = error * (data.target_scale.std if data.target_scale else 1.0)
     return _record(run, history, best, ratios.found, test, len(opt.state), net.backend.name)
 
 
@@ -116,10 +120,6 @@ class _Best:
         return True
 
 
-Tested = tuple[float | None, float | None, str]
-"""Loss, score and what each row contributes to it, on the test data."""
-
-
 def scores(history: History, split: str) -> list[float]:
     """The accuracy after each epoch, or R², 0 where it is negative: see :class:`optimlab.study.results.Curves`."""
     return getattr(history, f"{split}_accuracy") or [max(0.0, r2) for r2 in getattr(history, f"{split}_r2")]
@@ -130,7 +130,7 @@ def _record(
     history: History,
     best: _Best,
     ratios: list[dict[str, float]],
-    test: Tested,
+    test: dict[str, Any],
     state_arrays: int,
     engine: str,
 ) -> Record:
@@ -142,7 +142,6 @@ def _record(
         val_score=tuple(scores(history, "val")),
         update_ratio={name: tuple(r.get(name) for r in ratios) for name in layers},
     )
-    test_loss, test_score, test_rows = test
     return Record(
         run.key,
         run.config(),
@@ -150,9 +149,7 @@ def _record(
         best_epoch=best.epoch or None,
         val_score=best.score if best.epoch else None,
         val_loss=best.loss if best.epoch else None,
-        test_score=test_score,
-        test_loss=test_loss,
-        test_rows=test_rows,
+        **test,
         steps=history.steps,
         diverged_step=history.diverged_step,
         seconds=sum(history.seconds),

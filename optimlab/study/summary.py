@@ -13,7 +13,7 @@ import numpy as np
 
 from .contender import Contender
 from .plan import Study
-from .results import Kind, Measure, Pair, Record, Replicate, Row, Spread, Trial
+from .results import Interval, Kind, Measure, Pair, Record, Replicate, Row, Spread, Trial
 from .rows_score import rows_error, unpacked
 from .statistics import best_after, holm, paired_difference, share_ahead, t_interval, usable_decades
 
@@ -78,6 +78,7 @@ def _row(study: Study, contender: Contender, kind: Kind, trials: Trials, step: S
         trials=(min(map(len, trials)), max(map(len, trials))),
         val_score=t_interval([r.val_score for r in replicates]),
         test_score=t_interval([r.test_score for r in replicates]),
+        test_error=_interval([r.test_error for r in replicates]),
         epochs=epochs,
         hits=hits,
         finished=sum(r.status == "ok" for r in replicates),
@@ -109,6 +110,7 @@ def _replicate(number: int, trials: Sequence[Record], kind: Kind, target: float,
         status=chosen.status,
         val_score=chosen.val_counted,
         test_score=chosen.test_counted,
+        test_error=chosen.test_error if chosen.status == "ok" else None,
         fast_key=fast.key if fast else None,
         fast_lr=fast.run["lr"] if fast else None,
         epochs=fast.epochs_to(target) if fast else None,
@@ -123,6 +125,12 @@ def _replicate(number: int, trials: Sequence[Record], kind: Kind, target: float,
             for r in sorted(trials, key=lambda r: r.run["lr"])
         ),
     )
+
+
+def _interval(values: Sequence[float | None]) -> Interval | None:
+    """The interval of the mean; None where a replicate has no value."""
+    whole = [value for value in values if value is not None]
+    return t_interval(whole) if len(whole) == len(values) else None
 
 
 def _restricted(epochs: int | None, budget: int) -> float:

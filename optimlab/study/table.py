@@ -23,12 +23,15 @@ def tables(summary: Summary) -> list[Table]:
     for kind in dict.fromkeys(row.kind for row in summary.rows):
         tuned = kind == "tuned"
         against = "against\nthe leader" if tuned else "against\nthe tuned"
+        errors = any(row.test_error for row in summary.rows)
         names = ["learning\nrate", f"epochs\nto {goal}", f"test\n{summary.measure} %", against]
+        names += ["mean absolute\ntest error"] if errors else []
         if tuned:
             names += ["usable range\nof rates", "time per\nstep, µs", "memory per\nweight, B"]
         body = []
         for row in ranked(row for row in summary.rows if row.kind == kind):
             cells = [row.contender, rate(row.lr), epochs(row), percent(row, row.test_score), standing(row, summary)]
+            cells += [error(row)] if errors else []
             if tuned:
                 cells += [usable(row), step(row), f"{row.state_bytes_per_weight:g}"]
             body.append(cells)
@@ -85,6 +88,13 @@ def rate(spread: Spread) -> str:
 def percent(row: Row, interval: Interval) -> str:
     """A mean with its interval, or a dash if no run finished."""
     return " ±".join(interval.percents()) if row.finished else "-"
+
+
+def error(row: Row) -> str:
+    """The mean absolute error with its interval, in the target's unit; a dash where a replicate did not finish."""
+    if row.test_error is None:
+        return "-"
+    return f"{concise(row.test_error.mean, 3)} ±{concise(row.test_error.half)}"
 
 
 def epochs(row: Row) -> str:
