@@ -117,7 +117,7 @@ def test_a_rule_of_any_name_is_compiled():
 def test_a_compiled_rule_refuses_arrays_that_do_not_go_together(g):
     w = np.ones(3, "float32")
     for stretches in ([{"w": w, "g": g}], [{"w": g, "g": w}], [{"w": w, "g": w}, {"w": w, "g": g}]):
-        with pytest.raises(ol.InputError, match="one axis, one size and one dtype, without gaps"):
+        with pytest.raises(ol.InputError, match="one-dimensional contiguous arrays of one size and dtype"):
             bound(SGD, stretches)
 
 
