@@ -149,3 +149,73 @@ def test_a_silent_fit_imports_no_progress_bar():
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"rich", "matplotlib", "click"} & set(loaded)
+
+
+# --- docstrings; ruff's D rules check the rest of their form
+
+REWORDED = ["common", "rules", "schedules", "kernels", "backends", "nn", "optim", "checks", "race"]
+"""The rooms in which every docstring is checked; elsewhere those of ``optimlab.__all__`` are."""
+
+NO_SUMMARY = {"Of", "What", "Whether", "That", "Which", "How", "If", "Where", "When", "This", "These", "Those"}
+"""A summary line is an imperative or a noun phrase, so it begins with none of these words."""
+
+
+def described(path):
+    """Yield the name, the node and the docstring of a module, and of its functions and classes."""
+    module = ast.parse(path.read_text())
+    for node in ast.walk(module):
+        kept = isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+        if kept and (text := ast.get_docstring(node)):
+            yield f"{path.relative_to(PACKAGE)}: {getattr(node, 'name', 'module')}", node, text
+
+
+def first_word(text):
+    return text.split()[0].strip("`:,.'’")
+
+
+def accepted_names(node, classes):
+    """Return the parameters of a function, or of a class by its fields and its own or inherited ``__init__``."""
+    if isinstance(node, ast.ClassDef):
+        fields = {n.target.id for n in node.body if isinstance(n, ast.AnnAssign)}
+        parts = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+        parts = parts or [classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
+        return fields.union(*(accepted_names(part, classes) for part in parts))
+    given = node.args
+    return {a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg) if a}
+
+
+def documented_names(text):
+    """Return the names in the section Parameters of a docstring.
+
+    >>> documented_names("Add.\\n\\nParameters\\n----------\\nx, y: numbers, such as\\n    z: 1.\\n")
+    ['x', 'y']
+    """
+    section = re.search(r"^Parameters\n-+\n(.*?)(?:^\w+\n-+\n|\n\n|\Z)", text, re.MULTILINE | re.DOTALL)
+    entries = re.findall(r"^([\w*]+(?:, [\w*]+)*):", section[1], re.MULTILINE) if section else []
+    return [name.strip("* ") for entry in entries for name in entry.split(",")]
+
+
+def test_summaries_are_imperatives_or_noun_phrases():
+    texts = [
+        (name, text) for room in REWORDED for p in (PACKAGE / room).rglob("*.py") for name, _, text in described(p)
+    ]
+    texts += [(name, getattr(ol, name).__doc__ or "Missing") for name in ol.__all__ if callable(getattr(ol, name))]
+    assert [name for name, text in texts if first_word(text) in NO_SUMMARY] == []
+
+
+def test_documented_parameters_exist():
+    wrong, checked = [], 0
+    for path in files():
+        texts = list(described(path))
+        classes = {node.name: node for _, node, _ in texts if isinstance(node, ast.ClassDef)}
+        for name, node, text in texts:
+            if documented := documented_names(text):
+                checked += len(documented)
+                wrong += [f"{name}: {parameter}" for parameter in {*documented} - accepted_names(node, classes)]
+    assert wrong == []
+    assert checked > 100  # the sections were found
+
+
+@pytest.mark.parametrize("text", ["What it is.", "``If`` so.", "Whether it is."])
+def test_the_check_of_summaries_finds_mistakes(text):
+    assert first_word(text) in NO_SUMMARY

@@ -103,8 +103,10 @@ class Backend(Protocol):
         """Fill ``out`` with numbers from [0, 1), drawn by a generator of the backend."""
 
     def stop_unless_finite(self, value: Array) -> None:
-        """Raise :class:`NotFinite` if ``value``, a single number, is infinite or NaN. An asynchronous backend does not
-        check."""
+        """Raise :class:`NotFinite` if ``value``, a single number, is infinite or NaN.
+
+        An asynchronous backend does not check.
+        """
 
     def generator(self, seed: Any) -> Generator: ...
     def stacked(self, generators: Sequence[Any]) -> Any:

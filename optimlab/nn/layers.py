@@ -312,7 +312,7 @@ def inverse_deviation(var: Array, *, eps: float) -> Array:
 
 
 def mean_of_batch(total: Array, running: Array, *, share: float, n: float) -> tuple[Array, Array]:
-    """The mean, and its running average."""
+    """Return the mean and its running average."""
     mean = 1 / n * total
     return mean, moving_average(running, mean, share=share)
 

@@ -119,7 +119,7 @@ class Parameters:
         return iter(self._items)
 
     def __len__(self) -> int:
-        """Number of tensors; ``data.size`` is the number of scalars."""
+        """Return the number of tensors; ``data.size`` is the number of scalars."""
         return len(self._items)
 
     def __getitem__(self, name: str) -> Parameter:

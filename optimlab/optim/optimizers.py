@@ -628,8 +628,10 @@ class AdaGrad(_Named):
 
 
 class RMSProp(_Named):
-    """RMSProp, :func:`optimlab.rules.textbook.rmsprop`. ``centered`` and ``momentum`` choose a variant, such as
-    :func:`optimlab.rules.torch.rmsprop_centered_momentum`, in the conventions that have one.
+    """RMSProp, :func:`optimlab.rules.textbook.rmsprop`.
+
+    ``centered`` and ``momentum`` choose a variant, such as :func:`optimlab.rules.torch.rmsprop_centered_momentum`, in
+    the conventions that have one.
 
     >>> import optimlab as ol
     >>> ol.RMSProp(ol.MLP([1, 1]).parameters, convention="torch", centered=True, momentum=0.5).name
