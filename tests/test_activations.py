@@ -472,8 +472,8 @@ REFUSED = {
     "two inputs": (lambda x, z: x + z, passes, InputError, "forward takes one array, x, got x, z"),
     "another name": (lambda z: z, passes, InputError, "forward takes one array, x, got z"),
     "no input": (lambda: 1.0, passes, InputError, "forward takes one array, x, got none"),
-    "backward without dy": (lambda x: x, lambda x, y: y, InputError, "backward takes those of x, y, dy"),
-    "backward out of order": (lambda x: x, lambda y, x, dy: dy, InputError, "backward takes those of x, y, dy"),
+    "backward without dy": (lambda x: x, lambda x, y: y, InputError, "backward takes dy, preceded by x and y"),
+    "backward out of order": (lambda x: x, lambda y, x, dy: dy, InputError, "backward takes dy, preceded by x and y"),
     "other parameters": (lambda x, *, a=1.0: a * x, passes, InputError, r"different parameters, \(a=1\) and \(\)"),
     "other defaults": (
         lambda x, *, a=1.0: a * x,

@@ -92,8 +92,8 @@ def test_the_share_that_epsilon_rules_of_a_layer_that_was_frozen():
     [
         ({"lr": 0.003}, "nothing stands out"),
         ({"lr": 1e-8}, "the learning rate is too low"),
-        ({"lr": 0.1, "epochs": 1, "every": 5}, "of its norm a step: the learning rate is too high; 0.1% is healthy"),
-        ({"lr": 0.001, "eps": 1e-2}, "epsilon rules the steps of"),
+        ({"lr": 0.1, "epochs": 1, "every": 5}, "of its norm per step: the learning rate is too high; 0.1% is healthy"),
+        ({"lr": 0.001, "eps": 1e-2}, "epsilon dominates the steps of"),
         ({"optimizer": ol.SGD, "lr": 5.0}, "of the units of activation1 are dead"),
     ],
 )

@@ -95,7 +95,7 @@ class _Printer:
         self.names = count()
         self.called: set[str] = set()
         self.innermost = self.calls = False
-        """Of the loop being printed: whether no other stands in it, and whether it calls a function."""
+        """Properties of the loop being printed: it contains no other loop; it calls a function."""
         self.metadata: list[str] = []
         self.declared: set[str] = set()
 

@@ -32,7 +32,9 @@ Floats = NDArray[np.floating]
 
 
 def erf(x: Floats, out: Floats) -> Floats:
-    """Write the error function of ``x`` into ``out`` of the same dtype, and return it; ``out`` may be ``x`` itself.
+    """Write the error function of ``x`` into ``out``, and return ``out``, which may be ``x`` itself.
+
+    Both have the same dtype, and ``x`` broadcasts to ``out``.
 
     In float32 the error is at most 3.1 units in the last place, and it takes a quarter of the time of SciPy's loop. The
     formula is u / sqrt(pi / 4 + u^2): the square root reduces an error of u, and the quotient never exceeds 1. In

@@ -263,7 +263,9 @@ class Activation:
             raise InputError(f"activation {self.name}: forward takes one array, x, got {', '.join(arrays) or 'none'}")
         if needs[-1:] != ("dy",) or needs != tuple(name for name in ("x", "y", "dy") if name in needs):
             got = ", ".join(needs) or "none"
-            raise InputError(f"activation {self.name}: backward takes those of x, y, dy that it needs, got {got}")
+            raise InputError(
+                f"activation {self.name}: backward takes dy, preceded by x and y if it needs them, got {got}"
+            )
         if others != defaults:
             both = " and ".join(f"({_listed(values)})" for values in (defaults, others))
             raise InputError(f"activation {self.name}: forward and backward have different parameters, {both}")

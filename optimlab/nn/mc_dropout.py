@@ -86,7 +86,7 @@ def _predict(network: Network, x: Array, samples: int) -> MCPrediction:
     columns = max(2, network.outputs) if network.of_classes else network.outputs
     mean = backend.zeros((len(x), columns), "float64")
     squares, single = backend.zeros(mean.shape, "float64"), backend.zeros(len(x), "float64")
-    # the layers below the first dropout give the same in every pass
+    # the outputs below the first dropout are the same in every pass
     first = next(k for k, layer in enumerate(layers) if isinstance(layer, Dropout))
     for layer in layers[:first]:
         x = layer.forward(x, training=False)

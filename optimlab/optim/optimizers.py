@@ -115,7 +115,7 @@ class Optimizer:
     def lr(self) -> float:
         """The learning rate of the next step in the present epoch, for parameters in no group; may be set.
 
-        Before the first epoch, a schedule of epochs gives the rate of epoch 0.
+        Before the first epoch, a schedule of epochs returns the rate of epoch 0.
         """
         value = lookup(f"hyperparameter of {self.name}", "lr", self.hyperparameters)
         return self._value("lr", value, self.epoch or 0)
@@ -640,7 +640,7 @@ class RMSProp(_Named):
 
     rule_name = "rmsprop"
     own_arguments: ClassVar = {
-        "centered": "whether to divide by the standard deviation of the gradients; False by default.",
+        "centered": "True divides by the standard deviation of the gradients; False by default.",
         "momentum": f"{rules.KINDS['momentum'].meaning}; in {rules.KINDS['momentum'].within}. None, the default, is "
         "RMSProp without momentum.",
     }

@@ -42,7 +42,7 @@ _LIBRARIES: dict[str, tuple[str, dict[str, tuple[str, dict[str, Any]]], dict[str
         {"lr": "learning_rate", "eps": "epsilon", "beta1": "beta_1", "beta2": "beta_2"},
     ),
 }
-"""Module, classes, and names of the hyperparameters where they differ from ours."""
+"""Module, classes, and the names of hyperparameters that differ from optimlab's."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def translate(optimizer: Optimizer | Mapping[str, Any], *, to: str, convention: 
     >>> with warnings.catch_warnings(action="ignore"):
     ...     print(translate({"rule": "adam", "eps": 1e-14}, to="torch"))
     torch.optim.Adam(parameters, lr=0.001, betas=(0.9, 0.999), eps=1e-07, weight_decay=0.0)
-      inexact: epsilon stands inside the root in textbook and outside in torch: eps=1e-07 acts alike where the \
-gradient vanishes
+      inexact: epsilon stands inside the root in textbook and outside in torch: eps=1e-07 has the same effect \
+for vanishing gradients
     """
     rule, source, values = _read(optimizer, convention)
     lookup("convention", to, rules.CONVENTIONS)
@@ -180,15 +180,15 @@ def _translate_epsilon(
         here, there = ("inside", "outside") if was_inside else ("outside", "inside")
         inexact.append(
             f"epsilon stands {here} the root in {source} and {there} in {to}: "
-            f"eps={made['eps']:g} acts alike where the gradient vanishes"
+            f"eps={made['eps']:g} has the same effect for vanishing gradients"
         )
     if rule in _ADAMS and "keras" in (source, to):
         inexact.append(
-            "Keras adds epsilon to the uncorrected moment (epsilon-hat): in step t it acts like "
-            f"eps / sqrt(1 - beta2^t), {(1 - values['beta2']) ** -0.5:.3g} times as strong in step 1, alike later"
+            "Keras adds epsilon to the uncorrected moment (epsilon-hat): in step t it has the effect of "
+            f"eps / sqrt(1 - beta2^t), {(1 - values['beta2']) ** -0.5:.3g} times as strong in step 1, the same later"
         )
     if rule == "adamax" and "torch" in (source, to):
-        inexact.append("PyTorch adds epsilon inside AdaMax's maximum, where it stays; the others beside it")
+        inexact.append("PyTorch adds epsilon inside AdaMax's maximum, where it persists; the others outside")
 
 
 def _translate_rest(
@@ -206,14 +206,14 @@ def _translate_rest(
     if decay and "weight_decay" not in made:
         inexact.append(f"weight_decay={exact(decay)} has no equivalent in {to}'s {rule} and is left out")
     elif decay and rule not in ("sgd", "adamw") and {source, to} == {"torch", "keras"}:
-        inexact.append("weight decay is added to the gradient in torch and acts on the weights alone in keras")
+        inexact.append("weight decay is added to the gradient in torch and acts only on the weights in keras")
     if rule == "adagrad" and "keras" in (source, to):
         inexact.append(
             "Keras starts the sum of squares at 0.1, the others at 0: pass initial_accumulator_value to the library"
         )
     if rule == "amsgrad" and "textbook" in (source, to):
         inexact.append(
-            "the libraries take the maximum of the uncorrected second moment, the textbook's of the corrected"
+            "the libraries take the maximum of the uncorrected second moment, the textbook of the corrected one"
         )
     if rule == "nadam":
         if source == "keras" and to == "torch":

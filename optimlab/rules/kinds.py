@@ -153,7 +153,7 @@ def _read(interval: str) -> Bounds:
 
 
 RATE = Kind("learning rate, the scale of every step", "[0, inf)", Prior(1e-5, 100.0), "η")
-MOMENTUM = Kind("the share of the velocity that a step keeps", "[0, 1)", Prior(0.5, 0.999, "complement"), "β")
+MOMENTUM = Kind("share of the velocity that each step keeps", "[0, 1)", Prior(0.5, 0.999, "complement"), "β")
 FIRST_MOMENT = MOMENTUM.means("decay rate of the first moment, the mean of the gradients")
 SECOND_MOMENT = Kind(
     "decay rate of the second moment, the mean of the squared gradients",
@@ -176,12 +176,14 @@ KINDS: dict[str, Kind] = {
     "beta2": SECOND_MOMENT,
     "beta3": SECOND_MOMENT,
     "rho": replace(SECOND_MOMENT, symbol="ρ"),
-    "eps": Kind("keeps the denominator from zero", "[0, inf)", Prior(1e-4, 1e4, relative=True), "ε"),
-    "weight_decay": Kind("how strongly every weight is pulled to zero", "[0, inf)", Prior(1e-6, 0.1), "λ"),
-    "dampening": Kind("the share of a gradient that the velocity leaves out", "[0, 1]", Prior(0.0, 0.9, "linear"), "τ"),
+    "eps": Kind("keeps the denominator above zero", "[0, inf)", Prior(1e-4, 1e4, relative=True), "ε"),
+    "weight_decay": Kind("strength of the pull of every weight to zero", "[0, inf)", Prior(1e-6, 0.1), "λ"),
+    "dampening": Kind(
+        "share of each gradient that is left out of the velocity", "[0, 1]", Prior(0.0, 0.9, "linear"), "τ"
+    ),
     "lr_decay": Kind("fall of the learning rate, lr / (1 + (t - 1) lr_decay)", "[0, inf)", Prior(1e-6, 0.1), "κ"),
     "momentum_decay": Kind("speed at which the momentum warms up", "[0, inf)", Prior(1e-4, 1.0), "ψ"),
-    "trust": Kind("the norm of a step over that of the weights", "[0, inf)", Prior(1e-5, 0.1), "φ"),
+    "trust": Kind("norm of a step relative to the norm of the weights", "[0, inf)", Prior(1e-5, 0.1), "φ"),
     "adam_lr": replace(RATE.means("learning rate of AdamW, for the vectors"), symbol="α"),
 }
 """The kind that each name implies."""

@@ -97,7 +97,7 @@ def radam(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
 
 @hyperparameters(beta2=SECOND_MOMENT.means("decay rate of the variance of the gradients"))
 def adabelief(w, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-16):
-    """AdaBelief: Adam divided by the spread of the gradients around their mean, not by their size.
+    """AdaBelief: Adam with the gradients' spread around their mean in the denominator, not their size.
 
     ::
 

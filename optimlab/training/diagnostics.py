@@ -262,7 +262,7 @@ def _speed(recent: list[Measurement]) -> list[str]:
             told = "the learning rate is too low, or the gradient does not reach it"
         else:
             continue
-        lines.append(f"{layer} moves {100 * ratio:.2g}% of its norm a step: {told}; {100 * HEALTHY:g}% is healthy")
+        lines.append(f"{layer} moves {100 * ratio:.2g}% of its norm per step: {told}; {100 * HEALTHY:g}% is healthy")
     return lines
 
 
@@ -279,7 +279,8 @@ def _epsilon(recent: list[Measurement]) -> list[str]:
     shares = [m.eps_ruled for m in recent if m.eps_ruled is not None]
     if not shares or median(shares) <= RULED:
         return []
-    return [f"epsilon rules the steps of {100 * median(shares):.0f}% of the weights: it is larger than their gradients"]
+    share = f"{100 * median(shares):.0f}%"
+    return [f"epsilon dominates the steps of {share} of the weights: it is larger than their gradients"]
 
 
 _FINDINGS = (_speed, _deaths, _epsilon)

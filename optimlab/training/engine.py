@@ -217,7 +217,7 @@ def engine_of(run: Run, graph: bool) -> Engine:
 
 
 def fall_back(reason: object) -> None:
-    warnings.warn(f"training goes on without a CUDA graph: {one_line(reason)}", RuntimeWarning, stacklevel=2)
+    warnings.warn(f"training continues without a CUDA graph: {one_line(reason)}", RuntimeWarning, stacklevel=2)
 
 
 def _steps(run: Run, update: Callable[[], None]) -> list[Step]:
