@@ -184,7 +184,7 @@ def test_a_hyperparameter_called_schedule_is_given_in_a_study_file(rules):
         ("adam(0.5)", "write NAME=VALUE"),
         ("adam(beta1=0.5, beta1=0.6)", "beta1 is given twice"),
         ("adam(beta3=0.5)", "unknown hyperparameter of adam 'beta3'; did you mean 'beta"),
-        ("adam(warmup=0.1)", "unknown hyperparameter of adam 'warmup'"),
+        ("adam(warmup=0.1)", "warmup belongs to a schedule: name one, such as schedule=cosine"),
         ("adam(beta1=2)", r"beta1 must lie in \[0, 1\)"),
         ("adam(beta1={0.5, 2})", r"beta1 must lie in \[0, 1\)"),
         ("adam(beta1=0.5:2)", r"beta1 must lie in \[0, 1\)"),
@@ -632,3 +632,25 @@ def test_a_dry_run_needs_no_room_for_a_warm_up(tmp_path):
 
     text = "adam(schedule=cosine(warmup=4), beta1=linear(0.9, warmup=4))"
     assert 0 < estimate(Study(TINY, (Contender.parse(text),), replicates=2)) < 600
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("adam(shedule=cosine)", "did you mean 'schedule'"),
+        ("sgd(step_size=3)", "such as schedule=step"),
+    ],
+)
+def test_a_schedule_that_is_missing_or_misspelt_is_named(text, told):
+    with pytest.raises(ol.InputError, match=told):
+        Contender.parse(text)
+
+
+def test_a_rule_that_draws_random_numbers_is_refused():
+    rng = np.random.default_rng(0)
+
+    def random(w, g, *, lr=0.1):
+        return w - lr * g * rng.random()
+
+    with pytest.raises(ol.RuleError, match=r"rule random computes something else each time"):
+        rule_digest(random)

@@ -127,5 +127,7 @@ def test_data_unfit_for_a_study_are_refused_with_the_reason(changes, message):
 
 @pytest.mark.parametrize("name", ["digit", "", "mine.npy", None, 3, ["digits"]])
 def test_what_is_no_name_is_refused(name):
+    with pytest.raises(ol.InputError, match=r"marks.xlsx is a spreadsheet: save its sheet as a CSV file"):
+        ol.datasets.load("marks.xlsx")
     with pytest.raises(ol.InputError, match=r"unknown data set .* Known: digits, mnist, fashion_mnist, cifar10"):
         ol.datasets.load(name)

@@ -750,13 +750,31 @@ def test_the_command_prints_or_writes(tmp_path):
     assert printed.stdout == source("adam", "numpy", "torch")
     assert command("adam", "--convention", "torch", "--to", "numpy").stdout == printed.stdout
     path = tmp_path / "adam.py"
-    path.write_text("mine")
+    path.write_text(source("lion", "torch"), encoding="utf-8")
     written = command("adam:torch", "--to", "torch", "--out", str(path))
     assert written.stdout == f"Written: {path}\n"
     assert path.read_text(encoding="utf-8") == source("adam", "torch", "torch")
     mine = tmp_path / "mine.py"
     mine.write_text("def half(w, g, *, lr=0.5):\n    return w - lr * g\n")
     own_test(command(f"{mine}:half", "--to", "torch").stdout)
+
+
+def test_the_command_replaces_no_file_that_it_did_not_write(tmp_path):
+    mine = tmp_path / "mine.py"
+    text = "def half(w, g, *, lr=0.5):\n    return w - lr * g\n"
+    mine.write_text(text)
+    ended = command(f"{mine}:half", "--to", "torch", "--out", str(mine))
+    assert ended.exit_code == 2
+    assert "mine.py exists and was not written by export-rule" in ended.stderr
+    assert mine.read_text() == text
+
+
+def test_the_test_of_a_keras_file_knows_what_keras_computes_in_float32():
+    def squashed(w, g, *, lr=0.01):
+        return w - lr * np.tanh(g)
+
+    assert "1e-6 if dtype" in ol.export_rule(squashed, "keras")
+    assert "1e-10 if dtype" in source("lion", "keras")
 
 
 def test_the_command_says_what_is_wrong(tmp_path):

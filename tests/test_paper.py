@@ -214,7 +214,7 @@ def test_the_sentences_of_other_kinds_of_study_differ():
     assert "is exploratory" in said["bare"]
     assert "paired t-tests" not in said["alone"]
     assert said["alone"].startswith("We trained adam (Kingma and Ba, 2015). ")
-    assert "a rule of our own, mine" in said["everything"]
+    assert "mine (a rule of our own)" in said["everything"]
     assert "adam (Kingma and Ba, 2015) in Keras's convention" in said["everything"]
     assert "with beta2 = 0.9999 and eps = 1e-07" in said["everything"]
     cosine = "and the learning rate following a cosine schedule (warmup = 0.1)"
@@ -468,3 +468,14 @@ def test_the_document_compiles(tmp_path, monkeypatch):
         done = subprocess.run([command, "paper"], cwd=tmp_path / "paper", capture_output=True, check=False, input=b"")
         assert done.returncode == 0, done.stdout[-2000:]
     assert b"undefined" not in done.stdout
+
+
+@pytest.mark.filterwarnings("ignore:sgd. the best learning rate")
+def test_the_paragraph_names_every_column_that_was_not_used(tmp_path):
+    table = tmp_path / "table.csv"
+    rows = [f"P{k},{k % 7},{k % 5},{k % 3},{k % 2}" for k in range(40)]
+    table.write_text("\n".join(["patient,a,b,c,y", *rows]))
+    problem = Problem(str(table), target_column="y", missing="drop", leave_out=["b"], batch_size=8, epochs=1)
+    study = Study(problem, [Contender("sgd")], rates=[0.1, 0.3, 1], replicates=2, extensions=0)
+    said = methods({"": compare(study, tmp_path / "out").summary})
+    assert "Rows with missing values were left out. Of the other columns, b and patient were not used." in said

@@ -143,12 +143,12 @@ REFUSED = {
     with_a_default_too_large: "the default of s",
     wrong_letters: "must begin with (w, g)",
     only_weights: "must begin with (w, g)",
-    forgetting_the_state: "returns 1 values; it must return (new w, new m)",
+    forgetting_the_state: "returns 1 value; it must return (new w, new m)",
     returning_too_much: "returns 2 values; it must return (new w)",
-    returning_a_list: "returns 1 values",
+    returning_a_list: "returns 1 value;",
     returning_a_scalar: "returns scalar",
     returning_a_mask: "returns a boolean",
-    returning_nothing: "returns nonetype",
+    returning_nothing: "returns None",
 }
 
 
@@ -292,3 +292,19 @@ def test_an_expression_that_is_not_elementwise_is_refused_by_name(expression, na
 def test_what_is_no_function_of_weights_and_gradient_is_refused(thing):
     with pytest.raises(RuleError):
         kernels.trace(thing)
+
+
+def test_an_error_inside_a_rule_names_the_rule():
+    def broken(w, g, *, lr=0.1):
+        return w - lr * g / [][0]
+
+    with pytest.raises(RuleError, match=r"^rule broken raises IndexError: list index out of range$"):
+        kernels.trace(broken)
+
+
+def test_a_hyperparameter_before_the_star_is_named():
+    def before(w, g, lr=0.1):
+        return w - lr * g
+
+    with pytest.raises(RuleError, match=r"must return \(new w, new lr\); hyperparameters such as lr stand after \*"):
+        kernels.trace(before)

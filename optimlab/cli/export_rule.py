@@ -6,7 +6,11 @@ from pathlib import Path
 
 import click
 
+from ..common.errors import InputError
 from .options import chosen, echo
+
+MARK = "(optimlab export-rule "
+"""Stands at the head of every exported file."""
 
 
 @click.command(name="export-rule")
@@ -15,7 +19,10 @@ from .options import chosen, echo
 @click.option("--to", required=True, metavar="TARGET", help="torch, optax, keras, numpy, c, cuda or javascript.")
 @click.option("--dtype", help="Of the arrays in C and CUDA: float32 or float64.  [default: float32]")
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file, which is replaced."
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write to a file; an earlier export is replaced.",
 )
 def export_rule(name: str, convention: str, to: str, dtype: str | None, out: Path | None) -> None:
     """Print an update rule as one source file for another library or language.
@@ -43,6 +50,8 @@ def export_rule(name: str, convention: str, to: str, dtype: str | None, out: Pat
     from ..common.files import write_atomically
     from ..export import export_rule as exported
 
+    if out is not None and out.exists() and MARK not in out.read_text("utf-8", errors="replace"):
+        raise InputError(f"{out} exists and was not written by export-rule: choose another --out, or remove the file")
     named = chosen(name, convention)
     text = exported(named.name if named.rule is None else named.rule, to, convention=named.convention, dtype=dtype)
     if out is None:

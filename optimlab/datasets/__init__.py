@@ -108,6 +108,8 @@ def load(
 
 def unknown_data(name: str | Path) -> InputError:
     """The error for a name of no data set, with the nearest ones that there are."""
+    if str(name).lower().endswith((".xlsx", ".xls", ".ods", ".numbers")):
+        return InputError(f"{name} is a spreadsheet: save its sheet as a CSV file, and give that")
     return unknown("data set", str(name), [*DATASETS, *BUNDLED.values(), f"the path of a file {', '.join(ENDINGS)}"])
 
 

@@ -63,6 +63,10 @@ def _optax(graph: Graph, names: Mapping[str, str], dtype: str) -> Parts:
     }
 
 
+IN_FLOAT32 = {"tanh", "sin", "cos", "maximum", "minimum"}
+"""Operations that Keras computes in float32 even of float64, on some of its backends."""
+
+
 def _keras(graph: Graph, names: Mapping[str, str], dtype: str) -> Parts:
     if "lr" not in graph.hyperparameters:
         raise RuleError(f"{graph.name} has no hyperparameter lr, and every Keras optimizer has a learning rate")
@@ -76,6 +80,7 @@ def _keras(graph: Graph, names: Mapping[str, str], dtype: str) -> Parts:
     made = body(graph, names, array_printer("ops", scalars=scalars), scalars)
     return {
         "functions": host_code(graph, names, "ops").texts,
+        "rounded": sorted({node.op for node in graph.nodes} & IN_FLOAT32),
         "lines": [str(statement) for statement in made.statements],
         "results": list(made.results.values()),
     }

@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from ..common.errors import RuleError
+from ..common.errors import InputError, RuleError
 from ..rules import LayerRule
 from .graph import INFIX, OPERATIONS, Graph, Node
 from .local_names import Frames
@@ -139,16 +139,23 @@ def trace(rule: Callable[..., Any]) -> Graph:
     try:
         returned = rule(*arrays, **scalars)
         names, scalar_names = _local_names(frames)
+    except (RuleError, InputError):
+        raise
+    except Exception as error:
+        raise RuleError(f"rule {recorder.name} raises {type(error).__name__}: {error}") from error
     finally:
         frames.forget()
     outputs = returned if isinstance(returned, tuple) else (returned,)
     expected = 1 + len(state)
     if len(outputs) != expected:
         wanted = ", ".join(f"new {name}" for name in ("w", *state))
-        raise RuleError(f"rule {recorder.name} returns {len(outputs)} values; it must return ({wanted})")
+        number = "1 value" if len(outputs) == 1 else f"{len(outputs)} values"
+        advice = "; hyperparameters such as lr stand after *" if "lr" in state else ""
+        raise RuleError(f"rule {recorder.name} returns {number}; it must return ({wanted}){advice}")
     for value in outputs:
         if not isinstance(value, _Array) or value.node.is_mask:
             kind = "a boolean" if isinstance(value, _Array) else type(value).__name__.lstrip("_").lower()
+            kind = "None" if value is None else kind
             raise RuleError(f"rule {recorder.name} returns {kind} in place of an array of weights or state")
     written = ("w", *inputs[2:])
     graph = recorder.graph(inputs, written, state, hyperparameters, tuple(v.node for v in outputs))

@@ -63,7 +63,12 @@ def _sentences(summaries: Mapping[str, Summary], joint: Joint | None) -> list[st
 def _contenders(summary: Summary) -> list[str]:
     described = [_contender(one) for one in summary.study["optimizers"]]
     number = plural(len(described), "optimizer")
-    said = [f"We compared {number}: {'; '.join(described)}." if len(described) > 1 else f"We trained {described[0]}."]
+    *others, last = described
+    said = [
+        f"We compared {number}: {'; '.join(others)}; and {last}."
+        if len(described) > 1
+        else f"We trained {described[0]}."
+    ]
     if any(one["convention"] == "textbook" and "rule" not in one for one in summary.study["optimizers"]):
         said.append("Where no convention is named, an update rule is that of the work cited.")
     if any("schedule" in one or "scheduled" in one for one in summary.study["optimizers"]):
@@ -77,7 +82,7 @@ def _contenders(summary: Summary) -> list[str]:
 def _contender(described: Mapping[str, Any]) -> str:
     """A contender: its label, what the label does not say, and the work that its rule is from."""
     name, label = described["optimizer"], described["label"]
-    plain = f"a rule of our own, {name}" if "rule" in described else name
+    plain = f"{name} (a rule of our own)" if "rule" in described else name
     said = [f"{key} = {exact(value)}" for key, value in described["hyperparameters"].items()]
     said += [f"{key} searched in {space}" for key, space in described.get("searched", {}).items()]
     followed = {"the learning rate": described.get("schedule"), **described.get("scheduled", {})}
@@ -130,11 +135,24 @@ def _table(summary: Summary) -> list[str]:
         return []
     numbers = "Numbers and the target" if summary.score == "r2" else "Numbers"
     said = [f"{numbers} were standardized by the training rows of each replicate; categories were one-hot encoded."]
-    missing = {"mean": "were replaced by the mean of the training rows", "drop": "led to the row being dropped"}
-    said += [f"Missing values {missing[problem['missing']]}."] if problem["missing"] in missing else []
-    columns = problem["leave_out"]
+    missing = {
+        "mean": "Missing numbers were replaced by the mean of the training rows; missing texts are a category.",
+        "drop": "Rows with missing values were left out.",
+    }
+    said += [missing[problem["missing"]]] if problem["missing"] in missing else []
+    columns = [*problem["leave_out"], *_unused(summary.decided)]
     kept = f"{listed(columns)} {'was' if len(columns) == 1 else 'were'}" if columns else ""
     return [*said, *([f"Of the other columns, {kept} not used."] if columns else [])]
+
+
+def _unused(notes: Iterable[str]) -> list[str]:
+    """The columns that reading the table left out.
+
+    >>> _unused(["columns are separated by semicolons", "column 'no' is left out: an identifier"])
+    ['no']
+    """
+    found = (re.match(r"column '(.+)' is left out: ", note) for note in notes)
+    return [column[1] for column in found if column]
 
 
 def _model(summary: Summary) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
@@ -153,6 +153,7 @@ class Contender:
         """Tell the options of a schedule from the hyperparameters, which come first where both have the name."""
         schedule = options.pop("schedule", None)
         if schedule is None:
+            self._expect_no_schedule(options)
             return {"hyperparameters": options}
         if not isinstance(schedule, str):
             raise InputError(f"{self.name}: a schedule is written schedule=cosine or schedule=cosine(warmup=0.1)")
@@ -164,6 +165,18 @@ class Contender:
             raise InputError(f"{self.name}: write all options of the schedule in its brackets, {shape}")
         rest = {key: part for key, part in options.items() if key not in more}
         return {"schedule": {"name": name, **more} if more else shape, "hyperparameters": rest}
+
+    def _expect_no_schedule(self, options: Iterable[str]) -> None:
+        """Refuse what is neither a hyperparameter nor ``schedule``, and say so if it is an option of a schedule."""
+        known = self.defaults()
+        for key in options:
+            if key in known:
+                continue
+            having = [name for name in SHAPES if key in options_of(name)]
+            if having:
+                name = "cosine" if "cosine" in having else having[0]
+                raise InputError(f"{self.name}: {key} belongs to a schedule: name one, such as schedule={name}")
+            raise unknown(f"hyperparameter of {self.name}", key, [*known, "schedule", "label"])
 
     @property
     def text(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.errors import RuleError
 from ..kernels import Graph, c_source, declaration, trace
 from ..rules import LayerRule, Rule
 from .digests import digest
@@ -29,10 +30,19 @@ def rule_digest(rule: Rule) -> str:
     ...     return w - g * lr * 2
     >>> rule_digest(plain) == rule_digest(plain), rule_digest(plain) == rule_digest(other)
     (True, False)
+
+    Raises
+    ------
+    RuleError: the rule is not elementwise, or computes something else each time it is called.
     """
     if isinstance(rule, LayerRule):
         return digest(json.dumps(_of_tensors(rule), sort_keys=True))
     graph = trace(rule)
+    if c_source(trace(rule), "float64") != c_source(graph, "float64"):
+        raise RuleError(
+            f"rule {graph.name} computes something else each time it is called, such as from a random number; "
+            "a rule depends on its arguments alone"
+        )
     values = {name: value for name, value in graph.hyperparameters.items() if name != "lr"}
     told: list[Any] = [c_source(graph, "float64"), graph.state, values]
     if graph.functions:  # identified by their values

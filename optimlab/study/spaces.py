@@ -203,7 +203,7 @@ def usual(name: str, kind: Kind, default: float) -> Range:
     """
     if kind.prior is None or not kind.searched(default):
         raise InputError(
-            f"{name} has no usual range, so 'auto' is not possible; write LOW:HIGH or another of {ACCEPTED}"
+            f"{name} has no usual range, so 'auto' is not possible; write a range LOW:HIGH or LOW:HIGH:log, or values"
         )
     factor = default if kind.prior.relative else 1.0
     low, high = (float(f"{end * factor:.12g}") for end in (kind.prior.low, kind.prior.high))  # 1e-12, not 1.0...2e-12
