@@ -123,7 +123,7 @@ def test_a_compiled_rule_refuses_arrays_that_do_not_go_together(g):
 
 def test_a_compiled_rule_refuses_a_stretch_of_another_dtype():
     stretches = [{"w": np.ones(3, dtype), "g": np.ones(3, dtype)} for dtype in DTYPES]
-    with pytest.raises(ol.InputError, match="one dtype"):
+    with pytest.raises(ol.InputError, match="one size and dtype"):
         bound(SGD, stretches)
 
 

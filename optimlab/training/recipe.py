@@ -34,7 +34,7 @@ def made(recipe: dict[str, Any], path: object) -> tuple[Network, Optimizer]:
     """
     for part, advice in (("network", "an MLP with a named activation"), ("optimizer", "an optimizer known by name")):
         if recipe[part] is None:
-            raise InputError(f"{path} has no recipe for its {part}, because it is not {advice}; use fit(resume=)")
+            raise InputError(f"{path} cannot recreate its {part}, because it is not {advice}; use fit(resume=)")
     network = MLP(**recipe["network"])
     told = recipe["optimizer"]
     own = {name: {k: _schedule(v) for k, v in values.items()} for name, values in told["groups"].items()}
