@@ -347,6 +347,20 @@ def test_c_makes_the_recorded_steps(convention, name, compiler, tmp_path):
         assert run_program(compiler, tmp_path, text, *language) == f"{name} makes the recorded steps.\n"
 
 
+@rules.host
+def late(t, start=3):
+    return abs(t - start) + max(t, 2) ** 0.5
+
+
+def of_a_host_function(w, g, *, t, lr=0.1):
+    return w - lr * late(t) * g
+
+
+def test_c_calls_functions_with_default_arguments(compiler, tmp_path):
+    text = ol.export_rule(of_a_host_function, "c", dtype="float64")
+    assert run_program(compiler, tmp_path, text, "-x", "c") == "of_a_host_function makes the recorded steps.\n"
+
+
 def test_c_sees_a_turned_sign(compiler, tmp_path):
     text = ol.export_rule("adamw", "c", convention="torch", dtype="float64")
     for plus, minus in (("1.0 + beta1", "1.0 - beta1"), ("1.0 + pow(beta2", "1.0 - pow(beta2"), ("+ hp[", "- hp[")):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ..common.errors import RuleError
 from ..kernels import Graph
 from ..kernels.host_functions import called_functions
 from ..rules._host import decaying_beta_product
 from .host_code import function_tree
+from .statements import renamed
 
 WORDS = (
     "auto bool break case char class const continue default delete do double else enum extern false float for friend "
@@ -72,11 +74,28 @@ def c_functions(graph: Graph, names: Mapping[str, str]) -> list[str]:
         for statement in tree.body:
             match statement:
                 case ast.Assign([ast.Name(name)], value):
-                    lines.append(f"    const double {name} = {c_expression(value)};\n")
+                    lines.append(f"    const double {name} = {c_expression(with_defaults(value, labels))};\n")
                 case ast.Return(ast.expr() as value):
-                    lines.append(f"    return {c_expression(value)};\n")
+                    lines.append(f"    return {c_expression(with_defaults(value, labels))};\n")
         texts.append(f"static double {label}({parameters})\n{{\n{''.join(lines)}}}")
     return texts
+
+
+def c_scalars(graph: Graph, names: Mapping[str, str]) -> list[str]:
+    """The host scalars of a rule."""
+    labels = {function: names.get(label, label) for function, label in called_functions(graph).items()}
+    slots = [renamed(ast.parse(slot, mode="eval").body, names) for slot in graph.slots]
+    return [c_expression(with_defaults(slot, labels)) for slot in slots]
+
+
+def with_defaults(expression: ast.expr, labels: Mapping[Callable[..., Any], str]) -> ast.expr:
+    """The same expression with every argument of the functions in it: C knows no default values."""
+    defaults = {label: inspect.signature(function).parameters.values() for function, label in labels.items()}
+    for node in ast.walk(expression):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in defaults:
+            missing = list(defaults[node.func.id])[len(node.args) :]
+            node.args += [ast.Constant(parameter.default) for parameter in missing]
+    return expression
 
 
 def c_number(value: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Mapping
 
@@ -10,8 +9,7 @@ from ..kernels import Graph, c_source, cuda_source, javascript_scalars, javascri
 from ..kernels.c_source import C_TYPES, function_name
 from ..kernels.names import rule_name
 from .c_code import WORDS as C_WORDS
-from .c_code import c_expression, c_functions, c_number
-from .statements import renamed
+from .c_code import c_functions, c_number, c_scalars
 from .target import Parts, Target
 
 
@@ -24,7 +22,7 @@ def _c(graph: Graph, names: Mapping[str, str], dtype: str) -> Parts:
     return {
         "ctype": ctype,
         "functions": c_functions(graph, names),
-        "scalar_texts": [c_expression(renamed(ast.parse(slot, mode="eval").body, names)) for slot in graph.slots],
+        "scalar_texts": c_scalars(graph, names),
         "kernel": kernel,
         "tolerance": "1e-10" if dtype == "float64" else "1e-4",
         "allocated": [f"{ctype} {places};"],
