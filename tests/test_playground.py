@@ -336,9 +336,9 @@ FACTS = {
     "bend": ("rosenbrock", (-1.2, 1.0), "bent, nearly flat floor"),
     "conventions": ("quadratic", (-3.5, 2), "epsilon = 0.5"),
     "diagonal": ("noisy-valley", (-3.5, -1), "only twenty times steeper across"),
-    "noise": ("noisy-valley", (-3.5, -1), "Each gradient carries noise"),
-    "saddle": ("saddle", (-1.5, 0.01), "0.01 beside it"),
-    "luck": ("rastrigin", (-3.3, 2.6), "Everywhere a minimum"),
+    "noise": ("noisy-valley", (-3.5, -1), "Each gradient is noisy"),
+    "saddle": ("saddle", (-1.5, 0.01), "0.01 away from it"),
+    "luck": ("rastrigin", (-3.3, 2.6), "There are minima everywhere"),
 }
 """What each lesson's text speaks of: its landscape, where all start, and words that hold there alone."""
 

@@ -16,15 +16,15 @@ TEXTS = {
     "No single rate suits both.",
     "himmelblau": "Four minima, equally deep. Which one a path ends in depends on the start, on the rule, and on the "
     "rate. Move the start a little and see who changes valleys.",
-    "rastrigin": "A local minimum near every pair of whole numbers. The gradient knows nothing of the deepest: where "
-    "a path ends is mostly luck, and long steps or momentum carry it over a rim.",
+    "rastrigin": "A local minimum near every pair of whole numbers. The gradient does not point to the deepest one. "
+    "Where a path ends is mostly luck; long steps or momentum carry it over a rim.",
     "styblinski-tang": "Four valleys, one of them deepest (marked). A rule that follows the gradient ends in the "
     "valley it starts in, unless its steps carry it across.",
-    "saddle": "At the origin the gradient vanishes, but it is no minimum: the way down leads up or down the picture. "
-    "Near the saddle the gradient that leads away is tiny; what matters is how fast it is amplified.",
-    "noisy-valley": "Each gradient carries noise, as one of a small batch does. A constant rate never settles: it "
-    "hovers, the wider the higher the rate. The valley lies along the diagonal, where a rate for each coordinate "
-    "cannot follow it.",
+    "saddle": "At the origin the gradient vanishes, but it is not a minimum: the way down leads up or down the "
+    "picture. Near the saddle the gradient that leads away is tiny; what matters is how fast it is amplified.",
+    "noisy-valley": "Each gradient is noisy, like the gradient of a small batch. A constant rate never settles: the "
+    "path hovers around the minimum, more widely at a higher rate. The valley lies along the diagonal, where a rate "
+    "for each coordinate cannot follow it.",
 }
 """The paragraph for each landscape, by name."""
 
@@ -63,7 +63,7 @@ LESSONS = (
         "Round the bend",
         "Every path drops into the valley at once; following its bent, nearly flat floor to the minimum is what takes "
         "the time. Look at the loss: a cliff, then a long slope. Momentum remembers the direction of the floor, and "
-        "is there first.",
+        "arrives first.",
         "on=rosenbrock&steps=400&t=400&look=1&speed=60&play=0&run=sgd,textbook,on,lr:0.0018"
         "&run=momentum,textbook,on,lr:0.0018&run=rmsprop,textbook,on,lr:0.018&run=adam,textbook,on,lr:0.1",
     ),
@@ -82,24 +82,24 @@ LESSONS = (
         "A valley that lies askew",
         "The valley of lesson 1, turned by 45 degrees, and only twenty times steeper across. A rate for each "
         "coordinate cannot follow it: both coordinates see the same mixture of steep and flat. Adam and RMSProp lose "
-        "what they had gained; sgd and momentum do not care how the axes lie.",
+        "what they had gained; sgd and momentum do not depend on the axes.",
         "on=noisy-valley&noise=0&steps=150&t=30&look=4&play=0",
     ),
     Lesson(
         "noise",
         "Noise, and the size of a step",
-        "Each gradient carries noise, as that of a small batch does; all three paths meet the same. A large rate is "
-        "quickly near the minimum and then hovers around it. A small one arrives late and stays nearer. That is why "
-        "rates are lowered in training.",
+        "Each gradient is noisy, like the gradient of a small batch; all three paths get the same noise. A large rate "
+        "comes near the minimum quickly and then hovers around it. A small rate arrives late and stays nearer. That is "
+        "why rates are lowered in training.",
         "on=noisy-valley&start=-3.5,-1&noise=8&steps=600&t=600&look=0&speed=60&play=0"
         "&run=sgd,textbook,on,lr:0.05&run=sgd,textbook,on,lr:0.015&run=sgd,textbook,on,lr:0.005",
     ),
     Lesson(
         "saddle",
         "Leaving a saddle",
-        "All start almost on the ridge that leads into the saddle, 0.01 beside it, where the slope sideways is tiny. "
-        "Plain gradient descent slows down and must wait until it has grown; momentum grows it faster; adaptive rules "
-        "divide by its size and leave at once. There is no minimum: all run off, as they should.",
+        "All start almost on the ridge that leads into the saddle, 0.01 away from it. The sideways slope is tiny "
+        "there. Plain gradient descent slows down and must wait until the slope has grown. Momentum speeds this up. "
+        "Adaptive rules divide by its size and leave at once. There is no minimum: all run away, as they should.",
         "on=saddle&steps=150&t=28&look=5&play=0&run=sgd,textbook,on,lr:0.05&run=momentum,textbook,on,lr:0.05"
         "&run=nesterov,textbook,off,lr:0.05&run=adagrad,textbook,off,lr:0.05&run=rmsprop,textbook,on,lr:0.05"
         "&run=adam,textbook,on,lr:0.05",
@@ -107,9 +107,9 @@ LESSONS = (
     Lesson(
         "luck",
         "Local minima",
-        "Everywhere a minimum, and only the middle one is the deepest. With small steps each rule ends in the hollow "
-        "it starts in. Momentum with a larger rate is carried over the rims, and lands where its speed runs out. Drag "
-        "the start and see how little of it is merit.",
+        "There are minima everywhere, but only the middle one is the deepest. With small steps each rule ends in the "
+        "hollow it starts in. Momentum with a larger rate is carried over the rims, and lands where its speed runs "
+        "out. Drag the start to see how much of it is luck.",
         "on=rastrigin&steps=200&t=200&look=1&speed=40&play=0&run=sgd,textbook,on,lr:0.001"
         "&run=momentum,textbook,on,lr:0.01&run=rmsprop,textbook,on,lr:0.02&run=adam,textbook,on,lr:0.2",
     ),
