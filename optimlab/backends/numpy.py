@@ -153,7 +153,7 @@ class _Call(NamedTuple):
 
 
 class _Local(threading.local):
-    """Calls and working arrays of each thread."""
+    """The calls and working arrays of each thread."""
 
     def __init__(self) -> None:
         self.calls: dict[Any, _Call] = {}

@@ -64,7 +64,7 @@ class Part(NamedTuple):
 
 
 class Structure(NamedTuple):
-    """Everything about a program except its addresses.
+    """The structure of a program: everything except its addresses.
 
     ``overlapping`` has pairs of different arrays that share memory; ``working`` has arrays that only the program uses.
     """

@@ -178,7 +178,7 @@ def _alone(layer: Layer, generator: np.random.Generator) -> Network:
 
 
 def _linear(generator: np.random.Generator) -> Loss:
-    """Return L = sum c y with random c: a backward pass that is correct for this loss is correct for any loss."""
+    """Return the loss sum c y with random c: a backward pass that is correct for this loss is correct for any loss."""
 
     def call(backend: Backend, y: Array, c: Array, out: Array, buffers: Buffers) -> Array:
         out[...] = c

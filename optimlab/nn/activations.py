@@ -402,7 +402,7 @@ def _switches(f: Activation) -> tuple[float, ...]:
     leaves = {n: scalars[n.value] for node in switches for n in node.args if n.op == "slot"}
 
     def sides(x: Array) -> list[Array]:
-        """For each switch, compare its first operand with the second, or with zero."""
+        """Compare the first operand of each switch with the second, or with zero."""
         with np.errstate(all="ignore"):
             values = {**graph.values({"x": x}, scalars), **leaves}
         operands = ([values[a] for a in n.args] for n in switches)

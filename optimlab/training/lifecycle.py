@@ -48,7 +48,7 @@ HOOKS = ("on_begin", "on_epoch_begin", "on_step", "on_end")
 
 
 class Lifecycle:
-    """Calls the callbacks of one run.
+    """The callbacks of one run, and their calls in the right order.
 
     Attributes
     ----------
