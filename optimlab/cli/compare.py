@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @click.option(
     "--target",
     type=float,
-    help="Validation accuracy, or R² of a regression, whose first reaching is timed.  [default: the problem's; for "
+    help="Validation accuracy, or R2 of a regression, whose first reaching is timed.  [default: the problem's; for "
     "data of your own nine tenths of what a linear model gains over the most frequent class]",
 )
 @click.option(

@@ -72,7 +72,7 @@ from .options import (
     metavar="NUMBERS",
     help="Of weights and order of the data; a trial trains with each and is scored by the mean.",
 )
-@click.option("--objective", default="val_score", show_default=True, help="val_score (accuracy, or R²) or val_loss.")
+@click.option("--objective", default="val_score", show_default=True, help="val_score (accuracy, or R2) or val_loss.")
 @click.option("--epochs", type=int, default=100, show_default=True, help="Most epochs of a trial.")
 @click.option(
     "--early-patience",
