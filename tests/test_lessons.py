@@ -1,9 +1,9 @@
 """Lessons run; the check of each exercise fails as long as it is unsolved or wrong, and passes on the solution.
 
-A lesson is ``docs/lessons/NN-name.md``, a notebook as MyST text. An exercise is two cells: one with dots to fill in, and
-one with the tag ``check`` that raises AssertionError until that is done, and then prints "Right". Beside the lesson lies
-``NN-name-solutions.md``: for each exercise the solution as a Python block, then under "Mistakes" at least three wrong
-answers, each followed by a text block with the message of the check (its beginning, if it ends in dots).
+A lesson is ``docs/lessons/NN-name.md``, a notebook as MyST text. An exercise is two cells: one with dots to fill in,
+and one with the tag ``check`` that raises AssertionError until that is done, and then prints "Right". Beside the lesson
+lies ``NN-name-solutions.md``: for each exercise the solution as a Python block, then under "Mistakes" at least three
+wrong answers, each followed by a text block with the message of the check (its beginning, if it ends in dots).
 """
 
 import itertools

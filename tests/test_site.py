@@ -142,3 +142,10 @@ def test_fonts_from_the_network_are_found(tmp_path):
     (tmp_path / "a.css").write_text("@font-face { src: url('https://a.org/f.woff2') }")
     assert check_site.problems(tmp_path) == ["a.css loads https://a.org/f.woff2"]
     assert check_site.problems(tmp_path / "none") == [f"{tmp_path / 'none'} holds no page"]
+
+
+def test_a_signature_of_several_lines_is_no_definition_list():
+    context = {"body": '<dl>\n<dd><em class="sig-param">a</em>,</dd>\n<dd><em class="sig-param">b</em>,</dd>\n</dl>'}
+    docstrings._signatures(None, "page", "", context, None)
+    lines = '<span><em class="sig-param">a</em>,</span>\n<span><em class="sig-param">b</em>,</span>\n'
+    assert context["body"] == f'<span class="signature">{lines}</span>'

@@ -7,6 +7,7 @@ A docstring of this project names its arguments one a line, ``name: what it is``
 import re
 
 SECTIONS = ("Parameters", "Attributes", "Raises", "Warns", "Returns")
+SIGNATURE = re.compile(r'<dl>\n((?:<dd><em class="sig-param">.*</dd>\n)+)</dl>')
 ENTRY = re.compile(r"(\*{0,2}\w[\w.]*(?:, \*{0,2}\w[\w.]*)*): (.*)")
 
 
@@ -14,6 +15,7 @@ def setup(app):
     """Rewrite every docstring before Sphinx parses it, and leave out what says nothing."""
     app.connect("autodoc-process-docstring", lambda app, what, name, thing, options, lines: rewrite(lines))
     app.connect("autodoc-skip-member", _skip)
+    app.connect("html-page-context", _signatures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -55,3 +57,14 @@ def rewrite(lines):
 def _skip(app, what, name, thing, skip, options):
     """Fields of a named tuple that have no text of their own."""
     return True if (getattr(thing, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
+def _signatures(app, page, template, context, doctree):
+    """A signature of several lines as lines. Sphinx writes a definition list without terms, which no reader expects."""
+    if "body" in context:
+        context["body"] = SIGNATURE.sub(
+            lambda found: (
+                f'<span class="signature">{found[1].replace("<dd>", "<span>").replace("</dd>", "</span>")}</span>'
+            ),
+            context["body"],
+        )

@@ -20,7 +20,7 @@ def _inline(translator, node):
 
 
 def _block(translator, node):
-    translator.body.append(f'<div class="formula">{_mathml(node, as_block=True)}</div>')
+    translator.body.append(f'<div class="formula" tabindex="0">{_mathml(node, as_block=True)}</div>')
     raise nodes.SkipNode
 
 
