@@ -171,7 +171,7 @@ def searched_rows(settings: Settings, of: Document) -> tuple[list[dict[str, Any]
             unfinished.append(f"Interrupted in the {name}.")
             break
         best, summary = outcome.best, outcome.summary
-        values = (best["val_accuracy"], summary["test"]["accuracy"], summary["retrained"]["accuracy"])
+        values = (best["val_score"], summary["test"]["score"], summary["retrained"]["score"])
         chosen = ", ".join(f"{key} {value:.4g}" for key, value in best["hyperparameters"].items())
         found.append(
             {
@@ -179,9 +179,7 @@ def searched_rows(settings: Settings, of: Document) -> tuple[list[dict[str, Any]
                 "engine": "optimlab",
                 "document": vars(printed),
                 "best_epoch": [best["best_epoch"]],
-                "trials": [
-                    {k: r[k] for k in ("hyperparameters", "val_accuracy", "best_epoch")} for r in outcome.records
-                ],
+                "trials": [{k: r[k] for k in ("hyperparameters", "val_score", "best_epoch")} for r in outcome.records],
                 **{quantity: {"mean": value} for quantity, value in zip(NAMES, values, strict=True)},
             }
         )

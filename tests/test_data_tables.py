@@ -377,7 +377,7 @@ def test_nothing_is_run_or_unpickled(tmp_path, monkeypatch):
     assert loaded(path).features == ("x==1+0", "x==1+1", "x==1+2")
     with pytest.raises(ol.InputError, match="cannot be read: No such file or directory"):
         loaded(tmp_path / "none.csv")
-    with pytest.raises(ol.InputError, match=r"unknown data set 'a\.xlsx'"):
+    with pytest.raises(ol.InputError, match=r"a\.xlsx is a spreadsheet: save its sheet as a CSV file"):
         loaded("a.xlsx", "")
 
 

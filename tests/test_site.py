@@ -8,6 +8,7 @@ from types import ModuleType
 from urllib.parse import parse_qs
 
 import pytest
+from conftest import require
 
 import optimlab as ol
 from optimlab import rules
@@ -21,6 +22,7 @@ ROOMS = ("study", "tuning", "race", "report", "paper", "plotting", "sklearn", "e
 
 sys.path.insert(0, str(DOCS))
 
+require("sphinx")
 import check_site  # noqa: E402
 from _sphinx import docstrings, repository  # noqa: E402
 
