@@ -91,7 +91,7 @@ def agreement(found: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def sentences(found: list[dict[str, Any]], tau: dict[str, float], comparison: Any) -> list[str]:
-    """What the measurements say about the words."""
+    """Say in sentences how the words fare in the measurements."""
     said = [f"Words against measurements, Kendall's tau: speed {tau['speed']:+.2f}, quality {tau['quality']:+.2f}."]
     for word in SPEEDS:
         of = [f for f in found if f["words"][0] == word]

@@ -28,7 +28,7 @@ LIMIT = 100
 
 @dataclass(frozen=True)
 class Printed:
-    """What the document printed of one setting: accuracies."""
+    """The accuracies that the document printed for one setting."""
 
     val: float
     test: float

@@ -30,7 +30,7 @@ class Page(HTMLParser):
 
 
 def problems(site):
-    """What is wrong in the pages of a folder, one sentence each."""
+    """Find the faults of the pages in a folder, one sentence each."""
     files = [file for file in sorted(site.rglob("*.html")) if "_static" not in file.parts]  # the theme's templates
     pages = {file: Page(file) for file in files}
     found = [] if pages else [f"{site} holds no page"]

@@ -130,7 +130,7 @@ def page() -> str:
 
 
 def _about(sample: Path) -> str:
-    """What a sample's comment says: its second line."""
+    """Return the comment of a sample: its second line."""
     return sample.read_text(encoding="utf-8").splitlines()[1].removeprefix("# ")
 
 
@@ -177,7 +177,7 @@ def _kind(entry: Schema) -> str:
 
 
 def _datasets() -> str:
-    """What the data sets' own problems have, in both protocols."""
+    """List the settings of the data sets' own problems, in both protocols."""
     rows = []
     for name, full in PROBLEMS.items():
         for protocol, own in (("quick", full.quick()), ("full", full)):
@@ -195,7 +195,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _error(text: str) -> str:
-    """What a study file of this text is refused with."""
+    """Return the error that refuses a study file of this text."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "study.toml"
         path.write_text(text, encoding="utf-8")
