@@ -53,9 +53,9 @@ def pages_of(page):
     text = page.read_text(encoding="utf-8")
     for entries in re.findall(r"^```\{toctree\}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         for entry in re.findall(r"^(?:.*<(.+)>|([^:\s].*))$", entries, re.MULTILINE):
-            child = (page.parent / f"{entry[0] or entry[1]}.md").resolve()
-            yield child
-            yield from pages_of(child)
+            for child in sorted(page.parent.glob(f"{entry[0] or entry[1]}.md")):
+                yield child.resolve()
+                yield from pages_of(child)
 
 
 def test_every_page_is_in_the_table_of_contents():
