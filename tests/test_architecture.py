@@ -219,3 +219,10 @@ def test_documented_parameters_exist():
 @pytest.mark.parametrize("text", ["What it is.", "``If`` so.", "Whether it is."])
 def test_the_check_of_summaries_finds_mistakes(text):
     assert first_word(text) in NO_SUMMARY
+
+
+def test_the_code_map_has_every_room_in_the_order_of_imports():
+    text = (PACKAGE.parent / "docs" / "code-map.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| \[`(\w+)`\]\(\.\./optimlab/\1\) \|", text, re.MULTILINE) == [
+        room for room in ORDER if (PACKAGE / room).is_dir()
+    ]
