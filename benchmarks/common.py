@@ -211,7 +211,8 @@ def digest(*arrays: Any) -> str:
 def about(data: ol.Dataset) -> dict[str, Any]:
     """The data of a run: name and rows of the data, and a digest of the rows that train and validate."""
     rows = {split: len(x) for split in ("train", "val", "test") if (x := getattr(data, f"x_{split}")) is not None}
-    return {"name": data.name, "rows": rows, "digest": digest(data.x_train, data.y_train, data.x_val, data.y_val)}
+    arrays = [a for a in (data.x_train, data.y_train, data.x_val, data.y_val) if a is not None]
+    return {"name": data.name, "rows": rows, "digest": digest(*arrays)}
 
 
 def versions() -> dict[str, str]:
@@ -230,6 +231,14 @@ def now() -> str:
 def with_validation(data: ol.Dataset, rows: int = 10_000) -> ol.Dataset:
     """The data with the last training rows as validation, unless they have their own; of few rows, a quarter."""
     return data if data.x_val is not None else data.with_validation(min(rows, len(data.x_train) // 4))
+
+
+def all_but_test(data: ol.Dataset) -> ol.Dataset:
+    """Training and validation rows together as training rows."""
+    if data.x_val is None:
+        return data
+    x, y = np.concatenate([data.x_train, data.x_val]), np.concatenate([data.y_train, data.y_val])
+    return replace(data, x_train=x, y_train=y, x_val=None, y_val=None)
 
 
 def compared(settings: Settings, study: Study, folder: str) -> Comparison:

@@ -19,7 +19,7 @@ FASHION = Document(
 )  # fmt: skip
 
 
-@common.command(data="fashion_mnist", epochs=40, torch=True, search=True)
+@common.command(data="fashion_mnist", epochs=100, torch=True, search=True)
 def main(settings: common.Settings) -> None:
     wide_mlp.experiment(settings, FASHION, "Fashion-MNIST, MLP 784-800-10, Adam")
 

@@ -15,11 +15,11 @@ MNIST = Document(
     data="mnist", lr=0.00168, batch=256, factor=0.379, patience=10, again_lr=0.001, again_epochs=10,
     plain=Printed(val=0.9847, test=0.9845, again=0.9848),
     plateau=Printed(val=0.9850, test=0.9835, again=0.9841),
-    rates="0.0015:0.0019", batches="64:256:pow2",
+    rates="0.0015:0.0019", batches="64:256:pow2", fixed=20,
 )  # fmt: skip
 
 
-@common.command(data="mnist", epochs=20, torch=True, search=True)
+@common.command(data="mnist", epochs=100, torch=True, search=True)
 def main(settings: common.Settings) -> None:
     wide_mlp.experiment(settings, MNIST, "MNIST, MLP 784-800-10, Adam")
 

@@ -6,6 +6,7 @@ but the data, so that where both agree neither copied the other's mistake.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -97,61 +98,80 @@ def optimlab_run(row: Row, data: ol.Dataset, seed: int, epochs: int) -> dict[str
 CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr")
 
 
+def torch_network(sizes: Sequence[int], convention: str, batch_norm: bool = False) -> Any:
+    """An MLP in PyTorch with the initial weights of the convention, on one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    layers: list[Any] = []
+    for inputs, outputs in itertools.pairwise(sizes):
+        linear = torch.nn.Linear(inputs, outputs)
+        if convention == "keras":
+            torch.nn.init.xavier_uniform_(linear.weight)
+            torch.nn.init.zeros_(linear.bias)
+        layers += [linear, *([torch.nn.BatchNorm1d(outputs)] if batch_norm else []), torch.nn.ReLU()]
+    # the last Dense layer has neither batch norm nor activation
+    return torch.nn.Sequential(*layers[: -2 if batch_norm else -1])
+
+
+def torch_epoch(network: Any, optimizer: Any, x: Any, y: Any, batch: int) -> tuple[float, float]:
+    """Train for one epoch in an order that PyTorch draws, and return the mean loss and accuracy over its rows."""
+    import torch
+
+    network.train()
+    total, correct = 0.0, 0
+    for index in torch.randperm(len(x)).split(batch):
+        labels = y[index]
+        logits = network(x[index])
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total += loss.item() * len(index)
+        correct += int((logits.argmax(1) == labels).sum())
+    return total / len(x), correct / len(x)
+
+
+def torch_evaluate(network: Any, x: Any, y: Any) -> tuple[float, float]:
+    """Return loss and accuracy in evaluation mode."""
+    import torch
+
+    network.eval()
+    labels = torch.from_numpy(y)
+    with torch.no_grad():
+        logits = torch.cat([network(part) for part in torch.from_numpy(x).split(1000)])
+        loss = torch.nn.functional.cross_entropy(logits, labels).item()
+    return loss, (logits.argmax(1) == labels).double().mean().item()
+
+
 def torch_run(row: Row, data: ol.Dataset, seed: int, epochs: int) -> dict[str, Any]:
     """The same in PyTorch, eager, on one thread."""
     import time
 
     import torch
 
-    torch.set_num_threads(1)
     torch.manual_seed(seed)
-    layers: list[Any] = []
-    for inputs, outputs in zip(row.sizes, row.sizes[1:], strict=False):
-        linear = torch.nn.Linear(inputs, outputs)
-        if row.convention == "keras":
-            torch.nn.init.xavier_uniform_(linear.weight)
-            torch.nn.init.zeros_(linear.bias)
-        layers += [linear, *([torch.nn.BatchNorm1d(outputs)] if row.batch_norm else []), torch.nn.ReLU()]
-    # the last Dense layer has neither batch norm nor activation
-    network = torch.nn.Sequential(*layers[: -2 if row.batch_norm else -1])
+    network = torch_network(row.sizes, row.convention, row.batch_norm)
     name, settings = TORCH[row.rule]
     optimizer = getattr(torch.optim, name)(network.parameters(), lr=row.lr, **settings)
     schedule = row.torch_schedule(torch, optimizer) if row.torch_schedule else None
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min", **row.plateau) if row.plateau else None
-    cross_entropy = torch.nn.functional.cross_entropy
     x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
-
-    @torch.no_grad()
-    def evaluate(inputs: Any, labels: Any) -> tuple[float, float]:
-        network.eval()
-        logits = torch.cat([network(part) for part in torch.from_numpy(inputs).split(1000)])
-        labels = torch.from_numpy(labels)
-        return cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).double().mean().item()
-
     curves: dict[str, list[float]] = {name: [] for name in CURVES}
     best: dict[str, Any] = {"val_accuracy": -1.0}
     seconds = 0.0
     for epoch in range(1, epochs + 1):
-        network.train()
-        total, correct, start = 0.0, 0, time.perf_counter()
+        start = time.perf_counter()
         curves["lr"].append(optimizer.param_groups[0]["lr"])
-        for index in torch.randperm(len(x)).split(row.batch):
-            labels = y[index]
-            logits = network(x[index])
-            loss = cross_entropy(logits, labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(index)
-            correct += int((logits.argmax(1) == labels).sum())
+        train_loss, train_accuracy = torch_epoch(network, optimizer, x, y, row.batch)
         seconds += time.perf_counter() - start
-        val_loss, val_accuracy = evaluate(data.x_val, data.y_val)
-        for key, value in zip(CURVES, (total / len(x), correct / len(x), val_loss, val_accuracy), strict=False):
+        val_loss, val_accuracy = torch_evaluate(network, data.x_val, data.y_val)
+        for key, value in zip(CURVES, (train_loss, train_accuracy, val_loss, val_accuracy), strict=False):
             curves[key].append(value)
         if val_accuracy > best["val_accuracy"]:
             best = {"val_accuracy": val_accuracy, "best_epoch": epoch}
             if data.x_test is not None:
-                best["test_accuracy"] = evaluate(data.x_test, data.y_test)[1]
+                best["test_accuracy"] = torch_evaluate(network, data.x_test, data.y_test)[1]
         if schedule:
             schedule.step()
         if plateau:

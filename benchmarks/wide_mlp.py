@@ -8,7 +8,8 @@ weights, Keras's Adam, Keras's plateau. ``--search`` also makes the searches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import Any
 
 import common
@@ -22,8 +23,6 @@ from twins import Row
 import optimlab as ol
 
 SIZES = (784, 800, 10)
-LIMIT = 100
-"""Epochs at most, where training stops early."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class Document:
     factor, patience: of the plateau, as its second search found them.
     again_lr, again_epochs: of the last training, on training and validation rows together.
     rates, batches: what the first search chose from, as :func:`optimlab.tuning.parse` reads it.
+    fixed: epochs of one more row, which does not stop early; None for no such row.
     """
 
     data: str
@@ -60,16 +60,14 @@ class Document:
     plateau: Printed
     rates: str
     batches: str
+    fixed: int | None = None
 
 
 def stopped_run(of: Document, data: ol.Dataset, seed: int, plateau: bool, limit: int, again: int) -> dict[str, Any]:
     """One trial of the document at given settings: early stopping, the best epoch's test, and training on."""
     network = ol.MLP(SIZES, convention="keras", seed=seed)
     optimizer = ol.Adam(network.parameters, lr=of.lr, convention="keras")
-    # the document's early stopping waits 10 epochs, or twice as long as its plateau
-    stop = ol.EarlyStopping(
-        "val_accuracy", patience=2 * of.patience if plateau else 10, min_delta=1e-5, restore_best=False
-    )
+    stop = ol.EarlyStopping("val_accuracy", patience=patience(of, plateau), min_delta=1e-5, restore_best=False)
     best = ol.BestCheckpoint("val_accuracy")
     callbacks: list[Any] = [stop, best]
     if plateau:
@@ -78,11 +76,8 @@ def stopped_run(of: Document, data: ol.Dataset, seed: int, plateau: bool, limit:
     fit = dict(batch_size=of.batch, seed=seed, progress=False)
     history = ol.fit(network, optimizer, data, epochs=limit, callbacks=callbacks, **fit)
     test_loss, test = ol.evaluate(network, data.x_test, data.y_test)
-    everything = ol.Dataset(
-        np.concatenate([data.x_train, data.x_val]), np.concatenate([data.y_train, data.y_val]), name=data.name
-    )
     more = ol.Adam(network.parameters, lr=of.again_lr, convention="keras")
-    after = ol.fit(network, more, everything, epochs=again, **fit)
+    after = ol.fit(network, more, common.all_but_test(data), epochs=again, **fit)
     if "interrupted" in (history.status, after.status):
         raise KeyboardInterrupt
     again_loss, again_test = ol.evaluate(network, data.x_test, data.y_test)
@@ -96,35 +91,100 @@ def stopped_run(of: Document, data: ol.Dataset, seed: int, plateau: bool, limit:
         "again_accuracy": again_test,
         "seconds": sum(history.seconds),
         "curves": {name: getattr(history, name) for name in twins.CURVES},
+        "again_curves": {name: getattr(after, name) for name in ("train_loss", "train_accuracy")},
     }
+
+
+def patience(of: Document, plateau: bool) -> int:
+    """The document's early stopping waits 10 epochs, or twice as long as its plateau."""
+    return 2 * of.patience if plateau else 10
+
+
+def torch_stopped_run(of: Document, data: ol.Dataset, seed: int, plateau: bool, limit: int) -> dict[str, Any]:
+    """:func:`stopped_run` as a PyTorch user would write it, with early stopping and plateau as Keras defines them.
+
+    It ends with the best epoch's test, and does not train on.
+    """
+    import copy
+
+    import torch
+
+    torch.manual_seed(seed)
+    network = twins.torch_network(SIZES, "keras")
+    optimizer = torch.optim.Adam(network.parameters(), lr=of.lr)
+    x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
+    # PyTorch cuts once more epochs than its patience have passed, Keras once as many have
+    cut = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, "max", of.factor, of.patience - 1, threshold=1e-4, threshold_mode="abs", min_lr=1e-5
+    )
+    curves: dict[str, list[float]] = {name: [] for name in twins.CURVES}
+    best, best_epoch, kept, level, waited = -1.0, 0, {}, -1.0, 0
+    start = time.perf_counter()
+    for epoch in range(1, limit + 1):
+        rate = optimizer.param_groups[0]["lr"]
+        trained = twins.torch_epoch(network, optimizer, x, y, of.batch)
+        validated = twins.torch_evaluate(network, data.x_val, data.y_val)
+        for key, value in zip(twins.CURVES, (*trained, *validated, rate), strict=True):
+            curves[key].append(value)
+        accuracy = validated[1]
+        if accuracy > best:
+            best, best_epoch, kept = accuracy, epoch, copy.deepcopy(network.state_dict())
+        level, waited = (accuracy, 0) if accuracy > level + 1e-5 else (level, waited + 1)
+        if waited >= patience(of, plateau):
+            break
+        if plateau:
+            cut.step(accuracy)
+    seconds = time.perf_counter() - start
+    network.load_state_dict(kept)
+    test_loss, test = twins.torch_evaluate(network, data.x_test, data.y_test)
+    return {
+        "val_accuracy": best,
+        "best_epoch": best_epoch,
+        "epochs": len(curves["lr"]),
+        "test_loss": test_loss,
+        "test_accuracy": test,
+        "seconds": seconds,
+        "curves": curves,
+    }
+
+
+STOPPED = {"optimlab": stopped_run, "PyTorch": torch_stopped_run}
 
 
 def settings_rows(settings: Settings, of: Document, data: ol.Dataset) -> tuple[list[dict[str, Any]], list[str]]:
     """The settings that the document found, with every seed, and sentences on what Ctrl-C left unfinished."""
     unfinished: list[str] = []
     runs = common.Runs(settings)
-    limit, again = (settings.epochs, 1) if settings.quick else (LIMIT, of.again_epochs)
-    fixed = Row(f"Adam {of.lr:g}, {settings.epochs} epochs", "adam", of.lr, SIZES, of.batch, convention="keras")
-    records = twins.measure(settings, [fixed], lambda row: data)
-    found = [summarise(name, engine, made, None) for (name, engine), made in records.items()]
+    limit, again = settings.epochs, 1 if settings.quick else of.again_epochs
+    found = []
+    if of.fixed:
+        epochs = min(of.fixed, settings.epochs)
+        fixed = Row(f"Adam {of.lr:g}, {epochs} epochs", "adam", of.lr, SIZES, of.batch, convention="keras")
+        records = twins.measure(replace(settings, epochs=epochs), [fixed], lambda row: data)
+        found = [summarise(name, engine, made, None) for (name, engine), made in records.items()]
     about = {"lr": of.lr, "batch": of.batch, "limit": limit, "again": again, "again_lr": of.again_lr}
     about |= {"data_name": of.data, "data": common.about(data)["digest"]}
     for name, plateau, printed in (
         (f"Adam {of.lr:g}, early stopping", False, of.plain),
         (f"plateau x{of.factor:g}, patience {of.patience}, early stopping", True, of.plateau),
     ):
-        made: list[dict[str, Any]] = []
+        made: dict[str, list[dict[str, Any]]] = {engine: [] for engine in STOPPED}
         with common.until_interrupted():
             for seed in settings.seeds:
-
-                def run(seed: int = seed, plateau: bool = plateau) -> dict[str, Any]:
-                    return stopped_run(of, data, seed, plateau, limit, again)
-
-                made.append(runs.get(run, row=name, seed=seed, **about))
-        if len(made) > 1:
-            found.append(summarise(name, "optimlab", made, printed))
-        if len(made) < len(settings.seeds):
-            unfinished.append(f"{name}: {len(made)} of {len(settings.seeds)} seeds were run.")
+                for engine, run in STOPPED.items():
+                    config = {"row": name, "seed": seed, **about}
+                    given = [of, data, seed, plateau, limit]
+                    if engine == "optimlab":
+                        given.append(again)
+                    else:
+                        config |= {"engine": engine, "again": 0}
+                    if engine == "optimlab" or settings.torch or runs.has(**config):
+                        made[engine].append(runs.get(lambda run=run, given=given: run(*given), **config))
+        for engine, done in made.items():
+            if len(done) > 1:
+                found.append(summarise(name, engine, done, printed))
+            if len(done) < len(settings.seeds) and (engine == "optimlab" or settings.torch):
+                unfinished.append(f"{name}, {engine}: {len(done)} of {len(settings.seeds)} seeds were run.")
     return found, unfinished
 
 
@@ -154,8 +214,9 @@ def searched_rows(settings: Settings, of: Document) -> tuple[list[dict[str, Any]
     from optimlab.tuning import Problem, Search, tune
 
     # of the document's ten trials of the second search the quick mode makes two
-    few = settings.epochs if settings.quick else LIMIT
-    problem = Problem(settings.data, SIZES[1:-1], initializer="glorot_uniform", batch_size=of.batch, epochs=few)
+    problem = Problem(
+        settings.data, SIZES[1:-1], initializer="glorot_uniform", batch_size=of.batch, epochs=settings.epochs
+    )
     found, unfinished = [], []
     for name, spaces, fixed, trials, printed in (
         ("search of rate and batch size", {"lr": of.rates, "batch_size": of.batches}, {}, 3, of.plain),
@@ -195,7 +256,7 @@ def report(settings: Settings, data: ol.Dataset, title: str, found: list[dict[st
         for quantity, (short, long) in NAMES.items():
             cells.append(percent(f.get(quantity)))
             cells.append(f"{100 * document[short]:.2f}" if document else "-")
-            if document and "one_more_run" in f[quantity] and not settings.quick:
+            if document and f["engine"] == "optimlab" and "one_more_run" in f[quantity] and not settings.quick:
                 one = f[quantity]["one_more_run"]
                 inside = one["low"] <= document[short] <= one["high"]
                 says.append(
@@ -205,6 +266,7 @@ def report(settings: Settings, data: ol.Dataset, title: str, found: list[dict[st
                     f"{100 * one['low']:.2f} to {100 * one['high']:.2f}%."
                 )
         rows.append([*cells, " ".join(map(str, f["best_epoch"]))])
+    says += [] if settings.quick else against_torch(found)
     common.show(
         f"{title}: {len(settings.seeds)} seeds",
         ("", "", "validation %", "document", "test %", "document", "trained on all\nbut test: test %", "document",
@@ -219,6 +281,22 @@ def report(settings: Settings, data: ol.Dataset, title: str, found: list[dict[st
     )
     common.say(says)
     common.write(settings, data, {"rows": found, "says": says}, draw(title, settings, found))
+
+
+def against_torch(found: list[dict[str, Any]]) -> list[str]:
+    """Whether our mean test accuracy may be one more run of PyTorch's."""
+    says = []
+    for f in found:
+        twin = next((g for g in found if (g["name"], g["engine"]) == (f["name"], "PyTorch")), None)
+        if f["engine"] == "optimlab" and twin:
+            ours, theirs, one = f["test_accuracy"]["mean"], twin["test_accuracy"], twin["test_accuracy"]["one_more_run"]
+            inside = one["low"] <= ours <= one["high"]
+            says.append(
+                f"{f['name']}, test: our mean {100 * ours:.2f}% is {100 * (ours - theirs['mean']):+.2f} points from "
+                f"PyTorch's, {'inside' if inside else 'OUTSIDE'} the 95% interval for one more of its runs, "
+                f"{100 * one['low']:.2f} to {100 * one['high']:.2f}%."
+            )
+    return says
 
 
 def percent(found: dict[str, Any] | None) -> str:
