@@ -66,6 +66,40 @@ def wide_mlp(result: dict[str, Any]) -> list[str]:
     return table(head, rows)
 
 
+def rmsprop(result: dict[str, Any]) -> list[str]:
+    rows = []
+    for f in result["rows"]:
+        cells = [f["name"]]
+        for engine in ("optimlab", "PyTorch"):
+            of = f.get(engine)
+            cells += [common.plus_minus(of), f"{of['median']:.3f}"] if of else ["–", "–"]
+        rows.append(cells)
+    return table(("", "optimlab: mean", "median", "PyTorch: mean", "median"), rows)
+
+
+def batchnorm(result: dict[str, Any]) -> list[str]:
+    return table(
+        ("", "test accuracy % at the end", "range of a unit's median input", "spread of its inputs: largest / smallest"),
+        [
+            (f["name"], common.percent(f["test_accuracy"]), common.plus_minus(f["median_range"], digits=2),
+             common.plus_minus(f["width_ratio"], digits=1))
+            for f in result["rows"]
+        ],
+    )  # fmt: skip
+
+
+def dropout(result: dict[str, Any]) -> list[str]:
+    return table(
+        ("", "test error %", "95% interval", "paper", "updates", "share of the paper's updates"),
+        [
+            (f["name"], f"{100 * f['test_error']['mean']:.2f}",
+             f"{100 * f['test_error']['low']:.2f} to {100 * f['test_error']['high']:.2f}", f"{100 * f['paper']:.2f}",
+             f"{f['updates']:,}", f"{f['updates'] / 1e6:.1%}")
+            for f in result["rows"]
+        ],
+    )  # fmt: skip
+
+
 def speed_quality(result: dict[str, Any]) -> list[str]:
     return table(
         ("", "document: speed", "epochs to 95%", "document: quality", "test accuracy %", "learning rate (median)"),
@@ -110,6 +144,7 @@ REPEATS = {"speed_quality": "replicates of the whole procedure", "activations": 
 
 SECTIONS = {
     "cifar10_optimizers": ("Four optimizers on CIFAR-10 (document 000)", cifar10),
+    "cifar10_rmsprop": ("RMSProp's training loss against PyTorch's", rmsprop),
     "cifar10_schedules": ("Two schedules on CIFAR-10 (document 000)", cifar10),
     "cifar10_normalization": ("Normalised inputs, as published and as meant (document 000)", cifar10),
     "cifar10_batchnorm": ("Batch norm on CIFAR-10 (document 000)", cifar10),
@@ -120,6 +155,8 @@ SECTIONS = {
     "ensembles": ("Ensembles on CIFAR-10 (document 003)", ensembles),
     "mnist_tuning": ("Adam and plateau on MNIST (document 004)", wide_mlp),
     "fashion_tuning": ("Adam and plateau on Fashion-MNIST (document 004)", wide_mlp),
+    "batchnorm_mnist": ("Batch norm on MNIST (Ioffe & Szegedy, 2015)", batchnorm),
+    "dropout_mnist": ("Dropout and max-norm on MNIST (Srivastava et al., 2014)", dropout),
 }
 
 
@@ -157,7 +194,7 @@ def table(head: Row, rows: Sequence[Row]) -> list[str]:
 
 
 def page(folder: Path) -> str:
-    lines = ["# The experiments of the source documents, run again", ""]
+    lines = ["# The experiments of the source documents and of two papers, run again", ""]
     lines += [
         "Made by `python benchmarks/make_page.py` from the JSON files of this folder, which the scripts of the same",
         "names in [`benchmarks/`](..) leave. ± is half of the 95% interval of the mean (Student's t) over the seeds or",
