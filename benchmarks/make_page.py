@@ -79,7 +79,7 @@ def rmsprop(result: dict[str, Any]) -> list[str]:
 
 def batchnorm(result: dict[str, Any]) -> list[str]:
     return table(
-        ("", "test accuracy % at the end", "range of a unit's median input", "spread of its inputs: largest / smallest"),
+        ("", "test accuracy % at the end", "range of a unit's median input", "its spread, largest / smallest"),
         [
             (f["name"], common.percent(f["test_accuracy"]), common.plus_minus(f["median_range"], digits=2),
              common.plus_minus(f["width_ratio"], digits=1))
