@@ -47,6 +47,7 @@ class Document:
     again_lr, again_epochs: of the last training, on training and validation rows together.
     rates, batches: what the first search chose from, as :func:`optimlab.tuning.parse` reads it.
     fixed: epochs of one more row, which does not stop early; None for no such row.
+    retrained: how many of the seeds are trained on afterwards; None for all.
     """
 
     data: str
@@ -61,10 +62,14 @@ class Document:
     rates: str
     batches: str
     fixed: int | None = None
+    retrained: int | None = None
 
 
 def stopped_run(of: Document, data: ol.Dataset, seed: int, plateau: bool, limit: int, again: int) -> dict[str, Any]:
-    """One trial of the document at given settings: early stopping, the best epoch's test, and training on."""
+    """One trial of the document at given settings: early stopping, the best epoch's test, and training on.
+
+    ``again``: epochs of training on; 0 for none.
+    """
     network = ol.MLP(SIZES, convention="keras", seed=seed)
     optimizer = ol.Adam(network.parameters, lr=of.lr, convention="keras")
     stop = ol.EarlyStopping("val_accuracy", patience=patience(of, plateau), min_delta=1e-5, restore_best=False)
@@ -76,23 +81,26 @@ def stopped_run(of: Document, data: ol.Dataset, seed: int, plateau: bool, limit:
     fit = dict(batch_size=of.batch, seed=seed, progress=False)
     history = ol.fit(network, optimizer, data, epochs=limit, callbacks=callbacks, **fit)
     test_loss, test = ol.evaluate(network, data.x_test, data.y_test)
-    more = ol.Adam(network.parameters, lr=of.again_lr, convention="keras")
-    after = ol.fit(network, more, common.all_but_test(data), epochs=again, **fit)
-    if "interrupted" in (history.status, after.status):
+    if history.status == "interrupted":
         raise KeyboardInterrupt
-    again_loss, again_test = ol.evaluate(network, data.x_test, data.y_test)
-    return {
+    found = {
         "val_accuracy": best.best.value,
         "best_epoch": best.best.epoch,
         "epochs": history.epochs,
         "test_loss": test_loss,
         "test_accuracy": test,
-        "again_loss": again_loss,
-        "again_accuracy": again_test,
         "seconds": sum(history.seconds),
         "curves": {name: getattr(history, name) for name in twins.CURVES},
-        "again_curves": {name: getattr(after, name) for name in ("train_loss", "train_accuracy")},
     }
+    if not again:
+        return found
+    more = ol.Adam(network.parameters, lr=of.again_lr, convention="keras")
+    after = ol.fit(network, more, common.all_but_test(data), epochs=again, **fit)
+    if after.status == "interrupted":
+        raise KeyboardInterrupt
+    again_loss, again_test = ol.evaluate(network, data.x_test, data.y_test)
+    curves = {name: getattr(after, name) for name in ("train_loss", "train_accuracy")}
+    return {**found, "again_loss": again_loss, "again_accuracy": again_test, "again_curves": curves}
 
 
 def patience(of: Document, plateau: bool) -> int:
@@ -170,12 +178,13 @@ def settings_rows(settings: Settings, of: Document, data: ol.Dataset) -> tuple[l
     ):
         made: dict[str, list[dict[str, Any]]] = {engine: [] for engine in STOPPED}
         with common.until_interrupted():
-            for seed in settings.seeds:
+            for k, seed in enumerate(settings.seeds):
                 for engine, run in STOPPED.items():
                     config = {"row": name, "seed": seed, **about}
                     given = [of, data, seed, plateau, limit]
                     if engine == "optimlab":
-                        given.append(again)
+                        config["again"] = again if of.retrained is None or k < of.retrained else 0
+                        given.append(config["again"])
                     else:
                         config |= {"engine": engine, "again": 0}
                     if engine == "optimlab" or settings.torch or runs.has(**config):
@@ -191,8 +200,10 @@ def settings_rows(settings: Settings, of: Document, data: ol.Dataset) -> tuple[l
 def summarise(name: str, engine: str, runs: list[dict[str, Any]], printed: Printed | None) -> dict[str, Any]:
     made: dict[str, Any] = {"name": name, "engine": engine, "document": printed and vars(printed)}
     for quantity in ("val_accuracy", "test_accuracy", "again_accuracy"):
-        if quantity in runs[0]:
-            values = [run[quantity] for run in runs]
+        values = [run[quantity] for run in runs if quantity in run]
+        if len(values) == 1:
+            made[quantity] = {"mean": values[0], "runs": values}
+        elif values:
             made[quantity] = {**common.interval(values)._asdict(), "runs": values}
             made[quantity]["one_more_run"] = common.spread(values)._asdict()
     made["best_epoch"] = [run["best_epoch"] for run in runs]
