@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PROJECT := setup.cfg pyproject.toml
 
-.PHONY: help compare test lint docs site wheel lowest mutants speed clean
+.PHONY: help compare test lint docs site accessibility wheel lowest mutants speed clean
 
 help:
 	@echo "make compare   compare the nine classic rules on digits (installs on first use)"
@@ -13,6 +13,7 @@ help:
 	@echo "make speed     time the engines against PyTorch, JAX, scikit-learn and the floor"
 	@echo "make docs      make the pages and figures in docs/ again"
 	@echo "make site      build the site in build/site: lessons, guides, reference, explanation"
+	@echo "make accessibility   look at every page of that site with axe-core, which takes several minutes"
 	@echo "make wheel     build the release, and use it on every Python from 3.11 to 3.14 on this machine"
 	@echo "make lowest    run all tests with the lowest versions that setup.cfg accepts"
 	@echo "make mutants   count the wrong rules, and the mistakes in a study and in the network, that the tests would miss"
@@ -69,6 +70,10 @@ site: $(VENV)/.installed-site
 	rm build/samples/live/report/runs.jsonl build/samples/live/report/.lock
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/site
 	$(BIN)/python docs/check_site.py build/site
+
+# after make site; light and dark, at 1440 and 390 px, in the Chromium of this machine
+accessibility: $(VENV)/.installed-dev
+	$(BIN)/python docs/check_accessibility.py build/site
 
 # EVERY=1 fails where one of the Pythons is missing
 wheel: $(VENV)/.installed-dev

@@ -61,6 +61,7 @@ html_math_renderer = "mathml"
 templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_extra_path = ["../build/samples"]
 html_context = {"default_mode": "auto"}
 html_show_sourcelink = False

@@ -5,22 +5,19 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from browsing import chromium
 
 from optimlab.race.playground import write_playground
 
 FIGURES = Path(__file__).parent / "figures"
 
-with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+with tempfile.TemporaryDirectory() as folder, chromium() as browser:
     playground = Path(folder) / "playground.html"
     write_playground(playground)
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
     for name, file, height in (
         ("playground", playground, 900),
         ("report", Path(sys.argv[1]).resolve() / "report.html", 1150),
@@ -29,4 +26,3 @@ with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         page.goto(file.as_uri())
         page.wait_for_timeout(3000)
         page.screenshot(path=FIGURES / f"{name}.png")
-    browser.close()

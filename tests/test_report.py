@@ -558,10 +558,7 @@ def test_it_fits_a_phone_and_a_desk_in_light_and_dark(finished, opened, scheme):
         name = page.locator(".sortable tbody tr[data-row] th").first.bounding_box()
         assert 0 <= name["x"] < 0.2 * width  # it stays in sight
     names = ("ink", "quiet", "accent", "warm", "paper", "raised", "mark")
-    colours = page.evaluate(
-        "names => names.map(n => getComputedStyle(document.documentElement).getPropertyValue(`--${n}`).trim())", names
-    )
-    colour = dict(zip(names, colours, strict=True))
+    colour = {name: page.evaluate(COLOUR, name) for name in names}
     assert (luminance(colour["paper"]) < 0.5) == (scheme == "dark")
     texts = [(text, "paper") for text in ("ink", "quiet", "accent", "warm")]
     for text, paper in [*texts, ("quiet", "raised"), ("ink", "raised"), ("ink", "mark")]:
@@ -569,10 +566,18 @@ def test_it_fits_a_phone_and_a_desk_in_light_and_dark(finished, opened, scheme):
         assert (light + 0.05) / (dark + 0.05) >= 4.5, text
 
 
+COLOUR = """name => {
+    const probe = document.body.appendChild(document.createElement("i"));
+    probe.style.color = `var(--${name})`;
+    const colour = getComputedStyle(probe).color;
+    probe.remove();
+    return colour;
+}"""
+
+
 def luminance(colour):
-    """Relative luminance as in WCAG 2, of ``#rgb`` or ``#rrggbb``."""
-    digits = colour[1:] if len(colour) == 7 else "".join(2 * c for c in colour[1:])
-    parts = [int(digits[k : k + 2], 16) / 255 for k in (0, 2, 4)]
+    """Return the relative luminance as in WCAG 2, of ``rgb(r, g, b)``."""
+    parts = [int(digits) / 255 for digits in re.findall(r"\d+", colour)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 

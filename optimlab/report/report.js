@@ -5,6 +5,11 @@
   const tip = document.getElementById("tip");
   page.classList.add("js");
 
+  // A page that shows this one inside it may say if it is light or dark.
+  addEventListener("message", ({source, data}) => {
+    if (source === parent && ["light", "dark"].includes(data?.scheme)) page.style.colorScheme = data.scheme;
+  });
+
   // Sorting: by the number of each cell, never by its text; what has none comes last. Groups keep their places.
   for (const table of document.querySelectorAll("table.sortable")) {
     const headings = [...table.tHead.rows[0].cells];

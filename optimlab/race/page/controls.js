@@ -2,6 +2,7 @@
 
 const $ = id => document.getElementById(id);
 const still = matchMedia("(prefers-reduced-motion: reduce)");
+const dark = matchMedia("(prefers-color-scheme: dark)");
 let scene; // what the address says
 let tracks = []; // {runner, path} of every optimizer, in the list's order
 let view = null; // of the contour as last drawn
@@ -414,6 +415,18 @@ function setStart(x, y) {
     changed();
 }
 
+// Light or dark: as the page around this one says, else as the system is set.
+let scheme = null;
+
+function followScheme(said) {
+    if (typeof said === "string") scheme = said;
+    document.documentElement.dataset.scheme = scheme ?? (dark.matches ? "dark" : "light");
+    if (scene) {
+        showList();
+        draw();
+    }
+}
+
 // --- listening
 
 function listen() {
@@ -517,9 +530,9 @@ function listen() {
     });
     new ResizeObserver(() => draw()).observe($("map"));
     new ResizeObserver(() => draw()).observe($("loss"));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-        showList();
-        draw();
+    dark.addEventListener("change", followScheme);
+    addEventListener("message", ({source, data}) => {
+        if (source === parent && ["light", "dark"].includes(data?.scheme)) followScheme(data.scheme);
     });
     listenToPointers();
     addEventListener("keydown", key);
@@ -583,7 +596,8 @@ function key(event) {
     const pressing = target.matches("button, a, summary, input[type=checkbox]");
     const sliding = target.matches("input[type=range]");
     const arrow = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]}[event.key];
-    if (arrow && !typing && !sliding) {
+    const reading = target.id === "equations"; // where arrows scroll
+    if (arrow && !typing && !sliding && !reading) {
         const stride = (widthOf(landscapeOf(scene)) / 80) * (event.shiftKey ? 5 : 1);
         setStart(scene.start[0] + arrow[0] * stride, scene.start[1] + arrow[1] * stride);
     } else if (event.key === " " && !typing && !pressing) setPlaying(!scene.playing);
@@ -596,4 +610,5 @@ function key(event) {
 }
 
 listen();
+followScheme();
 restore(location.hash || OPENING);

@@ -7,7 +7,7 @@ const INK = {
 const DASHES = {textbook: [], torch: [7, 4], keras: [2, 3.5]};
 const MARKERS = ["disc", "square", "diamond", "up", "down"];
 
-const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
+const isDark = () => document.documentElement.dataset.scheme === "dark";
 
 // A rule has its own colour of the seven, unless one before it in the list has that and another is free; its own
 // marker of the five; and its convention's dash.
