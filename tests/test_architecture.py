@@ -30,6 +30,7 @@ ORDER = [
     "study",
     "tuning",
     "race",
+    "playground",
     "plotting",
     "report",
     "paper",

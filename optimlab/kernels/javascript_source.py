@@ -7,6 +7,7 @@ their last bits.
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import replace
 from textwrap import indent
 
@@ -39,6 +40,8 @@ function power(x, y) {
 }"""
 
 _HELPERS = {"erf": _ERF, "power": _POWER}
+
+_PLACES = {"row": "[i % columns]", "column": "[(i / columns) | 0]", "scalar": "[0]"}
 
 
 def javascript_source(graph: Graph) -> str:
@@ -76,16 +79,37 @@ def javascript_source(graph: Graph) -> str:
     return f"{javascript_scalars(graph)}\n\n{javascript_step(graph)}"
 
 
-def javascript_step(graph: Graph) -> str:
-    """Print only ``<rule>_step``, or for a function ``<function>_map(<inputs>, out, hp)``."""
+def javascript_step(graph: Graph, shapes: Mapping[str, str] | None = None) -> str:
+    """Print only ``<rule>_step``, or for a function ``<function>_map(<inputs>, out, hp)``.
+
+    Parameters
+    ----------
+    shapes: ``"row"``, ``"column"`` or ``"scalar"`` for each input that is not a full array; the others are row-major
+        matrices. If there are any, ``columns`` follows after ``hp``.
+
+    >>> from optimlab.kernels import trace_function
+    >>> def with_bias(x, b):
+    ...     return x + b
+    >>> print(javascript_step(trace_function(with_bias), {"b": "row"}))
+    function with_bias_map(x_, b_, out_, hp, columns) {
+        for (let i = 0; i < out_.length; i++) {
+            const x_i = x_[i];
+            const b_i = b_[i % columns];
+            const v0 = x_i + b_i;
+            out_[i] = v0;
+        }
+    }
+    """
+    shapes = shapes or {}
     names = identifiers(graph.arrays)
     inputs = {name: f"{called}_i" for name, called in names.items()}
     made, outputs = element(graph, _CALLS, inputs, _slots(graph))
-    lines = [f"const {names[name]}_i = {names[name]}_[i];" for name in graph.inputs]
+    places = {name: _PLACES[shapes[name]] if name in shapes else "[i]" for name in graph.inputs}
+    lines = [f"const {names[name]}_i = {names[name]}_{place};" for name, place in places.items()]
     lines += [f"const {name} = {text};" for name, text, _ in made]
     lines += [f"{names[name]}_[i] = {text};" for name, text in zip(graph.written, outputs, strict=True)]
     body = "".join(f"        {line}\n" for line in lines)
-    parameters = ", ".join([*(f"{name}_" for name in names.values()), "hp"])
+    parameters = ", ".join([*(f"{name}_" for name in names.values()), "hp", *(["columns"] if shapes else [])])
     loop = f"    for (let i = 0; i < {names[graph.written[0]]}_.length; i++) {{\n{body}    }}\n"
     return f"function {function_name(graph)}({parameters}) {{\n{_helpers(graph)}{loop}}}"
 

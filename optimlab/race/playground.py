@@ -82,7 +82,7 @@ def _own(contender: Contender) -> str:
         )
     if contender.rule is None or contender.hyperparameters or contender.schedule:
         raise InputError(f"{contender.label}: the playground takes only FILE.py:NAME; it has sliders for the rest")
-    return _rule(contender.rule)
+    return rule_source(contender.rule)
 
 
 def _data(own: dict[str, str]) -> str:
@@ -90,7 +90,7 @@ def _data(own: dict[str, str]) -> str:
     every = dict.fromkeys(name for convention in rules.CONVENTIONS for name in rules.names(convention))
     every |= dict.fromkeys(own)
     printed = {
-        convention: {name: _rule(rules.find(name, convention)) for name in rules.names(convention)}
+        convention: {name: rule_source(rules.find(name, convention)) for name in rules.names(convention)}
         for convention in rules.CONVENTIONS
     }
     groups = [
@@ -111,7 +111,8 @@ def _data(own: dict[str, str]) -> str:
     )
 
 
-def _rule(rule: rules.Rule | None) -> str:
+def rule_source(rule: rules.Rule | None) -> str:
+    """Print a rule as a JavaScript object: its step, host scalars and terms, and its formula as MathML."""
     assert rule is not None
     graph = trace(rule)
     explained, made = with_terms(graph)

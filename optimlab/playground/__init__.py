@@ -1,0 +1,4 @@
+"""A page in which a small network trains, with every rule and every formula.
+
+Imports rules, kernels, nn and race.
+"""

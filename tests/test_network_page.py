@@ -1,0 +1,154 @@
+"""The network of the page in a real browser, against the network in Python: float64, step by step."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import optimlab as ol
+from optimlab.nn import activations, losses
+from optimlab.playground.source import network_source
+
+RULES = {
+    "sgd": {"lr": 0.05},
+    "momentum": {"lr": 0.01},
+    "rmsprop": {"lr": 0.003},
+    "adam": {"lr": 0.003},
+    "adamw": {"lr": 0.003, "weight_decay": 0.1},
+}
+NORMS = {"none": False, "before": True, "after": "after"}
+STEPS, ROWS, LAST = 200, 12, 7
+
+RUN = """
+text => {
+    const {spec, start, batches, rule, convention, hyper, drawn} = JSON.parse(text);
+    const draws = drawn.values();
+    const network = new Network({...spec, generator: () => draws.next().value});
+    network.data.set(start);
+    const optimizer = new Optimizer(RULES[convention][rule], hyper, network);
+    const history = [];
+    for (const {x, t} of batches) {
+        const rows = x.length / spec.sizes[0];
+        const found = network.differentiate(Float64Array.from(x), Float64Array.from(t), rows);
+        history.push(found.value, found.score, found.penalty);
+        optimizer.step();
+    }
+    const all = Float64Array.from(batches[0].x);
+    const outputs = network.outputs(all, all.length / spec.sizes[0]);
+    const state = network.layers.flatMap(l => Object.keys(l.code.state ?? {}).flatMap(name => Array.from(l[name])));
+    return {weights: Array.from(network.data), history, outputs: Array.from(outputs), state};
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def page(browser):
+    page = browser.new_page()
+    script = Path(ol.__file__).parent / "playground" / "page" / "network.js"
+    page.add_script_tag(content=network_source() + "\n" + script.read_text(encoding="utf-8"))
+    yield page
+    page.close()
+
+
+def batches(loss, outputs, steps, rng):
+    """Batches of two features; the last of each four is smaller."""
+    for k in range(steps):
+        x = rng.normal(size=(LAST if k % 4 == 3 else ROWS, 2))
+        if losses.get(loss).classifies:
+            t = np.digitize(x[:, :1] * x[:, 1:], np.linspace(-0.5, 0.5, max(outputs, 2) - 1)).astype(float)
+        else:
+            t = np.sin(x @ rng.normal(size=(2, outputs)))
+        yield x, t
+
+
+def python_run(net, opt, loss, given, penalties=()):
+    loss, history, drawn = losses.get(loss), [], []
+    buffers = ol.nn.buffers.Buffers(net.backend, "float64")
+    for x, t in given:
+        y = net.forward(x, training=True)
+        gradient = np.empty_like(y)
+        value = loss(net.backend, y, t, gradient, buffers)[0]
+        score = loss.score.summed(net.backend, y, t, buffers)[0]
+        drawn += [u for layer in net.layers for u in getattr(layer, "_u", np.empty(0)).ravel().tolist()]
+        net.backward(gradient)
+        history += [value, score, sum(penalty(net.parameters) for penalty in penalties)]
+        opt.step()
+    return history, drawn
+
+
+def compare(page, *, activation="tanh", norm="none", rule="adam", convention="textbook", loss="softmax_cross_entropy",
+            outputs=3, hyper=None, penalties=None, dropout=0.0, steps=STEPS):  # fmt: skip
+    sizes, hyper, penalties = [2, 8, 6, outputs], hyper or RULES[rule], penalties or {}
+    options = {"dropout": dropout, "seed": 3, "dtype": "float64", "backend": "numpy"}
+    net = ol.MLP(sizes, activation=activation, batch_norm=NORMS[norm], **options)
+    start = net.parameters.data.copy()
+    opt = ol.optimizers.get(rule)(net.parameters, convention=convention, **hyper)
+    given = list(batches(loss, outputs, steps, np.random.default_rng(1)))
+    terms = [{"l1": ol.L1, "l2": ol.L2}[name](rate) for name, rate in penalties.items()]
+    history, drawn = python_run(net, opt, loss, given, terms)
+    outcome = net.forward(given[0][0]).ravel()
+    state = [values for layer in net.layers for values in layer.state().values()]
+    spec = {"sizes": sizes, "activation": activation, "batchNorm": norm, "dropout": dropout, "loss": loss}
+    sent = [{"x": x.ravel().tolist(), "t": t.ravel().tolist()} for x, t in given]
+    request = {"spec": {**spec, "penalties": penalties}, "start": start.tolist(), "batches": sent, "drawn": drawn}
+    found = page.evaluate(RUN, json.dumps({**request, "rule": rule, "convention": convention, "hyper": hyper}))
+    expected = {
+        "weights": net.parameters.data,
+        "history": history,
+        "outputs": outcome,
+        "state": np.concatenate([np.empty(0), *state]),
+    }
+    for name, values in expected.items():
+        there, here = np.array(found[name]), np.asarray(values)
+        assert there.shape == here.shape
+        off = np.abs(there - here)
+        bound = 1e-9 * max(1.0, np.abs(here).max(initial=0.0))
+        if norm == "before":
+            # batch norm takes the bias in front of it out again: that bias moves by rounding alone, which a rule that
+            # divides by the gradient's size makes larger, and the running means follow it
+            if name == "weights":
+                for bias in (net.parameters[p] for p in ("dense1.b", "dense2.b")):
+                    off[bias.start : bias.stop] = 0
+            bound *= 10 if name == "state" else 1
+        assert off.max(initial=0.0) < bound, name
+    assert not np.array_equal(net.parameters.data, start)
+
+
+@pytest.mark.parametrize("norm", ["none", "before"])
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("activation", activations.ACTIVATIONS)
+def test_every_activation_trains_as_in_python(page, activation, rule, norm):
+    compare(page, activation=activation, norm=norm, rule=rule)
+
+
+@pytest.mark.parametrize(("loss", "outputs"), [("binary_cross_entropy", 1), ("mean_squared_error", 2),
+                                               ("mean_absolute_error", 1), ("softmax_cross_entropy", 4)])  # fmt: skip
+def test_every_loss_and_its_score(page, loss, outputs):
+    compare(page, loss=loss, outputs=outputs)
+
+
+@pytest.mark.parametrize("convention", ol.rules.CONVENTIONS)
+def test_every_rule_updates_the_whole_network(page, convention):
+    for rule in ol.rules.names(convention):
+        compare(page, rule=rule, convention=convention, hyper={"lr": 0.003}, steps=10)
+
+
+@pytest.mark.parametrize("penalties", [{"l1": 0.01}, {"l2": 0.01}, {"l1": 0.001, "l2": 0.1}], ids=str)
+def test_penalties(page, penalties):
+    compare(page, penalties=penalties)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_dropout_and_the_place_of_batch_norm(page, norm):
+    compare(page, norm=norm, dropout=0.3, activation="relu")
+
+
+def test_the_largest_output_is_the_first_and_nan_counts_as_the_largest(page):
+    rows = [[1, 3, 3], [2, "NaN", 5], ["NaN", 1, "NaN"], [-1, -2, -3]]
+    found = page.evaluate(
+        "rows => { const out = new Float64Array(rows.length); "
+        "row_argmax(Float64Array.from(rows.flat().map(Number)), out, rows.length, 3); return Array.from(out); }",
+        rows,
+    )
+    assert found == np.argmax(np.array(rows, float), axis=1).tolist() == [1, 1, 0, 0]
