@@ -28,7 +28,7 @@ from .tune import tune
 
 
 class _Group(click.Group):
-    """Bad input is one line on standard error and exit code 2; Ctrl-C is exit code 130."""
+    """Report bad input in one line on standard error, with exit code 2; Ctrl-C gives exit code 130."""
 
     def main(self, *args: Any, **options: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
@@ -61,7 +61,7 @@ def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="optimlab")
 def main() -> None:
-    """A laboratory for neural-network optimizers."""
+    """Train, compare and explain neural-network optimizers."""
 
 
 for command in (compare, datasets, explain, export, export_rule, paper, race, report, study_schema, tune):

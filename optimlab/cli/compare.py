@@ -106,12 +106,12 @@ def compare(
     """Compare optimizers on one problem, each at its own best learning rates.
 
     \b
-    Repeats the whole procedure in ten replicates: each draws its own split of the
-    data, its own grid of learning rates and its own seeds, the same for all
-    optimizers, and chooses each rate by validation score. Leaves in the output
-    folder: report.html, runs.jsonl (every run; finished runs are never run again),
+    The whole procedure is repeated in ten replicates. Each draws its own split of
+    the data, its own grid of learning rates and its own seeds, the same for all
+    optimizers, and chooses each rate by validation score. The output folder then
+    holds report.html, runs.jsonl (finished runs are never run again),
     summary.json, and the figures (PNG and SVG). Large data sets are cut to a few
-    thousand rows, which the output says; --full takes everything.
+    thousand rows, and the output says so; --full takes everything.
 
     \b
     Another --target or --label on a finished folder needs no new run.
@@ -220,7 +220,7 @@ def _read(file: Path | None, changes: dict[str, Any]) -> dict[str, Study]:
 
 
 def _changed(study: Study, **changes: Any) -> Study:
-    """The study with what the options say."""
+    """Return the study with the values that the options give."""
 
     def given(name: str) -> Any:
         return changes[name]

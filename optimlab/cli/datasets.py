@@ -26,8 +26,8 @@ def datasets(name: str | None, root: Path | None, offline: bool, as_json: bool, 
     \b
     NAME is digits, mnist, fashion_mnist, cifar10, sklearn:wine (iris,
     breast_cancer, diabetes, digits), or the path of a file: .csv, .parquet,
-    .npz. What is not on this machine is downloaded; every published file is
-    read and compared with its digest. Of a table each column is described.
+    .npz. Files that are not on this machine are downloaded; every published file
+    is read and compared with its digest. For a table, each column is described.
 
     \b
     Examples:
@@ -99,7 +99,7 @@ def _print(listed: list[dict[str, Any]], root: Path | None) -> None:
 
 
 def _table(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """What is known of a table: its columns, and the data set it becomes."""
+    """Describe a table: its columns, and the data set that it becomes."""
     import numpy as np
 
     from ..datasets import load_table

@@ -70,12 +70,12 @@ def explain(
 ) -> None:
     """Explain NAME: an update rule, an activation or a loss.
 
-    A rule such as adam, or adam:torch with a convention: its formula, and each
-    term with its numbers for one weight. Of many steps only the first and the
-    last are printed. An activation such as swish: its formula and derivative,
-    where it saturates, and its kinks. A loss such as softmax_cross_entropy: its
-    formula and gradient, and a small example. FILE.py:NAME is a rule or an
-    Activation of your own.
+    For a rule such as adam, or adam:torch with a convention, you see the formula,
+    and each term with its numbers for one weight; of many steps, only the first
+    and the last. For an activation such as swish you see formula and derivative,
+    where it saturates, and its kinks. For a loss such as softmax_cross_entropy
+    you see formula and gradient, and a small example. FILE.py:NAME is a rule or
+    an Activation of your own.
 
     \b
     Examples:

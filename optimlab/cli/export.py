@@ -16,13 +16,13 @@ from .options import echo
 )
 @click.option("--curves", is_flag=True, help="One row per run and epoch, instead of one per run.")
 def export(folder: Path, to: Path, curves: bool) -> None:
-    """Write the runs of a comparison in FOLDER as one flat table, or its result
-    as a table in LaTeX.
+    """Write the runs of a comparison as one flat table, or its result in LaTeX.
 
     \b
-    CSV and Parquet have every run, and work while the comparison runs, too: with
-    the runs that are finished. A folder of several problems gives one table, with
-    a column "problem". LaTeX has the comparison's table (package booktabs).
+    FOLDER is the folder of the comparison. CSV and Parquet hold every finished
+    run; you can write them while the comparison still runs. A folder of several
+    problems gives one table with a column "problem". LaTeX holds the comparison's
+    table and needs the package booktabs.
 
     \b
     Examples:

@@ -28,9 +28,9 @@ def export_rule(name: str, convention: str, to: str, dtype: str | None, out: Pat
     """Print an update rule as one source file for another library or language.
 
     NAME is an elementwise rule such as adam, adam:torch with a convention, or
-    FILE.py:NAME, a rule of your own. The file needs nothing of optimlab. It has
-    the formula, the rule's own names, and a test: run it, and it compares itself
-    with numbers recorded here.
+    FILE.py:NAME, a rule of your own. The file does not need optimlab. It holds
+    the formula, the rule's own names, and a test: run the file, and it compares
+    itself with recorded numbers.
 
     \b
     torch       a torch.optim.Optimizer, with foreach calls

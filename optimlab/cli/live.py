@@ -1,4 +1,4 @@
-"""A comparison as it goes on: a table that fills in, and the time that remains."""
+"""A live view of a comparison: a table that fills in, and the time that remains."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..study.summary import best
 
 @contextmanager
 def watching(study: Study, *, title: str = "comparing") -> Iterator[OnRun | None]:
-    """Yield what :func:`optimlab.study.compare` is to call after each run; None, and silence, off a terminal."""
+    """Yield the function that :func:`optimlab.study.compare` calls after each run; None if there is no terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -46,7 +46,7 @@ def watching(study: Study, *, title: str = "comparing") -> Iterator[OnRun | None
 
 
 class _Seen:
-    """The records of one contender so far, by replicate."""
+    """Records of one contender so far, by replicate."""
 
     def __init__(self) -> None:
         self.trials: dict[int, list[Record]] = {}

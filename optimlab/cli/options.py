@@ -1,4 +1,4 @@
-"""What several commands share."""
+"""Options and output that several commands share."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def contender(text: str, convention: str | None = None) -> Contender:
 
 
 def numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
-    """A callback for options that take numbers separated by commas."""
+    """Read an option's numbers, separated by commas; a callback of click."""
     if value is None:
         return None
     try:
@@ -67,7 +67,7 @@ def numbers(context: click.Context, parameter: click.Parameter, value: str | Non
 
 
 def whole_numbers(option: str, text: str) -> tuple[int, ...]:
-    """Read whole numbers separated by commas; an empty text is none.
+    """Read whole numbers separated by commas; an empty text gives no number.
 
     >>> whole_numbers("--hidden", "64,32")
     (64, 32)
@@ -79,7 +79,7 @@ def whole_numbers(option: str, text: str) -> tuple[int, ...]:
 
 
 def replaced(plan: Plan, **given: Any) -> Plan:
-    """Return ``plan`` with what is given, field by field; None is not given.
+    """Return ``plan`` with the fields that are given; None means that a field is not.
 
     Raises
     ------
@@ -132,12 +132,12 @@ def table_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def texts(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """A callback for options that take texts separated by commas."""
+    """Read an option's texts, separated by commas; a callback of click."""
     return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def say_decided(problem: Problem) -> None:
-    """Say what was decided about data of the user's own."""
+    """Say what was decided about the user's own data."""
     from ..study.usual_target import decided
 
     for sentence in decided(problem):
@@ -155,7 +155,7 @@ def echo(text: str, *, err: bool = False) -> None:
 
 @contextmanager
 def _whoever_reads() -> Iterator[None]:
-    """Go on in silence if the reader of standard output, such as ``head``, has gone: files are yet to be written."""
+    """Go on silently if the reader of standard output, such as ``head``, has gone: files are still to be written."""
     try:
         yield
     except BrokenPipeError:
@@ -182,14 +182,14 @@ def _screen() -> Any:
 
     class Screen(Console):
         def on_broken_pipe(self) -> None:
-            """Rich ends the program."""
+            """Do nothing, where Rich would end the program."""
             raise BrokenPipeError
 
     return Screen(width=width())
 
 
 def save_figure(figure: Any, path: Path) -> list[str]:
-    """Write a Matplotlib figure as PNG and SVG; the names of the files."""
+    """Write a Matplotlib figure as PNG and SVG, and return the names of the files."""
     written = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
     for file in written:
         draw(figure, file)

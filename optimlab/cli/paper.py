@@ -21,14 +21,14 @@ from .options import echo, numbers
     help="Widths of the figures, separated by commas: one column, two columns.",
 )
 def paper(folder: Path, out: Path | None, widths: tuple[float, ...]) -> None:
-    """Write what the comparison in FOLDER gives to a paper; nothing is run.
+    """Write the table, figures and text of a comparison for a paper; nothing is run.
 
     \b
-    These are the table in LaTeX (table.tex), the methods paragraph (methods.tex
-    and methods.txt), the figures (PDF, in letters of 8 points, and figures.tex
-    with their captions), the works cited (references.bib), and paper.tex, which
-    shows everything. A folder of several problems gives the joint answer, and a
-    folder for each problem.
+    FOLDER is the folder of the comparison. You get the table in LaTeX (table.tex),
+    the methods paragraph (methods.tex and methods.txt), the figures (PDF, in
+    letters of 8 points, and figures.tex with their captions), the works cited
+    (references.bib), and paper.tex, which shows everything. A folder of several
+    problems gives the joint answer, and a folder for each problem.
 
     \b
     Examples:

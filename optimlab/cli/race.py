@@ -72,10 +72,9 @@ def race(
     """Race optimizers on a function of two variables, each at its best learning rate.
 
     \b
-    All start at one point and are tuned on one grid of 29 rates with as many
-    trials. Leaves in the output folder, named for the function: the figure (PNG
-    and SVG), the race as an animation (GIF; MP4 where ffmpeg is installed), and
-    every number as JSON.
+    All start at one point, and each tries the same 29 rates. The output folder
+    then holds, under the function's name, the figure (PNG and SVG), the race as
+    an animation (GIF, and MP4 if ffmpeg is installed), and every number (JSON).
 
     \b
     Examples:
@@ -130,7 +129,7 @@ def _write_playground(out: Path, own: list[Any]) -> None:
 
 
 def _write(outcome: Any, out: Path, gif: bool) -> list[str]:
-    """Leave everything in the folder; the names of the files."""
+    """Write everything into the folder, and return the names of the files."""
     from ..common.files import write_atomically
     from ..common.progress import progress_bar
     from ..plotting.animation import frames, shown_steps, write_gif, write_mp4

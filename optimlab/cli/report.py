@@ -15,7 +15,7 @@ def report(folder: Path) -> None:
     """Make report.html again from the comparison in FOLDER; nothing is run.
 
     \b
-    In a folder of several problems, their joint page and the report of each.
+    A folder of several problems gets their joint page and the report of each.
 
     \b
     Example:

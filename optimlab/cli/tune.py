@@ -106,10 +106,10 @@ def tune(
     \b
     Each trial trains one network until early stopping ends it, and is scored on
     the validation data. The best is then measured on the test data, and once
-    more after training on training and validation data together. Leaves in the
-    output folder: journal.log (Optuna's), trials.jsonl, summary.json, best.npz
+    more after training on training and validation data together. The output
+    folder then holds journal.log (Optuna's), trials.jsonl, summary.json, best.npz
     and retrained.npz (the networks), and the figures trials and slices (PNG and
-    SVG). Interrupted or killed, the same command goes on where it was.
+    SVG). If you stop the search, the same command continues it.
 
     \b
     Examples:

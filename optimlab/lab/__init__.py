@@ -1,4 +1,4 @@
-"""What a lesson asks for by name: explain a formula, find a learning rate, preview a schedule.
+"""Tools for lessons: explain a formula, find a learning rate, preview a schedule.
 
 Imports common, rules, schedules, kernels, backends, nn, optim, datasets, training and plotting.
 """

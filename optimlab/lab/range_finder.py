@@ -35,7 +35,7 @@ BURST = 4.0
 
 @dataclass(frozen=True)
 class LearningRateRange:
-    """What :func:`find_lr` found.
+    """Result of :func:`find_lr`.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class LearningRateRange:
     diverged_at: float | None
 
     def figure(self) -> Figure:
-        """Loss against rate, the suggestion marked. Needs Matplotlib."""
+        """Draw loss against rate, with the suggestion marked. Needs Matplotlib."""
         from ..plotting.range_finder import range_figure
 
         return range_figure(self.rates, self.losses, self.smoothed, self.suggestion, self.diverged_at)
@@ -171,7 +171,7 @@ def _rates(low: float, high: float, steps: int) -> list[float]:
 def _checked(
     network: Network, data: Dataset, loss: Loss, size: int, seed: int | np.random.SeedSequence
 ) -> tuple[Array, Array, np.random.Generator]:
-    """Inputs and prepared targets, and what draws the order of the rows; all batches are full."""
+    """Return inputs, prepared targets and the generator that draws the order of the rows; all batches are full."""
     backend, x = network.backend, network.check_inputs(data.x_train)
     rows = len(x)
     if size > rows:
@@ -185,7 +185,7 @@ def _checked(
 
 
 def _steepest(rates: Sequence[float], smoothed: Sequence[float]) -> float | None:
-    """The rate where ``smoothed`` falls fastest, before its lowest value; rates rise by one factor a step."""
+    """Find the rate where ``smoothed`` falls fastest before its lowest value. Rates rise by one factor a step."""
     begin, lowest = round(1 / (1 - SMOOTHING)) - 1, int(np.argmin(smoothed)) if smoothed else 0
     if lowest <= begin:
         return None

@@ -1,7 +1,7 @@
 """Look at a schedule before training: rate and momentum at each step or epoch, and exactly where they change abruptly.
 
-The changes are found in the values themselves, not told by the schedule: what is shown is what an optimizer will see,
-off-by-one included, for a function of your own as well.
+The changes are found in the values themselves. So you see what an optimizer will see, off-by-one errors included, for a
+function of your own as well.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Preview:
     table: tuple[Row, ...]
 
     def figure(self) -> Figure:
-        """Rate and, where the schedule sets one, momentum over steps or epochs, boundaries marked. Needs Matplotlib."""
+        """Draw rate and, if the schedule sets it, momentum, with the boundaries marked. Needs Matplotlib."""
         from ..plotting.schedules import schedule_figure
 
         marks = [row.k for row in self.boundaries]

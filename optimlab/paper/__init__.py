@@ -1,4 +1,4 @@
-"""What a comparison gives to a paper: a table, figures at the width of a column, a methods paragraph, references.
+"""A comparison's material for a paper: table, figures at the width of a column, methods paragraph, references.
 
 Imports common, datasets, study, plotting and report.
 """

@@ -78,7 +78,7 @@ STYLE: Any = {
 
 
 class Line(NamedTuple):
-    """What a figure draws of one optimizer: a line, and a band around it if there is one."""
+    """One optimizer's line in a figure, and the band around it if there is one."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -91,7 +91,7 @@ AxesOf = Callable[[Axes, Mapping[str, Line]], None]
 
 
 def figures(comparison: Comparison) -> dict[str, tuple[Draw, str]]:
-    """The figures of a comparison by name: how each is drawn at a width in inches, and its caption.
+    """Return the figures of a comparison by name: a function that draws at a width in inches, and a caption.
 
     ``validation`` and ``loss`` are training curves, ``sensitivity`` is the score at each learning rate, ``test`` is the
     test score of each row with its interval, and ``map``, if a hyperparameter was searched, the score at each rate and
@@ -135,7 +135,7 @@ def figures(comparison: Comparison) -> dict[str, tuple[Draw, str]]:
 
 
 def joint_figures(joint: Joint) -> dict[str, tuple[Draw, str]]:
-    """The performance profile of several problems, in the same way; none if nothing could be ranked."""
+    """Return the performance profile of several problems in the same form; nothing if there are no ranks."""
     if not joint.profile:
         return {}
     end = 1.15 * max(2.0, *(factor for stairs in joint.profile.values() for factor, _ in stairs))
@@ -150,7 +150,7 @@ def joint_figures(joint: Joint) -> dict[str, tuple[Draw, str]]:
 
 
 def pdf(draw: Draw, width: float) -> bytes:
-    """A figure as PDF with embedded fonts; the same figure gives the same bytes.
+    """Return a figure as PDF with embedded fonts; the same figure gives the same bytes.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def pdf(draw: Draw, width: float) -> bytes:
 
 
 def _curves(comparison: Comparison, rows: Mapping[str, Row], quantity: str) -> dict[str, Line]:
-    """The curves of the runs that count; an optimizer whose runs failed in some replicate has none."""
+    """Return the curves of the chosen runs, without optimizers whose runs failed in a replicate."""
     lines = {}
     for name, row in rows.items():
         chosen = [r for r in comparison.chosen(row) if r.status != "error"]
@@ -230,7 +230,7 @@ def _epochs(axes: Axes) -> None:
 
 
 def _decades(axis: Axis, ratio: float = inf) -> None:
-    """Powers of ten in letters of full size, where the usual ones have small exponents; 2 and 5 if the range is short.
+    """Label powers of ten in letters of full size, without small exponents; add 2 and 5 if the range is short.
 
     ``ratio`` is that of the highest and the lowest value.
     """
@@ -240,7 +240,7 @@ def _decades(axis: Axis, ratio: float = inf) -> None:
 
 
 def power(value: float) -> str:
-    """A tick of a logarithmic axis.
+    """Return the label of a tick on a logarithmic axis.
 
     >>> power(0.01), power(100.0), power(1e-5), power(0.5)
     ('0.01', '100', '10⁻⁵', '0.5')
@@ -255,7 +255,7 @@ def power(value: float) -> str:
 
 
 def _panels(lines: Mapping[str, Line], width: float, axes_of: AxesOf) -> Figure:
-    """All lines in one panel with a legend, or a panel for each if they are many."""
+    """Draw all lines in one panel with a legend, or many lines in a panel each."""
     return _together(lines, width, axes_of) if len(lines) <= TOGETHER else _apart(lines, width, axes_of)
 
 
@@ -281,13 +281,13 @@ def _together(lines: Mapping[str, Line], width: float, axes_of: AxesOf) -> Figur
 
 
 def _columns(lines: Mapping[str, Line], width: float) -> int:
-    """How many names stand beside each other in a legend, if none is cut."""
+    """Return how many names fit beside each other in a legend."""
     widest = max(inches_of(name, SIZE) for name in lines) + KEY
     return max(1, min(len(lines), floor((width - 0.1) / widest)))
 
 
 def _places(points: int, k: int) -> list[int]:
-    """The points of the k-th line that have a marker: about five, elsewhere on every line."""
+    """Return the points of the k-th line that have a marker: about five, at other places on every line."""
     step = max(1, points // 5)
     return list(range(min(k * step // TOGETHER, max(points - 1, 0)), points, step))
 
@@ -326,7 +326,7 @@ def _apart(lines: Mapping[str, Line], width: float, axes_of: AxesOf) -> Figure:
 
 
 def _joined(lines: Iterable[Line]) -> tuple[list[float], list[float]]:
-    """Several lines as one with gaps, which is drawn much faster."""
+    """Join several lines into one with gaps, which is drawn much faster."""
     x: list[float] = []
     y: list[float] = []
     for line in lines:
@@ -336,7 +336,7 @@ def _joined(lines: Iterable[Line]) -> tuple[list[float], list[float]]:
 
 
 def _intervals(rows: Sequence[Row], width: float, measure: str) -> Figure:
-    """A dot with its interval for each row, the best on top."""
+    """Draw a dot with its interval for each row, the best on top."""
     shown = sorted((row for row in rows if row.finished), key=lambda row: row.test_score.mean)
     figure = Figure(figsize=(width, min(0.19 * len(shown) + 0.55, TALLEST)), layout="constrained")
     axes = figure.subplots()
@@ -355,7 +355,7 @@ def _intervals(rows: Sequence[Row], width: float, measure: str) -> Figure:
 
 
 def _maps(maps: list[Map], width: float, measure: str) -> Figure:
-    """A panel for each map, in colours whose lightness rises with the score."""
+    """Draw a panel for each map, in colours that grow lighter with the score."""
     heights = [0.24 * len(one.values) + 0.55 for one in maps]
     figure = Figure(figsize=(width, min(sum(heights) + 0.6, TALLEST)), layout="constrained")
     panels = figure.subplots(len(maps), 1, squeeze=False, height_ratios=heights).ravel()

@@ -25,13 +25,13 @@ CONVENTIONS = {"torch": "PyTorch's convention", "keras": "Keras's convention"}
 
 
 def methods(summaries: Mapping[str, Summary], joint: Joint | None = None, *, latex: bool = False) -> str:
-    """The methods paragraph of one problem's summary, or of several with their joint answer.
+    """Write the methods paragraph of one problem, or of several problems with their joint answer.
 
     Parameters
     ----------
-    summaries: by the name of the problem.
-    joint: what several problems say together.
-    latex: as LaTeX, with ``\\cite`` for each work cited; else as plain text, with authors and years in brackets.
+    summaries: the summary of each problem, by the problem's name.
+    joint: the joint answer of several problems.
+    latex: write LaTeX, with ``\\cite`` for each work; otherwise plain text, with authors and years in brackets.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def methods(summaries: Mapping[str, Summary], joint: Joint | None = None, *, lat
 
 
 def cited(summaries: Mapping[str, Summary], joint: Joint | None = None) -> list[str]:
-    """The keys of the works that the paragraph cites, each once."""
+    """Return the keys of the works that the paragraph cites, each once."""
     found = CITED.findall(" ".join(_sentences(summaries, joint)))
     return list(dict.fromkeys(key for keys in found for key in keys.split(",")))
 
@@ -80,7 +80,7 @@ def _contenders(summary: Summary) -> list[str]:
 
 
 def _contender(described: Mapping[str, Any]) -> str:
-    """A contender: its label, what the label does not say, and the work that its rule is from."""
+    """Describe a contender: its label, what the label does not say, and the work that its rule comes from."""
     name, label = described["optimizer"], described["label"]
     plain = f"{name} (a rule of our own)" if "rule" in described else name
     said = [f"{key} = {exact(value)}" for key, value in described["hyperparameters"].items()]
@@ -96,7 +96,7 @@ def _contender(described: Mapping[str, Any]) -> str:
 
 
 def _schedule(shape: str) -> str:
-    """A schedule in words.
+    """Describe a schedule in words.
 
     >>> _schedule("cosine(0.9, warmup=0.1)"), _schedule("one_cycle")
     ('a cosine schedule (peak = 0.9, warmup = 0.1)', 'a one-cycle schedule')
@@ -119,7 +119,7 @@ def _problems(summaries: Mapping[str, Summary]) -> list[str]:
 
 
 def _data(summary: Summary) -> str:
-    """The data set with the sizes of its splits."""
+    """Describe the data set with the sizes of its splits."""
     problem = summary.study["problem"]
     said = str(problem["dataset"])
     if summary.sizes is not None:
@@ -129,7 +129,7 @@ def _data(summary: Summary) -> str:
 
 
 def _table(summary: Summary) -> list[str]:
-    """What was done with the columns of a table."""
+    """Describe how the columns of a table were used."""
     problem = summary.study["problem"]
     if not is_table(problem["dataset"]):
         return []
@@ -146,7 +146,7 @@ def _table(summary: Summary) -> list[str]:
 
 
 def _unused(notes: Iterable[str]) -> list[str]:
-    """The columns that reading the table left out.
+    """Return the columns that were left out when the table was read.
 
     >>> _unused(["columns are separated by semicolons", "column 'no' is left out: an identifier"])
     ['no']
@@ -156,7 +156,7 @@ def _unused(notes: Iterable[str]) -> list[str]:
 
 
 def _model(summary: Summary) -> str:
-    """The network, and what training on this problem has in common."""
+    """Describe the network and the training that all optimizers share on this problem."""
     problem = summary.study["problem"]
     sizes = [f"{units:,}" for units in problem["hidden"]]
     layers = (
@@ -201,13 +201,13 @@ def _replicates(summaries: Mapping[str, Summary]) -> list[str]:
 
 
 def _range(numbers: Iterable[int]) -> str:
-    """``5``, or ``5 to 7`` where they differ."""
+    """Return ``5``, or ``5 to 7`` if the numbers differ."""
     found = sorted(set(numbers))
     return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
 
 
 def _trials(every: list[Summary]) -> list[str]:
-    """The budget: how many runs each optimizer had, and at which settings."""
+    """Describe the budget: how many runs each optimizer had, and at which settings."""
     study, rows = every[0].study, [row for summary in every for row in summary.rows]
     rates = study["rates"]
     tuned = _range(number for row in rows if row.kind == "tuned" for number in row.trials)
@@ -238,13 +238,13 @@ def _trials(every: list[Summary]) -> list[str]:
 
 
 def _even(rates: list[float]) -> bool:
-    """True for a geometric sequence."""
+    """Return True for a geometric sequence."""
     steps = [high / low for low, high in pairwise(rates)]
     return max(steps) < 1.001 * min(steps)
 
 
 def _runs(rows: list[Row]) -> str:
-    """How many runs there were, and how many of them ended early."""
+    """Say how many runs there were, and how many of them ended early."""
     counts = {row.label: sum(len(one.grid) for one in row.replicates) for row in rows}
     runs = sum(sum(len(one.grid) for one in row.replicates) for row in rows)
     diverged = sum(round(row.diverged_share * counts[row.label]) for row in rows)
@@ -263,7 +263,7 @@ def _choice(every: list[Summary]) -> list[str]:
 
 
 def _by_problem(values: Mapping[str, str], problems: int) -> str:
-    """What each problem has; the problems are named if there are several and they differ.
+    """List the values of all problems; name the problems if there are several and they differ.
 
     >>> _by_problem({"a": "95%", "b": "95%", "c": "90%"}, 3), _by_problem({"a": "95%", "b": "95%"}, 2)
     ('95% (a and b) and 90% (c)', '95%')
@@ -315,7 +315,7 @@ def _tests(every: list[Summary]) -> list[str]:
 
 
 def _measure(every: list[Summary]) -> str:
-    """The name of the score; of several problems with different scores, all names."""
+    """Return the name of the score, or all names if the problems have different scores."""
     return " or ".join(dict.fromkeys(summary.measure for summary in every))
 
 

@@ -1,4 +1,4 @@
-"""The works that a methods paragraph cites, and the BibTeX entries of those."""
+"""The works that a methods paragraph cites, and their BibTeX entries."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ OPTIMIZERS = {
 
 
 def citation(version: str = __version__) -> str:
-    """The BibTeX entry of optimlab itself.
+    """Return the BibTeX entry of optimlab itself.
 
     >>> print(citation("1.0"), end="")
     @misc{optimlab,
@@ -56,13 +56,13 @@ def citation(version: str = __version__) -> str:
 
 
 def bibliography(keys: Iterable[str], version: str) -> str:
-    """The BibTeX entries of these keys, optimlab's own first."""
+    """Return the BibTeX entries of these keys, optimlab's own first."""
     entries = _entries()
     return citation(version) + "".join(entries[key] for key in dict.fromkeys(keys) if key != "optimlab")
 
 
 def short(key: str) -> str:
-    """Authors and year, as they stand in brackets.
+    """Return authors and year, as they stand in brackets.
 
     >>> short("kingma2015"), short("duchi2011"), short("optimlab")
     ('Kingma and Ba, 2015', 'Duchi et al., 2011', 'The optimlab developers')
@@ -82,7 +82,7 @@ def _field(name: str, entry: str) -> str:
 
 
 def _letters(text: str) -> str:
-    """A name without the commands of TeX for its accents."""
+    """Return a name without TeX's commands for accents."""
     accents = {"{\\v{s}}": "š", "{\\'e}": "é", '{\\"e}': "ë"}
     for command, letter in accents.items():
         text = text.replace(command, letter)

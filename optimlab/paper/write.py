@@ -1,4 +1,4 @@
-"""Write what a finished comparison gives to a paper into a folder; nothing is run."""
+"""Write a finished comparison's material for a paper into a folder; nothing is run."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def write_paper(
 
     Parameters
     ----------
-    folder: of a finished comparison, on one problem or on several.
-    to: where the files go; without it, ``folder/paper``.
-    widths: of the figures, in inches: a column of a page with two, and the whole page.
+    folder: the folder of a finished comparison, on one problem or on several.
+    to: the folder for the files; ``folder/paper`` if it is not given.
+    widths: the widths of the figures in inches: one column of a page with two, and the whole page.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def write_paper(
 
 
 def _float(name: str, caption: str, width: float) -> str:
-    """A figure's LaTeX environment; one wider than a column spans both."""
+    """Return a figure's LaTeX environment; a figure wider than a column spans both."""
     kind = "figure" if width <= WIDEST_COLUMN else "figure*"
     return (
         f"\\begin{{{kind}}}\n\\centering\n\\includegraphics{{{name}-{width:g}in.pdf}}\n"

@@ -21,7 +21,7 @@ SLOPE = PALETTE[1]
 
 
 def activation_figure(f: Activation, saturated: Sequence[tuple[float, float]]) -> Figure:
-    """y = f(x), a line, and y′, dashed; kinks are dotted, and the ranges where f is ``saturated`` are grey."""
+    """Draw y = f(x) and, dashed, y′; kinks are dotted lines, and the ranges where f is ``saturated`` are grey."""
     marks = [abs(x) for x in (*f.kinks, *np.ravel(saturated)) if math.isfinite(x)]
     reach = min(max(LEAST, 1.35 * max(marks, default=0.0)), MOST)
     figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -51,7 +51,7 @@ def activation_figure(f: Activation, saturated: Sequence[tuple[float, float]]) -
 
 
 def _curves(f: Activation, reach: float) -> tuple[Floats, Floats, Floats]:
-    """x, y and y′ for the lines; that of y′ is broken at kinks, where it jumps."""
+    """Return x, y and y′ for the lines; y′ is broken at kinks, where it jumps."""
     near = [k + side for k in f.kinks for side in (-1e-6, 0.0, 1e-6) if abs(k) < reach]
     x = np.sort(np.concatenate([np.linspace(-reach, reach, 801), near]))
     slope = f.derivative(x)
@@ -60,7 +60,7 @@ def _curves(f: Activation, reach: float) -> tuple[Floats, Floats, Floats]:
 
 
 def _heights(marked: Floats, y: Floats, slope: Floats) -> tuple[float, float]:
-    """The limits of the axis: what is taller than all between the marks is cut, so that the slope stays legible."""
+    """Return the limits of the axis. They cut off what would make the slope between the marks illegible."""
     low, high = float(min(y.min(), np.nanmin(slope))), float(max(y.max(), np.nanmax(slope)))
     most = max(4 * float(np.nanmax(abs(slope))), float(abs(marked).max(initial=0.0)))
     low, high = max(low, -most), min(high, most)

@@ -32,14 +32,14 @@ RATE = 12
 
 
 def shown_steps(race: Race) -> list[int]:
-    """The step each frame shows: every one at first, where most happens, then fewer and fewer."""
+    """Return the step that each frame shows: every step at first, where most happens, then fewer and fewer."""
     last = last_step(race)
     at = last * np.linspace(0, 1, FRAMES) ** 1.8
     return sorted({round(k) for k in at} | set(range(min(last, 12) + 1)))
 
 
 def frames(race: Race, advance: Callable[[str], None] = lambda note: None) -> list[NDArray[np.uint8]]:
-    """The pictures, shape ``(height, width, 3)``. What does not change is drawn once."""
+    """Draw the pictures, each of shape ``(height, width, 3)``. What does not change is drawn once."""
     race = legible(race)
     figure, panels, show = drawing(race)
     figure.set_dpi(DPI)
@@ -67,7 +67,7 @@ def frames(race: Race, advance: Callable[[str], None] = lambda note: None) -> li
 
 
 def palette() -> Image.Image:
-    """The colours of the figure, pure and paler: chosen by frequency, thin lines would lose theirs."""
+    """Return the figure's colours, pure and paler. If they were chosen by frequency, thin lines would lose theirs."""
     shades = [share * np.array(to_rgb(colour)) + 1 - share for colour in PALETTE for share in (1, 0.8, 0.6, 0.4, 0.2)]
     shades += [np.array(GROUND(k)[:3]) for k in range(GROUND.N)]
     shades += [np.full(3, level) for level in np.linspace(0, 1, 24)]
@@ -77,7 +77,7 @@ def palette() -> Image.Image:
 
 
 def write_gif(pictures: list[NDArray[np.uint8]], path: Path) -> None:
-    """An animation that repeats, in colours shared by all frames.
+    """Write an animation that repeats, in colours shared by all frames.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def write_gif(pictures: list[NDArray[np.uint8]], path: Path) -> None:
 
 
 def write_mp4(pictures: list[NDArray[np.uint8]], path: Path) -> bool:
-    """The same as a film, where ffmpeg is there; says whether it is.
+    """Write the animation as a film if ffmpeg is installed, and return whether it is.
 
     Raises
     ------

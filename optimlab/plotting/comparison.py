@@ -42,7 +42,7 @@ LINE = 0.18
 
 
 def loss_figure(comparison: Comparison) -> Figure:
-    """Training loss, median over the replicates, against epochs and against seconds of training."""
+    """Draw training loss, the median over the replicates, against epochs and against seconds of training."""
     rows = comparison.summary.tuned
     labels = short_names([row.label for row in rows])
     height = LINE * len(labels) + 1.2  # room for a label beside each line's end
@@ -77,7 +77,7 @@ def loss_figure(comparison: Comparison) -> Figure:
 
 
 def accuracy_figure(comparison: Comparison) -> Figure:
-    """Validation score against epochs: median and range over the replicates, one panel per optimizer."""
+    """Draw validation score against epochs: median and range over the replicates, a panel for each optimizer."""
     rows = {row.label: row for row in comparison.summary.tuned}
     figure, panels = small_multiples(list(rows))
     curves = {name: _curves(comparison, rows[name], "val_score") for name in panels}
@@ -110,7 +110,7 @@ def accuracy_figure(comparison: Comparison) -> Figure:
 
 
 def sensitivity_figure(comparison: Comparison) -> Figure:
-    """Best validation score against the learning rate: runs as dots, what diverged or failed as ticks on top."""
+    """Draw the best validation score against the learning rate: runs as dots, failed ones as ticks on top."""
     rows = {row.label: row for row in comparison.summary.tuned}
     figure, panels = small_multiples(list(rows))
     lines = {name: sensitivity(row) for name, row in rows.items()}
@@ -164,7 +164,7 @@ def short_names(names: Iterable[str], most: int = NAME, inches: float = 1.9, siz
 
 @cache
 def inches_of(text: str, size: float) -> float:
-    """Width of a text in inches at a font size in points."""
+    """Return the width of a text in inches at a font size in points."""
     width: float = text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0]
     return width / 72
 
@@ -178,7 +178,7 @@ def headline(figure: Figure, text: str) -> None:
 
 
 def small_multiples(names: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
-    """A grid of panels that share both axes, one per optimizer."""
+    """Make a grid of panels that share both axes, one for each optimizer."""
     columns = min(3, len(names))
     rows = ceil(len(names) / columns)
     figure = Figure(figsize=(max(5.5, 3.1 * columns + 0.6), 2.1 * rows + 0.9), layout="constrained")
@@ -191,7 +191,7 @@ def small_multiples(names: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
 
 
 def _curves(comparison: Comparison, row: Row, quantity: str) -> Band:
-    """Median, minimum and maximum over the replicates."""
+    """Return median, minimum and maximum over the replicates."""
     return band([getattr(record.curves, quantity) for record in comparison.chosen(row) if record.status != "error"])
 
 

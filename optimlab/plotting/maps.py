@@ -21,7 +21,7 @@ MOST_NUMBERS = 14
 
 
 def map_figure(comparison: Comparison) -> Figure:
-    """Mean validation score at each rate and value of a searched hyperparameter, a panel for each.
+    """Draw the mean validation score at each rate and value of each searched hyperparameter, a panel for each.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Figures in a notebook: those here are made without pyplot, and Jupyter draws pyplot's alone."""
+"""Show figures in a notebook: ours are made without pyplot, but Jupyter draws only pyplot's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PER_INCH, SHARPNESS = 80, 2
 
 
 def show_figures() -> None:
-    """Let a figure that ends a cell be drawn, where that is a cell of a notebook that would not draw it."""
+    """Let a notebook draw a figure that ends a cell, if it would not do so by itself."""
     if in_notebook():
         formatter = sys.modules["IPython"].get_ipython().display_formatter.formatters["image/png"]
         if Figure not in formatter.type_printers:

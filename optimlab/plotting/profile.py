@@ -10,9 +10,10 @@ from .comparison import GREY, INK, headline, short_names, small_multiples
 
 
 def profile_figure(joint: Joint) -> Figure:
-    """Share of problems solved within a factor of the fewest epochs: a panel per contender, the factor on a log axis.
+    """Draw the share of problems solved within a factor of the fewest epochs, in a panel for each contender.
 
-    Staircases meet too often for one panel: on few problems there are few shares. ``joint.profile`` must not be empty.
+    The factor is on a logarithmic axis. One panel would not do: few problems give few shares, so staircases overlap.
+    ``joint.profile`` must not be empty.
     """
     curves = joint.profile
     end = 1.15 * max(2.0, *(factor for stairs in curves.values() for factor, _ in stairs))

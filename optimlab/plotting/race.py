@@ -1,6 +1,6 @@
-"""The figure of a race: every path on a map of the function, and beside the maps how far down each has come.
+"""The figure of a race: every path on a map of the function, and beside the maps the descent of each.
 
-Paths of good optimizers lie upon each other, so each has a map of its own, with the others in grey behind it.
+Paths of good optimizers overlap, so each has a map of its own, with the others in grey behind it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ HALO = [Stroke(linewidth=3.4, foreground="white"), Normal()]
 
 
 def race_figure(race: Race) -> Figure:
-    """A map per optimizer, with the start (square), the minima (stars) and the end (dot), and the descent of all."""
+    """Draw a map for each optimizer, with start (square), minima (stars) and end (dot), and the descent of all."""
     race = legible(race)
     figure, panels, show = drawing(race)
     show(race.steps)
@@ -59,25 +59,25 @@ def race_figure(race: Race) -> Figure:
 
 
 def legible(race: Race) -> Race:
-    """The same race with names short enough for the figure."""
+    """Return the same race with names short enough for the figure."""
     names = short_names((racer.name for racer in race.racers), NAME, 1.6, 9)
     racers = [replace(racer, name=names[racer.name]) for racer in race.racers]
     return replace(race, racers=tuple(racers))
 
 
 def headline(figure: Figure) -> Text:
-    """The text on top, empty; wrap what is written there at ``WIDTH`` letters."""
+    """Add an empty text on top; wrap what you write there at ``WIDTH`` letters."""
     top = 1 - 0.1 / figure.get_size_inches()[1]
     return figure.text(0.012, top, "", fontsize=12.5, va="top", color=INK, parse_math=False)
 
 
 def footnote(figure: Figure, text: str) -> None:
-    """How the race was run and the figure is read, at the bottom."""
+    """Say at the bottom how the race was run and how to read the figure."""
     figure.text(0.012, 0.01, fill(text, 190), fontsize=8, va="bottom", color=QUIET, linespacing=1.4, parse_math=False)
 
 
 def drawing(race: Race) -> tuple[Figure, list[Axes], Callable[[int], list[Artist]]]:
-    """The figure, its maps, and a function that shows the race up to a step and returns what it changed."""
+    """Return the figure, its maps, and a function that shows the race up to a step and returns what it changed."""
     beside = max(inches_of(label(race, racer), 9) for racer in race.racers)
     figure, panels, axes = layout(len(race.racers), beside, len(wrap(sentence(race), WIDTH)))
     draw_descent_axes(axes, race)
@@ -113,12 +113,12 @@ def drawing(race: Race) -> tuple[Figure, list[Axes], Callable[[int], list[Artist
 
 
 def across(maps: int) -> int:
-    """The number of maps in a row."""
+    """Return the number of maps in a row."""
     return min(3, ceil(sqrt(maps)))
 
 
 def layout(maps: int, beside: float, lines: int) -> tuple[Figure, list[Axes], Axes]:
-    """A panel per map, and one beside them for the descent, below a headline of ``lines`` lines.
+    """Lay out a panel for each map and one beside them for the descent, below a headline of ``lines`` lines.
 
     ``beside`` is the room for labels in inches. Panels are placed by hand: an automatic layout takes longer than
     everything else.
@@ -144,13 +144,13 @@ def layout(maps: int, beside: float, lines: int) -> tuple[Figure, list[Axes], Ax
 
 
 def style_of(k: int) -> dict[str, Any]:
-    """Colour and dash of the k-th optimizer."""
+    """Return colour and dash of the k-th optimizer."""
     colour, dash = look(k)
     return {"color": PALETTE[colour], "linestyle": DASHES[dash]}
 
 
 def draw_map(axes: Axes, race: Race) -> None:
-    """The function's contours, the start and the minima."""
+    """Draw the function's contours, the start and the minima."""
     landscape = race.landscape
     (x0, x1), (y0, y1) = view(race)
     x, y = np.meshgrid(np.linspace(x0, x1, 401), np.linspace(y0, y1, 401))
@@ -165,8 +165,10 @@ def draw_map(axes: Axes, race: Race) -> None:
 
 
 def view(race: Race) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The part of the bounds that holds every path, the start and the minima, in the bounds' proportions; all of it
-    where there is no minimum."""
+    """Return the part of the bounds to show, in the bounds' proportions.
+
+    It holds every path, the start and the minima. Without a minimum it is the whole.
+    """
     if not race.landscape.minima:
         return race.landscape.bounds
     low, high = np.transpose(race.landscape.bounds)
@@ -179,13 +181,13 @@ def view(race: Race) -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 def contour_levels(height: Floats) -> Floats:
-    """Heights that part the map into bands whose areas grow with the height: contours wherever there is ground."""
+    """Return heights that cut the map into bands; their areas grow with the height, so lines are everywhere."""
     levels: Floats = np.quantile(height, np.linspace(0, 1, BANDS + 1)[1:-1] ** 1.5)
     return levels
 
 
 def draw_descent_axes(axes: Axes, race: Race) -> None:
-    """Axes for what :func:`descent` gives, the tolerance marked."""
+    """Set up the axes for :func:`descent`, and mark the tolerance."""
     plain_axes(axes)
     axes.set(xlabel="step", xlim=(0, last_step(race)))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -201,13 +203,15 @@ def draw_descent_axes(axes: Axes, race: Race) -> None:
 
 
 def last_step(race: Race) -> int:
-    """The step at which there is nothing more to see."""
+    """Return the last step at which something is to be seen."""
     return race.steps if race.landscape.minima else max(len(racer.path) for racer in race.racers)
 
 
 def descent(race: Race, racer: Racer) -> Floats:
-    """What is drawn per step: the median gap, not below the floor; where no minimum is, the height until it left.
-    NaN from where it diverged."""
+    """Return what is drawn at each step: the median gap, cut at the floor.
+
+    Without a minimum it is the height until the path left. After divergence it is NaN.
+    """
     gaps = np.median(racer.gaps, axis=0)
     if race.landscape.minima:
         drawn = np.maximum(gaps, FLOOR * gaps[0])
@@ -218,12 +222,12 @@ def descent(race: Race, racer: Racer) -> Floats:
 
 
 def window(race: Race) -> int:
-    """How many steps the bold line is a mean of."""
+    """Return the number of steps that the bold line averages."""
     return 2 * (race.steps // 40) + 1
 
 
 def smooth(race: Race, curve: Floats) -> Floats:
-    """The geometric mean over :func:`window` steps, fewer at the ends; heights, which may be negative, as they are."""
+    """Return the geometric mean over :func:`window` steps, fewer at the ends; leave heights, which may be negative."""
     if not race.landscape.minima:
         return curve
     half = window(race) // 2
@@ -233,7 +237,7 @@ def smooth(race: Race, curve: Floats) -> Floats:
 
 
 def label_ends(axes: Axes, race: Race, curves: list[Floats]) -> None:
-    """Names beside the axes, each tied to the end of its curve."""
+    """Write names beside the axes, each joined to the end of its curve."""
     to_axes = (axes.transData + axes.transAxes.inverted()).transform
     ends = []
     for k, curve in enumerate(curves):
@@ -267,7 +271,7 @@ def label(race: Race, racer: Racer) -> str:
 
 
 def key(race: Race) -> str:
-    """How to read the figure."""
+    """Add a key to the figure."""
     if not race.landscape.minima:
         return "Square: start; dot: where it is last seen."
     return (

@@ -17,7 +17,7 @@ def range_figure(
     suggestion: float | None,
     diverged_at: float | None,
 ) -> Figure:
-    """Loss against rate: each batch a grey dot, their average a line, the suggestion and the divergence marked."""
+    """Draw loss against rate: batches as grey dots, their average as a line, suggestion and divergence marked."""
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.subplots()
     plain_axes(axes)

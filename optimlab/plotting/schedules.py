@@ -18,7 +18,7 @@ DRAWN, NAMED = 60, 12
 def schedule_figure(
     title: str, per: str, lr: Sequence[float], momentum: Sequence[float | None], boundaries: Sequence[int]
 ) -> Figure:
-    """Rate and momentum at each step or epoch, ``boundaries`` marked; without any momentum, the rate alone."""
+    """Draw rate and, if there is one, momentum at each step or epoch, with ``boundaries`` marked."""
     curves: list[tuple[str, Sequence[float | None], str]] = [("learning rate", lr, INK)]
     if any(m is not None for m in momentum):
         curves.append(("momentum", momentum, PALETTE[1]))

@@ -26,7 +26,7 @@ LABELS |= {"factor": "plateau: factor of the cut", "patience": "plateau: patienc
 
 
 def trials_figure(tuned: Tuned) -> Figure:
-    """The objective of each trial in the order they were made, and the best so far."""
+    """Draw the objective of each trial in the order of the trials, and the best so far."""
     figure = Figure(figsize=(8, 4.4), layout="constrained")
     axes = figure.subplots()
     plain_axes(axes)
@@ -67,7 +67,7 @@ def trials_figure(tuned: Tuned) -> Figure:
 
 
 def slices_figure(tuned: Tuned) -> Figure:
-    """The objective against each hyperparameter searched, one panel each; the others vary from dot to dot."""
+    """Draw the objective against each searched hyperparameter, a panel each; the others vary from dot to dot."""
     spaces = tuned.search.searched
     columns = min(len(spaces), 2 if len(spaces) in (2, 4) else 3)
     rows = ceil(len(spaces) / columns)
@@ -118,7 +118,7 @@ def _slice(tuned: Tuned, axes: Axes, name: str) -> None:
 
 
 def _shown(tuned: Tuned, record: dict[str, Any]) -> float:
-    """Error or loss; NaN where the trial diverged. No error at all is drawn as half a row."""
+    """Return the errors or losses to draw: NaN if a trial diverged, half a row if there was no error at all."""
     if record["status"] != "ok":
         return float("nan")
     if tuned.search.objective == "val_loss":
@@ -132,7 +132,7 @@ def _written(tuned: Tuned, value: float) -> str:
 
 
 def _scale(tuned: Tuned, axes: Axes) -> None:
-    """A log axis with a few plain numbers on it, and room at the top for the trials that diverged."""
+    """Set a logarithmic axis with a few plain numbers, and room at the top for the trials that diverged."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     ratio = high / low
@@ -144,7 +144,7 @@ def _scale(tuned: Tuned, axes: Axes) -> None:
 
 
 def _plain_log(axis: Axis, ratio: float, written: Callable[[float], str]) -> None:
-    """Numbers at 1, 2 and 5 in each decade of a log axis; at more or fewer where the axis is short or long."""
+    """Put numbers at 1, 2 and 5 in each decade of a logarithmic axis, more on a short axis, fewer on a long one."""
     between = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0) if ratio < 3 else (1.0, 2.0, 5.0) if ratio < 1e4 else (1.0,)
     axis.set_major_locator(LogLocator(subs=between))
     axis.set_major_formatter(FuncFormatter(lambda v, _: written(v)))
@@ -152,7 +152,7 @@ def _plain_log(axis: Axis, ratio: float, written: Callable[[float], str]) -> Non
 
 
 def _diverged(axes: Axes, places: list[Any]) -> None:
-    """Crosses along the top."""
+    """Draw crosses for diverged trials along the top."""
     axes.plot(places, [0.965] * len(places), "x", color=STAR, markersize=6, transform=axes.get_xaxis_transform())
 
 

@@ -64,7 +64,7 @@ def _checked(name: str, inputs: int, shape: Sequence[int] | None) -> tuple[int, 
 
 
 def _mosaic(images: NDArray[Any], across: int) -> NDArray[np.float64]:
-    """One picture of several images, with a gap of one pixel, NaN, between them."""
+    """Join several images into one picture, with a gap of one pixel, NaN, between them."""
     units, height, width = images.shape
     down = ceil(units / across)
     picture = np.full((down * (height + 1) - 1, across * (width + 1) - 1), np.nan)

@@ -1,4 +1,4 @@
-"""The report of a finished comparison: one page that needs no network, and nothing but a browser.
+"""The report of a finished comparison: one page that needs only a browser, and no network.
 
 Imports common, backends, training and study.
 """

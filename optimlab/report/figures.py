@@ -39,13 +39,13 @@ class Axis(NamedTuple):
     log: bool = False
 
     def place(self, value: float) -> float:
-        """Percent of the axis' length; what lies beyond an end is beyond it, by one more length at most."""
+        """Return the place of a value in percent of the axis; values beyond an end lie at most one length outside."""
         low, high = (math.log10(v) if self.log else v for v in (self.low, self.high))
         at = math.log10(value) if self.log and value > 0 else -math.inf if self.log else value
         return round(min(200.0, max(-100.0, 100 * (at - low) / (high - low))), 2)
 
     def ticks(self, most: int = 5) -> list[float]:
-        """Round values inside, at most so many.
+        """Return round values inside the axis, at most ``most``.
 
         >>> Axis(0, 20).ticks(), Axis(0.0007, 5, log=True).ticks()
         ([0.0, 5.0, 10.0, 15.0, 20.0], [0.001, 0.01, 0.1, 1.0])
@@ -70,7 +70,7 @@ def _round_steps(about: float) -> Iterable[float]:
 
 
 def log_axis(values: Iterable[float]) -> Axis:
-    """A logarithmic axis around the positive values, with a little room."""
+    """Return a logarithmic axis around the positive values, with a little room."""
     positive = [min(max(v, 1e-300), 1e300) for v in values if v > 0]
     low, high = min(positive, default=0.1), max(positive, default=1.0)
     room = max(1.05, (high / low) ** 0.03)
@@ -89,7 +89,7 @@ class Path(NamedTuple):
 
 @dataclass
 class View:
-    """What a panel shows against one horizontal axis."""
+    """Contents of a panel against one horizontal axis."""
 
     kind: str
     ticks: list[tuple[float, str]]
@@ -139,13 +139,13 @@ class Panel:
 
 
 def style(k: int) -> tuple[int, str]:
-    """Number of the colour, and dashes, of the k-th optimizer."""
+    """Return the number of the k-th optimizer's colour, and its dashes."""
     colour, dash = look(k)
     return colour, DASHES[dash]
 
 
 def thinned(length: int, most: int = DRAWN) -> list[int]:
-    """Which of so many points are drawn.
+    """Return the numbers of the points that are drawn, of ``length``.
 
     >>> thinned(4), len(thinned(1000)) <= DRAWN + 1, thinned(1000)[-1]
     ([0, 1, 2, 3], True, 999)
@@ -154,20 +154,20 @@ def thinned(length: int, most: int = DRAWN) -> list[int]:
 
 
 def line(x: Sequence[float], y: Sequence[float]) -> str:
-    """A path through points given in percent from the lower left corner; a single point is a dot."""
+    """Return a path through points given in percent from the lower left corner; a single point is a dot."""
     joined = "L".join(f"{a:g} {100 - b:g}" for a, b in zip(x, y, strict=False))
     return f"M{joined}" + ("h.01" if len(x) == 1 else "") if joined else ""
 
 
 def area(x: Sequence[float], low: Sequence[float], high: Sequence[float]) -> str:
-    """The closed band between two lines."""
+    """Return the closed band between two lines."""
     there = [f"{a:g} {100 - b:g}" for a, b in zip(x, high, strict=False)]
     back = [f"{a:g} {100 - b:g}" for a, b in zip(x, low, strict=False)][::-1]
     return f"M{'L'.join(there + back)}Z" if len(there) > 1 else ""
 
 
 def dots(places: Iterable[tuple[float, float]]) -> str:
-    """One path of many dots: strokes of no length with round ends."""
+    """Return one path of many dots: strokes of no length with round ends."""
     return "".join(f"M{a:.1f} {100 - b:.1f}h0" for a, b in places)
 
 
@@ -189,21 +189,21 @@ class Times(NamedTuple):
     most: int = DRAWN
 
     def ticks(self) -> dict[str, list[tuple[float, str]]]:
-        """Of both, labelled; an epoch is a whole number."""
+        """Return the labelled ticks of both axes; an epoch is a whole number."""
         whole = [v for v in self.epochs.ticks(4) if v == int(v)]
         found = (("epochs", self.epochs, whole), ("seconds", self.seconds, self.seconds.ticks(4)))
         return {name: [(axis.place(v), f"{v:g}") for v in values] for name, axis, values in found}
 
 
 def times(summary: Summary, lines: Sequence[Lines]) -> Times:
-    """Axes that hold every row's training."""
+    """Return axes that hold every row's training."""
     last = max((own.seconds[-1] for own in lines if own.seconds), default=1.0)
     most = max(SHARED // DRAWN, min(DRAWN, SHARED // len(summary.rows)))
     return Times(Axis(0, summary.epochs), Axis(0, last or 1.0), most)
 
 
 def place(own: Lines, band: Band, axes: Times, y: Axis, say: Callable[[float, float, float], str]) -> Curve:
-    """A band in percent; ``say`` puts a point's median, lowest and highest value into words."""
+    """Return a band in percent; ``say`` puts a point's median, lowest and highest value into words."""
     passed = own.seconds
     kept = thinned(min(len(band.median), len(passed)), axes.most)
     median, low, high = ([y.place(values[k]) for k in kept] for values in band)
@@ -230,7 +230,7 @@ def _tuned(summary: Summary) -> list[tuple[int, Row]]:
 
 
 def loss_panel(summary: Summary, lines: Sequence[Lines], axes: Times) -> Panel:
-    """Training loss of all optimizers, each line labelled at its end."""
+    """Return a panel with the training loss of all optimizers, each line labelled at its end."""
     shown = {k: lines[k].curves["train_loss"] for k, _ in _tuned(summary) if lines[k].curves["train_loss"].median}
     y = log_axis(v for loss in shown.values() for values in loss for v in values)
     placed = {k: place(lines[k], loss, axes, y, _say) for k, loss in shown.items()}
@@ -260,7 +260,7 @@ def loss_panel(summary: Summary, lines: Sequence[Lines], axes: Times) -> Panel:
 
 
 def _apart(ends: list[tuple[int, str, str, float]], height: int) -> list[Label]:
-    """Labels at the heights of their lines' ends, moved apart where they would overlap."""
+    """Return labels at the heights of their lines' ends, moved apart where they would overlap."""
     names = shortened([name for _, name, _, _ in ends], NAME)
     ordered = sorted(
         ((k, name, remark, y) for (k, _, remark, y), name in zip(ends, names, strict=True)), key=lambda end: -end[-1]
@@ -279,9 +279,9 @@ def _apart(ends: list[tuple[int, str, str, float]], height: int) -> list[Label]:
 
 
 def accuracy_panels(summary: Summary, lines: Sequence[Lines], axes: Times) -> tuple[list[Panel], dict[str, list[Path]]]:
-    """Validation score, a panel a contender: its median and range, the same untuned or searched, the target.
+    """Return a panel of validation scores for each contender: tuned with its range, untuned, searched; and the target.
 
-    Also the lines of all, by axis, to be drawn behind each panel.
+    The second part holds the lines of all contenders by axis, which are drawn behind each panel.
     """
     shown, target = _tuned(summary), summary.target.value
     bands = [own.curves["val_score"] for own in lines]
@@ -321,7 +321,7 @@ def accuracy_panels(summary: Summary, lines: Sequence[Lines], axes: Times) -> tu
 
 
 def sensitivity_panels(summary: Summary) -> tuple[list[Panel], dict[str, list[Path]]]:
-    """Best validation score against the learning rate, in a panel for each contender.
+    """Return a panel for each contender: best validation score against the learning rate.
 
     Runs are dots, those that did not finish ticks on top, each replicate's chosen run a larger dot.
     """
@@ -369,7 +369,7 @@ def _span(row: Row) -> str:
 
 
 def regret_panels(summary: Summary) -> tuple[list[Panel], dict[str, list[Path]]]:
-    """The validation score that a rate beside the best one loses, in a panel for each contender."""
+    """Return a panel for each contender with the validation score that a rate beside the best one loses."""
     lost = {k: regret(row) for k, row in _tuned(summary) if row.finished}
     lost = {k: curve for k, curve in lost.items() if curve[0]}
     x = log_axis(factor for factors, _ in lost.values() for factor in factors)
@@ -411,14 +411,14 @@ LARGEST_LOSS = 0.2
 
 
 def _power(value: float, axis: Axis) -> str:
-    """A tick of a wide logarithmic axis: plain where short, else a power of ten."""
+    """Return the label of a tick on a wide logarithmic axis: plain if short, else a power of ten."""
     if axis.low >= 5e-4 and axis.high < 5e4:
         return f"{value:g}"
     return f"10{str(round(math.log10(value))).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
 def ratio_panels(summary: Summary, lines: Sequence[Lines], axes: Times) -> tuple[list[tuple[Panel, Panel]], list[str]]:
-    """Update/weight ratio of each layer over the epochs, and beneath it the learning rate; also the layers' names."""
+    """Return panels with each layer's update/weight ratio and, beneath, the learning rate; and the layers' names."""
     shown = [(k, row, lines[k]) for k, row in _tuned(summary) if lines[k].ratios]
     layers = list(dict.fromkeys(layer for _, _, own in shown for layer in own.ratios))
     y = log_axis([HEALTHY, *(v for _, _, own in shown for ratio in own.ratios.values() for v in ratio.median)])
@@ -476,7 +476,7 @@ def _rate_panel(k: int, own: Lines, axes: Times) -> Panel:
 
 
 def budget_panel(summary: Summary) -> Panel | None:
-    """The best score expected after so many of the random trials, where there was a search."""
+    """Return the best score expected after each number of random trials; None without a search."""
     shown = [(k, row) for k, row in enumerate(summary.rows) if row.best_after]
     if not shown:
         return None
@@ -516,7 +516,7 @@ class Forest(NamedTuple):
 
 
 def forest(summary: Summary) -> Forest:
-    """The interval of each row's difference in test score to its reference; of the reference itself, zero.
+    """Return the interval of each row's difference in test score to its reference; the reference itself has zero.
 
     The axis covers the tuned rows that finished a run; another row may lie beyond it.
     """

@@ -1,4 +1,4 @@
-"""Numbers as they are shown."""
+"""How numbers are shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MINUS = "−"
 
 
 def percent(share: float, digits: int = 2) -> str:
-    """A share as a percentage without its sign.
+    """Return a share as a percentage without its sign.
 
     >>> percent(0.98642)
     '98.64'
@@ -17,7 +17,7 @@ def percent(share: float, digits: int = 2) -> str:
 
 
 def with_half(interval: Interval) -> str:
-    """A mean with half the width of its interval, in percent.
+    """Return a mean with half the width of its interval, in percent.
 
     >>> with_half(Interval(0.9, 0.891, 0.909))
     '90.00 ± 0.90'
@@ -26,7 +26,7 @@ def with_half(interval: Interval) -> str:
 
 
 def with_ends(interval: Interval, factor: float = 1.0, digits: int = 2) -> str:
-    """A difference with the ends of its interval.
+    """Return a difference with the ends of its interval.
 
     >>> with_ends(Interval(-0.0041, -0.007, -0.0012), factor=100)
     '−0.41 [−0.70, −0.12]'
@@ -40,7 +40,7 @@ def with_ends(interval: Interval, factor: float = 1.0, digits: int = 2) -> str:
 
 
 def share(interval: Interval) -> str:
-    """A probability with the ends of its interval.
+    """Return a probability with the ends of its interval.
 
     >>> share(Interval(0.8, 0.49, 0.943))
     '0.80 [0.49, 0.94]'
@@ -49,7 +49,7 @@ def share(interval: Interval) -> str:
 
 
 def p_value(p: float) -> str:
-    """With two significant digits, as far as four decimals go.
+    """Return a p-value with two significant digits, but at most four decimals.
 
     >>> p_value(0.0312), p_value(0.00004), p_value(1.0)
     ('0.031', '<0.0001', '1')
@@ -58,7 +58,7 @@ def p_value(p: float) -> str:
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """With its sign, a real minus; nothing before a zero.
+    """Return a number with its sign, a real minus; zero has none.
 
     >>> signed(-0.061), signed(0.061), signed(0.001)
     ('−0.06', '+0.06', '0.00')
@@ -68,12 +68,12 @@ def signed(value: float, digits: int = 2) -> str:
 
 
 def points(difference: float) -> str:
-    """A difference of two shares, in percentage points."""
+    """Return a difference of two shares in percentage points."""
     return signed(100 * difference)
 
 
 def significant(value: float, digits: int = 2) -> str:
-    """So many significant digits, without an exponent where a reader needs none.
+    """Return a number with so many significant digits, without an exponent if a reader needs none.
 
     >>> significant(0.31623), significant(100), significant(0.0000316)
     ('0.32', '100', '3.2e-05')
@@ -82,7 +82,8 @@ def significant(value: float, digits: int = 2) -> str:
 
 
 def plural(count: float, noun: str) -> str:
-    """
+    """Return a count with its noun.
+
     >>> plural(1, "epoch"), plural(3.5, "epoch")
     ('1 epoch', '3.5 epochs')
     """

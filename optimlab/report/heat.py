@@ -31,7 +31,7 @@ class Heat(NamedTuple):
 
 
 def heats(maps: list[Map]) -> list[Heat]:
-    """The tables of maps, with one scale of colours for all."""
+    """Return the tables of maps, with one scale of colours for all."""
     low, high = colour_range(maps)
     return [_heat(one, low, high) for one in maps]
 
@@ -54,7 +54,7 @@ def _heat(one: Map, low: float, high: float) -> Heat:
 
 
 def colour(share: float) -> str:
-    """The colour at a share in [0, 1] of the scale.
+    """Return the colour at a share of the scale in [0, 1].
 
     >>> colour(0.0), colour(1.0)
     ('#00224e', '#fee838')

@@ -1,4 +1,4 @@
-"""The page of several problems: their joint answer, and the way to the report of each."""
+"""The page of several problems: their joint answer, with a link to the report of each."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _parts(joint: Joint, comparisons: Mapping[str, Comparison]) -> dict[str, Any
 
 
 def _fact(ranking: Ranking, measure: str) -> tuple[str, str, str]:
-    """A heading, an answer, and what it rests on."""
+    """Return a heading, an answer, and the evidence in short."""
     what = f"test {measure}" if ranking.measure == "test_score" else "epochs to the target"
     heading = f"Best mean rank by {what}"
     count, best = len(ranking.mean_ranks), ranking.best
@@ -83,7 +83,7 @@ def _fact(ranking: Ranking, measure: str) -> tuple[str, str, str]:
 
 
 def _cells(joint: Joint, names: list[str], measure: Measure) -> dict[tuple[str, str], Cell]:
-    """The cell of each contender on each problem."""
+    """Return the cell of each contender on each problem."""
     return {(name, problem.name): _cell(problem, name, measure) for name in names for problem in joint.problems}
 
 
@@ -103,7 +103,7 @@ def _cell(problem: JointProblem, name: str, measure: Measure) -> Cell:
 
 
 def _bars(ranking: Ranking) -> Bars:
-    """Two bars do not overlap where the mean ranks differ by the critical difference or more."""
+    """Return bars that overlap unless the mean ranks differ by the critical difference or more."""
     half, means = ranking.critical_difference / 2, ranking.mean_ranks
     axis = Axis(min(means.values()) - half, max(means.values()) + half)
     whole = [value for value in axis.ticks(6) if value == int(value) and 1 <= value <= len(means)]
@@ -112,7 +112,7 @@ def _bars(ranking: Ranking) -> Bars:
 
 
 def _profile_panels(joint: Joint, names: list[str]) -> tuple[list[Panel], dict[str, list[Line]]]:
-    """Dolan and Moré's performance profile: a panel per contender, the others in grey behind it."""
+    """Return Dolan and Moré's performance profile: a panel for each contender, the others in grey behind it."""
     stairs = {name: joint.profile[name] for name in names if name in joint.profile}
     x = Axis(1.0, 1.05 * max([2.0, *(factor for steps in stairs.values() for factor, _ in steps)]), log=True)
     y = Axis(0.0, 1.04)

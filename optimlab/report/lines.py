@@ -1,4 +1,4 @@
-"""What the figures draw of each row: the curves of the runs that count, and where the records differ from the summary.
+"""The lines of each row in the figures: curves of the chosen runs, and where records differ from the summary.
 
 A row's runs are those that its :class:`~optimlab.study.results.Replicate` names by their keys.
 """
@@ -31,7 +31,7 @@ class Lines(NamedTuple):
 
 
 def lines_of(comparison: Comparison) -> list[Lines]:
-    """The lines of every row, in the order of the rows.
+    """Return the lines of every row, in the order of the rows.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def _lines(comparison: Comparison, row: Row, chosen: list[Record], every: list[R
 
 
 def _differs(replicate: Replicate, comparison: Comparison, target: float) -> bool:
-    """Whether a record of this replicate is there and has another score than the summary says."""
+    """Return True if a record of this replicate has another score than the summary says."""
     chosen = comparison.records.get(replicate.key)
     fast = comparison.records.get(replicate.fast_key or "")
     if chosen is not None and (chosen.status, chosen.val_counted, chosen.test_counted) != (

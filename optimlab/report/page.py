@@ -50,12 +50,12 @@ def write_report(folder: str | Path) -> Path:
 
 
 def render(comparison: Comparison) -> str:
-    """The whole page as text."""
+    """Return the whole page as HTML."""
     return rendered("report.html.j2", **_parts(comparison))
 
 
 def rendered(template: str, **parts: Any) -> str:
-    """A page as text, from a template that extends ``frame.html.j2``: its style, its script and its policy are set.
+    """Return a page as HTML from a template that extends ``frame.html.j2``, with its style, script and policy.
 
     ``points`` are those that the script shows under the pointer: ``names`` of the rows, and the series of each panel.
     """
@@ -87,7 +87,7 @@ def _asset(name: str) -> str:
 
 
 def _parts(comparison: Comparison) -> dict[str, Any]:
-    """What the template lays out: panels in their order on the page, and for the script the points of each."""
+    """Return the parts of the template: panels in their order on the page, and the points of each for the script."""
     summary = comparison.summary
     lines = lines_of(comparison)
     axes = figures.times(summary, lines)
@@ -146,7 +146,7 @@ def _parts(comparison: Comparison) -> dict[str, Any]:
 
 
 def _sentences(summary: Summary, lines: list[Any]) -> dict[str, Any]:
-    """What the figures show, in words."""
+    """Return what the figures show, in words."""
     return {
         "loss_by_epochs": wording.loss_by_epochs(summary, lines),
         "loss_by_seconds": wording.loss_by_seconds(summary, lines),
@@ -163,7 +163,7 @@ def _sentences(summary: Summary, lines: list[Any]) -> dict[str, Any]:
 
 
 def _numbers(summary: Summary) -> dict[str, Any]:
-    """The summary as the page holds it: without the replicates one by one, which only ``summary.json`` has."""
+    """Return the summary without the single replicates, which only ``summary.json`` has."""
     found: dict[str, Any] = builtins(summary)
     for row in found["rows"]:
         del row["replicates"]
@@ -171,7 +171,7 @@ def _numbers(summary: Summary) -> dict[str, Any]:
 
 
 def date(text: str) -> datetime:
-    """The moment that a summary was made.
+    """Return the time at which a summary was made.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The differences between rows: as the evidence of a sentence, and as a matrix of who is told from whom."""
+"""The differences between rows: as the evidence of a sentence, and as a matrix of all pairs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Line(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What a sentence rests on: lines, or a place on the page with its name."""
+    """Evidence of a sentence: lines, or a place on the page with its name."""
 
     lines: list[Line]
     place: str
@@ -42,7 +42,7 @@ class Evidence(NamedTuple):
 
 
 def evidence(sentence: Sentence, summary: Summary) -> Evidence:
-    """The pairs of the sentence's claims; without claims those of the leader or of the fastest; else a place."""
+    """Return the pairs that a sentence claims; without claims, those of the leader or the fastest; else a place."""
     if sentence.claims:
         found = [(summary.pair(c.better, c.worse, c.measure), c.better) for c in sentence.claims]
     else:
@@ -58,7 +58,7 @@ def evidence(sentence: Sentence, summary: Summary) -> Evidence:
 
 
 def line(pair: Pair, reference: str, summary: Summary) -> Line:
-    """The pair as the other row minus ``reference``."""
+    """Return the pair as the other row minus ``reference``."""
     who = pair.second if pair.first == reference else pair.first
     difference = minus(pair, reference)
     ahead = pair.ahead if pair.first == reference else Interval(*(1 - part for part in _turned(pair.ahead)))
@@ -76,7 +76,7 @@ def line(pair: Pair, reference: str, summary: Summary) -> Line:
 
 
 def minus(pair: Pair, reference: str) -> Interval:
-    """The difference of the other row minus ``reference``."""
+    """Return the difference of the other row minus ``reference``."""
     return pair.difference if pair.second == reference else Interval(*(-part for part in _turned(pair.difference)))
 
 
@@ -85,7 +85,7 @@ def _turned(interval: Interval) -> tuple[float, float, float]:
 
 
 def shown(difference: Interval, pair: Pair) -> str:
-    """A difference with its interval and unit.
+    """Return a difference with its interval and unit.
 
     A difference of epochs with misses is that of the restricted means.
     """
@@ -106,7 +106,7 @@ MARKS = {"better": "▲", "worse": "▼", "level": "·", "none": "–", "self": 
 
 
 class Matrix(NamedTuple):
-    """Who is told from whom: in test score below the diagonal, in epochs to the target above."""
+    """All pairs: in test score below the diagonal, in epochs to the target above."""
 
     names: list[str]
     short: list[str]
@@ -115,7 +115,7 @@ class Matrix(NamedTuple):
 
 
 def matrix(summary: Summary) -> Matrix | None:
-    """The matrix of the tuned rows, highest test score first; None where there is no pair."""
+    """Return the matrix of the tuned rows, highest test score first; None if there is no pair."""
     rows = sorted(summary.tuned, key=lambda row: -row.test_score.mean)
     names = [row.label for row in rows]
     # a dictionary, because there are hundreds of pairs
@@ -148,7 +148,7 @@ def _cell(one: str, other: str, pair: Pair | None) -> Cell:
 
 
 def _counted(pairs: list[Pair], score: str) -> str:
-    """How many pairs are told apart."""
+    """Say how many pairs are told apart."""
     quality, epochs = (sum(p.told_apart for p in pairs if p.measure == measure) for measure in ("test_score", "epochs"))
     total = sum(p.measure == "test_score" for p in pairs)
     return (

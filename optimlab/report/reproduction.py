@@ -1,4 +1,4 @@
-"""How a study is run again: the command, the study file where options alone cannot say it, and what else it was."""
+"""How to run a study again: the command, a study file if options are not enough, and all settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Settings = list[tuple[str, list[tuple[str, str]]]]
 
 
 class Recipe(NamedTuple):
-    """A command, and the content of the study file that it names, if it names one; ``note`` is what neither says."""
+    """Command, the content of the study file that it names, if any, and a ``note`` on what neither says."""
 
     command: str
     file: str
@@ -30,7 +30,7 @@ class Recipe(NamedTuple):
 
 
 def recipe(study: dict[str, Any]) -> Recipe:
-    """From the ``study`` of a :class:`~optimlab.study.results.Summary`.
+    """Make the recipe from the ``study`` of a :class:`~optimlab.study.results.Summary`.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def _recipe(study: dict[str, Any]) -> Recipe:
 
 
 def _options(study: dict[str, Any], problem: dict[str, Any]) -> list[str] | None:
-    """The options that make this study from the defaults; None where there are none for something."""
+    """Return the options that make this study from the defaults; None if something in it has no option."""
     named = [_option(c) for c in study["optimizers"] if "rule" not in c]
     if not _has_name(problem["dataset"]) or None in named or not named:
         return None
@@ -87,22 +87,22 @@ def _options(study: dict[str, Any], problem: dict[str, Any]) -> list[str] | None
 
 
 def _has_name(dataset: str) -> bool:
-    """Whether the data are found by name; a description has the name of a file, but not its path."""
+    """Return True if the data are found by name; a description has the name of a file, but not its path."""
     return dataset in PROBLEMS or dataset.startswith("sklearn:")
 
 
 def _value(value: Any) -> str:
-    """The value of an option, as a shell takes it."""
+    """Return the value of an option, quoted for a shell."""
     return shlex.quote(",".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """As JSON gives them back: lists for tuples."""
+    """Return the values as JSON gives them back: lists for tuples."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def _option(contender: dict[str, Any]) -> str | None:
-    """A contender as ``--optimizers`` takes it, if it does."""
+    """Return a contender as ``--optimizers`` takes it; None if it does not."""
     name, convention = contender["optimizer"], contender["convention"]
     plain, label = (name, name) if convention == "textbook" else (f"{name}:{convention}", f"{name} ({convention})")
     more = contender["hyperparameters"] or any(name in contender for name in ("searched", "scheduled", "schedule"))
@@ -110,14 +110,14 @@ def _option(contender: dict[str, Any]) -> str | None:
 
 
 def _arguments(contender: dict[str, Any]) -> list[str]:
-    """What stands in the brackets behind the name of a contender."""
+    """Return the arguments in the brackets behind a contender's name."""
     values = {**contender["hyperparameters"], **contender.get("searched", {}), **contender.get("scheduled", {})}
     said = [f"{name}={value if isinstance(value, str) else exact(value)}" for name, value in sorted(values.items())]
     return said + ([f"schedule={contender['schedule']}"] if "schedule" in contender else [])
 
 
 def _toml(study: dict[str, Any], problem: dict[str, Any]) -> str:
-    """The study file; JSON's texts, numbers, lists and truth values are TOML's too.
+    """Return the study file. JSON's texts, numbers, lists and truth values are TOML's too.
 
     TOML has no null. A problem without limits on its rows is made from the full protocol's, which has none either.
     """
@@ -142,7 +142,7 @@ _KEYS = {"name": "optimizer", "convention": "convention", "label": "label", "sch
 
 
 def _listed(space: str) -> Any:
-    """A list of values as TOML has one; a range stays a text."""
+    """Return a list of values as TOML writes it; a range stays a text."""
     return json.loads(f"[{space[1:-1]}]") if space.startswith("{") else space
 
 
@@ -151,7 +151,7 @@ def _line(name: str, value: Any) -> str:
 
 
 def settings(summary: Summary) -> Settings:
-    """What the results depend on, as headings with names and values."""
+    """Return the versions and settings that affect the results, as headings with names and values."""
     study = summary.study
     protocol = {name: value for name, value in study.items() if name not in ("version", "problem", "optimizers")}
     parts = {
@@ -167,7 +167,7 @@ def settings(summary: Summary) -> Settings:
 
 
 def _all(name: str, value: Any) -> Any:
-    """A limit of the rows that is none takes all of them."""
+    """Return the value, or "all" for a limit on the rows that is None."""
     return "all" if name in LIMITS and value is None else value
 
 

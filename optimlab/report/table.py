@@ -1,4 +1,4 @@
-"""The table: what each column is, and a row's cell in it."""
+"""The table: its columns, and a row's cell in each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAME = 22
 
 
 class Cell(NamedTuple):
-    """What is shown, a smaller remark, and the value it is sorted by (None comes last)."""
+    """Text of a cell, a smaller remark, and the value for sorting (None comes last)."""
 
     text: str
     value: float | None
@@ -26,7 +26,7 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A heading, its unit, what it means, and the cell of a row."""
+    """Heading, unit and meaning of a column, and a function that gives the cell of a row."""
 
     key: str
     heading: str
@@ -39,19 +39,19 @@ NOTHING = Cell("–", None)
 
 
 def reference(row: Row, summary: Summary) -> str | None:
-    """Whom a row's test score is compared with: the leader, or the same optimizer tuned."""
+    """Return the row that a row's test score is compared with: the leader, or the same optimizer tuned."""
     return summary.verdict.leader if row.kind == "tuned" else row.contender
 
 
 def difference(row: Row, summary: Summary) -> tuple[Interval, Pair] | None:
-    """A row's difference in test score to its reference; None where they are not compared."""
+    """Return a row's difference in test score to its reference; None if they are not compared."""
     whom = reference(row, summary)
     pair = None if whom is None or whom == row.label else summary.pair(row.label, whom, "test_score")
     return None if pair is None or whom is None else (minus(pair, whom), pair)
 
 
 def standing(row: Row, summary: Summary) -> str:
-    """How a row stands to its reference: ``"leader"``, ``"lower"``, ``"higher"``, ``"not told apart"``, or why not."""
+    """Return ``"leader"``, ``"lower"``, ``"higher"``, ``"not told apart"``, or why a row has no comparison."""
     if row.failed:
         return "failed"
     if not row.finished:
@@ -66,7 +66,7 @@ def standing(row: Row, summary: Summary) -> str:
 
 
 def columns(summary: Summary) -> list[Column]:
-    """Every column but the first, the optimizer's name."""
+    """Return every column but the first, the optimizer's name."""
     goal = in_percent(summary.target.value)
     slow = max((row.microseconds_per_step.median for row in summary.rows if row.microseconds_per_step), default=0.0)
     scale, unit = (1e-3, "ms") if slow >= 1000 else (1.0, "µs")
@@ -223,5 +223,5 @@ def _at_least(row: Row) -> str:
 
 
 def _range(spread: Spread) -> str:
-    """The lowest and highest of several rates."""
+    """Return the lowest and the highest of several rates."""
     return "" if spread.low == spread.high else "–".join(concise(float(f"{v:.2g}")) for v in (spread.low, spread.high))

@@ -22,7 +22,7 @@ FACTOR = 3.0
 
 
 def facts(summary: Summary) -> list[tuple[str, str, str]]:
-    """Who, by how much, how sure, how fast: each a heading, an answer and what it rests on."""
+    """Return who, by how much, how sure and how fast: each a heading, an answer and its basis."""
     said = summary.verdict
     if said.leader is None:
         return [(f"Highest test {summary.measure}", "none", "no optimizer finished all its runs")]
@@ -58,7 +58,7 @@ def _level(names: Sequence[str], others: int) -> str:
 
 
 def _margin(summary: Summary, leader: Row, others: Sequence[Row]) -> tuple[str, str]:
-    """The leader's difference to the next and to the last, with their intervals."""
+    """Return the leader's differences to the next and to the last, with their intervals."""
     ordered = sorted(others, key=lambda row: -row.test_score.mean)
     ahead = {}
     for row in ordered:
@@ -80,7 +80,7 @@ def _ends(interval: tuple[float, float, float]) -> str:
 
 
 def _certainty(summary: Summary, leader: Row, others: Sequence[Row]) -> tuple[str, str]:
-    """From how many the leader is told apart, and how often it is ahead of the next."""
+    """Say from how many the leader is told apart, and how often it is ahead of the next."""
     said = summary.verdict
     told = len(others) - len(said.level_with)
     text = f"told apart from it at 5%, after Holm’s correction for {plural(said.family, 'test')}"
@@ -96,7 +96,7 @@ def _certainty(summary: Summary, leader: Row, others: Sequence[Row]) -> tuple[st
 
 
 def gaps(summary: Summary, lines: Sequence[Lines]) -> list[str]:
-    """Sentences about rows whose records differ from the runs behind the summary."""
+    """Return sentences about rows whose records differ from the runs behind the summary."""
     said = [
         f"{row.label}: {plural(own.missing, 'run')} that the summary names {'is' if own.missing == 1 else 'are'} "
         "missing from runs.jsonl, so its curves show only the others; run the same comparison again to replace them."
@@ -113,7 +113,7 @@ def gaps(summary: Summary, lines: Sequence[Lines]) -> list[str]:
 
 
 def not_searched(summary: Summary) -> list[str]:
-    """Sentences about the hyperparameters that the random search left at their defaults, one per optimizer."""
+    """Return sentences about hyperparameters that the random search left at their defaults, one per optimizer."""
     return [f"Not searched: {listed(row.not_searched)} of {row.contender}." for row in summary.rows if row.not_searched]
 
 
@@ -130,7 +130,7 @@ def brief(sentence: str, names: Sequence[str]) -> str:
 
 
 def _few(names: Sequence[str]) -> str:
-    """The names, or how many where they are many."""
+    """Return the names, or their number if there are many."""
     return listed(names) if len(names) <= FEW else f"{len(names)} optimizers"
 
 
@@ -139,7 +139,7 @@ def _tuned(summary: Summary, lines: Sequence[Lines]) -> list[tuple[Row, Lines]]:
 
 
 def loss_by_epochs(summary: Summary, lines: Sequence[Lines]) -> str:
-    """What the loss curves show at their end."""
+    """Say what the loss curves show at their end."""
     ends = {row.label: own.curves["train_loss"].median for row, own in _tuned(summary, lines)}
     whole = {name: median[-1] for name, median in ends.items() if len(median) == summary.epochs}
     after = f"After {plural(summary.epochs, 'epoch')}"
@@ -160,7 +160,7 @@ def loss_by_epochs(summary: Summary, lines: Sequence[Lines]) -> str:
 
 
 def loss_by_seconds(summary: Summary, lines: Sequence[Lines]) -> str:
-    """Who was ahead when the quickest had finished."""
+    """Say who was ahead when the quickest had finished."""
     found = [
         (row, own) for row, own in _tuned(summary, lines) if len(own.curves["train_loss"].median) == summary.epochs
     ]
@@ -185,7 +185,7 @@ def loss_by_seconds(summary: Summary, lines: Sequence[Lines]) -> str:
 
 
 def accuracy_sentence(summary: Summary, lines: Sequence[Lines]) -> str:
-    """Who reached the target, and how far apart the ends lie."""
+    """Say who reached the target, and how far apart the ends lie."""
     rows = summary.tuned
     goal = in_percent(summary.target.value)
     always = [row for row in rows if row.hits == len(row.replicates)]
@@ -209,7 +209,7 @@ def accuracy_sentence(summary: Summary, lines: Sequence[Lines]) -> str:
 
 
 def sensitivity_sentence(summary: Summary) -> str:
-    """Whose range of usable rates is the widest, and where runs diverged."""
+    """Say whose range of usable rates is the widest, and where runs diverged."""
     goal = in_percent(summary.target.value)
     widths = {row.label: _width(row) for row in summary.tuned}
     ends = [choose(widths.values(), key=lambda width: float(width.removeprefix("at least "))) for choose in (max, min)]
@@ -232,7 +232,7 @@ def _width(row: Row) -> str:
 
 
 def regret_sentence(summary: Summary) -> str:
-    """What a rate beside the best one costs."""
+    """Say what a rate beside the best one costs."""
     found = {row.label: lost_beside(row) for row in summary.tuned if row.finished}
     lost = {name: value for name, value in found.items() if value is not None}
     factor = significant(FACTOR)
@@ -249,7 +249,7 @@ def regret_sentence(summary: Summary) -> str:
 
 
 def lost_beside(row: Row) -> float | None:
-    """The score lost at ``FACTOR`` times the best rate or at the best by ``FACTOR``, the larger of both.
+    """Return the score lost at ``FACTOR`` times the best rate or at the best over ``FACTOR``, the larger of the two.
 
     None where the grid ends before.
     """
@@ -263,7 +263,7 @@ def lost_beside(row: Row) -> float | None:
 
 
 def ratio_sentence(summary: Summary, lines: Sequence[Lines]) -> str:
-    """The span of the last epoch's update/weight ratios."""
+    """Say between which values the last epoch's update/weight ratios lie."""
     ends = {
         (row.label, layer): ratio.median[-1]
         for row, own in _tuned(summary, lines)
@@ -280,13 +280,13 @@ def ratio_sentence(summary: Summary, lines: Sequence[Lines]) -> str:
 
 
 def schedule_sentence(summary: Summary, lines: Sequence[Lines]) -> str:
-    """Whether the learning rates moved."""
+    """Say if the learning rates moved."""
     moved = [row.label for row, own in _tuned(summary, lines) if len(set(own.curves["lr"].median)) > 1]
     return f"The learning rate changed during training: {listed(moved)}." if moved else "Every rate stays constant."
 
 
 def budget_sentence(summary: Summary) -> str:
-    """What the second half of the random trials still gave."""
+    """Say what the second half of the random trials still gave."""
     gains = {
         row.contender: row.best_after[-1] - row.best_after[(len(row.best_after) - 1) // 2]
         for row in summary.rows

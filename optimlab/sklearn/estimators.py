@@ -71,7 +71,7 @@ _PARAMETERS = """\
 
 
 class _Perceptron(BaseEstimator):  # type: ignore[misc]
-    """What the two estimators share: the arguments, the network, and its training."""
+    """Base of the two estimators: the arguments, the network, and its training."""
 
     _score: ClassVar[Score]
     """What is measured beside the loss, and watched by ``early_stopping``."""
@@ -128,7 +128,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def _known(self, targets: Any) -> tuple[Loss | None, int]:
-        """The loss, unless it is a function of one's own; and the number of outputs that it asks for."""
+        """Return the loss, None for a function of your own, and the number of outputs that it needs."""
         raise NotImplementedError
 
     def fit(self, X: Any, y: Any) -> Any:
@@ -173,7 +173,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         return self
 
     def _split(self, x: Any, targets: Any, random: np.random.RandomState) -> Dataset:
-        """The data with a share of the rows for validation, of every class the same."""
+        """Return the data with a share of the rows for validation, the same share of every class."""
         share = number("validation_fraction", self.validation_fraction, above=0, below=1)
         classes = targets if self._score is losses.ACCURACY else None
         parts = train_test_split(x, targets, test_size=share, random_state=random, stratify=classes)
@@ -181,7 +181,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         return Dataset(x_train, y_train, x_val, y_val)
 
     def _dtypes(self) -> Sequence[str]:
-        """What the inputs may be; others are converted to the first."""
+        """Return the dtypes that inputs may have; others are converted to the first."""
         return ("float64", "float32") if self.dtype == "auto" else (dtype_name(self.dtype),)
 
     def _batch_size(self, rows: int) -> int:
@@ -248,7 +248,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         return []
 
     def _stopping(self) -> list[EarlyStopping]:
-        """What ends training before ``max_iter``."""
+        """Return the callbacks that end training before ``max_iter``."""
         patience = count("n_iter_no_change", self.n_iter_no_change)
         least = 0.0 if self.tol is None else number("tol", self.tol, low=0)
         if self.early_stopping:
@@ -258,7 +258,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         return [EarlyStopping("train_loss", patience, least, restore_best=False)]
 
     def _tell(self) -> None:
-        """Say how training ended, if that is not as it should be."""
+        """Raise an error if training diverged; warn if it ended too early."""
         history: History = self.history_
         if history.status == "diverged":
             raise InputError(
@@ -276,7 +276,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
             )
 
     def _numbers(self, method: str, X: Any) -> NDArray[Any]:
-        """What a method of the network returns for checked inputs."""
+        """Return what a method of the network returns for checked inputs."""
         check_is_fitted(self)
         network: MLP = self.network_
         found = getattr(network, method)(validate_data(self, X, reset=False, dtype=network.dtype))

@@ -123,11 +123,20 @@ def source(
     convention: str = "textbook",
     dtype: DTypeLike = "float32",
 ) -> str:
-    """Print the code of a rule, activation or loss: as ``"python"``, or as ``"numpy"``, ``"llvm"``, ``"c"``,
-    ``"cuda"`` or ``"javascript"`` made from it.
+    """Return the code of a rule, activation or loss, as it was written or as it is generated.
 
-    ``dtype`` is that of the compiled kernels; JavaScript has float64 alone. An activation has two functions, forward
-    and backward; a loss and softmax have one for each elementwise part.
+    Parameters
+    ----------
+    name: the name of a rule, activation or loss, or the function itself.
+    kind: ``"python"`` is the code as written; ``"numpy"``, ``"llvm"``, ``"c"``, ``"cuda"`` and ``"javascript"`` are
+        generated from it. An activation has two functions, forward and backward. A loss and softmax have one for each
+        elementwise part.
+    convention: of a rule.
+    dtype: of the generated code. JavaScript has only float64.
+
+    Raises
+    ------
+    InputError: there is no such name or kind, or the code cannot be generated or found.
 
     >>> print(source("sgd", "numpy"))
     def step(w, g, _h0, _r0):
@@ -157,7 +166,7 @@ def source(
 
 
 def _parts(name: Any, kind: str, convention: str) -> tuple[list[Function], list[Graph]]:
-    """The functions that are written in Python, and the graphs of what is elementwise in them."""
+    """Return the functions that are written in Python, and the graphs of their elementwise parts."""
     if kind == "rule":
         rule = find_rule(name, convention)
         return [rule], [trace(rule)]

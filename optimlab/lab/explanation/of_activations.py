@@ -1,4 +1,4 @@
-"""An activation's formula and derivative, made from its own code, and what its curve does."""
+"""An activation's formula and derivative, made from its own code, and the shape of its curve."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FEW = 4
 
 @dataclass(frozen=True)
 class ActivationExplanation:
-    """What :func:`explain_activation` found; prints itself in a terminal and renders in a notebook.
+    """Result of :func:`explain_activation`; prints itself in a terminal and renders in a notebook.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class ActivationExplanation:
 
     @property
     def equations(self) -> tuple[list[Equation], list[Equation]]:
-        """The lines of the formula and those of the derivative."""
+        """Lines of the formula and of the derivative."""
         f = self.activation
         if f.elementwise:
             forward, backward = (_without_arguments(graph) for graph in f.graphs)
@@ -144,7 +144,7 @@ class ActivationExplanation:
         return f"**{self.activation!r}**\n\n$$\n{self.latex}\n$$\n\n" + "\n".join(table) + f"\n\n{told}"
 
     def figure(self) -> Figure:
-        """The activation and its derivative over x, with kinks and saturated ranges marked. Needs Matplotlib.
+        """Plot the activation and its derivative over x, with kinks and saturated ranges marked. Needs Matplotlib.
 
         Raises
         ------
@@ -206,12 +206,12 @@ def _plain(values: Floats) -> tuple[float, ...]:
 
 
 def _without_arguments(graph: Graph) -> Graph:
-    """The graph without names of arguments for other arrays: a function that the formula calls may have an ``x``."""
+    """Drop the names of arguments from other arrays: a function that the formula calls may have an ``x`` of its own."""
     return replace(graph, names={node: name for node, name in graph.names.items() if name not in graph.inputs})
 
 
 def _derivative(graph: Graph) -> Graph:
-    """The graph of y′ from that of ``backward``: with 1 for dy, and without the products by it."""
+    """Derive the graph of y′ from that of ``backward``: put 1 for dy, and drop the products by it."""
     slots = (*graph.slots, "1")
     one = Node("slot", value=len(graph.slots))
     new: dict[Node, Node] = {}
@@ -266,7 +266,7 @@ def _lines(lines: Sequence[Equation]) -> str:
 
 
 def _shape(f: Activation) -> tuple[float, tuple[tuple[float, float], ...], tuple[tuple[float, float], ...]]:
-    """The largest |y′|, the ranges where it is below 1% of that, and the turning points."""
+    """Find the largest |y′|, the ranges where |y′| is below 1% of that, and the turning points."""
     # dense around 0, up to FARTHEST on either side; no round number lies on it
     grid = np.sinh(np.linspace(-math.asinh(FARTHEST), math.asinh(FARTHEST), 20001) + 1e-5 / math.pi)
     grid = np.sort(np.concatenate([grid, [0.0], *(np.array(f.kinks) + side for side in (-1e-9, 1e-9))]))
@@ -291,13 +291,13 @@ def _shape(f: Activation) -> tuple[float, tuple[tuple[float, float], ...], tuple
 
 
 def _counts(ends: tuple[float, float], turns: Sequence[tuple[float, float]]) -> bool:
-    """Whether a range of small slopes is one of saturation: around a turning point the slope is small, too."""
+    """Return True if a range of small slopes is saturated; around a turning point the slope is small, too."""
     low, high = ends
     return math.inf in (-low, high) or (max(-low, high) < WAVE and not any(low < x < high for x, _ in turns))
 
 
 def _changes(test: Callable[[Floats], NDArray[np.bool_]], grid: Floats) -> list[float]:
-    """Where the answer changes from one number of the grid to the next, by bisection."""
+    """Find by bisection where the answer changes from one number of the grid to the next."""
     answers, found = test(grid), []
     for k in np.flatnonzero(np.diff(answers)):
         low, high = float(grid[k]), float(grid[k + 1])
@@ -338,7 +338,7 @@ def _about_turns(turns: Sequence[tuple[float, float]]) -> list[str]:
 
 
 def _nearest(pairs: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The few that begin or end next to 0, in their order."""
+    """Keep the few ranges that begin or end next to 0, in their order."""
     return sorted(sorted(pairs, key=lambda pair: min(map(abs, pair)))[:FEW])
 
 
@@ -347,7 +347,7 @@ def _short(value: float) -> str:
 
 
 def _summary(function: Callable[..., Any]) -> str:
-    """The docstring without its reference."""
+    """Return the docstring without its reference."""
     text = " ".join((inspect.getdoc(function) or "an activation of your own.").split())
     return re.split(r"\s*Reference:", text)[0]
 
@@ -357,7 +357,7 @@ def _indented(text: str) -> str:
 
 
 def _table(e: ActivationExplanation) -> list[list[str]]:
-    """A header, then a row for each x; of softmax, with its derivatives by each of the row."""
+    """Return a header and a row for each x; softmax has a derivative by each x of the row."""
     if e.activation.elementwise:
         header, columns = ["x", "y", "y′"], [e.x, e.y, e.slopes]
     else:

@@ -50,7 +50,7 @@ OUTPUTS, TARGETS = np.array([[1.0, 3.0], [-0.5, 2.0]]), np.array([[1.5, 3.0], [0
 
 @dataclass(frozen=True)
 class LossExplanation:
-    """What :func:`explain_loss` found; prints itself in a terminal and renders in a notebook.
+    """Result of :func:`explain_loss`; prints itself in a terminal and renders in a notebook.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class LossExplanation:
 
     @property
     def legend(self) -> str:
-        """What the names in the formula mean."""
+        """Meaning of the names in the formula."""
         return FORMULAS[self.loss][1]
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class LossExplanation:
 
     @property
     def sentence(self) -> str:
-        """How the losses of the rows make the loss of the batch."""
+        """Sentence that says how the losses of the rows make the loss of the batch."""
         parts = " and ".join(f"{value:.6g}" for value in self.losses)
         return f"The rows by themselves have the losses {parts}; L is their mean, {self.value:.6g}."
 
@@ -123,7 +123,7 @@ class LossExplanation:
 
 
 def formulas_of(loss: Loss) -> list[Formula]:
-    """The elementwise formulas that a loss is made of, in the order in which it calls the backend with them."""
+    """Return the elementwise formulas of a loss, in the order in which it calls the backend with them."""
     called: list[Formula] = []
 
     class Noting(NumPyBackend):

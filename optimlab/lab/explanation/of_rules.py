@@ -67,7 +67,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What :func:`explain_rule` found; prints itself in a terminal and renders in a notebook."""
+    """Result of :func:`explain_rule`; prints itself in a terminal and renders in a notebook."""
 
     rule: str
     convention: str
@@ -207,7 +207,7 @@ def explain_rule(
 
 @dataclass(frozen=True)
 class Parting:
-    """Where two conventions part.
+    """Place at which two conventions part.
 
     Attributes
     ----------
@@ -341,13 +341,13 @@ _CAUSES = ("eps", "weight_decay", "start")
 
 
 def _difference(runs: list[list[float]], t: int) -> float:
-    """By how much the moves of step t differ, relative to the larger."""
+    """Return the difference of the moves at step t, relative to the larger."""
     a, b = (run[t] - run[t - 1] for run in runs)
     return abs(a - b) / max(abs(a), abs(b), 1e-300)
 
 
 def _parted(runs: list[list[float]], until: int) -> int | None:
-    """The first step, up to ``until``, whose moves differ by more than rounding."""
+    """Find the first step, up to ``until``, at which the moves differ by more than rounding."""
     for t in range(1, until + 1):
         rounding = 1e-15 * max(abs(run[t]) for run in runs)
         a, b = (run[t] - run[t - 1] for run in runs)
@@ -357,7 +357,7 @@ def _parted(runs: list[list[float]], until: int) -> int | None:
 
 
 def _term(graph: Graph, cause: str) -> str:
-    """The smallest part of the formula in which the cause meets an array."""
+    """Return the smallest part of the formula in which the cause meets an array."""
     if cause == "start":
         return ", ".join(f"{name} starts at {exact(value)}" for name, value in graph.state.items())
     for node in graph.nodes:
@@ -368,7 +368,7 @@ def _term(graph: Graph, cause: str) -> str:
 
 
 def _first_other(graph: Graph, ours: dict[str, float], theirs: dict[str, float]) -> str:
-    """The first variable that both formulas name and that differs, as this one defines it."""
+    """Return the first variable that both formulas name and define differently, as ``graph`` defines it."""
     for e in equations(graph):
         name, value = e.printed(unicode)
         if name in theirs and not math.isclose(ours[name], theirs[name], rel_tol=PARTED):
@@ -409,7 +409,7 @@ def _gradients(given: Sequence[float] | float, steps: int) -> list[float]:
 
 
 def _kept(steps: int, ends: int | None) -> Collection[int]:
-    """The numbers of the steps to keep."""
+    """Return the numbers of the steps to keep."""
     if steps > MOST_STEPS:
         raise InputError(f"steps must be at most {MOST_STEPS:,}, got {steps:,}")
     if ends is not None and 2 * count("ends", ends) < steps:
@@ -431,7 +431,7 @@ class _Setting:
     start: dict[str, float] | None = None
 
     def own(self, t: int) -> dict[str, float]:
-        """The hyperparameters of step ``t``."""
+        """Return the hyperparameters at step ``t``."""
         return {**self.hyperparameters, "lr": self.rates[t - 1]} if self.rates else self.hyperparameters
 
     def scalars(self, t: int, own: dict[str, float]) -> tuple[float, ...]:
@@ -451,13 +451,13 @@ class _Setting:
 
 
 def _weights(setting: _Setting) -> list[float]:
-    """The weight before the first step and after each."""
+    """Return the weight before the first step and after each step."""
     with np.errstate(all="ignore"):
         return [float(now[0]) for now in setting.states()]
 
 
 def _worked_out(setting: _Setting, kept: Collection[int]) -> list[Step]:
-    """The steps in ``kept``, term by term."""
+    """Work out the steps in ``kept``, term by term."""
     steps = len(setting.gradients)
     shown = None if steps >= LONG else False
     made: list[Step] = []
@@ -476,7 +476,7 @@ def _worked_out(setting: _Setting, kept: Collection[int]) -> list[Step]:
 def _step(
     setting: _Setting, terms: Sequence[tuple[str, Node | CodeType]], t: int, before: Sequence[np.float64]
 ) -> Step:
-    """Step ``t`` term by term, from the weight and the state before it."""
+    """Work out step ``t`` term by term, from the weight and the state before it."""
     graph, own = setting.graph, setting.own(t)
     arrays: dict[str, Any] = dict(zip(graph.written, before, strict=True))
     arrays["g"] = np.float64(setting.gradients[t - 1])
@@ -493,7 +493,7 @@ def _step(
 
 
 def _advance(graph: Graph) -> Callable[..., tuple[np.float64, ...]]:
-    """``advance(w, g, *state, *scalars)``: the new weight and state, for numbers; one statement per operation.
+    """Make ``advance(w, g, *state, *scalars)``, which gives new weight and state; a statement for each operation.
 
     On ``np.float64`` numbers Python's operators compute what NumPy's functions do, in a tenth of the time.
     """
@@ -542,14 +542,14 @@ def aligned(lines: Sequence[Equation]) -> str:
 
 
 def reference(function: Callable[..., Any]) -> str:
-    """The reference in a docstring, or else its first line."""
+    """Return the reference in a docstring, or else its first line."""
     text = inspect.getdoc(function) or ""
     match = re.search(r"Reference: .*?(?=\n\n|\Z)", text, re.DOTALL)
     return " ".join(match[0].split()) if match else text.split("\n")[0].replace("``", "")
 
 
 def _table(e: Explanation) -> list[list[str]]:
-    """A header, then one row per term and one column per step."""
+    """Return a header, then a row for each term with a column for each step."""
     rows = [["t", *(str(s.t) for s in e.steps)], ["gₜ", *(_short(s.gradient) for s in e.steps)]]
     rows += [[name, *(_short(s.terms[name]) for s in e.steps)] for name in e.steps[0].terms]
     rows.append(["move", *(_short(s.move) for s in e.steps)])
