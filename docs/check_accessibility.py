@@ -16,7 +16,10 @@ from axe_playwright_python.base import AXE_SCRIPT
 from browsing import chromium
 
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
-SETTINGS = [(window, scheme) for scheme in ("light", "dark") for window in (DESK, PHONE)]
+SETTINGS = [(window, scheme) for window in (DESK, PHONE) for scheme in ("light", "dark")]
+SETTLED = 400
+"""Milliseconds after which the scripts of a page have followed a change of its width."""
+
 COMMON = "resultTypes: ['violations'], iframes: false"  # pages inside a page are checked by themselves
 RULES = "{'color-contrast': {enabled: false}, 'label-content-name-mismatch': {enabled: true}}"
 WHOLE = f"{{{COMMON}, rules: {RULES}}}"
@@ -62,6 +65,7 @@ def findings(page):
         _set(page, window, scheme)
         page.evaluate(NOTE_LOOKS)
         if number in {0, len(SETTINGS) - 1}:
+            page.wait_for_timeout(SETTLED)
             found += _run(page, WHOLE, window, scheme)
     page.evaluate(KEEP_ONE_TEXT_OF_EACH_LOOK)
     for window, scheme in SETTINGS:

@@ -24,6 +24,7 @@ extensions = [
     "sphinx_click",
     "sphinx_copybutton",
     "sphinx_design",
+    "_sphinx.accessible",
     "_sphinx.docstrings",
     "_sphinx.formulas",
     "_sphinx.lessons",

@@ -24,7 +24,7 @@ sys.path.insert(0, str(DOCS))
 
 require("sphinx")
 import check_site  # noqa: E402
-from _sphinx import docstrings, repository  # noqa: E402
+from _sphinx import accessible, docstrings, repository  # noqa: E402
 
 
 @pytest.mark.parametrize("name", ol.__all__)
@@ -151,3 +151,15 @@ def test_a_signature_of_several_lines_is_no_definition_list():
     docstrings._signatures(None, "page", "", context, None)
     lines = '<span><em class="sig-param">a</em>,</span>\n<span><em class="sig-param">b</em>,</span>\n'
     assert context["body"] == f'<span class="signature">{lines}</span>'
+
+
+def test_an_empty_heading_of_a_table_is_a_cell():
+    body = '<th class="head"><p></p></th><th class="head text-right"><p></p></th><th class="head"><p>a</p></th>'
+    mended = '<td class="head"></td><td class="head text-right"></td><th class="head"><p>a</p></th>'
+    assert accessible._empty_cells(body) == mended
+
+
+def test_lists_of_modules_lie_in_the_items_they_belong_to():
+    body = "<ul><li>a</li>\n<ul><li>b</li>\n<ul><li>c</li>\n</ul></ul><li>d</li>\n</ul>"
+    mended = "<ul><li>a\n<ul><li>b\n<ul><li>c</li>\n</ul></li></ul></li><li>d</li>\n</ul>"
+    assert accessible._lists_inside_items(body) == mended
