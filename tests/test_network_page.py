@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import optimlab as ol
-from optimlab.nn import activations, losses
+from optimlab.nn import activations, initializers, losses
 from optimlab.playground.source import network_source
+from optimlab.schedules.shapes import SHAPES, Length, Shape
 
 RULES = {
     "sgd": {"lr": 0.05},
@@ -45,8 +46,9 @@ text => {
 @pytest.fixture(scope="module")
 def page(browser):
     page = browser.new_page()
-    script = Path(ol.__file__).parent / "playground" / "page" / "network.js"
-    page.add_script_tag(content=network_source() + "\n" + script.read_text(encoding="utf-8"))
+    folder = Path(ol.__file__).parent / "playground" / "page"
+    scripts = [(folder / name).read_text(encoding="utf-8") for name in ("network.js", "training.js")]
+    page.add_script_tag(content="\n".join([network_source(), *scripts]))
     yield page
     page.close()
 
@@ -152,3 +154,130 @@ def test_the_largest_output_is_the_first_and_nan_counts_as_the_largest(page):
         rows,
     )
     assert found == np.argmax(np.array(rows, float), axis=1).tolist() == [1, 1, 0, 0]
+
+
+# --- a scene and its training
+
+SCENES = [
+    {},
+    {"data": "spiral", "dropout": 0.2, "rule": "nadam", "convention": "keras", "hyper": {"lr": 0.02}},
+    {"data": "wave", "norm": "before", "l2": 0.01, "schedule": "cosine", "activation": "relu", "batch": 8},
+    {"data": "digits", "widths": [16], "norm": "after", "rule": "schedule_free_adamw", "hyper": {"lr": 0.01}},
+]
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.get("data", "moons"))
+def test_training_learns_and_goes_back_exactly(page, scene):
+    """Back and on again: the same bits, in the weights, the optimizer's state, and the history."""
+    found = page.evaluate(
+        """scene => {
+            const training = new Training(checkedScene({...DEFAULT_SCENE, ...scene}));
+            const look = () => JSON.stringify([training.t, Array.from(training.network.data), training.history,
+                training.optimizer.state.map(a => Array.from(a)), training.layers().map(l => Array.from(l.updates))]);
+            training.goto(33);
+            const early = look();
+            training.goto(120);
+            const late = look();
+            training.back(87);
+            const again = look();
+            training.goto(0);
+            training.goto(120);
+            const {train, val} = training.history;
+            return [early === again, late === look(), train[0], train.at(-1), val[0], val.at(-1)];
+        }""",
+        scene,
+    )
+    assert found[:2] == [True, True]
+    assert found[3] < found[2]
+    assert found[5] < found[4]
+
+
+@pytest.mark.parametrize("convention", ol.rules.CONVENTIONS)
+def test_the_terms_of_a_weight_end_in_its_new_value(page, convention):
+    for rule in ol.rules.names(convention):
+        life = page.evaluate(
+            """([rule, convention]) => {
+                const training = new Training(checkedScene({...DEFAULT_SCENE, rule, convention, hyper: {lr: 0.01}}));
+                training.goto(7);
+                training.watch(1, 2, 3);
+                return {...training.weight(), there: training.dense[1].W.data[2 * training.dense[1].outputs + 3]};
+            }""",
+            [rule, convention],
+        )
+        assert life["w"] == life["there"] == life["path"][-1][1]
+        assert [t for t, _ in life["path"]] == list(range(8))
+        assert life["terms"]["w@new"] == pytest.approx(life["w"], rel=1e-12), rule
+        assert life["terms"]["w@old"] == life["path"][-2][1]
+        assert set(life["state"]) == set(ol.kernels.trace(ol.rules.find(rule, convention)).state)
+
+
+def test_schedules_are_pythons(page):
+    found = page.evaluate("() => SCHEDULES")
+    run = Length(steps=1000)
+    assert set(found) == {name for name in SHAPES if name != "plateau"}
+    for name, shares in found.items():
+        schedule = Shape(name).schedule(1.0, run)
+        np.testing.assert_allclose(shares, [schedule(k) for k in range(1000)], rtol=1e-8, atol=1e-12)
+
+
+def test_the_digits_are_the_bundled_ones(page):
+    found = page.evaluate("() => [Array.from(DIGITS.pixels), Array.from(DIGITS.labels), DIGITS.training]")
+    data = ol.datasets.load("digits")
+    pixels = np.concatenate([data.x_train, data.x_val])
+    assert np.array_equal(np.reshape(found[0], (-1, 64)) / 16, pixels)
+    assert found[1] == [*data.y_train, *data.y_val]
+    assert found[2] == len(data.x_train)
+
+
+@pytest.mark.parametrize(
+    "name", ["he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "zeros"]
+)
+def test_initial_weights_have_the_initializers_moments(page, name):
+    weights = np.array(
+        page.evaluate(
+            """name => {
+                const weights = new Float64Array(60 * 40);
+                initialize(weights, 60, 40, name, stream(1, 2));
+                return Array.from(weights);
+            }""",
+            name,
+        )
+    )
+    expected = initializers.get(name)(np.random.default_rng(0), (600, 400))
+    scale = expected.std() * (60 / 600) ** -0.5
+    assert abs(weights.mean()) <= 4 * scale / len(weights) ** 0.5
+    assert weights.std() == pytest.approx(scale, rel=0.06)
+    if name.endswith("uniform"):
+        assert abs(weights).max() == pytest.approx(3**0.5 * scale, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {}),
+        ({"data": "cats", "widths": [8, 1e9], "noise": "x", "batch": 7, "seed": -1}, {}),
+        ({"rule": "sgd", "hyper": {"lr": 0.5, "beta1": 0.1}}, {"rule": "sgd", "hyper": {"lr": 0.5}}),
+        ({"rule": "__proto__", "activation": "constructor", "schedule": "toString"}, {"hyper": {}}),
+        ({"batch": 1, "norm": "before"}, {"batch": 2, "norm": "before"}),
+        ({"rule": "lion", "convention": "torch"}, {"rule": "adam", "convention": "torch", "hyper": {}}),
+        ({"widths": []}, {"widths": []}),
+    ],
+)
+def test_what_an_address_may_say(page, given, expected):
+    found, default = page.evaluate("given => [checkedScene(given), DEFAULT_SCENE]", given)
+    assert found == {**default, **expected}
+
+
+def test_a_run_that_diverges_keeps_its_last_weights_and_can_go_back(page):
+    found = page.evaluate(
+        """() => {
+            const scene = {...DEFAULT_SCENE, data: "wave", rule: "sgd", hyper: {lr: 1e6}, activation: "relu"};
+            const training = new Training(checkedScene(scene));
+            training.goto(100);
+            const {diverged, t} = training;
+            const finite = training.network.data.every(Number.isFinite);
+            training.back(1);
+            return [diverged === t && t < 100, finite, training.t === t - 1, training.diverged];
+        }"""
+    )
+    assert found == [True, True, True, None]

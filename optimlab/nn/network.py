@@ -28,7 +28,7 @@ from .passes import Evaluation, Pass
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_GLOROT = ("identity", "sigmoid", "tanh", "softmax")
+GLOROT = ("identity", "sigmoid", "tanh", "softmax")
 """Activations that ``initializer="auto"`` pairs with Glorot's variance, which assumes a slope of one at zero. The
 others are zero or small on one side and are paired with He's variance."""
 
@@ -489,7 +489,7 @@ class MLP(Network):
         rate = number("the dropout rate", dropout, low=0, below=1)
         chosen: str | Initializer | None = initializer
         if isinstance(initializer, str) and initializer == "auto":
-            glorot = f in [activations.get(name) for name in _GLOROT]
+            glorot = f in [activations.get(name) for name in GLOROT]
             chosen = None if convention != "textbook" else "glorot_normal" if glorot else "he_normal"
         layers: list[Layer] = []
         for inputs, outputs in itertools.pairwise(sizes):

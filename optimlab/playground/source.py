@@ -1,18 +1,28 @@
-"""Everything the page computes with, printed from optimlab: layers, activations, losses, penalties, rules."""
+"""Everything the page computes with, printed from optimlab: layers, losses, penalties, rules, schedules, digits."""
 
 from __future__ import annotations
 
+import base64
 import json
+from dataclasses import asdict
 from typing import Any
 
-from .. import rules
+import numpy as np
+
+from .. import datasets, rules
 from ..nn.activations import ACTIVATIONS
+from ..nn.initializers import INITIALIZERS, Constant, VarianceScaling
 from ..nn.layers import Activate, BatchNorm, Dense, Dropout, Layer
 from ..nn.losses import LOSSES
+from ..nn.network import GLOROT
 from ..nn.parameters import KINDS
 from ..nn.regularization import L1, L2
 from ..race.playground import rule_source
+from ..schedules.shapes import SHAPES, Length, Shape
 from .recorded import layer_source, loss_source, penalty_source
+
+STEPS = 1000
+"""The length of a schedule on the page."""
 
 
 def network_source() -> str:
@@ -37,7 +47,9 @@ def network_source() -> str:
     }
     objects = {"LAYERS": layers, "ACTIVATIONS": bends, "LOSSES": losses, "PENALTIES": penalties, "RULES": printed}
     constants = [f"const {name} = {_object(parts)};" for name, parts in objects.items()]
-    return "\n".join([*maps.values(), f"const KINDS = {json.dumps(KINDS)};", *constants])
+    plain = {"KINDS": KINDS, "SCHEDULES": _schedules(), "INITIALIZERS": _initializers(), "GLOROT": GLOROT}
+    constants += [f"const {name} = {_json(value)};" for name, value in plain.items()]
+    return "\n".join([*maps.values(), *constants, _digits()])
 
 
 def _layer(layer: Layer, maps: dict[str, str], **arrays: float | None) -> str:
@@ -57,6 +69,30 @@ def _layer(layer: Layer, maps: dict[str, str], **arrays: float | None) -> str:
     facts = {"settings": settings, "parameters": parameters, "state": state}
     kinds = {name: "generator" if value is None else "row" for name, value in arrays.items()}
     return f"{{...{layer_source(layer, maps, **kinds)}, ...{_json(facts)}}}"
+
+
+def _schedules() -> dict[str, list[float]]:
+    """Return the rates of a run of ``STEPS`` steps, as shares of the peak, for each schedule that only counts."""
+    run = Length(STEPS)
+    made = {name: Shape(name).schedule(1.0, run) for name in SHAPES if not Shape(name).listens}
+    return {name: [float(f"{schedule(k):.9g}") for k in range(STEPS)] for name, schedule in made.items()}
+
+
+def _initializers() -> dict[str, dict[str, Any]]:
+    """Return the initializers that the page draws from: scaled, but neither truncated nor orthogonal."""
+    kept = (VarianceScaling, Constant)
+    found = {name: asdict(made) for name, made in INITIALIZERS.items() if isinstance(made, kept)}
+    return {name: facts for name, facts in found.items() if facts.get("distribution") != "truncated"}
+
+
+def _digits() -> str:
+    """Return the bundled digits without their test rows, as bytes in base64."""
+    data = datasets.load("digits")
+    pixels, labels = (np.concatenate(parts) for parts in ((data.x_train, data.x_val), (data.y_train, data.y_val)))
+    texts = [base64.b64encode(a.astype(np.uint8).tobytes()).decode() for a in (np.rint(pixels * 16), labels)]
+    read = 'Uint8Array.from(atob("{}"), letter => letter.charCodeAt(0))'
+    parts = {"pixels": read.format(texts[0]), "labels": read.format(texts[1]), "training": str(len(data.x_train))}
+    return f"const DIGITS = {_object(parts)};"
 
 
 def _object(parts: dict[str, str]) -> str:
