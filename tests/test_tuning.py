@@ -780,6 +780,21 @@ def test_a_missing_library_is_named_with_what_installs_it(missing, arguments, me
     assert not (tmp_path / "out").exists()
 
 
+def test_a_notebook_without_ipywidgets_gets_no_warning_about_the_progress_bar_of_optuna():
+    notebook = """if True:
+        import sys
+        from types import ModuleType
+        sys.modules["ipykernel.zmqshell"] = ModuleType("zmqshell")
+        sys.modules["IPython"] = ModuleType("IPython")
+        sys.modules["IPython"].get_ipython = object
+        sys.modules["ipywidgets"] = None
+    """
+    search = "    from optimlab.tuning import Search, sampler; sampler.require(Search()); import optuna"
+    for then, warned in ((search, False), ("    import optuna", True)):
+        result = subprocess.run([sys.executable, "-c", notebook + then], capture_output=True, text=True, check=True)
+        assert ("IProgress not found" in result.stderr) is warned
+
+
 def test_data_without_test_rows_are_not_measured(tmp_path, monkeypatch):
     data = ol.datasets.load("digits")
     monkeypatch.setattr("optimlab.study.problem._load", lambda source: loaded(replace(data, x_test=None, y_test=None)))

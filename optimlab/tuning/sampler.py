@@ -30,6 +30,9 @@ def require(search: Search) -> None:
     """
     if importlib.util.find_spec("optuna") is None:
         raise lacks("the search", "Optuna", "tune")
+    with warnings.catch_warnings():  # of Optuna's progress bar, which is not used, in a notebook without ipywidgets
+        warnings.filterwarnings("ignore", "IProgress not found")
+        importlib.import_module("optuna")
     if search.sampler == "gp" and importlib.util.find_spec("torch") is None:
         raise InputError("the sampler 'gp' needs PyTorch: pip install torch; 'qmc' and 'tpe' do not")
 
