@@ -84,6 +84,15 @@ def test_a_table_shows_itself_at_a_prompt_and_in_a_notebook():
     assert 'scope="row"' in table._repr_html_()
 
 
+def test_the_text_of_a_table_leaves_no_empty_output_in_a_notebook(monkeypatch):
+    shown = []
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("rich.jupyter.display", lambda *segments: shown.append(segments))
+    table = Table([Column("name", "name"), Column("number")], [["a", "1"]])
+    assert "a" in str(table)
+    assert not shown
+
+
 @pytest.mark.parametrize("values", [[1.0, 1.0], [0.0, 1e300], [-1e308, 1e308], list(range(5000))])
 def test_a_sparkline_stays_inside_its_drawing(values):
     drawn = sparkline(values, "loss")

@@ -94,7 +94,7 @@ class Table:
 
         lines: list[str] = []
         for part in self.parts(width, encoding):
-            screen = Console(width=max(width, _width_of(part)), file=StringIO(), color_system=None)
+            screen = Console(width=max(width, _width_of(part)), file=StringIO(), color_system=None, force_jupyter=False)
             with screen.capture() as captured:
                 screen.print(part)
             lines += [line.rstrip() for line in captured.get().split("\n")[:-1]]
