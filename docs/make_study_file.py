@@ -73,7 +73,7 @@ profile.
 
 ## `[[contenders]]`
 
-Optimizers of which more is to be said than a name. They take part beside those of `optimizers`.
+Optimizers that need more settings than a name. They are compared together with those of `optimizers`.
 [Contenders](contenders.md) shows schedules and searches by example.
 
 {contenders}

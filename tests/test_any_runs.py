@@ -84,7 +84,7 @@ def test_any_runs_may_have_diverged_failed_or_be_missing(tmp_path_factory, kinds
         assert row.optimizer in text
         if row.failed:
             assert "MemoryError: made up" in page
-            assert "failed with an error, so this row takes no part" in " ".join(found.verdict)
+            assert "failed with an error, so this row is excluded" in " ".join(found.verdict)
     assert len(export(folder, folder / "runs.csv")) == len(records)
     epochs = export(folder, folder / "curves.csv", curves=True) if any(r.curves.lr for r in records.values()) else []
     assert all(row["epoch"] <= study.problem.epochs for row in epochs)
@@ -279,7 +279,7 @@ def test_a_report_is_not_replaced_by_that_of_a_smaller_comparison(command, tmp_p
         result = command("ok", *options, *dry)
         assert result.exit_code == 2
         assert "holds a comparison that this one would overwrite: " in result.stderr
-        assert f"{told} name another folder (--out FOLDER), or include these, too" in result.stderr
+        assert f"{told} name another folder (--out FOLDER), or include these as well" in result.stderr
         assert len(result.stderr.splitlines()) == 1
         assert files(tmp_path / "out") == before
     assert command("ok", *options, out="another").exit_code == 0
@@ -378,7 +378,7 @@ def readers(folder):
     def by(name, answer):
         try:
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*cut off")
+                warnings.filterwarnings("ignore", message=".*incomplete last line")
                 seen[name] = answer()
         except ol.InputError as error:
             seen[name] = str(error)
@@ -459,7 +459,7 @@ def test_a_file_cut_anywhere_loses_only_its_last_line(tmp_path_factory, finished
     cut = data.draw(st.integers(0, len(content)))
     (folder / "runs.jsonl").write_bytes(content[:cut])
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*cut off")
+        warnings.filterwarnings("ignore", message=".*incomplete last line")
         found = list(read(folder))
     whole = content[:cut].count(b"\n")
     assert found == list(read(finished_folder))[: len(found)]

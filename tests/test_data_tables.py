@@ -133,7 +133,9 @@ def test_declared_categories_and_pandas_types_are_taken_as_they_are():
     ):
         ol.datasets.from_frame(frame, "y")
     frame[7] = frame[7].where(frame.index != "row 4", "2,5 or so")
-    with pytest.raises(ol.InputError, match=r"column '7' holds numbers, but '2,5 or so' in row row 4 is none"):
+    with pytest.raises(
+        ol.InputError, match=r"column '7' holds numbers in \d+ cells, but '2,5 or so' in row row 4 is not a number"
+    ):
         ol.datasets.from_frame(frame, "y", missing="drop")
 
 
@@ -279,7 +281,7 @@ def test_useless_columns_are_left_out_with_a_warning(tmp_path, header, row, warn
 def test_a_column_that_counts_the_rows_is_kept_and_named(tmp_path):
     table = load_table(written(tmp_path, lines(lambda i: f"{i},{i * i}", rows=40)), "y")
     assert table.features == ("x",)
-    assert table.notes[1] == "column 'x' counts the rows: leave it out if it is no input"
+    assert table.notes[1] == "column 'x' counts the rows: leave it out if it is not an input"
 
 
 def test_measurements_are_no_identifier_whatever_their_name(tmp_path):
@@ -290,23 +292,23 @@ def test_measurements_are_no_identifier_whatever_their_name(tmp_path):
 def test_columns_of_the_same_name_are_told_apart(tmp_path):
     table = load_table(written(tmp_path, lines(lambda i: f"{i % 7},{i % 5},{i % 3},{i % 2}", "x,x,x (2),y")), "y")
     assert table.features == ("x", "x (3)", "x (2)")
-    assert table.notes[1] == "another column 'x' is called 'x (3)'"
+    assert table.notes[1] == "another column 'x' was renamed 'x (3)'"
 
 
 BAD = [
     ("", {}, "the file is empty"),
     ("\ufeff\r\n", {}, "the file is empty"),
-    ("x,y\n", {}, "holds no rows below the names of the columns"),
+    ("x,y\n", {}, "there are no rows below the names of the columns"),
     (b"PK\x03\x04\0\0", {}, "not a text file: it contains null bytes"),
     (pickle.dumps({"x": [1.0]}), {}, "not a text file: it contains null bytes"),
     ("1,2\n3,4\n", {}, "line 1 holds numbers: expected the names of the columns in the first line"),
-    ("x\n1\n", {}, "the first line holds one name only: expected the names of at least two columns, separated by a comma, a semicolon, a tab or a vertical bar"),
-    ("x,y\n1,2\n\n3\n", {}, "line 4 has 1 values, the header 2"),
-    ('x,y\n"1\n2",2\n3,4,5\n', {}, "line 4 has 3 values, the header 2"),
+    ("x\n1\n", {}, "the first line holds only one name: expected the names of at least two columns, separated by a comma, a semicolon, a tab or a vertical bar"),
+    ("x,y\n1,2\n\n3\n", {}, "line 4 has 1 values, but the header has 2"),
+    ('x,y\n"1\n2",2\n3,4,5\n', {}, "line 4 has 3 values, but the header has 2"),
     ('x,y\n1,2\n"3,4\n5,6\n', {}, "line 3: a quote is not closed, or text follows one (unexpected end of data)"),
-    (lines(lambda i: f"{i % 7},{i % 2}"), {"target": ""}, "say by target_column (--target-column) what is to be predicted: one of x, y"),
+    (lines(lambda i: f"{i % 7},{i % 2}"), {"target": ""}, "name the column to predict, target_column= or --target-column: one of x, y"),
     (lines(lambda i: f"{i % 7},{i % 2}", "x,kind"), {"target": "kinds"}, "unknown column 'kinds'; did you mean 'kind'? Known: x, kind"),
-    (lines(lambda i: f"{i % 7},{i % 2},{i}", "x,y,y"), {}, "two columns are called 'y', and one must be the target: rename the other"),
+    (lines(lambda i: f"{i % 7},{i % 2},{i}", "x,y,y"), {}, "two columns are called 'y', but only one can be the target: rename the other"),
     (lines(lambda i: f"{i % 7},{i % 2}"), {"leave_out": ["z"]}, "unknown column to leave out 'z'. Known: x, y"),
     (lines(lambda i: f"{i % 7},{i % 2}"), {"leave_out": ["y"]}, "column 'y' is the target and cannot be left out"),
     (lines(lambda i: f"{i % 7},{i % 2}"), {"leave_out": "x"}, "leave_out takes a list of columns, got 'x'"),
@@ -317,23 +319,23 @@ BAD = [
     (lines(lambda i: f"{i % 7},a"), {}, "target column 'y' holds 'a' in every row: nothing to tell apart"),
     (lines(lambda i: f"{i % 7},n{i}"), {}, "target column 'y' has 30 classes in 30 rows: is it an identifier?"),
     (lines(lambda i: f"{i % 7},{i}.5"), {"task": "classification"}, "target column 'y' has 30 classes in 30 rows: for quantities, write task='regression' (--task)"),
-    (lines(lambda i: f"{i % 7},{i % 3}"), {"task": "binary"}, "target column 'y' has 3 classes, where a binary task has two"),
-    (lines(lambda i: f"{i % 7},{'ab'[i % 2]}"), {"task": "regression"}, "target column 'y' holds texts such as 'a': no regression on these"),
-    (lines(lambda i: f"{i % 7},{i % 2}", rows=4), {}, "there are 4 rows with all values; a split takes at least 5"),
-    (lines(lambda i: f"{i % 500}{'a' if i == 17 else ''},{i % 2}", rows=10_000), {}, "column 'x' holds numbers, but '17a' in line 19 is none, where 9,999 other cells are; correct it or leave the cell empty"),
-    (lines(lambda i: f"{['-', '.', i][min(i, 2)]},{i % 2}"), {}, "column 'x' holds numbers, but '-' in line 2 is none, where 28 other cells are; correct it or leave the cell empty; 1 more cell is wrong, too"),
-    (lines(lambda i: f"{i if i != 3 else 'inf'},{i % 2}"), {}, "column 'x' holds inf in line 5: numbers lie within 1e+100"),
-    (lines(lambda i: f"{i if i != 3 else '-1e400'},{i % 2}"), {}, "column 'x' holds -inf in line 5: numbers lie within 1e+100"),
-    (lines(lambda i: f"{i % 7},{i if i != 3 else '1e200'}"), {}, "column 'y' holds 1e+200 in line 5: numbers lie within 1e+100"),
-    (lines(lambda i: f"2020-01-{i + 1:02},{i % 2}"), {}, "column 'x' holds dates ('2020-01-01' in line 2): write a number instead, such as the year or the days since the first, or leave the column out (leave_out=, --leave-out)"),
-    (lines(lambda i: f"{i + 1}.1.20 13:0{i % 10},{i % 2}"), {}, "column 'x' holds dates ('1.1.20 13:00' in line 2): write a number instead, such as the year or the days since the first, or leave the column out (leave_out=, --leave-out)"),
-    (lines(lambda i: f'"1,{i:03}.5",{i % 2}'), {}, "column 'x' holds numbers with separators of thousands ('1,000.5' in line 2): write 1234.5 for 1,234.5, or leave the column out (leave_out=, --leave-out)"),
-    (lines(lambda i: f"{i + 1} 000,5;{i % 2}", "x;y"), {}, "column 'x' holds numbers with separators of thousands ('1 000,5' in line 2): write 1234.5 for 1,234.5, or leave the column out (leave_out=, --leave-out)"),
+    (lines(lambda i: f"{i % 7},{i % 3}"), {"task": "binary"}, "target column 'y' has 3 classes, but a binary task has two"),
+    (lines(lambda i: f"{i % 7},{'ab'[i % 2]}"), {"task": "regression"}, "target column 'y' holds texts, such as 'a', but a regression needs numbers"),
+    (lines(lambda i: f"{i % 7},{i % 2}", rows=4), {}, "only 4 rows have all values; a split needs at least 5"),
+    (lines(lambda i: f"{i % 500}{'a' if i == 17 else ''},{i % 2}", rows=10_000), {}, "column 'x' holds numbers in 9,999 cells, but '17a' in line 19 is not a number; correct it or leave the cell empty"),
+    (lines(lambda i: f"{['-', '.', i][min(i, 2)]},{i % 2}"), {}, "column 'x' holds numbers in 28 cells, but '-' in line 2 is not a number; correct it or leave the cell empty; 1 more cell is wrong"),
+    (lines(lambda i: f"{i if i != 3 else 'inf'},{i % 2}"), {}, "column 'x' holds inf in line 5: numbers must lie within 1e+100"),
+    (lines(lambda i: f"{i if i != 3 else '-1e400'},{i % 2}"), {}, "column 'x' holds -inf in line 5: numbers must lie within 1e+100"),
+    (lines(lambda i: f"{i % 7},{i if i != 3 else '1e200'}"), {}, "column 'y' holds 1e+200 in line 5: numbers must lie within 1e+100"),
+    (lines(lambda i: f"2020-01-{i + 1:02},{i % 2}"), {}, "column 'x' holds dates ('2020-01-01' in line 2): write a number instead, such as the year or the days since the first date, or leave the column out (leave_out=, --leave-out)"),
+    (lines(lambda i: f"{i + 1}.1.20 13:0{i % 10},{i % 2}"), {}, "column 'x' holds dates ('1.1.20 13:00' in line 2): write a number instead, such as the year or the days since the first date, or leave the column out (leave_out=, --leave-out)"),
+    (lines(lambda i: f'"1,{i:03}.5",{i % 2}'), {}, "column 'x' holds numbers with thousands separators ('1,000.5' in line 2): write 1234.5 for 1,234.5, or leave the column out (leave_out=, --leave-out)"),
+    (lines(lambda i: f"{i + 1} 000,5;{i % 2}", "x;y"), {}, "column 'x' holds numbers with thousands separators ('1 000,5' in line 2): write 1234.5 for 1,234.5, or leave the column out (leave_out=, --leave-out)"),
     (lines(lambda i: f'"1,{i:03}",{i % 2}'), {}, "column 'x' can be read in two ways: '1,000' in line 2 may be a thousand or a decimal number"),
-    (lines(lambda i: f"{i},5;{i % 3}.5;{i % 2}", "x;z;y"), {}, "column 'x' has decimal commas ('0,5' in line 2), column 'z' decimal points: write all numbers in one way"),
+    (lines(lambda i: f"{i},5;{i % 3}.5;{i % 2}", "x;z;y"), {}, "column 'x' has decimal commas ('0,5' in line 2), but column 'z' has decimal points: use one of them for all numbers"),
     (lines(lambda i: f"{i} kg,{i % 2}"), {}, "column 'x' holds numbers with a unit ('0 kg' in line 2): write the number alone, or leave the column out (leave_out=, --leave-out)"),
-    (lines(lambda i: f"{'' if i % 5 == 0 else i},{i % 2}"), {}, "values are missing in 'x' (6 of 30): choose missing='drop' to leave out these rows, or missing='mean' for the mean of the training rows (a category of its own for texts); on the command line --missing drop or --missing mean"),
-    (lines(lambda i: f"k{i % 1200},{i % 2}", rows=2600), {}, "column 'x' has 1,200 categories, and at most 1,000 are one-hot encoded: group them, or leave the column out (leave_out=, --leave-out)"),
+    (lines(lambda i: f"{'' if i % 5 == 0 else i},{i % 2}"), {}, "values are missing in 'x' (6 of 30): choose missing='drop' to drop these rows, or missing='mean' to fill in the mean of the training rows (for texts, a category of its own); on the command line, --missing drop or --missing mean"),
+    (lines(lambda i: f"k{i % 1200},{i % 2}", rows=2600), {}, "column 'x' has 1,200 categories, but at most 1,000 can be one-hot encoded: group them, or leave the column out (leave_out=, --leave-out)"),
 ]  # fmt: skip
 
 
@@ -552,7 +554,7 @@ def test_compare_and_tune_take_a_table(tmp_path, table):
     options = ["--dataset", table, "--target-column", "y", "--leave-out", "c"]
     plan = json.loads(run("compare", *options, "--dry-run", "--json", "--out", out).stdout)
     assert plan["rows"] == {"training": 72, "validation": 24, "test": 24}
-    assert plan["decided"][:1] == ["classification: 'y' has 3 classes (task=, --task decides otherwise)"]
+    assert plan["decided"][:1] == ["classification: 'y' has 3 classes (task= or --task overrides this)"]
     small = ["--epochs", 2, "--hidden", 4, "--replicates", 2, "--optimizers", "sgd", "--rates", "0.1,0.3,1"]
     result = run("compare", *options, *small, "--jobs", 1, "--out", out)
     assert result.exit_code == 0, result.stderr
@@ -560,7 +562,9 @@ def test_compare_and_tune_take_a_table(tmp_path, table):
     summary = json.loads((out / "summary.json").read_text())
     assert summary["study"]["problem"]["target_column"] == "y"
     assert summary["study"]["problem"]["leave_out"] == ["c"]
-    assert run("compare", "--dataset", table, "--out", out).stderr.endswith("what is to be predicted: one of x, c, y\n")
+    assert run("compare", "--dataset", table, "--out", out).stderr.endswith(
+        "target_column= or --target-column: one of x, c, y\n"
+    )
     result = run("tune", *options, "--epochs", 2, "--trials", 2, "--search", "lr=0.1,1", "--out", tmp_path / "tuned")
     assert result.exit_code == 0, result.stderr
     assert "classification: 'y' has 3 classes" in result.stdout
@@ -580,7 +584,7 @@ def test_tune_splits_validation_rows_off(tmp_path):
         "tune", "--dataset", path, "--dry-run", "--batch-size", 8, "--search", "lr=0.1,1", "--out", tmp_path / "tuned"
     )
     assert result.exit_code == 0, result.stderr
-    assert "mine.npz: there were no validation rows: 8 of 40 training rows validate" in result.stdout
+    assert "mine.npz: the data have no validation rows, so 8 of 40 training rows were drawn" in result.stdout
 
 
 def test_few_rows_make_smaller_batches(tmp_path):

@@ -46,7 +46,7 @@ def test_an_unknown_name_names_the_nearest():
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        (dict(x_train=np.zeros((3, 2)), y_train=[0, 1]), "x_train has 3 rows, y_train 2"),
+        (dict(x_train=np.zeros((3, 2)), y_train=[0, 1]), "x_train has 3 rows, but y_train has 2"),
         (dict(x_train=np.zeros((3, 2)), y_train=[0, 1, 0], x_val=np.zeros((1, 2))), "the val split needs both"),
         (dict(x_train=np.zeros((3, 2)), y_train=None), "the train split needs both"),
     ],
@@ -82,7 +82,7 @@ def test_a_validation_split_that_cannot_be_is_refused(arguments, message):
 
 
 def test_a_second_validation_split_is_refused(digits):
-    with pytest.raises(ol.InputError, match="there is a validation split already, of 360 rows"):
+    with pytest.raises(ol.InputError, match="there already is a validation split, of 360 rows"):
         digits.with_validation(10)
 
 
@@ -103,19 +103,19 @@ def test_data_fit_for_a_study_pass(digits):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(x_val=None, y_val=None), "needs a validation split to choose by"),
-        (dict(x_test=None, y_test=None), "needs a test split to measure"),
+        (dict(x_val=None, y_val=None), "a study needs a validation split"),
+        (dict(x_test=None, y_test=None), "a study needs a test split"),
         (dict(classes=()), "the classes have no names"),
         (dict(y_train=np.ones(6, int)), "y_train holds only class 1: nothing to tell apart"),
         (dict(x_train=np.tile([1.0, 2.0], (6, 1))), "x_train holds the same values in every row"),
         (dict(x_val=np.array([[1.0, np.nan], [0, 0]])), "x_val holds NaN or infinite values"),
         (dict(x_test=np.full((3, 2), -np.inf)), "x_test holds NaN or infinite values"),
-        (dict(x_test=np.zeros((3, 5))), "x_test has 5 features, x_train 2"),
+        (dict(x_test=np.zeros((3, 5))), "x_test has 5 features, but x_train has 2"),
         (dict(x_train=np.arange(6.0)), r"x_train must be real numbers of shape \(rows, features\), got float64"),
         (dict(x_train=np.full((6, 2), "a")), "x_train must be real numbers"),
-        (dict(y_val=np.array([0.0, 1.0])), "y_val must be one integer a row, got float64"),
-        (dict(y_train=np.zeros((6, 1), int)), "y_train must be one integer a row"),
-        (dict(y_test=np.array([0, 1, 2])), "y_test holds labels from 0 to 2, where 0 to 1 are accepted"),
+        (dict(y_val=np.array([0.0, 1.0])), "y_val must be one integer per row, got float64"),
+        (dict(y_train=np.zeros((6, 1), int)), "y_train must be one integer per row"),
+        (dict(y_test=np.array([0, 1, 2])), "y_test holds labels from 0 to 2, but they must be 0 to 1"),
         (dict(y_test=np.array([0, 1, -1])), "y_test holds labels from -1 to 1"),
         (dict(x_test=np.zeros((0, 2)), y_test=np.zeros(0, int)), "x_test must be real numbers"),
     ],

@@ -160,9 +160,9 @@ def test_it_begins_again_where_the_server_cannot_go_on(server, cache):
         ("gone", "answers 404 Not Found"),
         ("other", "cannot be read: CRC check failed"),
         ("page", "not an IDX file of bytes with 3 axes"),
-        ("dead", "was cut off"),
-        ("stubborn", "was cut off"),
-        ("part", "answers with another part than was asked for"),
+        ("dead", "was interrupted"),
+        ("stubborn", "was interrupted"),
+        ("part", "sends another part than requested"),
         ("endless", "sends more than the"),
     ],
 )
@@ -173,7 +173,7 @@ def test_a_mirror_that_fails_is_named_with_the_reason_and_nothing_is_left(server
     message = str(caught.value)
     assert f"({server.address(way)}{IMAGES}: {reason}" in message
     assert list(cache.rglob("*")) == []
-    assert len(server.asked) == (downloads._PARTS if reason == "was cut off" else 1)
+    assert len(server.asked) == (downloads._PARTS if reason == "was interrupted" else 1)
 
 
 def test_a_wrong_digest_is_refused(server, cache):
@@ -206,7 +206,7 @@ def test_all_mirrors_failing_is_one_line_that_says_what_to_do(server, cache):
     assert "\n" not in message
     assert f"{server.address('gone')}{IMAGES}: answers 404 Not Found; {refused}{IMAGES}: no connection" in message
     assert f"Get {', '.join(FILES)} from {server.address('gone')} or {refused}" in message
-    assert f"put them into {cache / 'mnist'}, or say by root= or OPTIMLAB_DATA where to look" in message
+    assert f"put them into {cache / 'mnist'}, or set root= or OPTIMLAB_DATA to their folder" in message
     assert list(cache.rglob("*")) == []
 
 
@@ -300,7 +300,7 @@ def test_the_command_checks_files_of_ones_own(tmp_path):
 def test_a_comparison_on_data_without_validation_splits_it_off_and_says_so(tmp_path):
     path = made.write(tmp_path, {"mine.npz": made.npz_bytes(**made.npz_arrays())}) / "mine.npz"
     problem = replace(Problem(), dataset=str(path))
-    assert problem.notes() == ("there were no validation rows: 6 of 30 training rows validate, drawn by seed",)
+    assert problem.notes() == ("the data have no validation rows, so 6 of 30 training rows were drawn for validation",)
     assert problem.sizes() == (24, 6, 9)
     assert problem.data().y_val.tolist() != problem.data().y_train[-6:].tolist()
     assert np.bincount(problem.data().y_val).tolist() == [2, 2, 2]

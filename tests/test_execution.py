@@ -223,7 +223,7 @@ def test_a_killed_worker_loses_nothing(kind, tmp_path, two_processes, request):
             warnings.simplefilter("always")
             records = run_all(runs, store, execute=Killing(marker), pool=pool)
     told = [str(w.message) for w in caught]
-    assert sum(bool(re.search(r"died .* during .*run again, one at a time", t)) for t in told) == 1
+    assert sum(bool(re.search(r"died .* during .*repeating these runs one at a time", t)) for t in told) == 1
     assert len(told) == 1 + any(t.startswith("Dask lost the worker") for t in told)
     assert kind == "dask" or "SIGKILL" in told[0]
     assert marker.read_text() == "killed\n"
@@ -235,11 +235,11 @@ def test_a_killed_worker_loses_nothing(kind, tmp_path, two_processes, request):
 def test_a_run_that_always_kills_its_worker_is_an_error_that_names_it(tmp_path, two_processes, monkeypatch):
     monkeypatch.setattr(execution, "ALONE", 1)
     runs, marker = seeds(12), tmp_path / "marker"
-    with pytest.warns(UserWarning, match="run again, one at a time"):
+    with pytest.warns(UserWarning, match="repeating these runs one at a time"):
         records = run_all(runs, Store(tmp_path), execute=Killing(marker, always=True), pool=two_processes)
     assert [record.status for record in records] == ["ok"] * 5 + ["error"] + ["ok"] * 6
     assert "SIGKILL" in records[5].error
-    assert "each time it ran this" in records[5].error
+    assert "each time it executed this run" in records[5].error
     assert len(marker.read_text().splitlines()) == 2
     assert not Store(tmp_path).finished(runs[5].key)
 
@@ -258,7 +258,7 @@ def test_a_dask_worker_killed_from_outside_is_named_and_its_runs_are_made_again(
             warnings.simplefilter("always")
             records = run_all(runs, store, execute=slow, pool=pool, done=kill_one)
     told = [str(w.message) for w in caught]
-    assert any(re.match(r"Dask lost the worker tcp://127.0.0.1:\d+: what it was running is run again", t) for t in told)
+    assert any(re.match(r"Dask lost the worker tcp://127.0.0.1:\d+: its runs are repeated", t) for t in told)
     assert len(told) <= 2  # the other names the runs, where the scheduler was told to give them back
     assert [record.status for record in records] == ["ok"] * 30
     assert len({record.host["pid"] for record in records}) >= 2
@@ -385,7 +385,7 @@ def test_a_scheduler_without_workers_is_one_clear_error(monkeypatch):
     monkeypatch.setattr(execution, "PATIENCE", 1.0)
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty,
-        pytest.raises(ol.InputError, match="has no worker; `dask worker tcp:"),
+        pytest.raises(ol.InputError, match="has no worker; start one: dask worker tcp:"),
         workers(dask=empty.scheduler_address),
     ):
         pass

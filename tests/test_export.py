@@ -148,7 +148,7 @@ def test_a_table_can_be_made_while_the_study_runs_and_leaves_the_folder_alone(fi
         ("", "runs.xlsx", "unknown kind of table '.xlsx'. Known: .csv, .parquet, .tex"),
         ("", "runs", "unknown kind of table ''. Known: .csv, .parquet, .tex"),
         ("nowhere", "runs.csv", "cannot read"),
-        ("empty", "runs.csv", "no run is finished there yet"),
+        ("empty", "runs.csv", "has no finished run yet"),
         ("", "nowhere/runs.csv", "cannot write"),
         ("", "nowhere/table.tex", "cannot write"),
         ("nowhere", "table.tex", "name a folder that optimlab compare has finished"),
@@ -377,7 +377,7 @@ def test_every_number_in_latex_is_that_of_the_json(search):
     assert f"Holm's correction for a family of {verdict['family']} tests" in caption
     assert "3 replicates" in caption
     assert file["data"] in caption
-    assert f"Difference: to {verdict['leader']} where tuned" in caption
+    assert f"Difference: from {verdict['leader']} if tuned" in caption
 
 
 def test_missing_runs_change_no_number(tmp_path):

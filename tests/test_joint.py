@@ -195,10 +195,10 @@ def test_ranks_by_hand():
     assert found.profile["adam"] == ((1.0, 0.0), (2.0, pytest.approx(1 / 3)), (3.0, pytest.approx(2 / 3)))
     assert found.paragraph == (
         "By test accuracy, sgd has the best mean rank on 3 problems: 1.5 of 3. By epochs to the target, momentum has "
-        "the best mean rank on 3 problems: 1.5 of 3. In the mean over replicates, sgd and momentum each need the "
+        "the best mean rank on 3 problems: 1.5 of 3. Averaged over replicates, sgd and momentum each need the "
         "fewest epochs to the target on 2 of 3 problems, and momentum needs at most 2 times the fewest on all 3 "
-        "problems. 3 problems cannot tell 3 optimizers apart by their ranks, however much they agree: it takes at "
-        "least 4."
+        "problems. Ranks on 3 problems cannot tell 3 optimizers apart, even if all agree: this takes at least 4 "
+        "problems."
     )
 
 
@@ -209,10 +209,8 @@ def test_what_all_problems_agree_on_is_told():
     assert epochs.apart == (("adam", "sgd"),)
     claims = [(c.better, c.worse, c.measure) for sentence in found.sentences for c in sentence.claims]
     assert claims == [("sgd", "adam", "test_score"), ("adam", "sgd", "epochs")]
-    assert "Lower in rank than sgd by test accuracy: adam." in found.paragraph
-    assert (
-        "The 6 problems use one data set: they are not independent, so these tests are optimistic." in found.paragraph
-    )
+    assert "Ranked below sgd by test accuracy: adam." in found.paragraph
+    assert "The 6 problems use one data set. They are dependent, so these tests are optimistic." in found.paragraph
     assert "Both rankings together are tested at 5%" in found.paragraph
 
 
@@ -220,15 +218,15 @@ def test_what_all_problems_agree_on_is_told():
 def test_too_few_problems_promise_nothing(problems):
     found = joint(several(*[table(0.9, 0.8, 0.7)] * problems))
     assert not any(sentence.claims for sentence in found.sentences)
-    assert f"{problems} problems cannot tell 3 optimizers apart by their ranks" in found.paragraph
-    assert "it takes at least 4." in found.paragraph
+    assert f"Ranks on {problems} problems cannot tell 3 optimizers apart" in found.paragraph
+    assert "this takes at least 4 problems." in found.paragraph
 
 
 def test_equal_contenders_share_the_first_rank():
     found = joint(several(*[table(0.9, 0.9, 0.7)] * 2))
     assert found.ranking("test_score").best == ("sgd", "momentum")
     assert "sgd and momentum share the best mean rank on 2 problems: 1.5 of 3." in found.paragraph
-    assert "By epochs to the target all 3 optimizers have the same mean rank on these 2 problems." in found.paragraph
+    assert "By epochs to the target, all 3 optimizers have the same mean rank on these 2 problems." in found.paragraph
     assert "all 3 optimizers each need the fewest epochs" in found.paragraph
 
 
@@ -252,7 +250,7 @@ def test_a_problem_on_which_everyone_failed_is_not_ranked():
     found = joint(several(table(0.9, 0.8, 0.7), table(*["error"] * 3), table(0.9, 0.8, 0.7)))
     assert found.rankings[0].problems == ("p0", "p2")
     assert found.contenders == NAMES
-    assert "Not ranked, because runs of every optimizer failed: p1." in found.paragraph
+    assert "Not ranked, because every optimizer has a failed run there: p1." in found.paragraph
     nothing = joint(several(table(0.9, 0.8, 0.7), table(*["error"] * 3)))
     assert (nothing.rankings, nothing.profile) == ((), {})
     assert "Fewer than two problems are left: there is no joint answer." in nothing.paragraph
@@ -262,7 +260,7 @@ def test_a_problem_on_which_everyone_failed_is_not_ranked():
 def test_one_contender_alone_is_not_ranked():
     found = joint(several(table(0.9, "error", "error"), table(0.9, 0.8, 0.7)))
     assert (found.contenders, found.rankings) == (("sgd",), ())
-    assert "Only sgd took part on every problem: there is nothing to rank." in found.paragraph
+    assert "Only sgd was compared on every problem: there is nothing to rank." in found.paragraph
     joint_table(found)
 
 

@@ -135,7 +135,7 @@ def test_pixels():
         (lambda: Standardize.fit([["a"]]), "expected real inputs"),
         (lambda: Standardize.fit([[np.nan, 1.0]]), "the training inputs hold NaN"),
         (lambda: Standardize.fit([[np.inf, 1.0]]), "the training inputs hold NaN or infinite"),
-        (lambda: Standardize.fit(np.zeros((2, 4)), channels=3), "4 features are no whole number of pixels of 3"),
+        (lambda: Standardize.fit(np.zeros((2, 4)), channels=3), "4 features are not a whole number of pixels with 3"),
         (lambda: Standardize.fit(np.zeros((2, 4)), channels=0), "channels must be a whole number of at least 1"),
         (lambda: Standardize.fit(np.zeros((2, 4)))(np.zeros((2, 8))), "expected inputs of 4 features, got 8"),
         (lambda: Standardize.fit(np.zeros((2, 6)), 3)(np.zeros((2, 8))), "a multiple of 3 features, got 8"),

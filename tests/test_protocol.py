@@ -336,7 +336,7 @@ def test_each_replicate_extends_its_own_grid_where_its_best_lies_at_the_edge(tmp
 def test_extensions_have_an_end_which_is_told(tmp_path):
     study = replace(TINY, extensions=2, optimizers=("sgd",))
     record_of = peak(lambda run: 1e9 if run.seed != 1 else 0.1)
-    with executed_by(record_of), pytest.warns(UserWarning, match="sgd: the best learning rate found.*in 2 of 3 repl"):
+    with executed_by(record_of), pytest.warns(UserWarning, match="sgd: the best learning rate, such.*in 2 of 3 repl"):
         result = compare(study, tmp_path)
     (row,) = result.rows
     assert [len(one.grid) for one in row.replicates] == [5, 3, 5]
@@ -625,7 +625,7 @@ def old_folder(folder, kept):
     return folder
 
 
-EARLIER = "it was made by an earlier protocol, whose numbers mean something else: name another folder"
+EARLIER = "it was made by an earlier protocol, whose numbers have another meaning: name another folder"
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_a_last_line_that_was_cut_off_is_no_error(changed):
     folder = changed()
     with (folder / "runs.jsonl").open("a") as file:
         file.write('{"key": "ab')
-    with pytest.warns(UserWarning, match="dropped a last line that was cut off"):
+    with pytest.warns(UserWarning, match="dropped an incomplete last line"):
         assert write_report(folder).exists()
 
 

@@ -341,7 +341,7 @@ def test_packed_rows_come_back(right):
 @examples
 @given(st.text(max_size=20))
 def test_a_text_that_is_no_packed_rows_is_refused(text):
-    with pytest.raises(InputError, match="does not say what each test row"):
+    with pytest.raises(InputError, match="does not encode the contributions of test rows"):
         unpacked(text)
 
 
@@ -349,7 +349,7 @@ def test_a_text_that_is_no_packed_rows_is_refused(text):
     "text", ["", "0:", "-3:eJw=", "3", "3:!!", "99999999999:eJwrAQAA", "9:eNr73wAAAg==", "17:eJz73wAAAoABgA=="]
 )
 def test_packed_rows_that_were_edited_are_refused(text):
-    with pytest.raises(InputError, match="does not say what each test row"):
+    with pytest.raises(InputError, match="does not encode the contributions of test rows"):
         unpacked(text)
 
 

@@ -80,7 +80,7 @@ def test_a_study_file_with_several_problems(tmp_path):
         ("epochs = 4", "epochs = 0", r"line 7, key 'epochs': epochs must be a whole number of at least 1"),
         ("epochs = 4", "epochs = 4.5", r"line 7, key 'epochs': expected a whole number, got 4.5"),
         ("epochs = 4", "epoch = 4", r"line 7, key 'epoch': unknown key 'epoch'; did you mean 'epochs'"),
-        ("epochs = 4", "target = 2", r"line 7, key 'target': target is a validation score"),
+        ("epochs = 4", "target = 2", r"line 7, key 'target': target must be a validation score"),
         ("epochs = 4", 'dataset = "mnits"', r"line 7, key 'dataset': unknown data set 'mnits'; did you mean 'mnist'"),
         ("epochs = 4", 'leave_out = "x"', r"line 7, key 'leave_out': expected a list of texts"),
         ("epochs = 4", 'missing = "fill"', r"line 7, key 'missing': unknown way to treat missing values 'fill'"),

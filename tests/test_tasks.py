@@ -108,7 +108,7 @@ def test_the_error_of_a_table_is_in_the_unit_of_its_target():
     [
         ("digits", "mean_squared_error", "does not suit digits, which has 10 classes: use softmax_cross_entropy"),
         ("digits", "binary_cross_entropy", "does not suit digits, which has 10 classes"),
-        ("sklearn:diabetes", "softmax_cross_entropy", "numbers to predict: use mean_squared_error"),
+        ("sklearn:diabetes", "softmax_cross_entropy", "numeric targets: use mean_squared_error"),
         ("digits", "hinge", "unknown loss 'hinge'"),
     ],
 )
@@ -124,7 +124,7 @@ def test_contributions_are_kept_as_float32(values):
 
 @pytest.mark.parametrize("text", ["2x", "0x", "3xAAAA", packed(np.array([np.nan])), packed(np.array([1.0]))[:-4]])
 def test_what_is_no_text_of_contributions_is_refused(text):
-    with pytest.raises(ol.InputError, match="does not say what each test row contributes"):
+    with pytest.raises(ol.InputError, match="does not encode the contributions of test rows"):
         unpacked(text)
 
 

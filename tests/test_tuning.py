@@ -248,7 +248,9 @@ def test_a_batch_size_is_fixed_and_a_label_names_the_search(tmp_path):
 def test_a_rule_cannot_have_a_hyperparameter_of_the_searchs_own(name):
     space = {}
     exec(f"def mine(w, g, *, lr=0.1, {name}=0.5):\n    return w - lr * {name} * g\n", space)
-    with pytest.raises(ol.InputError, match=f"mine has a hyperparameter {name}, but that is a setting of the search"):
+    with pytest.raises(
+        ol.InputError, match=f"mine has a hyperparameter {name}, but this is also a setting of the search"
+    ):
         Search(TINY.problem, Contender("mine", rule=space["mine"]), spaces={"lr": "1e-3:0.1:log"})
 
 
@@ -387,7 +389,7 @@ def test_a_contenders_own_search_and_schedule_take_part(tmp_path):
 @pytest.mark.parametrize(
     ("text", "rest", "message"),
     [
-        ("adam(schedule=plateau)", {}, "a search has a plateau of its own"),
+        ("adam(schedule=plateau)", {}, "a search has its own plateau"),
         ("adam(schedule=cosine)", {"spaces": {"factor": "0.1:0.5"}}, "follows a schedule, so no plateau can cut it"),
         ("adam(schedule=cosine)", {"fixed": {"patience": 3}}, "follows a schedule, so no plateau can cut it"),
         ("adam(beta1=linear(0.9))", {"spaces": {"beta1": "0.5:0.9"}}, "beta1 follows a schedule"),
@@ -678,9 +680,9 @@ def test_a_dry_run_says_what_would_be_tried_and_writes_nothing(tmp_path):
         (["--hidden", "0"], "--hidden: each hidden layer's size must be a whole number of at least 1, got 0"),
         (["--trials", "0"], "trials must be a whole number of at least 1, got 0"),
         (["--epochs", "0"], "epochs must be a whole number of at least 1, got 0"),
-        (["--seeds", "0,0"], "a seed is named twice"),
+        (["--seeds", "0,0"], "the seeds must differ, got 0, 0"),
         (["--seeds", ""], "at least one"),
-        (["--seed", "-1"], "seeds are whole numbers of at least 0, got -1"),
+        (["--seed", "-1"], "a seed must be a whole number of at least 0, got -1"),
         (["--early-patience", "0"], "early_patience must be a whole number"),
         (["--min-lr", "-1"], "min_lr must be a finite number of at least 0"),
         (["--trials", "many"], "'many' is not a valid integer"),
@@ -743,7 +745,7 @@ def test_a_dry_run_refuses_what_the_search_refuses(finished, tmp_path, how):
         content = (finished[0] / "journal.log").read_bytes()
         assert b'"status":"ok"' in content
         (out / "journal.log").write_bytes(content.replace(b'"status":"ok"', b'"status":7'))
-        told = f"{out}/journal.log is not the journal of a search: ValueError: trial 0 has no whole record"
+        told = f"{out}/journal.log is not the journal of a search: ValueError: trial 0 has no complete record"
     elif how == "a file":
         (out / "file").write_text("")
         out, told = out / "file", "cannot write to the output folder"
@@ -837,7 +839,7 @@ def test_a_regression_is_searched_by_r2_or_by_its_loss(tmp_path, objective):
     assert summary["retrained"]["p"] == pytest.approx(scipy.stats.ttest_rel(*wrong).pvalue, rel=1e-3)
     said = " ".join(summary["verdict"])
     assert "validation R²" in said or "(R² " in said
-    assert "a smaller error on" in said
+    assert "its error is smaller on" in said
     assert "accuracy" not in said
 
 

@@ -79,7 +79,7 @@ def noisy(middle, step=1):
     return [middle + step * d for d in (-2, -1, -1, 0, 0, 0, 0, 1, 1, 2)]
 
 
-HOLM = "Every difference stated here is significant at 5% after Holm's correction for all {} tests of this page."
+HOLM = "Every difference stated here is significant at 5% after Holm's correction for all {} tests."
 EQUALLY_FAST = (
     "{} needs the fewest epochs to 95% validation accuracy, 5.0 ± 0.2 on average; {} cannot be told apart from it."
 )
@@ -135,7 +135,7 @@ def test_none_can_be_told_apart():
     sentences = said(**ALIKE)
     assert sentences[0] == "c has the highest mean test accuracy, 90.20 ± 0.83%; a and b cannot be told apart from it."
     assert re.fullmatch(
-        r"10 replicates can tell apart differences of about \d\.\d points; half as much takes about \d\d replicates\.",
+        r"10 replicates can detect differences of about \d\.\d points; half of that takes about \d\d replicates\.",
         sentences[1],
     )
     assert sentences[2:] == [EQUALLY_FAST.format("a", "b and c")]
@@ -256,8 +256,8 @@ def test_a_target_that_everyone_meets_at_once_is_called_so_and_another_is_propos
     )
     proposal = [text for text in sentences if "By the stored curves" in text]
     assert proposal == [
-        f"By the stored curves, a target of {100 * summary.target.proposed:g}% tells the most optimizers apart: "
-        f"--target {summary.target.proposed:g} shows it without new runs."
+        f"By the stored curves, a target of {100 * summary.target.proposed:g}% tells the most optimizers apart. "
+        f"--target {summary.target.proposed:g} applies it without new runs."
     ]
     assert 0.6 < summary.target.proposed <= 0.8
     again = [str(s) for s in proposing(5, 5).verdict.sentences]
@@ -303,8 +303,8 @@ def test_the_target_is_not_rounded_to_whole_percents(target, told):
 
 def test_a_target_changed_after_the_runs_is_exploratory():
     text = (
-        "The target was 95% when the runs were made, and was changed to 96% afterwards, so what depends on it is "
-        "exploratory."
+        "The target was 95% when the runs were made, and was changed to 96% afterwards, so results that depend on it "
+        "are exploratory."
     )
     assert text in said(target=0.96, planned=0.95, a=scores(), b=scores())
     assert not any("exploratory" in s for s in said(target=0.96, planned=0.96, a=scores(), b=scores()))
@@ -421,7 +421,7 @@ def test_an_error_is_no_result_of_the_optimizer():
     sentences = [str(s) for s in summary.verdict.sentences]
     assert sentences[0] == "a has the highest mean test accuracy, 90.00 ± 0.00%; c cannot be told apart from it."
     told = [text for text in sentences if "failed" in text]
-    again = "failed with an error, so this row takes no part in the verdict. Run the same command again to repeat them."
+    again = "failed with an error, so this row is excluded from the verdict. Run the same command again to repeat them."
     assert told == [f"3 runs of b {again}", f"A run of a at its default rate {again[:-5]}it."]
     assert not any(text.startswith(("Lower", "Slower")) for text in sentences)
     assert not {"b", "a, default"} & {name for pair in summary.pairs for name in (pair.first, pair.second)}

@@ -1,4 +1,4 @@
-"""Data sets: plain arrays in three splits.
+"""Data sets: plain arrays in three splits, from names, files and tables.
 
 Imports common and backends.
 """
@@ -36,58 +36,62 @@ def load(
     leave_out: Sequence[str] = (),
     seed: int = 0,
 ) -> Dataset:
-    """A data set by name, or from the path of a file: float32 inputs ``(rows, features)``, int64 labels.
+    """Load a data set by its name or from a file, with float32 inputs ``(rows, features)`` and int64 labels.
 
     ===================  =====================  ===============================================================
-    name                 rows                   what
+    name                 rows                   content
     ===================  =====================  ===============================================================
-    ``"digits"``         1077 / 360 / 360       handwritten digits of 8 x 8 pixels, bundled (its origin is in
+    ``"digits"``         1077 / 360 / 360       handwritten digits of 8 x 8 pixels, bundled (see
                                                 ``digits.md``); a fixed split, stratified by class
     ``"mnist"``          50000 / 10000 / 10000  handwritten digits of 28 x 28 pixels
     ``"fashion_mnist"``  50000 / 10000 / 10000  pieces of clothing of 28 x 28 pixels
     ``"cifar10"``        40000 / 10000 / 10000  photographs of 32 x 32 pixels in colour
     ===================  =====================  ===============================================================
 
-    The rows train, validate and test; the last 10,000 of the published training rows validate. Pixels are between 0
-    and 1, row by row. Those of CIFAR-10 are three features each, red, green and blue, as ``Standardize.fit(x, 3)``
-    expects them; in the published files a row is 1024 red, then 1024 green, then 1024 blue values.
+    The rows are those for training, validation and testing. The validation rows are the last 10,000 of the published
+    training rows. Pixels are between 0 and 1, in row-major order. Each pixel of CIFAR-10 has three features, red, green
+    and blue, as ``Standardize.fit(x, 3)`` expects. (In the published files, a row has 1024 red, then 1024 green, then
+    1024 blue values.)
 
-    Files are looked for in ``root``, in the folder that the environment variable OPTIMLAB_DATA names, and in the
-    user's cache folder; in each of them in a subfolder named after the data set, then directly. They have the
-    published names: MNIST's four files, as ``.gz`` or unpacked (Fashion-MNIST's are called the same, so give each its
-    subfolder); ``cifar-10-python.tar.gz``, or unpacked as the folder ``cifar-10-batches-py``. What is in none of them
-    is downloaded, to ``root`` if given, else to the cache folder, unless ``download`` is False. Contents are compared
-    with the published digests; only an unpacked CIFAR-10, which other programs may have written anew, is used with a
-    warning if it differs.
+    Files are searched in ``root``, in the folder of the environment variable OPTIMLAB_DATA, and in the user's cache
+    folder. In each of them, a subfolder named after the data set comes first. Files have the published names. MNIST has
+    four files, as ``.gz`` or unpacked; Fashion-MNIST's have the same names, so give each its own subfolder. CIFAR-10 is
+    ``cifar-10-python.tar.gz`` or the unpacked folder ``cifar-10-batches-py``. Missing files are downloaded to ``root``
+    if given, else to the cache folder. Contents are compared with the published digests. Only an unpacked CIFAR-10 is
+    used with a warning if it differs, because other programs may have rewritten it.
 
-    An ``.npz`` file holds ``x_train``, ``y_train``, ``x_test``, ``y_test``, perhaps ``x_val``, ``y_val``, and perhaps
-    the names of the ``classes``. Labels are integers from 0; floating-point targets are numbers to
-    predict. Inputs of more than two axes, as images are, become rows;
-    bytes (uint8) are divided by 255, other numbers taken as they are. Without ``x_val`` there is no validation split:
-    :meth:`Dataset.with_validation` makes one of the last training rows. Nothing is ever unpickled.
+    An ``.npz`` file holds ``x_train``, ``y_train``, ``x_test``, ``y_test``, optionally ``x_val`` and ``y_val``, and
+    optionally the names of the ``classes``. Integer targets are classes numbered from 0, and floating-point targets are
+    a regression. Inputs with more than two axes, such as images, are flattened to rows. Bytes (uint8) are divided by
+    255, and other numbers are used as they are. Without ``x_val`` there is no validation split;
+    :meth:`Dataset.with_validation` takes one from the last training rows. Nothing is ever unpickled.
 
-    A table is a file ``.csv``, ``.tsv``, ``.txt`` or ``.parquet`` with the names of the columns in its first line (this
-    takes pandas: ``pip install '.[data]'``). Separators, decimal commas and the encoding are detected. 60% of the rows
-    train, 20% validate and 20% test, drawn by ``seed``, stratified by class. Numbers are standardized by the training
-    rows, texts become categories, one-hot. Constant columns and identifiers are left out, with a warning. The names
-    ``"sklearn:iris"``, ``"sklearn:wine"``, ``"sklearn:breast_cancer"``, ``"sklearn:digits"`` and ``"sklearn:diabetes"``
-    are the tables that scikit-learn brings along. ``docs/data.md`` shows all this by example.
+    A table is a ``.csv``, ``.tsv``, ``.txt`` or ``.parquet`` file with the names of the columns in its first line. It
+    needs pandas: ``pip install '.[data]'``. Separator, decimal commas and encoding are detected. The rows are split
+    into 60% for training, 20% for validation and 20% for testing, drawn with ``seed`` and stratified by class. Numbers
+    are standardized by the training rows, and texts become one-hot categories. Constant columns and identifiers are
+    left out, with a warning. The names ``"sklearn:iris"``, ``"sklearn:wine"``, ``"sklearn:breast_cancer"``,
+    ``"sklearn:digits"`` and ``"sklearn:diabetes"`` are tables that come with scikit-learn. See ``docs/data.md``.
 
     Parameters
     ----------
-    target_column: of a table, what is to be predicted.
-    missing: what becomes of missing values: ``"refuse"``, ``"drop"`` leaves out the rows, ``"mean"`` takes the mean of
-        the training rows (for texts, a category of its own). Rows without a target are left out by both.
-    task: ``"classification"``, ``"binary"``, ``"regression"``, or ``"auto"``: texts and at most 20 different whole
-        numbers are classes, other numbers a regression. The targets of a regression are standardized by the training
-        rows; :meth:`Dataset.in_units` converts back.
-    leave_out: columns of a table that are no inputs.
-    seed: of the split of a table.
+    name: the name of a data set, or the path of a file.
+    root: the first folder in which files are searched, and to which they are downloaded.
+    download: whether missing files are downloaded.
+    target_column: the column of a table to predict.
+    missing: how to treat the missing values of a table. ``"refuse"`` raises an error, ``"drop"`` drops their rows, and
+        ``"mean"`` fills in the mean of the training rows (for texts, a category of its own). The last two also drop
+        rows without a target.
+    task: the task of a table: ``"classification"``, ``"binary"`` or ``"regression"``. ``"auto"`` decides by the target:
+        texts, and whole numbers with at most 20 different values, are classes; other numbers are a regression. Targets
+        of a regression are standardized by the training rows; :meth:`Dataset.in_units` converts back.
+    leave_out: columns of a table that are not inputs.
+    seed: seed of the split of a table.
 
     Raises
     ------
-    InputError: unknown name; a file that is nowhere and cannot be downloaded, damaged, altered or of something else;
-        data that :func:`check` refuses; a table with cells, columns or a target that cannot be used.
+    InputError: the name is unknown; a file is missing and cannot be downloaded, or it is damaged, altered or of another
+        format; :func:`check` rejects the data; or a table has cells, columns or a target that cannot be used.
 
     >>> load("digits")
     <Dataset digits: 1077 training, 360 validation, 360 test rows of 64 features>
@@ -107,36 +111,36 @@ def load(
 
 
 def unknown_data(name: str | Path) -> InputError:
-    """The error for a name of no data set, with the nearest ones that there are."""
+    """Return the error for an unknown name of a data set, with similar names."""
     if str(name).lower().endswith((".xlsx", ".xls", ".ods", ".numbers")):
         return InputError(f"{name} is a spreadsheet: save its sheet as a CSV file, and give that")
     return unknown("data set", str(name), [*DATASETS, *BUNDLED.values(), f"the path of a file {', '.join(ENDINGS)}"])
 
 
 def is_npz(name: str | Path) -> bool:
-    """Whether this names an ``.npz`` file."""
+    """Return True if this is the path of an ``.npz`` file."""
     return str(name).endswith(".npz")
 
 
 def is_table(name: str | Path) -> bool:
-    """Whether this names a table: a CSV or Parquet file, or one of scikit-learn's sets."""
+    """Return True if this names a table: a CSV or Parquet file, or a data set of scikit-learn."""
     return str(name).lower().endswith(FILES) or str(name).startswith(PREFIX)
 
 
 def is_file(name: str | Path) -> bool:
-    """Whether this is the path of a file with data of one's own."""
+    """Return True if this is the path of a file with the user's own data."""
     return is_npz(name) or str(name).lower().endswith(FILES)
 
 
 def is_own(name: str | Path) -> bool:
-    """Whether this names data for which no network and target are known: a file, or one of scikit-learn's sets."""
+    """Return True for data without a usual network and target: a file, or a data set of scikit-learn."""
     return is_file(name) or is_table(name)
 
 
 def load_table(
     name: str | Path, target_column: str = "", *, missing: str = "refuse", task: str = "auto", leave_out: Any = ()
 ) -> Table:
-    """The table that :func:`load` splits and scales, neither split nor scaled."""
+    """Load a table as :func:`load` does, but neither split nor scaled."""
     if str(name).startswith(PREFIX):
         if target_column not in ("", "target"):
             raise InputError(f"{name} has the target column 'target', not {target_column!r}")
@@ -156,11 +160,11 @@ def _digits() -> Dataset:
 
 
 SOURCES: dict[str, Source] = {source.name: source for source in (MNIST, FASHION, CIFAR10)}
-"""The data sets that are not bundled."""
+"""The data sets that are downloaded."""
 DATASETS = ("digits", *SOURCES)
-"""Every name of a data set with a split of its own."""
+"""The names of all data sets with a fixed split."""
 ENDINGS = (".npz", *FILES)
-"""Of the files that :func:`load` reads."""
+"""The endings of the files that :func:`load` reads."""
 
 __all__ = [
     "BUNDLED",

@@ -1,4 +1,4 @@
-"""The small data sets that scikit-learn brings along, by names such as ``"sklearn:wine"``."""
+"""The small data sets that come with scikit-learn, by names such as ``"sklearn:wine"``."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from .table_files import Sheet
 
 PREFIX = "sklearn:"
 BUNDLED = {name: f"{PREFIX}{name}" for name in ("breast_cancer", "diabetes", "digits", "iris", "wine")}
-"""What follows the prefix: the full name."""
+"""The full name of each data set, by its name in scikit-learn."""
 
 
 def read_bundled(name: str, *, missing: str = "refuse", task: str = "auto", leave_out: Any = ()) -> Table:
-    """The table of one of scikit-learn's data sets.
+    """Read the table of a data set of scikit-learn.
 
     Raises
     ------
-    InputError: there is none of that name, or scikit-learn is not installed.
+    InputError: the name is unknown, or scikit-learn is not installed.
     """
     full = lookup("data set", name, {known: known for known in BUNDLED.values()})
     short = full.removeprefix(PREFIX)

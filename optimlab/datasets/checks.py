@@ -1,4 +1,4 @@
-"""What data must be for a comparison to say something."""
+"""Checks that something can be learned and measured on data."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .dataset import Dataset
 
 
 def check(data: Dataset) -> None:
-    """Refuse arrays on which nothing can be learned; constant features are accepted while others vary.
+    """Check that a network can learn from a data set. Constant features are accepted if other features vary.
 
     Raises
     ------
-    InputError: inputs that are not real numbers of shape ``(rows, features)``, the same features in every split; no
-        rows; NaN or infinite values; targets that are not one class number a row, or none of ``classes``, or, of a
-        regression, not finite numbers; training rows of one class only, or all alike.
+    InputError: the inputs are not real numbers of shape ``(rows, features)`` with the same features in every split; a
+        split has no rows; there are NaN or infinite values; the targets are not one class number of ``classes`` per
+        row, or not finite numbers for a regression; all training rows have the same class or target, or equal inputs.
 
     >>> check(Dataset([[0.0], [1.0]], [3, 3], classes=("a", "b", "c", "d")))
     Traceback (most recent call last):
@@ -26,7 +26,7 @@ def check(data: Dataset) -> None:
     """
     regression = data.task == "regression"
     if not regression and not data.classes:
-        raise InputError("the classes have no names: give the data set classes=")
+        raise InputError("the classes have no names: pass classes= to the data set")
     for split in ("train", "val", "test"):
         x, y = getattr(data, f"x_{split}"), getattr(data, f"y_{split}")
         if x is not None:
@@ -44,45 +44,45 @@ def check(data: Dataset) -> None:
 
 
 def check_for_study(data: Dataset) -> None:
-    """:func:`check`, and refuse data without a validation or a test split.
+    """Check a data set as :func:`check` does, and that it has a validation and a test split.
 
     Raises
     ------
-    InputError: as :func:`check`; a split is missing.
+    InputError: as :func:`check`, or a split is missing.
 
     >>> check_for_study(Dataset([[0.0], [1.0]], [0, 1], classes=("a", "b")))
     Traceback (most recent call last):
     ...
-    optimlab.common.errors.InputError: a study needs a validation split to choose by; Dataset.with_validation makes one
+    optimlab.common.errors.InputError: a study needs a validation split; make one with Dataset.with_validation
     """
     check(data)
     if data.x_val is None:
-        raise InputError("a study needs a validation split to choose by; Dataset.with_validation makes one")
+        raise InputError("a study needs a validation split; make one with Dataset.with_validation")
     if data.x_test is None:
-        raise InputError("a study needs a test split to measure the choice with")
+        raise InputError("a study needs a test split")
 
 
 def _check_inputs(name: str, x: Any, features: tuple[int, ...]) -> None:
     if x.ndim != 2 or not x.size or x.dtype.kind not in "fiub":
         raise InputError(f"{name} must be real numbers of shape (rows, features), got {x.dtype} of shape {x.shape}")
     if x.shape[1:] != features:
-        raise InputError(f"{name} has {x.shape[1]} features, x_train {features[0]}")
+        raise InputError(f"{name} has {x.shape[1]} features, but x_train has {features[0]}")
     # a NaN anywhere makes both NaN
     if not (np.isfinite(x.min()) and np.isfinite(x.max())):
         raise InputError(f"{name} holds NaN or infinite values")
 
 
 def no_labels(name: str, y: Any) -> InputError:
-    """The error for what is no integer a row; of one-hot rows it says what to write."""
-    hint = f"; of one-hot rows write {name}.argmax(axis=1)" if y.ndim == 2 and y.shape[1] > 1 else ""
-    return InputError(f"{name} must be one integer a row, got {y.dtype} of shape {y.shape}{hint}")
+    """Return the error for targets that are not one integer per row; for one-hot rows it says what to write."""
+    hint = f"; for one-hot rows write {name}.argmax(axis=1)" if y.ndim == 2 and y.shape[1] > 1 else ""
+    return InputError(f"{name} must be one integer per row, got {y.dtype} of shape {y.shape}{hint}")
 
 
 def _check_targets(name: str, y: Any, rows: int, classes: int) -> None:
     if y.shape != (rows,) or y.dtype.kind not in "iu":
         raise no_labels(name, y)
     if not 0 <= y.min() <= y.max() < classes:
-        raise InputError(f"{name} holds labels from {y.min()} to {y.max()}, where 0 to {classes - 1} are accepted")
+        raise InputError(f"{name} holds labels from {y.min()} to {y.max()}, but they must be 0 to {classes - 1}")
 
 
 __all__ = ["check", "check_for_study"]

@@ -1,4 +1,4 @@
-"""CIFAR-10: six pickled batches, in the published archive or in the folder it unpacks to."""
+"""CIFAR-10: six pickled batches, in the published archive or its unpacked folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BATCHES = {
 """The MD5 of each batch as published."""
 _PIXELS = 1024
 _MEMBERS = 100
-"""An archive of more is none of CIFAR-10's, which has nine."""
+"""Limit of the files in an archive; that of CIFAR-10 has nine."""
 
 
 def source(
@@ -44,7 +44,7 @@ def source(
     rows: int = 10_000,
     validation: int = 10_000,
 ) -> Source:
-    """CIFAR-10 of that many rows a batch; ``batches``, if given, are the MD5s that those of a folder should have."""
+    """Make the source of CIFAR-10 with so many rows per batch; ``batches`` are the MD5s of the batches in a folder."""
 
     def read(paths: tuple[Path, ...]) -> Dataset:
         (path,) = paths
@@ -63,9 +63,9 @@ def source(
             if path.is_dir() and batches and hashlib.md5(content, usedforsecurity=False).hexdigest() != batches[name]:
                 other.append(name)
         if missing := [name for name in BATCHES if name not in found]:
-            raise InputError(f"{path}: holds no {', '.join(missing)}")
+            raise InputError(f"{path}: {', '.join(missing)} missing")
         if other:
-            warnings.warn(f"{path}: used, though not as published: {', '.join(other)}", stacklevel=2)
+            warnings.warn(f"{path}: used, but not as published: {', '.join(other)}", stacklevel=2)
         train = len(x) - rows
         data = Dataset(
             x_train=x[:train], y_train=y[:train], x_test=x[train:], y_test=y[train:], classes=CLASSES, name="cifar10"
@@ -78,7 +78,7 @@ def source(
 
 
 def _limit(rows: int) -> int:
-    """Bytes that no batch exceeds: at worst a value takes two, and each row has a label and a file name."""
+    """Return an upper bound of a batch's bytes: at worst two per value, and a label and file name per row."""
     return rows * (2 * 3 * _PIXELS + 200) + 65_536
 
 
@@ -88,7 +88,7 @@ def _check_archive(path: Path, size: int, md5: str | None) -> None:
     try:
         found = path.stat().st_size
         if found != size:
-            raise InputError(f"{path}: {found} bytes, the published archive has {size}")
+            raise InputError(f"{path}: {found} bytes, but the published archive has {size}")
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
     except OSError as error:
@@ -109,7 +109,7 @@ def _from_folder(folder: Path, limit: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _from_archive(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
-    """The batches as they come; nothing is unpacked onto the disk, and an archive of anything unusual is refused."""
+    """Yield the batches in order. Nothing is unpacked to disk, and an archive with unusual members is rejected."""
     try:
         with path.open("rb") as file, gzip.GzipFile(fileobj=file) as unpacked:
             bounded = _Bounded(unpacked, limit, path)
@@ -120,7 +120,7 @@ def _from_archive(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
                     folder, _, name = member.name.partition("/")
                     if folder == FOLDER and name in BATCHES:
                         if name in found or not member.isfile():
-                            raise InputError(f"{path}: {name} is no file, or is there twice")
+                            raise InputError(f"{path}: {name} is not a file, or occurs twice")
                         found.add(name)
                         stream = cast(BinaryIO, archive.extractfile(member))
                         yield name, _whole(stream, limit, path / name)
@@ -134,17 +134,17 @@ def _from_archive(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
 def _check_member(member: tarfile.TarInfo, count: int, limit: int, path: Path) -> None:
     name = one_line(member.name)
     if count > _MEMBERS:
-        raise InputError(f"{path}: more than {_MEMBERS} files, which CIFAR-10 has not")
+        raise InputError(f"{path}: not CIFAR-10: it has more than {_MEMBERS} files")
     if not (member.isfile() or member.isdir()) or member.issparse():
-        raise InputError(f"{path}: {name} is a link, a device or the like, which CIFAR-10 has not")
+        raise InputError(f"{path}: not CIFAR-10: {name} is not a regular file or folder")
     if member.name.startswith(("/", "\\")) or ".." in member.name.replace("\\", "/").split("/"):
-        raise InputError(f"{path}: {name} points out of its folder")
+        raise InputError(f"{path}: {name} points outside its folder")
     if not 0 <= member.size <= limit:
-        raise InputError(f"{path}: {name} says that it has {member.size} bytes, which no file of CIFAR-10 has")
+        raise InputError(f"{path}: not CIFAR-10: {name} claims to have {member.size} bytes")
 
 
 class _Bounded:
-    """A stream that goes forward only, and reads and skips no more at once than a batch can have."""
+    """A stream that only moves forward, and reads or skips at most the size of a batch at once."""
 
     def __init__(self, stream: gzip.GzipFile, limit: int, path: Path) -> None:
         self.stream, self.limit, self.path = stream, limit, path
@@ -162,18 +162,18 @@ class _Bounded:
 
     def _check(self, size: int) -> None:
         if not 0 <= size <= self.limit:
-            raise InputError(f"{self.path}: goes back, or on by {size} bytes at once, as no file of CIFAR-10 asks for")
+            raise InputError(f"{self.path}: not CIFAR-10: it moves back, or forward by {size} bytes at once")
 
 
 def _whole(stream: BinaryIO, limit: int, path: Path) -> bytes:
     content = stream.read(limit + 1)
     if len(content) > limit:
-        raise InputError(f"{path}: more than {limit} bytes, too long for a batch of CIFAR-10")
+        raise InputError(f"{path}: too long for a batch of CIFAR-10: more than {limit} bytes")
     return content
 
 
 def _convert(where: str, content: bytes, x: NDArray[np.float32], y: NDArray[np.int64]) -> None:
-    """One batch into its rows: the file's planes of red, green and blue become pixels of three numbers."""
+    """Convert one batch into its rows: planes of red, green and blue become pixels of three numbers."""
     try:
         batch = read_pickle(content)
     except InputError as error:
@@ -193,11 +193,11 @@ def _convert(where: str, content: bytes, x: NDArray[np.float32], y: NDArray[np.i
 def _labels(where: str, labels: Any, rows: int) -> Any:
     if isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu":
         labels = labels.tolist()
-    # looked at one by one: numpy would follow lists in lists without end
+    # checked one by one: numpy would follow nested lists without end
     if not isinstance(labels, list) or len(labels) != rows or not all(type(v) is int for v in labels):
         raise InputError(f"{where}: expected {rows} labels, a list of integers")
     if not 0 <= min(labels) <= max(labels) < len(CLASSES):
-        raise InputError(f"{where}: labels from {min(labels)} to {max(labels)}, where 0 to 9 are accepted")
+        raise InputError(f"{where}: labels from {min(labels)} to {max(labels)}, but they must be 0 to 9")
     return labels
 
 

@@ -1,4 +1,4 @@
-"""What the columns of a table hold: numbers, or texts that name categories."""
+"""The columns of a table: numbers, or texts that name categories."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..common.errors import InputError, exact
 from .table_files import Sheet, pandas
 
 LEAVE_OUT = "leave the column out (leave_out=, --leave-out)"
-_NO_DATES = f"write a number instead, such as the year or the days since the first, or {LEAVE_OUT}"
+_NO_DATES = f"write a number instead, such as the year or the days since the first date, or {LEAVE_OUT}"
 
 _LARGEST = 1e100
-"""Squares of larger numbers may overflow."""
+"""Limit of a number; squares of larger ones may overflow."""
 _MANY = 10
-"""More different numbers than these are no codes of categories."""
+"""The most different numbers that may be codes of categories."""
 _FEW = 20
-"""More different texts than these, in more than half of the rows, are names of the rows."""
+"""The most different texts that are categories if they differ in more than half of the rows; more name the rows."""
 
 _NUMBER = {
     ".": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"),
@@ -37,12 +37,13 @@ _IDENTIFIER = re.compile(r"(?i:(?:.*[\W_])?(?:id|ids|idx|index|uuid|guid|nr|no)|
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """One column of a table.
+    """A column of a table.
 
     Attributes
     ----------
-    values: float64, NaN where missing; or the number of each row's category, -1 where missing.
-    categories: the different texts, sorted; empty for numbers.
+    name: its name.
+    values: float64, NaN if missing; or the index of each row's category, -1 if missing.
+    categories: the distinct texts, sorted; empty for numbers.
     """
 
     name: str
@@ -51,23 +52,23 @@ class Column:
 
     @property
     def missing(self) -> NDArray[np.bool_]:
-        """Which rows have no value."""
+        """Return a mask of the rows without a value."""
         found: NDArray[np.bool_] = self.values < 0 if self.categories else np.isnan(self.values)
         return found
 
     @property
     def different(self) -> int:
-        """How many different values there are."""
+        """Return the number of distinct values."""
         return len(np.unique(self.values[~self.missing]))
 
     def taken(self, rows: Any) -> Column:
-        """The same column with these rows only."""
+        """Return the column with these rows only."""
         if not self.categories:
             return Column(self.name, self.values[rows])
         return _category(self.name, self.values[rows], self.categories)
 
     def useless(self) -> str:
-        """Return why nothing can be learned from this column as an input, or an empty text."""
+        """Return the reason why nothing can be learned from this column as an input; empty if something can."""
         missing, rows = self.missing.sum(), len(self.values)
         if missing == rows:
             return "it is empty"
@@ -82,25 +83,25 @@ class Column:
         return ""
 
     def counts_rows(self) -> bool:
-        """Whether these are the numbers 0, 1, 2, ... or 1, 2, 3, ..."""
+        """Return True for the numbers 0, 1, 2, ... or 1, 2, 3, and so on."""
         steps = np.arange(len(self.values)) + (self.values[0] == 1)
         return not self.categories and len(steps) > 2 and bool((self.values == steps).all())
 
     def shown(self, row: int) -> str:
-        """The value of a row as text."""
+        """Return the value of a row as text."""
         value = self.values[row]
         return repr(self.categories[int(value)]) if self.categories else exact(float(value))
 
 
 @dataclass(frozen=True, eq=False)
 class _Texts:
-    """A column of texts before it is known what they mean: the different ones, and which of them each row has."""
+    """A column of texts before they are interpreted: the distinct texts, and the index of each row's text."""
 
     texts: list[str]
     codes: NDArray[np.intp]
 
     def share(self, pattern: re.Pattern[str]) -> float:
-        """The share of rows, of those with a text, that match."""
+        """Return the share of the rows with a text that match."""
         counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.texts))
         return float(counts[self.matches(pattern)].sum() / max(1, counts.sum()))
 
@@ -111,18 +112,18 @@ class _Texts:
         return np.array([part in text for text in self.texts], bool)
 
     def are_numbers(self, mark: str) -> bool:
-        """Whether these are meant as numbers with this decimal mark, some cells perhaps badly written."""
+        """Return True if these are numbers with this decimal mark, although some cells may be malformed."""
         matches, share = self.matches(_NUMBER[mark]), self.share(_NUMBER[mark])
         return share >= 0.9 or (share > 0.5 and int(matches.sum()) > _MANY)
 
 
 def read_columns(sheet: Sheet) -> tuple[list[Column], list[str]]:
-    """Each column as numbers or categories, and remarks on how they were read.
+    """Return each column as numbers or categories, and remarks on how they were read.
 
     Raises
     ------
-    InputError: a cell that is no number in a column of numbers; dates; numbers written in two ways or with units;
-        anything that is neither number nor text. The message names column and row.
+    InputError: a column of numbers has a cell that is not a number; a column holds dates, numbers in two notations or
+        with units, or anything that is neither number nor text. The message names the column and the row.
     """
     read = {str(name): _read(str(name), sheet.frame[name]) for name in sheet.frame.columns}
     texts = {name: column for name, column in read.items() if isinstance(column, _Texts)}
@@ -136,8 +137,8 @@ def read_columns(sheet: Sheet) -> tuple[list[Column], list[str]]:
             raise places[name].error(f"can be read in two ways: {example} may be a thousand or a decimal number")
         if point is not None:
             raise InputError(
-                f"column {name!r} has decimal commas ({places[name].cell(column, column.contains(','))}), column "
-                f"{point!r} decimal points: write all numbers in one way"
+                f"column {name!r} has decimal commas ({places[name].cell(column, column.contains(','))}), but column "
+                f"{point!r} has decimal points: use one of them for all numbers"
             )
     columns = []
     for name, found in read.items():
@@ -151,13 +152,13 @@ def read_columns(sheet: Sheet) -> tuple[list[Column], list[str]]:
 
 
 class _Place:
-    """Names cells of one column in errors."""
+    """Names the cells of a column in errors."""
 
     def __init__(self, name: str, sheet: Sheet) -> None:
         self.name, self.unit, self.labels = name, sheet.unit, sheet.frame.index
 
     def cell(self, column: _Texts, which: NDArray[np.bool_]) -> str:
-        """The first cell with one of these texts and its place, such as ``'12a' in line 7``."""
+        """Return the first cell with one of these texts, and its position, such as ``'12a' in line 7``."""
         row = int(np.isin(column.codes, np.flatnonzero(which)).argmax())
         return f"{_short(column.texts[column.codes[row]])} in {self.at(row)}"
 
@@ -173,7 +174,7 @@ def _short(text: str) -> str:
 
 
 def _read(name: str, series: Any) -> NDArray[np.float64] | _Texts | Column:
-    """A column of a frame as numbers, NaN where missing, or as texts; as categories if they are declared."""
+    """Return a column of a frame as numbers (NaN if missing), as texts, or as categories if they are declared."""
     pd = pandas()
     types, dtype = pd.api.types, series.dtype
     if types.is_complex_dtype(dtype):
@@ -186,10 +187,10 @@ def _read(name: str, series: Any) -> NDArray[np.float64] | _Texts | Column:
     try:
         codes, values = pd.factorize(series)
     except TypeError:
-        raise InputError(f"column {name!r} holds lists or other objects, where numbers and texts are read") from None
+        raise InputError(f"column {name!r} holds lists or other objects; only numbers and texts are read") from None
     for value in values:
         if isinstance(value, bytes | tuple | frozenset):
-            raise InputError(f"column {name!r} holds {type(value).__name__}, where numbers and texts are read")
+            raise InputError(f"column {name!r} holds {type(value).__name__}; only numbers and texts are read")
     texts = [re.sub("^\N{MINUS SIGN}", "-", str(value).strip()) for value in values]
     if isinstance(dtype, pd.CategoricalDtype):
         return _category(name, codes, texts)
@@ -204,7 +205,7 @@ def _whole(values: NDArray[np.float64]) -> bool:
 
 
 def _meant(place: _Place, column: _Texts, mark: str) -> Column:
-    """Numbers if the texts are, else categories."""
+    """Return a column of numbers if all texts are numbers, else of categories."""
     texts, number = column.texts, column.matches(_NUMBER[mark])
     if texts and number.all():
         values = np.array([float(text.replace(",", ".")) for text in texts] + [np.nan])
@@ -212,15 +213,15 @@ def _meant(place: _Place, column: _Texts, mark: str) -> Column:
     if column.are_numbers(mark):
         wrong = ~number
         many = int(np.isin(column.codes, np.flatnonzero(wrong)).sum())
-        rest = f"; {many - 1:,} more {'cells are' if many > 2 else 'cell is'} wrong, too" if many > 1 else ""
+        rest = f"; {many - 1:,} more {'cells are' if many > 2 else 'cell is'} wrong" if many > 1 else ""
         good = int((column.codes >= 0).sum()) - many
         raise place.error(
-            f"holds numbers, but {place.cell(column, wrong)} is none, where {good:,} other cells are; correct it or "
+            f"holds numbers in {good:,} cells, but {place.cell(column, wrong)} is not a number; correct it or "
             f"leave the cell empty{rest}"
         )
     for pattern, what, advice in (
         (_DATE, "dates", _NO_DATES),
-        (_THOUSANDS, "numbers with separators of thousands", f"write 1234.5 for 1,234.5, or {LEAVE_OUT}"),
+        (_THOUSANDS, "numbers with thousands separators", f"write 1234.5 for 1,234.5, or {LEAVE_OUT}"),
     ):
         if column.share(pattern) >= 0.9:
             raise place.error(f"holds {what} ({place.cell(column, column.matches(pattern))}): {advice}")
@@ -236,15 +237,15 @@ def _one_unit(texts: Sequence[str]) -> bool:
 
 
 def _checked(place: _Place, column: Column) -> Column:
-    large = np.abs(column.values) > _LARGEST  # infinite, too
+    large = np.abs(column.values) > _LARGEST  # also if infinite
     if large.any():
         row = int(large.argmax())
-        raise place.error(f"holds {column.values[row]:g} in {place.at(row)}: numbers lie within {_LARGEST:g}")
+        raise place.error(f"holds {column.values[row]:g} in {place.at(row)}: numbers must lie within {_LARGEST:g}")
     return column
 
 
 def _category(name: str, codes: NDArray[Any], texts: Sequence[str]) -> Column:
-    """A column of those of the texts that occur; numbers, all missing, if there are none."""
+    """Return a column with those texts that occur as categories; if none does, one of missing numbers."""
     used = np.unique(codes[codes >= 0])
     if not len(used):
         return Column(name, np.full(len(codes), np.nan))

@@ -1,4 +1,4 @@
-"""Plain arrays in three splits."""
+"""The data set: plain arrays in three splits."""
 
 from __future__ import annotations
 
@@ -21,15 +21,22 @@ class Scale(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Inputs ``(rows, features)`` and targets ``(rows,)`` of up to three splits.
+    """A data set: inputs and targets of up to three splits.
 
-    Only the training split is required. ``classes`` names the classes of integer targets, ``features`` the inputs if
-    they have names. ``target_scale`` is that of a regression whose targets were standardized, see :meth:`in_units`.
+    Parameters
+    ----------
+    x_train, y_train: inputs ``(rows, features)`` and targets ``(rows,)`` for training.
+    x_val, y_val: the same for validation; None if there are none.
+    x_test, y_test: the same for testing; None if there are none.
+    classes: names of the classes of integer targets.
+    name: name of the data set.
+    features: names of the inputs, if they have names.
+    target_scale: the scale of standardized targets of a regression, see :meth:`in_units`.
 
     Raises
     ------
-    InputError: the inputs and targets of a split differ in length, or one of them is missing; or one is a sparse
-        matrix, or not an array of rows.
+    InputError: the inputs and targets of a split differ in length, or one of them is missing, a sparse matrix, or not
+        an array of rows.
 
     >>> Dataset(x_train=[[0.0], [1.0]], y_train=[0, 1])
     <Dataset: 2 training rows of 1 features>
@@ -52,13 +59,13 @@ class Dataset:
             if (x is None) != (y is None):
                 raise InputError(f"the {split} split needs both x_{split} and y_{split}, or neither")
             if x is not None and rows(f"x_{split}", x) != rows(f"y_{split}", y):
-                raise InputError(f"x_{split} has {len(x)} rows, y_{split} {len(y)}")
+                raise InputError(f"x_{split} has {len(x)} rows, but y_{split} has {len(y)}")
 
     @property
     def task(self) -> str:
-        """What is to be learned: ``"binary"`` (two classes), ``"classification"``, or ``"regression"``.
+        """Return the task: ``"binary"`` (two classes), ``"classification"``, or ``"regression"``.
 
-        Named classes or integer targets are classes; other targets are numbers to predict.
+        Targets with named classes, and integer targets, are classes. Other targets are a regression.
 
         >>> Dataset([[0.0], [1.0]], [3.5, 0.1]).task
         'regression'
@@ -68,9 +75,9 @@ class Dataset:
         return "regression" if not self.classes and np.asarray(self.y_train).dtype.kind == "f" else "classification"
 
     def in_units(self, values: Any) -> Any:
-        """Targets or predictions in the units of the table they came from.
+        """Convert targets or predictions back to the units of their table.
 
-        An error, such as the mean absolute error, is converted by ``target_scale.std`` alone.
+        To convert an error, such as the mean absolute error, multiply it by ``target_scale.std``.
 
         >>> data = Dataset([[0.0], [1.0]], [-1.0, 1.0], target_scale=Scale(mean=100.0, std=5.0))
         >>> data.in_units(data.y_train)
@@ -80,19 +87,22 @@ class Dataset:
         return np.asarray(values) * scale.std + scale.mean
 
     def with_validation(self, rows: int, train_rows: int | None = None) -> Dataset:
-        """The same data, the last ``rows`` training rows validating; views, not copies.
+        """Return the data with the last training rows as the validation split. The arrays are views, not copies.
 
-        Of what is left the first ``train_rows`` train, or all of it.
+        Parameters
+        ----------
+        rows: number of validation rows.
+        train_rows: number of training rows, taken from the beginning; by default all remaining rows.
 
         Raises
         ------
-        InputError: there is a validation split already, or there are not so many training rows.
+        InputError: there already is a validation split, or there are too few training rows.
 
         >>> Dataset(x_train=[[0.0], [1.0], [2.0], [3.0]], y_train=[0, 1, 1, 0]).with_validation(1, train_rows=2)
         <Dataset: 2 training, 1 validation rows of 1 features>
         """
         if self.x_val is not None:
-            raise InputError(f"there is a validation split already, of {len(self.x_val)} rows")
+            raise InputError(f"there already is a validation split, of {len(self.x_val)} rows")
         left = len(self.x_train) - count("rows", rows)
         used = left if train_rows is None else count("train_rows", train_rows)
         if not 0 < used <= left:
@@ -122,7 +132,7 @@ class Dataset:
 
 
 def scaled(pixels: NDArray[np.uint8], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-    """Bytes as numbers from 0 to 1, ``pixels / 255`` in float32.
+    """Scale bytes to numbers from 0 to 1: ``pixels / 255`` in float32.
 
     >>> scaled(np.array([0, 51, 255], "uint8"))
     array([0. , 0.2, 1. ], dtype=float32)

@@ -1,4 +1,4 @@
-"""Fetching a file from the first of several addresses that gives the right one."""
+"""Download of a file from the first of several addresses that serves the right one."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from ..common.progress import download_bar
 TIMEOUT = 30
 """Seconds to wait for a connection, and for each part of a file."""
 _PARTS = 5
-"""How often a download that was cut off is taken up again."""
+"""Number of attempts to resume an interrupted download."""
 _CHUNK = 8192
-"""Bytes written at a time: as many may be lost where a download is cut off."""
+"""Bytes written at a time; as many may be lost if a download is interrupted."""
 _HOUR = 3600
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of a data set.
+    """A file of a data set.
 
     Attributes
     ----------
     name: its name at the mirrors.
-    names: the names it may have on this machine, the preferred first.
-    limit: its greatest size in bytes.
-    check: raises InputError if a file is not the published one.
+    names: the names that it may have on this machine, the preferred one first.
+    limit: its largest size in bytes.
+    check: a function that raises InputError if a file is not the published one.
     """
 
     name: str
@@ -42,13 +42,20 @@ class File:
 
 
 def download(path: Path, addresses: Sequence[str], file: File) -> Path:
-    """Fetch ``file`` as ``path``, which appears when it is whole and has passed the file's check.
+    """Download ``file`` to ``path``, which appears only when the file is complete and has passed its check.
 
-    What is cut off is gone on with where it was cut, if the server can, else begun again.
+    An interrupted download is resumed if the server supports it, else started again.
+
+    Parameters
+    ----------
+    path: the path to write.
+    addresses: the addresses to try, in order.
+    file: the file, with its limit and its check.
 
     Raises
     ------
-    InputError: no address gives the file, with the reason of each; or it cannot be written. Nothing is left behind.
+    InputError: no address serves the file (the message has the reason for each), or it cannot be written. Nothing is
+        left behind.
     """
     made = not path.parent.exists()
     try:
@@ -59,7 +66,7 @@ def download(path: Path, addresses: Sequence[str], file: File) -> Path:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
     finally:
         if made and not path.exists():
-            with contextlib.suppress(OSError):  # it is no longer empty
+            with contextlib.suppress(OSError):  # the folder is not empty any more
                 path.parent.rmdir()
 
 
@@ -83,15 +90,15 @@ def _first(path: Path, addresses: Sequence[str], file: File) -> Path:
 
 
 def _sweep(path: Path) -> None:
-    """Remove what a process that was killed left of the file an hour ago or earlier."""
+    """Remove parts of the file that a killed process left at least an hour ago."""
     for left in path.parent.glob(f".{path.name}.*"):
-        with contextlib.suppress(OSError):  # another process was quicker
+        with contextlib.suppress(OSError):  # another process removed it first
             if time.time() - left.stat().st_mtime > _HOUR:
                 left.unlink()
 
 
 class _Limited:
-    """A file that takes at most ``limit`` bytes, and shows how many of ``total`` it has."""
+    """A file of at most ``limit`` bytes that shows how many of ``total`` it has."""
 
     def __init__(self, file: BinaryIO, limit: int, show: Callable[[int, int | None], None]) -> None:
         self.file, self.limit, self.show = file, limit, show
@@ -99,15 +106,15 @@ class _Limited:
 
     def write(self, chunk: bytes) -> None:
         if self.file.tell() + len(chunk) > self.limit:
-            raise InputError(f"sends more than the {self.limit} bytes this file can have")
+            raise InputError(f"sends more than the {self.limit} bytes that this file can have")
         self.file.write(chunk)
         self.show(self.file.tell(), self.total)
 
     def flush(self) -> None:
-        """Not after each chunk."""
+        """Do nothing: the file is flushed only at the end, not after each chunk."""
 
     def restart(self) -> None:
-        """Forget what has come."""
+        """Discard what has been received."""
         self.file.seek(0)
         self.file.truncate()
 
@@ -130,27 +137,27 @@ def _receive(address: str, out: _Limited) -> None:
 
 
 def _begin(out: _Limited, done: int, response: Any, **_: Any) -> None:
-    """Look at an answer before its content is written: does it go on where the last was cut off?"""
+    """Check a response before its content is written: it must continue where the last one was interrupted."""
     if response.status_code == 200:
         out.restart()
     elif response.status_code == 206:
         if not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
-            raise InputError("answers with another part than was asked for")
+            raise InputError("sends another part than requested")
     elif response.ok and not response.is_redirect:
-        raise InputError(f"answers {response.status_code} where a file was asked for")
+        raise InputError(f"answers {response.status_code} instead of a file")
     length = response.headers.get("Content-Length", "")
     out.total = out.file.tell() + int(length) if length.isdecimal() else None
 
 
 def _reason(error: Exception) -> str:
-    """Few words for what the network's libraries say at length."""
+    """Return a short description of a network error."""
     from requests import exceptions
 
     if isinstance(error, exceptions.HTTPError) and error.response is not None:
         return f"answers {error.response.status_code} {error.response.reason}".rstrip()
     for kind, words in (
         (exceptions.Timeout, "no answer"),
-        (exceptions.ChunkedEncodingError, "was cut off"),
+        (exceptions.ChunkedEncodingError, "was interrupted"),
         (exceptions.ConnectionError, "no connection"),
     ):
         if isinstance(error, kind):

@@ -1,7 +1,7 @@
-"""IDX, the format of MNIST: a big-endian header, then bytes; plain or in gzip.
+"""IDX, the format of MNIST: a big-endian header, then bytes, plain or in gzip.
 
-A file says how large it is, and may lie. So the shape is known beforehand, the header has only to agree with it, and
-nothing is read, or made room for, beyond that shape.
+The size that a file claims in its header may be wrong. So the shape is given, the header must agree with it, and
+nothing beyond that shape is read or allocated.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Idx:
-    """What an IDX file of unsigned bytes must hold: its shape, and the SHA-256 of the file when not compressed."""
+    """The expected content of an IDX file of unsigned bytes: its shape, and the SHA-256 of the uncompressed file."""
 
     shape: tuple[int, ...]
     sha256: str | None = None
 
     @property
     def header(self) -> bytes:
-        """Two zero bytes, 8 for unsigned bytes, the number of axes, then the length of each axis."""
+        """Return the header: two zero bytes, 8 for unsigned bytes, the number of axes, then the length of each axis."""
         return struct.pack(f">HBB{len(self.shape)}I", 0, 8, len(self.shape), *self.shape)
 
     @property
     def size(self) -> int:
-        """Bytes of the file when not compressed."""
+        """Return the size in bytes of the uncompressed file."""
         return len(self.header) + math.prod(self.shape)
 
     @property
     def limit(self) -> int:
-        """Bytes that no form of the file exceeds: gzip never makes anything much larger."""
+        """Return an upper bound of the file's bytes, compressed or not: gzip hardly enlarges anything."""
         return self.size + self.size // 100 + 65_536
 
 
 def read_images(path: Path, idx: Idx) -> NDArray[np.float32]:
-    """Images as rows of pixels from 0 to 1, converted while they are decompressed: no second copy is held.
+    """Read images as rows of pixels from 0 to 1. They are converted during decompression, without a second copy.
 
     Raises
     ------
-    InputError: the file is not that IDX file, whole and unaltered.
+    InputError: the file is not the expected one, or it is incomplete or altered.
     """
     out = np.empty((idx.shape[0], math.prod(idx.shape[1:])), "float32")
     flat = out.reshape(-1)
@@ -68,17 +68,17 @@ def read_images(path: Path, idx: Idx) -> NDArray[np.float32]:
 
 
 def read_labels(path: Path, idx: Idx, classes: int) -> NDArray[np.int64]:
-    """Labels from 0 to ``classes - 1``.
+    """Read labels from 0 to ``classes - 1``.
 
     Raises
     ------
-    InputError: the file is not that IDX file, whole and unaltered; a label is too large.
+    InputError: the file is not the expected one, or it is incomplete or altered; or a label is too large.
     """
     out = np.empty(idx.shape, "int64")
 
     def convert(start: int, values: NDArray[np.uint8]) -> None:
         if values.max() >= classes:
-            raise InputError(f"{path}: label {values.max()}, where 0 to {classes - 1} are accepted")
+            raise InputError(f"{path}: label {values.max()}, but labels must be 0 to {classes - 1}")
         out[start : start + len(values)] = values
 
     _read(path, idx, convert)
@@ -86,17 +86,17 @@ def read_labels(path: Path, idx: Idx, classes: int) -> NDArray[np.int64]:
 
 
 def check_idx(path: Path, idx: Idx) -> None:
-    """Read the file and keep nothing.
+    """Check a file by reading all of it.
 
     Raises
     ------
-    InputError: the file is not that IDX file, whole and unaltered.
+    InputError: the file is not the expected one, or it is incomplete or altered.
     """
     _read(path, idx, lambda start, values: None)
 
 
 def _read(path: Path, idx: Idx, convert: Callable[[int, NDArray[np.uint8]], None]) -> None:
-    """Hand the values to ``convert``, with the place of the first, a block at a time."""
+    """Pass the values to ``convert`` in blocks, each with the index of its first value."""
     try:
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
@@ -115,10 +115,10 @@ def _read_stream(
     if header[:4] != idx.header[:4]:
         raise InputError(f"{path}: not an IDX file of bytes with {len(idx.shape)} axes: it begins with {header[:4]!r}")
     if len(header) < len(idx.header):
-        raise InputError(f"{path}: cut off within its header")
+        raise InputError(f"{path}: ends within its header")
     if header != idx.header:
         found = struct.unpack(f">{len(idx.shape)}I", header[4:])
-        raise InputError(f"{path}: expected {_text(idx.shape)} values, the file says {_text(found)}")
+        raise InputError(f"{path}: expected {_text(idx.shape)} values, but its header says {_text(found)}")
     digest = hashlib.sha256(header)
     block = bytearray(_BLOCK)
     total = idx.size - len(header)
@@ -126,12 +126,12 @@ def _read_stream(
     while done < total:
         read = stream.readinto(memoryview(block)[: min(_BLOCK, total - done)])
         if not read:
-            raise InputError(f"{path}: cut off after {done} of {total} values")
+            raise InputError(f"{path}: ends after {done} of {total} values")
         digest.update(memoryview(block)[:read])
         convert(done, np.frombuffer(block, "uint8", read))
         done += read
     if stream.read(1):
-        raise InputError(f"{path}: goes on after its last value")
+        raise InputError(f"{path}: continues after its last value")
     if idx.sha256 is not None and digest.hexdigest() != idx.sha256:
         raise InputError(f"{path}: not the published file: SHA-256 {digest.hexdigest()}, expected {idx.sha256}")
 

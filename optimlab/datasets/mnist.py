@@ -10,7 +10,7 @@ from .idx import Idx, check_idx, read_images, read_labels
 from .sources import File, Source
 
 VALIDATION = 10_000
-"""The last training rows, which validate."""
+"""Number of validation rows, taken from the end of the training rows."""
 
 
 def source(
@@ -21,7 +21,7 @@ def source(
     rows: tuple[int, int] = (60_000, 10_000),
     validation: int = VALIDATION,
 ) -> Source:
-    """A data set in MNIST's four files, their digests in the order train images, train labels, test images, labels."""
+    """Make the source of a data set in four files: training images and labels, test images and labels."""
     train, test = rows
     idx = (
         Idx((train, 28, 28), digests[0]),
@@ -32,7 +32,7 @@ def source(
     stems = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
     def read(paths: tuple[Path, ...]) -> Dataset:
-        # labels first: they are quick to refuse
+        # labels first: they are quick to check
         y, y_test = (read_labels(paths[k], idx[k], len(classes)) for k in (1, 3))
         x, x_test = (read_images(paths[k], idx[k]) for k in (0, 2))
         data = Dataset(x_train=x, y_train=y, x_test=x_test, y_test=y_test, classes=classes, name=name)

@@ -1,4 +1,4 @@
-"""Bringing inputs to a common scale, by what the training split alone says."""
+"""Scaling of inputs, by statistics of the training split alone."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from ..common.errors import InputError, count
 from .dataset import Dataset
 
 _ROWS = 4096
-"""Rows worked on at a time, so that large data need no float64 copy of themselves."""
+"""Rows converted at a time, so that large data need no complete float64 copy."""
 
 
 @dataclass(frozen=True, eq=False)
 class Standardize:
-    """``(x - mean) / std`` per feature, or per channel of images; made by :meth:`fit` from training inputs.
+    """Standardization ``(x - mean) / std`` per feature, or per channel of images; see :meth:`fit`.
 
-    Attributes
+    Parameters
     ----------
-    mean, std: float64, shape ``(features,)``, or ``(channels,)``; ``std`` divides by the number of values. Where it is
-        0, the training inputs being constant, the result is 0 for any input, not NaN.
+    mean, std: shape ``(features,)`` or ``(channels,)``; ``std`` divides by the number of values. If it is 0, because
+        the training inputs are constant, the result is 0 for any input, not NaN.
     channels: None, or the number of channels C of images flattened as height x width x C.
+
+    Raises
+    ------
+    InputError: ``mean`` and ``std`` are not finite, differ in shape, or ``std`` is negative.
 
     >>> import numpy as np
     >>> scale = Standardize.fit(np.array([[1.0, 7.0], [3.0, 7.0]]))
@@ -33,7 +37,7 @@ class Standardize:
     array([[-1.,  0.],
            [ 3.,  0.]])
 
-    For a data set, all three splits by the training split's numbers:
+    To scale all three splits of a data set by the training split:
 
     >>> import optimlab as ol
     >>> data = ol.datasets.load("digits")
@@ -53,24 +57,29 @@ class Standardize:
             count("channels", self.channels)
         shape = self.mean.shape if self.channels is None else (self.channels,)
         if self.mean.ndim != 1 or self.mean.shape != shape or self.std.shape != shape:
-            raise InputError(f"mean and std must be of one number a feature, got {self.mean.shape}, {self.std.shape}")
+            raise InputError(f"mean and std must have one number per feature, got {self.mean.shape}, {self.std.shape}")
         if not (np.isfinite(self.mean).all() and np.isfinite(self.std).all() and (self.std >= 0).all()):
             raise InputError("mean and std must be finite, and std at least 0")
 
     @classmethod
     def fit(cls, x_train: Any, channels: int | None = None) -> Standardize:
-        """Means and standard deviations of the training inputs, shape ``(rows, features)``.
+        """Compute the means and standard deviations of the training inputs.
 
-        Give it the training split alone: statistics that saw validation or test data make their results too good.
+        Use the training split alone: statistics that include validation or test data make their scores optimistic.
+
+        Parameters
+        ----------
+        x_train: inputs of shape ``(rows, features)``.
+        channels: None, or the number of channels of images.
 
         Raises
         ------
-        InputError: not a real, finite array of that shape with at least one row; features that are no multiple of
-            the channels.
+        InputError: ``x_train`` is not a real, finite array of that shape with at least one row, or the number of
+            features is not a multiple of the channels.
         """
         x = _checked(x_train)
         if channels is not None and x.shape[1] % count("channels", channels):
-            raise InputError(f"{x.shape[1]} features are no whole number of pixels of {channels} channels")
+            raise InputError(f"{x.shape[1]} features are not a whole number of pixels with {channels} channels")
         width = channels or x.shape[1]
         low, high = x.min(axis=0).reshape(-1, width).min(axis=0), x.max(axis=0).reshape(-1, width).max(axis=0)
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
@@ -83,7 +92,7 @@ class Standardize:
         return cls(np.where(constant, low, mean), np.where(constant, 0.0, np.sqrt(variance)), channels)
 
     def __call__(self, x: Any) -> NDArray[Any]:
-        """``x`` of shape ``(rows, features)``, standardized: a new array, float64 if ``x`` is, else float32.
+        """Standardize ``x`` of shape ``(rows, features)``: return a new array, float64 if ``x`` is, else float32.
 
         Raises
         ------
@@ -101,12 +110,12 @@ class Standardize:
         return out
 
     def dataset(self, data: Dataset) -> Dataset:
-        """``data`` with the inputs of every split standardized."""
+        """Return ``data`` with the inputs of every split standardized."""
         x_train, x_val, x_test = (None if x is None else self(x) for x in (data.x_train, data.x_val, data.x_test))
         return replace(data, x_train=x_train, x_val=x_val, x_test=x_test)
 
     def state(self) -> dict[str, Any]:
-        """Plain lists and numbers, ready for JSON; ``Standardize(**state)`` is the same again.
+        """Return plain lists and numbers, ready for JSON; ``Standardize(**state)`` restores the object.
 
         >>> Standardize.fit([[1.0], [3.0]]).state()
         {'mean': [2.0], 'std': [1.0], 'channels': None}
@@ -115,15 +124,15 @@ class Standardize:
 
 
 def scale_255(x: Any) -> NDArray[Any]:
-    """Pixels from 0 to 255 brought to [0, 1]: ``x / 255``, float64 if ``x`` is, else float32.
+    """Scale pixels from 0 to 255 to [0, 1]: ``x / 255``, float64 if ``x`` is, else float32.
 
     Parameters
     ----------
-    x: shape ``(rows, features)``.
+    x: inputs of shape ``(rows, features)``.
 
     Raises
     ------
-    InputError: ``x`` is not a real array of that shape; values out of that range.
+    InputError: ``x`` is not a real array of that shape, or a value is out of that range.
 
     >>> scale_255(np.array([[0, 51, 255]], "uint8"))
     array([[0. , 0.2, 1. ]], dtype=float32)
@@ -145,7 +154,7 @@ def _checked(x: Any) -> NDArray[Any]:
 
 
 def _blocks(x: NDArray[Any], width: int) -> Iterator[NDArray[np.float64]]:
-    """The values of ``x`` as float64, ``width`` a row, some rows of ``x`` at a time."""
+    """Yield the values of ``x`` as float64 in blocks, reshaped to ``width`` columns."""
     for start in range(0, len(x), _ROWS):
         yield x[start : start + _ROWS].astype("float64").reshape(-1, width)
 

@@ -1,4 +1,4 @@
-"""Data sets of one's own, in NumPy's ``.npz`` files."""
+"""Your own data sets in NumPy's ``.npz`` files."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .dataset import Dataset, scaled
 
 _SPLITS = ("train", "val", "test")
 _RATIO = 1100
-"""How many bytes one byte of a deflated file can stand for at most (1032), and a little."""
+"""An upper bound of the bytes that one byte of a deflated file can stand for; the exact bound is 1032."""
 
 
 def read_npz(path: Path) -> Dataset:
-    """The data set in an ``.npz`` file; its arrays and what is made of them: see :func:`optimlab.datasets.load`.
+    """Read the data set in an ``.npz`` file, see :func:`optimlab.datasets.load`.
 
     Raises
     ------
-    InputError: no such file, no zip archive, damaged, or what it holds is no data set.
+    InputError: the file cannot be read, is not a zip archive or is damaged, or its arrays are not a data set.
     """
     arrays = _arrays(path)
     try:
@@ -37,15 +37,15 @@ def read_npz(path: Path) -> Dataset:
 def _dataset(arrays: dict[str, NDArray[Any]], name: str) -> Dataset:
     for key in ("x_train", "y_train"):
         if key not in arrays:
-            raise InputError(f"holds no {key}; expected x_train, y_train, x_test, y_test and perhaps x_val, y_val")
+            raise InputError(f"{key} is missing; expected x_train, y_train, x_test, y_test and optionally x_val, y_val")
     if "classes" in arrays:
         classes = _names(arrays.pop("classes"))
     elif arrays["y_train"].dtype.kind == "f" and arrays["y_train"].size:
-        classes = ()  # numbers to predict
+        classes = ()  # a regression
     else:
         classes = tuple(map(str, range(_highest(arrays["y_train"]) + 1)))
     parts: dict[str, Any] = {}
-    # each array is let go of when its features are made
+    # each array is released when its features are made
     for split in _SPLITS:
         if (x := arrays.pop(f"x_{split}", None)) is not None:
             parts[f"x_{split}"] = _features(f"x_{split}", x)
@@ -53,7 +53,7 @@ def _dataset(arrays: dict[str, NDArray[Any]], name: str) -> Dataset:
             parts[f"y_{split}"] = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     data = Dataset(**parts, classes=classes, name=name)
     check(data)
-    # only now: a number that is too large for int64 has been refused
+    # only now: numbers too large for int64 have been rejected
     for split in _SPLITS:
         if f"y_{split}" in parts:
             parts[f"y_{split}"] = parts[f"y_{split}"].astype("int64" if classes else "float32")
@@ -66,7 +66,7 @@ def _features(name: str, x: NDArray[Any]) -> NDArray[np.float32]:
     flat = x.reshape(len(x), -1)
     if flat.dtype == np.uint8:
         return scaled(flat)
-    with np.errstate(over="ignore"):  # becomes infinite, and is refused for it
+    with np.errstate(over="ignore"):  # becomes infinite, and is rejected later
         made: NDArray[np.float32] = flat.astype("float32", copy=False)
     return made
 
@@ -106,23 +106,23 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> NDArray[Any]:
-    """One array. What it says of its size is believed once it agrees with the file's."""
+    """Read one array. The size that it claims must agree with that of the file."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise InputError(f"{info.filename} is compressed in a way that NumPy does not write")
     if info.compress_size > size or info.file_size > info.compress_size * _RATIO + 65_536:
-        raise InputError(f"{info.filename} says that it has {info.file_size} bytes, which do not fit into the file")
+        raise InputError(f"{info.filename} claims to have {info.file_size} bytes, which do not fit into the file")
     with archive.open(info) as file:
         version = npy.read_magic(file)
         if version not in ((1, 0), (2, 0)):
-            raise InputError(f"{info.filename} is of version {version}, where 1.0 and 2.0 are read")
+            raise InputError(f"{info.filename} has version {version}; only 1.0 and 2.0 are read")
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read_header(file)
         if dtype.kind not in "fiubU":
-            what = "Python objects, which are not read" if dtype.hasobject else f"{dtype}, where numbers are expected"
+            what = "Python objects, which are not read" if dtype.hasobject else f"{dtype}, not numbers"
             raise InputError(f"{info.filename} holds {what}")
         left = info.file_size - file.tell()
         if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != left:
-            raise InputError(f"{info.filename} says that it is of shape {shape}, but has {left} bytes")
+            raise InputError(f"{info.filename} claims the shape {shape}, but has {left} bytes")
         out = np.empty(math.prod(shape), dtype)
         _fill(out, file, info.filename)
     return out.reshape(shape, order="F" if fortran else "C")
@@ -133,7 +133,7 @@ def _fill(out: NDArray[Any], file: IO[bytes], name: str) -> None:
     while done < len(target):
         content = file.read(min(1 << 20, len(target) - done))
         if not content:
-            raise InputError(f"{name} is cut off after {done} of {len(target)} bytes")
+            raise InputError(f"{name} ends after {done} of {len(target)} bytes")
         target[done : done + len(content)] = content
         done += len(content)
     # the end, where zipfile compares the checksum

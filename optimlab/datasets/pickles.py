@@ -1,8 +1,8 @@
-"""Reading pickles of plain data and numeric arrays, without running anything they ask for.
+"""A reader of pickles of plain data and numeric arrays that executes nothing.
 
-A pickle is a program. Here only the instructions that make dictionaries, lists, numbers and text are followed, and the
-few names by which NumPy writes an array stand for functions of this module, which check what they are given. NumPy
-itself sees nothing of the file but the bytes of an array.
+A pickle is a program. This reader follows only the instructions that make dictionaries, lists, numbers and text. The
+few names by which NumPy writes an array stand for functions of this module, which check their arguments. NumPy itself
+receives nothing of the file but the bytes of an array.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _INSTRUCTIONS = """
     BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
     EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS EMPTY_TUPLE
 """
-"""Those of protocols 2 to 5 that plain data need."""
+"""The instructions of protocols 2 to 5 that plain data need."""
 _RARE_INSTRUCTIONS = "TUPLE TUPLE1 TUPLE2 TUPLE3 GLOBAL STACK_GLOBAL REDUCE BUILD LONG1 LONG4"
 _RARE = frozenset(_RARE_INSTRUCTIONS.split())
 _ADMITTED = _RARE.union(_INSTRUCTIONS.split())
 _MANY = 200
-"""An array takes a few of each. Thousands of tuples can nest until Python's own stack overflows when they are hashed,
-thousands of long integers can be chosen so that a dictionary of them takes hours."""
+"""Limit of the rare instructions; an array needs a few of each. Thousands of tuples can nest until Python's stack
+overflows when they are hashed, and a dictionary of thousands of chosen long integers can take hours."""
 
 
 def read_pickle(content: bytes) -> Any:
-    """What a pickle of dictionaries, lists, numbers, text and numeric arrays holds; Python 2's text as bytes.
+    """Read a pickle of dictionaries, lists, numbers, text and numeric arrays; text of Python 2 is returned as bytes.
 
     Raises
     ------
-    InputError: it is damaged, or holds or does anything else; nothing of it was run.
+    InputError: it is damaged, or holds or does anything else; nothing in it was executed.
 
     >>> read_pickle(pickle.dumps({"labels": [1, 2], "data": np.eye(2)}))["data"]
     array([[1., 0.],
@@ -55,7 +55,7 @@ def read_pickle(content: bytes) -> Any:
     except InputError:
         raise
     except Exception as error:
-        # whatever a damaged program may do to the reader of it
+        # a damaged program may raise anything in the reader
         raise InputError(f"not a pickle of plain data: {one_line(error)}") from None
 
 
@@ -66,9 +66,9 @@ def _check_instructions(content: bytes) -> None:
         if instruction.name not in _ADMITTED:
             raise InputError(f"not a pickle of plain data: it uses {instruction.name}")
         rare += instruction.name in _RARE
-        # memory would be made for all places up to the one that a PUT names
+        # memory would be allocated for all places up to the one that a PUT names
         if position > most or rare > _MANY or ("PUT" in instruction.name and argument > position + 1):
-            raise InputError("not a pickle of plain data: it is made to exhaust the reader")
+            raise InputError("not a pickle of plain data: it is built to exhaust the reader")
 
 
 class _Unpickler(pickle.Unpickler):
@@ -80,7 +80,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _Name:
-    """What a name in the file stands for: it can be called, if anything, and not be altered."""
+    """The object that a name in the file stands for. It can be called, but not altered."""
 
     __slots__ = ("_function",)
 
@@ -111,7 +111,7 @@ class _Dtype:
 
 
 class _Array:
-    """An array under construction: its parts come as state."""
+    """An array under construction; its parts arrive as state."""
 
     __slots__ = ("value",)
 
@@ -127,7 +127,7 @@ def _array(content: Any, dtype: Any, shape: Any, order: str) -> NDArray[Any]:
     if not isinstance(dtype, _Dtype) or not isinstance(content, bytes | bytearray):
         raise InputError("not a pickle of plain data: an array of something other than numbers")
     kind = np.dtype(dtype.order.replace("|", "=") + dtype.code)
-    # each axis alone first: the product of very long ones would take for ever
+    # check each axis first: the product of very large numbers would take forever
     whole = isinstance(shape, tuple) and all(type(n) is int and 0 <= n <= len(content) for n in shape)
     if not whole or math.prod(shape) * kind.itemsize != len(content):
         raise InputError(f"not a pickle of plain data: an array of another shape than its {len(content)} bytes")
@@ -136,7 +136,7 @@ def _array(content: Any, dtype: Any, shape: Any, order: str) -> NDArray[Any]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str | bytes):
-        raise InputError("not a pickle of plain data: something else where a name was due")
+        raise InputError("not a pickle of plain data: something else in place of a name")
     return value if isinstance(value, str) else value.decode("latin-1")
 
 
@@ -147,14 +147,14 @@ def _frombuffer(content: Any, dtype: Any, shape: Any, order: Any) -> _Array:
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
-    """How Python 3 writes bytes for Python 2."""
+    """Encode text as bytes, which is how Python 3 writes bytes for Python 2."""
     if not isinstance(text, str) or encoding != "latin1":
         raise InputError("not a pickle of plain data: text in another encoding")
     return text.encode("latin-1")
 
 
 def _plain(value: Any) -> Any:
-    """``value`` with the arrays in it, at most one level down."""
+    """Return ``value`` with its arrays in place, at most one level down."""
     if isinstance(value, _Array):
         return value.value
     if isinstance(value, dict):

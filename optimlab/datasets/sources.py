@@ -1,4 +1,4 @@
-"""Where the files of a data set are: on this machine, or at an address they are fetched from."""
+"""Sources of data sets: files on this machine, or addresses to download them from."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Source:
 
     Attributes
     ----------
-    name: the name it is loaded by.
-    files: what it is made of.
-    mirrors: addresses of folders that hold them, tried in this order.
-    rows: of the training, validation and test split.
-    features: of a row.
-    classes: their names.
-    read: makes the data set from the paths of the files.
+    name: its name for :func:`optimlab.datasets.load`.
+    files: its files.
+    mirrors: addresses of folders with the files, tried in this order.
+    rows: the numbers of training, validation and test rows.
+    features: the number of features.
+    classes: the names of the classes.
+    read: a function that makes the data set from the paths of the files.
     """
 
     name: str
@@ -38,16 +38,16 @@ class Source:
     read: Callable[[tuple[Path, ...]], Dataset]
 
     def load(self, root: str | Path | None = None, download: bool = True) -> Dataset:
-        """Read it from where it is, having fetched what is nowhere.
+        """Read the data set, after downloading missing files.
 
         Raises
         ------
-        InputError: a file is not what it should be, or is nowhere and cannot be fetched.
+        InputError: a file is not the published one, or it is missing and cannot be downloaded.
         """
         return self.read(tuple(self.find(file, root) or self._fetch(file, root, download) for file in self.files))
 
     def find(self, file: File, root: str | Path | None = None) -> Path | None:
-        """The file in the first place that has it, in a subfolder named after the data set or directly."""
+        """Return the path of a file in the first folder that has it; subfolders named after the data set come first."""
         folders = (folder for place in places(root) for folder in (place / self.name, place))
         paths = (folder / name for folder in folders for name in file.names)
         return next((path for path in paths if path.is_file() or path.is_dir()), None)
@@ -65,12 +65,12 @@ class Source:
         raise InputError(
             f"{self.name}: {file.name} is in none of {', '.join(map(str, places(root)))}, and was not downloaded "
             f"({reason}). Get {', '.join(missing)} from {' or '.join(self.mirrors)} and put "
-            f"{'it' if len(missing) == 1 else 'them'} into {folder}, or say by root= or {VARIABLE} where to look"
+            f"{'it' if len(missing) == 1 else 'them'} into {folder}, or set root= or {VARIABLE} to their folder"
         )
 
 
 def places(root: str | Path | None = None) -> list[Path]:
-    """Where data sets are looked for: ``root``, the folder that OPTIMLAB_DATA names, the user's cache folder."""
+    """Return the folders searched for data sets: ``root``, the folder of OPTIMLAB_DATA, and the user's cache folder."""
     from platformdirs import user_cache_path
 
     chosen = [Path(folder).expanduser() for folder in (root, os.environ.get(VARIABLE)) if folder]

@@ -1,4 +1,4 @@
-"""Random splits of rows that keep the classes' shares."""
+"""Random splits of rows, stratified by class."""
 
 from __future__ import annotations
 
@@ -15,9 +15,16 @@ from .dataset import Dataset
 
 
 def split_rows(labels: Any, sizes: Sequence[int], seed: int) -> list[NDArray[np.intp]]:
-    """Draw disjoint sets of row numbers of these sizes, each with the classes' shares of the whole.
+    """Draw disjoint sets of row numbers, stratified by class.
 
-    Each set holds of every class its share, rounded up or down at random. Every row has the same chance to be drawn.
+    The number of rows of each class in a set is its share of the whole, rounded up or down at random. Every row has
+    the same chance to be drawn.
+
+    Parameters
+    ----------
+    labels: the class of each row.
+    sizes: the number of rows of each set.
+    seed: seed of the draw.
 
     >>> labels = np.array([0, 1] * 50)
     >>> train, test = split_rows(labels, (70, 30), seed=0)
@@ -26,7 +33,7 @@ def split_rows(labels: Any, sizes: Sequence[int], seed: int) -> list[NDArray[np.
 
     Raises
     ------
-    InputError: there are fewer rows than the sets need together.
+    InputError: there are fewer rows than the sets need.
     """
     y = np.asarray(labels)
     rest = len(y) - sum(sizes)
@@ -44,7 +51,7 @@ def split_rows(labels: Any, sizes: Sequence[int], seed: int) -> list[NDArray[np.
 
 
 def drawn_validation(data: Dataset, share: float = 0.2, seed: int = 0) -> Dataset:
-    """The same data, with this share of the training rows for validation; drawn by the seed, stratified by class.
+    """Return the data with a random share of the training rows as the validation split, stratified by class.
 
     >>> drawn_validation(Dataset(np.zeros((10, 2)), [0, 1] * 5, classes=("a", "b")))
     <Dataset: 8 training, 2 validation rows of 2 features>
@@ -57,11 +64,11 @@ def drawn_validation(data: Dataset, share: float = 0.2, seed: int = 0) -> Datase
 
 
 def rounded(table: Sequence[Sequence[int]], unit: int, rng: np.random.Generator) -> list[list[int]]:
-    """Divide a table of whole numbers by ``unit``, each quotient rounded up or down so that all sums stay as they are.
+    """Divide a table of whole numbers by ``unit``, and round each quotient up or down so that all sums are kept.
 
-    The sums of rows and columns must be multiples of ``unit``. In the mean every entry is its quotient. While there are
-    entries that are no multiples, a walk through such entries, along a row and along a column in turn, ends in a cycle.
-    Its entries rise and fall in turn by what makes one of them a multiple; the direction is drawn.
+    The sums of rows and columns must be multiples of ``unit``. The expected value of every entry is its quotient. While
+    some entries are not multiples, a walk through such entries, along rows and columns in turn, ends in a cycle. The
+    entries of the cycle are raised and lowered in turn until one of them is a multiple; the direction is drawn.
 
     Cox (1987), A constructive procedure for unbiased controlled rounding.
     """

@@ -1,4 +1,4 @@
-"""Tables as data sets: what is a target, what an input, and arrays scaled by the training rows."""
+"""Tables as data sets: the choice of target and inputs, their encoding, and their scaling by the training rows."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from .table_files import Sheet, pandas, read_sheet
 MISSING = ("refuse", "mean", "drop")
 TASKS = ("auto", "classification", "binary", "regression")
 ABSENT = "(missing)"
-"""The category of texts that are missing."""
+"""The category of missing texts."""
 MOST_CATEGORIES = 1000
-"""A column of more is refused: each category would be an input of its own."""
+"""Limit of the categories of a column; each one becomes an input."""
 MOST_CLASSES = 20
-"""A target of more different whole numbers is a quantity."""
+"""The most different whole numbers that a target of classes has; with more it is a quantity."""
 LEAST_ROWS = 5
-"""Fewer cannot be split into 60, 20 and 20 percent."""
+"""The fewest rows that can be split into 60, 20 and 20 percent."""
 
 
 class Described(NamedTuple):
-    """What is said of a column: its kind (number, category, target or left out), missing values, and more."""
+    """The description of a column: its kind (number, category, target or left out), missing values, and details."""
 
     name: str
     kind: str
@@ -40,19 +40,21 @@ class Described(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """An encoded table whose numbers are neither filled nor scaled: that takes the training rows of a split.
+    """An encoded table whose numbers are neither filled nor scaled, because this needs the training rows of a split.
 
-    Categories are those of the whole table. They are needed to lay out the inputs, and use no target.
+    Categories are those of the whole table. They define the inputs, and use no target.
 
     Attributes
     ----------
-    numbers: float64 ``(rows, columns)``, NaN where missing.
+    numbers: float64 ``(rows, columns)``, NaN if missing.
     categories: float32 ``(rows, categories)``, one-hot.
     target: int64 class numbers, or float64 values.
-    classes: names of the classes; empty for regression.
-    features: names of the inputs: the columns of numbers, then such as ``colour=red``.
-    columns: what was read, column by column.
-    notes: what was decided, in sentences for people; ``warnings`` are those on columns or rows that were left out.
+    classes: names of the classes; empty for a regression.
+    features: names of the inputs: the columns of numbers, then categories such as ``colour=red``.
+    name: name of the data set.
+    columns: the description of each column.
+    notes: decisions made when the table was read, in sentences.
+    warnings: the columns and rows that were left out, in sentences.
     """
 
     numbers: NDArray[np.float64]
@@ -66,27 +68,27 @@ class Table:
     warnings: tuple[str, ...] = ()
 
     def arrays(self) -> list[NDArray[Any]]:
-        """Everything that a run on this table depends on."""
+        """Return all arrays that affect a run on this table."""
         return [self.numbers, self.categories, self.target]
 
     def labels(self) -> NDArray[Any]:
-        """What splits are stratified by: the class; of a regression nothing."""
+        """Return the strata of a split: the classes, or a single stratum for a regression."""
         return self.target if self.classes else np.zeros(len(self.target), np.intp)
 
     def sizes(self) -> tuple[int, int, int]:
-        """How many rows train, validate and test: 60, 20 and 20 percent."""
+        """Return the numbers of training, validation and test rows: 60, 20 and 20 percent."""
         part = max(1, round(len(self.target) / 5))
         return len(self.target) - 2 * part, part, part
 
     def split(self, seed: int = 0) -> list[NDArray[np.intp]]:
-        """Draw the rows of the three splits by the seed, stratified by class."""
+        """Draw the rows of the three splits, stratified by class."""
         return split_rows(self.labels(), self.sizes(), seed)
 
     def dataset(self, train: Any, val: Any, test: Any) -> Dataset:
-        """The data set of these rows.
+        """Make the data set with these rows in each split.
 
-        The training rows alone give the mean that fills a missing number, and the mean and standard deviation by which
-        numbers are standardized; so they do for the target of a regression. Categories stay 0 and 1.
+        Missing numbers are filled with the mean of the training rows. Numbers, and the target of a regression, are
+        standardized by the mean and standard deviation of the training rows. Categories stay 0 and 1.
         """
         known = self.numbers[train]
         missing = np.isnan(known)
@@ -130,11 +132,11 @@ def read_table(
     task: str = "auto",
     leave_out: Iterable[str] = (),
 ) -> Table:
-    """The table in a CSV or Parquet file; see :func:`optimlab.datasets.load`.
+    """Read the table in a CSV or Parquet file, see :func:`optimlab.datasets.load`.
 
     Raises
     ------
-    InputError: the file or what it holds cannot be used; the message names the column, and the line of the file.
+    InputError: the file or its content cannot be used; the message names the column, and the line of the file.
     """
     sheet = read_sheet(path)
     try:
@@ -153,13 +155,22 @@ def from_frame(
     name: str = "",
     seed: int = 0,
 ) -> Dataset:
-    """The data set in a pandas frame: everything as for a file, see :func:`optimlab.datasets.load`.
+    """Make a data set from a pandas frame, as :func:`optimlab.datasets.load` does from the table in a file.
 
-    Rows are split by ``seed`` into 60% for training, 20% for validation and 20% for testing.
+    Rows are split into 60% for training, 20% for validation and 20% for testing.
+
+    Parameters
+    ----------
+    frame: the table.
+    target_column: the column to predict.
+    missing, task, leave_out: as for :func:`optimlab.datasets.load`.
+    name: name of the data set.
+    seed: seed of the split.
 
     Raises
     ------
-    InputError: not a frame, or what it holds cannot be used; the message names the column, and the row by its label.
+    InputError: this is not a frame, or its content cannot be used; the message names the column, and the row by its
+        label.
 
     >>> import pandas as pd
     >>> frame = pd.DataFrame({"x": [1.0, 2.5] * 10, "colour": ["red", "blue"] * 10, "kind": ["a", "b"] * 10})
@@ -175,7 +186,7 @@ def from_frame(
 
 
 def split_and_said(table: Table, seed: int = 0) -> Dataset:
-    """The table's split by the seed; what was left out of it is a warning."""
+    """Split a table with a seed, and warn of the rows and columns that were left out."""
     import warnings
 
     for text in table.warnings:
@@ -184,7 +195,7 @@ def split_and_said(table: Table, seed: int = 0) -> Dataset:
 
 
 def encoded(sheet: Sheet, target_column: str, *, missing: str, task: str, leave_out: Iterable[str], name: str) -> Table:
-    """The table of a sheet: columns read, useless ones left out, missing values treated, categories one-hot."""
+    """Encode a sheet: read the columns, leave out useless ones, treat missing values, and encode categories."""
     lookup("way to treat missing values", missing, dict.fromkeys(MISSING))
     lookup("task", task, dict.fromkeys(TASKS))
     sheet, notes = _named(sheet)
@@ -207,21 +218,21 @@ def encoded(sheet: Sheet, target_column: str, *, missing: str, task: str, leave_
         warned += [f"column {column.name!r} is left out: {reason}" for column, reason in more.items()]
         useless |= more
     if len(target.values) < LEAST_ROWS:
-        raise InputError(f"there are {len(target.values)} rows with all values; a split takes at least {LEAST_ROWS}")
+        raise InputError(f"only {len(target.values)} rows have all values; a split needs at least {LEAST_ROWS}")
     if not columns:
         raise InputError(f"no column is left to learn from: {'; '.join(warned) or 'there is only the target'}")
     y, classes, said = _target(target, task)
     for column in columns:
         if len(column.categories) > MOST_CATEGORIES:
             raise InputError(
-                f"column {column.name!r} has {len(column.categories):,} categories, and at most {MOST_CATEGORIES:,} "
-                f"are one-hot encoded: group them, or {LEAVE_OUT}"
+                f"column {column.name!r} has {len(column.categories):,} categories, but at most {MOST_CATEGORIES:,} "
+                f"can be one-hot encoded: group them, or {LEAVE_OUT}"
             )
         if column.counts_rows():
-            remarks.append(f"column {column.name!r} counts the rows: leave it out if it is no input")
+            remarks.append(f"column {column.name!r} counts the rows: leave it out if it is not an input")
     filled = [c.name for c in columns if not c.categories and c.missing.any()]
     notes += [*sheet.notes, *remarks]
-    notes += [f"missing numbers are the mean of the training rows: {', '.join(filled)}"] if filled else []
+    notes += [f"missing numbers are filled with the mean of the training rows: {', '.join(filled)}"] if filled else []
     numbers = [column for column in columns if not column.categories]
     texts = [column for column in columns if column.categories]
     codes = [_one_hot(column) for column in texts]
@@ -239,7 +250,7 @@ def encoded(sheet: Sheet, target_column: str, *, missing: str, task: str, leave_
 
 
 def _named(sheet: Sheet) -> tuple[Sheet, list[str]]:
-    """Texts as names of the columns, different ones; unnamed columns that are empty go."""
+    """Give each column a unique name, and drop unnamed columns that are empty."""
     given = [str(label).strip() for label in sheet.frame.columns]
     gone = [k for k, label in enumerate(given) if not label and sheet.frame.iloc[:, k].isna().all()]
     frame = sheet.frame.iloc[:, [k for k in range(len(given)) if k not in gone]]
@@ -251,18 +262,18 @@ def _named(sheet: Sheet) -> tuple[Sheet, list[str]]:
         name = label or f"unnamed {k}"
         if name in names:
             name = next(new for n in range(2, len(given) + 2) if (new := f"{label} ({n})") not in [*names, *given])
-            notes.append(f"another column {label!r} is called {name!r}")
+            notes.append(f"another column {label!r} was renamed {name!r}")
         names.append(name)
     return sheet._replace(frame=frame.set_axis(names, axis=1)), notes
 
 
 def _check_names(names: Sequence[str], target_column: str, leave_out: Iterable[str]) -> None:
     if not target_column:
-        raise InputError(f"say by target_column (--target-column) what is to be predicted: one of {', '.join(names)}")
+        raise InputError(f"name the column to predict, target_column= or --target-column: one of {', '.join(names)}")
     if target_column not in names:
         raise unknown("column", target_column, names)
     if f"{target_column} (2)" in names:
-        raise InputError(f"two columns are called {target_column!r}, and one must be the target: rename the other")
+        raise InputError(f"two columns are called {target_column!r}, but only one can be the target: rename the other")
     if isinstance(leave_out, str):
         raise InputError(f"leave_out takes a list of columns, got {leave_out!r}")
     for name in leave_out:
@@ -278,17 +289,17 @@ def _useful(columns: Sequence[Column]) -> tuple[list[Column], dict[Column, str]]
 
 
 def _rows(columns: Sequence[Column], target: Column, missing: str) -> NDArray[np.bool_]:
-    """The rows that are kept."""
+    """Return a mask of the rows that are kept."""
     gaps = {column.name: column.missing for column in [target, *columns] if column.missing.any()}
     if gaps and missing == "refuse":
         listed = [f"{name!r} ({mask.sum():,} of {len(mask):,})" for name, mask in gaps.items()]
         listed = listed if len(listed) <= 6 else [*listed[:5], f"{len(listed) - 5} more columns"]
         raise InputError(
-            f"values are missing in {', '.join(listed)}: choose missing='drop' to leave out these rows, or "
-            "missing='mean' for the mean of the training rows (a category of its own for texts); on the command line "
-            "--missing drop or --missing mean"
+            f"values are missing in {', '.join(listed)}: choose missing='drop' to drop these rows, or "
+            "missing='mean' to fill in the mean of the training rows (for texts, a category of its own); on the "
+            "command line, --missing drop or --missing mean"
         )
-    keep = ~target.missing  # a target cannot be made up
+    keep = ~target.missing  # a target cannot be filled in
     if missing == "drop":
         for column in columns:
             keep = keep & ~column.missing
@@ -296,19 +307,21 @@ def _rows(columns: Sequence[Column], target: Column, missing: str) -> NDArray[np
 
 
 def _target(column: Column, task: str) -> tuple[NDArray[Any], tuple[str, ...], str]:
-    """The targets, the names of the classes, and what was decided."""
+    """Return the targets, the names of the classes, and a note on the decision."""
     name, different, rows = column.name, column.different, len(column.values)
     whole = not column.categories and bool((column.values == np.floor(column.values)).all())
     if task == "auto":
         few = bool(column.categories) or (whole and different <= MOST_CLASSES)
-        task, why = ("classification" if few else "regression"), " (task=, --task decides otherwise)"
+        task, why = ("classification" if few else "regression"), " (task= or --task overrides this)"
     else:
         why = ""
     if different == 1:
         raise InputError(f"target column {name!r} holds {column.shown(0)} in every row: nothing to tell apart")
     if task == "regression":
         if column.categories:
-            raise InputError(f"target column {name!r} holds texts such as {column.shown(0)}: no regression on these")
+            raise InputError(
+                f"target column {name!r} holds texts, such as {column.shown(0)}, but a regression needs numbers"
+            )
         return column.values, (), f"regression: {name!r} has {different:,} different numbers{why}"
     if different > rows / 2:
         raise InputError(
@@ -316,7 +329,7 @@ def _target(column: Column, task: str) -> tuple[NDArray[Any], tuple[str, ...], s
             + ("is it an identifier?" if column.categories else "for quantities, write task='regression' (--task)")
         )
     if task == "binary" and different != 2:
-        raise InputError(f"target column {name!r} has {different:,} classes, where a binary task has two")
+        raise InputError(f"target column {name!r} has {different:,} classes, but a binary task has two")
     values, codes = np.unique(column.values, return_inverse=True)
     classes = column.categories or tuple(
         f"{value:g}" if value == int(value) else repr(float(value)) for value in values
@@ -325,7 +338,7 @@ def _target(column: Column, task: str) -> tuple[NDArray[Any], tuple[str, ...], s
 
 
 def _one_hot(column: Column) -> tuple[NDArray[np.float32], list[str]]:
-    """One input for each category, and one for missing values if there are any."""
+    """Encode a column with one input for each category, and one for missing values if there are any."""
     names = [*column.categories, *([ABSENT] if column.missing.any() else [])]
     out = np.zeros((len(column.values), len(names)), "float32")
     out[np.arange(len(out)), column.values] = 1  # -1, missing, is the last
@@ -341,7 +354,7 @@ def _described(
     gaps: dict[str, int],
     classes: Sequence[str],
 ) -> list[Described]:
-    """What is said of each column, in the order of the table."""
+    """Return the description of each column, in the order of the table."""
     told = {c.name: Described(c.name, "left out", int(c.missing.sum()), reason) for c, reason in useless.items()}
     told |= {name: Described(name, "left out", 0, "as asked") for name in leave_out}
     for column in columns:

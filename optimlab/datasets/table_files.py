@@ -1,4 +1,4 @@
-"""Tables in files: CSV in whatever dialect it was written, and Parquet, as pandas frames."""
+"""Tables in files, as pandas frames: CSV in any common dialect, and Parquet."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ FILES = (*TEXT_FILES, ".parquet")
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SAMPLE = 1 << 16
-"""Characters from which the separator is told."""
+"""Number of characters from which the separator is detected."""
 
 
 class Sheet(NamedTuple):
-    """A pandas frame; its index says where each row is, in what ``unit``: a ``"line"`` of a file or a ``"row"``."""
+    """A pandas frame whose index has the position of each row, as a ``"line"`` of a file or a ``"row"`` (``unit``)."""
 
     frame: Any
     unit: str
@@ -30,7 +30,12 @@ class Sheet(NamedTuple):
 
 
 def pandas() -> Any:
-    """Import pandas, or say how to install it."""
+    """Import pandas.
+
+    Raises
+    ------
+    InputError: pandas is not installed; the message says how to install it.
+    """
     try:
         import pandas as found
     except ImportError:
@@ -43,7 +48,8 @@ def read_sheet(path: Path) -> Sheet:
 
     Raises
     ------
-    InputError: no such file, damaged, or not a table with a line of names on top; the message names the line.
+    InputError: the file cannot be read or is damaged, or it is not a table with the names of the columns in its first
+        line; the message names the line.
     """
     try:
         return _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
@@ -81,7 +87,7 @@ def _csv(path: Path) -> Sheet:
     numeric = pd.api.types.is_numeric_dtype
     texts = [k for k in frame if not numeric(frame[k].dtype)]
     if any(frame[k].astype(str).str.contains(r"\d,\d").any() for k in texts):
-        # perhaps decimal commas: numbers with a decimal point stay texts then, to be told apart
+        # perhaps decimal commas: then keep numbers with a decimal point as texts, to distinguish them
         other = _parsed(text, separator, ",")
         points = [k for k in frame if numeric(frame[k].dtype) and not numeric(other[k].dtype)]
         frame = frame.assign(**{k: other[k] for k in points})
@@ -114,7 +120,7 @@ def _parsed(text: str, separator: str, decimal: str) -> Any:
 
 
 def _decoded(content: bytes) -> str:
-    """UTF-8 with or without a byte order mark, UTF-16 with one, or else what Windows calls Latin 1."""
+    """Decode UTF-8 with or without a byte order mark, UTF-16 with one, or the Windows variant of Latin 1."""
     utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     for encoding in ["utf-16"] if utf16 else ["utf-8-sig", "cp1252", "latin-1"]:
         try:
@@ -128,7 +134,7 @@ def _decoded(content: bytes) -> str:
 
 
 def _separator(text: str) -> str:
-    """The separator by which the header has several names and most lines as many values."""
+    """Return the separator for which the header has several names, and most lines have as many values."""
     sample = text[:_SAMPLE]
     ranked = []
     for separator in SEPARATORS:
@@ -142,14 +148,14 @@ def _separator(text: str) -> str:
             ranked.append((equal, separator != ",", widths[0], separator))
     if not ranked:
         raise InputError(
-            "the first line holds one name only: expected the names of at least two columns, separated by "
+            "the first line holds only one name: expected the names of at least two columns, separated by "
             "a comma, a semicolon, a tab or a vertical bar"
         )
     return max(ranked)[-1]
 
 
 def _checked(text: str, separator: str, first: int) -> tuple[list[str], list[int]]:
-    """The names of the columns, and the line on which each row begins, once every row has as many values."""
+    """Check that every row has as many values as the header; return the names, and the line of each row."""
     rows = _rows(text, separator, first)
     line, header = next(rows)
     names = [name.strip() for name in header]
@@ -158,15 +164,15 @@ def _checked(text: str, separator: str, first: int) -> tuple[list[str], list[int
     lines = []
     for line, row in rows:
         if len(row) != len(names):
-            raise InputError(f"line {line} has {len(row)} values, the header {len(names)}")
+            raise InputError(f"line {line} has {len(row)} values, but the header has {len(names)}")
         lines.append(line)
     if not lines:
-        raise InputError("holds no rows below the names of the columns")
+        raise InputError("there are no rows below the names of the columns")
     return names, lines
 
 
 def _rows(text: str, separator: str, first: int) -> Iterator[tuple[int, list[str]]]:
-    """Each row with the line on which it begins; empty lines are passed over."""
+    """Yield each row with the line on which it begins; empty lines are skipped."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     while True:
         line = reader.line_num + first

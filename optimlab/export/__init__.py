@@ -1,4 +1,4 @@
-"""A rule leaves the laboratory: as one source file for another library or language, with a test of its own.
+"""Export of rules as source files for other libraries and languages, each with its own test.
 
 Imports common, rules, kernels, backends, optim and lab.
 """

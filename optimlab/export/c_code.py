@@ -1,4 +1,4 @@
-"""Expressions and functions of scalars in C, in double precision."""
+"""C code for expressions and functions of scalars, in double precision."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORDS = (
     "sizeof static struct switch template this throw true try typedef typename union unsigned using virtual void "
     "volatile while hp pow exp expm1 log log1p sqrt sin cos tanh erf fabs fmin fmax floor main"
 )
-"""Words of C and C++, and the functions that the printed code calls."""
+"""Reserved words of C and C++, and the functions that the printed code calls."""
 
 _PRODUCT = """\
 /* mu_1 mu_2 ... mu_t with mu_k = beta1 (1 - 0.96^(k momentum_decay) / 2) */
@@ -49,11 +49,11 @@ _CALLS = {"abs": "fabs", "minimum": "fmin", "maximum": "fmax"}
 
 
 def c_functions(graph: Graph, names: Mapping[str, str]) -> list[str]:
-    """The functions that the scalars of a rule call.
+    """Print the functions that the scalars of a rule call.
 
     Raises
     ------
-    RuleError: a function has no such form, or its source is not found.
+    RuleError: a function cannot be written in C, or its source is not available.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.modern import radam
@@ -82,14 +82,14 @@ def c_functions(graph: Graph, names: Mapping[str, str]) -> list[str]:
 
 
 def c_scalars(graph: Graph, names: Mapping[str, str]) -> list[str]:
-    """The host scalars of a rule."""
+    """Print the host scalars of a rule."""
     labels = {function: names.get(label, label) for function, label in called_functions(graph).items()}
     slots = [renamed(ast.parse(slot, mode="eval").body, names) for slot in graph.slots]
     return [c_expression(with_defaults(slot, labels)) for slot in slots]
 
 
 def with_defaults(expression: ast.expr, labels: Mapping[Callable[..., Any], str]) -> ast.expr:
-    """The same expression with every argument of the functions in it: C knows no default values."""
+    """Add default arguments to the calls in an expression: C has no default values."""
     defaults = {label: inspect.signature(function).parameters.values() for function, label in labels.items()}
     for node in ast.walk(expression):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in defaults:
@@ -99,7 +99,7 @@ def with_defaults(expression: ast.expr, labels: Mapping[Callable[..., Any], str]
 
 
 def c_number(value: float) -> str:
-    """A number as C source.
+    """Print a number as C source.
 
     >>> c_number(2), c_number(1e-8), c_number(-math.inf)
     ('2.0', '1e-08', '-INFINITY')
@@ -110,7 +110,7 @@ def c_number(value: float) -> str:
 
 
 def c_expression(expression: ast.expr) -> str:
-    """An expression of Python's numbers in C.
+    """Print an expression of Python's numbers in C.
 
     >>> c_expression(ast.parse("lr * (1 - beta2**t) ** 0.5 / (1 + t // 2) * (t > 1)", mode="eval").body)
     'lr * pow(1.0 - pow(beta2, t), 0.5) / (1.0 + floor(t / 2.0)) * (double)(t > 1.0)'
@@ -119,7 +119,7 @@ def c_expression(expression: ast.expr) -> str:
 
 
 def _printed(e: ast.expr) -> tuple[str, int]:
-    """The text of an expression, and how tightly it binds."""
+    """Return the text of an expression, and its precedence."""
 
     def text(part: ast.expr, least: int = 0) -> str:
         found, binds = _printed(part)
@@ -155,5 +155,5 @@ def _printed(e: ast.expr) -> tuple[str, int]:
         case ast.Call(ast.Name(name), arguments, []):
             return f"{name}({', '.join(map(text, arguments))})", 4
     raise RuleError(
-        f"{ast.unparse(e)} has no form in C; accepted: + - * / // % **, comparisons, abs, min, max, exp, log"
+        f"{ast.unparse(e)} cannot be written in C; accepted: + - * / // % **, comparisons, abs, min, max, exp, log"
     )

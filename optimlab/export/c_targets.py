@@ -1,4 +1,4 @@
-"""Rules as C, CUDA and JavaScript: what their templates print."""
+"""Targets C, CUDA and JavaScript: the parts that their templates print."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _javascript(graph: Graph, names: Mapping[str, str], dtype: str) -> Parts:
 
 
 def javascript_number(value: float) -> str:
-    """A number in JavaScript.
+    """Print a number as JavaScript source.
 
     >>> javascript_number(1e-8), javascript_number(-math.inf)
     ('1e-08', '-Infinity')

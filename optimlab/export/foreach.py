@@ -1,8 +1,8 @@
-"""Print a rule as PyTorch's foreach calls, which update many tensors at once, most of them in place.
+"""Rules as PyTorch's foreach calls, which update many tensors at once, most of them in place.
 
-A call costs a pass over the memory and the time to launch it, so factors are passed along with the call that needs
-them: ``w - lr * m / c / d`` is one call, ``_foreach_addcdiv_(w, m, d, value=-lr / c)``, and a running mean is one
-``_foreach_lerp_``. This rounds as ``torch.optim`` does, not as NumPy.
+A call costs a pass over memory and the time to launch it. So factors are passed to the call that needs them:
+``w - lr * m / c / d`` is one call, ``_foreach_addcdiv_(w, m, d, value=-lr / c)``, and a running mean is one
+``_foreach_lerp_``. The results round like those of ``torch.optim``, not like NumPy's.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Scale(NamedTuple):
 
     @staticmethod
     def of(text: str) -> Scale:
-        """The factors of a scalar.
+        """Split a scalar into its factors.
 
         >>> str(Scale.of("lr / (1 - beta1 ** t)").times(Scale(negative=True)))
         '-lr / (1 - beta1 ** t)'
@@ -68,7 +68,7 @@ class Scale(NamedTuple):
 
 
 def _inside(text: str) -> str:
-    """A scalar as a factor or divisor, in parentheses where it needs them."""
+    """Return a scalar as a factor or divisor, in parentheses if it needs them."""
     tree = ast.parse(text, mode="eval").body
     plain = isinstance(tree, ast.Name | ast.Constant | ast.Call) or (
         isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Pow)
@@ -78,15 +78,15 @@ def _inside(text: str) -> str:
 
 @dataclass(eq=False)
 class Call:
-    """One value: an input (``op`` is its name), or what a call returns, a list of tensors.
+    """A list of tensors: an input (``op`` is its name), or the result of a call.
 
     Attributes
     ----------
-    op: the name after ``_foreach_``; "where" and comparisons have no such form.
-    args: lists of tensors, and the texts of scalars.
+    op: the name after ``_foreach_``; "where" and comparisons have no foreach form.
+    args: lists of tensors, and scalars as text.
     keyword: ``alpha=...`` or ``value=...``.
-    guard: the scalar without which the call changes nothing.
-    node: the operation of the rule that it belongs to.
+    guard: a scalar; if it is 0, the call changes nothing and is skipped.
+    node: the operation of the rule to which the call belongs.
     """
 
     op: str
@@ -105,10 +105,10 @@ class Call:
 
 
 class Term(NamedTuple):
-    """What has not been called yet: a scalar times a value, a product or a quotient of two values, or a sum.
+    """A value that is not computed yet: a scalar times a value, a product or quotient of two values, or a sum.
 
     A sum has two ``parts``, each a scalar times a value, and may be divided by a value, ``values[0]``. It is added to
-    the weights part by part, which takes no memory of its own.
+    the weights part by part, which needs no extra memory.
     """
 
     scale: Scale
@@ -118,7 +118,7 @@ class Term(NamedTuple):
 
     @property
     def addends(self) -> list[Term]:
-        """The terms that a sum consists of, or the term itself."""
+        """Return the terms of a sum, or the term itself."""
         if self.kind != "sum":
             return [self]
         kind = "div" if self.values else ""
@@ -128,14 +128,15 @@ class Term(NamedTuple):
 def foreach_lines(
     graph: Graph, made: Body, names: Mapping[str, str], scalars: Printer, comments: Mapping[str, str] | None = None
 ) -> list[str]:
-    """The lines of a function that updates lists of tensors by a rule.
+    """Print the lines of a function that updates lists of tensors by a rule.
 
     Parameters
     ----------
+    graph: the traced rule.
     made: the same rule as assignments.
-    names: identifiers of the rule's names; those of arrays are lists of tensors here.
+    names: identifiers of the rule's names; those of arrays stand for lists of tensors.
     scalars: prints an expression of scalars.
-    comments: a line to print above the calls for each equation, by its name.
+    comments: a comment to print above the calls of each equation, by the equation's name.
 
     >>> from optimlab.export.statements import body, python_names
     >>> from optimlab.kernels import trace
@@ -160,10 +161,11 @@ def foreach_lines(
 
 
 class _Calls:
-    """The calls that compute a rule, in order, before it is decided where their results go.
+    """The calls that compute a rule, in order, without the variables of their results.
 
     Attributes
     ----------
+    calls: the calls.
     outputs: the value of each new array, by the name in ``graph.written``.
     """
 
@@ -193,7 +195,7 @@ class _Calls:
         return self.calls[-1]
 
     def _value(self, term: Term) -> Call:
-        """Call what a term stands for."""
+        """Return the value of a term, computed by new calls."""
         value = self._factor(term).values[0]
         if term.scale.is_one:
             return value
@@ -204,7 +206,7 @@ class _Calls:
         return self._make("mul", value, str(term.scale))
 
     def _factor(self, term: Term) -> Term:
-        """The same term as a scalar times one value."""
+        """Return a term as a scalar times one value."""
         if term.kind == "sum":
             value = self._sum(*term.parts)
             return Term(term.scale, "", (self._make("div", value, *term.values) if term.values else value,))
@@ -253,7 +255,7 @@ class _Calls:
         return _whole(self._make(_NAMES.get(node.op, node.op), *operands))
 
     def _is_used_in_a_sum(self, node: Node) -> bool:
-        """Whether a value is only scaled and divided before it is added to the weights."""
+        """Return True if a value is only scaled and divided before it is added to the weights."""
         while self._uses[node] == 1:
             user = next((n for n in self._nodes if node in n.args), node)
             if user.op in ("add", "subtract"):
@@ -275,7 +277,7 @@ class _Calls:
         start, added = (a, b) if _cost(a) <= _cost(b) or _cost(a) == 1 else (b, a)
         value = self._value(start)
         of_itself_first = sorted(added.addends, key=lambda term: value not in term.values)
-        for term in of_itself_first:  # w + c w can be computed in place as long as w is the old one
+        for term in of_itself_first:  # w + c w can be computed in place only while w is old
             value = self._added(value, term)
         return value
 
@@ -290,14 +292,14 @@ class _Calls:
         return self._make("add", value, *term.values, keyword=keyword, guard=guard)
 
     def _mean(self, a: Term, b: Term) -> Call | None:
-        """``beta a + (1 - beta) b``."""
+        """Return the call for ``beta a + (1 - beta) b``; None for other terms."""
         single = all(len(t.scale.up) == 1 and not t.scale.down and not t.scale.negative and not t.kind for t in (a, b))
         if not single or ast.unparse(ast.parse(f"1 - ({a.scale.up[0]})")) != b.scale.up[0]:
             return None
         return self._make("lerp", *a.values, *b.values, b.scale.up[0])
 
     def _step_towards(self, a: Term, b: Term) -> Call | None:
-        """``a + share (b - a)``, as some write a mean."""
+        """Return the call for ``a + share (b - a)``, another form of a mean; None for other terms."""
         if a.kind or b.kind or not a.scale.is_one or b.scale.is_one or self.calls[-1:] != [*b.values]:
             return None
         difference = b.values[0]
@@ -319,14 +321,14 @@ def _scaled(term: Term, scale: Scale) -> Term:
 
 
 def _cost(term: Term) -> int:
-    """The calls that make a value of a term."""
+    """Return the number of calls that compute the value of a term."""
     if term.kind == "sum":
         return 3
     return (not term.scale.is_one) + bool(term.kind)
 
 
 class _Lines:
-    """The calls as lines: which of them write in place, and what their results are called."""
+    """The calls as lines: decides which of them write in place, and names their results."""
 
     def __init__(self, graph: Graph, made: _Calls, names: Mapping[str, str], taken: Collection[str]) -> None:
         self.graph, self.calls, self.outputs, self.names, self.taken = graph, made.calls, made.outputs, names, taken
@@ -342,7 +344,7 @@ class _Lines:
         self._name_temporaries()
 
     def _way_home(self, name: str, value: Call) -> list[Call]:
-        """The calls that can write into the old array, the last first; none if the old array is read later."""
+        """Return the calls that can write into the old array, last first; none if the old array is read later."""
         found: list[Call] = []
         while not value.is_input and value not in self.variable and value.op in _IN_PLACE:
             found.append(value)
@@ -357,12 +359,12 @@ class _Lines:
         return []
 
     def _starts(self, call: Call) -> list[Call]:
-        """The operands that a call may write over: the first, or either if it commutes, if it is read no later."""
+        """Return the operands that a call may overwrite: the first, or either if it commutes, unless read later."""
         first = call.args[:2] if call.op in _COMMUTE or (call.op == "add" and not call.keyword) else call.args[:1]
         return [arg for arg in first if isinstance(arg, Call) and self.last[arg] <= self.place[call]]
 
     def _name_temporaries(self) -> None:
-        """Results that no array takes in: each writes over an operand that is not needed any more, if it can."""
+        """Name temporary results; each overwrites an operand that is no longer needed, if it can."""
         taken = {*self.taken}
         groups: dict[Call, list[Call]] = {}
         for call in self.calls:
@@ -374,7 +376,7 @@ class _Lines:
                 self.in_place.add(call)
             else:
                 groups[call] = []
-                if call.lists[0].op != "g":  # otherwise the result could be the same list as one that is written later
+                if call.lists[0].op != "g":  # otherwise it could be the same list as one written later
                     call.guard = ""
             groups[call].append(call)
         for group in {id(group): group for group in groups.values()}.values():
@@ -386,7 +388,7 @@ class _Lines:
             self.variable |= dict.fromkeys(group, name)
 
     def _readers(self, name: str) -> list[Call]:
-        """The calls that read an input."""
+        """Return the calls that read an input."""
         return [call for call in self.calls if any(a.op == name and a.is_input for a in call.lists)]
 
     def _name(self, group: list[Call]) -> str:
@@ -399,7 +401,7 @@ class _Lines:
         return "denominator" if group[-1] in divisors else "part"
 
     def _finishes(self, call: Call) -> bool:
-        """Whether it is the last call of its operation."""
+        """Return True for the last call of an operation."""
         return all(
             other is call or other.node is not call.node or self.place[other] < self.place[call] for other in self.calls
         )
@@ -437,7 +439,7 @@ class _Lines:
         return self.variable[arg] if isinstance(arg, Call) else arg
 
     def _each(self, call: Call) -> str:
-        """An operation without a foreach form, tensor by tensor."""
+        """Print an operation without a foreach form, tensor by tensor."""
         taken = {*self.taken, *self.variable.values()}
         lists = list(dict.fromkeys(call.lists))
         letters = {a: distinct(letter, taken) for a, letter in zip(lists, "xyz", strict=False)}
@@ -449,7 +451,7 @@ class _Lines:
         return f"[{text} for {', '.join(letters.values())} in zip({pairs}, strict=True)]"
 
     def _moves(self) -> list[str]:
-        """Copies of those new arrays that are not where they belong."""
+        """Print copies of new arrays into the old ones, unless they were written in place."""
         moves = [
             (self.names[n], self.variable[v]) for n, v in self.outputs.items() if self.variable[v] != self.names[n]
         ]
@@ -467,7 +469,7 @@ _IN_PLACE = {*_NAMES.values(), "add", "sub", "mul", "div", "neg", "reciprocal", 
 
 
 def _equation_of(graph: Graph) -> dict[Node | None, str]:
-    """The equation that each operation is part of."""
+    """Return the name of the equation of each operation."""
     lines = [(e.name, e.node) for e in equations(graph) if e.node is not None]
     own = {node for _, node in lines}
     found: dict[Node | None, str] = {}

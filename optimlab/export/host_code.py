@@ -1,4 +1,4 @@
-"""The functions of numbers that a rule calls once a step, as Python: for Python's floats, or for traced scalars."""
+"""Python code for the functions that a rule calls once per step, for Python's floats or for traced scalars."""
 
 from __future__ import annotations
 
@@ -50,13 +50,18 @@ class HostCode(NamedTuple):
 def host_code(graph: Graph, names: Mapping[str, str], module: str = "") -> HostCode:
     """Print the functions that the scalars of a rule call.
 
-    ``names`` has the identifiers of the functions in ``graph.functions``. Without ``module`` they compute with Python's
-    floats and stay as they are written. With ``"jnp"`` or ``"ops"`` they compute with scalars of that module, whose
-    values Python does not know: a branch that returns becomes ``where``, and a loop is refused.
+    Without ``module`` the functions compute with Python's floats and keep their source. With ``"jnp"`` or ``"ops"``
+    they compute with traced scalars of that module: a branch that returns becomes ``where``, and a loop is an error.
+
+    Parameters
+    ----------
+    graph: the traced rule.
+    names: identifiers of the functions in ``graph.functions``.
+    module: ``""``, ``"jnp"`` or ``"ops"``.
 
     Raises
     ------
-    RuleError: a function has no such form, or its source is not found.
+    RuleError: a function cannot be written in this form, or its source is not available.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules import host
@@ -82,9 +87,9 @@ def host_code(graph: Graph, names: Mapping[str, str], module: str = "") -> HostC
 
 
 def function_tree(function: Function, labels: Mapping[Function, str], module: str) -> ast.FunctionDef:
-    """A function's definition, with its printed name and those of the functions that it calls.
+    """Return the definition of a function under its printed name, with the printed names of functions that it calls.
 
-    With a module, its functions stand in place of Python's, and there are no branches.
+    With a module, its functions replace Python's, and there are no branches.
     """
     tree = source_tree(function)
     tree.name, tree.decorator_list, tree.returns = labels[function], [], None
@@ -102,7 +107,7 @@ def function_tree(function: Function, labels: Mapping[Function, str], module: st
 
 
 class _Names(ast.NodeTransformer):
-    """Put the numbers outside a function where it reads them, and the printed names of the functions that it calls."""
+    """Inserts numbers from outside a function where it reads them, and the printed names of functions that it calls."""
 
     def __init__(self, function: Function, labels: Mapping[Function, str], module: str) -> None:
         self.name = function.__name__
@@ -154,12 +159,12 @@ class _Names(ast.NodeTransformer):
 
 
 def _straight(function: ast.FunctionDef, module: str) -> list[ast.stmt]:
-    """The body of a function without branches: assignments, then one return."""
+    """Return the body of a function without branches: assignments, then one return."""
 
     def refuse(what: ast.AST) -> NoReturn:
         raise RuleError(
-            f"{function.name} has no form for traced scalars: it has {ast.unparse(what).splitlines()[0]!r}; accepted: "
-            "arithmetic, assignments to a new name, and an if with a return in it"
+            f"{function.name} cannot be written for traced scalars: it has {ast.unparse(what).splitlines()[0]!r}; "
+            "accepted: arithmetic, assignments to a new name, and an if with a return in it"
         )
 
     made: list[ast.stmt] = []

@@ -1,4 +1,4 @@
-"""Rules as Python, for PyTorch, Optax, Keras and NumPy: what their templates print."""
+"""Targets PyTorch, Optax, Keras and NumPy: the parts that their templates print."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def _optax(graph: Graph, names: Mapping[str, str], dtype: str) -> Parts:
 
 
 IN_FLOAT32 = {"tanh", "sin", "cos", "maximum", "minimum"}
-"""Operations that Keras computes in float32 even of float64, on some of its backends."""
+"""Operations that Keras computes in float32, on some of its backends, even if the arrays are float64."""
 
 
 def _keras(graph: Graph, names: Mapping[str, str], dtype: str) -> Parts:
     if "lr" not in graph.hyperparameters:
-        raise RuleError(f"{graph.name} has no hyperparameter lr, and every Keras optimizer has a learning rate")
+        raise RuleError(f"{graph.name} has no hyperparameter lr, but every Keras optimizer has a learning rate")
     arrays = {names[name] for name in graph.inputs}
     arrays |= {names[e.name.partition("@")[0]] for e in equations(graph) if e.node is not None}
     fixed = {names[name] for name in graph.hyperparameters if name != "lr"}
@@ -91,7 +91,7 @@ def _has(graph: Graph, operation: str) -> bool:
 
 
 def python(expression: ast.expr) -> str:
-    """An expression of Python's numbers.
+    """Print an expression of Python's numbers.
 
     >>> python(ast.parse("x.__abs__() ** 2", mode="eval").body)
     'abs(x) ** 2'
@@ -105,7 +105,7 @@ def python(expression: ast.expr) -> str:
 
 
 def _cast_comparisons(expression: ast.expr, arrays: Collection[str], fixed: Collection[str], like: str) -> ast.expr:
-    """Comparisons of traced scalars as numbers: PyTorch would take 0.3 times a boolean for float32."""
+    """Cast comparisons of traced scalars to numbers: in PyTorch, 0.3 times a boolean is float32."""
 
     class Cast(ast.NodeTransformer):
         def visit_Compare(self, node: ast.Compare) -> ast.expr:

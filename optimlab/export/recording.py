@@ -1,4 +1,4 @@
-"""Numbers for the test in an exported file: a few weights, their gradients, and where the rule takes them."""
+"""Recorded runs for the test in an exported file: a few weights, their gradients, and their path."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RATES = (1.0, 1.0, 0.5, 0.25, 2.0, 1.0, 1.0, 0.5)
 
 
 class Recording(NamedTuple):
-    """A run in float64: hyperparameters without ``lr``, the learning rate of each step, the weights after each step."""
+    """A run in float64: hyperparameters without ``lr``, and the learning rate and the weights of each step."""
 
     hyperparameters: dict[str, float]
     rates: tuple[float, ...]
@@ -36,7 +36,7 @@ class Recording(NamedTuple):
 
 
 def recordings(graph: Graph, kinds: Mapping[str, Kind]) -> list[Recording]:
-    """Two runs: with the default hyperparameters, and with others, so that each of them matters.
+    """Record two runs: one with the default hyperparameters, and one with others, so that each of them matters.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules import kinds_of
@@ -52,10 +52,10 @@ def recordings(graph: Graph, kinds: Mapping[str, Kind]) -> list[Recording]:
 
 
 def _other(graph: Graph, name: str, default: float, kind: Kind) -> float:
-    """Another value of a hyperparameter, one that shows in the weights; the default where there is none."""
+    """Return another value of a hyperparameter for which the weights stay finite; the default if there is none."""
     near_zero = (0.25, 0.0625) if abs(default) < 1e-3 else (0.75 * default, 0.5 * default)
     for value in near_zero if math.isfinite(default) else (0.5, -0.5):
-        with suppress(ArithmeticError, ValueError, TypeError, LookupError):  # of a function of the rule's own
+        with suppress(ArithmeticError, ValueError, TypeError, LookupError):  # errors of the rule's own functions
             if kind.accepts(value) and np.isfinite(_run(graph, {**graph.hyperparameters, name: value}).path).all():
                 return value
     return default

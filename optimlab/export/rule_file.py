@@ -1,4 +1,4 @@
-"""A rule as one source file of another library or language, made from the traced rule and a template."""
+"""Export of a rule as a source file, from the traced rule and a template."""
 
 from __future__ import annotations
 
@@ -30,20 +30,24 @@ TARGETS: dict[str, Target] = {**python_targets.TARGETS, **c_targets.TARGETS}
 def export_rule(
     rule: str | rules.Rule, to: str, *, convention: str = "textbook", dtype: DTypeLike | None = None
 ) -> str:
-    """Print a rule as a source file that needs nothing of optimlab, with a test that it makes the same steps.
+    """Print a rule as a source file that does not need optimlab, with a test that its steps are the same.
 
     Parameters
     ----------
     rule: a name (see :func:`optimlab.rules.names`) or an elementwise rule of your own.
     to: "torch" for a ``torch.optim.Optimizer``, "optax" for an ``optax.GradientTransformation``, "keras" for a
         ``keras.optimizers.Optimizer`` of Keras 3; "numpy", "c", "cuda" or "javascript" for functions of arrays.
-    convention: of a rule's name.
-    dtype: "float32", the default, or "float64", of the arrays in C and CUDA; the others take arrays of any dtype.
+    convention: the convention of a rule given by name.
+    dtype: the dtype of the arrays in C and CUDA, "float32" (the default) or "float64"; the other targets accept any.
+
+    Returns
+    -------
+    str: the text of the file.
 
     Raises
     ------
-    InputError: an unknown rule, convention, target or dtype, or a dtype for a target that takes none.
-    RuleError: the rule is not elementwise, or uses something that the target does not have.
+    InputError: the rule, convention, target or dtype is unknown, or the target does not take a dtype.
+    RuleError: the rule is not elementwise, or it uses something that the target does not have.
 
     >>> text = export_rule("adam", "torch", convention="torch")
     >>> print(*text.splitlines()[4:10], sep="\\n")
@@ -56,10 +60,10 @@ def export_rule(
     """
     target = lookup("target", to, TARGETS)
     if dtype is not None and to not in ("c", "cuda"):
-        raise InputError(f"dtype is for c and cuda; {to} takes weights of any dtype")
+        raise InputError(f"dtype is only for c and cuda; {to} takes weights of any dtype")
     if isinstance(rule, rules.LayerRule) or rule in rules.layerwise.__all__:
         name = rule if isinstance(rule, str) else rule.__name__
-        raise RuleError(f"{name} looks at whole tensors; only elementwise rules can be exported")
+        raise RuleError(f"{name} is a rule of whole tensors; only elementwise rules can be exported")
     function = find_rule(rule, convention)
     graph = trace(function)
     names = python_names(graph, target.words.split())
@@ -72,7 +76,7 @@ def export_rule(
     return str(_environment().get_template(target.template).render(parts))
 
 
-# ---- what all targets have
+# ---- the parts of all targets
 
 
 def _header(rule: str | rules.Rule, function: rules.Rule, graph: Graph, convention: str, to: str) -> Parts:
@@ -100,7 +104,7 @@ def _header(rule: str | rules.Rule, function: rules.Rule, graph: Graph, conventi
 
 
 def _reference(function: rules.Rule) -> str:
-    """The reference of a rule as text of a docstring."""
+    """Return the reference of a rule as text for a docstring."""
     told = reference(function)
     equal = (inspect.getdoc(function) or "").startswith("``")  # the rules of libraries begin with the class they equal
     told = f"Equal to {told}" if equal and not told.startswith("Reference") else told
@@ -108,7 +112,7 @@ def _reference(function: rules.Rule) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text as part of a docstring or of a comment in C.
+    """Escape a text for a docstring, or for a comment in C.
 
     >>> quoted('an "epsilon" */')
     "an 'epsilon' * /"
@@ -154,7 +158,7 @@ def _state(name: str, value: float, printed: Callable[[float], str]) -> dict[str
 
 
 def _check(name: str, kind: Kind) -> str:
-    """The condition that a hyperparameter lies in its range; empty if every number does."""
+    """Return the condition that a hyperparameter lies in its range; empty if every number does."""
     bounds = kind.bounds
     left = f"{literal(bounds['low'])} <= " if "low" in bounds else f"{literal(bounds['above'])} < "
     right = f" <= {literal(bounds['high'])}" if "high" in bounds else f" < {literal(bounds['below'])}"

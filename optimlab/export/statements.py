@@ -1,4 +1,4 @@
-"""A rule as lines of Python: its formula, with one variable for each array, and names that are valid anywhere."""
+"""Rules as lines of Python: the formula, with one variable for each array, and names that are valid everywhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Printer = Callable[[ast.expr], str]
 
 @dataclass(frozen=True)
 class Statement:
-    """An assignment, ``name = text``. A scalar is computed once a step, other values once an element."""
+    """An assignment, ``name = text``. A scalar is computed once per step, other values once per element."""
 
     name: str
     text: str
@@ -50,9 +50,9 @@ class Body:
 
 
 def python_names(graph: Graph, taken: Collection[str] = ()) -> dict[str, str]:
-    """The identifier of each array, hyperparameter, function and variable of a rule, and of ``t``.
+    """Return the identifier of each array, hyperparameter, function and variable of a rule, and of ``t``.
 
-    It is the rule's own name, unless that is taken or not ASCII.
+    This is the rule's own name, unless it is taken or not ASCII.
 
     >>> from optimlab.kernels import trace
     >>> python_names(trace(lambda w, g, *, β=0.1: w - β * g), taken=["g"])
@@ -70,10 +70,14 @@ def body(
     scalars: Printer,
     lines: Sequence[Equation] | None = None,
 ) -> Body:
-    """Print a rule's equations as assignments. A variable is used again once its old value is no longer read.
+    """Print a rule's equations as assignments. A variable is reused once its old value is no longer read.
 
-    ``arrays`` and ``scalars`` print the right sides, in which operations on arrays are NumPy's, ``np.sqrt(...)``.
-    ``lines`` are equations to print in place of the rule's own.
+    Parameters
+    ----------
+    graph: the traced rule.
+    names: identifiers of the rule's names.
+    arrays, scalars: functions that print the right-hand sides; operations on arrays are NumPy's, as ``np.sqrt(...)``.
+    lines: equations to print instead of the rule's own.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.torch import nesterov
@@ -108,10 +112,10 @@ def body(
 
 
 def with_step(graph: Graph, name: str) -> list[Equation]:
-    """The equations of a rule for ``name@new``, the step from the old weights to the new, in place of the new weights.
+    """Return the equations of a rule with ``name@new``, the step from old to new weights, instead of the new weights.
 
-    Where the rule ends in ``w = w - ...``, the step is what is subtracted, to all its digits; else it is the rounded
-    difference of the weights.
+    If the rule ends in ``w = w - ...``, the step is the subtracted term, with all its digits. Otherwise it is the
+    rounded difference of the weights.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.keras import sgd
@@ -135,7 +139,7 @@ def with_step(graph: Graph, name: str) -> list[Equation]:
 
 
 def _step(e: ast.expr, known: Mapping[str, ast.expr]) -> ast.expr | None:
-    """``e`` less the old weights, where that only takes a term away; None where it does not."""
+    """Return ``e`` minus the old weights, if this only removes a term; otherwise None."""
     match e:
         case ast.BinOp(ast.Name("w@old"), ast.Sub(), moved):
             return _negative(moved)
@@ -159,12 +163,12 @@ def _negative(e: ast.expr) -> ast.expr:
 
 
 def read(expression: ast.expr) -> set[str]:
-    """The values that an expression of :func:`optimlab.kernels.equations` reads, functions included."""
+    """Return the values that an expression of :func:`optimlab.kernels.equations` reads, including functions."""
     return {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)} - {"np"}
 
 
 def renamed(expression: ast.expr, names: Mapping[str, str]) -> ast.expr:
-    """A copy of an expression with other names; those not in ``names`` stay as they are."""
+    """Return a copy of an expression with renamed variables; names not in ``names`` are kept."""
     copied = deepcopy(expression)
     for node in ast.walk(copied):
         if isinstance(node, ast.Name):
@@ -173,7 +177,7 @@ def renamed(expression: ast.expr, names: Mapping[str, str]) -> ast.expr:
 
 
 def array_printer(module: str, functions: Mapping[str, str] | None = None, scalars: Printer = ast.unparse) -> Printer:
-    """Print expressions with a module's functions in place of NumPy's; ``functions`` are those elsewhere.
+    """Return a printer of expressions with a module's functions instead of NumPy's; ``functions`` lists exceptions.
 
     >>> array_printer("jnp", {"erf": "erf"})(ast.parse("np.sqrt(np.erf(w)) * abs(w)", mode="eval").body)
     'jnp.sqrt(erf(w)) * abs(w)'

@@ -1,4 +1,4 @@
-"""What there is to say of a library or language that rules are exported to."""
+"""The description of a library or language to which rules are exported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from ..kernels import Graph
 
 Parts = dict[str, Any]
-"""What a template prints, by the names in it."""
+"""The values that a template prints, by name."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Target:
     Attributes
     ----------
     what: the title of the file, with {} for the name of the optimizer.
-    needs: what the file needs.
-    test: how its test is run, with {} for the name of the rule.
-    made: the parts of its template that no other has.
-    words: names that the template uses where a name of the rule could stand.
-    template: its file's name.
-    number: prints a number in its language.
+    needs: the requirements of the file.
+    test: how to run its test, with {} for the name of the rule.
+    made: a function that makes the parts specific to this template.
+    words: names that the rule must not use, because the template or the language does.
+    template: the file name of the template.
+    number: a function that prints a number in the language.
     """
 
     what: str
@@ -38,7 +38,7 @@ class Target:
 
 
 def literal(value: float) -> str:
-    """A number as Python source.
+    """Print a number as Python source.
 
     >>> literal(0.5), literal(-math.inf), literal(2.0)
     ('0.5', 'float("-inf")', '2.0')

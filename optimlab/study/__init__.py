@@ -1,4 +1,4 @@
-"""The comparison of optimizers: what to run, running it, keeping it, and what it says.
+"""Comparisons of optimizers: plan a study, run it, store its runs, and say what they show.
 
 Imports common, rules, schedules, kernels, backends, nn, optim, datasets and training.
 """

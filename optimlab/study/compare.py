@@ -1,4 +1,4 @@
-"""The protocol: repeat the whole procedure in every replicate, time the steps, and say what can be said."""
+"""The protocol: repeat the whole procedure in every replicate, time the steps, and draw the conclusions."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 OnRun = Callable[[Run, Record, int, int], None]
 
 FIGURES = ("score", "loss", "sensitivity", "map")
-"""What :meth:`Comparison.plot` draws."""
+"""The figures of :meth:`Comparison.plot`."""
 
 SAID = 3
-"""Sentences of the verdict in a comparison's short text."""
+"""Number of sentences of the verdict in a comparison's ``repr``."""
 
 
 @dataclass(frozen=True)
@@ -54,31 +54,31 @@ class Comparison:
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The rows of the table."""
+        """Return the rows of the table."""
         return self.summary.rows
 
     @property
     def verdict(self) -> list[str]:
-        """The sentences that the rows support."""
+        """Return the sentences that the rows support."""
         return [sentence.text for sentence in self.summary.verdict.sentences]
 
     @property
     def finished(self) -> bool:
-        """True if any tuned contender finished a run; otherwise there is nothing to compare."""
+        """Return True if any tuned contender finished a run; otherwise there is nothing to compare."""
         return any(row.finished for row in self.summary.tuned)
 
     def plot(self, what: str = "score") -> Figure:
-        """Draw one of the figures of the report.
+        """Draw a figure of the report.
 
         Parameters
         ----------
         what: ``"score"``, the validation score against epochs; ``"loss"``, the training loss against epochs and
-            seconds; ``"sensitivity"``, the best score against the learning rate; ``"map"``, the score against the rate
-            and what else was searched.
+            seconds; ``"sensitivity"``, the best score against the learning rate; or ``"map"``, the score against the
+            rate and each of the other searched hyperparameters.
 
         Raises
         ------
-        InputError: there is no such figure, or no map, because nothing but the rate was searched.
+        InputError: the figure is unknown; or a map is asked for, but only the rate was searched.
         """
         figure: Figure = view(f"{lookup('figure', what, {name: name for name in FIGURES})} figure", self)
         return figure
@@ -93,23 +93,35 @@ class Comparison:
         return "\n  ".join([f"<Comparison of {many}: {summary.heading}", *said[:SAID], *more]) + ">"
 
     def chosen(self, row: Row) -> list[Record]:
-        """The records that a row's score comes from, replicate by replicate; a missing one is left out."""
+        """Return the records of a row's chosen runs, one per replicate, without those that are missing."""
         return [self.records[one.key] for one in row.replicates if one.key in self.records]
 
 
 def read_comparison(folder: str | Path) -> Comparison:
-    """The comparison in ``folder``, from ``summary.json`` and ``runs.jsonl``.
+    """Read a finished comparison from ``summary.json`` and ``runs.jsonl`` of a folder.
+
+    Parameters
+    ----------
+    folder: the folder given to :func:`compare`.
 
     Raises
     ------
-    InputError: a file is missing, or not what :func:`compare` writes; or it was made by an earlier protocol.
+    InputError: a file is missing, is not one that :func:`compare` writes, or comes from an earlier protocol.
+
+    >>> import tempfile
+    >>> from optimlab.study import Problem, Study
+    >>> folder = tempfile.mkdtemp()
+    >>> study = Study(Problem(epochs=1), ("sgd",), (0.03, 0.1, 0.3), replicates=2, defaults=False)
+    >>> comparison = compare(study, folder, jobs=1)
+    >>> read_comparison(folder).verdict == comparison.verdict
+    True
     """
     summary = read_summary(folder)
     return Comparison(summary, read(folder))
 
 
 def read_summary(folder: str | Path) -> Summary:
-    """The summary of the comparison in ``folder``.
+    """Read the summary of the comparison in ``folder``.
 
     Raises
     ------
@@ -130,30 +142,48 @@ def read_summary(folder: str | Path) -> Summary:
 def compare(
     study: Study, folder: str | Path, *, jobs: int | None = None, dask: Any = None, on_run: OnRun | None = None
 ) -> Comparison:
-    """Run ``study``, keeping every finished run in ``folder/runs.jsonl``; runs found there are not run again.
+    """Run ``study`` and compare its optimizers.
 
-    1. Each replicate draws its own split of the data, its own shift of the grid, and its own seed of initial weights
-       and order of the rows, the same for all contenders.
-    2. In each replicate every contender is trained at each rate, with each setting of what it searches beside the rate;
-       one that searches less has more rates, so that all have as many trials. The run with the best validation score
-       counts, with its test score (ties go to the lower validation loss; a diverged run counts as 0). Apart from
-       that, the run that reaches the target first counts for speed. Where the best rate lies at the edge, the grid is
-       extended. In the full protocol as many random settings of all searchable hyperparameters are tried too.
-    3. Timing: a training step of each row, one after another in this process.
+    Every finished run is stored in ``folder/runs.jsonl``, and runs found there are not repeated. You can stop it at any
+    time: the next call continues.
 
-    Writes ``summary.json``. BLAS runs on one thread: on small matrices two are slower.
+    1. Each replicate draws its own split of the data, its own shift of the grid, and its own seed for the initial
+       weights and the order of the rows. These are the same for all contenders.
+    2. In each replicate, every contender is trained at each rate, with each setting of its other searched
+       hyperparameters. A contender that searches less gets more rates, so that all have the same number of trials. The
+       run with the best validation score is chosen, and its test score counts. Ties go to the lower validation loss,
+       and a diverged run counts as 0. For speed, the run that reaches the target first counts. If the best rate lies at
+       the edge of the grid, the grid is extended. The full protocol also tries random settings of all searchable
+       hyperparameters.
+    3. The training steps of the rows are timed, one after another, in this process.
+
+    The result is written to ``folder/summary.json``. BLAS runs on one thread, because two are slower on small matrices.
 
     Parameters
     ----------
-    jobs: how many processes run at once; None: as many as there are cores, where that pays. The curves are the same.
+    study: the plan.
+    folder: the folder of the results; created if it does not exist.
+    jobs: number of processes that run at once. None: one per core, if the study is long enough for that to pay. The
+        curves do not depend on it.
     dask: the address of a Dask scheduler, or a ``distributed.Client``, to run on; see
         :func:`optimlab.study.execution.workers`.
-    on_run: called with each run, its record, how many are done and how many there will be.
+    on_run: function called after each run with the run, its record, the number of finished runs, and the total.
+
+    Returns
+    -------
+    Comparison: the table, the verdict, and the records of all runs.
 
     Raises
     ------
-    InputError: a problem on which no run can be made; ``folder`` cannot be written, or holds something else, such as
-        another study or one by an earlier protocol.
+    InputError: no run is possible on the problem; ``folder`` cannot be written, or it holds something else, such as
+        another study or one of an earlier protocol.
+
+    >>> import tempfile
+    >>> from optimlab.study import Problem
+    >>> study = Study(Problem(epochs=1), ("sgd", "adam"), (0.01, 0.03, 0.1), replicates=2, defaults=False)
+    >>> comparison = compare(study, tempfile.mkdtemp(), jobs=1)
+    >>> [row.label for row in comparison.rows]
+    ['sgd', 'adam']
     """
     study.check()
     check_folder(study, folder)
@@ -173,7 +203,7 @@ def compare(
 def summarized(
     study: Study, found: Found, records: dict[str, Record], step_seconds: dict[str, Any], planned: dict[str, Any]
 ) -> Summary:
-    """The summary of a study's records: ``found[kind][label][replicate]`` are the trials."""
+    """Summarize the records of a study: ``found[kind][label][replicate]`` are the trials."""
     problem = study.problem
     table = rows(study, found, step_seconds)
     compared = pairs(study, table, records)
@@ -217,12 +247,12 @@ def summarized(
 
 
 STEP_SECONDS, FLOPS, PAYS = 4e-5, 2e10, 5.0
-"""About what a step costs besides its arithmetic, floating-point operations per second, and the seconds of work from
-which on starting more processes pays."""
+"""Rough figures: the overhead of a step in seconds, floating-point operations per second, and the seconds of work
+above which it pays to start more processes."""
 
 
 def usual_jobs(study: Study) -> int:
-    """How many processes pay for a study: all cores, or one where the work is of a few seconds.
+    """Return the number of processes that pays for a study: one per core, or one if the work takes a few seconds.
 
     >>> from optimlab.study import Problem
     >>> usual_jobs(Study(Problem(epochs=1), ("sgd",), replicates=2))
@@ -237,7 +267,7 @@ def usual_jobs(study: Study) -> int:
 
 
 def _baseline(study: Study) -> Baseline | None:
-    """Of the most frequent class, where its share is at least a tenth more than that of equal classes."""
+    """Return the baseline of the most frequent class; None unless its share is 10% above that of equal classes."""
     data = study.problem.data()
     classes = len(data.classes)
     if not classes:
@@ -257,7 +287,7 @@ def _baseline(study: Study) -> Baseline | None:
 
 
 class _Runner:
-    """The records of runs, from the store or made now; counts what is done."""
+    """The function that returns the records of runs, from the store or executed now; it counts the finished ones."""
 
     def __init__(self, store: Store[Record], pool: Pool, total: int, on_run: OnRun | None) -> None:
         self.store, self.pool, self.total, self.count, self.on_run = store, pool, total, 0, on_run
@@ -272,7 +302,7 @@ class _Runner:
 
 
 def _search(study: Study, runner: _Runner) -> Found:
-    """All trials of every row, then in rounds what extends the grids whose best lies at the edge."""
+    """Run all trials of every row, then extend, in rounds, each grid whose best rate lies at its edge."""
     replicates = range(study.replicates)
     makers: dict[Kind, Callable[[Contender, int], list[Run]]] = {"tuned": study.grid}
     if study.defaults:
@@ -302,12 +332,12 @@ def _search(study: Study, runner: _Runner) -> Found:
 
 
 def _searched(contender: Contender, record: Record) -> Settings:
-    """The values of the searched hyperparameters in a run."""
+    """Return the values of the searched hyperparameters in a run."""
     return tuple((name, record.run["hyperparameters"][name]) for name in contender.searched)
 
 
 def _beyond(study: Study, trials: Sequence[Record]) -> list[float]:
-    """The next rate beyond the edge at which the best lies, if it does; where all diverged, a lower one."""
+    """Return the next rate beyond the edge if the best rate lies there; a lower rate if all runs diverged."""
     chosen, rates = best(trials), [record.run["lr"] for record in trials]
     if all(record.status == "error" for record in trials):
         return []
@@ -328,7 +358,7 @@ def _warn(study: Study, found: Found) -> None:
             lr = concise(best(edges[0]).run["lr"])
             many = f"in {len(edges)} of {study.replicates} replicates"
             warnings.warn(
-                f"{label}: the best learning rate found, such as {lr}, is still at the edge of the grid {many}",
+                f"{label}: the best learning rate, such as {lr}, is still at the edge of the grid {many}",
                 stacklevel=4,
             )
         elif not finished and any(record.status == "diverged" for trials in own for record in trials):
@@ -340,9 +370,9 @@ def _warn(study: Study, found: Found) -> None:
 
 
 def _timed(study: Study, found: Found) -> dict[str, Run]:
-    """The run of each row whose steps are timed: that of the first replicate that finished.
+    """Return the run of each row whose steps are timed: the chosen run of the first replicate that finished.
 
-    A default's arithmetic is that at the tuned rate.
+    Default rows are not timed: their arithmetic is that of the tuned rate.
     """
     timed = {}
     for kind, trials in found.items():

@@ -1,4 +1,4 @@
-"""Contenders: the optimizers of a study, each with hyperparameters that are fixed, searched or scheduled."""
+"""Contenders: the optimizers of a study, with hyperparameters that are fixed, searched or scheduled."""
 
 from __future__ import annotations
 
@@ -26,40 +26,41 @@ from .own_rules import rule_digest
 from .spaces import Choice, Range, Space, parse, usual
 
 KINDS = ("tuned", "default", "searched")
-"""What is done with a contender: the best rate of the grid, the rule's default one, the best random setting."""
+"""The rows of a contender: at the best rate of the grid, at the rule's default rate, and at the best random setting."""
 FULL_RATES = tuple(10.0 ** (k / 2) for k in range(-10, 5))
-"""Two a decade, 0.00001 to 100."""
+"""Two rates per decade, from 0.00001 to 100."""
 LEAST_RATE, TOO_HIGH = 1e-300, 1e300
-"""A learning rate lies in ``[LEAST_RATE, TOO_HIGH)``: there float64 has all its digits, and finite neighbours."""
+"""A learning rate lies in ``[LEAST_RATE, TOO_HIGH)``, where float64 has full precision and finite neighbours."""
 DRAWS = 4
-"""How many settings a contender with a searched range gets at each rate, if the others need no more."""
+"""Number of settings that a contender with a searched range gets at each rate, if the others need no more."""
 MOST_SETTINGS = 1000
-"""More settings at one rate are a slip of the hand."""
+"""Limit of the settings at one rate; more are taken for a typing error."""
 
 _OWN_FILE = re.compile(r"(.*?\.py:[^\s:()]*)\s*(?:\((.*)\))?", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Contender:
-    """An optimizer as it takes part: a rule in a convention, its hyperparameters, and a schedule of its rate.
+    """An optimizer in a study: a rule in a convention, its hyperparameters, and a schedule of its rate.
 
     Parameters
     ----------
-    name: of an optimizer, as for :func:`optimlab.optim.optimizers.get`; of your own ``rule``, any; in a study file also
-        ``FILE.py:NAME``, from the folder of the file.
+    name: name of an optimizer, as for :func:`optimlab.optim.optimizers.get`; any name for your own ``rule``. In a study
+        file also ``FILE.py:NAME``, relative to the folder of the file.
     convention: ``"textbook"``, ``"torch"`` or ``"keras"``.
-    hyperparameters: a number is fixed. A list of numbers, or a range such as ``"1e-4:0.1:log"`` or ``"auto"`` (see
-        :func:`optimlab.study.spaces.parse`), is searched in every replicate. A schedule with its peak, such as
-        ``"cosine(0.1)"``, is followed. The learning rate is not among them, it is tuned.
-    label: name in tables and figures, by default made from the others.
+    hyperparameters: values by name. A number is fixed. A list of numbers, or a range such as ``"1e-4:0.1:log"`` or
+        ``"auto"`` (see :func:`optimlab.study.spaces.parse`), is searched in every replicate. A schedule with its peak,
+        such as ``"cosine(0.1)"``, is followed. The learning rate is always tuned, so it cannot be given here.
+    label: name in tables and figures; by default composed of the other arguments.
     rule: your own function or :class:`optimlab.rules.LayerRule`, as described in :mod:`optimlab.rules`.
-    schedule: of the learning rate, whose peak is tuned: a text such as ``"cosine(warmup=0.1)"``, or a table such as
-        ``{name = "cosine", warmup = 0.1}``, see :class:`optimlab.schedules.Shape`. Without one the rate stays constant.
-    file: where your own rule comes from, ``FILE.py:NAME``.
+    schedule: schedule of the learning rate, whose peak is tuned: a text such as ``"cosine(warmup=0.1)"``, or a table
+        such as ``{name = "cosine", warmup = 0.1}``, see :class:`optimlab.schedules.Shape`. By default the rate is
+        constant.
+    file: the source of your own rule, ``FILE.py:NAME``.
 
     Raises
     ------
-    InputError: the name, convention, schedule or a hyperparameter is unknown; the learning rate is fixed, or its
+    InputError: the name, convention, schedule or a hyperparameter is unknown; the learning rate is given, or its
         default is not positive; or the label is not printable.
 
     >>> Contender("adam", "torch", {"beta2": 0.99}).label
@@ -81,7 +82,7 @@ class Contender:
             given = dict(self.hyperparameters)
         except (TypeError, ValueError):
             raise InputError(
-                f"{self.name}: hyperparameters are names with numbers, got {self.hyperparameters!r}"
+                f"{self.name}: hyperparameters must map names to numbers, got {self.hyperparameters!r}"
             ) from None
         known = self.defaults()
         if "lr" not in known:
@@ -94,28 +95,36 @@ class Contender:
         kinds = self.kinds()
         for name, one in given.items():
             if name == "lr":
-                raise InputError(f"{self.name}: the learning rate is tuned, it cannot be fixed; name the rates instead")
+                raise InputError(f"{self.name}: the learning rate is always tuned; give the grid of rates instead")
             if name not in known:
                 raise unknown(f"hyperparameter of {self.name}", name, known)
             given[name] = _read(name, one, kinds[name], known[name])
         object.__setattr__(self, "hyperparameters", tuple(sorted(given.items())))
         if self.settings > MOST_SETTINGS:
-            raise InputError(f"{self.name}: the lists make {self.settings:,} settings at each rate; name fewer values")
+            raise InputError(f"{self.name}: the lists give {self.settings:,} settings at each rate; give fewer values")
         try:
             object.__setattr__(self, "schedule", Shape.of(self.schedule))
         except InputError as error:
             raise InputError(f"{self.name}: {error}") from None
         object.__setattr__(self, "label", self.label or self._usual_label())
         printable("a label", self.label)
-        if self.label.endswith(tuple(f", {kind}" for kind in KINDS)):
-            raise InputError(f"a label cannot end as the rows of other kinds do ({', '.join(KINDS)}): {self.label!r}")
+        endings = tuple(f", {kind}" for kind in KINDS)
+        if self.label.endswith(endings):
+            marks = " or ".join(map(repr, endings))
+            raise InputError(f"a label cannot end in {marks}, which mark the rows of a table, got {self.label!r}")
 
     @classmethod
     def parse(cls, text: str, convention: str = "textbook", folder: str | Path = ".") -> Contender:
-        """From a text such as ``"adam:torch(beta2=0.99)"`` or ``"my.py:rule(schedule=cosine, warmup=0.1)"``.
+        """Read a contender from text such as ``"adam:torch(beta2=0.99)"`` or ``"my.py:rule(schedule=cosine)"``.
 
-        In the brackets stand hyperparameters, ``schedule`` with its options, and ``label``. A rule of your own is run
-        from its file; a relative path starts at ``folder``. ``convention`` is that of a rule named without one.
+        The brackets hold hyperparameters, ``schedule`` with its options, and ``label``. The file of your own rule is
+        executed.
+
+        Parameters
+        ----------
+        text: the text.
+        convention: convention of a rule that is named without one.
+        folder: the folder from which a relative path starts.
 
         >>> Contender.parse("adam:keras").convention
         'keras'
@@ -127,7 +136,7 @@ class Contender:
 
         Raises
         ------
-        InputError: the text cannot be read, or names something that cannot take part.
+        InputError: the text cannot be read, or it does not describe a valid contender.
         """
         head, arguments = parts(text)
         options = {}
@@ -139,24 +148,24 @@ class Contender:
         for key in ("label", "schedule"):
             if key in options and key in cls(**chosen).defaults():
                 raise InputError(
-                    f"{chosen['name']} has a hyperparameter {key!r}, and a text takes that for the {key} of "
-                    "a contender: give it in a study file, or rename it"
+                    f"{chosen['name']} has a hyperparameter {key!r}, but here {key} means the {key} of the "
+                    "contender: set it in a study file, or rename it"
                 )
         made = {"label": str(options.pop("label", "")), **chosen}
         if "lr" in options:
             followed = str(options["lr"])
             told = f"write schedule={followed}" if call(followed)[0] in SHAPES else "leave it out"
-            raise InputError(f"{made['name']}: the learning rate is tuned, it cannot be fixed; {told}")
+            raise InputError(f"{made['name']}: the learning rate is always tuned; {told}")
         return cls(**made, **cls(**made)._with_schedule(options))
 
     def _with_schedule(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Tell the options of a schedule from the hyperparameters, which come first where both have the name."""
+        """Separate the options of a schedule from the hyperparameters, which win if both have the same name."""
         schedule = options.pop("schedule", None)
         if schedule is None:
             self._expect_no_schedule(options)
             return {"hyperparameters": options}
         if not isinstance(schedule, str):
-            raise InputError(f"{self.name}: a schedule is written schedule=cosine or schedule=cosine(warmup=0.1)")
+            raise InputError(f"{self.name}: write a schedule as schedule=cosine or schedule=cosine(warmup=0.1)")
         shape, own = schedule, self.defaults()
         name = call(shape)[0]
         known = options_of(name) if name in SHAPES else {}
@@ -167,7 +176,7 @@ class Contender:
         return {"schedule": {"name": name, **more} if more else shape, "hyperparameters": rest}
 
     def _expect_no_schedule(self, options: Iterable[str]) -> None:
-        """Refuse what is neither a hyperparameter nor ``schedule``, and say so if it is an option of a schedule."""
+        """Raise an InputError for an unknown option; say so if it is an option of a schedule."""
         known = self.defaults()
         for key in options:
             if key in known:
@@ -180,7 +189,7 @@ class Contender:
 
     @property
     def text(self) -> str:
-        """The text that :meth:`parse` reads back."""
+        """Return the text that :meth:`parse` reads back."""
         head = self.file or (self.name if self.convention == "textbook" else f"{self.name}:{self.convention}")
         said = [f"{name}={_written(one)}" for name, one in self.hyperparameters]
         said += [f"schedule={self.schedule.text}"] if self.schedule else []
@@ -195,51 +204,51 @@ class Contender:
 
     @property
     def fixed(self) -> dict[str, float]:
-        """The hyperparameters that have one value."""
+        """Return the hyperparameters that have one value."""
         return {name: one for name, one in self.hyperparameters if isinstance(one, float)}
 
     @property
     def searched(self) -> dict[str, Space]:
-        """The hyperparameters that every replicate searches, each with its values or its range."""
+        """Return the hyperparameters that every replicate searches, each with its values or its range."""
         return {name: one for name, one in self.hyperparameters if isinstance(one, Choice | Range)}
 
     @property
     def scheduled(self) -> dict[str, Scheduled]:
-        """The hyperparameters that follow a schedule of their own."""
+        """Return the hyperparameters that follow a schedule of their own."""
         return {name: one for name, one in self.hyperparameters if isinstance(one, Scheduled)}
 
     @property
     def settings(self) -> int:
-        """How many settings of the searched hyperparameters are tried at each rate, if the others need no more."""
+        """Return the number of settings tried at each rate, if the other contenders need no more."""
         return len(self.choices()) * (DRAWS if self.draws else 1)
 
     @property
     def draws(self) -> bool:
-        """True if a range is searched, whose values are drawn."""
+        """Return True if a range is searched: its values are drawn at random."""
         return any(isinstance(space, Range) for space in self.searched.values())
 
     def choices(self) -> list[dict[str, float]]:
-        """Every combination of the values of the lists.
+        """Return every combination of the listed values.
 
         >>> Contender("adam", hyperparameters={"beta1": [0.8, 0.9]}).choices()
         [{'beta1': 0.8}, {'beta1': 0.9}]
         """
         lists = {name: space.values() for name, space in self.searched.items() if isinstance(space, Choice)}
         if prod(map(len, lists.values())) > MOST_SETTINGS:
-            raise InputError(f"{self.name}: the lists make more than {MOST_SETTINGS:,} settings at each rate")
+            raise InputError(f"{self.name}: the lists give more than {MOST_SETTINGS:,} settings at each rate")
         return [dict(zip(lists, map(float, values), strict=True)) for values in product(*lists.values())]
 
     def defaults(self) -> dict[str, float]:
-        """Every hyperparameter with its default."""
+        """Return every hyperparameter with its default."""
         made = _probe(self.name, self.convention, self.rule).hyperparameters
         return {k: float(v) for k, v in made.items() if not callable(v)}
 
     def kinds(self) -> dict[str, Kind]:
-        """The kind of every hyperparameter."""
+        """Return the kind of every hyperparameter."""
         return _probe(self.name, self.convention, self.rule).kinds
 
     def unsearched(self) -> list[str]:
-        """Hyperparameters that a random search leaves at their defaults, though not fixed: their kinds have no prior.
+        """Return the free hyperparameters that a random search leaves at their defaults, as their kinds have no prior.
 
         >>> def mine(w, g, *, lr=0.1, beta=0.9, warmth=1.0):
         ...     return w - lr * (beta + warmth) * g
@@ -257,26 +266,33 @@ class Contender:
         steps: int | None = None,
         per_epoch: int = 1,
     ) -> Optimizer:
-        """The optimizer of ``network`` with this learning rate, or with the schedule that has its peak there.
+        """Make the optimizer of a network, with a learning rate or the schedule that has its peak there.
 
-        ``steps`` is the length of the run and ``per_epoch`` that of an epoch, which a schedule needs. A plateau is cut
-        by one of :meth:`callbacks`.
+        A schedule that watches the validation loss is one of :meth:`callbacks` instead.
+
+        Parameters
+        ----------
+        network: the network whose parameters are trained.
+        lr: the learning rate, or the peak of the schedule.
+        hyperparameters: values by name.
+        steps: number of steps of the run; a schedule needs it.
+        per_epoch: number of steps of an epoch.
 
         Raises
         ------
-        InputError: there is a schedule, but no ``steps``; or a warm-up is as long as the run.
+        InputError: there is a schedule but no ``steps``, or a warm-up is as long as the run.
         """
         if steps is None and (self.schedule or self.scheduled):
-            raise InputError(f"{self.label} follows a schedule: say how many steps the run has")
+            raise InputError(f"{self.label} follows a schedule: give the number of steps of the run")
         run = Length(steps or 1, per_epoch)
         return self.optimizer(network.parameters, run, lr=self.rate(lr, run), **hyperparameters)
 
     def rate(self, peak: float, run: Length) -> Hyperparameter:
-        """The learning rate of a run: ``peak``, or the schedule that has its peak there."""
+        """Return the learning rate of a run: ``peak``, or the schedule that has its peak there."""
         return peak if self.schedule is None or self.schedule.listens else self.schedule.schedule(peak, run)
 
     def optimizer(self, parameters: Parameters, run: Length, **options: Any) -> Optimizer:
-        """The optimizer of parameters with ``options``; scheduled hyperparameters follow their schedule."""
+        """Make the optimizer of parameters with ``options``; scheduled hyperparameters follow their schedule."""
         options |= {name: one.schedule(run) for name, one in self.scheduled.items()}
         if self.rule is not None:
             return Optimizer(parameters, self.rule, **options)
@@ -284,13 +300,13 @@ class Contender:
         return optimizers.get(self.name)(parameters, **named, **options)
 
     def callbacks(self, epochs: int) -> list[Any]:
-        """What :func:`optimlab.fit` calls besides, in a run of so many epochs: the plateau that cuts the rate."""
+        """Return the callbacks of a run of so many epochs: the one that cuts the rate on a plateau, if it is used."""
         if self.schedule is None or not self.schedule.listens:
             return []
         return [ReduceLROnPlateau("val_loss", **self.schedule.plateau(epochs))]
 
     def check(self, steps: int, per_epoch: int) -> None:
-        """Refuse a schedule that does not fit into a run.
+        """Check that the schedules fit into a run.
 
         Raises
         ------
@@ -305,7 +321,7 @@ class Contender:
             raise InputError(f"{self.label}: {error}") from None
 
     def config(self) -> dict[str, Any]:
-        """Plain data, without the hyperparameters that are numbers; your own rule is known by what it computes."""
+        """Return plain data, without the numeric hyperparameters; your own rule is identified by what it computes."""
         own = {} if self.rule is None else {"rule": rule_digest(self.rule)}
         shapes: dict[str, Any] = {"schedule": self.schedule.text} if self.schedule else {}
         shapes |= {"scheduled": {name: one.text for name, one in self.scheduled.items()}} if self.scheduled else {}
@@ -313,7 +329,7 @@ class Contender:
 
 
 def parts(text: str) -> tuple[str, list[tuple[str, str]]]:
-    """Split a contender's text into its name and its arguments; the path of a file may have brackets of its own.
+    """Split a contender's text into its name and its arguments; the path of a file may contain brackets.
 
     >>> parts("a(1)/my.py:rule(k=2)")
     ('a(1)/my.py:rule', [('k', '2')])
@@ -323,14 +339,14 @@ def parts(text: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 def named(head: str, convention: str = "textbook", folder: str | Path = ".") -> dict[str, Any]:
-    """Read ``adam``, ``adam:torch`` or ``FILE.py:NAME``: the arguments of a :class:`Contender` that say which rule.
+    """Return the arguments of a :class:`Contender` that ``adam``, ``adam:torch`` or ``FILE.py:NAME`` stands for.
 
     >>> named("adam:torch"), named("adam", "keras")
     ({'name': 'adam', 'convention': 'torch'}, {'name': 'adam', 'convention': 'keras'})
 
     Raises
     ------
-    InputError: there is no such file, it does not run, or it has no such function.
+    InputError: the file does not exist or raises an error, or it has no such function.
     """
     if head.strip().endswith(".py") or _OWN_FILE.fullmatch(head.strip()):
         name, rule = own_rule(head, folder)
@@ -341,7 +357,12 @@ def named(head: str, convention: str = "textbook", folder: str | Path = ".") -> 
 
 
 def contenders(text: str, convention: str = "textbook", folder: str | Path = ".") -> list[Contender]:
-    """Contenders from a text in which commas separate them; those in brackets do not.
+    """Read contenders from text, separated by commas that are not within brackets.
+
+    Parameters
+    ----------
+    text: the text, such as ``"sgd, adam:torch(beta2=0.99)"``.
+    convention, folder: as for :meth:`Contender.parse`.
 
     >>> [c.label for c in contenders("sgd(schedule=one_cycle), adam:torch(beta2=0.99, eps={1e-8, 1e-6})")]
     ['sgd (one_cycle)', 'adam (torch, beta2=0.99, eps={1e-08, 1e-06})']
@@ -354,7 +375,7 @@ def contenders(text: str, convention: str = "textbook", folder: str | Path = "."
 
 
 def in_convention(contender: Contender, convention: str) -> Contender:
-    """The same in another convention, if it has been named without one; a label of its own stays."""
+    """Return the contender in another convention, if it was named without one; a label of its own stays."""
     if contender.convention != "textbook" or contender.rule is not None:
         return contender
     own = contender.label if contender.label != contender._usual_label() else ""
@@ -362,7 +383,7 @@ def in_convention(contender: Contender, convention: str) -> Contender:
 
 
 def _read(name: str, given: Any, kind: Kind, default: float) -> float | Space | Scheduled:
-    """A hyperparameter as it is given: a number, values, a range, or a schedule; each of its values checked."""
+    """Read a hyperparameter, which is a number, values, a range, or a schedule, and check each of its values."""
     if isinstance(given, Scheduled | Mapping) or (isinstance(given, str) and call(given)[0] in SHAPES):
         try:
             followed = Scheduled.of(given)
@@ -377,7 +398,7 @@ def _read(name: str, given: Any, kind: Kind, default: float) -> float | Space | 
     if isinstance(given, str | list | tuple | set | frozenset | Choice | Range):
         several = sorted(given) if isinstance(given, set | frozenset) else given
         if not isinstance(several, str | Choice | Range) and not several:
-            raise InputError(f"{name}: a list needs at least one value")
+            raise InputError(f"{name}: give at least one value")
         if not isinstance(several, str | Choice | Range) and len(several) == 1:
             return kind.check(name, several[0])
         space = parse(name, several)
@@ -397,7 +418,7 @@ def _quoted(text: str) -> str:
 
 
 def _probe(name: str, convention: str, rule: Rule | None) -> Optimizer:
-    """An optimizer made only to read its hyperparameters and kinds."""
+    """Return an optimizer that is made only to read its hyperparameters and kinds."""
     if rule is not None:
         return Optimizer(MLP([1, 1]).parameters, rule)
     cls: Any = optimizers.get(name)
@@ -405,13 +426,13 @@ def _probe(name: str, convention: str, rule: Rule | None) -> Optimizer:
     if convention not in CONVENTIONS:
         raise unknown("convention", convention, CONVENTIONS)
     if layerwise and convention != "textbook":
-        raise InputError(f"{name} is the same in every convention; name it without one")
+        raise InputError(f"{name} is the same in every convention; write it without one")
     return _named(cls, "" if layerwise else convention)
 
 
 @cache
 def _named(cls: Any, convention: str) -> Optimizer:
-    """The probe of a named rule, traced once: a study of 30 contenders asks thousands of times."""
+    """Return the cached probe of a named rule: a study of 30 contenders asks thousands of times."""
     options: dict[str, Any] = {"convention": convention} if convention else {}
     probe: Optimizer = cls(MLP([1, 1]).parameters, **options)
     return probe

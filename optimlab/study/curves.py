@@ -1,4 +1,4 @@
-"""Curves of several replicates as one line with a band, what they are drawn against, and how they are told apart."""
+"""Curves of several replicates as one line with a band, their horizontal axes, and their colours and dashes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .results import Record, Row
 
 
 class Band(NamedTuple):
-    """A curve's median over the replicates, and the lowest and highest of them, epoch by epoch."""
+    """The median, lowest and highest value over the replicates, epoch by epoch."""
 
     median: list[float]
     low: list[float]
@@ -20,7 +20,7 @@ class Band(NamedTuple):
 
 
 def band(curves: Sequence[Sequence[float | None]]) -> Band:
-    """Median, minimum and maximum over the replicates, as far as every run got: a diverged run ends all three.
+    """Return median, minimum and maximum over the replicates, up to the first epoch that a run did not finish.
 
     >>> band([[1.0, 0.5, 0.2], [3.0, 1.0, None]])
     Band(median=[2.0, 0.75], low=[1.0, 0.5], high=[3.0, 1.0])
@@ -37,9 +37,9 @@ def band(curves: Sequence[Sequence[float | None]]) -> Band:
 
 
 def epoch_seconds(records: Iterable[Record], epochs: int, microseconds_per_step: float | None) -> float:
-    """Seconds of training that an epoch takes: its steps, as the longest of the runs made them, times the time of one.
+    """Return the seconds of training per epoch: the steps per epoch of the longest run, times the time of a step.
 
-    The time of a step is measured apart, because runs that share a machine slow each other down.
+    The time of a step is measured separately, because runs that share a machine slow each other down.
 
     >>> epoch_seconds([], epochs=20, microseconds_per_step=50.0)
     0.0
@@ -49,10 +49,10 @@ def epoch_seconds(records: Iterable[Record], epochs: int, microseconds_per_step:
 
 
 def sensitivity(row: Row, points: int = 60) -> tuple[list[float], list[float]]:
-    """Learning rates, and the median validation score there over the replicates.
+    """Return learning rates, and the median validation score over the replicates at each of them.
 
-    Each replicate has a grid of its own, so its scores are joined by lines over the logarithm of the rate; a run that
-    diverged or failed counts as 0. The rates are those that the grids of at least half of the replicates span.
+    Each replicate has its own grid, so its scores are interpolated linearly over the logarithm of the rate. A run that
+    diverged or failed counts as 0. The rates returned are within the grids of at least half of the replicates.
     """
     lines = [
         ([math.log10(t.lr) for t in one.by_rate], [t.val_score or 0.0 for t in one.by_rate]) for one in row.replicates
@@ -65,10 +65,10 @@ def sensitivity(row: Row, points: int = 60) -> tuple[list[float], list[float]]:
 
 
 def regret(row: Row, decades: float = 2.0, points: int = 61) -> tuple[list[float], list[float]]:
-    """Factors of the best rate, and the validation score lost there: the median over the replicates.
+    """Return multiples of the best rate, and the median over the replicates of the validation score lost there.
 
-    In each replicate the factor is that of its own best rate, and the loss that from its best score. A factor that
-    leaves the grid in half of the replicates is left out.
+    Each replicate is measured from its own best rate and its own best score. A multiple outside the grid in half of
+    the replicates is left out.
     """
     at, found = np.linspace(-decades, decades, points), []
     for one in row.replicates:
@@ -81,7 +81,7 @@ def regret(row: Row, decades: float = 2.0, points: int = 61) -> tuple[list[float
 
 
 def look(k: int) -> tuple[int, int]:
-    """Which of nine colours and which of three dashes the k-th line has: 27 pairs, no two alike.
+    """Return the colour (of nine) and the dash (of three) of the k-th line: 27 different pairs.
 
     >>> len({look(k) for k in range(27)})
     27

@@ -1,4 +1,4 @@
-"""Settings of a contender in one replicate: those of its searched hyperparameters, and random ones of all."""
+"""Settings of a contender in one replicate: of its searched hyperparameters, and random ones of all."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Settings = tuple[tuple[str, float], ...]
 
 
 def searched_settings(contender: Contender, rates: int, each: int, seed: int) -> list[list[Settings]]:
-    """For each of so many rates, the settings of the searched hyperparameters that are tried there.
+    """Return the settings of the searched hyperparameters that are tried at each of so many rates.
 
-    Every combination of listed values is tried at every rate. Where a range is searched, each combination gets as many
-    draws as come closest to ``each`` settings, all of them new at every rate.
+    Every combination of listed values is tried at every rate. If a range is searched, each combination is repeated with
+    new draws, so that the number of settings per rate comes as close as possible to ``each``.
 
     >>> searched_settings(Contender("adam", hyperparameters={"beta1": [0.8, 0.9]}), rates=1, each=2, seed=0)
     [[(('beta1', 0.8),), (('beta1', 0.9),)]]
@@ -38,12 +38,12 @@ def searched_settings(contender: Contender, rates: int, each: int, seed: int) ->
 
 
 def random_settings(contender: Contender, trials: int, seed: int = 0) -> list[tuple[float, Settings]]:
-    """Draws of ``(lr, hyperparameters)`` for a random search, each from the prior of its kind.
+    """Draw ``(lr, hyperparameters)`` for a random search, each from the prior of its kind.
 
-    The learning rate comes from the range of the full grid; for the others see :data:`optimlab.rules.KINDS`. Searched
-    hyperparameters come from their own lists and ranges. Fixed and scheduled ones stay, and those in
-    :meth:`Contender.unsearched` keep their defaults. The draws depend on ``seed`` and on the contender's configuration,
-    so that the order of the optimizers does not matter.
+    The learning rate is drawn from the range of the full grid; for the others see :data:`optimlab.rules.KINDS`.
+    Searched hyperparameters are drawn from their own lists and ranges. Fixed and scheduled ones stay, and those in
+    :meth:`Contender.unsearched` keep their defaults. The draws depend only on ``seed`` and the contender's
+    configuration, so the order of the optimizers does not matter.
 
     >>> lr, rest = random_settings(Contender("momentum"), 1)[0]
     >>> 1e-5 < lr < 100, 0.5 < dict(rest)["beta"] < 0.999

@@ -1,9 +1,8 @@
-"""Where runs are executed: here, on the cores of this machine, or on a Dask cluster; each is kept once it is finished.
+"""Execution of runs: in this process, on the cores of this machine, or on a Dask cluster.
 
-All three are a *pool*: a function that takes runs by their key and yields ``(key, record)`` in any order, or
-``(key, WorkerLost)`` for a run whose process died. :func:`run_all` does the rest, once for all of them: it asks the
-store first, keeps the records as they arrive, and runs again what was lost. The store is written by the calling process
-alone.
+Each of the three is a *pool*: a function that takes runs by key and yields ``(key, record)`` in any order, or
+``(key, WorkerLost)`` for a run whose process died. :func:`run_all` does the rest for all pools: it looks in the store
+first, stores records as they arrive, and repeats lost runs. Only the calling process writes to the store.
 """
 
 from __future__ import annotations
@@ -32,17 +31,17 @@ from .store import Store
 Execute = Callable[[Run], Record]
 
 ALONE = 2
-"""How often a run whose worker died is tried by itself, before it is recorded as an error."""
+"""Number of times a run whose worker died is tried on its own, before it is recorded as an error."""
 PATIENCE = 5.0
-"""Seconds that a Dask scheduler has to answer, and a cluster to have a first worker."""
+"""Seconds to wait for a Dask scheduler to answer, and for a cluster to have a first worker."""
 STRANDED = 60.0
-"""Seconds that a cluster may be without any worker before the study gives up."""
+"""Seconds without any worker before the study gives up on a cluster."""
 KEEP = 0.25
-"""Seconds for which finished runs may wait to be stored: a write to the disk takes as long as a short run."""
+"""Seconds that finished runs may wait to be stored together: a write to disk takes as long as a short run."""
 
 
 class WorkerLost(RuntimeError):
-    """The process that executed a run ended before the run did."""
+    """Raised when the process that executes a run ends before the run."""
 
 
 Outcomes = Generator[tuple[str, Record | WorkerLost], None, None]
@@ -50,7 +49,7 @@ Pool = Callable[[Execute, Mapping[str, Run]], Outcomes]
 
 
 def here(execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
-    """The pool without workers: one run after the other, in this process."""
+    """Execute one run after another in this process: the pool without workers."""
     for key, run in runs.items():
         yield _work(execute, key, run)
 
@@ -63,12 +62,18 @@ def run_all(
     pool: Pool = here,
     done: Callable[[Run, Record], None] = lambda run, record: None,
 ) -> list[Record]:
-    """The record of each run, in the order asked: from ``store``, or executed by ``pool`` now and stored.
+    """Return the record of each run, in the order given, from ``store`` or by executing the run and storing its record.
 
-    ``execute`` turns a run into its record; an exception that leaves it becomes a record of status ``"error"``. A run
-    whose worker died is run again by itself, so that one which always takes its worker with it is found and recorded
-    as an error. ``done`` is called once for each run, when its record is stored: runs that finish within a quarter of a
-    second are stored together. Ctrl-C stops at once; what is finished is stored.
+    A run whose worker died is repeated on its own. If it kills its worker each time, it is recorded as an error. Runs
+    that finish within a quarter of a second are stored together. Ctrl-C stops at once; finished runs are stored.
+
+    Parameters
+    ----------
+    runs: the runs; equal ones are executed once.
+    store: the store of finished runs.
+    execute: turns a run into its record. An exception that it raises becomes a record of status ``"error"``.
+    pool: where the runs are executed, see :func:`workers`.
+    done: called once for each run, when its record is stored.
 
     >>> import tempfile
     >>> from optimlab.study import Contender, Problem, Run, Store
@@ -80,7 +85,7 @@ def run_all(
 
     Raises
     ------
-    InputError: the store can no longer be written, or the cluster is gone; finished runs are kept.
+    InputError: the store can no longer be written, or the cluster is gone. Finished runs are kept.
     """
     planned = [(run.key, run) for run in runs]
     missing = {key: run for key, run in planned if not store.finished(key)}
@@ -115,7 +120,7 @@ def run_all(
     if lost:
         first, *others = lost
         more = f" or one of {len(others)} more" if others else ""
-        warnings.warn(f"{lost[first]} during {missing[first]}{more}: run again, one at a time", stacklevel=2)
+        warnings.warn(f"{lost[first]} during {missing[first]}{more}: repeating these runs one at a time", stacklevel=2)
     for key in lost:
         waiting[key] = _alone(pool, execute, key, missing[key])
         keep()
@@ -124,16 +129,16 @@ def run_all(
 
 @contextmanager
 def workers(jobs: int = 1, dask: Any = None) -> Iterator[Pool]:
-    """A pool for any number of calls of :func:`run_all`; its processes end with the ``with`` block.
+    """Yield a pool for any number of calls of :func:`run_all`; its processes end with the ``with`` block.
 
     Parameters
     ----------
-    jobs: how many processes on this machine; 1 means none but this one. Starting them takes about a second.
+    jobs: number of processes on this machine; 1 means this process alone. Starting them takes about a second.
     dask: the address of a Dask scheduler, such as ``"tcp://192.168.0.5:8786"``, or a ``distributed.Client``; not
         together with ``jobs``. Dask exchanges pickles: connect only to a cluster that you trust. Its workers need the
         same optimlab and the same data sets; give each one thread.
 
-    BLAS runs on one thread in every worker, so that a curve does not depend on where it was computed.
+    BLAS uses one thread in every worker, so that a curve does not depend on where it was computed.
 
     >>> with workers(jobs=1) as pool:
     ...     pool is here
@@ -141,13 +146,13 @@ def workers(jobs: int = 1, dask: Any = None) -> Iterator[Pool]:
 
     Raises
     ------
-    InputError: ``jobs`` is no count, or both are given; no scheduler answers, it has no worker, or its workers have
-        another optimlab; ``distributed`` is not installed.
+    InputError: ``jobs`` is not a positive whole number, or both are given; no scheduler answers, it has no worker, or
+        its workers have another version of optimlab; ``distributed`` is not installed.
     """
     jobs = count("jobs", jobs)
     if dask is not None:
         if jobs > 1:
-            raise InputError("give jobs or dask, not both: a cluster has workers of its own")
+            raise InputError("give jobs or dask, not both: a cluster has its own workers")
         with _connected(dask) as client:
             yield partial(_on_cluster, client)
     elif jobs > 1:
@@ -165,7 +170,7 @@ def _work(execute: Execute, key: str, run: Run) -> tuple[str, Record]:
     try:
         with one_thread():
             return key, execute(run)
-    except Exception as error:  # what happens to one run must not reach the others
+    except Exception as error:  # an error in one run must not stop the others
         return key, _failed(run, error)
 
 
@@ -178,7 +183,7 @@ def _alone(pool: Pool, execute: Execute, key: str, run: Run) -> Record:
         ((_, outcome),) = pool(execute, {key: run})
         if not isinstance(outcome, WorkerLost):
             return outcome
-    return run.failed(f"WorkerLost: {outcome} each time it ran this")
+    return run.failed(f"WorkerLost: {outcome} each time it executed this run")
 
 
 # --- the cores of this machine, by joblib
@@ -219,7 +224,7 @@ def _tasks(execute: Execute, runs: Mapping[str, Run], started: list[str]) -> Ite
 
 
 def _end_with(parent: int) -> None:
-    """In a worker: end it when its parent is killed; left to itself it would idle for five minutes."""
+    """End a worker when its parent is killed; otherwise it would idle for five minutes."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -231,14 +236,14 @@ def _end_with(parent: int) -> None:
 
 @contextmanager
 def _results(parallel: Any, tasks: Iterator[Any]) -> Iterator[Any]:
-    """What joblib's workers give, as it comes; closed without its advice on what was not used.
+    """Yield the results of joblib's workers as they arrive, and close them without joblib's warning.
 
-    Ctrl-C is held back while the workers start, and they inherit that: a terminal sends it to them, too, and one that
-    is importing would print a traceback. It stops this process, which ends them.
+    Ctrl-C is blocked while the workers start, and they inherit this: a terminal sends Ctrl-C to them as well, and a
+    worker that is importing would print a traceback. Ctrl-C stops this process, which ends them.
     """
     from joblib.externals.loky.backend import resource_tracker as joblib_tracker
 
-    for tracker in (joblib_tracker, resource_tracker):  # first: they let Ctrl-C through again once they have started
+    for tracker in (joblib_tracker, resource_tracker):  # start these first: they unblock Ctrl-C
         tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -255,7 +260,7 @@ def _results(parallel: Any, tasks: Iterator[Any]) -> Iterator[Any]:
 
 
 def _cause(error: Exception) -> str:
-    """The exit codes of a broken pool, such as ``SIGKILL(-9)``; else its message in short."""
+    """Return the exit codes of a broken pool, such as ``SIGKILL(-9)``; without them, its message up to a period."""
     _, _, codes = str(error).partition("exit codes of the workers are {")
     return codes.partition("}")[0] or str(error).partition(".")[0]
 
@@ -273,8 +278,8 @@ def _connected(dask: Any) -> Iterator[Any]:
         _check_workers(dask, dask.scheduler_info()["address"])
         yield dask
         return
-    # asked first by itself: a client that finds nobody would go on trying in the background
-    with ThreadPoolExecutor(1) as thread:  # of its own: in a notebook this one runs an event loop already
+    # ask the scheduler first: a client that finds none would keep trying in the background
+    with ThreadPoolExecutor(1) as thread:  # a thread of its own: a notebook already runs an event loop in this one
         try:
             thread.submit(asyncio.run, _ask(dask)).result()
         except Exception as error:
@@ -289,7 +294,7 @@ def _check_workers(client: Any, address: str) -> None:
     try:
         client.wait_for_workers(1, timeout=PATIENCE)
     except TimeoutError:
-        raise InputError(f"the Dask scheduler at {address} has no worker; `dask worker {address}` starts one") from None
+        raise InputError(f"the Dask scheduler at {address} has no worker; start one: dask worker {address}") from None
     try:
         versions = set(client.run(_version).values())
     except Exception as error:
@@ -300,7 +305,7 @@ def _check_workers(client: Any, address: str) -> None:
 
 @contextmanager
 def _one_line_only() -> Iterator[None]:
-    """A connection that breaks is told by an InputError; Dask would log tracebacks besides."""
+    """Keep Dask from logging tracebacks when a connection breaks: an InputError reports it."""
     loggers = [logging.getLogger(f"distributed.{name}") for name in ("client", "batched")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -324,11 +329,11 @@ def _version() -> str:
 
 
 Chunk = list[tuple[str, Run]]
-"""Runs with their keys that a Dask worker is given in one message."""
+"""Runs with their keys, sent to a Dask worker in one message."""
 
 
 def _on_cluster(client: Any, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
-    """Send chunks of runs that take about :data:`KEEP` seconds: a message costs as much as a short run."""
+    """Send chunks of runs that take about :data:`KEEP` seconds each: a message costs as much as a short run."""
     from distributed import CancelledError, as_completed
 
     futures: dict[Any, Chunk] = {}
@@ -339,7 +344,7 @@ def _on_cluster(client: Any, execute: Execute, runs: Mapping[str, Run]) -> Outco
         while waiting or futures:
             threads = look()
             while waiting and len(futures) < 2 * threads:
-                number = min(size, -(-len(waiting) // threads))  # in the end, something for each
+                number = min(size, -(-len(waiting) // threads))  # at the end, a share for each thread
                 chunk, waiting = waiting[:number], waiting[number:]
                 future = client.submit(_several, execute, chunk, pure=False)
                 futures[future] = chunk
@@ -362,7 +367,7 @@ def _on_cluster(client: Any, execute: Execute, runs: Mapping[str, Run]) -> Outco
 
 
 def _several(execute: Execute, chunk: Chunk) -> tuple[float, list[tuple[str, Record]]]:
-    """The records of a chunk, and the seconds that they took."""
+    """Return the seconds that a chunk took, and its records."""
     start = time.perf_counter()
     records = [_work(execute, key, run) for key, run in chunk]
     return time.perf_counter() - start, records
@@ -380,14 +385,14 @@ def _outcome(future: Any, chunk: Chunk) -> tuple[float, Sequence[tuple[str, Reco
         return KEEP, [(key, lost) for key, _ in chunk]
     except CancelledError:
         raise
-    except Exception as error:  # the runs could not be sent, or their records not returned
+    except Exception as error:  # the runs could not be sent, or their records could not be returned
         return KEEP, [(key, _failed(run, error)) for key, run in chunk]
 
 
 def _lookout(client: Any) -> Callable[[], int]:
-    """What looks at the cluster, once a second: says which workers were lost, and gives up when none come back.
+    """Return a function that checks the cluster once a second and returns its number of threads, at least 1.
 
-    It returns the number of the workers' threads, at least 1.
+    It warns of lost workers, and raises an InputError if no worker comes back.
     """
     known, looked = client.nthreads(), time.monotonic()
     manned = looked
@@ -401,7 +406,7 @@ def _lookout(client: Any) -> Callable[[], int]:
             return threads()
         now = client.nthreads()
         for address in sorted({*known} - {*now}):
-            warnings.warn(f"Dask lost the worker {address}: what it was running is run again", stacklevel=4)
+            warnings.warn(f"Dask lost the worker {address}: its runs are repeated", stacklevel=4)
         known, looked = now, time.monotonic()
         manned = looked if now else manned
         if looked > manned + STRANDED:

@@ -1,4 +1,4 @@
-"""A study's runs as a flat table, in CSV or Parquet, and its result as a table in LaTeX."""
+"""Export of a study: its runs as a flat table in CSV or Parquet, its result as a LaTeX table."""
 
 from __future__ import annotations
 
@@ -23,23 +23,32 @@ Row = dict[str, Any]
 
 
 def export(folder: str | Path, to: str | Path, *, curves: bool = False) -> list[Row]:
-    """Write what is in ``folder`` to ``to``, a ``.csv``, ``.parquet`` or ``.tex`` file, and return the table's rows.
+    """Write the contents of ``folder`` to a ``.csv``, ``.parquet`` or ``.tex`` file.
 
-    CSV and Parquet have one row per run: what was run, then what came of it. A nested value has its path as its name,
-    such as ``problem.epochs`` or ``hyperparameters.beta1``. With ``curves``, there is one row per run and epoch: what
-    was run, ``epoch`` (from 1) and each curve's value in it, such as ``curves.val_loss``. The folder of several
-    problems gives one table of all, with the name of each in the column ``problem``.
+    CSV and Parquet have one row per run: its configuration, then its results. The name of a nested value is its path,
+    such as ``problem.epochs`` or ``hyperparameters.beta1``. With ``curves``, there is one row per run and epoch: the
+    configuration, ``epoch`` (from 1), and the value of each curve in it, such as ``curves.val_loss``. For a folder of
+    several problems, one table holds all runs, and the column ``problem`` has the name of each problem.
 
-    Every number is read back as it was: CSV has the shortest digits that give the same float64, and JSON for a list.
-    What is missing is an empty cell or null. The folder may be in use, and is not changed.
+    Numbers are read back exactly: CSV has the shortest digits that give the same float64, and a list is written as
+    JSON. A missing value is an empty cell, or null. The folder may be in use, and it is not changed.
 
-    LaTeX has the table of the finished comparison, or of the joint answer of several problems; its rows are returned
-    by their labels alone.
+    A LaTeX file has the table of the finished comparison, or of the joint answer of several problems.
+
+    Parameters
+    ----------
+    folder: the folder of the comparison.
+    to: the file; its ending decides the format.
+    curves: True for one row per run and epoch.
+
+    Returns
+    -------
+    list: the rows of the table; for LaTeX only their labels.
 
     Raises
     ------
-    InputError: there are no runs, or for LaTeX no finished comparison; the file cannot be written or is of another
-        kind; a column of Parquet would have values of several types; or pyarrow is not installed.
+    InputError: there are no runs, or for LaTeX no finished comparison; the file cannot be written, or its ending is
+        unknown; a column of Parquet would mix types; or pyarrow is not installed.
     """
     folder, to = Path(folder), Path(to)
     encode = lookup("kind of table", to.suffix, {".csv": _csv, ".parquet": _parquet, ".tex": None})
@@ -51,14 +60,14 @@ def export(folder: str | Path, to: str | Path, *, curves: bool = False) -> list[
         return [{"label": label} for label in labels]
     made = list(_rows(folder, curves))
     if not made:
-        raise InputError(f"{folder}: no run is finished there yet")
+        raise InputError(f"{folder} has no finished run yet")
     names = list(dict.fromkeys(name for row in made for name in row))
     write_atomically(to, encode({name: [row.get(name) for row in made] for name in names}))
     return made
 
 
 def _latex(folder: Path) -> tuple[str, list[str]]:
-    """The table, and the labels of its rows."""
+    """Return the table, and the labels of its rows."""
     if (folder / JOINT).exists():
         joint = read_joint(folder)
         return joint_latex(joint), order(joint)
@@ -67,7 +76,7 @@ def _latex(folder: Path) -> tuple[str, list[str]]:
 
 
 def _rows(folder: Path, curves: bool) -> Iterator[Row]:
-    """The rows of one study, or of each problem's in a folder of several."""
+    """Yield the rows of one study, or of each study in a folder of several problems."""
     several = [] if (folder / FILE).exists() else sorted(path.parent for path in folder.glob(f"*/{FILE}"))
     for own in several or [folder]:
         named = {"problem": own.name} if several else {}
@@ -94,7 +103,7 @@ def _configuration(record: Record) -> Row:
 
 
 def _flat(nested: Row, path: str = "") -> Row:
-    """The leaves of nested dictionaries, by path.
+    """Return the leaves of nested dictionaries, by path.
 
     >>> _flat({"lr": 0.1, "problem": {"epochs": 20}})
     {'lr': 0.1, 'problem.epochs': 20}
@@ -131,7 +140,7 @@ def _parquet(columns: dict[str, list[Any]]) -> bytes:
             arrays[name] = pyarrow.array(values)
         except (pyarrow.ArrowException, UnicodeError, OverflowError) as error:
             why = one_line(error)
-            raise InputError(f"the values of {name} do not fit into one column of Parquet: {why}; use .csv") from None
+            raise InputError(f"Parquet cannot hold the values of {name} in one column: {why}; use .csv") from None
     file = io.BytesIO()
     parquet.write_table(pyarrow.table(arrays), file)
     return file.getvalue()

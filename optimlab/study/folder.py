@@ -1,4 +1,4 @@
-"""The folder of a study: whose it is, and what it may become."""
+"""The folder of a study: which study it belongs to, and whether another one may use it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ELSEWHERE = "name another folder (--out FOLDER)"
 
 
 def check_folder(study: Study, folder: str | Path) -> None:
-    """Refuse a folder in which :func:`compare` cannot run ``study``. Nothing is written there.
+    """Check that :func:`compare` can run ``study`` in a folder, without writing there.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def check_folder(study: Study, folder: str | Path) -> None:
     check_writable(folder, FILE)
     _check_versions(folder)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the warning about a line that was cut off comes when it is dropped
+        warnings.simplefilter("ignore")  # the warning about an incomplete last line comes when it is dropped
         records: dict[str, Record] = read(folder) if (folder / FILE).exists() else {}
     if (folder / LOCK).exists():
         with locked(folder):
@@ -40,7 +40,7 @@ def check_folder(study: Study, folder: str | Path) -> None:
 
 
 def _check_versions(folder: Path) -> None:
-    """Refuse a folder whose study is of another protocol, by either of its descriptions."""
+    """Raise an InputError if either description in the folder is of another protocol."""
     for name, what, part in (
         (DESCRIPTION, "the description of a study", ""),
         (SUMMARY, "the summary of a comparison", "study"),
@@ -54,10 +54,10 @@ def _check_versions(folder: Path) -> None:
 
 
 def claim(study: Study, store: Store[Record]) -> dict[str, Any]:
-    """Write the description of ``study`` into its folder, or refuse a folder that belongs to another study.
+    """Write the description of ``study`` into its folder, and return the original plan.
 
-    A study may grow: with more optimizers or replicates the runs that are there are used again; so they are with
-    another target. Returns what was planned when the first run was made: the target and the number of replicates.
+    A study may grow: with more optimizers, more replicates or another target, the stored runs are used again. The
+    original plan has the target and the number of replicates that the study had before its first run.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def _check_owner(study: Study, folder: Path, has_runs: bool) -> None:
         if changed:
             raise InputError(
                 f"the folder {folder} holds another study ({'; '.join(changed)}); "
-                f"{ELSEWHERE}, or delete this one to start afresh"
+                f"{ELSEWHERE}, or delete this one to start over"
             )
     if (folder / "journal.log").exists():
         raise InputError(f"the folder {folder} holds a search, not a comparison: journal.log; {ELSEWHERE}")
@@ -106,7 +106,7 @@ def _check_owner(study: Study, folder: Path, has_runs: bool) -> None:
     if lost:
         raise InputError(
             f"the folder {folder} holds a comparison that this one would overwrite: it also has {listed(lost)}; "
-            f"{ELSEWHERE}, or include these, too"
+            f"{ELSEWHERE}, or include these as well"
         )
 
 

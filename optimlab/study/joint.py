@@ -1,4 +1,4 @@
-"""Several problems, one answer: mean ranks with their tests, a performance profile, and one paragraph."""
+"""The joint answer of several problems: mean ranks with their tests, a performance profile, and a paragraph."""
 
 from __future__ import annotations
 
@@ -33,27 +33,32 @@ from .summary import listed
 
 MEASURES: tuple[Measure, ...] = ("test_score", "epochs")
 Words = dict[Measure, str]
-"""What each measure is called in sentences."""
+"""The name of each measure in sentences."""
 FACTOR = 2.0
-"""The paragraph says who comes within this factor of the fewest epochs."""
+"""The paragraph names the optimizers that stay within this factor of the fewest epochs."""
 
 
 def joint(comparisons: Mapping[str, Comparison]) -> Joint:
-    """What the comparisons of several problems, by name, say together.
+    """Combine the comparisons of several problems into one answer.
 
-    On each problem the contenders are ranked by their mean over replicates: by test score, and by epochs to the
-    target. Each ranking is tested at half of :data:`LEVEL`, so that both together keep it: Friedman's test says if the
-    mean ranks differ at all, and Nemenyi's critical difference says which. The unit of these tests is the problem.
+    On each problem, the contenders are ranked by their mean over replicates: by test score, and by epochs to the
+    target. Friedman's test decides whether the mean ranks differ at all, and Nemenyi's critical difference decides
+    which ones do. Each of the two rankings is tested at half of :data:`LEVEL`, so that :data:`LEVEL` holds for both
+    together. The unit of these tests is the problem.
 
-    A problem on which every contender has a run that failed is not ranked. A contender of which a run failed on
-    another problem, or which is not compared there, is excluded from ranks and profile.
+    A problem is not ranked if every contender has a failed run there. A contender is excluded from ranks and profile
+    if one of its runs failed on a ranked problem, or if it was not compared there.
+
+    Parameters
+    ----------
+    comparisons: the finished comparison of each problem, by name.
 
     Raises
     ------
-    InputError: there is only one problem.
+    InputError: there are fewer than two problems.
     """
     if len(comparisons) < 2:
-        raise InputError("a joint answer takes the comparisons of at least two problems")
+        raise InputError("a joint answer needs the comparisons of at least two problems")
     problems = tuple(_problem(name, comparison) for name, comparison in comparisons.items())
     ranked = [problem for problem in problems if problem.standings]
     labels = list(dict.fromkeys(row.contender for c in comparisons.values() for row in c.summary.tuned))
@@ -101,21 +106,23 @@ def read_joint(folder: str | Path) -> Joint:
 
 
 def check_joint_folder(names: Iterable[str], folder: str | Path) -> None:
-    """Refuse a folder whose page or joint answer the problems of these names would overwrite. Nothing is written.
+    """Check that problems of these names would not overwrite the page or joint answer of a folder, without writing.
 
     Raises
     ------
-    InputError: the folder holds the comparison of one problem, or a joint answer that has other problems, too.
+    InputError: the folder holds the comparison of a single problem, or a joint answer that also has other problems.
     """
     folder, given = Path(folder), list(names)
     if (folder / SUMMARY).exists():
-        raise InputError(f"the folder {folder} holds a comparison on one problem, this study has several; {ELSEWHERE}")
+        raise InputError(
+            f"the folder {folder} holds a comparison on one problem, but this study has several; {ELSEWHERE}"
+        )
     if (folder / JOINT).exists():
         lost = [problem.name for problem in read_joint(folder).problems if problem.name not in given]
         if lost:
             raise InputError(
                 f"the folder {folder} holds a joint answer that this study would overwrite: it also has "
-                f"{listed(lost)}; {ELSEWHERE}, or include these, too"
+                f"{listed(lost)}; {ELSEWHERE}, or include these as well"
             )
 
 
@@ -141,7 +148,7 @@ def _problem(name: str, comparison: Comparison) -> JointProblem:
 
 
 def _missing(label: str, ranked: Sequence[JointProblem], comparisons: Mapping[str, Comparison]) -> str:
-    """Why a contender cannot be ranked; empty if it can."""
+    """Return the reason why a contender cannot be ranked; empty if it can."""
     lacking = [problem.name for problem in ranked if label not in problem.standings]
     absent = [name for name in lacking if label not in {row.contender for row in comparisons[name].summary.tuned}]
     failed = [name for name in lacking if name not in absent]
@@ -181,11 +188,11 @@ def _ranking(measure: Measure, contenders: Sequence[str], problems: Sequence[Joi
 
 
 def _ranks(ranking: Ranking, words: Words) -> list[Sentence]:
-    """Who has the best mean rank, and who is told apart."""
+    """Return sentences on the best mean rank, and on the ranks that differ significantly."""
     measure, problems, count = ranking.measure, len(ranking.problems), len(ranking.mean_ranks)
     best, mean = ranking.best, min(ranking.mean_ranks.values())
     if len(best) == count:
-        text = f"By {words[measure]} all {count} optimizers have the same mean rank on these {problems} problems."
+        text = f"By {words[measure]}, all {count} optimizers have the same mean rank on these {problems} problems."
     else:
         who = f"{listed(best)} {'has' if len(best) == 1 else 'share'}"
         text = f"By {words[measure]}, {who} the best mean rank on {problems} problems: {mean:.1f} of {count}."
@@ -197,7 +204,7 @@ def _ranks(ranking: Ranking, words: Words) -> list[Sentence]:
         text = (
             f"No two mean ranks differ by Nemenyi's critical difference, {ranking.critical_difference:.1f}"
             if ranking.p <= ranking.level
-            else "These ranks may be chance"
+            else "These ranks may be due to chance"
         )
         text += f" ({test}: p = {_p(ranking.p)}): no two optimizers can be told apart."
         return [*said, Sentence(text, about=measure)]
@@ -210,7 +217,7 @@ def _ranks(ranking: Ranking, words: Words) -> list[Sentence]:
 
 
 def _behind(ranking: Ranking, words: Words) -> list[Sentence]:
-    """One sentence for all that are behind the same ones."""
+    """Return one sentence for all optimizers that are behind the same others."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for label in ranking.mean_ranks:
         better = tuple(one for one, other in ranking.apart if other == label)
@@ -218,7 +225,7 @@ def _behind(ranking: Ranking, words: Words) -> list[Sentence]:
             groups.setdefault(better, []).append(label)
     return [
         Sentence(
-            f"Lower in rank than {listed(better)} by {words[ranking.measure]}: {listed(worse)}.",
+            f"Ranked below {listed(better)} by {words[ranking.measure]}: {listed(worse)}.",
             tuple(Claim(one, other, ranking.measure) for other in worse for one in better),
             ranking.measure,
         )
@@ -231,7 +238,7 @@ def _p(p: float) -> str:
 
 
 def _profile(profile: Mapping[str, Sequence[tuple[float, float]]], problems: Sequence[JointProblem]) -> list[Sentence]:
-    """Who is fastest most often, and who comes within twice the fewest epochs most often."""
+    """Say who is fastest most often, and who most often needs at most twice the fewest epochs."""
 
     def solved(label: str, factor: float) -> int:
         return round(len(problems) * max(share for f, share in profile[label] if f <= factor))
@@ -243,7 +250,7 @@ def _profile(profile: Mapping[str, Sequence[tuple[float, float]]], problems: Seq
     near = {label: solved(label, FACTOR) for label in profile}
     widest = max(near.values())
     text = (
-        f"In the mean over replicates, {_needs(first, most)} the fewest epochs to the target on "
+        f"Averaged over replicates, {_needs(first, most)} the fewest epochs to the target on "
         f"{_of(most, len(problems))}, and {_needs(near, widest)} at most {FACTOR:g} times the fewest on "
         f"{_of(widest, len(problems))}."
     )
@@ -267,36 +274,36 @@ def _excluded(
     said = []
     lost = [problem.name for problem in problems if not problem.standings]
     if lost:
-        said.append(f"Not ranked, because runs of every optimizer failed: {listed(lost)}.")
+        said.append(f"Not ranked, because every optimizer has a failed run there: {listed(lost)}.")
     said += [f"{label} is excluded from ranks and profile: {why}." for label, why in excluded.items()]
     if len(problems) - len(lost) < 2:
         said.append("Fewer than two problems are left: there is no joint answer.")
     elif not contenders:
-        said.append("No optimizer took part on every problem: there is nothing to rank.")
+        said.append("No optimizer was compared on every problem: there is nothing to rank.")
     elif len(contenders) == 1:
-        said.append(f"Only {contenders[0]} took part on every problem: there is nothing to rank.")
+        said.append(f"Only {contenders[0]} was compared on every problem: there is nothing to rank.")
     return [Sentence(text, about="runs") for text in said]
 
 
 def _conditions(rankings: Sequence[Ranking], problems: int, data: int, words: Words) -> list[Sentence]:
-    """What the tests take for granted."""
+    """Return the assumptions of the tests, in sentences."""
     if not rankings:
         return []
     said, first = [], rankings[0]
     if len(first.problems) < first.fewest:
         said.append(
-            f"{len(first.problems)} problems cannot tell {len(first.mean_ranks)} optimizers apart by their ranks, "
-            f"however much they agree: it takes at least {first.fewest}."
+            f"Ranks on {len(first.problems)} problems cannot tell {len(first.mean_ranks)} optimizers apart, even if "
+            f"all agree: this takes at least {first.fewest} problems."
         )
     if any(ranking.apart for ranking in rankings):
         said.append(
-            f"Both rankings together are tested at {100 * LEVEL:g}%, as if these problems were drawn at random from "
-            "all that could have been chosen."
+            f"Both rankings together are tested at {100 * LEVEL:g}%, as if these problems were a random sample of all "
+            "possible problems."
         )
         if data < problems:
             sets = "one data set" if data == 1 else f"{data} data sets"
-            said.append(f"The {problems} problems use {sets}: they are not independent, so these tests are optimistic.")
+            said.append(f"The {problems} problems use {sets}. They are dependent, so these tests are optimistic.")
         tied = [f"{words[r.measure]} (on {r.ties} of {len(r.problems)})" for r in rankings if r.ties and r.apart]
         if tied:
-            said.append(f"Equal means share a rank, by {listed(tied)}: Nemenyi's test is conservative then.")
+            said.append(f"Some ranks are tied, by {listed(tied)}, which makes Nemenyi's test conservative.")
     return [Sentence(text, about="ranks") for text in said]

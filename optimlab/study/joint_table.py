@@ -7,9 +7,9 @@ from .results import Interval, Joint, JointProblem
 
 
 def joint_table(joint: Joint) -> Table:
-    """One row per contender, the best mean rank by test score first: its test score on each problem, and ranks.
+    """Return one row per contender, sorted by mean rank in test score: its test score on each problem, and its ranks.
 
-    A star marks the leader on a problem and those who cannot be told from it.
+    A star marks the leader on a problem, and the contenders that cannot be told apart from it.
     """
     quality, epochs = joint.ranking("test_score"), joint.ranking("epochs")
     columns = [Column("optimizer", "name"), *(Column(problem.name) for problem in joint.problems)]
@@ -22,7 +22,9 @@ def joint_table(joint: Joint) -> Table:
             rank = ranking.mean_ranks.get(label)
             cells.append("-" if rank is None else f"{rank:.1f}")
         rows.append(cells)
-    caption = f"test {joint.measure} in percent, mean ±95% confidence interval\n*: the leader, or not told from it"
+    caption = (
+        f"test {joint.measure} in percent, mean ±95% confidence interval\n*: the leader, or not told apart from it"
+    )
     if quality is not None and epochs is not None:
         differences = f"{quality.critical_difference:.1f}"
         caption += f"\nNemenyi's critical difference of mean ranks: {differences}"
@@ -30,7 +32,7 @@ def joint_table(joint: Joint) -> Table:
 
 
 def order(joint: Joint) -> list[str]:
-    """All contenders, by mean rank in test score; those without a rank come last."""
+    """Return all contenders, sorted by mean rank in test score; those without a rank come last."""
     ranking = joint.ranking("test_score")
     ranked = joint.contenders if ranking is None else sorted(joint.contenders, key=ranking.mean_ranks.__getitem__)
     return [*ranked, *joint.excluded]

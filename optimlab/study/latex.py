@@ -1,4 +1,4 @@
-"""The comparison's table in LaTeX, for a paper: it needs the package booktabs."""
+"""The table of a comparison in LaTeX, for a paper. It needs the package booktabs."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _SPECIAL = {
     "—": "\\textemdash{}",
 }
 LONGEST = 32
-"""Letters of a name that stand on one line."""
+"""Number of letters of a name that fit on one line."""
 _LATIN = 0x17F
-"""Up to this letter, pdfLaTeX knows them all as they are."""
+"""The last letter that pdfLaTeX can typeset without a command."""
 _TITLES: dict[Kind, str] = {
     "tuned": "At the best learning rate of each replicate",
     "default": "Untuned, at the default learning rate",
@@ -45,9 +45,9 @@ _TITLES: dict[Kind, str] = {
 
 
 def latex(summary: Summary) -> str:
-    """The table of a comparison: a LaTeX ``table*`` with rates, epochs to the target and test score.
+    """Return the table of a comparison: a LaTeX ``table*`` with rates, epochs to the target and test scores.
 
-    In each column the best and those who cannot be told from it are bold.
+    In each column the best, and those that cannot be told apart from it, are bold.
     """
     verdict = summary.verdict
     lines = []
@@ -74,21 +74,21 @@ def latex(summary: Summary) -> str:
         f"{summary.heading}, {summary.protocol} protocol: {summary.replicates} replicates of the whole procedure, each "
         f"with its own {own}, shift of the grid, and seed.",
         "Mean ± half the 95% confidence interval over replicates; learning rate: median.",
-        f"Bold: the best tuned optimizer, and those that cannot be told from it at {100 * LEVEL:g}% after Holm's "
+        f"Bold: the best tuned optimizer, and those that cannot be told apart from it at {100 * LEVEL:g}% after Holm's "
         f"correction for a family of {verdict.family} tests.",
-        f"Difference: to {verdict.leader} where tuned, else to the same optimizer tuned; p after Holm's correction."
+        f"Difference: from {verdict.leader} if tuned, else from the same optimizer tuned; p after Holm's correction."
         if verdict.leader
         else "",
-        f"A miss of the target counts as {summary.epochs + 1} epochs; ≥: a lower bound, with the replicates that hit.",
+        f"A miss of the target counts as {summary.epochs + 1} epochs; ≥: a lower bound, with the number of hits.",
         f"Left out: {'; '.join(summary.left_out)}." if summary.left_out else "",
     ]
     return _table(_name_column(row.contender for row in summary.rows) + "rrrrr", head, lines[:-1], caption)
 
 
 def joint_latex(joint: Joint) -> str:
-    """The table of several problems: a LaTeX ``table*`` of test scores, with mean ranks.
+    """Return the table of several problems: a LaTeX ``table*`` of test scores and mean ranks.
 
-    For each problem the leader and those who cannot be told from it are bold.
+    For each problem the leader, and those that cannot be told apart from it, are bold.
     """
     head = ["Optimizer", *(escaped(problem.name) for problem in joint.problems)]
     head += [f"Rank, {escaped(joint.measure)}", "Rank, epochs"] if joint.rankings else []
@@ -111,8 +111,8 @@ def joint_latex(joint: Joint) -> str:
         f"Test {joint.measure} in percent on {len(joint.problems)} problems: mean ± half the 95% confidence interval "
         f"over {' to '.join(map(str, dict.fromkeys((replicates[0], replicates[-1]))))} replicates of the whole "
         "procedure.",
-        f"Bold: the best, and those that cannot be told from it at {100 * LEVEL:g}% after Holm's correction for the "
-        "family of tests of that problem.",
+        f"Bold: the best, and those that cannot be told apart from it at {100 * LEVEL:g}% after Holm's correction for "
+        "the family of tests of that problem.",
     ]
     for ranking, what in zip(joint.rankings, (f"test {joint.measure}", "epochs to the target"), strict=False):
         test = "Friedman's test" if len(joint.contenders) > 2 else "sign test"
@@ -127,7 +127,7 @@ def joint_latex(joint: Joint) -> str:
 
 
 def _name_column(names: Iterable[str]) -> str:
-    """The column of the names: as wide as the longest, or of lines that are broken."""
+    """Return the type of the column of names: as wide as the longest, or with line breaks."""
     return "l" if max(map(len, names), default=0) <= LONGEST else "p{0.3\\textwidth}"
 
 
@@ -149,7 +149,7 @@ def _row(row: Row, summary: Summary) -> str:
 
 
 def _difference(row: Row, summary: Summary) -> tuple[str, str]:
-    """To the leader, or of an untuned row to the tuned one; with its p-value after Holm's correction."""
+    """Return the difference from the leader, or from the tuned row, and its p-value after Holm's correction."""
     other = summary.verdict.leader if row.kind == "tuned" else row.contender
     pair = None if other is None else summary.pair(row.label, other, "test_score")
     if pair is None:
@@ -195,22 +195,22 @@ def _table(columns: str, head: Sequence[str], lines: Sequence[str], caption: Seq
         "\\end{table*}",
     ]
     if any(ord(letter) > _LATIN for line in made for letter in line):
-        made.insert(1, "% has letters that pdfLaTeX does not know: use LuaLaTeX or XeLaTeX, with a font that has them")
+        made.insert(1, "% contains letters unknown to pdfLaTeX: use LuaLaTeX or XeLaTeX, with a font that has them")
     return "\n".join(made) + "\n"
 
 
 def escaped(text: str) -> str:
-    r"""A text as LaTeX sets it letter by letter; Greek letters are those of mathematics.
+    r"""Escape a text for LaTeX; Greek letters become mathematical symbols.
 
     >>> print(escaped("my_rule {50%} β"))
     my\_rule \{50\%\} \ensuremath{\beta}
     """
     made = "".join(_SPECIAL.get(letter) or _greek(letter) or letter for letter in text)
-    return re.sub("-(?=-)", "-{}", made)  # two would be joined into a dash
+    return re.sub("-(?=-)", "-{}", made)  # LaTeX joins two into a dash
 
 
 def _greek(letter: str) -> str:
-    """The command of a Greek letter; empty for another, and for one that looks like a Latin letter."""
+    """Return the command for a Greek letter, or the Latin letter that looks the same; empty for other letters."""
     words = unicodedata.name(letter, "").split()
     if words[:1] != ["GREEK"] or words[2:3] != ["LETTER"] or len(words) != 4:
         return ""

@@ -1,4 +1,4 @@
-"""The map of a searched hyperparameter: the mean validation score at each learning rate and each value."""
+"""Maps of searched hyperparameters: the mean validation score at each learning rate and each value."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from .results import Row, Summary, Trial
 from .spaces import Choice, Range, read_back
 
 BANDS = 4
-"""Into so many bands of equal width on its scale a range is divided."""
+"""Number of bands into which a range is divided, of equal width on its scale."""
 
 
 class Map(NamedTuple):
-    """One map: ``scores[k][j]`` at the k-th value and the j-th rate, None where less than half of the replicates ran.
+    """The map of one searched hyperparameter of a contender.
 
-    The score is the mean over the replicates of the best trial in the cell, with whatever else was searched. A trial
-    that diverged or failed counts as 0. ``chosen`` counts the replicates whose chosen run lies in the cell. ``best`` is
-    the place of the highest score. ``rates`` are those of the grid before each replicate shifts it.
+    Attributes
+    ----------
+    contender, name: the labels of the contender and the hyperparameter.
+    rates: the rates of the grid, before each replicate shifts it.
+    values: the values, or bands of the range, in words.
+    scores: ``scores[k][j]`` is the mean score at value k and rate j, of the best trial of each replicate in the cell.
+        A trial that diverged or failed counts as 0. None if fewer than half of the replicates have a trial there.
+    chosen: the number of replicates whose chosen run lies in the cell.
+    best: the indices of the highest score.
     """
 
     contender: str
@@ -33,11 +39,11 @@ class Map(NamedTuple):
 
     @property
     def best_score(self) -> float:
-        """The highest score."""
+        """Return the highest score."""
         return self.scores[self.best[0]][self.best[1]] or 0.0
 
     def sentence(self) -> str:
-        """What the map shows, in words."""
+        """Describe the map in a sentence."""
         value, rate = self.values[self.best[0]], concise(float(f"{self.rates[self.best[1]]:.2g}"))
         chosen = sum(self.chosen[self.best[0]])
         return (
@@ -47,7 +53,7 @@ class Map(NamedTuple):
 
 
 def maps_of(summary: Summary) -> list[Map]:
-    """One map for each hyperparameter that a tuned contender searched, in the order of the rows."""
+    """Return one map for each hyperparameter that a tuned contender searched, in the order of the rows."""
     return [_map(row, name, text) for row in summary.tuned for name, text in row.searched.items() if row.grid]
 
 
@@ -79,12 +85,12 @@ def _is_chosen(trial: Trial, lr: float, hyperparameters: dict[str, float]) -> bo
 
 
 def _columns(rates: list[float], grid: tuple[float, ...]) -> dict[float, int]:
-    """The place of each rate of a replicate in the grid, which it shifts; rates that extend the grid lie beyond."""
+    """Return the index in the grid of each rate of a replicate; indices of rates that extend the grid lie beyond."""
     own = sorted(set(rates))
     logs, base = np.log10(own), np.log10(grid)
 
     def misfit(first: int) -> tuple[float, float]:
-        """All rates are shifted alike, and by half a step at most."""
+        """Return how unequal the shifts are, and their mean: all rates shift alike, by half a step at most."""
         shifts = logs[first : first + len(grid)] - base[: len(own)]
         return round(float(np.ptp(shifts)), 6), abs(float(shifts.mean()))
 
@@ -106,7 +112,7 @@ def _place(space: Choice | Range, value: float) -> int:
 
 
 def in_words(row: Row) -> list[str]:
-    """What the replicates chose of each searched hyperparameter, a sentence each."""
+    """Return one sentence per searched hyperparameter, on the values that the replicates chose."""
     said = []
     for name in row.searched:
         values = [one.hyperparameters[name] for one in row.replicates]
@@ -121,9 +127,9 @@ def in_words(row: Row) -> list[str]:
 
 
 def colour_range(maps: list[Map], span: float = 0.15) -> tuple[float, float]:
-    """The scores between which the colours of maps change: the highest, and the lowest within ``span`` of it.
+    """Return the scores at the ends of the colour scale: the lowest within ``span`` of the highest, and the highest.
 
-    Far lower ones, of rates at which nothing is learned, would leave one colour for all that matter.
+    With the scores of rates at which nothing is learned, all scores that matter would have one colour.
     """
     scores = [score for one in maps for line in one.scores for score in line if score is not None]
     high = max(scores, default=1.0)

@@ -1,4 +1,4 @@
-"""The digest by which a rule of one's own is known: what it computes, not where it stands."""
+"""Digests of your own rules: a rule is identified by what it computes, not by its file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..rules import LayerRule, Rule
 from .digests import digest
 
 SHAPES = ((4, 3), (2, 5), (3,))
-"""Of the weights for which a rule of whole tensors is computed."""
+"""Shapes of the weights on which a rule of whole tensors is evaluated."""
 
 
 def rule_digest(rule: Rule) -> str:
     """Return a digest of what a rule computes, with its state and its defaults.
 
-    An elementwise rule is known by its traced arithmetic. A rule of whole tensors cannot be traced: it is known by its
-    code and by what it makes of a few tensors, to six digits, so that functions which it calls count too.
+    An elementwise rule is identified by its traced arithmetic. A rule of whole tensors cannot be traced. It is
+    identified by its code, and by its results for a few tensors to six digits, which covers the functions it calls.
 
     >>> def plain(w, g, *, lr=0.1):
     ...     return w - lr * g
@@ -33,15 +33,15 @@ def rule_digest(rule: Rule) -> str:
 
     Raises
     ------
-    RuleError: the rule is not elementwise, or computes something else each time it is called.
+    RuleError: the rule is not elementwise, or two calls compute different formulas.
     """
     if isinstance(rule, LayerRule):
         return digest(json.dumps(_of_tensors(rule), sort_keys=True))
     graph = trace(rule)
     if c_source(trace(rule), "float64") != c_source(graph, "float64"):
         raise RuleError(
-            f"rule {graph.name} computes something else each time it is called, such as from a random number; "
-            "a rule depends on its arguments alone"
+            f"rule {graph.name} computes a different formula at each call, for example with a random number; "
+            "a rule may depend on its arguments alone"
         )
     values = {name: value for name, value in graph.hyperparameters.items() if name != "lr"}
     told: list[Any] = [c_source(graph, "float64"), graph.state, values]
@@ -64,13 +64,13 @@ def _of_tensors(rule: LayerRule) -> list[Any]:
 
 
 def _code(code: CodeType) -> list[Any]:
-    """A function's instructions, names and constants: not its comments, nor where it stands."""
+    """Return a function's instructions, names and constants, without its comments and position in the file."""
     constants = [_code(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
     return [code.co_code.hex(), code.co_names, constants]
 
 
 def _computed(rule: LayerRule, shape: tuple[int, ...], state: dict[str, float], options: dict[str, float]) -> Any:
-    """The weights of three steps, as text; or the error."""
+    """Return the weights of three steps as text, or the error."""
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(shape), *(np.full(shape, value) for value in state.values())]
     counts = "t" in inspect.signature(rule).parameters
@@ -82,6 +82,6 @@ def _computed(rule: LayerRule, shape: tuple[int, ...], state: dict[str, float], 
                 new = rule(arrays[0], rng.standard_normal(shape), *arrays[1:], lr=0.1, **options, **more)
                 arrays = list(new) if isinstance(new, tuple | list) else [new]
                 found.append([f"{value:.6g}" for array in arrays for value in np.ravel(array)])
-    except Exception as error:  # the run itself says so
+    except Exception as error:  # the run itself reports it
         return f"{type(error).__name__}: {error}"
     return found

@@ -1,4 +1,4 @@
-"""What a study runs: contenders on a problem, in replicates of the whole procedure, and single runs by their key."""
+"""The plan of a study: contenders on a problem, in replicates of the whole procedure; and its single runs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,22 @@ from .results import VERSION, Record
 __all__ = ["FULL", "FULL_RATES", "KINDS", "PROBLEMS", "QUICK_RATES", "Contender", "Problem", "Run", "Study"]
 
 QUICK_RATES = tuple(10.0 ** (k / 2) for k in range(-6, 3))
-"""Two a decade, 0.001 to 10."""
+"""Two rates per decade, from 0.001 to 10."""
 MOST_REPLICATES = 10_000
-"""A study with more is a slip of the hand; and the seeds of two studies with different ``seed`` never meet."""
+"""Limit of the replicates of a study. It keeps the seeds of two studies with different ``seed`` apart."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training run, fully described: two runs with the same key give the same curve.
+    """The full description of one training run: two runs with the same key give the same curve.
 
-    ``split`` is the seed of the split of the data, ``seed`` that of initial weights, order and dropout.
-    ``hyperparameters`` are those that were searched, beside the contender's fixed ones.
+    Parameters
+    ----------
+    problem, contender: what is trained on what.
+    lr: the learning rate, or the peak of its schedule.
+    seed: seed of the initial weights, the order of the rows, and dropout.
+    split: seed of the split of the data.
+    hyperparameters: the searched ones, as ``(name, value)``; the contender has the fixed ones.
     """
 
     problem: Problem
@@ -45,11 +50,11 @@ class Run:
         object.__setattr__(self, "lr", float(self.lr))  # 1 and 1.0 are one run
 
     def settings(self) -> dict[str, float]:
-        """The hyperparameters that differ from the defaults, the learning rate apart."""
+        """Return the hyperparameters that are fixed or searched, without the learning rate."""
         return {**self.contender.fixed, **dict(self.hyperparameters)}
 
     def config(self) -> dict[str, Any]:
-        """Plain data from which the run can be repeated; the target is not among them, the run is the same for all."""
+        """Return plain data from which the run can be repeated, without the target, which does not affect the run."""
         problem = {name: value for name, value in self.problem.config().items() if name != "target"}
         return {
             "problem": problem,
@@ -62,7 +67,7 @@ class Run:
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of the canonical configuration.
+        """Return the SHA-256 of the canonical configuration.
 
         >>> a, b = (Run(Problem(), Contender("adam"), 0.01, seed) for seed in (0, 1))
         >>> a.key == Run(Problem(), Contender("adam"), 0.01, 0).key, a.key == b.key
@@ -71,7 +76,7 @@ class Run:
         return key_of(self.config())
 
     def failed(self, error: str) -> Record:
-        """The record of this run if it ended with an error."""
+        """Return the record of this run if it ended with an error."""
         return Record(self.key, self.config(), "error", error=error or "unknown")
 
     def __str__(self) -> str:
@@ -80,27 +85,32 @@ class Run:
 
 @dataclass(frozen=True)
 class Study:
-    """Repeat the whole procedure, from the split of the data to the choice of the rate, for every contender.
+    """The plan of a comparison: the whole procedure is repeated in every replicate, for every contender.
 
     Parameters
     ----------
+    problem: the data set, and everything about training on it that the contenders share.
     optimizers: names such as ``"adam"`` or ``"adam:torch"``, or :class:`Contender`.
-    rates: the grid of learning rates, at least three, rising. Each replicate shifts it by its own fraction of a step.
-        A contender that searches hyperparameters tries them at every rate. The others get more rates over the same
-        range, so that all have the same number of trials.
-    replicates: how many, at least two. Replicate r has its own split of the data, initial weights, order of the rows
-        and dropout, the same for all contenders.
-    seed: of the study. Two studies with different seeds share no random number.
-    extensions: how many rates a replicate may add where the best lies at the edge of its grid.
-    defaults: whether each rule also runs at its default learning rate, untuned, as a row of its own.
-    search: how many random settings of all searchable hyperparameters each replicate tries as well (the full protocol:
-        as many as there are rates); 0 for none. :meth:`Contender.unsearched` names those that cannot be searched.
-    label: name of the comparison in tables, figures and report; the runs are the same with any label.
+    rates: the grid of learning rates: at least three, in ascending order. Each replicate shifts it by its own fraction
+        of a step. A contender that searches hyperparameters tries them at every rate. The others get more rates over
+        the same range, so that all have the same number of trials.
+    replicates: number of replicates, at least two. Each has its own split of the data, initial weights, order of the
+        rows and dropout, the same for all contenders.
+    seed: seed of the study. Two studies with different seeds share no random number.
+    extensions: number of rates that a replicate may add if the best rate lies at the edge of its grid.
+    defaults: whether each rule also runs untuned, at its default learning rate, in a row of its own.
+    search: number of random settings of all searchable hyperparameters that each replicate also tries; 0 for none. The
+        full protocol tries one per rate. :meth:`Contender.unsearched` names those that cannot be searched.
+    label: name of the comparison in tables, figures and the report; it does not affect the runs.
 
     Raises
     ------
-    InputError: no, unknown or equally labelled optimizers; rates that are not positive or do not rise; fewer than two
-        replicates; a label that is not text on one line.
+    InputError: there are no optimizers, or an unknown one, or two with the same label; the rates are not positive or
+        not ascending; there are fewer than two replicates; or the label is not text on one line.
+
+    >>> study = Study(Problem(epochs=5), ("sgd", "adam:torch"), replicates=3)
+    >>> study.planned()  # 3 replicates of 2 optimizers at 9 rates and the default rate
+    60
     """
 
     problem: Problem = field(default_factory=Problem)
@@ -120,13 +130,13 @@ class Study:
             raise InputError(f"defaults must be True or False, got {self.defaults!r}")
         for name in ("optimizers", "rates"):
             if isinstance(getattr(self, name), str) or not isinstance(getattr(self, name), Iterable):
-                raise InputError(f"{name} must be several values, got {getattr(self, name)!r}")
+                raise InputError(f"{name} must be a list, got {getattr(self, name)!r}")
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.optimizers:
             raise InputError("name at least one optimizer")
         for optimizer in self.optimizers:
             if not isinstance(optimizer, str | Contender):
-                raise InputError(f"an optimizer is named by text or is a Contender, got {optimizer!r}")
+                raise InputError(f"an optimizer must be a name or a Contender, got {optimizer!r}")
         try:
             object.__setattr__(self, "rates", tuple(map(float, self.rates)))
         except (TypeError, ValueError):
@@ -141,40 +151,40 @@ class Study:
         labels = [c.label for c in self.contenders]
         for label in labels:
             if labels.count(label) > 1:
-                raise InputError(f"two optimizers are called {label!r}: give one a label of its own")
+                raise InputError(f"two optimizers have the label {label!r}: give one of them another label")
         if len(self.rates) < 3 or not all(math.isfinite(r) and r > 0 for r in self.rates):
-            raise InputError("a grid needs at least three positive learning rates, so that one can lie inside")
+            raise InputError("a grid needs at least three positive learning rates, so that one is not at its edge")
         for rate in self.rates:
             if not LEAST_RATE <= rate < TOO_HIGH:
                 raise InputError(
-                    f"a learning rate is at least {LEAST_RATE:g} and below {TOO_HIGH:g}, got {exact(rate)}"
+                    f"a learning rate must be at least {LEAST_RATE:g} and below {TOO_HIGH:g}, got {exact(rate)}"
                 )
         if list(self.rates) != sorted(set(self.rates)):
             raise InputError("the learning rates of a grid must rise")
         object.__setattr__(self, "replicates", count("replicates", self.replicates))
         if not 2 <= self.replicates <= MOST_REPLICATES:
             raise InputError(
-                f"replicates must be at least 2, for an interval, and at most {MOST_REPLICATES:,}, "
+                f"replicates must be at least 2, which an interval needs, and at most {MOST_REPLICATES:,}, "
                 f"got {self.replicates}"
             )
 
     @property
     def contenders(self) -> tuple[Contender, ...]:
-        """The optimizers, each as a :class:`Contender`."""
+        """Return the optimizers, each as a :class:`Contender`."""
         return tuple(o if isinstance(o, Contender) else Contender.parse(o) for o in self.optimizers)
 
     def not_searched(self) -> list[str]:
-        """List what the random search of the full protocol leaves out, in one line per contender."""
+        """Return one line per contender on the hyperparameters that the random search leaves out."""
         lines = [f"not searched: {', '.join(c.unsearched())} of {c.label}" for c in self.contenders if c.unsearched()]
         return lines if self.search else []
 
     @property
     def protocol(self) -> str:
-        """``"full"`` with a random search of the hyperparameters, else ``"quick"``."""
+        """Return ``"full"`` with a random search of the hyperparameters, else ``"quick"``."""
         return "full" if self.search else "quick"
 
     def seed_of(self, replicate: int) -> int:
-        """The seed of a replicate: of its split and of its runs.
+        """Return the seed of a replicate, of its split and its runs.
 
         >>> Study(seed=3).seed_of(7)
         30007
@@ -182,14 +192,15 @@ class Study:
         return self.seed * MOST_REPLICATES + replicate
 
     def rates_of(self, replicate: int) -> tuple[float, ...]:
-        """The grid of a replicate: ``rates`` times ``step ** u``, with u drawn evenly from -1/2 to 1/2.
+        """Return the grid of a replicate: ``rates`` times ``step ** u``, with u uniform from -1/2 to 1/2.
 
-        ``step`` is the geometric mean of the grid's steps. No contender is then lucky with where the grid lies.
+        ``step`` is the geometric mean of the ratios of neighbouring rates. The shift keeps any contender from profiting
+        from the position of the grid.
         """
         return self._shifted(self.rates, replicate)
 
     def planned_rates(self, contender: Contender) -> tuple[float, ...]:
-        """The rates of a contender before a replicate shifts them: ``rates``, or more of them over the same range."""
+        """Return the rates of a contender before the shift: ``rates``, or more of them over the same range."""
         number = len(self.rates)
         if not contender.draws:
             number = max(number, round(number * self.budget / contender.settings))
@@ -205,20 +216,20 @@ class Study:
         return tuple(float(min(max(rate * shift, LEAST_RATE), TOO_HIGH / 2)) for rate in rates)
 
     def run(self, contender: Contender, replicate: int, lr: float, hyperparameters: Settings = ()) -> Run:
-        """The run of a replicate at one setting."""
+        """Return the run of a replicate at one setting."""
         seed = self.seed_of(replicate)
         return Run(self.problem, contender, lr, seed, seed, hyperparameters)
 
     @cached_property
     def budget(self) -> int:
-        """How many settings each contender tries for each rate of the grid: as many as the one with the most needs.
+        """Return the number of settings per rate of the grid: that of the contender with the most.
 
-        One with fewer gets a finer grid of rates instead, so that all have the same number of trials.
+        A contender with fewer settings gets a finer grid of rates, so that all have the same number of trials.
         """
         return max(contender.settings for contender in self.contenders)
 
     def grid(self, contender: Contender, replicate: int) -> list[Run]:
-        """The trials of a contender in a replicate: rates times settings of its searched hyperparameters.
+        """Return the trials of a contender in a replicate: rates times settings of its searched hyperparameters.
 
         >>> study = Study(optimizers=("sgd", Contender("adamw", hyperparameters={"weight_decay": [0, 0.01, 0.1]})))
         >>> [len(study.grid(contender, 0)) for contender in study.contenders]
@@ -233,32 +244,32 @@ class Study:
         ]
 
     def random(self, contender: Contender, replicate: int) -> list[Run]:
-        """The replicate's random settings; the same whenever the contender and the seed are the same."""
+        """Return the runs of a replicate's random search; they depend only on the contender and the seed."""
         drawn = random_settings(contender, self.search, self.seed_of(replicate))
         return [self.run(contender, replicate, lr, chosen) for lr, chosen in drawn]
 
     def default(self, contender: Contender, replicate: int) -> list[Run]:
-        """The rule at its default rate, if the study has these rows."""
+        """Return the run of the rule at its default rate, if the study has these rows."""
         return [self.run(contender, replicate, contender.defaults()["lr"])] if self.defaults else []
 
     def check(self) -> None:
-        """Refuse a study of which no run can be made, before anything is written.
+        """Check that the study can be run, before anything is written.
 
         Raises
         ------
-        InputError: the problem is refused, see :meth:`Problem.check`; or a schedule does not fit into its runs.
+        InputError: the problem cannot be run, see :meth:`Problem.check`; or a schedule does not fit into its runs.
         """
         self.problem.check()
         for contender in self.contenders:
             contender.check(*self.problem.steps())
 
     def planned(self) -> int:
-        """How many runs there will be, extensions of the grid not counted."""
+        """Return the number of runs, without extensions of the grid."""
         trials = sum(len(self.grid(contender, 0)) for contender in self.contenders)
         return self.replicates * (trials + len(self.contenders) * (self.search + self.defaults))
 
     def config(self) -> dict[str, Any]:
-        """Plain data, as it stands in ``study.json`` and ``summary.json``."""
+        """Return plain data, as ``study.json`` and ``summary.json`` store it."""
         contenders = [
             {**c.config(), "hyperparameters": c.fixed, **_beside(c), "label": c.label} for c in self.contenders
         ]
@@ -267,15 +278,15 @@ class Study:
         return {"version": VERSION, "problem": self.problem.config(), "optimizers": contenders, **lists}
 
     def with_epochs(self, epochs: int) -> Study:
-        """The same study, trained for another number of epochs."""
+        """Return the same study with another number of epochs."""
         return replace(self, problem=replace(self.problem, epochs=epochs))
 
 
 def _beside(contender: Contender) -> dict[str, Any]:
-    """What a contender's description says only if there is something to say."""
+    """Return the part of a contender's description that is left out if empty."""
     searched = {name: space.text for name, space in contender.searched.items()}
     return {"searched": searched} if searched else {}
 
 
 FULL: dict[str, Any] = {"rates": FULL_RATES, "search": len(FULL_RATES), "replicates": 30}
-"""What the full protocol changes of a :class:`Study`."""
+"""The arguments of a :class:`Study` that the full protocol sets."""

@@ -1,4 +1,4 @@
-"""A problem: a data set, how each replicate splits it, and everything about training on it that contenders share."""
+"""Problems: a data set, its split in each replicate, and everything about training that contenders share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..training.checks import check_batches
 from .results import SCORES
 
 MOST_UNITS = 1_000_000
-"""A problem with more in a hidden layer is a slip of the hand."""
+"""Limit of the units of a hidden layer; more are taken for a typing error."""
 
 LIMITS = ("train_rows", "val_rows", "test_rows")
 
@@ -37,35 +37,38 @@ class Problem:
     dataset: a name or the path of a file, as for :func:`optimlab.datasets.load`. A relative path is made absolute, so
         that a worker in another folder finds the same file.
     hidden: sizes of the hidden layers, none for a linear model.
-    activation: of the hidden layers, a name of :data:`optimlab.nn.activations.ACTIVATIONS`.
-    initializer: of the weights, a name of :data:`optimlab.nn.initializers.INITIALIZERS`, or ``"auto"`` for the one that
-        suits the activation.
+    activation: activation of the hidden layers, a name of :data:`optimlab.nn.activations.ACTIVATIONS`.
+    initializer: initializer of the weights, a name of :data:`optimlab.nn.initializers.INITIALIZERS`, or ``"auto"`` for
+        the one that suits the activation.
     batch_norm: whether each hidden layer has batch norm.
     dropout: share of the hidden units that are dropped, in [0, 1).
-    batch_size: rows per batch.
-    epochs: of every run.
-    target: the validation score (the accuracy, or R² of a regression) whose first reaching is timed. It is fixed here,
-        before anything is run.
+    batch_size: number of rows per batch.
+    epochs: number of epochs of every run.
+    target: a validation score (the accuracy, or R² of a regression). A comparison counts the epochs until a run first
+        reaches it. It is fixed here, before any run.
     dtype: ``"float32"`` or ``"float64"``.
-    backend: the engine; ``"auto"`` is the compiled one where llvmlite is installed. Engines differ by rounding (see
-        :mod:`optimlab.backends.compiled`), and so do their curves: a folder keeps the runs of one engine.
-    train_rows: limit of the training rows; without one, all are taken.
+    backend: the engine; ``"auto"`` is the compiled one if llvmlite is installed. Engines differ by rounding (see
+        :mod:`optimlab.backends.compiled`), and so do their curves: a folder holds the runs of one engine.
+    train_rows: limit of the training rows; by default all are used.
     val_rows: limit of the validation rows.
     test_rows: limit of the test rows.
-    loss: a name of :data:`optimlab.nn.losses.LOSSES`. ``"auto"`` is a cross-entropy for classes, of one logit if there
-        are two, and the mean squared error for a regression.
+    loss: a name of :data:`optimlab.nn.losses.LOSSES`. ``"auto"`` is the mean squared error for a regression and a
+        cross-entropy for classes: with one logit if there are two, else softmax.
     redraw: the rows that each replicate of a study draws anew: ``"all"``, or ``"train"`` (training and validation rows;
         the test set stays as published). ``"auto"`` is ``"all"`` for digits and tables, which have no official test
         set. Each replicate scales a table by its own training rows.
-    target_column: of a table, what is to be predicted.
-    missing: what becomes of a table's missing values: they are refused, filled by the mean of the training rows, or
-        their rows dropped.
-    task: what is to be learned from a table; ``"auto"`` decides by the target column.
-    leave_out: columns of a table that are no inputs.
+    target_column: the column of a table to predict.
+    missing: how to treat the missing values of a table: refuse them, fill them with the mean of the training rows, or
+        drop their rows.
+    task: the task of a table; ``"auto"`` decides by the target column.
+    leave_out: columns of a table that are not inputs.
 
     Raises
     ------
-    InputError: a value out of range.
+    InputError: a value is out of range, or a name is unknown.
+
+    >>> print(Problem(hidden=(32, 16), epochs=5))
+    digits, MLP 64-32-16-10, batch 64, 5 epochs
     """
 
     dataset: str = "digits"
@@ -90,7 +93,7 @@ class Problem:
     loss: str = "auto"
 
     def __post_init__(self) -> None:
-        # equal problems are written alike, and so have equal keys
+        # normalize, so that equal problems have equal keys
         for name in ("epochs", "batch_size"):
             object.__setattr__(self, name, count(name, getattr(self, name)))
         for name in LIMITS:
@@ -103,7 +106,7 @@ class Problem:
             raise InputError(f"hidden must be the sizes of the hidden layers, such as (64,), got {given!r}")
         hidden = tuple(count("each hidden layer's size", size) for size in given)
         if max(hidden, default=1) > MOST_UNITS:
-            raise InputError(f"a hidden layer has at most {MOST_UNITS:,} units, got {max(hidden):,}")
+            raise InputError(f"a hidden layer may have at most {MOST_UNITS:,} units, got {max(hidden):,}")
         object.__setattr__(self, "hidden", hidden)
         object.__setattr__(self, "dtype", dtype_name(self.dtype))
         for name in ("target", "dropout"):
@@ -116,19 +119,24 @@ class Problem:
         if not self.name.isprintable():
             raise InputError(f"the file name {self.name!r} contains an unprintable character: rename the file")
         if not 0 < self.target <= 1:
-            raise InputError(f"target is a validation score in (0, 1], got {self.target}")
+            raise InputError(f"target must be a validation score in (0, 1], got {self.target}")
         lookup("backend", self.backend, dict.fromkeys(("auto", *backends.names())))
         for name in ("activation", "initializer"):
             if not isinstance(getattr(self, name), str):
                 raise InputError(f"{name} must be a name, got {getattr(self, name)!r}")
-        self._network([1, 1, 1], 0, "numpy")  # refuses what no network can have
+        self._network([1, 1, 1], 0, "numpy")  # checks the settings of the network
 
     def data(self) -> Dataset:
-        """The data set, read once, and refused with the reason where nothing can be learned or measured on it."""
+        """Return the data set, which is read once.
+
+        Raises
+        ------
+        InputError: the data cannot be read, or nothing can be learned or measured on them.
+        """
         return _load(self._source()).data
 
     def notes(self) -> tuple[str, ...]:
-        """What was decided on reading the data, in sentences for people."""
+        """Return sentences on the decisions made when the data were read."""
         return _load(self._source()).notes
 
     def _source(self) -> _Source:
@@ -144,11 +152,11 @@ class Problem:
 
     @property
     def loss_function(self) -> Loss:
-        """The loss that the networks are trained on.
+        """Return the loss that the networks are trained on.
 
         Raises
         ------
-        InputError: the data have other targets than the loss takes.
+        InputError: the loss does not suit the targets of the data.
         """
         data = self.data()
         task, classes = data.task, len(data.classes)
@@ -156,23 +164,23 @@ class Problem:
             return losses.get(LOSSES[task])
         loss = losses.get(self.loss)
         if loss.classifies != (task != "regression") or (loss.name == LOSSES["binary"] and task != "binary"):
-            has = f"{classes} classes" if classes else "numbers to predict"
+            has = f"{classes} classes" if classes else "numeric targets"
             raise InputError(f"the loss {loss.name} does not suit {self.name}, which has {has}: use {LOSSES[task]}")
         return loss
 
     @property
     def score(self) -> Literal["accuracy", "r2"]:
-        """What is measured beside the loss: the accuracy, or R² of a regression."""
+        """Return the name of the score: the accuracy, or R² for a regression."""
         return "r2" if self.data().task == "regression" else "accuracy"
 
     @property
     def measure(self) -> str:
-        """The score's name in sentences and headings."""
+        """Return the score's name in sentences and headings."""
         return SCORES[self.score]
 
     @property
     def outputs(self) -> int:
-        """How many outputs the networks have."""
+        """Return the number of outputs of the networks."""
         data = self.data()
         if self.loss_function.name == LOSSES["binary"]:
             return 1
@@ -180,12 +188,12 @@ class Problem:
 
     @property
     def shares_test(self) -> bool:
-        """True if all replicates are tested on the same rows."""
+        """Return True if all replicates are tested on the same rows."""
         published = self.dataset != "digits" and not datasets.is_table(self.dataset)
         return self.redraw == "train" or (self.redraw == "auto" and published)
 
     def sizes(self) -> tuple[int, int, int]:
-        """How many rows train, validate and test in each replicate."""
+        """Return the numbers of training, validation and test rows of each replicate."""
         data = self.data()
         whole = (len(data.x_train), len(data.x_val), 0 if data.x_test is None else len(data.x_test))
         limits = (getattr(self, name) for name in LIMITS)
@@ -193,10 +201,10 @@ class Problem:
         return train, val, test
 
     def replicate(self, split: int) -> Dataset:
-        """The data of one replicate: rows drawn by the seed ``split``, stratified by class if there are classes.
+        """Return the data of one replicate: rows drawn with the seed ``split``, stratified by class.
 
-        The sizes of the splits are those of the data set, or its limits where they are lower. A test set that all
-        replicates share keeps its rows; where ``test_rows`` is lower, all take the same ones.
+        The splits have the sizes of the data set, or the limits if they are lower. The targets of a regression are not
+        stratified. If all replicates share the test set, they use the same rows of it, also with a limit.
 
         >>> Problem().replicate(0)
         <Dataset digits: 1077 training, 360 validation, 360 test rows of 64 features>
@@ -204,7 +212,7 @@ class Problem:
         return _replicate(self, split)
 
     def network(self, seed: int) -> Network:
-        """A new network; its weights depend on the seed alone."""
+        """Make a new network; its weights depend on the seed alone."""
         data = self.data()
         return self._network([data.x_train.shape[1], *self.hidden, self.outputs], seed, self.backend)
 
@@ -221,16 +229,16 @@ class Problem:
         )
 
     def check(self) -> None:
-        """Refuse a problem on which no run can be made, before anything is written.
+        """Check that runs are possible, before anything is written.
 
         Raises
         ------
-        InputError: data, network or batches that cannot be.
+        InputError: the data, the network or the batches are invalid.
         """
         check_batches(self.network(0), self.sizes()[0], self.batch_size)
 
     def steps(self) -> tuple[int, int]:
-        """How many steps a run has, and how many of them are an epoch.
+        """Return the number of steps of a run, and of an epoch.
 
         >>> Problem(epochs=10).steps()
         (170, 17)
@@ -239,11 +247,11 @@ class Problem:
         return self.epochs * per_epoch, per_epoch
 
     def quick(self) -> Problem:
-        """This problem with as many rows and epochs as the quick protocol takes; digits is small as it is."""
+        """Return the problem with the rows and epochs of the quick protocol; digits is small enough as it is."""
         return replace(self, **QUICK.get(self.dataset, QUICK_ROWS))
 
     def left_out(self) -> list[str]:
-        """What the limits leave out, such as ``"48,000 of 50,000 training rows"``."""
+        """Return phrases on what the limits leave out, such as ``"48,000 of 50,000 training rows"``."""
         data = self.data()
         whole = {"training": len(data.x_train), "validation": len(data.x_val), "test": len(data.x_test)}
         used = dict(zip(whole, self.sizes(), strict=True))
@@ -257,15 +265,17 @@ class Problem:
         return said
 
     def config(self) -> dict[str, Any]:
-        """Plain data, with a digest of the data set and the engine's name: results on other data, or of an engine that
-        rounds differently, are never taken for these."""
+        """Return plain data, with a digest of the data set and the name of the engine.
+
+        So results on other data, or of an engine that rounds differently, are never confused with these.
+        """
         found = {"hidden": list(self.hidden), "leave_out": list(self.leave_out), "dataset": self.name}
         found |= {"data": _fingerprint(self._source()), "loss": self.loss_function.name}
         return {**vars(self), **found, "backend": backends.get(self.backend).name}
 
     @property
     def name(self) -> str:
-        """The data set's name, or the file's with its ending, so that a file mnist.npz is not taken for MNIST."""
+        """Return the data set's name, or the file's with its ending: a file ``mnist.npz`` is not MNIST."""
         return Path(self.dataset).name if datasets.is_file(self.dataset) else self.dataset
 
     def __str__(self) -> str:
@@ -291,7 +301,7 @@ PROBLEMS: dict[str, Problem] = {
 
 
 def usual_problem(dataset: str) -> Problem:
-    """The usual problem on a data set; on one of your own, the default network and a target to be replaced.
+    """Return the usual problem on a data set; on your own data, the default network and a provisional target.
 
     Raises
     ------
@@ -311,12 +321,12 @@ QUICK: dict[str, dict[str, Any]] = {
     "fashion_mnist": {**QUICK_ROWS, "hidden": (64,), "batch_size": 64, "epochs": 10, "target": 0.8},
     "cifar10": {**QUICK_ROWS, "train_rows": 1000, "hidden": (64,), "batch_size": 64, "epochs": 8, "target": 0.27},
 }
-"""What the quick protocol changes of a problem, so that a comparison takes at most two minutes on two cores."""
+"""What the quick protocol sets of a problem, so that a comparison takes two minutes at most on two cores."""
 
 
 @lru_cache(maxsize=1)
 def _replicate(problem: Problem, split: int) -> Dataset:
-    """The last one is kept: the runs of a replicate's grid follow each other."""
+    """Return the data of a replicate. The last one is cached, since the runs of a replicate are consecutive."""
     data, (train, val, test) = problem.data(), problem.sizes()
     table = _load(problem._source()).table
     if table is not None:
@@ -333,12 +343,12 @@ def _replicate(problem: Problem, split: int) -> Dataset:
 
 
 def _strata(data: Dataset, targets: Any) -> Any:
-    """The classes, whose shares a split keeps; of numbers to predict there is one stratum."""
+    """Return the strata of a split: the classes, or a single stratum for a regression."""
     return np.zeros(len(targets), int) if data.task == "regression" else targets
 
 
 def _rows_of(parts: Sequence[Any], rows: NDArray[np.intp]) -> Any:
-    """The rows of arrays that are counted as if they lay below each other; only the result is copied."""
+    """Return rows of arrays, numbered as if the arrays were concatenated; only the result is copied."""
     made = np.empty((len(rows), *parts[0].shape[1:]), parts[0].dtype)
     start = 0
     for part in parts:
@@ -359,7 +369,7 @@ def _rows_of_table(table: Table, shares_test: bool, sizes: tuple[int, int, int],
 
 
 class _Source(NamedTuple):
-    """Where data come from: equal sources are read once."""
+    """The source of data; equal sources are read once."""
 
     dataset: str
     target_column: str
@@ -369,7 +379,7 @@ class _Source(NamedTuple):
 
 
 class _Loaded(NamedTuple):
-    """Data, the table they were drawn from if they were, and what was decided on reading them."""
+    """Data, the table they come from (or None), and notes on the decisions made when they were read."""
 
     data: Dataset
     table: Table | None
@@ -388,7 +398,8 @@ def _load(source: _Source) -> _Loaded:
     if data.x_val is None:
         data, rows = datasets.drawn_validation(data), len(data.x_train)
         notes.append(
-            f"there were no validation rows: {len(data.x_val):,} of {rows:,} training rows validate, drawn by seed"
+            f"the data have no validation rows, so {len(data.x_val):,} of {rows:,} training rows were drawn for "
+            "validation"
         )
     try:
         datasets.check_for_study(data)

@@ -1,4 +1,4 @@
-"""Ranks of several contenders on several problems: Friedman's test and Nemenyi's critical difference.
+"""Ranks of contenders on several problems: Friedman's test and Nemenyi's critical difference.
 
 Demsar (2006), Statistical comparisons of classifiers over multiple data sets.
 """
@@ -18,7 +18,7 @@ Ranks = NDArray[np.float64]
 def average_ranks(values: Sequence[Sequence[float]], *, highest_first: bool) -> Ranks:
     """Rank the contenders (columns) on each problem (row); equal values share the mean of their ranks.
 
-    Values that differ from the 13th decimal on are equal: means of the same numbers may differ by rounding.
+    Values are rounded to 12 decimals first, because means of the same numbers may differ by rounding.
 
     >>> average_ranks([[0.9, 0.8, 0.9]], highest_first=True)
     array([[1.5, 3. , 1.5]])
@@ -30,9 +30,9 @@ def average_ranks(values: Sequence[Sequence[float]], *, highest_first: bool) -> 
 
 
 def friedman(ranks: Ranks) -> float:
-    """The p-value of Friedman's test, corrected for ties: are the contenders' mean ranks equal?
+    """Return the p-value of Friedman's test of equal mean ranks, corrected for ties.
 
-    For two contenders it is the exact sign test. It is 1 if all ranks are tied.
+    For two contenders it is that of the exact sign test. It is 1 if all ranks are tied.
 
     >>> round(friedman(average_ranks([[1, 2, 3]] * 4, highest_first=False)), 4)  # exp(-4)
     0.0183
@@ -48,11 +48,11 @@ def friedman(ranks: Ranks) -> float:
 
 
 def critical_difference(contenders: int, problems: int, level: float) -> float:
-    """Nemenyi's critical difference: mean ranks that differ by at least this are told apart.
+    """Return Nemenyi's critical difference: mean ranks differ significantly if they differ by at least this.
 
     ``CD = q sqrt(k (k + 1) / (6 N))`` for k contenders on N problems, where ``q`` is the quantile of the studentized
-    range with infinite degrees of freedom, divided by the square root of 2. The chance that any two of k equal
-    contenders are told apart is at most ``level``.
+    range with infinite degrees of freedom, divided by the square root of 2. If all contenders are equal, the chance of
+    any significant difference is at most ``level``.
 
     Nemenyi (1963), Distribution-free multiple comparisons.
 
@@ -66,7 +66,7 @@ def critical_difference(contenders: int, problems: int, level: float) -> float:
 
 
 def fewest_problems(contenders: int, level: float) -> int:
-    """How many problems it takes at least to tell any two contenders apart, if all problems rank them alike.
+    """Return the least number of problems that can tell any two contenders apart, if all problems rank them alike.
 
     >>> fewest_problems(3, 0.05), fewest_problems(2, 0.05)
     (3, 6)

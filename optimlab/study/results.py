@@ -1,8 +1,7 @@
-"""What a comparison found: runs, rows, pairs and sentences, as frozen dataclasses with one codec.
+"""The results of a comparison: runs, rows, pairs and sentences, as frozen dataclasses with one codec.
 
-Terminal, report, JSON, LaTeX and README are all made from a :class:`Summary` and the :class:`Record` of each run.
-``summary.json`` and the lines of ``runs.jsonl`` are these classes as JSON; :func:`decoded` checks every value that it
-reads.
+Tables, report, LaTeX and JSON files are all made from a :class:`Summary` and the :class:`Record` of each run. The file
+``summary.json`` and the lines of ``runs.jsonl`` are these classes as JSON, and :func:`decoded` checks every value.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from ..common.views import view
 from .digests import key_of
 
 VERSION = 3
-"""Of the files. Version 1, without a number, was another protocol: its numbers do not mean the same. Version 2 had
-accuracies where version 3 has scores."""
+"""The version of the files. Version 1, which has no number, was another protocol: its numbers have another meaning.
+Version 2 had accuracies where version 3 has scores."""
 
 EARLIER = (
-    "it was made by an earlier protocol, whose numbers mean something else: name another folder (--out FOLDER), or "
-    "delete this one to start afresh"
+    "it was made by an earlier protocol, whose numbers have another meaning: name another folder (--out FOLDER), or "
+    "delete this one to start over"
 )
 
-OTHER = EARLIER.replace("an earlier protocol, whose numbers mean something else", "another version of optimlab")
+OTHER = EARLIER.replace("an earlier protocol, whose numbers have another meaning", "another version of optimlab")
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
@@ -40,7 +39,7 @@ Kind = Literal["tuned", "default", "searched"]
 Measure = Literal["test_score", "epochs"]
 Score = Literal["accuracy", "r2"]
 SCORES: dict[Score, str] = {"accuracy": "accuracy", "r2": "R²"}
-"""What a score is called in sentences and headings."""
+"""The name of a score in sentences and headings."""
 Curve = tuple[float | None, ...]
 
 
@@ -53,11 +52,11 @@ class Interval(NamedTuple):
 
     @property
     def half(self) -> float:
-        """Half the interval's width: the number after the plus-minus sign."""
+        """Return half the interval's width: the number after the plus-minus sign."""
         return (self.high - self.low) / 2
 
     def percents(self) -> tuple[str, str]:
-        """Mean and half the width in percent, with as many decimals as the width leaves a meaning to.
+        """Return the mean and half the width in percent, with as many decimals as the width justifies.
 
         >>> Interval(0.9, 0.891, 0.909).percents(), Interval(0.9, 0.88, 0.92).percents()
         (('90.00', '0.90'), ('90.0', '2.0'))
@@ -67,7 +66,7 @@ class Interval(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """How many rows train, validate and test in each replicate."""
+    """The numbers of training, validation and test rows in each replicate."""
 
     train: Count
     validation: Count
@@ -84,10 +83,10 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Curves:
-    """What a run measured after each epoch; ``update_ratio`` by layer, at the epoch's last step.
+    """The measurements of a run after each epoch; ``update_ratio`` is by layer, at the epoch's last step.
 
-    A score is the accuracy, or for a regression R² (:data:`optimlab.losses.R2`), 0 where it is negative: such a network
-    is worse than one that always answers the mean.
+    A score is the accuracy, or R² for a regression (:data:`optimlab.losses.R2`). A negative R² is set to 0: such a
+    network is worse than one that always predicts the mean.
     """
 
     train_loss: Curve = ()
@@ -101,12 +100,25 @@ class Curves:
 
 @dataclass(frozen=True)
 class Record:
-    """One finished run; ``run`` is its configuration, and ``key`` the digest of that.
+    """The result of one finished run.
 
-    The scores are those of the epoch with the best validation score; of several such epochs, of the one with the
-    lowest validation loss. A run that diverged keeps those of the epochs before. ``test_error`` is the mean absolute
-    error of a regression, in the unit of its target. ``test_rows`` has the contributions of the rows of a test set that
-    all replicates share: see :func:`optimlab.study.rows_score.packed`.
+    Attributes
+    ----------
+    key, run: the configuration of the run, and its digest.
+    status: ``"ok"``, ``"diverged"`` or ``"error"``.
+    error: the message of an error.
+    best_epoch: the epoch with the best validation score, from 1; ties go to the lowest validation loss. For a diverged
+        run it is the best of the epochs before. None if there is none.
+    val_score, val_loss, test_score, test_loss: the scores and losses at the best epoch.
+    test_error: mean absolute error of a regression, in the unit of its target.
+    test_rows: the contribution of each row of a test set that all replicates share, see
+        :func:`optimlab.study.rows_score.packed`.
+    steps, diverged_step: the number of steps made, and the step at which the loss diverged.
+    seconds: seconds of training.
+    state_arrays: the number of arrays in the optimizer's state.
+    engine: the backend that ran it.
+    curves: the measurements of each epoch.
+    versions, host: the versions of the software, and the machine.
 
     Raises
     ------
@@ -149,38 +161,38 @@ class Record:
 
     @property
     def val_counted(self) -> float:
-        """The validation score; 0 for a run that diverged or failed."""
+        """Return the validation score; 0 for a run that diverged or failed."""
         return self.val_score or 0.0 if self.status == "ok" else 0.0
 
     @property
     def test_counted(self) -> float:
-        """The test score; 0 for a run that diverged or failed."""
+        """Return the test score; 0 for a run that diverged or failed."""
         return self.test_score or 0.0 if self.status == "ok" else 0.0
 
     def epochs_to(self, target: float) -> int | None:
-        """The first epoch with this validation score; None if the run missed it, diverged or failed."""
+        """Return the first epoch with this validation score; None if the run missed it, diverged or failed."""
         reached = (k for k, value in enumerate(self.curves.val_score, 1) if value is not None and value >= target)
         return next(reached, None) if self.status == "ok" else None
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of a replicate's grid: its rate, and what it scored (None if it diverged or failed)."""
+    """One run of a replicate's grid: its rate, and its validation score (None if it diverged or failed)."""
 
     lr: Positive
     val_score: Share | None
     epochs: Count | None
-    """To the target; None if it missed."""
+    """Epochs to the target; None if it missed."""
     hyperparameters: dict[str, float] = field(default_factory=dict)
-    """Those that are searched."""
+    """The searched hyperparameters."""
 
 
 @dataclass(frozen=True)
 class Replicate:
-    """What one replicate of the whole procedure gave for one row.
+    """The result of one replicate of the whole procedure for one row.
 
-    ``key`` names the run with the best validation score, at the rate ``lr``, whose test score counts.
-    ``fast_key`` names the run that reached the target first, at the rate ``fast_lr``; None if every trial missed.
+    ``key`` is that of the chosen run, which has the best validation score, at the rate ``lr``; its test score counts.
+    ``fast_key`` is that of the run that reached the target first, at the rate ``fast_lr``; None if every trial missed.
     """
 
     number: Count
@@ -199,7 +211,7 @@ class Replicate:
 
     @property
     def by_rate(self) -> list[Trial]:
-        """The best trial at each rate: several have one where other hyperparameters are searched too."""
+        """Return the best trial at each rate; a rate has several if other hyperparameters are searched too."""
         best: dict[float, Trial] = {}
         for trial in self.grid:
             if trial.lr not in best or (trial.val_score or 0.0) > (best[trial.lr].val_score or 0.0):
@@ -209,13 +221,30 @@ class Replicate:
 
 @dataclass(frozen=True)
 class Row:
-    """A contender as it took part: tuned, at its default rate, or at the best of random settings.
+    """One row of the table: a contender tuned, at its default rate, or at its best random setting.
 
-    ``epochs`` counts a miss as one epoch more than the budget, so that its mean is finite and a lower bound; ``hits``
-    says how many replicates reached the target. ``usable_decades`` is the mean width of the range of rates around the
-    best that keep the target, at least that where a grid ended first (``usable_at_least``). ``searched`` has the values
-    or the range of each hyperparameter that a tuned row searches beside the rate, and ``grid`` the rates before each
-    replicate shifts them.
+    Attributes
+    ----------
+    label, contender: the labels of the row and of its contender; they differ unless the row is tuned.
+    optimizer, convention, schedule: the rule, its convention, and the schedule of its rate.
+    kind: ``"tuned"``, ``"default"`` or ``"searched"``.
+    replicates: the result of each replicate.
+    lr, fast_lr: the chosen rates, and those of the runs that reached the target first.
+    trials: the fewest and the most trials of a replicate.
+    val_score, test_score, test_error: means over the replicates.
+    epochs: epochs to the target. A miss counts as one epoch more than the budget, so the mean is a lower bound.
+    hits: number of replicates that reached the target.
+    finished: number of replicates in which a run finished.
+    failed: number of runs that ended with an error; ``errors`` has their messages.
+    diverged_share: share of all runs that diverged.
+    microseconds_per_step, seconds_to_target: the time of a training step, and of the mean epochs to the target.
+    state_bytes_per_weight: memory of the optimizer's state.
+    usable_decades: mean width, in decades, of the range of rates around the chosen one that reach the target. It is a
+        lower bound if a grid ended first (``usable_at_least``).
+    best_after: the expected best score after 1, 2, ... random settings.
+    not_searched: the hyperparameters that the random search left out.
+    searched: the values or the range of each hyperparameter that a tuned row searches besides the rate.
+    grid: the rates before each replicate shifts them.
     """
 
     label: str
@@ -255,19 +284,24 @@ class Row:
 
     @property
     def edges(self) -> int:
-        """In how many replicates the best rate lies at the edge of the grid."""
+        """Return the number of replicates whose best rate lies at the edge of the grid."""
         return sum(one.at_edge for one in self.replicates)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows compared replicate by replicate: ``first`` minus ``second``.
+    """The paired comparison of two rows.
 
-    ``p`` is that of the paired t-test (for epochs, of their logarithms), ``adjusted`` the same after Holm's correction
-    for all tests of the page.
-    ``ahead`` is the share of replicates in which ``first`` is better (an equal one counts half), with its interval.
-    ``rows_error`` is the standard error that the rows of one shared test set bring.
-    ``misses`` is True if a run missed the target: then the difference in epochs is that of the restricted means.
+    Attributes
+    ----------
+    first, second: the labels of the rows.
+    measure: ``"test_score"`` or ``"epochs"``.
+    difference: ``first`` minus ``second``, with its interval.
+    p, adjusted: the p-value of the paired t-test (for epochs, of their logarithms), and the same after Holm's
+        correction for all tests of the comparison.
+    ahead: the share of replicates in which ``first`` is better, with its interval; a tie counts half.
+    rows_error: the standard error due to the choice of rows in a shared test set; None if each replicate draws its own.
+    misses: True if a run missed the target. The difference in epochs is then that of the restricted means.
     """
 
     first: str
@@ -282,28 +316,28 @@ class Pair:
 
     @property
     def told_apart(self) -> bool:
-        """True if the difference survives the correction for all tests of the page."""
+        """Return True if the difference is significant after the correction for all tests."""
         return self.adjusted <= LEVEL
 
     @property
     def better(self) -> str:
-        """The label of the better row, by the mean."""
+        """Return the label of the row with the better mean."""
         higher = self.difference.mean > 0
         return self.first if higher == (self.measure == "test_score") else self.second
 
     @property
     def worse(self) -> str:
-        """The label of the other row."""
+        """Return the label of the other row."""
         return self.second if self.better == self.first else self.first
 
 
 LEVEL = 0.05
-"""The chance that a page prints any difference where there is none."""
+"""The significance level: the chance that a comparison states any difference where there is none."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A difference that a sentence states; the pair of the same names and measure is its evidence."""
+    """A difference that a sentence states. The pair of the same rows and measure is its evidence."""
 
     better: str
     worse: str
@@ -312,12 +346,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence of the verdict, and the differences that it states."""
+    """A sentence of the verdict, with the differences that it states."""
 
     text: str
     claims: tuple[Claim, ...] = ()
     about: str = ""
-    """Which part of the page has the evidence: a measure, ``"pairs"``, ``"target"``, ``"rates"`` or ``"runs"``."""
+    """The part of the report with the evidence: a measure, ``"pairs"``, ``"target"``, ``"rates"`` or ``"runs"``."""
 
     def __str__(self) -> str:
         return self.text
@@ -325,12 +359,17 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What can be said.
+    """The conclusions of a comparison.
 
-    ``leader`` has the highest mean test score, ``fastest`` the fewest epochs; ``level_with`` and ``fast_with`` are
-    those who cannot be told from it. ``family`` is the number of tests that Holm's correction takes in.
-    ``detectable`` is the difference in test score that this many replicates tell apart four times in five (None if
-    no two scores can differ by so much), and ``replicates_for_half`` is how many would do so for half of it.
+    Attributes
+    ----------
+    sentences: the conclusions in words.
+    leader, level_with: the row with the highest mean test score, and those that cannot be told apart from it.
+    fastest, fast_with: the row with the fewest epochs to the target, and those that cannot be told apart from it.
+    family: the number of tests that Holm's correction covers.
+    detectable: the difference in test score that this number of replicates detects with a probability of 80%; None if
+        no two scores can differ by so much.
+    replicates_for_half: the number of replicates that detects half of it.
     """
 
     sentences: tuple[Sentence, ...]
@@ -345,11 +384,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Target:
-    """The validation score whose first reaching is timed.
+    """The target: a validation score; the comparison counts the epochs until a run first reaches it.
 
-    ``planned`` is the target that the study had when its first run was made; another ``value`` was chosen afterwards.
-    ``informative`` is False if every contender meets it within three epochs, or none does; ``proposed`` then is one
-    that would tell them apart.
+    ``planned`` is the target of the study before its first run; a different ``value`` was chosen afterwards.
+    ``informative`` is False if every contender reaches it within three epochs, or if none does. ``proposed`` is then a
+    target that would tell them apart.
     """
 
     value: Share
@@ -360,7 +399,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The most frequent class of the training rows, always predicted."""
+    """The scores of always predicting the most frequent class of the training rows."""
 
     name: str
     val_score: Interval
@@ -369,16 +408,16 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Summary:
-    """The whole comparison, as ``summary.json`` holds it.
+    """The whole comparison, as stored in ``summary.json``.
 
-    ``planned_replicates`` is the number that the study had when its first run was made. ``left_out`` says what the
-    quick protocol left out, ``decided`` what was decided about data of one's own. ``score`` says what the scores are.
-    ``test_rows`` is the size of a test set that all replicates share, None if each draws its own.
+    ``planned_replicates`` is the number of the study before its first run. ``left_out`` says what the quick protocol
+    leaves out, and ``decided`` how your own data were read. ``score`` names the score. ``test_rows`` is the size of a
+    test set that all replicates share, or None if each draws its own.
 
     Raises
     ------
-    InputError: it names a row that is none, or one twice; or a row has not as many replicates, with at least one run
-        each, as the comparison.
+    InputError: a label is not that of a row, or two rows have the same; there is no tuned row; or a row does not have
+        as many replicates as the comparison, each with at least one run.
     """
 
     version: int
@@ -410,7 +449,7 @@ class Summary:
         named |= {name for pair in self.pairs for name in (pair.first, pair.second)}
         named |= {name for sentence in said.sentences for c in sentence.claims for name in (c.better, c.worse)}
         if not self.tuned or len({*labels}) < len(labels) or not named <= {*labels}:
-            raise InputError("the rows must have at least one tuned and no equal label, and nothing else be named")
+            raise InputError("rows need different labels, one must be tuned, and each name must be that of a row")
         if self.epochs < 1 or self.replicates < 1:
             raise InputError("there must be at least one epoch and one replicate")
         for row in self.rows:
@@ -423,45 +462,45 @@ class Summary:
 
     @property
     def heading(self) -> str:
-        """The label of the comparison, if it has one, before its data, network and budget."""
+        """Return the label of the comparison, if it has one, then its data, network and budget."""
         return f"{self.label}: {self.data}" if self.label else self.data
 
     @property
     def loss(self) -> str:
-        """The loss's name and unit, such as ``"cross-entropy, nats"``."""
+        """Return the loss's name and unit, such as ``"cross-entropy, nats"``."""
         return described(str(self.study["problem"].get("loss", "")))
 
     @property
     def measure(self) -> str:
-        """The score's name in sentences and headings, such as ``"accuracy"``."""
+        """Return the score's name in sentences and headings, such as ``"accuracy"``."""
         return SCORES[self.score]
 
     @property
     def limits(self) -> str:
-        """What was left out of the whole problem, in words; empty if nothing was."""
+        """Return a phrase on the part of the problem that was left out; empty if nothing was."""
         more = "; --full takes all" if self.protocol == "quick" else ""
         return f"left out: {', '.join(self.left_out)}{more}" if self.left_out else ""
 
     @property
     def tuned(self) -> tuple[Row, ...]:
-        """One row for each contender."""
+        """Return the tuned rows, one for each contender."""
         return tuple(row for row in self.rows if row.kind == "tuned")
 
     def row(self, label: str) -> Row:
-        """The row of this label."""
+        """Return the row with this label."""
         return next(row for row in self.rows if row.label == label)
 
     def pair(self, one: str, other: str, measure: Measure) -> Pair | None:
-        """The pair of two rows, in either order; None if they are not compared."""
+        """Return the pair of two rows, in either order; None if they are not compared."""
         return next((p for p in self.pairs if p.measure == measure and {p.first, p.second} == {one, other}), None)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One contender on one problem, as the problem's own summary has it.
+    """The result of one contender on one problem, from the problem's own summary.
 
-    ``leading`` is True for the leader in test score and for those who cannot be told from it; ``fast`` is the same
-    for epochs to the target.
+    ``leading`` is True for the leader in test score, and for those that cannot be told apart from it. ``fast`` is the
+    same for epochs to the target.
     """
 
     test_score: Interval
@@ -474,7 +513,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class JointProblem:
-    """One of several problems; a contender of which a run failed has no standing."""
+    """One of several problems. A contender with a failed run has no standing."""
 
     name: str
     data: str
@@ -487,11 +526,11 @@ class JointProblem:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Contenders ranked on each problem by their mean over replicates; rank 1 is the best, equals share a rank.
+    """The ranks of the contenders on each problem, by their mean over replicates; 1 is the best, and ties share a rank.
 
-    ``p`` is that of Friedman's test. Mean ranks that differ by ``critical_difference`` or more are told apart, if ``p``
-    is at most ``level``: ``apart`` has these pairs, the better one first. ``fewest`` is how many problems it takes at
-    least to tell any two of so many contenders apart. ``ties`` counts the problems on which some are equal.
+    ``p`` is that of Friedman's test. If it is at most ``level``, mean ranks that differ by ``critical_difference`` or
+    more differ significantly: ``apart`` has these pairs, the better one first. ``fewest`` is the least number of
+    problems that can tell two of so many contenders apart. ``ties`` counts the problems with ties.
     """
 
     measure: Measure
@@ -507,24 +546,24 @@ class Ranking:
 
     @property
     def best(self) -> tuple[str, ...]:
-        """The contenders with the best mean rank: one, or several if they are equal."""
+        """Return the contenders with the best mean rank: one, or several if they are tied."""
         lowest = min(self.mean_ranks.values())
         return tuple(name for name, rank in self.mean_ranks.items() if rank <= lowest + 1e-9)
 
 
 def measure_of(problems: Sequence[JointProblem]) -> str:
-    """The name of the problems' score; of different ones, ``"score"``."""
+    """Return the name of the problems' score, or ``"score"`` if they have different ones."""
     found = {SCORES[problem.score] for problem in problems}
     return found.pop() if len(found) == 1 else "score"
 
 
 @dataclass(frozen=True)
 class Joint:
-    """What several problems say together, as ``joint.json`` holds it.
+    """The joint answer of several problems, as stored in ``joint.json``.
 
-    ``contenders`` are those who take part on every problem that is ranked; ``excluded`` says why others do not.
-    ``rankings`` is empty if fewer than two contenders or problems are left. ``profile`` is the performance profile of
-    the mean epochs to the target: for each contender where its share of problems rises, as ``(factor, share)``.
+    ``contenders`` are those compared on every ranked problem; ``excluded`` has the reasons for the others. ``rankings``
+    is empty if fewer than two contenders or problems are left. ``profile`` is the performance profile of the mean
+    epochs to the target: for each contender, the points ``(factor, share)`` at which its share of problems rises.
     """
 
     version: int
@@ -538,7 +577,7 @@ class Joint:
 
     @property
     def measure(self) -> str:
-        """The name of the problems' score; of different ones, ``"score"``."""
+        """Return the name of the problems' score, or ``"score"`` if they have different ones."""
         return measure_of(self.problems)
 
     def _repr_html_(self) -> str:
@@ -550,16 +589,16 @@ class Joint:
 
     @property
     def paragraph(self) -> str:
-        """All sentences as one text."""
+        """Return all sentences as one text."""
         return " ".join(sentence.text for sentence in self.sentences)
 
     def ranking(self, measure: Measure) -> Ranking | None:
-        """The ranking by this measure; None if there is none."""
+        """Return the ranking by this measure; None if there is none."""
         return next((ranking for ranking in self.rankings if ranking.measure == measure), None)
 
 
 def described(loss: str) -> str:
-    """The name of a loss, with its unit if it has one.
+    """Return the name of a loss, with its unit if it has one.
 
     >>> described("softmax_cross_entropy"), described("mean_squared_error")
     ('cross-entropy, nats', 'mean squared error')
@@ -571,7 +610,7 @@ Result = TypeVar("Result", Record, Summary, Joint)
 
 
 def encoded(result: Record | Summary | Joint) -> bytes:
-    """A result as JSON; infinity and NaN become null.
+    """Encode a result as JSON; infinity and NaN become null.
 
     >>> run = {"optimizer": "sgd"}
     >>> record = Record(key_of(run), run, "diverged", val_loss=float("nan"))
@@ -582,16 +621,21 @@ def encoded(result: Record | Summary | Joint) -> bytes:
 
 
 def builtins(result: Any) -> Any:
-    """A result as plain dictionaries, lists and numbers: what JSON holds."""
+    """Convert a result to plain dictionaries, lists and numbers, as JSON has them."""
     return msgspec.json.decode(msgspec.json.encode(result))
 
 
 def decoded(kind: type[Result], content: bytes | Mapping[str, Any]) -> Result:
-    """Read a result back, and check every value.
+    """Decode a result, and check every value.
+
+    Parameters
+    ----------
+    kind: the class of the result.
+    content: JSON, or plain data.
 
     Raises
     ------
-    InputError: it is not JSON, a value is missing or impossible; or an earlier protocol made it.
+    InputError: it is not JSON, a value is missing or invalid, or it comes from an earlier protocol.
 
     >>> decoded(Record, b'{"key": "a", "run": {}, "status": "good"}')
     Traceback (most recent call last):
@@ -608,7 +652,7 @@ def decoded(kind: type[Result], content: bytes | Mapping[str, Any]) -> Result:
 
 
 def check_version(found: Mapping[str, Any]) -> None:
-    """Refuse the description or the summary of a study by an earlier or a later protocol.
+    """Check that the description or summary of a study has the present version.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The contribution of each row of a shared test set to a score, packed into a text, and the error that rows bring."""
+"""The contribution of each row of a shared test set to a score, packed as text, and the error due to these rows."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ..datasets import Dataset
 from ..nn.network import Network
 
 MOST_ROWS = 10_000_000
-"""A packed text of more is refused: what it unpacks to must fit into memory."""
+"""Limit of the rows of a packed text: the unpacked array must fit into memory."""
 
 
 def contributions(network: Network, x: Any, y: Any) -> NDArray[Any]:
-    """What each row contributes to the score, which is their mean.
+    """Return the contribution of each row to the score, which is the mean of the contributions.
 
-    Of a classifier these are booleans: the rows that it has right. Of a regression, row i contributes
-    ``1 - n e_i / sum_j v_j``, with ``e_i`` its squared error and ``v_j`` the squared difference of a target from their
-    mean.
+    For a classifier they are booleans, True for the rows that it classifies correctly. For a regression, row i
+    contributes ``1 - n e_i / sum_j v_j``, where ``e_i`` is its squared error and ``v_j`` is the squared deviation of
+    target j from the mean of the targets.
     """
     answers = network.backend.to_numpy(network.predict(x))
     if network.of_classes:
@@ -38,13 +38,13 @@ def contributions(network: Network, x: Any, y: Any) -> NDArray[Any]:
 
 
 def rows_score(network: Network, data: Dataset) -> str:
-    """The contributions of the test rows, packed; empty if they are not finite."""
+    """Return the packed contributions of the test rows; empty if they are not finite."""
     found = contributions(network, data.x_test, data.y_test)
     return packed(found) if np.isfinite(found.astype("float32")).all() else ""
 
 
 def packed(contributions: Any) -> str:
-    """Booleans, eight a byte, or numbers as float32, as a text: deflated, base 64, with their number in front.
+    """Pack booleans (eight per byte) or numbers (as float32) into text: their count, then deflated base 64.
 
     >>> unpacked(packed(np.array([True, False, True]))).tolist()
     [True, False, True]
@@ -58,11 +58,11 @@ def packed(contributions: Any) -> str:
 
 
 def unpacked(text: str) -> NDArray[Any]:
-    """The booleans or numbers of :func:`packed`.
+    """Return the booleans or numbers that :func:`packed` encoded.
 
     Raises
     ------
-    InputError: the text is not one that ``packed`` made.
+    InputError: the text was not made by ``packed``.
     """
     try:
         whole = ":" in text
@@ -81,16 +81,20 @@ def unpacked(text: str) -> NDArray[Any]:
             raise ValueError
         return values
     except (ValueError, zlib.error):
-        raise InputError(f"{text!r:.40} does not say what each test row contributes to a score") from None
+        raise InputError(f"{text!r:.40} does not encode the contributions of test rows to a score") from None
 
 
 def rows_error(first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]]) -> float:
-    """The standard error that the rows of one test set, shared by all replicates, bring to a difference in score.
+    """Return the standard error of a difference in score due to the choice of rows in a shared test set.
 
-    With ``d_i`` the difference of the two mean contributions of row i (for classes, the shares of replicates that have
-    it right), it is the standard deviation of the ``d_i`` over the square root of their number. For one replicate of a
-    classifier its square is McNemar's
-    ``(b + c - (b - c)^2 / n) / (n (n - 1))``, with b and c the rows that only one of the two has right.
+    Let ``d_i`` be the difference of the two mean contributions of row i (for classes, of the shares of replicates that
+    classify it correctly). The standard error is the standard deviation of the ``d_i`` over the square root of their
+    number. For one replicate of a classifier its square is McNemar's ``(b + c - (b - c)^2 / n) / (n (n - 1))``, where b
+    and c are the numbers of rows that only one of the two classifies correctly.
+
+    Parameters
+    ----------
+    first, second: the contributions of the rows, one array per replicate.
 
     >>> one, other = np.array([True, True, False, True]), np.array([True, False, False, False])
     >>> round(rows_error([one], [other]), 4)  # b = 2, c = 0: sqrt((2 - 4 / 4) / 12)

@@ -1,4 +1,4 @@
-"""Execute runs of a study, and time their steps."""
+"""Execution of a study's runs, and the timing of their steps."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from .rows_score import rows_score
 def execute(run: Run) -> Record:
     """Train and measure one run.
 
-    ``status`` is ``"ok"``, ``"diverged"`` or ``"error"`` (with the message in ``error``): no exception leaves this
-    function but Ctrl-C. The split depends on ``run.split``, initial weights and the order of the rows on ``run.seed``
-    alone, so the same seeds pair the runs of all optimizers. Scores are taken at the epoch with the best validation
-    score; among several such, at that with the lowest validation loss. Test data are looked at once, at the end,
-    with the weights of that epoch.
+    The record's ``status`` is ``"ok"``, ``"diverged"`` or ``"error"``, with the message in ``error``. This function
+    raises nothing but KeyboardInterrupt. The split depends only on ``run.split``, and the initial weights and the order
+    of the rows only on ``run.seed``, so the same seeds pair the runs of all optimizers. Scores are those of the epoch
+    with the best validation score; ties go to the lowest validation loss. The test data are used once, at the end, with
+    the weights of that epoch.
     """
     try:
         return _train(run)
     except KeyboardInterrupt:
         raise
-    except Exception as error:  # one run that fails must not end the study
+    except Exception as error:  # a failed run must not end the study
         return run.failed(f"{type(error).__name__}: {error}")
 
 
@@ -83,7 +83,7 @@ def _train(run: Run) -> Record:
 
 
 class _Ratios:
-    """A callback of ``fit``: the update ratios of the last step of each finished epoch."""
+    """A callback of ``fit`` that collects the update ratios of the last step of each finished epoch."""
 
     def __init__(self, network: Network, batches: int) -> None:
         self.found: list[dict[str, float]] = []
@@ -104,13 +104,13 @@ class _Ratios:
 
 
 class _Best:
-    """The epoch with the best validation score so far; among equals, with the lowest validation loss."""
+    """The epoch with the best validation score so far; ties go to the lowest validation loss."""
 
     def __init__(self) -> None:
         self.epoch, self.score, self.loss = 0, -1.0, math.inf
 
     def improved(self, history: History) -> bool:
-        """Whether the last epoch is the best."""
+        """Return True if the last epoch is the best, and remember it."""
         if history.epochs <= self.epoch:
             return False
         score, loss = scores(history, "val")[-1], history.val_loss[-1]
@@ -121,7 +121,7 @@ class _Best:
 
 
 def scores(history: History, split: str) -> list[float]:
-    """The accuracy after each epoch, or R², 0 where it is negative: see :class:`optimlab.study.results.Curves`."""
+    """Return the score after each epoch, see :class:`optimlab.study.results.Curves`."""
     return getattr(history, f"{split}_accuracy") or [max(0.0, r2) for r2 in getattr(history, f"{split}_r2")]
 
 
@@ -165,12 +165,13 @@ TIMED_STEPS, TIMING_ROUNDS = 60, 5
 
 
 def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, Spread]:
-    """Measure the seconds per training step, by label, one run after another in this process; evaluation is excluded.
+    """Measure the seconds per training step of runs, by label, without evaluation.
 
-    After a warm-up round there are five rounds. In each, every run trains an epoch that does not count, in which
-    compiled steps are recorded, and then 60 steps of the problem: a machine that slows down slows all of them. The
-    result is the median of the rounds, with the lowest and the highest. A run that diverges or fails has none. (The
-    runs of the study may share the machine with other workers, which makes their own times wrong by a factor of two.)
+    The runs train one after another in this process, in a warm-up round and five more. In each round, every run trains
+    an epoch that does not count, in which compiled steps are recorded, and then 60 steps. So a machine that slows down
+    slows all runs. The result is the median of the rounds, with the lowest and the highest. Runs that diverge or fail
+    are left out. (The times recorded during the study can be wrong by a factor of two, because workers share the
+    machine.)
     """
     data = problem.data()
     rows = min(len(data.x_train), TIMED_STEPS * problem.batch_size)
@@ -185,7 +186,7 @@ def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, Spread]:
                 opt = run.contender.make(net, run.lr, run.settings(), (epochs + 1) * batches, batches)
                 loss, size = problem.loss_function, problem.batch_size
                 history = fit(net, opt, some, epochs=epochs + 1, batch_size=size, loss=loss, progress=False)
-            except Exception:  # the records of its runs have the reason
+            except Exception:  # the reason is in the records of its runs
                 continue
             if history.status == "interrupted":
                 raise KeyboardInterrupt
@@ -196,16 +197,21 @@ def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, Spread]:
 
 
 def estimate(study: Study, jobs: int = 1) -> float:
-    """About how many seconds the planned runs take, from a few epochs of each contender.
+    """Estimate the seconds that the planned runs take, from a few epochs of each contender.
+
+    Parameters
+    ----------
+    study: the plan.
+    jobs: number of processes that run at once.
 
     Raises
     ------
-    InputError: a problem on which no run can be made, a contender whose run fails.
+    InputError: the problem cannot be run, or the run of a contender fails.
     """
     study.problem.check()
     total = 0.0
     for contender in study.contenders:
-        # at first the data are read, and code is compiled
+        # the first run also reads the data and compiles code
         first, once = _seconds(study, contender, 1), _seconds(study, contender, 1)
         thrice = _seconds(study, contender, 3) if first < QUICK else 3 * once
         total += once + (thrice - once) / 2 * (study.problem.epochs - 1)
@@ -218,7 +224,7 @@ QUICK = 0.5
 
 def _seconds(study: Study, contender: Contender, epochs: int) -> float:
     """Measure the seconds of one run of so many epochs."""
-    # a warm-up may be longer than these few epochs
+    # without a schedule: its warm-up may be longer than these few epochs
     unscheduled = replace(contender, schedule=None, hyperparameters=contender.fixed)
     run = Run(study.with_epochs(epochs).problem, unscheduled, contender.defaults()["lr"], 0)
     start = time.perf_counter()
@@ -231,20 +237,20 @@ def _seconds(study: Study, contender: Contender, epochs: int) -> float:
 
 @cache
 def versions() -> dict[str, str]:
-    """The versions that affect the results."""
+    """Return the versions that affect the results."""
     return {"optimlab": __version__, "numpy": np.__version__, "python": platform.python_version()}
 
 
 @cache
 def host() -> dict[str, Any]:
-    """The machine, by what its times depend on."""
+    """Describe the machine, as far as times depend on it."""
     model = ""
     try:
         with open("/proc/cpuinfo") as file:  # noqa: PTH123
             model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "")
     except OSError:
         model = platform.processor()
-    # NumPy's own: what else is loaded differs from process to process
+    # only NumPy's: the other loaded libraries differ between processes
     pools = [p for p in threadpool_info() if p["user_api"] == "blas"]
     pools = [p for p in pools if "numpy" in p["filepath"]] or pools
     blas = {" ".join(str(p[k]) for k in ("internal_api", "version", "architecture") if p.get(k)) for p in pools}

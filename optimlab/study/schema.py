@@ -1,7 +1,7 @@
-"""The study file as a JSON Schema, from which editors complete keys and mark mistakes.
+"""The JSON Schema of a study file, with which editors complete keys and mark mistakes.
 
-Keys, types, defaults and descriptions are those of the dataclasses. Accepted names and bounds are found by asking the
-dataclasses, so they are never other than what :func:`~optimlab.study.study_file.read_study` accepts.
+Keys, types, defaults and descriptions come from the dataclasses. Accepted names and bounds are found by trying values
+on the dataclasses, so they always agree with :func:`~optimlab.study.study_file.read_study`.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
 def schema() -> Schema:
-    """The schema of a study file (JSON Schema, draft 7).
+    """Return the schema of a study file (JSON Schema, draft 7).
 
     >>> found = schema()["properties"]["problem"]["properties"]["batch_size"]
     >>> found["type"], found["minimum"], found["description"]
-    ('integer', 1, 'rows per batch.')
+    ('integer', 1, 'number of rows per batch.')
     """
     problem = _table(Problem, Problem)
-    variant = {"name": {"type": "string", "description": "of the problem and of its folder."}, **problem}
+    variant = {"name": {"type": "string", "description": "name of the problem and of its folder."}, **problem}
     study = _table(Study, Study, leave=("problem", "optimizers"))
     contender = _table(Contender, lambda **given: Contender(**{"name": "adam", **given}), leave=("rule", "file"))
     names = contender["name"].pop("enum")
@@ -58,7 +58,7 @@ def schema() -> Schema:
                 "protocol": {
                     "enum": ["quick", "full"],
                     "default": "quick",
-                    "description": "`quick` takes two minutes at most, `full` takes all rows and searches all "
+                    "description": "`quick` takes two minutes at most. `full` uses all rows and searches all "
                     "hyperparameters.",
                 },
                 "optimizers": optimizers,
@@ -67,13 +67,13 @@ def schema() -> Schema:
                 "problems": {
                     "type": "array",
                     "items": _object(variant, required=["name"]),
-                    "description": "variants of `[problem]`, each with a `name`; they are compared one after another "
+                    "description": "variants of `[problem]`, each with a `name`. They are compared one after another "
                     "and get a joint answer.",
                 },
                 "contenders": {
                     "type": "array",
                     "items": _object(contender, required=["name"]),
-                    "description": "optimizers of which more is to be said than a name.",
+                    "description": "optimizers that need more settings than a name.",
                 },
             }
         ),
@@ -81,7 +81,7 @@ def schema() -> Schema:
 
 
 def _open(names: Iterable[str]) -> Schema:
-    """Texts of which some are known, for an editor to propose."""
+    """Return the schema of any text, with some known ones that an editor can propose."""
     return {"anyOf": [{"enum": list(names)}, {"type": "string"}]}
 
 
@@ -91,9 +91,9 @@ def _object(properties: Schema, required: Sequence[str] = ()) -> Schema:
 
 
 def _table(kind: Any, build: Callable[..., Any], leave: Sequence[str] = ()) -> Schema:
-    """The properties of a table: one for each field of a dataclass, but those to ``leave`` out.
+    """Return the properties of a table: one for each field of a dataclass, except those in ``leave``.
 
-    ``build`` makes one from some of its fields, and refuses what cannot be.
+    ``build`` makes the dataclass from some of its fields, and raises an InputError for invalid ones.
     """
     hints, texts = get_type_hints(kind), described(kind)
     made = {}
@@ -105,7 +105,7 @@ def _table(kind: Any, build: Callable[..., Any], leave: Sequence[str] = ()) -> S
 
 
 def _error(build: Callable[..., Any], name: str, value: Any) -> InputError | None:
-    """The error of this value, if it is refused."""
+    """Return the error that this value raises; None if it is valid."""
     try:
         build(**{name: value})
     except InputError as error:
@@ -114,7 +114,7 @@ def _error(build: Callable[..., Any], name: str, value: Any) -> InputError | Non
 
 
 def _entry(hint: Any, error_of: Callable[[Any], InputError | None]) -> Schema:
-    """The schema of a field's values, by its type and by what ``error_of`` says of some values."""
+    """Return the schema of a field's values, from its type and the errors of some values."""
     plain = [part for part in get_args(hint) if part is not type(None)]
     if get_origin(hint) in (Union, types.UnionType) and len(plain) == 1:  # TOML has no null
         return _entry(plain[0], error_of)
@@ -141,7 +141,7 @@ def _array(item: Any, error_of: Callable[[Any], InputError | None]) -> Schema:
 
 
 def _bounds(kind: type, error_of: Callable[[Any], InputError | None], *, upper: bool = True) -> Schema:
-    """Where the accepted numbers begin and end, if that is near: whole numbers at 0, 1 or 2, others at 0 and 1."""
+    """Return the bounds of the accepted numbers, if they are small: 0, 1 or 2 for whole numbers, 0 and 1 for others."""
     if kind is bool:
         return {}
     found: Schema = {}
@@ -156,7 +156,7 @@ def _bounds(kind: type, error_of: Callable[[Any], InputError | None], *, upper: 
 
 
 def _default(kind: Any, field: Field[Any]) -> Schema:
-    """The field's default; none where that depends on the data set or the protocol."""
+    """Return the field's default; nothing if it depends on the data set or the protocol."""
     if field.default in (MISSING, None, "", ()):
         return {}
     values = (
@@ -170,7 +170,7 @@ def _plain(value: Any) -> Any:
 
 
 def _with_conventions(optimizers: Iterable[str]) -> list[str]:
-    """Every optimizer, in each convention that it has."""
+    """Return the name of every optimizer in each of its conventions."""
     names = []
     for name in optimizers:
         names.append(name)
@@ -181,10 +181,10 @@ def _with_conventions(optimizers: Iterable[str]) -> list[str]:
 
 
 def described(kind: Any) -> dict[str, str]:
-    """What a dataclass's docstring says of each parameter, in Markdown.
+    """Return the description of each parameter in a dataclass's docstring, in Markdown.
 
     >>> described(Study)["seed"]
-    'of the study. Two studies with different seeds share no random number.'
+    'seed of the study. Two studies with different seeds share no random number.'
     """
     text = inspect.getdoc(kind) or ""
     part = re.split(r"\n(?=\w+\n---)", text.split("Parameters\n----------\n")[1])[0]
@@ -196,7 +196,7 @@ def described(kind: Any) -> dict[str, str]:
 
 
 def markdown(text: str) -> str:
-    """A docstring's text in Markdown.
+    """Convert a docstring's text to Markdown.
 
     >>> markdown("see :func:`optimlab.datasets.load`, ``x`` and :class:`Contender`")
     'see `optimlab.datasets.load`, `x` and `Contender`'

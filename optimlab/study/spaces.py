@@ -1,4 +1,4 @@
-"""Where a hyperparameter is looked for: a range or a choice, what it is in Optuna, and how it is written."""
+"""Search spaces of hyperparameters: ranges and choices, as text and in Optuna."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from ..rules import Kind
 
 ACCEPTED = (
     "LOW:HIGH, LOW:HIGH:log, LOW:HIGH:complement (log of the distance from 1), LOW:HIGH:pow2 (powers of two), "
-    "auto (where such a hyperparameter usually lies) or values separated by commas"
+    "auto (the usual range) or values separated by commas"
 )
 SCALES = ("linear", "log", "pow2", "complement")
 
 
 @dataclass(frozen=True)
 class Range:
-    """From ``low`` to ``high``, both included, evenly on a ``scale``.
+    """A range of values, evenly distributed on a scale.
 
-    ``scale`` is ``"linear"``, ``"log"``, ``"complement"`` (the logarithm of the distance from 1), or ``"pow2"`` (only
-    powers of two).
+    Parameters
+    ----------
+    low, high: the bounds, both included.
+    scale: ``"linear"``, ``"log"``, ``"complement"`` (the logarithm of the distance from 1), or ``"pow2"`` (only powers
+        of two).
+    whole: True for whole numbers only.
 
     Raises
     ------
-    InputError: the bounds are not numbers or do not rise; a log scale begins at 0 or a complement scale ends at 1; or
-        there is no power of two in between.
+    InputError: the bounds are not numbers or do not rise; a log scale begins at 0 or below, or a complement scale ends
+        at 1 or above; or there is no power of two between the bounds.
 
     >>> Range(1, 1e-3, "log")
     Traceback (most recent call last):
@@ -63,13 +67,12 @@ class Range:
     def key(self, name: str) -> str:
         """Return the parameter's name in Optuna.
 
-        Optuna searches the exponents of powers of two, which keeps them in order, and distances from 1 on the
-        complement scale.
+        Optuna searches the exponents of powers of two, and distances from 1 on the complement scale.
         """
         return {"pow2": f"log2_{name}", "complement": f"1-{name}"}.get(self.scale, name)
 
     def distribution(self) -> Any:
-        """The same as Optuna has it."""
+        """Return the distribution in Optuna."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
         if self.scale == "pow2":
@@ -81,27 +84,27 @@ class Range:
         return FloatDistribution(self.low, self.high, log=self.scale == "log")
 
     def decode(self, raw: Any) -> float:
-        """From Optuna's value to the hyperparameter's."""
+        """Convert Optuna's value to the hyperparameter's."""
         if self.scale == "complement":
             return float(1 - raw)
         value = 2.0 ** int(raw) if self.scale == "pow2" else raw
         return int(value) if self.whole else float(value)
 
     def encode(self, value: float) -> float:
-        """From the hyperparameter's value to Optuna's."""
+        """Convert the hyperparameter's value to Optuna's."""
         if self.scale == "complement":
             return 1 - value
         return round(math.log2(value)) if self.scale == "pow2" else value
 
     def values(self) -> list[float]:
-        """All values where they can be counted, else both bounds: what has to be valid for all to be."""
+        """Return all values if they can be counted, else both bounds: if these are valid, all values are."""
         if self.scale == "pow2":
             low, high = self._exponents()
             return [self.decode(k) for k in range(low, high + 1)]
         return list(range(int(self.low), int(self.high) + 1)) if self.whole else [self.low, self.high]
 
     def at(self, share: float) -> float:
-        """Return the value that lies at a ``share`` in [0, 1) of the scale: the other way round than :meth:`place`.
+        """Return the value at a ``share`` in [0, 1) of the scale: the inverse of :meth:`place`.
 
         >>> Range(1e-4, 1.0, "log").at(0.5), Range(16, 128, "pow2").at(0.99)
         (0.01, 128.0)
@@ -118,7 +121,7 @@ class Range:
         return min(max(1 - value if self.scale == "complement" else value, self.low), self.high)
 
     def place(self, value: float) -> float:
-        """Where ``value`` lies on the scale, from 0 at ``low`` to 1 at ``high``."""
+        """Return the position of ``value`` on the scale, from 0 at ``low`` to 1 at ``high``."""
         low, high, at = map(self._on_scale, (self.low, self.high, value))
         return (at - low) / (high - low)
 
@@ -129,7 +132,7 @@ class Range:
 
     @property
     def text(self) -> str:
-        """The text that :func:`parse` reads back."""
+        """Return the text that :func:`parse` reads back."""
         return ":".join([exact(self.low), exact(self.high)] + ([self.scale] if self.scale != "linear" else []))
 
     def __str__(self) -> str:
@@ -144,11 +147,14 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values, in no order.
+    """A choice between values, in no order.
 
     Raises
     ------
-    InputError: fewer than two values, one twice, or one that is no number.
+    InputError: there are fewer than two values, two are equal, or one is not a number.
+
+    >>> print(Choice((0.8, 0.9, 0.99)))
+    0.8, 0.9 or 0.99
     """
 
     choices: tuple[float, ...]
@@ -159,28 +165,28 @@ class Choice:
             raise InputError(f"a choice needs two or more different values, got {', '.join(map(str, self.choices))}")
 
     def key(self, name: str) -> str:
-        """Its name in Optuna."""
+        """Return the parameter's name in Optuna."""
         return name
 
     def distribution(self) -> Any:
-        """The same as Optuna has it."""
+        """Return the distribution in Optuna."""
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.choices)
 
     def decode(self, raw: Any) -> float:
-        """Optuna's value is the hyperparameter's."""
+        """Return Optuna's value, which is the hyperparameter's."""
         return _plain(raw)
 
     encode = decode
 
     def values(self) -> list[float]:
-        """All values."""
+        """Return all values."""
         return list(self.choices)
 
     @property
     def text(self) -> str:
-        """The values in the brackets of a set; :func:`parse` reads what stands between them."""
+        """Return the values in braces; :func:`parse` reads the text between the braces."""
         return "{" + ", ".join(map(exact, self.choices)) + "}"
 
     def __str__(self) -> str:
@@ -191,7 +197,7 @@ Space: TypeAlias = Range | Choice
 
 
 def usual(name: str, kind: Kind, default: float) -> Range:
-    """Return the usual range of a hyperparameter of a kind, which ``"auto"`` stands for.
+    """Return the usual range of a hyperparameter, which ``"auto"`` stands for, by its kind.
 
     Raises
     ------
@@ -211,11 +217,17 @@ def usual(name: str, kind: Kind, default: float) -> Range:
 
 
 def parse(name: str, text: str | Sequence[float] | Space, *, whole: bool = False) -> Space:
-    """The space of a hyperparameter as it is written; a ``Space`` stays what it is, a sequence becomes a choice.
+    """Read the space of a hyperparameter.
+
+    Parameters
+    ----------
+    name: the hyperparameter, for messages.
+    text: text such as ``"1e-4:1:log"`` or ``"2,5,10"``; a sequence of values; or a space.
+    whole: True to accept whole numbers only.
 
     Raises
     ------
-    InputError: it cannot be read, or says something impossible; the message names the hyperparameter.
+    InputError: the text cannot be read, or the space is impossible; the message names the hyperparameter.
 
     >>> str(parse("lr", "1e-4:1:log")), str(parse("patience", "2,5,10")), parse("batch_size", "60:256:pow2").values()
     ('0.0001 to 1, log scale', '2, 5 or 10', [64.0, 128.0, 256.0])
@@ -246,7 +258,7 @@ def parse(name: str, text: str | Sequence[float] | Space, *, whole: bool = False
 
 
 def read_back(text: str) -> Space:
-    """The space of which this is the ``text``.
+    """Return the space with this ``text``.
 
     >>> read_back(Choice((0, 0.1)).text), read_back("0.001:1:log").at(0)
     (Choice(choices=(0, 0.1)), 0.001)
@@ -266,5 +278,5 @@ def _read(text: str) -> float:
 
 
 def _plain(value: float) -> float:
-    """A whole number as an int, so that it is written as one."""
+    """Return a whole number as an int, so that it is printed as one."""
     return int(value) if value == int(value) else float(value)

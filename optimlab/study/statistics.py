@@ -1,4 +1,4 @@
-"""Intervals, paired tests with Holm's correction, the replicates that a difference needs, and performance profiles."""
+"""Intervals, paired tests with Holm's correction, power, usable ranges of rates, and performance profiles."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from numpy.typing import NDArray
 from .results import LEVEL, Interval
 
 POWER = 0.8
-"""The chance with which a difference of the stated size is told apart."""
+"""The probability with which a difference of the stated size is detected."""
 
 
 def t_interval(values: Sequence[float], confidence: float = 0.95, step: float = 0.0) -> Interval:
-    """Student's t interval of the mean: ``mean +- t s / sqrt(n)`` with n - 1 degrees of freedom.
+    """Return Student's t interval of the mean: ``mean +- t s / sqrt(n)`` with n - 1 degrees of freedom.
 
-    For at least two values. Used for every number of replicates: a bootstrap interval (percentile or BCa) of a mean
-    covers 91% at ten values and 93% at twenty or thirty where it promises 95%; this one covers 95% of normal values,
-    and 94% of values as skewed as a gamma distribution of shape 4, at each of these.
+    It is used for every number of replicates. A bootstrap interval (percentile or BCa) of a mean that promises 95%
+    covers 91% at ten values and 93% at twenty or thirty. At each of these numbers, this one covers 95% for normal
+    values, and 94% for values as skewed as a gamma distribution of shape 4.
 
-    ``step`` is the distance of neighbouring values where they lie on a grid, such as 1 for whole epochs. The variance
-    of rounding, ``step**2 / 12``, is then added to ``s**2``. Otherwise few and skewed whole numbers are covered too
-    rarely, and ten equal ones have an interval without width.
+    Parameters
+    ----------
+    values: at least two values.
+    confidence: the confidence level.
+    step: the distance between neighbouring values if they lie on a grid, such as 1 for whole epochs. The variance of
+        rounding, ``step**2 / 12``, is then added to ``s**2``. Otherwise the interval of a few skewed whole numbers
+        covers too rarely, and that of ten equal ones has no width.
 
     >>> t_interval([1.0, 2.0, 3.0]).half.__round__(4)  # 4.3027 / sqrt(3)
     2.4841
@@ -43,11 +47,11 @@ def _standard_error(x: NDArray[np.float64], step: float) -> float:
 
 
 def paired_difference(values: Sequence[float], others: Sequence[float], step: float = 0.0) -> tuple[Interval, float]:
-    """The mean of ``values - others``, replicate by replicate, with its interval, and the p-value of no difference.
+    """Return the mean of paired differences ``values - others``, with its interval, and the p-value of no difference.
 
-    The test is Student's paired t-test, two-sided; ``step`` is that of :func:`t_interval`. Differences that are all
-    equal, as whole numbers of epochs may be, have no spread that says how sure they are. Their p-value is that of the
-    sign test, ``2 / 2**n``, and 1 if they are all zero.
+    The test is Student's two-sided paired t-test; ``step`` is as for :func:`t_interval`. If all differences are equal,
+    as whole numbers of epochs may be, their spread is zero and says nothing about certainty. The p-value is then that
+    of the sign test, ``2 / 2**n``, or 1 if all differences are zero.
 
     >>> difference, p = paired_difference([2.0, 3.1, 4.0], [1.0, 2.0, 3.0])
     >>> difference.low > 0, round(p, 4)
@@ -60,7 +64,7 @@ def paired_difference(values: Sequence[float], others: Sequence[float], step: fl
     differences = np.subtract(values, others)
     n = len(differences)
     interval = t_interval(differences.tolist(), step=step)
-    # equal differences of floats are equal but for rounding
+    # equal differences of floats may differ by rounding
     if np.ptp(differences) <= 1e-12 * max(1.0, float(np.abs(differences).max())):
         return interval, 1.0 if abs(interval.mean) <= 1e-12 else min(1.0, 2.0 ** (1 - n))
     t = interval.mean / _standard_error(differences, step)
@@ -68,10 +72,10 @@ def paired_difference(values: Sequence[float], others: Sequence[float], step: fl
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values corrected for their number, by Holm's step-down method.
+    """Adjust p-values for multiple testing by Holm's step-down method.
 
-    With the m p-values in rising order, ``adjusted_k = max over j <= k of min(1, (m - j + 1) p_j)``. If all below a
-    level are called differences, the chance that any of them is none is at most that level.
+    With the m p-values in ascending order, ``adjusted_k = max over j <= k of min(1, (m - j + 1) p_j)``. If every value
+    below a level is called significant, the chance of any false positive is at most that level.
 
     Holm (1979), A simple sequentially rejective multiple test procedure.
 
@@ -87,12 +91,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def share_ahead(values: Sequence[float], others: Sequence[float]) -> Interval:
-    """The share of replicates in which ``values`` is above ``others`` (an equal one counts half), with its interval.
+    """Return the share of replicates in which ``values`` is above ``others``, with its interval; a tie counts half.
 
-    The interval is Agresti and Coull's: with ``z`` the normal distribution's 97.5% quantile, add ``z^2 / 2``
+    The interval is Agresti and Coull's: with ``z`` the 97.5% quantile of the normal distribution, add ``z^2 / 2``
     replicates that are ahead and ``z^2 / 2`` that are behind, and take the mean plus or minus ``z`` standard errors.
-    The standard error is that of the scores 1, 1/2 and 0, so that ties make the interval narrower, as they should:
-    with 30% ties Wilson's interval of the share covers 99% at ten replicates, this one 97%.
+    The standard error is that of the scores 1, 1/2 and 0, so ties make the interval narrower, as they should. With 30%
+    ties and ten replicates, Wilson's interval of the share covers 99%, this one 97%.
 
     Bouthillier et al. (2021), Accounting for variance in machine learning benchmarks, call a share of at least 0.75
     meaningful.
@@ -113,12 +117,17 @@ def share_ahead(values: Sequence[float], others: Sequence[float]) -> Interval:
 
 
 def detectable(deviation: float, replicates: int, tests: int) -> float:
-    """The difference that so many replicates tell apart with a probability of 80%.
+    """Return the difference that so many replicates detect with a probability of 80%.
 
-    ``d = delta s / sqrt(n)``, where ``s`` is the standard deviation of the differences, and ``delta`` the noncentrality
-    at which Student's noncentral t exceeds ``t_{1 - level / (2 tests)}`` with that probability: the paired t-test at
-    the strictest level that Holm's correction for so many tests uses. (The usual shortcut, a sum of two t quantiles,
-    promises too much at strict levels: at ten replicates and 81 tests a difference 4% too small.)
+    ``d = delta s / sqrt(n)``, where ``s`` is the standard deviation of the paired differences. ``delta`` is the
+    noncentrality at which Student's noncentral t exceeds ``t_{1 - level / (2 tests)}`` with that probability. This is
+    the paired t-test at the strictest level that Holm's correction for so many tests uses. (The usual shortcut, a sum
+    of two t quantiles, is too optimistic at strict levels: by 4% at ten replicates and 81 tests.)
+
+    Parameters
+    ----------
+    deviation: the standard deviation of a paired difference.
+    replicates, tests: the number of replicates, and of tests in the family.
 
     >>> detectable(1.0, 10, 1) > detectable(1.0, 40, 1)
     True
@@ -131,7 +140,7 @@ def detectable(deviation: float, replicates: int, tests: int) -> float:
 
 
 def replicates_for(difference: float, deviation: float, tests: int, most: int = 100_000) -> int | None:
-    """How many replicates tell a difference apart with a probability of 80%; None if there would be more than ``most``.
+    """Return how many replicates detect a difference with a probability of 80%; None if more than ``most``.
 
     >>> replicates_for(1.0, 1.0, 1)  # as G*Power gives for a paired t-test with d = 1
     10
@@ -148,11 +157,11 @@ def replicates_for(difference: float, deviation: float, tests: int, most: int = 
 
 
 def usable_decades(scores: Mapping[float, float], chosen: float, target: float) -> tuple[float, bool]:
-    """Width, in decades, of the learning rates around ``chosen`` whose score reaches ``target``.
+    """Return the width, in decades, of the range of rates around ``chosen`` whose score reaches ``target``.
 
-    From the chosen rate to both sides, as far as the line through the grid's scores (over log10 of the rate) stays at
-    the target or above. The second value is True if that is as far as the grid goes on a side: then the width is at
-    least this. 0 where the chosen rate itself misses it.
+    The scores of the grid are interpolated linearly over log10 of the rate. The range extends from the chosen rate to
+    both sides, as long as the interpolated score is at least the target. The second value returned is True if the range
+    reaches an end of the grid: the width is then a lower bound. The width is 0 if the chosen rate misses the target.
 
     >>> usable_decades({0.01: 0.9, 0.1: 0.96, 1.0: 0.94}, 0.1, 0.95)  # 1/6 of a decade down, 1/2 up
     (0.6666..., False)
@@ -176,10 +185,10 @@ def usable_decades(scores: Mapping[float, float], chosen: float, target: float) 
 
 
 def performance_profile(costs: Mapping[str, Sequence[float]]) -> dict[str, list[tuple[float, float]]]:
-    """For each solver, the share of problems it solves within a factor of the best solver's cost, as a staircase.
+    """Return, for each solver, the share of problems that it solves within a factor of the lowest cost.
 
-    ``costs[solver][p]`` is what problem p cost (a miss is infinity); the result lists ``(factor, share)`` where the
-    share rises, from factor 1. A problem that no solver solves counts for none of them.
+    ``costs[solver][p]`` is the cost of problem p, infinity for a miss. The result has the points ``(factor, share)`` at
+    which the share rises, from factor 1. A problem that no solver solves counts as unsolved for all.
 
     Dolan and Moré (2002), Benchmarking optimization software with performance profiles.
 
@@ -198,9 +207,10 @@ def performance_profile(costs: Mapping[str, Sequence[float]]) -> dict[str, list[
 
 
 def best_after(scores: Sequence[float]) -> list[float]:
-    """Expected best score after k = 1, 2, ... of these trials, drawn in a random order with replacement.
+    """Return the expected best score after k = 1, 2, ... of these trials, drawn at random with replacement.
 
-    With the n scores sorted, ``E_k = sum_i s_i ((i/n)^k - ((i-1)/n)^k)``: no luck of the order is left in the curve.
+    With the n scores sorted, ``E_k = sum_i s_i ((i/n)^k - ((i-1)/n)^k)``, so the curve does not depend on the order of
+    the trials.
 
     Dodge et al. (2019), Show your work: improved reporting of experimental results, equation 4.
 

@@ -1,4 +1,4 @@
-"""Finished runs on disk: one line of JSON each, written once and never changed."""
+"""The store of finished runs: one line of JSON each, written once and never changed."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from .results import Record, decoded, encoded
 BOM = b"\xef\xbb\xbf"
 FILE, LOCK = "runs.jsonl", ".lock"
 GRACE = 1.0
-"""Seconds that a writer waits for another one to end."""
+"""Seconds that a writer waits for another writer to finish."""
 
 
 class Finished(Protocol):
-    """What a store needs to know of a record."""
+    """The attributes of a record that a store needs."""
 
     @property
     def key(self) -> str:
-        """Digest of the run's configuration."""
+        """Return the digest of the run's configuration."""
 
     @property
     def status(self) -> str:
-        """``"ok"``, ``"diverged"`` or ``"error"``."""
+        """Return ``"ok"``, ``"diverged"`` or ``"error"``."""
 
 
 Kept = TypeVar("Kept", bound=Finished)
@@ -40,7 +40,7 @@ Kept = TypeVar("Kept", bound=Finished)
 
 @dataclass(frozen=True)
 class Codec(Generic[Kept]):
-    """How a record is written as one line of JSON, and read and checked again."""
+    """The functions that write a record as one line of JSON, and read and check it."""
 
     encode: Callable[[Kept], bytes]
     decode: Callable[[bytes], Kept]
@@ -52,16 +52,21 @@ RUNS: Codec[Record] = Codec(encoded, partial(decoded, Record))
 class Store(Generic[Kept]):
     """The runs in ``folder/runs.jsonl``, by key.
 
-    A record is one line, flushed to the disk before :meth:`append` returns, so that whatever ends the program,
-    finished runs stay. A last line that was cut off is dropped with a warning at the next start. If several
-    records have one key, because a failed run was tried again, the last counts. Empty lines are skipped.
+    A record is one line, and it is flushed to disk before :meth:`append` returns. So finished runs are kept, however
+    the program ends. If the last line is incomplete, the next start drops it with a warning. If several records have
+    the same key, because a failed run was tried again, the last one counts. Empty lines are skipped.
 
-    ``with store:`` keeps all other writers out until the block ends, or the process does, however that happens;
-    outside of it each :meth:`append` does so for itself. Reading is always possible.
+    ``with store:`` locks out all other writers until the block or the process ends. Outside such a block, each
+    :meth:`append` takes the lock. Reading is always possible.
 
     Parameters
     ----------
+    folder: the folder; created if it does not exist.
     codec: writes a record, and reads it back or raises InputError.
+
+    Attributes
+    ----------
+    records: the records by key.
 
     Raises
     ------
@@ -92,11 +97,11 @@ class Store(Generic[Kept]):
         self._lock: Any = None
 
     def __enter__(self) -> Store[Kept]:
-        """Keep other writers out, and take in what they wrote before.
+        """Lock out other writers, and read what they have written.
 
         Raises
         ------
-        InputError: another process writes here.
+        InputError: another process is writing here.
         """
         lock = _acquired(self.folder)
         try:
@@ -120,12 +125,12 @@ class Store(Generic[Kept]):
         self._lock = None
 
     def append(self, records: Iterable[Kept]) -> None:
-        """Keep runs that have finished together. NaN and infinity become null.
+        """Store the records of finished runs. NaN and infinity become null.
 
         Raises
         ------
-        InputError: another process writes here, the disk is full or the file can no longer be written; earlier
-            records are whole.
+        InputError: another process is writing here, or the file cannot be written, for example because the disk is
+            full. Earlier records stay intact.
         """
         if self._lock is None:
             with self:
@@ -143,21 +148,21 @@ class Store(Generic[Kept]):
                 with contextlib.suppress(OSError):
                     os.truncate(self.path, whole)
             raise InputError(f"cannot write {self.path}: {error.strerror}") from None
-        # as they will be read again: NaN has become null
+        # decoded, as a later reader will see them: NaN has become null
         self.records |= {record.key: record for record in map(self._codec.decode, lines)}
 
     def finished(self, key: str) -> bool:
-        """Whether the run need not be run again; one that ended in an error is tried anew."""
+        """Return True if a run finished or diverged. A run that ended with an error has to be repeated."""
         return key in self.records and self.records[key].status in ("ok", "diverged")
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other writers out of an existing folder until the block ends.
+    """Lock other writers out of an existing folder until the block ends.
 
     Raises
     ------
-    InputError: another process writes there, or the folder cannot be written.
+    InputError: another process is writing there, or the folder cannot be written.
     """
     lock = _acquired(folder)
     try:
@@ -173,18 +178,20 @@ def _acquired(folder: Path) -> Any:
     try:
         lock.acquire(timeout=GRACE, poll_interval=0.02)
     except Timeout:
-        raise InputError(f"another process is writing to {folder}: wait, or name another folder (--out)") from None
+        raise InputError(
+            f"another process is writing to {folder}: wait, or name another folder (--out FOLDER)"
+        ) from None
     except OSError as error:
         raise InputError(f"cannot write to the output folder {folder}: {error.strerror}") from None
     return lock
 
 
 def read(folder: str | Path, codec: Codec[Kept] = RUNS) -> dict[str, Kept]:  # type: ignore[assignment]
-    """The records in ``folder``, by key, without changing anything there; others may be writing.
+    """Read the records in ``folder``, by key. Nothing is changed there, and other processes may be writing.
 
     Raises
     ------
-    InputError: there is no such file, or a line is not a valid record; the message has its number.
+    InputError: the file cannot be read, or a line is not a valid record; the message has its number.
     """
     path = Path(folder) / FILE
     try:
@@ -193,7 +200,7 @@ def read(folder: str | Path, codec: Codec[Kept] = RUNS) -> dict[str, Kept]:  # t
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     records, whole = _parse(path, content, codec)
     if whole < len(content):
-        warnings.warn(f"{path}: dropped a last line that was cut off", stacklevel=3)
+        warnings.warn(f"{path}: dropped an incomplete last line", stacklevel=3)
     return records
 
 
@@ -218,7 +225,7 @@ def _parse(path: Path, content: bytes, codec: Codec[Kept]) -> tuple[dict[str, Ke
 
 
 def _is_cut_off(line: bytes) -> bool:
-    """Return True if a last line without a newline is only a part of a record: a part is never valid JSON."""
+    """Return True if a last line without a newline is only part of a record: a part is never valid JSON."""
     if not line.startswith(b"{"):
         return False
     try:

@@ -31,22 +31,22 @@ _CONTENDER: dict[str, tuple[Any, str]] = {
 }
 
 _BESIDE = ("joint.json", "report.html", "profile.png", "profile.svg")
-"""Files that a comparison writes beside the folders of its problems."""
+"""Files that a comparison writes next to the folders of its problems."""
 
 Place = tuple[str, int]
-"""A table of the file: its name, and how many of that name stand before it."""
+"""A table of the file: its name, and the number of tables of that name before it."""
 TOP: Place = ("", 0)
 
 
 def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
-    """The studies of a file, by the name of their problem: one for ``[problem]``, one for each of ``[[problems]]``.
+    """Read the studies of a TOML file: one for ``[problem]``, or one for each of ``[[problems]]``.
 
     ::
 
         protocol = "quick"                          # or "full"
         optimizers = ["sgd", "adam", "adam:torch"]
         rates = [0.001, 0.01, 0.1, 1.0]
-        replicates = 10                             # of the whole procedure, each with a split of its own
+        replicates = 10                             # of the whole procedure, each with its own split
 
         [problem]
         dataset = "digits"                          # or the path of an .npz, .csv or .parquet, from the file's folder
@@ -54,22 +54,38 @@ def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
         epochs = 20
         target = 0.95
 
-        [[contenders]]                              # optimizers of which more is to be said
+        [[contenders]]                              # optimizers that need more settings than a name
         name = "adamw"                              # or "my.py:rule", from the file's folder
         label = "adamw, cosine"
         schedule = { name = "cosine", warmup = 0.1 }
         hyperparameters = { beta2 = 0.9999, weight_decay = [0, 0.01, 0.1] }
 
-    The other keys are those of :class:`Study` and :class:`Problem`; what is left out has their defaults, and
-    ``[problem]`` those of the data set's own problem, in the quick protocol with fewer rows and epochs.
-    Without a target, data of your own have that of :func:`~optimlab.study.usual_target.usual_target`.
-    ``[[problems]]``, each with a ``name``, are variants of ``[problem]``. The name becomes that of a folder. With
-    ``full=True`` the protocol is ``"full"``, whatever the file says. Rates, replicates and ``search`` in the file take
-    precedence over those of the protocol.
+    The other keys are those of :class:`Study` and :class:`Problem`, with the same defaults. Keys missing in
+    ``[problem]`` are those of the data set's usual problem, which has fewer rows and epochs in the quick protocol.
+    Without a target, your own data get that of :func:`~optimlab.study.usual_target.usual_target`. ``[[problems]]`` are
+    variants of ``[problem]``. Each has a ``name``, which becomes the name of its folder. Rates, replicates and
+    ``search`` in the file take precedence over those of the protocol.
+
+    Parameters
+    ----------
+    path: the file.
+    full: True for the full protocol, whatever the file says.
+
+    Returns
+    -------
+    dict: the studies by the name of their problem.
 
     Raises
     ------
-    InputError: no such file, not TOML, or a key or value that is not accepted: with the line and the key.
+    InputError: the file cannot be read, is not TOML, or has a key or value that is not accepted; the message has the
+        line and the key.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "study.toml"
+    >>> _ = path.write_text('optimizers = ["sgd", "adam"]\\n\\n[problem]\\nepochs = 5\\n')
+    >>> study = read_study(path)["digits"]
+    >>> study.optimizers, study.problem.epochs
+    ((Contender(...), Contender(...)), 5)
     """
     path = Path(path)
     try:
@@ -101,14 +117,14 @@ def _ignoring(parse: Callable[[str], Contender], name: str, _: dict[str, Any]) -
 
 
 class _Reader:
-    """Turns tables into plans; each error names the line."""
+    """A reader that turns tables into plans; each error names the line."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path, self.lines, self.quick = path, text.splitlines(), False
         self.told: set[str] = set()
         """The keys of ``[problem]``."""
         self.places: list[Place] = []
-        """The table of each line; a header belongs to the table that it begins."""
+        """The table to which each line belongs; a header belongs to the table that it begins."""
         place, counted = TOP, Counter[str]()
         for line in self.lines:
             if header := re.fullmatch(r"""\s*(\[\[?)\s*["']?([\w-]+)["']?[^\[\]=]*\]\]?\s*(#.*)?""", line):
@@ -124,7 +140,7 @@ class _Reader:
         ways = [
             (place, re.compile(begins).match),
             (place, re.compile(within).search),
-            (TOP, re.compile(rf"\s*{table}\b.*\b{re.escape(key)}\s*=").match),  # dotted keys, tables within a line
+            (TOP, re.compile(rf"\s*{table}\b.*\b{re.escape(key)}\s*=").match),  # dotted keys, inline tables
             (place, re.compile(rf"\s*\[.*\b{re.escape(key)}\b.*\]").match),
             (place, re.compile(r"\s*\[").match),
             (TOP, re.compile(rf"\s*{table}\s*=").match),
@@ -175,7 +191,7 @@ class _Reader:
         return self.suited(problem, told, place) if datasets.is_own(dataset) else problem
 
     def suited(self, problem: Problem, told: set[str], place: Place) -> Problem:
-        """The problem on data of one's own, with what they suggest where nothing is said."""
+        """Return the problem on the user's own data, with the usual batch size and target unless they are given."""
         try:
             problem = problem if "batch_size" in told else with_usual_batch(problem)
             return problem if "target" in told else with_usual_target(problem)
@@ -213,13 +229,13 @@ class _Reader:
         def build(some: dict[str, Any]) -> Contender:
             chosen = named(table["name"], some.get("convention", "textbook"), self.path.parent)
             if "rule" in chosen and "convention" in some:
-                raise InputError(f"{table['name']} is a rule of your own, which has no conventions")
+                raise InputError(f"{table['name']} is a rule of your own, so it has no convention")
             return Contender(**chosen, **{k: v for k, v in some.items() if k not in ("name", "convention")})
 
         return self.make(build, table, place, "name")
 
     def value(self, key: str, value: Any, known: Mapping[str, Any], place: Place) -> Any:
-        """A value of the kind that the plan's field has."""
+        """Return a value, checked and converted to the type of the field."""
         if key not in known:
             raise InputError(f"{self.at(key, place)}: {unknown('key', key, known)}")
         if key in _LISTS:
@@ -243,7 +259,7 @@ class _Reader:
     def make(self, build: Callable[[dict[str, Any]], Made], values: dict[str, Any], place: Place, key: str) -> Made:
         """Return ``build(values)``; an error names the line of the value that causes it.
 
-        That is a value that alone causes the same error, or one without which there is no error.
+        This is a value that causes the same error on its own, or one without which there is no error.
         """
 
         def error_of(some: dict[str, Any]) -> str | None:

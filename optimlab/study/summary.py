@@ -1,4 +1,4 @@
-"""From the records of a study to the rows and pairs of its summary."""
+"""The rows and pairs of a summary, computed from the records of a study."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ Found = dict[Kind, dict[str, list[list[Record]]]]
 
 
 def score(record: Record) -> tuple[float, float]:
-    """What a setting is chosen by: the highest validation score, then the lowest validation loss."""
+    """Return the sort key for choosing a run: the highest validation score, then the lowest validation loss."""
     return record.val_counted, -(inf if record.val_loss is None or record.status != "ok" else record.val_loss)
 
 
 def best(trials: Sequence[Record]) -> Record:
-    """The trial with the best validation score; of equals the first."""
+    """Return the trial with the best validation score; the first one if tied."""
     return max(trials, key=score)
 
 
 def row_label(label: str, kind: Kind) -> str:
-    """Name of a contender's row: its own where it is tuned, else with what was done instead."""
+    """Return the label of a contender's row: its own label if tuned, else with the kind."""
     return label if kind == "tuned" else f"{label}, {kind}"
 
 
 def rows(study: Study, found: Found, step_seconds: Mapping[str, Spread]) -> tuple[Row, ...]:
-    """One row for each contender and kind.
+    """Make one row for each contender and kind.
 
-    In each replicate the run with the best validation score counts, with its test score; and, apart from it, the
-    run that reached the target first.
+    In each replicate, the run with the best validation score is chosen, and its test score counts. The epochs to the
+    target are those of the run that reached it first.
     """
     return tuple(
         _row(study, contender, kind, trials[contender.label], step_seconds.get(row_label(contender.label, kind)))
@@ -128,28 +128,27 @@ def _replicate(number: int, trials: Sequence[Record], kind: Kind, target: float,
 
 
 def _interval(values: Sequence[float | None]) -> Interval | None:
-    """The interval of the mean; None where a replicate has no value."""
+    """Return the interval of the mean; None if a replicate has no value."""
     whole = [value for value in values if value is not None]
     return t_interval(whole) if len(whole) == len(values) else None
 
 
 def _restricted(epochs: int | None, budget: int) -> float:
-    """Epochs to the target; a miss is one more than the budget, the least that it can be."""
+    """Return the epochs to the target; a miss is one more than the budget, which is a lower bound."""
     return float(budget + 1 if epochs is None else epochs)
 
 
 def _spread(rates: Sequence[float]) -> Spread:
-    """The median of rates is taken of their logarithms."""
+    """Return the spread of rates, with the median of their logarithms."""
     return Spread(10 ** median(map(log10, rates)) if len(set(rates)) > 1 else rates[0], min(rates), max(rates))
 
 
 def pairs(study: Study, table: Sequence[Row], records: Mapping[str, Record]) -> tuple[Pair, ...]:
-    """Every comparison that the page may state, with p-values corrected together by Holm's method.
+    """Return all pairs that a verdict may mention, with p-values corrected together by Holm's method.
 
-    Epochs are tested by their logarithms, so by their ratio, because replicates scatter by a factor.
-
-    These are, for every two tuned rows, the test score and the epochs to the target; and for every other row the
-    test score against the same contender tuned. A row of which a run failed takes no part.
+    Every two tuned rows are compared by test score and by epochs to the target. Every other row is compared with the
+    tuned row of the same contender by test score. Rows with a failed run are left out. Epochs are tested by their
+    logarithms, and so by their ratio, because replicates scatter by a factor.
     """
     sound = [row for row in table if not row.failed]
     tuned = {row.contender: row for row in sound if row.kind == "tuned"}
@@ -169,9 +168,9 @@ def _pair(
 ) -> tuple[dict[str, Any], float]:
     values, others = (_values(row, measure, budget) for row in (one, other))
     difference, p = paired_difference(values, others, step=1 if measure == "epochs" else 0)
-    if measure == "epochs":  # speed is a ratio: twice as slow is as many logarithms more, whatever the epochs
+    if measure == "epochs":  # speed is a ratio, so the logarithms are tested
         ratio, p = paired_difference(np.log(values).tolist(), np.log(others).tolist())
-        if ratio.mean * difference.mean <= 0:  # what is printed is the difference: a test that denies its sign is none
+        if ratio.mean * difference.mean <= 0:  # the printed difference has the other sign
             p = 1.0
     ahead = share_ahead(values, others) if measure == "test_score" else share_ahead(others, values)
     misses = measure == "epochs" and any(r.epochs is None for row in (one, other) for r in row.replicates)
@@ -187,7 +186,7 @@ def _values(row: Row, measure: Measure, budget: int) -> list[float]:
 
 
 def _rows_error(one: Row, other: Row, records: Mapping[str, Record]) -> float | None:
-    """None if the replicates have test rows of their own, or a run is missing."""
+    """Return the standard error due to a shared test set; None if the test sets differ or a run is missing."""
     texts = [[records[r.key].test_rows for r in row.replicates if r.key in records] for row in (one, other)]
     if not all(texts[0] + texts[1]) or any(len(own) < len(one.replicates) for own in texts):
         return None
@@ -196,20 +195,25 @@ def _rows_error(one: Row, other: Row, records: Mapping[str, Record]) -> float | 
 
 
 def deviation(table: Sequence[Row], measure: Measure, budget: int) -> float | None:
-    """The typical standard deviation of a paired difference: the median over all pairs of tuned rows."""
+    """Return the typical standard deviation of a paired difference: the median over all pairs of tuned rows."""
     sound = [_values(row, measure, budget) for row in table if row.kind == "tuned" and not row.failed]
     found = [variance(map(sub, one, other)) for one, other in combinations(sound, 2)]
     return median(found) ** 0.5 if found else None
 
 
 def listed(names: Iterable[str]) -> str:
-    """``a, b and c``."""
+    """Join names with commas and "and".
+
+    >>> listed("abc"), listed("a")
+    ('a, b and c', 'a')
+    """
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def in_percent(share: float) -> str:
-    """
+    """Format a share in percent.
+
     >>> in_percent(0.95), in_percent(0.975), in_percent(0.57)
     ('95%', '97.5%', '57%')
     """

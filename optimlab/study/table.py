@@ -1,4 +1,4 @@
-"""The comparison as tables in the terminal."""
+"""Tables of a comparison for the terminal."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .results import Interval, Row, Spread, Summary
 from .summary import in_percent
 
 _TITLES = {
-    "default": "the same untuned, at the default rate",
-    "searched": "the same at the best of the random settings of all searchable hyperparameters",
+    "default": "untuned, at the default rate",
+    "searched": "at the best random setting of all searchable hyperparameters",
 }
 
 
 def tables(summary: Summary) -> list[Table]:
-    """One row per contender, the fastest to the target first; then the same untuned, and searched."""
+    """Make one table for each kind of row, with one row per contender and the fastest to the target first."""
     made = []
     goal = in_percent(summary.target.value)
     for kind in dict.fromkeys(row.kind for row in summary.rows):
         tuned = kind == "tuned"
-        against = "against\nthe leader" if tuned else "against\nthe tuned"
+        against = "against\nthe leader" if tuned else "against\ntuned"
         errors = any(row.test_error for row in summary.rows)
         names = ["learning\nrate", f"epochs\nto {goal}", f"test\n{summary.measure} %", against]
         names += ["mean absolute\ntest error"] if errors else []
@@ -57,15 +57,15 @@ def _caption(summary: Summary, kind: str) -> str:
         f"mean ±95% confidence interval over {summary.replicates} replicates; learning rate: median"
         + ("; the peak of a schedule" if any(row.schedule for row in summary.rows) else ""),
         f"against: difference in test {summary.measure}, in points; *: significant at 5% after Holm's correction for "
-        f"the {summary.verdict.family} tests of this page",
-        f"usable range: decades of rates that keep {in_percent(summary.target.value)}",
+        f"{summary.verdict.family} tests",
+        f"usable range: decades of rates around the best that reach {in_percent(summary.target.value)}",
         *searches(summary),
     ]
     return "\n".join([*said, summary.limits] if summary.limits else said)
 
 
 def searches(summary: Summary) -> list[str]:
-    """How many trials each optimizer had, where more than the rate is searched, and what the replicates chose."""
+    """Return lines on the trials of each optimizer and the chosen values, if more than the rate is searched."""
     if not any(row.searched for row in summary.tuned):
         return []
     counts = [row.trials[0] for row in summary.tuned]
@@ -76,29 +76,29 @@ def searches(summary: Summary) -> list[str]:
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
-    """The rows, fewest epochs to the target first; equal ones by test score, and what finished nothing last."""
+    """Sort the rows by epochs to the target, then by test score; rows without a finished run come last."""
     return sorted(rows, key=lambda row: (not row.finished, row.epochs.mean, -row.test_score.mean))
 
 
 def rate(spread: Spread) -> str:
-    """A learning rate; the median of several, with two digits."""
+    """Format a learning rate, or the median of several with two digits."""
     return concise(spread.median) if spread.low == spread.high else concise(float(f"{spread.median:.2g}"))
 
 
 def percent(row: Row, interval: Interval) -> str:
-    """A mean with its interval, or a dash if no run finished."""
+    """Format a mean with its interval, or a dash if no run finished."""
     return " ±".join(interval.percents()) if row.finished else "-"
 
 
 def error(row: Row) -> str:
-    """The mean absolute error with its interval, in the target's unit; a dash where a replicate did not finish."""
+    """Format the mean absolute error with its interval, in the target's unit; a dash if a replicate did not finish."""
     if row.test_error is None:
         return "-"
     return f"{concise(row.test_error.mean, 3)} ±{concise(row.test_error.half)}"
 
 
 def epochs(row: Row) -> str:
-    """The mean with its interval, and how many replicates got there if not all did."""
+    """Format the mean with its interval, and the number of replicates that reached the target if not all did."""
     if not row.hits:
         return "missed"
     text = f"{row.epochs.mean:.1f} ±{row.epochs.half:.1f}"
@@ -106,19 +106,19 @@ def epochs(row: Row) -> str:
 
 
 def usable(row: Row) -> str:
-    """Decades, with a sign where the grid ended before the range did."""
+    """Format the usable decades, with ≥ if the grid ended before the range did."""
     if row.usable_decades is None:
         return "-"
     return f"{'≥' if row.usable_at_least else ''}{row.usable_decades:.1f}"
 
 
 def step(row: Row) -> str:
-    """Microseconds per step: the median of the rounds."""
+    """Format the microseconds per step: the median of the rounds."""
     return "-" if row.microseconds_per_step is None else f"{row.microseconds_per_step.median:.0f}"
 
 
 def standing(row: Row, summary: Summary) -> str:
-    """The difference in test score to the leader, or of an untuned row to the tuned one; a star if significant."""
+    """Format the difference in test score from the leader, or from the tuned row; with a star if significant."""
     leader = summary.verdict.leader if row.kind == "tuned" else row.contender
     if not row.finished:
         return "failed" if row.failed else "diverged"

@@ -1,4 +1,4 @@
-"""Is a target informative, and which one would tell the contenders apart?"""
+"""Checks whether a target is informative, and proposals of one that tells the contenders apart."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .results import LEVEL, Record, Row, Target
 from .statistics import holm, paired_difference
 
 EASY = 3
-"""A target that every contender meets within so many epochs in the mean tells nothing."""
+"""A target is uninformative if every contender reaches it within this number of epochs on average."""
 STEP = 0.005
-"""Half a point of the score lies between the targets that are looked at."""
+"""Distance between the targets that are tried: half a point of the score."""
 
 
 def target_of(
     value: float, planned: float, table: Sequence[Row], tuned: Mapping[str, Sequence[Sequence[Record]]], epochs: int
 ) -> Target:
-    """The target as it turned out; with a proposal where everyone meets it at once, or no one at all."""
+    """Return the target with the check, and a proposal if all contenders reach it at once, or none does."""
     rows = [row for row in table if row.kind == "tuned"]
     informative = any(row.hits for row in rows) and any(row.epochs.mean > EASY for row in rows)
     proposal = None if informative or len(rows) < 2 else proposed(tuned, epochs)
@@ -28,9 +28,10 @@ def target_of(
 
 
 def proposed(tuned: Mapping[str, Sequence[Sequence[Record]]], epochs: int) -> float | None:
-    """The target that tells most pairs of contenders apart, by the stored curves; the lowest of several such.
+    """Return the target that tells the most pairs of contenders apart by the stored curves; the lowest one if tied.
 
-    A pair counts if its paired t-test survives Holm's correction for all pairs. None if no target tells any apart.
+    A pair counts if its paired t-test is significant after Holm's correction for all pairs. The result is None if no
+    target tells any pair apart.
     """
     best = {label: [_best_so_far(trials, epochs) for trials in own] for label, own in tuned.items()}
     ends = [float(curves[:, -1].max()) for own in best.values() for curves in own]
@@ -49,7 +50,7 @@ def proposed(tuned: Mapping[str, Sequence[Sequence[Record]]], epochs: int) -> fl
 
 
 def _best_so_far(trials: Sequence[Record], epochs: int) -> NDArray[np.float64]:
-    """The best validation score up to each epoch, a line per trial; one that diverged or failed reaches nothing."""
+    """Return the best validation score up to each epoch, one row per trial; 0 if it diverged or failed."""
     curves = np.zeros((len(trials), epochs))
     for line, record in zip(curves, trials, strict=True):
         values = [value or 0.0 for value in record.curves.val_score[:epochs]] if record.status == "ok" else []

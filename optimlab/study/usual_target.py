@@ -1,4 +1,4 @@
-"""Target and batch size for data that come without them, from the data alone and before anything is run."""
+"""The usual target and batch size for your own data, from the data alone and before any run."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from ..datasets.normalization import Standardize
 from .problem import PROBLEMS, QUICK_ROWS, Problem
 
 REPLICATES, SHARE, PENALTY = 5, 0.9, 0.01
-"""How many splits are averaged, the share of a linear model's advantage, and the ridge penalty per training row."""
+"""Number of splits averaged, the share of a linear model's advantage, and the ridge penalty per training row."""
 
 
 class UsualTarget(NamedTuple):
-    """A target, and how it was found in words for people."""
+    """A target, and a phrase on how it was found."""
 
     value: float
     reason: str
 
 
 def usual_target(problem: Problem) -> UsualTarget:
-    """The target for a problem on data of one's own: nine tenths of what a linear model gains.
+    """Return the target for a problem on your own data: nine tenths of the advantage of a linear model.
 
-    A linear model is fitted to the training rows of the first replicates by least squares with a small penalty, and
-    scored on their validation rows, as the networks will be. The target lies at nine tenths of the way from the trivial
-    answer (the most frequent class; for a regression the mean, whose R² is 0) to its score. Networks at a sensible rate
-    usually reach that, and do not reach it at once. Where a linear model gains nothing, the target lies halfway from
-    the trivial answer to 1. No optimizer is involved, so none is favoured.
+    A linear model is fitted to the training rows of the first replicates, by least squares with a small penalty, and
+    scored on their validation rows, as the networks will be. The target lies nine tenths of the way from the trivial
+    answer to the linear model's score. The trivial answer is the most frequent class, or for a regression the mean,
+    whose R² is 0. Networks at a sensible rate usually reach this target, but not at once. If the linear model gains
+    nothing, the target lies halfway from the trivial answer to 1. No optimizer is involved, so none is favoured.
 
     >>> usual_target(Problem("sklearn:wine"))
     UsualTarget(value=0.93, reason='nine tenths of the way from always answering class_1 (39%) to a linear model (99%)')
@@ -40,12 +40,12 @@ def usual_target(problem: Problem) -> UsualTarget:
 
 
 def with_usual_target(problem: Problem) -> Problem:
-    """The problem with its usual target."""
+    """Return the problem with its usual target."""
     return replace(problem, target=usual_target(problem).value)
 
 
 def with_usual_batch(problem: Problem) -> Problem:
-    """The problem with batches that its training rows fill: smaller ones, a power of two, where there are few rows.
+    """Return the problem with a batch size that its training rows fill: a smaller power of two if they are few.
 
     >>> with_usual_batch(Problem("sklearn:iris", train_rows=50)).batch_size
     32
@@ -55,7 +55,7 @@ def with_usual_batch(problem: Problem) -> Problem:
 
 
 def decided(problem: Problem) -> tuple[str, ...]:
-    """What was decided about data of one's own, in sentences: how they were read, and the target if it is the usual.
+    """Return sentences on how your own data were read, and on the target if it is the usual one.
 
     >>> decided(Problem())
     ()
@@ -85,7 +85,7 @@ def _found(problem: Problem) -> UsualTarget:
 
 
 def _scores(data: Dataset) -> tuple[float, float]:
-    """The validation scores of the trivial answer and of a linear model: accuracies, or R²."""
+    """Return the validation scores (accuracy or R²) of the trivial answer and of a linear model."""
     regression = data.task == "regression"
     y = data.y_train.reshape(len(data.y_train), -1) if regression else np.eye(len(data.classes))[data.y_train]
     scale, mean = Standardize.fit(data.x_train), y.mean(axis=0)

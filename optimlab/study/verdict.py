@@ -1,4 +1,4 @@
-"""The sentences that rows and pairs support. A difference is stated only if it survives the page's correction."""
+"""The verdict of a comparison, in sentences. They state a difference only if it is significant after correction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .statistics import detectable, replicates_for
 from .summary import in_percent, listed
 
 MANY = 6
-"""If all of more than so many cannot be told from the first, they are counted and not named."""
+"""If more optimizers than this cannot be told apart from the first, and none can, they are counted, not named."""
 
 
 def verdict(
@@ -26,10 +26,19 @@ def verdict(
     test_rows: int | None = None,
     score: str = "accuracy",
 ) -> Verdict:
-    """What the rows and pairs say.
+    """Draw the conclusions from rows and pairs.
 
-    ``deviation`` is the typical standard deviation of a paired difference in the test score, see
-    :func:`optimlab.study.summary.deviation`. ``score`` is the score's name.
+    Parameters
+    ----------
+    table, pairs: the rows, and the pairs of them that are compared.
+    target: the target.
+    replicates, planned: the number of replicates, and the number planned before the first run.
+    epochs: the number of epochs of each run.
+    deviation: the typical standard deviation of a paired difference in test score, see
+        :func:`optimlab.study.summary.deviation`.
+    baseline: the scores of the most frequent class, if it is frequent.
+    test_rows: the size of a test set that all replicates share.
+    score: the score's name.
     """
     tuned = [row for row in table if row.kind == "tuned"]
     sound = [row for row in tuned if not row.failed]
@@ -59,7 +68,7 @@ def verdict(
         said += _speed(fastest, fast_with, sound, apart, target, epochs, score)
     said += _others(table, pairs, score)
     if apart:
-        corrected = f" after Holm's correction for all {family} tests of this page" if family > 1 else ""
+        corrected = f" after Holm's correction for all {family} tests" if family > 1 else ""
         said.append(Sentence(f"Every difference stated here is significant at 5%{corrected}.", about="pairs"))
     said += _conditions(tuned, leader, baseline, test_rows, pairs, target, replicates, planned)
     said += _failures(table, score)
@@ -77,7 +86,7 @@ def verdict(
 
 
 def _level(first: Row | None, rows: Iterable[Row], apart: Iterable[Pair], measure: Measure) -> list[Row]:
-    """The other rows that cannot be told from ``first``."""
+    """Return the other rows that cannot be told apart from ``first``."""
     if first is None:
         return []
     told = {
@@ -100,13 +109,13 @@ def _quality(
 
 
 def _power(smallest: float, more: int | None, replicates: int) -> Sentence:
-    text = f"{replicates} replicates can tell apart differences of about {_about(100 * smallest)} points"
-    text += f"; half as much takes about {_about(more)} replicates" if more else ""
+    text = f"{replicates} replicates can detect differences of about {_about(100 * smallest)} points"
+    text += f"; half of that takes about {_about(more)} replicates" if more else ""
     return Sentence(f"{text}.", about="test_score")
 
 
 def _about(number: float) -> str:
-    """Two significant digits, for a number that is no more exact.
+    """Format a number with two significant digits, as it is no more exact.
 
     >>> _about(0.351), _about(3.0), _about(1234)
     ('0.35', '3', '1,200')
@@ -156,11 +165,11 @@ def _proposal(target: Target) -> list[Sentence]:
     if target.proposed is None:
         return []
     text = f"By the stored curves, a target of {in_percent(target.proposed)} tells the most optimizers apart"
-    return [Sentence(f"{text}: --target {target.proposed:g} shows it without new runs.", about="target")]
+    return [Sentence(f"{text}. --target {target.proposed:g} applies it without new runs.", about="target")]
 
 
 def _first(text: str, first: Row, level: Sequence[Row], rows: Sequence[Row], measure: Measure) -> Sentence:
-    """Name the first together with everyone who cannot be told from it."""
+    """Name the first, with the others that are behind it or cannot be told apart from it."""
     others = [row.label for row in rows if row is not first]
     if not level:
         ahead = others[0] if len(others) == 1 else f"all {len(others)} others"
@@ -173,7 +182,7 @@ def _first(text: str, first: Row, level: Sequence[Row], rows: Sequence[Row], mea
 
 
 def _differences(rows: Sequence[Row], apart: Sequence[Pair], measure: Measure, heading: str) -> list[Sentence]:
-    """One sentence for each row that is behind others; those that stand equally are told together."""
+    """Return one sentence for each row that is behind others; rows behind the same ones share a sentence."""
     labels = [row.label for row in rows]
     behind: dict[str, list[Pair]] = {}
     for pair in apart:
@@ -199,7 +208,7 @@ def _differences(rows: Sequence[Row], apart: Sequence[Pair], measure: Measure, h
 
 
 def _by(pair: Pair) -> str:
-    """By how much, with its interval."""
+    """Return the size of a difference, with its interval."""
     mean, low, high = pair.difference
     if (pair.worse == pair.first and pair.measure == "test_score") or (
         pair.better == pair.first and pair.measure == "epochs"
@@ -211,7 +220,7 @@ def _by(pair: Pair) -> str:
 
 
 def _others(table: Sequence[Row], pairs: Sequence[Pair], score: str) -> list[Sentence]:
-    """What tuning, and searching more than the rate, is worth."""
+    """Return sentences on what tuning, and a search of more than the rate, is worth."""
     said = []
     kinds: tuple[tuple[Literal["default", "searched"], str, str], ...] = (
         ("default", "The default rate", "the tuned rate"),
@@ -262,7 +271,7 @@ def _conditions(
         said.append(Sentence(text, about="test_score"))
     if target.value != target.planned:
         changed = f"The target was {in_percent(target.planned)} when the runs were made, and was changed to"
-        text = f"{changed} {in_percent(target.value)} afterwards, so what depends on it is exploratory."
+        text = f"{changed} {in_percent(target.value)} afterwards, so results that depend on it are exploratory."
         said.append(Sentence(text, about="target"))
     if replicates > planned:
         grown = f"The study was planned with {planned} replicates and grew to {replicates}"
@@ -288,7 +297,7 @@ def _failures(table: Sequence[Row], score: str) -> list[Sentence]:
         if row.failed:
             runs = "A run" if row.failed == 1 else f"{row.failed} runs"
             said.append(
-                f"{runs} of {name} failed with an error, so this row takes no part in the verdict. Run the same "
+                f"{runs} of {name} failed with an error, so this row is excluded from the verdict. Run the same "
                 f"command again to repeat {'it' if row.failed == 1 else 'them'}."
             )
     return [Sentence(text, about="runs") for text in said]

@@ -27,12 +27,12 @@ from .snapshot import restore, snapshot
 
 
 class Best:
-    """Watches one measure of the history and remembers its best value.
+    """The best value so far of one measure of the history.
 
     Parameters
     ----------
-    monitor: a list of the history, such as ``"val_loss"``; losses are to fall, accuracies and R² to rise.
-    min_delta: how much better than the best a value must be to count.
+    monitor: a list of the history, such as ``"val_loss"``. A lower loss is better, and a higher accuracy or R².
+    min_delta: a value counts as better if it improves on the best by more than this.
 
     Attributes
     ----------
@@ -51,7 +51,12 @@ class Best:
         self.epoch = 0
 
     def improves(self, history: History) -> bool:
-        """Return True, and remember the last epoch, if it is the best so far."""
+        """Return True, and remember the last epoch, if it is the best so far.
+
+        Raises
+        ------
+        InputError: the history does not have the measure.
+        """
         value = _latest(history, self.monitor)
         gain = value - self.value if self.rises else self.value - value
         if not gain > self.min_delta:
@@ -74,11 +79,19 @@ def _latest(history: History, monitor: str) -> float:
 
 
 class EarlyStopping:
-    """Ends training once a measure has not improved for ``patience`` epochs.
+    """A callback that ends training if a measure has not improved for ``patience`` epochs, as in Keras.
 
-    As in Keras: an epoch improves if it is better than the best by more than ``min_delta``; training ends after
-    ``patience`` epochs in a row that do not. With ``restore_best`` the network returns to its best epoch when
-    training ends, however it ends: also after the last epoch, by Ctrl-C, or when the loss diverges.
+    Parameters
+    ----------
+    monitor: the measure, a list of the history such as ``"val_loss"``.
+    patience: number of epochs without an improvement after which training ends.
+    min_delta: an epoch is an improvement if it is better than the best by more than this.
+    restore_best: whether the network returns to its best epoch when training ends. It does so however training ends:
+        by this callback, after the last epoch, by Ctrl-C, or because the loss diverges.
+
+    Raises
+    ------
+    InputError: the measure is unknown or a value is out of range; in an epoch, the run does not have the measure.
 
     >>> import optimlab as ol
     >>> data = ol.datasets.load("digits")
@@ -135,9 +148,16 @@ class EarlyStopping:
 
 
 class BestCheckpoint:
-    """Keeps the network of the best epoch, and puts it back when training ends, however it ends.
+    """A callback that restores the network of the best epoch when training ends, however it ends.
 
-    With a ``path`` each best network is also saved there, see :func:`optimlab.save_checkpoint`.
+    Parameters
+    ----------
+    monitor: the measure, a list of the history such as ``"val_loss"``.
+    path: a file to which each new best network is saved, see :func:`optimlab.save_checkpoint`; None for no file.
+
+    Raises
+    ------
+    InputError: the measure is unknown; in an epoch, the run does not have it, or the file cannot be written.
 
     >>> import optimlab as ol
     >>> data = ol.datasets.load("digits")
@@ -149,7 +169,7 @@ class BestCheckpoint:
     """
 
     last = True
-    """Called after all other callbacks, so that the file has the optimizer as they left it."""
+    """This callback is called after all others, so that the file has the optimizer as they left it."""
 
     def __init__(self, monitor: str = "val_loss", path: str | Path | None = None, **other: Never) -> None:
         only(BestCheckpoint, other)
@@ -182,17 +202,20 @@ class BestCheckpoint:
 
 
 class LearningRateScheduler:
-    """Sets the learning rate at the beginning of each epoch: ``schedule(epoch)``, epochs counted from 0.
+    """A callback that sets the learning rate at the beginning of each epoch.
 
-    As in Keras, ``schedule(epoch, lr)`` is accepted, too; ``lr`` is the present rate, for example after a cut by
-    :class:`ReduceLROnPlateau`. The rate is passed to a second parameter if that has no default or is called ``lr``.
-    Parameter groups with a rate of their own keep it. For a rate that changes with every step, give the schedule itself
-    to the optimizer.
+    Parameter groups with their own rate keep it. For a rate that changes at every step, pass the schedule to the
+    optimizer.
+
+    Parameters
+    ----------
+    schedule: a function of the epoch, counted from 0, or of the epoch and the present rate as in Keras. It receives the
+        rate if it has a second parameter without a default, or one called ``lr`` or ``learning_rate``.
 
     Raises
     ------
-    InputError: ``schedule`` is not such a function, or it counts steps; when training begins, the ``lr`` of the
-        optimizer is a schedule already; in an epoch, the rate is not a number of at least 0.
+    InputError: ``schedule`` is not such a function, or it counts steps; when training begins, the optimizer's ``lr``
+        is already a schedule; in an epoch, the rate is not a number of at least 0.
 
     >>> import optimlab as ol
     >>> net = ol.MLP([64, 10], seed=0)
@@ -233,11 +256,15 @@ def _takes_rate(schedule: Any) -> bool:
 
 
 class ReduceLROnPlateau:
-    """Cuts the learning rate when a measure no longer improves.
+    """A callback that cuts the learning rate when a measure no longer improves.
 
-    Keyword arguments and meanings as in :class:`optimlab.schedules.ReduceLROnPlateau`: ``factor``, ``patience``,
-    ``threshold``, ``cooldown``, ``min_lr``, ``convention``; the mode follows from the measure. It cuts the
-    present rate, whoever set it, and that of each parameter group with a rate of its own, as in PyTorch.
+    As in PyTorch, it cuts the present rate and that of each parameter group with its own rate.
+
+    Parameters
+    ----------
+    monitor: the measure, a list of the history such as ``"val_loss"``. The mode follows from it.
+    options: ``factor``, ``patience``, ``threshold``, ``cooldown``, ``min_lr`` and ``convention``, with the meanings and
+        defaults of :class:`optimlab.schedules.ReduceLROnPlateau`.
 
     Raises
     ------
@@ -260,7 +287,7 @@ class ReduceLROnPlateau:
         self._listener = self._listening()
 
     def _listening(self) -> schedules.ReduceLROnPlateau:
-        """A fresh plateau. Its own rate is not used: the rates of the optimizer are cut."""
+        """Return a new plateau schedule. Its own rate is not used: the rates of the optimizer are cut."""
         return schedules.ReduceLROnPlateau(1.0, **self._options)
 
     def on_begin(self, network: Network, optimizer: Optimizer, history: History) -> None:
@@ -274,7 +301,7 @@ class ReduceLROnPlateau:
                 values["lr"] = self._listener.cut(values["lr"])
 
     def _rates(self, optimizer: Optimizer) -> list[dict[str, Any]]:
-        """The dictionaries with a rate: the optimizer's own, and those of groups that have one."""
+        """Return the hyperparameters of the optimizer, and those of each group with its own rate."""
         groups = [values for values in optimizer.groups.values() if "lr" in values]
         return [_settable(self, optimizer, values) for values in (optimizer.hyperparameters, *groups)]
 
@@ -294,18 +321,22 @@ def _settable(callback: Any, optimizer: Optimizer, values: dict[str, Any]) -> di
     """
     if callable(lookup(f"hyperparameter of {optimizer.name}", "lr", values)):
         raise InputError(
-            f"{named(callback)} sets the learning rate, which {values['lr']!r} sets too: give the optimizer a number "
+            f"{named(callback)} sets the learning rate, but so does {values['lr']!r}: give the optimizer a number "
             "as lr, or leave one of the two out"
         )
     return values
 
 
 class CSVLogger:
-    """Writes one line an epoch to a CSV file, with a header; a new run replaces the file of an earlier one.
+    """A callback that writes a CSV file with a header and one line per epoch; a new run overwrites the file.
+
+    Parameters
+    ----------
+    path: the file.
 
     Raises
     ------
-    InputError: the file cannot be written.
+    InputError: in an epoch, the file cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -336,11 +367,15 @@ class CSVLogger:
 
 
 class JSONLogger:
-    """Appends one line of JSON an epoch to a file, after those of earlier runs.
+    """A callback that appends one line of JSON per epoch to a file, after those of earlier runs.
+
+    Parameters
+    ----------
+    path: the file.
 
     Raises
     ------
-    InputError: the file cannot be written.
+    InputError: in an epoch, the file cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -365,7 +400,7 @@ def _lines(path: Path) -> int:
 
 
 def _cut(path: Path, lines: int) -> None:
-    """Drop the epochs logged after the checkpoint: they are trained and logged again."""
+    """Remove the lines of epochs after the checkpoint: they are trained and logged again."""
     if path.exists():
         with path.open("rb+") as file:
             for _ in range(lines):

@@ -1,4 +1,4 @@
-"""What a network can be trained on."""
+"""Checks of the data and batches that a network is trained on."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..nn.network import Network
 
 
 def check_batches(network: Network, rows: int, batch_size: int) -> None:
-    """Refuse batches that ``network`` cannot be trained on.
+    """Check that ``network`` can be trained on batches of this size.
 
     Raises
     ------
-    InputError: a batch larger than the data; a last batch of one row for a network with batch norm.
+    InputError: a batch is larger than the data, or the last batch has one row and the network has batch norm.
     """
     if batch_size > rows:
         raise InputError(f"batch_size {batch_size} is larger than the {rows} rows of training data")
@@ -32,11 +32,11 @@ def check_batches(network: Network, rows: int, batch_size: int) -> None:
 
 
 def check_dataset(data: Any) -> None:
-    """Refuse anything but a data set.
+    """Check that ``data`` is a data set.
 
     Raises
     ------
-    InputError: ``data`` is something else; the message says how to make a data set.
+    InputError: it is something else; the message says how to make a data set.
     """
     if not isinstance(data, Dataset):
         raise InputError(
@@ -46,13 +46,18 @@ def check_dataset(data: Any) -> None:
 
 
 def checked_data(network: Network, x: Any, y: Any, loss: Loss, split: str) -> tuple[Array, Array]:
-    """The arrays of one split on the backend, or one clear error."""
+    """Check the arrays of one split, and return them on the backend.
+
+    Raises
+    ------
+    InputError: the split is empty, its inputs and targets differ in length, or they do not fit network and loss.
+    """
     if x is None or y is None or not rows(f"the {split} inputs", x):
         raise InputError(f"the {split} data are empty")
     if len(x) != rows(f"the {split} targets", y):
         raise InputError(f"the {split} data have {len(x)} rows of inputs but {len(y)} targets")
     x = network.check_inputs(x)
-    # a NaN is the least and the largest; a mask of all numbers could take more memory than the training
+    # min and max of an array with NaN are NaN; a mask of all numbers could take more memory than the training
     if not (math.isfinite(float(x.min())) and math.isfinite(float(x.max()))):
         raise InputError(f"the {split} inputs hold NaN or infinite values")
     y = network.check_targets(loss, y, len(x))

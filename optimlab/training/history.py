@@ -1,4 +1,4 @@
-"""What a training run leaves behind."""
+"""The history of a training run."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MEASURES = ("train_loss", "train_accuracy", "train_r2", "val_loss", "val_accuracy", "val_r2")
-"""The lists that measure the network."""
+"""The lists of losses and scores."""
 
 
 @dataclass
 class History:
-    """One entry per completed epoch in each list; empty lists where there was nothing to measure.
+    """The history of a run: in each list one entry per completed epoch, or none if there was nothing to measure.
 
     Attributes
     ----------
-    train_loss, train_accuracy: means over the epoch's samples, each sample weighing the same, measured on each
-        batch before its update, as training goes on (dropout on, batch norm on the batch).
-    train_r2: for a regression in place of the accuracy, the coefficient of determination (:data:`optimlab.losses.R2`).
-    val_loss, val_accuracy, val_r2: on the validation split at the end of the epoch.
-    lr: learning rate of the epoch's last step.
-    penalty: sum of the penalties, averaged as ``train_loss``, which does not hold them; None where there are none.
-    seconds: training time of the epoch, evaluation excluded.
+    train_loss, train_accuracy: means over the rows of the epoch. Each batch is measured before its update, in training
+        mode (with dropout, and batch norm on the batch).
+    train_r2: the coefficient of determination (:data:`optimlab.losses.R2`), instead of the accuracy for a regression.
+    val_loss, val_accuracy, val_r2: the same on the validation split, at the end of the epoch in evaluation mode.
+    lr: the learning rate of the epoch's last step.
+    penalty: the sum of the penalties, averaged like ``train_loss``, which does not include them; None if unused.
+    seconds: the training time of the epoch, without evaluation.
     status: ``"completed"``, ``"stopped"`` (by a callback), ``"diverged"`` (the loss became infinite or NaN),
         ``"interrupted"`` (Ctrl-C), or ``"failed"`` (an exception; only callbacks see this status).
-    steps: updates made, over all epochs.
+    steps: the number of updates, over all epochs.
     diverged_step: the step, counted from 1, whose loss was not finite; None unless diverged.
     """
 
@@ -51,7 +51,7 @@ class History:
 
     @property
     def epochs(self) -> int:
-        """Epochs completed."""
+        """Return the number of completed epochs."""
         return len(self.train_loss)
 
     def append(self, **values: float) -> None:
@@ -60,7 +60,7 @@ class History:
             getattr(self, name).append(value)
 
     def last(self) -> dict[str, float]:
-        """The entries of the last epoch, by name.
+        """Return the entries of the last epoch, by name.
 
         >>> History(train_loss=[0.5, 0.25], lr=[0.1, 0.1]).last()
         {'train_loss': 0.25, 'lr': 0.1}
@@ -68,11 +68,15 @@ class History:
         return {name: values[-1] for name, values in self.to_dict().items() if isinstance(values, list) and values}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and numbers, ready for JSON."""
+        """Return plain lists and numbers, ready for JSON."""
         return asdict(self)
 
     def best(self, name: str) -> tuple[float, int]:
-        """The best value of a measure, and its epoch, from 1: the lowest loss, or the highest accuracy or R².
+        """Return the best value of a measure, and its epoch, from 1: the lowest loss, or the highest accuracy or R².
+
+        Raises
+        ------
+        InputError: the measure is unknown, or the run does not have it.
 
         >>> History(val_loss=[0.9, 0.4, 0.5]).best("val_loss")
         (0.4, 2)
@@ -84,9 +88,13 @@ class History:
         return value, 1 + values.index(value)
 
     def line(self, epochs: int | None = None) -> str:
-        """The last epoch in one line, as ``fit(..., print_every=1)`` prints it; ``epochs`` is how many there will be.
+        """Return the last epoch as one line, as ``fit(..., print_every=1)`` prints it.
 
-        Without ``val_`` a name means the training rows.
+        A name without ``val_`` is measured on the training rows.
+
+        Parameters
+        ----------
+        epochs: the total number of epochs, to print after the present one.
 
         >>> History(train_loss=[0.5, 0.25], val_accuracy=[0.8, 0.9], lr=[0.1, 0.05]).line(20)
         'epoch  2/20  loss 0.2500  val_acc 0.9000  lr 0.05'
@@ -102,8 +110,8 @@ class History:
     def plot(self) -> Figure:
         """Draw loss, score and learning rate against epochs.
 
-        Training and validation are named beside their lines. A ring marks the best epoch on the validation split. A
-        notebook shows the figure; elsewhere write ``history.plot().savefig("run.png")``.
+        The curves are labelled directly, and a ring marks the best epoch on the validation split. A notebook shows the
+        figure; elsewhere write ``history.plot().savefig("run.png")``.
 
         Raises
         ------
@@ -132,7 +140,7 @@ class History:
         return together(f"Run {told}.", Html(Table(columns, rows)._repr_html_()) if rows else "")
 
     def ending(self) -> str:
-        """How the run ended, in a few words.
+        """Describe in a few words how the run ended.
 
         >>> History(train_loss=[0.5, 0.4], status="diverged", steps=130, diverged_step=130).ending()
         'diverged at step 130, after 2 epochs'
@@ -147,5 +155,5 @@ class History:
 
 
 def _decimals(value: float) -> str:
-    """Four decimals, so that the lines of a run stand below each other; three digits where these would say nothing."""
+    """Format with four decimals, so that lines align, or with three digits if the number is very small or large."""
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.2e}"

@@ -46,42 +46,51 @@ def fit(
     graph: bool = False,
     **other: Never,
 ) -> History:
-    """Train ``network`` on ``data.x_train`` and watch it on ``data.x_val``.
+    """Train ``network`` on the training split of ``data``, and measure it on the validation split after each epoch.
 
-    Every epoch goes once through all rows in an order drawn from ``seed``; the last batch holds what is left.
-    A loss that becomes infinite or NaN ends the run with status ``"diverged"``, Ctrl-C with ``"interrupted"``;
-    the history of the epochs before stays. On a GPU nothing is read back before the end of an epoch: divergence is
-    found there, its step named all the same, the weights being those of the epoch's last step.
+    Every epoch uses all rows once, in an order drawn from ``seed``; the last batch may be smaller. A loss that becomes
+    infinite or NaN ends the run with status ``"diverged"``, and Ctrl-C ends it with ``"interrupted"``; the history of
+    the epochs before is kept. On a GPU, divergence is detected only at the end of an epoch. The diverging step is still
+    reported, but the weights are those after the epoch's last step.
 
     Parameters
     ----------
-    optimizer: made for ``network.parameters``.
-    loss: a name in :mod:`optimlab.losses`; None is the usual one for the targets and the network's outputs
-        (:func:`optimlab.losses.usual`): a cross-entropy for classes, the mean squared error for one number to predict.
-        Or a function of your own, ``(outputs, targets) -> (value, gradient)``, see
-        :func:`optimlab.nn.own_losses.chosen`; check it with :func:`optimlab.gradcheck`.
-    penalties: such as ``[ol.L2(1e-4)]``, whose gradients are added to the loss's; the losses of the history stay those
-        of the data alone, the penalties have a list of their own there.
-    clip: such as ``ol.ClipGlobalNorm(1.0)``, called on the gradients, those of the penalties included.
-    constraints: such as ``[ol.MaxNorm(3.0)]``, called on the weights after each update. See
+    network: the network.
+    optimizer: an optimizer of ``network.parameters``.
+    data: the data set.
+    epochs: number of epochs.
+    batch_size: number of rows per step.
+    loss: a name in :mod:`optimlab.losses`. None selects the usual one for the targets and the network's outputs
+        (:func:`optimlab.losses.usual`): a cross-entropy for classes, the mean squared error for one number. Or a
+        function of your own, ``(outputs, targets) -> (value, gradient)``, see :func:`optimlab.nn.own_losses.chosen`;
+        check it with :func:`optimlab.gradcheck`.
+    penalties: penalties such as ``[ol.L2(1e-4)]``, whose gradients are added to that of the loss. The losses in the
+        history do not include them; they have their own list there.
+    clip: clipping such as ``ol.ClipGlobalNorm(1.0)``, applied to the gradients, which include the penalties.
+    constraints: constraints such as ``[ol.MaxNorm(3.0)]``, applied to the weights after each update. See
         :mod:`optimlab.nn.regularization` for all three.
-    callbacks: called as ``callback(network, optimizer, history)`` after each epoch; one that returns True ends the
-        training, with status ``"stopped"``. See :mod:`optimlab.training.callbacks` for ready-made callbacks, and
+    seed: seed of the order of the rows.
+    callbacks: called as ``callback(network, optimizer, history)`` after each epoch. If one returns True, training ends
+        with status ``"stopped"``. See :mod:`optimlab.training.callbacks` for ready-made callbacks, and
         :mod:`optimlab.training.lifecycle` for your own.
-    resume: a file that :class:`optimlab.Checkpoint` left: the run goes on from there, bit for bit. Network, optimizer,
-        data and options have to be made as they were; ``epochs`` may be more.
-    progress: True or False to show a progress bar or not; by default in a notebook and where standard error is a
-        terminal.
-    print_every: print a line after every so many epochs and after the last, as :meth:`History.line` writes it, and how
-        the run ended if that was early. None prints nothing.
-    graph: on the backend ``"cupy"``, whether to make each step one launch of a CUDA graph. Where that cannot be, one
-        warning says why, and training goes on without: rules of whole matrices, callbacks that look at each step,
-        functions of your own that wait for the GPU. Experimental: tested without a GPU only.
+    resume: a file that :class:`optimlab.Checkpoint` wrote. The run continues from there, bit for bit. Network,
+        optimizer, data and options must be created as before, but ``epochs`` may be larger.
+    progress: True or False to show or hide the progress bar. By default it is shown in a notebook, and if standard
+        error is a terminal.
+    print_every: print a line, see :meth:`History.line`, every so many epochs and after the last, and say how the run
+        ended if it ended early. None prints nothing.
+    graph: on the backend ``"cupy"``, whether to make each step one launch of a CUDA graph. If that is impossible, a
+        warning says why, and training continues without: for rules of whole matrices, callbacks that observe each
+        step, and functions of your own that synchronize the GPU. Experimental: tested only without a GPU.
+
+    Returns
+    -------
+    History: losses, scores and learning rates of each epoch, and how the run ended.
 
     Raises
     ------
-    InputError: data, labels, or options that cannot be trained on, found before the first step; or a keyword that
-        ``fit`` does not have, such as ``learning_rate``: the message says what to write.
+    InputError: the data, labels or options are invalid, which is found before the first step; or ``fit`` does not have
+        a keyword, such as ``learning_rate``: the message says what to write.
 
     >>> import optimlab as ol
     >>> data = ol.datasets.load("digits")
@@ -156,10 +165,16 @@ def fit(
 def evaluate(
     network: Network, x: Any, y: Any, loss: str | Loss | LossFunction | None = None
 ) -> tuple[float, float | None]:
-    """``(loss, score)`` in evaluation mode over all rows.
+    """Return the loss and the score in evaluation mode, over all rows.
 
-    The score is the accuracy for classes and R² for numbers (:data:`optimlab.losses.R2`); None for a loss without one.
-    ``loss`` is as for :func:`optimlab.fit`.
+    The score is the accuracy for classes, R² for a regression (:data:`optimlab.losses.R2`), and None for a loss that
+    has no score.
+
+    Parameters
+    ----------
+    network: the network.
+    x, y: inputs and targets.
+    loss: as for :func:`optimlab.fit`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Keep what a network has learned in memory, and put it back."""
+"""Snapshots of a network's learned arrays in memory."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from ..nn.network import Network
 
 
 def snapshot(network: Network) -> dict[str, Array]:
-    """Copies of :meth:`Network.learned`."""
+    """Return copies of the arrays of :meth:`Network.learned`."""
     return {name: array.copy() for name, array in network.learned().items()}
 
 
 def restore(network: Network, arrays: dict[str, Array]) -> None:
-    """Put a :func:`snapshot` of the same network back.
+    """Restore a :func:`snapshot` of the same network.
 
     >>> import optimlab as ol
     >>> net = ol.MLP([2, 1], seed=0)

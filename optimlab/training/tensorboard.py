@@ -1,4 +1,4 @@
-"""A run as TensorBoard shows it: curves, histograms, and the graph of layers."""
+"""Export of a run to TensorBoard: curves, histograms, and the graph of layers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .history import History
 from .run import Run
 
 LARGEST = 1e20
-"""Numbers beyond it stand in the last bucket of a histogram."""
+"""Larger numbers are counted in the last bucket of a histogram."""
 
 
 class TensorBoard:
-    """Writes a run for TensorBoard: ``tensorboard --logdir FOLDER`` shows it, while it is trained and after.
+    """A callback that logs a run for TensorBoard: ``tensorboard --logdir FOLDER`` shows it, also during training.
 
     ==========  =============================================================================================
     Scalars     ``loss/train``, ``loss/val``, the same of the accuracy or R², ``learning_rate``, ``seconds``
@@ -30,17 +30,17 @@ class TensorBoard:
     Graphs      the layers with their settings, and the loss
     ==========  =============================================================================================
 
-    The steps of TensorBoard are epochs, from 1. Gradient and update are those of the epoch's last step, of the
-    parameters that are trained. Give each run a folder of its own, such as ``runs/adam`` beside ``runs/sgd``, and
-    ``--logdir runs`` compares them. A new run in the same folder hides the one before, whose files stay. A resumed run
-    goes on where its checkpoint was. What an epoch writes is in the file when the next one begins.
+    The steps in TensorBoard are epochs, from 1. Gradients and updates are those of the epoch's last step, for
+    parameters that are trained. Give each run its own folder, such as ``runs/adam`` and ``runs/sgd``, and compare them
+    with ``--logdir runs``. A new run in the same folder hides the one before, but keeps its files. A resumed run
+    continues at its checkpoint. The entries of an epoch are in the file when the next one begins.
 
-    Needs the package tensorboardX: the extra ``tensorboard`` brings it, and TensorBoard.
+    It needs the package tensorboardX. The extra ``tensorboard`` installs it, and TensorBoard.
 
     Parameters
     ----------
-    folder: where the files are written; made if it does not exist.
-    histograms: draw histograms every so many epochs; None for none.
+    folder: the folder of the files; created if it does not exist.
+    histograms: number of epochs between histograms; None for no histograms.
 
     Raises
     ------
@@ -64,7 +64,7 @@ class TensorBoard:
         _event()
 
     def attach(self, run: Run) -> None:
-        """Called by ``fit`` before it begins."""
+        """Remember the run. ``fit`` calls this before it begins."""
         self._run = run
 
     def on_begin(self, network: Network, optimizer: Optimizer, history: History) -> None:
@@ -75,11 +75,11 @@ class TensorBoard:
 
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # the library's name tells seconds: a run resumed within one would write over the file before
+            # the library names files by the second: a run resumed within the same one would overwrite the file
             self._file = EventsWriter(str(self.folder / "events"), f".{time.time_ns()}")
         except OSError as error:
             raise InputError(f"cannot write to {self.folder}: {error.strerror or error}") from None
-        # TensorBoard forgets what an earlier file has of this step and those after it
+        # TensorBoard then ignores entries of this step and later ones in earlier files
         self._write(event(step=history.epochs + 1, session_log=SessionLog(status=SessionLog.START)))
         if self._run is not None:
             self._write(event(graph_def=graph(network, self._run.loss.name).SerializeToString()))
@@ -94,8 +94,7 @@ class TensorBoard:
             self._keep(network, self._run.history)
 
     def idle(self, steps: int) -> float:
-        """How many steps may pass after ``steps`` of them, before the one whose weights are kept: an epoch's last but
-        one."""
+        """Return how many steps may follow the first ``steps`` before a call of :meth:`on_step` is needed."""
         if self.histograms is None or self._steps == 1:
             return math.inf
         return (-2 - steps) % self._steps
@@ -121,21 +120,21 @@ class TensorBoard:
         self._run = self._file = self._before = None
 
     def state(self) -> dict[str, Any]:
-        """For :class:`optimlab.Checkpoint`: the old weights, and after an epoch's last step its gradient, too."""
+        """Return the state for :class:`optimlab.Checkpoint`: the old weights, and the gradient after an epoch."""
         if self._before is None or self._run is None:
             return {}
         ended = self._run.history.steps % self._steps == 0
         return {"before": self._before, **({"gradient": self._run.network.parameters.grad} if ended else {})}
 
     def load(self, state: dict[str, Any], network: Network) -> None:
-        """Go on from :meth:`state`."""
+        """Continue from :meth:`state`."""
         self._before = state["before"].copy() if "before" in state else None
         if "gradient" in state:
             network.parameters.grad[...] = state["gradient"]
 
     @property
     def _steps(self) -> int:
-        """The number of steps of an epoch."""
+        """Return the number of steps per epoch."""
         return 1 if self._run is None else self._run.now.steps
 
     def _due(self, epoch: int) -> bool:
@@ -161,7 +160,7 @@ class TensorBoard:
 
 
 def _event() -> Any:
-    """The class of what an event file consists of."""
+    """Import the class of the entries of an event file."""
     try:
         from tensorboardX.proto.event_pb2 import Event
     except ImportError:
@@ -170,7 +169,7 @@ def _event() -> Any:
 
 
 def _tag(name: str) -> str:
-    """The name of a measure of the history as TensorBoard groups it.
+    """Return the tag under which TensorBoard groups a measure of the history.
 
     >>> _tag("train_loss"), _tag("lr"), _tag("seconds")
     ('loss/train', 'learning_rate', 'seconds')
@@ -180,9 +179,9 @@ def _tag(name: str) -> str:
 
 
 def graph(network: Network, loss: str) -> Any:
-    """Return the layers of a network as a ``GraphDef``: a node each, which holds one for each of its parameters.
+    """Return the layers of a network as a ``GraphDef``: a node for each layer, connected to one for each parameter.
 
-    A node has the name of its layer; that of an activation has the name of the function, such as ``relu1``.
+    A node has the name of its layer; the node of an activation has the name of the function, such as ``relu1``.
     """
     from tensorboardX.proto.attr_value_pb2 import AttrValue
     from tensorboardX.proto.graph_pb2 import GraphDef
@@ -213,7 +212,7 @@ def graph(network: Network, loss: str) -> Any:
 
 
 def _names(layer: Layer) -> tuple[str, str]:
-    """The name of a layer's node, which TensorBoard cuts after ten letters, and of its operation."""
+    """Return the name of a layer's node, which TensorBoard cuts after ten letters, and of its operation."""
     if isinstance(layer, Activate):
         function = layer.activation.name
         return f"{function}{layer.name.removeprefix(layer.prefix)}", function

@@ -1,4 +1,4 @@
-"""Hyperparameter search: learning rate, batch size, plateau, and whatever else the optimizer's rule takes.
+"""Hyperparameter search: learning rate, batch size, plateau, and any other hyperparameter of the rule.
 
 >>> import tempfile, optimlab as ol
 >>> search = ol.tuning.Search(
@@ -11,7 +11,7 @@
 >>> sorted(found.best["hyperparameters"]), len(found.records)
 (['beta1', 'lr'], 3)
 
-Needs Optuna, the extra ``tune``.
+It needs Optuna, which the extra ``tune`` installs.
 
 Imports common, rules, backends, nn, datasets, training and study.
 """

@@ -1,4 +1,4 @@
-"""What the numbers of a search mean, and how sure they are."""
+"""The results of a search: scores with intervals, tests, and a verdict in sentences."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .trial import rank
 Record = dict[str, Any]
 
 EDGE = 0.05
-"""A best value in this share of its range at either end lies at its edge."""
+"""A best value counts as at the edge of its range if it lies within this share of either end."""
 
 LEAST = 15
-"""Trials from which effects are told: five in each third of a range."""
+"""The fewest trials for a test of effects: five in each third of a range."""
 
 
 def measured(network: Network, x: Any, y: Any, rows: NDArray[Any]) -> dict[str, Any]:
-    """Score with its 95% interval, and loss; ``rows`` are the contributions of the rows to the score.
+    """Return the score with its 95% interval, and the loss; ``rows`` are the contributions of the rows to the score.
 
     The interval of an accuracy is Wilson's. That of R² is ``mean ± 1.96 s / sqrt(n)`` of the contributions.
     """
@@ -43,7 +43,7 @@ def measured(network: Network, x: Any, y: Any, rows: NDArray[Any]) -> dict[str, 
 
 
 def same(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """p-value that two networks are equally good on the rows: McNemar's, or of numbers the paired t-test's."""
+    """Return the p-value of equal scores of two networks: McNemar's for classes, the paired t-test's for numbers."""
     if a.dtype == bool:
         return mcnemar(a, b)
     from scipy.stats import ttest_rel
@@ -52,7 +52,7 @@ def same(a: NDArray[Any], b: NDArray[Any]) -> float:
 
 
 def mcnemar(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """p-value that two classifiers of the same rows err equally often: exact, on the rows where they differ.
+    """Return the p-value of equal error rates of two classifiers of the same rows, by McNemar's exact test.
 
     Reference: McNemar (1947).
 
@@ -66,8 +66,7 @@ def mcnemar(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 
 
 def at_edge(search: Search, best: Record) -> list[str]:
-    """The hyperparameters whose best value lies at the edge of its log range, such as the learning rate: better ones
-    may lie beyond."""
+    """Return the hyperparameters whose best value lies at the edge of a log range: a better one may lie beyond."""
     places = {
         name: space.place(best["hyperparameters"][name])
         for name, space in search.searched.items()
@@ -77,11 +76,11 @@ def at_edge(search: Search, best: Record) -> list[str]:
 
 
 def effects(search: Search, records: Sequence[Record]) -> dict[str, float] | None:
-    """p-value for each hyperparameter, that it has no effect on the score over its space.
+    """Return, for each hyperparameter, the p-value of no effect on the score within its space.
 
-    Kruskal and Wallis's test of the scores in the thirds of a range, or at each choice, corrected for the number of
-    hyperparameters by Holm. None where it would mean little: under 15 trials, or from a sampler that goes where scores
-    are good, so that the trials are not independent of them.
+    It is Kruskal and Wallis's test of the scores in the thirds of a range, or at each choice, after Holm's correction
+    for the number of hyperparameters. The result is None if there are fewer than 15 trials, or if the sampler learns
+    from scores, so that the trials are not independent of them.
     """
     if search.sampler != "qmc" or len(records) < LEAST:
         return None
@@ -104,7 +103,7 @@ def effects(search: Search, records: Sequence[Record]) -> dict[str, float] | Non
 
 
 def verdict(search: Search, summary: dict[str, Any]) -> list[str]:
-    """What was found, in sentences that say what each number means."""
+    """Draw the conclusions of a search, in sentences that say what each number means."""
     best, rows = summary["best"], summary["rows"]
     trials = summary["search"]["trials"]
     score, classes = summary["measure"], search.problem.score == "accuracy"
@@ -114,29 +113,29 @@ def verdict(search: Search, summary: dict[str, Any]) -> list[str]:
         else (f"loss of {best['val_loss']:.4f} ({score} {best['val_score']:.2%})")
     )
     said = [
-        f"The validation {measure} was chosen for being the best of {trials} trials, each at its best epoch, "
-        f"on the same {rows['val']:,} rows: it is optimistic."
+        f"The validation {measure} is the best of {trials} trials, each at its best epoch, on the same "
+        f"{rows['val']:,} rows, so it is optimistic."
     ]
     if summary["test"] is None:
-        return [*said, "The data have no test split: there is no number to expect on new data."]
+        return [*said, "The data have no test split, so the score to expect on new data is unknown."]
     test, again = summary["test"], summary["retrained"]
     network = "the same network" if len(search.seeds) == 1 else f"its best seed's network (seed {best['best_seed']})"
     said.append(
-        f"The test {score} of {test['score']:.2%} is that of {network} on {rows['test']:,} held-out "
-        f"rows: what to expect on new data, from {test['low']:.1%} to {test['high']:.1%} (95% interval)."
+        f"The test {score} of {test['score']:.2%} is that of {network} on {rows['test']:,} held-out rows. On new "
+        f"data, expect between {test['low']:.1%} and {test['high']:.1%} (95% interval)."
     )
     difference = again["score"] - test["score"]
-    changed = f"{again['gained']} rows more right and {again['lost']} more wrong"
+    changed = f"it gets {again['gained']} more rows right and {again['lost']} more wrong"
     if not classes:
-        changed = f"a smaller error on {again['gained']} rows and a larger one on {again['lost']}"
-    test_name = "McNemar's" if classes else "paired t-test,"
-    chance = "more than chance" if again["p"] < 0.05 else "within chance"
+        changed = f"its error is smaller on {again['gained']} rows and larger on {again['lost']}"
+    test_name = "McNemar's test" if classes else "paired t-test"
+    chance = "a significant difference" if again["p"] < 0.05 else "which may be chance"
     said.append(
-        f"Trained from scratch on training and validation data together ({again['rows']:,} rows) for {again['epochs']} "
-        f"epochs, as many as the best trial needed, it is {again['score']:.2%}, {100 * difference:+.2f} points: "
-        f"{changed}, {chance} ({test_name} p = {again['p']:.2g})."
+        f"Retrained from scratch on training and validation data together ({again['rows']:,} rows), for "
+        f"{again['epochs']} epochs as in the best trial, it has a test {score} of {again['score']:.2%} "
+        f"({100 * difference:+.2f} points): {changed}, {chance} ({test_name}, p = {again['p']:.2g})."
     )
-    said.append("Decide between the two before looking at the test data: the better of both would be optimistic again.")
+    said.append("Choose between the two before you look at their test scores: the better of two is optimistic again.")
     return [*said, *_on_spaces(search, summary)]
 
 
@@ -144,15 +143,15 @@ def _on_spaces(search: Search, summary: dict[str, Any]) -> list[str]:
     said = []
     for name in summary["at_edge"]:
         value = summary["best"]["hyperparameters"][name]
-        said.append(f"The best {name}, {concise(value, 3)}, lies at the edge of its range: try a wider one.")
+        said.append(f"The best {name}, {concise(value, 3)}, lies at the edge of its range: try a wider range.")
     if summary["effects"] is not None:
         clear = [name for name, p in summary["effects"].items() if p < 0.05]
         rest = [name for name in summary["effects"] if name not in clear]
         if clear:
             shown = ", ".join(f"{name} (p = {summary['effects'][name]:.2g})" for name in clear)
-            said.append(f"Over the spaces searched the score depends on {shown}; Kruskal and Wallis's test, Holm.")
+            said.append(f"Within the searched spaces the score depends on {shown} (Kruskal and Wallis, after Holm).")
         if rest:
-            said.append(f"These trials show no effect of {_listed(rest)}, which is not to say that there is none.")
+            said.append(f"These trials show no effect of {_listed(rest)}, which does not mean that there is none.")
     if summary["diverged"]:
         said.append(f"{summary['diverged']} of {summary['search']['trials']} trials diverged.")
     return said

@@ -1,4 +1,4 @@
-"""What a search looks for, on what problem, and how long; checked before anything is trained."""
+"""The plan of a search: its problem, spaces and budget, all checked before anything is trained."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ DEFAULT_SPACES = {
     "factor": "0.1:0.5",
     "patience": "2,5,10",
 }
-"""What is searched if nothing is said."""
+"""The spaces that are searched by default."""
 LARGEST_BATCH = 256
-"""Of the default space; where there are fewer training rows, batches are smaller."""
+"""The largest batch size of the default space; it is smaller if there are fewer training rows."""
 
 SAMPLERS = ("qmc", "tpe", "gp")
 OBJECTIVES = ("val_score", "val_loss")
@@ -31,36 +31,38 @@ WHOLE = ("batch_size", "patience")
 
 @dataclass(frozen=True)
 class Search:
-    """A search for hyperparameters.
+    """The plan of a hyperparameter search.
 
     Parameters
     ----------
-    problem: data, network, and the most epochs a trial may take. Its batch size is that of a search that neither
-        searches nor fixes one.
-    optimizer: its name, such as ``"adam"`` or ``"adam:torch(beta2=0.99)"``, or an :class:`optimlab.study.Contender`.
-        What it searches is searched too. A schedule of it is as long as ``epochs``, and takes the place of the plateau.
-    convention: of an optimizer named without one. It also decides what the plateau's patience and threshold mean, see
-        :class:`optimlab.schedules.ReduceLROnPlateau`.
-    spaces: by hyperparameter, as :func:`optimlab.tuning.parse` reads it, or ``"auto"``, which searches the usual
-        range of its kind (:data:`optimlab.rules.KINDS`). A hyperparameter is any of the rule's, such as ``lr``,
-        ``batch_size``, or the plateau's ``factor`` or ``patience``. None: :data:`DEFAULT_SPACES` without those that are
-        fixed, and with smaller batches where there are fewer training rows.
-    fixed: hyperparameters that have one value.
-    trials: how many sets of hyperparameters are tried.
-    sampler: ``"qmc"`` (a scrambled Sobol' sequence: spread evenly, whatever the results), ``"tpe"`` or ``"gp"``
-        (which learn from the trials before; ``"gp"`` needs PyTorch).
-    seed: of the sampler.
-    seeds: of initial weights and order of the data. A trial is trained with each, and its score is the mean.
+    problem: data, network, and the limit of a trial's epochs. Its batch size is used unless ``batch_size`` is searched
+        or fixed.
+    optimizer: a name, such as ``"adam"`` or ``"adam:torch(beta2=0.99)"``, or an :class:`optimlab.study.Contender`.
+        Hyperparameters that it searches are searched too. If it has a schedule, that is as long as ``epochs``, and
+        replaces the plateau.
+    convention: convention of an optimizer named without one. It also decides the meaning of the plateau's patience and
+        threshold, see :class:`optimlab.schedules.ReduceLROnPlateau`.
+    spaces: space of each searched hyperparameter, as :func:`optimlab.tuning.parse` reads it, or ``"auto"`` for the
+        usual range of its kind (:data:`optimlab.rules.KINDS`). The names are those of the rule's hyperparameters, such
+        as ``lr``, and ``batch_size`` and the plateau's ``factor`` and ``patience``. None stands for
+        :data:`DEFAULT_SPACES`, without fixed ones, and with smaller batches if there are few training rows.
+    fixed: value of each fixed hyperparameter.
+    trials: number of sets of hyperparameters to try.
+    sampler: ``"qmc"`` (a scrambled Sobol' sequence, spread evenly whatever the results), ``"tpe"`` or ``"gp"``, which
+        learn from the trials before (``"gp"`` needs PyTorch).
+    seed: seed of the sampler.
+    seeds: seeds of the initial weights and the order of the rows. A trial is trained with each, and its score is the
+        mean.
     objective: ``"val_score"`` (the accuracy, or R² of a regression) or ``"val_loss"``, at the trial's best epoch.
-        Plateau and early stopping watch it.
-    early_patience, early_min_delta: early stopping, see :class:`optimlab.EarlyStopping`. Where there is a plateau
-        (``factor`` or ``patience`` searched or fixed), training ends after twice the plateau's patience instead.
-    min_delta, min_lr: the plateau's ``threshold`` and least learning rate.
-    label: name of the search in tables and figures; the trials are the same with any label.
+        Plateau and early stopping monitor it.
+    early_patience, early_min_delta: early stopping, see :class:`optimlab.EarlyStopping`. With a plateau (``factor`` or
+        ``patience`` searched or fixed), training ends after twice the plateau's patience instead.
+    min_delta, min_lr: the plateau's ``threshold`` and its lowest learning rate.
+    label: name of the search in tables and figures; it does not affect the trials.
 
     Raises
     ------
-    InputError: anything that cannot be searched, found before the first trial.
+    InputError: a value, name or space is invalid; this is found before the first trial.
 
     >>> Search(spaces={"lr": "0.1:1e-4:log"})
     Traceback (most recent call last):
@@ -99,24 +101,24 @@ class Search:
         if self.label != "":
             printable("label", self.label)
         if not self.seeds:
-            raise InputError("a search needs at least one of seeds")
+            raise InputError("seeds must hold at least one seed")
         for seed in (self.seed, *self.seeds):
             if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-                raise InputError(f"seeds are whole numbers of at least 0, got {seed!r}")
+                raise InputError(f"a seed must be a whole number of at least 0, got {seed!r}")
         if len(set(self.seeds)) < len(self.seeds):
-            raise InputError(f"a seed is named twice: {', '.join(map(str, self.seeds))}")
+            raise InputError(f"the seeds must differ, got {', '.join(map(str, self.seeds))}")
         contender = self.contender
         object.__setattr__(self, "fixed", {**contender.fixed, **self.fixed})
         known = [*contender.defaults(), "batch_size", "factor", "patience"]
         schedule = contender.schedule
         if schedule and schedule.listens:
-            raise InputError(f"{contender.label}: a search has a plateau of its own; search or fix factor and patience")
+            raise InputError(f"{contender.label}: a search has its own plateau; search or fix factor and patience")
         plateau = ("factor", "patience")
         default = self._default_spaces() if self.spaces is None else self.spaces
         given: dict[str, Any] = {**contender.searched, **default}
         taken = [name for name in ("batch_size", "factor", "patience") if name in contender.defaults()]
         if taken:
-            told = f"{contender.name} has a hyperparameter {taken[0]}, but that is a setting of the search"
+            told = f"{contender.name} has a hyperparameter {taken[0]}, but this is also a setting of the search"
             raise InputError(f"{told}: rename the hyperparameter")
         for name in [*given, *self.fixed]:
             if name not in known:
@@ -142,34 +144,33 @@ class Search:
         for name, space in spaces.items():
             for value in space.values():
                 _checked(name, value, kinds)
-        # converted as they are used: a batch_size of 5.0 becomes 5
+        # converted to the types in use: a batch_size of 5.0 becomes 5
         object.__setattr__(self, "fixed", {name: _checked(name, value, kinds) for name, value in self.fixed.items()})
         self._check_problem()
 
     @property
     def contender(self) -> Contender:
-        """The optimizer as it takes part, without what is searched or fixed here."""
+        """Return the optimizer as a contender, without the spaces and values of this search."""
         given = self.optimizer
         return given if isinstance(given, Contender) else Contender.parse(given, self.convention)
 
     @property
     def monitor(self) -> str:
-        """The list of the history that the objective is."""
+        """Return the name of the history's list that is the objective."""
         return f"val_{self.problem.score}" if self.objective == "val_score" else self.objective
 
     @property
     def searched(self) -> dict[str, Space]:
-        """The spaces, by hyperparameter."""
+        """Return the spaces by hyperparameter."""
         return dict(self.spaces or {})  # type: ignore[arg-type]  # made so by __post_init__
 
     @property
     def plateau(self) -> bool:
-        """Whether the learning rate is cut on plateaus."""
+        """Return True if the learning rate is cut on plateaus."""
         return bool({"factor", "patience"} & {*self.searched, *self.fixed})
 
     def config(self) -> dict[str, Any]:
-        """What two searches must share for one to go on where the other stopped: all but the label and how many
-        trials; plain data."""
+        """Return plain data that two searches must share, for one to continue the other: all but label and trials."""
         problem, contender = self.problem.config(), self.contender
         del problem["target"]
         apart = ("problem", "optimizer", "trials", "label")
@@ -201,7 +202,7 @@ class Search:
         space = self.searched.get("batch_size")
         sizes = space.values() if space else [self.fixed.get("batch_size", self.problem.batch_size)]
         for size in sorted(map(int, sizes), reverse=True):
-            for n in (rows, rows + len(data.x_val)):  # the best is trained on both together, too
+            for n in (rows, rows + len(data.x_val)):  # the best is also trained on both together
                 check_batches(network, n, size)
 
     def __str__(self) -> str:

@@ -1,7 +1,6 @@
 """The hyperparameters of the next trial: a pure function of the seed and the finished trials.
 
-Nothing of a sampler outlives a call, so a search that was killed goes on with the very trials it would have had, with
-whichever sampler.
+A sampler keeps no state between calls, so a killed search continues with the same trials, whatever the sampler.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ Record = dict[str, Any]
 
 
 def require(search: Search) -> None:
-    """Refuse a search whose libraries are not installed.
+    """Check that the libraries of a search are installed.
 
     Raises
     ------
-    InputError: naming what to install.
+    InputError: a library is missing; the message says how to install it.
     """
     if importlib.util.find_spec("optuna") is None:
         raise lacks("the search", "Optuna", "tune")
@@ -38,7 +37,7 @@ def require(search: Search) -> None:
 
 
 def proposals(search: Search) -> Callable[[Sequence[Record]], dict[str, float]]:
-    """``propose(finished)``: the hyperparameters of the trial after those."""
+    """Return a function that proposes the hyperparameters of the next trial, given the finished ones."""
     if search.sampler == "qmc":
         points = list(islice(_sequence(search), search.trials))
         return lambda finished: points[len(finished)]
@@ -46,7 +45,7 @@ def proposals(search: Search) -> Callable[[Sequence[Record]], dict[str, float]]:
 
 
 def _sequence(search: Search) -> Iterator[dict[str, float]]:
-    """The points of the Sobol' sequence, which no result changes."""
+    """Yield the points of the Sobol' sequence, which do not depend on results."""
     import optuna
 
     with quiet():
@@ -60,10 +59,10 @@ def _sequence(search: Search) -> Iterator[dict[str, float]]:
 
 
 def _learned(search: Search, finished: Sequence[Record]) -> dict[str, float]:
-    """What TPE or a Gaussian process makes of the finished trials.
+    """Return the proposal of TPE or a Gaussian process, given the finished trials.
 
-    A sampler of one seed would repeat its first draws after every start. The seed here is drawn from the search's and
-    the number of trials; their sum would give neighbouring searches nearly the same trials.
+    With a fixed seed, a sampler would repeat its first draws after every start. So the seed is derived from the seed of
+    the search and the number of trials. (Their sum would give neighbouring searches nearly the same trials.)
     """
     import optuna
 
@@ -76,22 +75,22 @@ def _learned(search: Search, finished: Sequence[Record]) -> dict[str, float]:
 
 
 def direction(search: Search) -> Any:
-    """Which way Optuna is to go."""
+    """Return the direction of the optimization, for Optuna."""
     return "maximize" if search.objective == "val_score" else "minimize"
 
 
 def distributions(search: Search) -> dict[str, Any]:
-    """The search's spaces as Optuna has them."""
+    """Return the spaces as distributions of Optuna."""
     return {space.key(name): space.distribution() for name, space in search.searched.items()}
 
 
 def decoded(search: Search, raw: dict[str, Any]) -> dict[str, float]:
-    """Hyperparameters from Optuna's values."""
+    """Return the hyperparameters for Optuna's values."""
     return {name: space.decode(raw[space.key(name)]) for name, space in search.searched.items()}
 
 
 def frozen(search: Search, record: Record) -> Any:
-    """A finished trial as Optuna has it, our record with it."""
+    """Return a finished trial as a trial of Optuna, with our record."""
     import optuna
 
     values = record["hyperparameters"]
@@ -104,7 +103,7 @@ def frozen(search: Search, record: Record) -> Any:
 
 
 def score(search: Search, record: Record) -> float:
-    """What the sampler is told; a diverged trial has the worst score there is."""
+    """Return the score for the sampler; the worst possible one for a diverged trial."""
     if record["status"] == "ok":
         return float(record[search.objective])
     return 0.0 if search.objective == "val_score" else float("inf")
@@ -112,8 +111,11 @@ def score(search: Search, record: Record) -> float:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Optuna without the messages that say nothing to our user: studies made, samplers that may change, and losses
-    of diverged trials clipped before a Gaussian process is fitted."""
+    """Silence messages of Optuna that do not concern the user.
+
+    They tell of created studies, of experimental samplers, and of losses of diverged trials that are clipped before a
+    Gaussian process is fitted.
+    """
     import optuna
 
     verbosity = optuna.logging.get_verbosity()

@@ -1,4 +1,4 @@
-"""Search, then measure what was found on data that chose nothing."""
+"""The search, and the measurement of its result on held-out data."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Tuned:
-    """The outcome of a search.
+    """The result of a search.
 
     Attributes
     ----------
+    search: the plan.
     records: one dictionary per trial, as in ``trials.jsonl``.
-    best: that of the best trial.
-    summary: as written to ``summary.json``.
+    best: the record of the best trial.
+    summary: the summary, as in ``summary.json``.
     """
 
     search: Search
@@ -49,7 +50,7 @@ class Tuned:
     summary: dict[str, Any]
 
     def plot(self) -> Figure:
-        """Draw the objective of each trial in the order they were made, and the best so far."""
+        """Draw the objective of each trial, in order, and the best so far."""
         figure: Figure = view("search figure", self)
         return figure
 
@@ -64,32 +65,49 @@ class Tuned:
         return f"<Tuned {self.search}: trial {self.best['number']} is the best of {trials}, {score} with {values}>"
 
     def ranked(self) -> list[Record]:
-        """The trials, the best first, without those that diverged."""
+        """Return the trials that did not diverge, best first."""
         whole = [record for record in self.records if record["status"] == "ok"]
         return sorted(whole, key=lambda record: rank(self.search, record), reverse=True)
 
 
 def tune(search: Search, folder: str | Path, *, progress: bool | None = None) -> Tuned:
-    """Run ``search``, keeping every finished trial in ``folder``; trials found there are not run again.
+    """Run a hyperparameter search.
 
     1. Each trial trains the network with one set of hyperparameters until early stopping ends it. Its score is the
-       objective at its best epoch; a diverged trial has the worst score there is.
-    2. The best trial's network, as it was at its best epoch, is measured on the test data and kept in ``best.npz``.
-    3. A network is trained from scratch on training and validation data together, for as many epochs as the best
-       trial's best one, at the rates that its epochs had; measured on the test data and kept in ``retrained.npz``.
-       (Training the best network on, with the test data watched, would choose the epoch by them.)
+       objective at its best epoch; a diverged trial has the worst possible score.
+    2. The network of the best trial, at its best epoch, is measured on the test data and saved in ``best.npz``.
+    3. A new network is trained on training and validation data together, for as many epochs as the best trial needed
+       to its best one, at the same rates. It is measured on the test data and saved in ``retrained.npz``. (To train the
+       best network further while watching the test data would choose the epoch by them.)
 
-    Killed at any moment, the same call goes on: finished trials stay, the one that was running is run again with the
-    same hyperparameters, and the outcome is that of a search never killed, bit for bit, for every sampler. A call
-    with more trials goes on too. BLAS runs on one thread.
+    Every finished trial is stored in ``folder``, and trials found there are not repeated. You can kill the search at
+    any time: the same call continues it, and the result is the same as without the interruption, bit for bit, with
+    every sampler. A call with more trials also continues it. BLAS runs on one thread.
 
-    Writes ``journal.log`` (Optuna's, to be opened with its tools), ``trials.jsonl``, ``summary.json`` and both
-    networks, see :func:`optimlab.load_checkpoint`.
+    The folder gets ``journal.log`` (a journal of Optuna, for use with its tools), ``trials.jsonl``, ``summary.json``
+    and both networks, see :func:`optimlab.load_checkpoint`.
+
+    Parameters
+    ----------
+    search: the plan.
+    folder: the folder of the results; created if it does not exist.
+    progress: True or False to show or hide the progress bar, as for :func:`optimlab.fit`.
+
+    Returns
+    -------
+    Tuned: the records of the trials, the best one, and the summary.
 
     Raises
     ------
     InputError: Optuna is missing; ``folder`` cannot be written, is in use, or holds another search or something else;
         all trials diverged, or one failed.
+
+    >>> import tempfile
+    >>> from optimlab.tuning import Problem
+    >>> plan = Search(Problem(hidden=(16,), epochs=3), "sgd", spaces={"lr": "0.01:1:log"}, trials=2)
+    >>> tuned = tune(plan, tempfile.mkdtemp(), progress=False)
+    >>> [record["number"] for record in tuned.records]
+    [0, 1]
     """
     sampler.require(search)
     folder = Path(folder)
@@ -111,7 +129,7 @@ def tune(search: Search, folder: str | Path, *, progress: bool | None = None) ->
 
 
 def _run_next(search: Search, journal: Journal, values: dict[str, float]) -> None:
-    """Train, keep the network if it is the best so far, then the record: a kill in between repeats the trial."""
+    """Train, save the network if it is the best so far, then store the record: a kill in between repeats the trial."""
     number = len(journal.records)
     try:
         network, record = run_trial(search, number, values)
@@ -131,13 +149,13 @@ def _note(search: Search, records: list[Record]) -> str:
 
 
 def _label(search: Search, record: Record) -> dict[str, Any]:
-    """What a kept network says of itself; one that says something else is not the one looked for."""
+    """Return the description of a saved network, by which it is recognized."""
     named = {name: record[name] for name in ("number", "hyperparameters", "best_seed", "best_epoch")}
     return {"search": json.loads(json.dumps(search.config())), **named}
 
 
 def _kept(path: Path, search: Search, best: Record, make: Callable[[], Network]) -> Network:
-    """The network in the file; where it is missing, damaged or another, it is made again, which gives the same."""
+    """Load a network from its file, or train it again, with the same result, if the file is missing or unusable."""
     network: Network = search.problem.network(best["best_seed"])
     try:
         if load_checkpoint(path, network) == _label(search, best):
@@ -189,5 +207,5 @@ def _summary(search: Search, journal: Journal, best: Record) -> dict[str, Any]:
 
 def _again(search: Search, best: Record) -> Network:
     network, _ = run_trial(search, best["number"], best["hyperparameters"])
-    assert network is not None  # it has not diverged the first time
+    assert network is not None  # it did not diverge the first time
     return network

@@ -1,8 +1,8 @@
-"""What a search leaves in its folder, and goes on from.
+"""The folder of a search, from which it can continue.
 
-``journal.log`` is Optuna's journal: the truth. A trial enters it when it is finished, as one line with our whole
-record in it, so that whatever ends the program leaves no trial half done: one that was running is not there, and is
-proposed again, the same (see :mod:`optimlab.tuning.sampler`). ``trials.jsonl`` is made from it.
+``journal.log``, a journal of Optuna, is the source of truth. A trial is added when it is finished, as one line with
+our whole record. So no trial is ever half stored: one that was running is missing, and is proposed again with the same
+hyperparameters (see :mod:`optimlab.tuning.sampler`). ``trials.jsonl`` is derived from the journal.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Record = dict[str, Any]
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Create the folder, and keep every other writer out of it. The lock ends with the process that holds it.
+    """Create the folder, and lock out all other writers until the block or the process ends.
 
     Raises
     ------
@@ -47,11 +47,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 class Journal:
-    """The finished trials of a search, in the order in which they were made. To be used under :func:`locked`.
+    """The finished trials of a search, in order. Use it only within :func:`locked`.
 
     Raises
     ------
-    InputError: the folder holds another search, or something else; nothing is changed.
+    InputError: the folder holds another search or something else; nothing is changed.
     """
 
     def __init__(self, folder: Path, search: Search) -> None:
@@ -60,11 +60,11 @@ class Journal:
         write_atomically(folder / TRIALS, "".join(map(_line, self.records)))
 
     def append(self, record: Record) -> None:
-        """Keep one finished trial, on the disk when this returns.
+        """Store a finished trial. It is on disk when this returns.
 
         Raises
         ------
-        InputError: the disk is full, or the folder can no longer be written; earlier trials are whole.
+        InputError: the disk is full, or the folder can no longer be written. Earlier trials stay intact.
         """
         record = json_ready(record)
         try:
@@ -82,7 +82,7 @@ def _line(record: Record) -> str:
 
 
 def check_folder(folder: Path, search: Search) -> None:
-    """Refuse a folder in which ``search`` cannot run. Nothing is written there.
+    """Check that ``search`` can run in a folder, without writing there.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def _refuse_others(folder: Path) -> None:
 
 
 def _opened(folder: Path, search: Search) -> tuple[Any, list[Record]]:
-    """Optuna's study in the folder, made if there is none, and its records."""
+    """Return Optuna's study in the folder, created if there is none, and its records."""
     import optuna
     from optuna.storages.journal import JournalFileBackend
 
@@ -128,7 +128,7 @@ def _opened(folder: Path, search: Search) -> tuple[Any, list[Record]]:
                 raise InputError(
                     f"{path} holds other studies of Optuna: {', '.join(names)}; name another folder (--out)"
                 )
-            if names:  # create_study(load_if_exists=True) would write to a journal that may be refused below
+            if names:  # create_study(load_if_exists=True) would write to a journal that may be rejected below
                 study = optuna.load_study(storage=storage, study_name=STUDY)
             else:
                 study = optuna.create_study(storage=storage, study_name=STUDY, direction=direction(search))
@@ -154,12 +154,12 @@ def _checked(search: Search, number: int, trial: Any) -> Record:
     scores = [record[name] for name in ("val_score", "val_loss")]
     whole = record["status"] == "diverged" or all(isinstance(value, int | float) for value in scores)
     if record["number"] != number or record["status"] not in ("ok", "diverged") or not whole:
-        raise ValueError(f"trial {number} has no whole record")
+        raise ValueError(f"trial {number} has no complete record")
     return record
 
 
 def _differing(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """The names whose values differ, those of the spaces and fixed values one by one."""
+    """Return the names whose values differ, with spaces and fixed values compared one by one."""
 
     def flat(config: dict[str, Any]) -> dict[str, Any]:
         whole = {name: value for name, value in config.items() if name not in ("spaces", "fixed")}
@@ -182,7 +182,7 @@ def _told(config: dict[str, Any], name: str) -> str:
 
 
 def _drop_torn_line(path: Path) -> None:
-    """Drop a last line that a kill cut off: no line after it could be read."""
+    """Drop an incomplete last line, left by a kill: lines after it could not be read."""
     try:
         with path.open("ab"):
             pass
@@ -197,11 +197,11 @@ def _drop_torn_line(path: Path) -> None:
 
 
 _FIRST = b'{"op_code"'
-"""What a journal of Optuna begins with."""
+"""The first bytes of a journal of Optuna."""
 
 
 class _HeldLock:
-    """Optuna's own lock would outlive a kill, and be waited for; the folder is locked already."""
+    """A lock that does nothing. The folder is already locked, and Optuna's own lock would outlive a kill."""
 
     def acquire(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""A search in the terminal: what is looked for, and what was found."""
+"""Tables of a search for the terminal: its plan, its best trials, and its final measurements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .search import Tuned
 
 
 def plan_table(search: Search) -> Table:
-    """The spaces, and where the sampler begins; for ``--dry-run``."""
+    """Make a table of the spaces and the first trials, for ``--dry-run``."""
     first = first_trials(search)
     columns = [Column("hyperparameter", "name"), Column("searched in", "words")]
     columns += [Column(f"trial {k}") for k in range(len(first))]
@@ -21,18 +21,18 @@ def plan_table(search: Search) -> Table:
         [name, str(space), *(concise(values[name], 3) for values in first)] for name, space in search.searched.items()
     ]
     rows += [[name, f"fixed at {exact(value)}", *("" for _ in first)] for name, value in search.fixed.items()]
-    return Table(columns, rows, f"{search}, at most {search.problem.epochs} epochs a trial")
+    return Table(columns, rows, f"{search}, at most {search.problem.epochs} epochs per trial")
 
 
 def first_trials(search: Search, most: int = 3) -> list[dict[str, float]]:
-    """The hyperparameters of the first trials: for samplers that learn, of the very first alone."""
+    """Return the hyperparameters of the first trials; only the very first for samplers that learn."""
     propose = proposals(search)
     known = most if search.sampler == "qmc" else 1
     return [propose([{}] * k) for k in islice(range(search.trials), known)]
 
 
 def results_table(tuned: Tuned, rows: int = 5) -> Table:
-    """The best trials, the best first."""
+    """Make a table of the best trials, best first."""
     search, names = tuned.search, list(tuned.search.searched)
     body = []
     for record in tuned.ranked()[:rows]:
@@ -50,7 +50,7 @@ def results_table(tuned: Tuned, rows: int = 5) -> Table:
 
 
 def measures_table(summary: dict[str, Any]) -> Table:
-    """The three numbers a search ends with."""
+    """Make a table of the three scores at the end of a search."""
     best, rows = summary["best"], summary["rows"]
     columns = [Column(f"{summary['measure']} %"), Column("95% interval"), Column("of", "name"), Column("rows")]
     columns += [Column("what it is", "words")]

@@ -1,4 +1,4 @@
-"""Train with one set of hyperparameters: as a trial of the search, and again on all but the test data."""
+"""Training with one set of hyperparameters: as a trial of the search, and again on all but the test data."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Record = dict[str, Any]
 
 
 def run_trial(search: Search, number: int, values: dict[str, float]) -> tuple[Network | None, Record]:
-    """Train with each of the search's seeds: the best network, at its best epoch, and the trial's record.
+    """Train with each seed of the search; return the best network, at its best epoch, and the trial's record.
 
-    The record's score and loss are means over the seeds; a trial diverges if one of them does, and has no network
-    then.
+    The record's score and loss are means over the seeds. A trial diverges if it does with any seed, and then has no
+    network.
     """
     trained = [_train(search, values, seed) for seed in search.seeds]
     runs = [run for _, run in trained]
@@ -35,7 +35,7 @@ def run_trial(search: Search, number: int, values: dict[str, float]) -> tuple[Ne
 
 
 def rank(search: Search, record: Record) -> tuple[float, float]:
-    """Larger is better: by the objective, then by the other measure. A diverged one is the worst."""
+    """Return the sort key of a trial, larger is better: the objective, then the other measure."""
     if record["status"] != "ok":
         return -np.inf, -np.inf
     measures = record["val_score"], -record["val_loss"]
@@ -43,7 +43,7 @@ def rank(search: Search, record: Record) -> tuple[float, float]:
 
 
 def best_of(search: Search, records: list[Record]) -> Record | None:
-    """The best trial, the earliest of equals; None while none has finished without diverging."""
+    """Return the best trial, the earliest one if tied; None if every trial so far diverged."""
     whole = [record for record in records if record["status"] == "ok"]
     return max(whole, key=lambda record: rank(search, record), default=None)
 
@@ -85,14 +85,14 @@ def _train(search: Search, values: dict[str, float], seed: int) -> tuple[Network
 
 CURVES = ("train_loss", "val_loss", "lr")
 PLATEAU_PATIENCE = 10
-"""Of a plateau whose factor alone is given, as in PyTorch and Keras."""
+"""The patience of a plateau if only its factor is given, as in PyTorch and Keras."""
 
 
 def retrain(search: Search, record: Record) -> tuple[Network, History]:
     """Train from scratch on training and validation data together.
 
-    For as many epochs as the best trial needed to its best one, at the learning rate that each of its epochs had:
-    nothing is left to watch, so nothing can be chosen by looking at the test data. An epoch now has more steps.
+    The number of epochs is that of the best trial's best epoch, and each epoch has the rate that it had there. So
+    nothing is monitored, and nothing can be chosen by the test data. An epoch now has more steps.
     """
     run = next(run for run in record["runs"] if run["seed"] == record["best_seed"])
     rates, data, epochs = run["curves"]["lr"], search.problem.data(), run["best_epoch"]
