@@ -154,12 +154,6 @@ def test_a_silent_fit_imports_no_progress_bar():
 
 # --- docstrings; ruff's D rules check the rest of their form
 
-REWORDED = [
-    *("common", "rules", "schedules", "kernels", "backends", "nn", "optim", "datasets", "training", "checks"),
-    *("study", "race", "tuning", "export"),
-]
-"""The rooms in which every docstring is checked; elsewhere those of ``optimlab.__all__`` are."""
-
 NO_SUMMARY = {"Of", "What", "Whether", "That", "Which", "How", "If", "Where", "When", "This", "These", "Those"}
 """A summary line is an imperative or a noun phrase, so it begins with none of these words."""
 
@@ -200,9 +194,7 @@ def documented_names(text):
 
 
 def test_summaries_are_imperatives_or_noun_phrases():
-    texts = [
-        (name, text) for room in REWORDED for p in (PACKAGE / room).rglob("*.py") for name, _, text in described(p)
-    ]
+    texts = [(name, text) for path in files() for name, _, text in described(path)]
     texts += [(name, getattr(ol, name).__doc__ or "Missing") for name in ol.__all__ if callable(getattr(ol, name))]
     assert [name for name, text in texts if first_word(text) in NO_SUMMARY] == []
 

@@ -269,7 +269,7 @@ def penalty_source(penalty: Any, maps: dict[str, str]) -> str:
 
 
 class _Holder:
-    """What a penalty asks of a network's parameters: the backend."""
+    """The part of a network's parameters that a penalty reads: the backend."""
 
     def __init__(self, backend: Recorder) -> None:
         self.backend = backend
