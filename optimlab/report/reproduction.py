@@ -1,4 +1,4 @@
-"""How to run a study again: the command, a study file if options are not enough, and all settings."""
+"""The reproduction of a study: its command, a study file if options are not enough, and all settings."""
 
 from __future__ import annotations
 
