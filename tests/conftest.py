@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import shutil
 import signal
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -54,6 +57,28 @@ def browser() -> Iterator[Any]:
         started = playwright.chromium.launch(executable_path=found, args=quiet)
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def firefox() -> Iterator[Any]:
+    """A headless Firefox, driven by Marionette: the one on this machine. Where there is none the test is skipped,
+    except on CI, where it fails."""
+    found = shutil.which("firefox-esr") or shutil.which("firefox")  # Debian's firefox is a script
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Firefox")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the driver's own: deprecated calls, sockets left to the collector
+        marionette = require("marionette_driver.marionette").Marionette(
+            bin=str(Path(found).resolve()), headless=True, gecko_log=os.devnull
+        )
+        marionette.start_session()
+    yield marionette
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        marionette.quit()
+        marionette.instance.profile.cleanup()
+        del marionette
+        gc.collect()
 
 
 def assert_same_bits(actual: Any, expected: Any, what: str = "") -> None:

@@ -43,14 +43,37 @@ text => {
 """
 
 
+def script():
+    """Everything that the page computes with."""
+    folder = Path(ol.__file__).parent / "playground" / "page"
+    files = [(folder / name).read_text(encoding="utf-8") for name in ("network.js", "training.js")]
+    return "\n".join([network_source(), *files])
+
+
 @pytest.fixture(scope="module")
 def page(browser):
     page = browser.new_page()
-    folder = Path(ol.__file__).parent / "playground" / "page"
-    scripts = [(folder / name).read_text(encoding="utf-8") for name in ("network.js", "training.js")]
-    page.add_script_tag(content="\n".join([network_source(), *scripts]))
+    page.add_script_tag(content=script())
     yield page
     page.close()
+
+
+class FirefoxPage:
+    """A page in Firefox, with Playwright's ``evaluate``."""
+
+    def __init__(self, firefox, path):
+        self._firefox = firefox
+        path.write_text(f"<!doctype html><meta charset='utf-8'><script>{script()}</script>", encoding="utf-8")
+        firefox.navigate(path.as_uri())
+
+    def evaluate(self, function, argument):
+        text = f"JSON.stringify(({function})({json.dumps(argument)}))"
+        return json.loads(self._firefox.execute_script("return window.wrappedJSObject.eval(arguments[0])", [text]))
+
+
+@pytest.fixture(scope="module")
+def firefox_page(firefox, tmp_path_factory):
+    return FirefoxPage(firefox, tmp_path_factory.mktemp("firefox") / "page.html")
 
 
 def batches(loss, outputs, steps, rng):
@@ -122,6 +145,12 @@ def compare(page, *, activation="tanh", norm="none", rule="adam", convention="te
 @pytest.mark.parametrize("activation", activations.ACTIVATIONS)
 def test_every_activation_trains_as_in_python(page, activation, rule, norm):
     compare(page, activation=activation, norm=norm, rule=rule)
+
+
+@pytest.mark.parametrize("norm", ["none", "before"])
+@pytest.mark.parametrize("activation", activations.ACTIVATIONS)
+def test_every_activation_trains_as_in_python_in_firefox(firefox_page, activation, norm):
+    compare(firefox_page, activation=activation, norm=norm)
 
 
 @pytest.mark.parametrize(("loss", "outputs"), [("binary_cross_entropy", 1), ("mean_squared_error", 2),
