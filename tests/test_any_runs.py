@@ -159,7 +159,7 @@ def command(tmp_path, monkeypatch):
 def test_where_nothing_finished_the_exit_code_is_1_and_nothing_is_best(command, tmp_path, fate):
     result = command(fate)
     assert result.exit_code == 1
-    assert result.stderr.endswith("optimlab: no run finished: there is nothing to compare\n")
+    assert result.stderr.endswith("optimlab: no run finished, so there is nothing to compare\n")
     cells = [line for line in result.stdout.split("•")[0].splitlines() if line.split()[:1] in (["sgd"], ["adam"])]
     assert len(cells) == 4
     assert not any(re.search(r"±|best|leader", line) for line in cells)

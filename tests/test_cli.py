@@ -139,7 +139,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "run the same command to go on" in error
+    assert "run the same command to continue" in error
     assert "Traceback" not in error
     assert all(json.loads(line)["key"] for line in path.read_text().splitlines())
 

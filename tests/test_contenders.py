@@ -622,7 +622,7 @@ def test_a_map_is_in_the_report_and_a_figure_and_a_label_harms_neither(tmp_path)
     assert any("★" in text.get_text() for text in figure.axes[0].texts)
     with planted(lambda run: "ok", parabola):
         plain = compare(planned("sgd"), tmp_path / "plain", jobs=1)
-    with pytest.raises(ol.InputError, match="nothing but the learning rate was searched"):
+    with pytest.raises(ol.InputError, match="only the learning rate was searched"):
         map_figure(plain)
 
 

@@ -296,7 +296,7 @@ def test_only_the_ends_of_many_steps_are_kept():
     assert [step.t for step in explained.steps] == [1, 2, 499, 500]
     assert explained.steps == [s for s in far("adam", "torch", 500).steps if s.t in (1, 2, 499, 500)]
     assert len(far("adam", "torch", 4, ends=2).steps) == 4
-    with pytest.raises(ol.InputError, match="at most 100,000 where all of them are kept, got 100,001"):
+    with pytest.raises(ol.InputError, match="at most 100,000 if all of them are kept, got 100,001"):
         explain("adam", steps=100_001)
     with pytest.raises(ol.InputError, match="at most 10,000,000, got 10,000,001"):
         explain("adam", steps=10_000_001, ends=1)

@@ -491,7 +491,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "run the same command to go on" in error
+    assert "run the same command to continue" in error
     assert "Traceback" not in error
     # while it ran, nobody else could write there
     assert second.exit_code == 2

@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--study", "file", type=click.Path(path_type=Path), help="A study file (TOML); options change what it says."
-)
+@click.option("--study", "file", type=click.Path(path_type=Path), help="A study file (TOML); options override it.")
 @click.option(
     "--dataset",
     metavar="NAME",
@@ -47,26 +45,26 @@ if TYPE_CHECKING:
 @click.option(
     "--target",
     type=float,
-    help="Validation accuracy, or R2 of a regression, whose first reaching is timed.  [default: the problem's; for "
-    "data of your own nine tenths of what a linear model gains over the most frequent class]",
+    help="Validation accuracy (R2 of a regression) to reach; speed is the epochs until then.  [default: the problem's; "
+    "for your own data, nine tenths of what a linear model gains over the most frequent class]",
 )
 @click.option(
     "--optimizers",
     metavar="NAMES",
-    help="Optimizers, separated by commas; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own. "
-    "Hyperparameters and a schedule stand in brackets.  [default: the nine classic rules]",
+    help="Optimizers, separated by commas; adam:torch is PyTorch's Adam, FILE.py:NAME a rule of your own. "
+    "Hyperparameters and a schedule go in brackets.  [default: the nine classic rules]",
 )
 @click.option(
-    "--convention", metavar="NAME", help="textbook, torch or keras, for those named without.  [default: textbook]"
+    "--convention",
+    metavar="NAME",
+    help="For optimizers without one: textbook, torch or keras.  [default: textbook]",
 )
-@click.option(
-    "--rule", "rules", multiple=True, metavar="FILE.py:NAME", help="Your own rule takes part; may be repeated."
-)
+@click.option("--rule", "rules", multiple=True, metavar="FILE.py:NAME", help="Add your own rule; may be repeated.")
 @click.option(
     "--rates",
     metavar="NUMBERS",
     callback=numbers,
-    help="The learning-rate grid.  [default: 0.001 to 10, two a decade]",
+    help="Learning rates to try.  [default: 0.001 to 10, two per decade]",
 )
 @click.option("--epochs", type=int, help="Epochs of each run.  [default: 20]")
 @click.option("--batch-size", type=int, help="Rows per batch.  [default: the problem's]")
@@ -78,7 +76,7 @@ if TYPE_CHECKING:
     type=int,
     help="Replicates of the whole procedure, each with its own split.  [default: 10; full: 30]",
 )
-@click.option("--seed", type=int, help="Another seed is another study, to see what replicates.  [default: 0]")
+@click.option("--seed", type=int, help="Another seed is a new study; it shows what replicates.  [default: 0]")
 @click.option(
     "--full",
     is_flag=True,
@@ -88,10 +86,10 @@ if TYPE_CHECKING:
     "--out", type=click.Path(path_type=Path), default=Path("optimlab-compare"), show_default=True, help="Output folder."
 )
 @click.option("--label", metavar="NAME", help="Name of the comparison in its tables, figures and report.")
-@click.option("--resume/--no-resume", default=True, show_default=True, help="Go on from the runs in the output folder.")
-@click.option("--jobs", type=int, help="Processes that run at once.  [default: all cores, where that pays]")
+@click.option("--resume/--no-resume", default=True, show_default=True, help="Reuse the runs in the output folder.")
+@click.option("--jobs", type=int, help="Processes that run at once.  [default: all cores, if that is faster]")
 @click.option("--dask", metavar="ADDRESS", help="Run on a dask.distributed cluster.")
-@click.option("--dry-run", is_flag=True, help="Say what would run and about how long it takes.")
+@click.option("--dry-run", is_flag=True, help="Say what would run and about how long it would take.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table; infinity is null.")
 def compare(
     file: Path | None,
@@ -154,7 +152,7 @@ def compare(
             if not as_json:
                 _print(comparisons[name])
     except KeyboardInterrupt:
-        echo(f"\noptimlab: interrupted; finished runs are kept in {out}; run the same command to go on", err=True)
+        echo(f"\noptimlab: interrupted; finished runs are kept in {out}; run the same command to continue", err=True)
         sys.exit(130)
     together = None
     if len(comparisons) > 1:
@@ -180,7 +178,7 @@ def compare(
     empty = [name for name, comparison in comparisons.items() if not comparison.finished]
     if empty:
         where = f" on {', '.join(empty)}" if len(comparisons) > 1 else ""
-        echo(f"optimlab: no run finished{where}: there is nothing to compare", err=True)
+        echo(f"optimlab: no run finished{where}, so there is nothing to compare", err=True)
         sys.exit(1)
 
 

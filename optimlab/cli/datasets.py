@@ -15,13 +15,13 @@ from .options import TABLE, echo, say, show, table_options
 @click.command()
 @click.argument("name", required=False)
 @click.option(
-    "--root", type=click.Path(path_type=Path), help="Look here first.  [default: the folder OPTIMLAB_DATA names]"
+    "--root", type=click.Path(path_type=Path), help="Look here first.  [default: the folder named by OPTIMLAB_DATA]"
 )
 @table_options
 @click.option("--offline", is_flag=True, help="Download nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 def datasets(name: str | None, root: Path | None, offline: bool, as_json: bool, **options: Any) -> None:
-    """List the data sets and where they are, or get and check the one of that NAME.
+    """List the data sets and where they are, or get and check one.
 
     \b
     NAME is digits, mnist, fashion_mnist, cifar10, sklearn:wine (iris,
@@ -94,8 +94,8 @@ def _print(listed: list[dict[str, Any]], root: Path | None) -> None:
         body.append([row["name"], rows, str(row["features"]), size, row["found"] or "-"])
     show(Table(columns, body))
     echo(f"Looked in {', '.join(map(str, places(root)))}.")
-    say("`optimlab datasets NAME` gets and checks one.")
-    say(f"With scikit-learn there are {', '.join(BUNDLED.values())}, too.")
+    say("Run `optimlab datasets NAME` to get and check one.")
+    say(f"scikit-learn brings {', '.join(BUNDLED.values())}.")
 
 
 def _table(name: str, options: dict[str, Any]) -> dict[str, Any]:

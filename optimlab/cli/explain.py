@@ -31,20 +31,22 @@ _PLURAL = {"rule": "rules", "activation": "activations"}
 
 @click.command()
 @click.argument("name")
-@click.option("--convention", default="textbook", show_default=True, help="Of a rule: textbook, torch or keras.")
-@click.option("--against", metavar="CONVENTION", help="Say at which step and term this convention parts from it.")
-@click.option("--step", "steps", type=int, default=3, show_default=True, help="How many steps of a rule to work out.")
+@click.option(
+    "--convention", default="textbook", show_default=True, help="Convention of a rule: textbook, torch or keras."
+)
+@click.option("--against", metavar="CONVENTION", help="Another convention; say at which step and term the two part.")
+@click.option("--step", "steps", type=int, default=3, show_default=True, help="Number of steps to work out.")
 @click.option(
     "--gradients",
     metavar="NUMBERS",
     callback=numbers,
     help="The weight's gradients, separated by commas; the last is repeated.  [default: 0.1]",
 )
-@click.option("--term", metavar="NAME", help="Print one variable of a rule alone, such as m_hat, a line a step.")
-@click.option("--at", metavar="NUMBERS", callback=numbers, help="Where to show an activation, separated by commas.")
+@click.option("--term", metavar="NAME", help="Print only one variable of a rule, such as m_hat, one line per step.")
+@click.option("--at", metavar="NUMBERS", callback=numbers, help="Inputs of an activation to show, separated by commas.")
 @click.option(
     "--figure", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-    help="Draw an activation and its derivative: a file .png, .svg or .pdf.",
+    help="Draw an activation and its derivative as .png, .svg or .pdf.",
 )  # fmt: skip
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=NUMBER", help="A hyperparameter, or an activation's parameter."

@@ -15,14 +15,16 @@ MARK = "(optimlab export-rule "
 
 @click.command(name="export-rule")
 @click.argument("name")
-@click.option("--convention", default="textbook", show_default=True, help="Of a rule: textbook, torch or keras.")
+@click.option(
+    "--convention", default="textbook", show_default=True, help="Convention of a rule: textbook, torch or keras."
+)
 @click.option("--to", required=True, metavar="TARGET", help="torch, optax, keras, numpy, c, cuda or javascript.")
-@click.option("--dtype", help="Of the arrays in C and CUDA: float32 or float64.  [default: float32]")
+@click.option("--dtype", help="Type of the arrays in C and CUDA: float32 or float64.  [default: float32]")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write to a file; an earlier export is replaced.",
+    help="Write to a file, and replace an earlier export.",
 )
 def export_rule(name: str, convention: str, to: str, dtype: str | None, out: Path | None) -> None:
     """Print an update rule as one source file for another library or language.

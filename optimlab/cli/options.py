@@ -112,7 +112,7 @@ def table_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--leave-out",
             metavar="COLUMNS",
             callback=texts,
-            help="Columns of a table that are no inputs, separated by commas.",
+            help="Columns of a table that are not inputs, separated by commas.",
         ),
         click.option(
             "--task",
@@ -125,7 +125,7 @@ def table_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Missing values of a table: refuse, drop (the rows), or mean (of the training rows).  "
             "[default: refuse]",
         ),
-        click.option("--target-column", metavar="COLUMN", help="What is predicted from a table (.csv, .parquet)."),
+        click.option("--target-column", metavar="COLUMN", help="Column of a table to predict (.csv, .parquet)."),
     ):
         command = option(command)
     return command

@@ -26,33 +26,39 @@ from .options import contender, echo, numbers, save_figure, say, show
 @click.option(
     "--optimizers",
     metavar="NAMES",
-    help="Optimizers, separated by commas; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own. "
-    "Hyperparameters and a schedule stand in brackets.  [default: the nine classic rules]",
+    help="Optimizers, separated by commas; adam:torch is PyTorch's Adam, FILE.py:NAME a rule of your own. "
+    "Hyperparameters and a schedule go in brackets.  [default: the nine classic rules]",
 )
-@click.option("--convention", default="textbook", show_default=True, help="textbook, torch or keras.")
-@click.option("--steps", type=int, default=200, show_default=True, help="Updates of each run.")
-@click.option("--start", metavar="X,Y", callback=numbers, help="Where all start.  [default: the function's own place]")
 @click.option(
-    "--lr", "rates", multiple=True, metavar="NAME=NUMBER", help="A learning rate that is not tuned; may be repeated."
+    "--convention", default="textbook", show_default=True, help="For optimizers without one: textbook, torch or keras."
+)
+@click.option("--steps", type=int, default=200, show_default=True, help="Updates of each run.")
+@click.option("--start", metavar="X,Y", callback=numbers, help="Starting point.  [default: the function's own]")
+@click.option(
+    "--lr",
+    "rates",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="Fix a learning rate, untuned; may be repeated.",
 )
 @click.option(
     "--tolerance",
     type=float,
     default=1e-3,
     show_default=True,
-    help="Share of the start's height above the minimum that counts as having arrived.",
+    help="Share of the starting height above the minimum that counts as arrived.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the noise, and of the starts of the trials.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise and of the trials' starts.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("optimlab-race"), show_default=True, help="Output folder."
 )
 @click.option(
-    "--gif/--no-gif", default=True, show_default=True, help="An animation, as MP4 too where ffmpeg is installed."
+    "--gif/--no-gif", default=True, show_default=True, help="Write an animation, also as MP4 if ffmpeg is installed."
 )
 @click.option(
     "--playground",
     is_flag=True,
-    help="Write a page to try rules and rates in a browser; run no race. --optimizers FILE.py:NAME adds yours.",
+    help="Instead of a race, write a page to try rules in a browser; --optimizers FILE.py:NAME adds yours.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
 def race(

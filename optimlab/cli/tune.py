@@ -39,51 +39,56 @@ from .options import (
     "--optimizer",
     default="adam",
     show_default=True,
-    help="The optimizer; adam:torch is Adam as PyTorch has it, FILE.py:NAME a rule of your own.",
+    help="The optimizer; adam:torch is PyTorch's Adam, FILE.py:NAME a rule of your own.",
 )
 @click.option(
-    "--convention", default="textbook", show_default=True, help="textbook, torch or keras, for one named without."
+    "--convention",
+    default="textbook",
+    show_default=True,
+    help="For an optimizer without one: textbook, torch or keras.",
 )
 @click.option(
     "--hidden", metavar="SIZES", help="Hidden layers, separated by commas.  [default: 64; mnist: 800; cifar10: 100,100]"
 )
-@click.option("--batch-size", type=int, help="Rows per batch, not searched: the same as --set batch_size=N.")
-@click.option("--activation", default="relu", show_default=True, help="Of the hidden layers.")
-@click.option("--initializer", default="he_normal", show_default=True, help="Of the weights.")
+@click.option("--batch-size", type=int, help="Rows per batch, instead of a search: the same as --set batch_size=N.")
+@click.option("--activation", default="relu", show_default=True, help="Activation of the hidden layers.")
+@click.option("--initializer", default="he_normal", show_default=True, help="Initializer of the weights.")
 @click.option(
     "--search",
     "searched",
     multiple=True,
     metavar="NAME=SPACE",
-    help="What is searched, and where; may be repeated. NAME is lr or any hyperparameter of the rule, batch_size, "
+    help="A hyperparameter and its range; may be repeated. NAME is lr or any hyperparameter of the rule, batch_size, "
     "factor or patience (of a plateau that cuts the rate). SPACE is LOW:HIGH, LOW:HIGH:log, LOW:HIGH:complement "
-    "(log of the distance from 1), LOW:HIGH:pow2 (powers of two), auto (where such a hyperparameter usually lies), or "
+    "(log of the distance from 1), LOW:HIGH:pow2 (powers of two), auto (the usual range of such a hyperparameter), or "
     "values separated by commas.  [default: lr=1e-4:1:log batch_size=32:256:pow2 factor=0.1:0.5 "
     "patience=2,5,10]",
 )
-@click.option("--set", "settings", multiple=True, metavar="NAME=NUMBER", help="Fix one of these; may be repeated.")
-@click.option("--trials", type=int, default=20, show_default=True, help="How many to try.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=NUMBER", help="Fix one instead; may be repeated.")
+@click.option("--trials", type=int, default=20, show_default=True, help="Number of trials.")
 @click.option("--sampler", default="qmc", show_default=True, help="qmc, tpe or gp (which needs PyTorch).")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the sampler.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sampler.")
 @click.option(
     "--seeds",
     default="0",
     show_default=True,
     metavar="NUMBERS",
-    help="Of weights and order of the data; a trial trains with each and is scored by the mean.",
+    help="Seeds of the weights and of the order of the data; a trial trains with each, and its score is the mean.",
 )
-@click.option("--objective", default="val_score", show_default=True, help="val_score (accuracy, or R2) or val_loss.")
-@click.option("--epochs", type=int, default=100, show_default=True, help="Most epochs of a trial.")
+@click.option("--objective", default="val_score", show_default=True, help="val_score (accuracy or R2) or val_loss.")
+@click.option("--epochs", type=int, default=100, show_default=True, help="Maximum number of epochs of a trial.")
 @click.option(
     "--early-patience",
     type=int,
     default=10,
     show_default=True,
-    help="A trial ends after so many epochs that are no better; with a plateau, after twice the plateau's patience.",
+    help="Epochs without improvement that end a trial; with a plateau, twice the plateau's patience.",
 )
-@click.option("--early-min-delta", type=float, default=1e-5, show_default=True, help="What counts as better, there.")
-@click.option("--min-delta", type=float, default=1e-4, show_default=True, help="What counts as better for the plateau.")
-@click.option("--min-lr", type=float, default=1e-5, show_default=True, help="The plateau cuts no further.")
+@click.option(
+    "--early-min-delta", type=float, default=1e-5, show_default=True, help="Smallest improvement for early stopping."
+)
+@click.option("--min-delta", type=float, default=1e-4, show_default=True, help="Smallest improvement for the plateau.")
+@click.option("--min-lr", type=float, default=1e-5, show_default=True, help="Lowest rate that the plateau sets.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("optimlab-tune"), show_default=True, help="Output folder."
 )
@@ -154,7 +159,7 @@ def tune(
     try:
         tuned = tune(search, out)
     except KeyboardInterrupt:
-        echo(f"\noptimlab: interrupted; finished trials are kept in {out}; run the same command to go on", err=True)
+        echo(f"\noptimlab: interrupted; finished trials are kept in {out}; run the same command to continue", err=True)
         sys.exit(130)
     if as_json:
         echo((out / "summary.json").read_text().rstrip())

@@ -54,7 +54,7 @@ def write_paper(
     folder = Path(folder)
     to = folder / FOLDER if to is None else Path(to)
     if not widths:
-        raise InputError("give at least one width of the figures, in inches")
+        raise InputError("give at least one width for the figures, in inches")
     joint = read_joint(folder) if (folder / JOINT).exists() else None
     names = [problem.name for problem in joint.problems] if joint else []
     for name in names:

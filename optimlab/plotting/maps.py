@@ -25,11 +25,11 @@ def map_figure(comparison: Comparison) -> Figure:
 
     Raises
     ------
-    InputError: nothing but the learning rate was searched.
+    InputError: only the learning rate was searched.
     """
     maps = maps_of(comparison.summary)
     if not maps:
-        raise InputError("there is no map: nothing but the learning rate was searched")
+        raise InputError("there is no map: only the learning rate was searched")
     heights = [0.42 * len(one.values) + 1.1 for one in maps]
     widest = max(len(one.rates) for one in maps)
     figure = Figure(figsize=(min(14.0, max(6.5, 0.62 * widest + 3.0)), sum(heights) + 0.9), layout="constrained")

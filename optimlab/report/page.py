@@ -180,7 +180,7 @@ def date(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise InputError(f"{text!r:.40} is no date of a comparison") from None
+        raise InputError(f"{text!r:.40} is not the date of a comparison") from None
 
 
 def _quantile(replicates: int) -> float:

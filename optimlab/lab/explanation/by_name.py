@@ -107,7 +107,7 @@ def _refuse(name: object, kind: str, given: Mapping[str, Any]) -> None:
     for argument, value in given.items():
         default = defaults[argument].default if argument in defaults else ...
         if value is not default and not (isinstance(value, str | int | float) and value == default):
-            raise InputError(f"{argument} is not for {getattr(name, 'name', name)}, which is {_A[kind]}")
+            raise InputError(f"{argument} does not apply to {getattr(name, 'name', name)}, which is {_A[kind]}")
 
 
 _A = {"rule": "a rule", "activation": "an activation", "loss": "a loss"}

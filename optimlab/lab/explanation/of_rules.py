@@ -385,7 +385,7 @@ def find_rule(rule: str | rules.Rule, convention: str) -> rules.Rule:
     if found is not None:
         return found
     if rule in rules.layerwise.__all__:
-        raise RuleError(f"{rule} looks at whole tensors: there is no formula for one weight")
+        raise RuleError(f"{rule} looks at whole tensors, so there is no formula for one weight")
     elsewhere = [c for c in rules.CONVENTIONS if rules.find(rule, c)]
     if elsewhere:
         raise InputError(f"the convention {convention!r} has no rule {rule!r}; these have: {', '.join(elsewhere)}")
@@ -415,7 +415,7 @@ def _kept(steps: int, ends: int | None) -> Collection[int]:
     if ends is not None and 2 * count("ends", ends) < steps:
         return {*range(1, ends + 1), *range(steps - ends + 1, steps + 1)}
     if steps > KEPT:
-        raise InputError(f"steps must be at most {KEPT:,} where all of them are kept, got {steps:,}")
+        raise InputError(f"steps must be at most {KEPT:,} if all of them are kept, got {steps:,}")
     return range(1, steps + 1)
 
 
