@@ -19,7 +19,7 @@ ROWS = {  # in docs/documents.md: in the page of results, and the heading it sta
     "Adam 0.001": ("Adam 0.001", "Four optimizers"),
     "momentum, rate cut in steps": ("step", "Two schedules"),
     "momentum, cyclic rate": ("cyclic", "Two schedules"),
-    "momentum, really normalised": ("really normalised", "Normalised inputs"),
+    "momentum, really normalized": ("really normalised", "Normalised inputs"),
     "momentum, batch norm": ("momentum + batch norm", "Batch norm"),
 }
 SPEEDS = {

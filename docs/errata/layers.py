@@ -1,4 +1,4 @@
-"""Batch norm, normalised data, activations, Monte Carlo dropout, softmax."""
+"""Batch norm, normalized data, activations, Monte Carlo dropout, softmax."""
 
 from __future__ import annotations
 
