@@ -18,13 +18,14 @@ from optimlab.nn.layers import Activate, Dense
 torch = require("torch")
 
 INPUTS, OUTPUTS = 400, 250
-VARIANCE = {"glorot": 2 / (INPUTS + OUTPUTS), "he": 2 / INPUTS, "lecun": 1 / INPUTS}
+VARIANCE = {"glorot": 2 / (INPUTS + OUTPUTS), "he": 2 / INPUTS, "lecun": 1 / INPUTS, "torch": 1 / (3 * INPUTS)}
 DISTRIBUTIONS = {  # of unit variance
     "normal": stats.norm(),
     "uniform": stats.uniform(-math.sqrt(3), 2 * math.sqrt(3)),
     "truncated": stats.truncnorm(-2, 2, scale=1 / stats.truncnorm(-2, 2).std()),
 }
-RANDOM = [f"{name}_{distribution}" for name in VARIANCE for distribution in DISTRIBUTIONS]
+RANDOM = [f"{name}_{distribution}" for name in ("glorot", "he", "lecun") for distribution in DISTRIBUTIONS]
+RANDOM += ["torch_uniform"]
 
 
 def draw(initializer, shape=(INPUTS, OUTPUTS), seed=0):
@@ -64,6 +65,7 @@ def test_the_distribution_is_the_one_it_is_named_after(name):
         ("glorot", math.sqrt(6 / (INPUTS + OUTPUTS))),
         ("he", math.sqrt(6 / INPUTS)),
         ("lecun", math.sqrt(3 / INPUTS)),
+        ("torch", 1 / math.sqrt(INPUTS)),
     ],
 )
 def test_uniform_weights_fill_their_bounds(scheme, bound):
@@ -71,7 +73,7 @@ def test_uniform_weights_fill_their_bounds(scheme, bound):
     assert 0.999 * bound < abs(w).max() <= bound
 
 
-@pytest.mark.parametrize("scheme", VARIANCE)
+@pytest.mark.parametrize("scheme", ["glorot", "he", "lecun"])
 def test_truncated_weights_are_cut_at_two_sigma_of_the_widened_normal(scheme):
     widened = math.sqrt(VARIANCE[scheme]) / 0.87962566103423978  # standard deviation of a normal cut at +-2
     w = draw(f"{scheme}_truncated")
@@ -128,6 +130,89 @@ def test_zeros_and_ones_are_what_they_say():
     np.testing.assert_array_equal(draw("zeros", (2, 3)), np.zeros((2, 3)))
     np.testing.assert_array_equal(draw("ones", (2, 3)), np.ones((2, 3)))
     np.testing.assert_array_equal(draw(Constant(-0.5), (1, 2)), [[-0.5, -0.5]])
+
+
+# ---- biases ----
+
+
+def drawn_biases(initializer, shape=(5, 40_000), seed=0):
+    return initializers.get_biases(initializer)(np.random.default_rng(seed), shape)
+
+
+def test_every_distribution_of_weights_can_draw_biases():
+    assert {*initializers.BIASES} == {*INITIALIZERS} - {"orthogonal"}
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_biases_have_the_distribution_of_the_weights_of_their_layer(name):
+    """A layer of few inputs and many outputs, so that exchanged fans would show."""
+    inputs, outputs = shape = 5, 40_000
+    b, (scheme, distribution) = drawn_biases(name), name.split("_")
+    n = {"glorot": (inputs + outputs) / 2, "he": inputs / 2, "lecun": inputs, "torch": 3 * inputs}[scheme]
+    assert b.shape == (outputs,)
+    assert stats.kstest(b * math.sqrt(n), DISTRIBUTIONS[distribution].cdf).pvalue > 0.001
+    assert stats.ks_2samp(b, draw(name, shape, seed=1).ravel()).pvalue > 0.001
+
+
+def test_biases_are_constant_where_they_are_not_random():
+    np.testing.assert_array_equal(drawn_biases("zeros", (3, 2)), [0, 0])
+    np.testing.assert_array_equal(drawn_biases(Constant(0.1), (3, 2)), [0.1, 0.1])
+    assert 0.999 * 0.3 < abs(drawn_biases(initializers.Uniform(0.3))).max() <= 0.3
+
+
+def test_a_network_draws_the_biases_of_every_layer_and_the_same_weights_as_without():
+    zero, drawn = (ol.MLP([4, 30, 20], bias_initializer=name, seed=3) for name in ("auto", "glorot_uniform"))
+    for parameter in zero.parameters:
+        twin = drawn.parameters[parameter.name].data
+        if parameter.kind == "weights":
+            assert_same_bits(parameter.data, twin)
+        else:
+            assert not parameter.data.any()
+            inputs, outputs = zero.parameters[parameter.name.replace(".b", ".W")].shape
+            bound = math.sqrt(6 / (inputs + outputs))
+            assert 0.8 * bound < abs(twin).max() <= bound
+            assert len({*twin.tolist()}) == outputs
+
+
+def test_pytorchs_convention_draws_as_torch_uniform():
+    given = {"seed": 1, "dtype": "float64"}
+    convention = ol.MLP([4, 30, 20], convention="torch", **given).parameters.data
+    named = ol.MLP([4, 30, 20], initializer="torch_uniform", bias_initializer="torch_uniform", **given).parameters.data
+    np.testing.assert_allclose(named, convention, rtol=1e-14)
+    without = ol.MLP([4, 30, 20], convention="torch", bias_initializer="zeros", **given).parameters
+    assert not without["dense1.b"].data.any()
+    assert_same_bits(without["dense1.W"].data, ol.MLP([4, 30], convention="torch", **given).parameters["dense1.W"].data)
+
+
+def test_biases_by_a_function_of_ones_own():
+    """Such as the logarithms of the classes' shares, for the last layer."""
+    shares = np.array([0.9, 0.1])
+    asked = []
+
+    def log_shares(generator, shape):
+        asked.append(shape)
+        return np.log(shares)
+
+    net = Network([Dense(3, 2, initializer="zeros", bias_initializer=log_shares)], dtype="float64")
+    np.testing.assert_allclose(net.predict_proba(np.ones((1, 3))), [shares])
+    assert asked == [(3, 2)]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"bias_initializer": "glorot_unifrom"}, "unknown initializer of biases 'glorot_unifrom'; did you mean"),
+        ({"bias_initializer": "orthogonal"}, "unknown initializer of biases 'orthogonal'. Known: glorot_normal"),
+        ({"bias_initializer": 0.1}, "unknown initializer of biases 0.1"),
+        ({"bias_initializer": Orthogonal()}, r"the initializer of dense1.b gave shape \(2, 3\), expected \(3,\)"),
+        ({"bias_initializer": "zeros", "use_bias": False}, "bias_initializer needs biases: leave it out"),
+    ],
+)
+def test_what_cannot_draw_biases_is_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        Network([Dense(2, 3, **given)])
+    with pytest.raises(InputError, match=message):
+        ol.MLP([2, 3], **given)
 
 
 # ---- seeds ----

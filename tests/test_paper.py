@@ -204,6 +204,15 @@ def test_every_number_of_the_paragraph_is_that_of_the_json(name):
     assert file["study"]["problem"]["initializer"] in text
 
 
+def test_biases_that_are_drawn_are_told():
+    summary = summary_of("usual")
+    assert "biases" not in methods({"": summary})
+    problem = {**summary.study["problem"], "bias_initializer": "glorot_uniform"}
+    drawn = replace(summary, study={**summary.study, "problem": problem})
+    text = methods({"": drawn})
+    assert "initial weights by he_normal, biases by glorot_uniform and the softmax cross-entropy as loss" in text
+
+
 def test_the_sentences_of_other_kinds_of_study_differ():
     said = {name: methods({"": summary_of(name)}) for name in (*STUDIES, *FATES)}
     assert "ran once at its default learning rate" in said["usual"]

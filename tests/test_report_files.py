@@ -52,6 +52,7 @@ def test_the_command_makes_the_same_study(study, tmp_path):
     "study",
     [
         replace(SMALL, problem=replace(SMALL.problem, activation="tanh")),
+        replace(SMALL, problem=replace(SMALL.problem, bias_initializer="torch_uniform")),
         replace(SMALL, optimizers=("sgd", Contender("adam", "keras", {"beta2": 0.99}, label='a "long" one'))),
         replace(SMALL, optimizers=(Contender("adam", label="mine"), "adam:torch")),
         replace(SMALL, seed=9, defaults=False, search=2, extensions=0),

@@ -156,6 +156,9 @@ def test_numpys_numbers_are_those_of_python_in_a_study_too():
         ({"activation": None}, "activation must be a name, got None"),
         ({"initializer": ""}, "unknown initializer ''"),
         ({"initializer": None}, "initializer must be a name, got None"),
+        ({"bias_initializer": "zero"}, "unknown initializer of biases 'zero'; did you mean 'zeros'"),
+        ({"bias_initializer": "auto"}, "unknown initializer of biases 'auto'"),
+        ({"bias_initializer": None}, "unknown initializer of biases None"),
         ({"dtype": "float16"}, "unknown dtype 'float16'"),
         ({"backend": "torch"}, "unknown backend 'torch'"),
         ({"dropout": 1.0}, r"dropout rate must lie in \[0, 1\)"),
@@ -170,6 +173,18 @@ def test_numpys_numbers_are_those_of_python_in_a_study_too():
 def test_a_problem_is_refused_where_it_is_written(change, message):
     with pytest.raises(ol.InputError, match=message):
         Problem(**change)
+
+
+def test_biases_are_drawn_as_the_problem_says():
+    """Zero biases are left out of a description, so that runs made before the setting existed keep their keys."""
+    zero, drawn = Problem(), Problem(bias_initializer="glorot_uniform")
+    assert "bias_initializer" not in zero.config()
+    assert drawn.config()["bias_initializer"] == "glorot_uniform"
+    keys = {Run(problem, Contender("adam"), 0.01, 0).key for problem in (zero, drawn)}
+    assert len(keys) == 2
+    biases = [problem.network(0).parameters["dense1.b"].data for problem in (zero, drawn)]
+    assert not biases[0].any()
+    assert 0.1 < abs(biases[1]).max() <= (6 / 128) ** 0.5
 
 
 def test_what_is_equal_has_one_key_however_it_is_written():

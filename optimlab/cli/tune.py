@@ -53,6 +53,7 @@ from .options import (
 @click.option("--batch-size", type=int, help="Rows per batch, instead of a search: the same as --set batch_size=N.")
 @click.option("--activation", default="relu", show_default=True, help="Activation of the hidden layers.")
 @click.option("--initializer", default="he_normal", show_default=True, help="Initializer of the weights.")
+@click.option("--bias-initializer", default="zeros", show_default=True, help="Initializer of the biases.")
 @click.option(
     "--search",
     "searched",
@@ -130,7 +131,8 @@ def tune(
 
     dataset, convention = options.pop("dataset"), options.pop("convention")
     problem = with_usual_batch(replaced(usual_problem(dataset), **{name: options.pop(name) for name in TABLE}))
-    problem = replace(problem, **{name: options.pop(name) for name in ("activation", "initializer", "epochs")})
+    named = ("activation", "initializer", "bias_initializer", "epochs")
+    problem = replace(problem, **{name: options.pop(name) for name in named})
     if hidden is not None:
         problem = replaced(problem, hidden=whole_numbers("--hidden", hidden))
     fixed = {k: _number(k, v) for k, v in _by_name("--set", settings, "such as lr=0.01").items()}

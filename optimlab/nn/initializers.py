@@ -1,7 +1,8 @@
-"""Initial weights.
+"""Initial weights and biases.
 
 A NumPy generator draws them in float64. So a seed gives the same weights on every backend and, up to rounding, in
-every dtype. An initializer is any function of ``(generator, shape)`` with ``shape = (inputs, outputs)``.
+every dtype. An initializer is any function of ``(generator, shape)`` with ``shape = (inputs, outputs)``. For weights it
+returns an array of this shape, for biases one of shape ``(outputs,)``.
 """
 
 from __future__ import annotations
@@ -18,8 +19,32 @@ from ..common.errors import lookup, number, unknown
 Initializer: TypeAlias = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]
 
 
+class Independent:
+    """The base of initializers that draw all weights of a layer from one distribution; it can draw biases, too."""
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
+        return self._draw(generator, shape, shape)
+
+    def biases(self, generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
+        """Draw the biases of a layer whose weights have this ``shape``, from the distribution of these weights.
+
+        Each bias is drawn as if it were one more weight of its unit. PyTorch and scikit-learn do the same.
+
+        >>> b = INITIALIZERS["glorot_uniform"].biases(np.random.default_rng(0), (200, 100))
+        >>> b.shape, bool(abs(b).max() <= (6 / 300) ** 0.5)
+        ((100,), True)
+        """
+        return self._draw(generator, shape, shape[1:])
+
+    def _draw(
+        self, generator: np.random.Generator, layer: tuple[int, int], size: tuple[int, ...]
+    ) -> NDArray[np.float64]:
+        """Draw an array of this ``size`` from the distribution of the weights of a ``layer``."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class VarianceScaling:
+class VarianceScaling(Independent):
     """Random weights with mean 0 and variance ``scale / n``.
 
     ``n`` is the number of inputs (``mode="fan_in"``), of outputs (``"fan_out"``) or their mean (``"fan_avg"``).
@@ -32,6 +57,7 @@ class VarianceScaling:
     glorot     1      ``fan_avg``  Glorot & Bengio (2010), equations 12 and 16
     he         2      ``fan_in``   He et al. (2015), equation 10
     lecun      1      ``fan_in``   LeCun et al. (1998), section 4.6
+    torch      1/3    ``fan_in``   PyTorch's default: uniform on +-1 / sqrt(n)
     =========  =====  ===========  ==========================================
 
     >>> generator = np.random.default_rng(0)
@@ -53,19 +79,21 @@ class VarianceScaling:
             if value not in known:
                 raise unknown(kind, value, known)
 
-    def __call__(self, generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
-        inputs, outputs = shape
+    def _draw(
+        self, generator: np.random.Generator, layer: tuple[int, int], size: tuple[int, ...]
+    ) -> NDArray[np.float64]:
+        inputs, outputs = layer
         n = {"fan_in": inputs, "fan_out": outputs, "fan_avg": (inputs + outputs) / 2}[self.mode]
         sigma = (self.scale / n) ** 0.5
         if self.distribution == "uniform":
-            return generator.uniform(-(3**0.5) * sigma, 3**0.5 * sigma, shape)
+            return generator.uniform(-(3**0.5) * sigma, 3**0.5 * sigma, size)
         if self.distribution == "truncated":
-            return _truncated_normal(generator, sigma, shape)
-        return generator.normal(0.0, sigma, shape)
+            return _truncated_normal(generator, sigma, size)
+        return generator.normal(0.0, sigma, size)
 
 
 def _truncated_normal(
-    generator: np.random.Generator, sigma: float, shape: tuple[int, int], cut: float = 2.0
+    generator: np.random.Generator, sigma: float, size: tuple[int, ...], cut: float = 2.0
 ) -> NDArray[np.float64]:
     """Draw from a normal cut at ``cut`` deviations, with standard deviation ``sigma`` after the cut.
 
@@ -76,7 +104,7 @@ def _truncated_normal(
     low, high = ndtr(-cut), ndtr(cut)
     density = np.exp(-(cut**2) / 2) / np.sqrt(2 * np.pi)
     variance = 1 - 2 * cut * density / (high - low)  # variance of a standard normal cut at +-cut
-    values: NDArray[np.float64] = ndtri(generator.uniform(low, high, shape))
+    values: NDArray[np.float64] = ndtri(generator.uniform(low, high, size))
     return values * (sigma / float(np.sqrt(variance)))
 
 
@@ -104,7 +132,7 @@ class Orthogonal:
 
 
 @dataclass(frozen=True)
-class Uniform:
+class Uniform(Independent):
     """Independent weights, uniform between -limit and limit.
 
     >>> bool(abs(Uniform(0.5)(np.random.default_rng(0), (100, 10))).max() <= 0.5)
@@ -116,12 +144,14 @@ class Uniform:
     def __post_init__(self) -> None:
         number("limit", self.limit, low=0)
 
-    def __call__(self, generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
-        return generator.uniform(-self.limit, self.limit, shape)
+    def _draw(
+        self, generator: np.random.Generator, layer: tuple[int, int], size: tuple[int, ...]
+    ) -> NDArray[np.float64]:
+        return generator.uniform(-self.limit, self.limit, size)
 
 
 @dataclass(frozen=True)
-class Constant:
+class Constant(Independent):
     """The same ``value`` for every weight.
 
     >>> Constant(0.5)(np.random.default_rng(0), (1, 2))
@@ -133,8 +163,10 @@ class Constant:
     def __post_init__(self) -> None:
         number("value", self.value)
 
-    def __call__(self, generator: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
-        return np.full(shape, float(self.value))
+    def _draw(
+        self, generator: np.random.Generator, layer: tuple[int, int], size: tuple[int, ...]
+    ) -> NDArray[np.float64]:
+        return np.full(size, float(self.value))
 
 
 INITIALIZERS: dict[str, Initializer] = {
@@ -142,7 +174,13 @@ INITIALIZERS: dict[str, Initializer] = {
     for name, scale, mode in (("glorot", 1.0, "fan_avg"), ("he", 2.0, "fan_in"), ("lecun", 1.0, "fan_in"))
     for distribution in ("normal", "truncated", "uniform")
 }
+INITIALIZERS["torch_uniform"] = VarianceScaling(1 / 3, "fan_in", "uniform")
 INITIALIZERS |= {"orthogonal": Orthogonal(), "zeros": Constant(0.0), "ones": Constant(1.0)}
+
+BIASES: dict[str, Initializer] = {
+    name: initializer.biases for name, initializer in INITIALIZERS.items() if isinstance(initializer, Independent)
+}
+"""The initializers of biases, by name."""
 
 
 def get(initializer: str | Initializer) -> Initializer:
@@ -154,3 +192,16 @@ def get(initializer: str | Initializer) -> Initializer:
     if callable(initializer):
         return initializer
     return lookup("initializer", initializer, INITIALIZERS)
+
+
+def get_biases(initializer: str | Initializer) -> Initializer:
+    """Return the function that draws biases for a name, for an :class:`Independent`, or for a function.
+
+    A function is returned as it is.
+
+    >>> get_biases("ones")(np.random.default_rng(0), (2, 3))
+    array([1., 1., 1.])
+    """
+    if isinstance(initializer, Independent):
+        return initializer.biases
+    return initializer if callable(initializer) else lookup("initializer of biases", initializer, BIASES)

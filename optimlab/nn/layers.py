@@ -214,8 +214,8 @@ class Dense(Layer):
 
     ``W`` has shape ``(inputs, outputs)``, ``b`` has shape ``(outputs,)``. By default ``W`` is initialized Glorot
     uniform and ``b`` to zero, as in Keras. With ``convention="torch"`` both are uniform on +-1 / sqrt(inputs), as in
-    ``torch.nn.Linear``. ``initializer`` applies only to ``W``. The activation function is a separate layer,
-    :class:`Activate`.
+    ``torch.nn.Linear``. ``initializer`` is for ``W`` and ``bias_initializer`` for ``b``, each a name of
+    :mod:`optimlab.nn.initializers` or a function. The activation function is a separate layer, :class:`Activate`.
     """
 
     prefix = "dense"
@@ -228,6 +228,7 @@ class Dense(Layer):
         *,
         use_bias: bool = True,
         initializer: str | Initializer | None = None,
+        bias_initializer: str | Initializer | None = None,
         convention: str = "textbook",
         activation: None = None,
         **other: Never,
@@ -241,15 +242,20 @@ class Dense(Layer):
         self.inputs, self.outputs = count("the number of inputs", inputs), count("the number of outputs", outputs)
         self.use_bias = use_bias
         lookup("convention", convention, BATCH_NORM)
+        if bias_initializer is not None and not use_bias:
+            raise InputError("bias_initializer needs biases: leave it out, or use_bias=False")
         start = Uniform(self.inputs**-0.5) if convention == "torch" else None
         self.initializer = initializers.get((start or "glorot_uniform") if initializer is None else initializer)
-        self.bias_initializer = start or Constant(0.0)
+        self.bias_initializer = initializers.get_biases(
+            (start or "zeros") if bias_initializer is None else bias_initializer
+        )
         self.W: Parameter
         self.b: Parameter
 
     def declare(self) -> list[Declared]:
-        weights = Declared("W", "weights", (self.inputs, self.outputs), self.initializer)
-        biases = Declared("b", "biases", (self.outputs,), self.bias_initializer)
+        shape = (self.inputs, self.outputs)
+        weights = Declared("W", "weights", shape, self.initializer)
+        biases = Declared("b", "biases", (self.outputs,), lambda generator, _: self.bias_initializer(generator, shape))
         return [weights, biases] if self.use_bias else [weights]
 
     def forward(self, x: Array, training: bool) -> Array:

@@ -439,6 +439,8 @@ class MLP(Network):
     dropout: rate after each hidden layer; 0 for none.
     initializer: a name of :data:`optimlab.nn.initializers.INITIALIZERS`, a function ``(generator, shape)``, or
         ``"auto"``: ``he_normal`` for ReLU and its relatives, ``glorot_normal`` for sigmoid, tanh, softmax, identity.
+    bias_initializer: a name of :data:`optimlab.nn.initializers.BIASES`, a function ``(generator, shape)`` that returns
+        the biases of a layer whose weights have this shape, or ``"auto"``: zeros, or the biases of the convention.
     use_bias: True for Dense layers with biases.
     standardize: an :class:`optimlab.Standardize` fitted on the training inputs. The network then takes raw inputs and
         stores the numbers, see :class:`optimlab.nn.layers.Standardized`. True makes an empty layer for a checkpoint to
@@ -468,6 +470,7 @@ class MLP(Network):
         batch_norm: bool | str = False,
         dropout: float = 0.0,
         initializer: str | Initializer = "auto",
+        bias_initializer: str | Initializer = "auto",
         use_bias: bool = True,
         standardize: Any = None,
         convention: str = "textbook",
@@ -491,6 +494,7 @@ class MLP(Network):
         if isinstance(initializer, str) and initializer == "auto":
             glorot = f in [activations.get(name) for name in GLOROT]
             chosen = None if convention != "textbook" else "glorot_normal" if glorot else "he_normal"
+        biases = None if isinstance(bias_initializer, str) and bias_initializer == "auto" else bias_initializer
         layers: list[Layer] = []
         for inputs, outputs in itertools.pairwise(sizes):
             if layers:
@@ -498,7 +502,16 @@ class MLP(Network):
                 act: list[Layer] = [Activate(inputs, f)]
                 layers += act + norm if batch_norm == "after" else norm + act
                 layers += [Dropout(inputs, dropout)] if rate else []
-            layers.append(Dense(inputs, outputs, use_bias=use_bias, initializer=chosen, convention=convention))
+            layers.append(
+                Dense(
+                    inputs,
+                    outputs,
+                    use_bias=use_bias,
+                    initializer=chosen,
+                    bias_initializer=biases,
+                    convention=convention,
+                )
+            )
         if standardize is not None and standardize is not False:
             layers.insert(0, _standardized(standardize, sizes[0]))
         super().__init__(layers, seed=seed, dtype=dtype, backend=backend)

@@ -166,10 +166,11 @@ def _model(summary: Summary) -> str:
     more = ["batch normalization"] if problem["batch_norm"] else []
     more += [f"a dropout rate of {exact(problem['dropout'])}"] if problem["dropout"] else []
     network += f", with {listed(more)}" if more else ""
-    start = f"initial weights by {problem['initializer']}"
-    start += f" and the {_words(problem['loss'])} as loss" if problem.get("loss") else ""
+    start = [f"initial weights by {problem['initializer']}"]
+    start += [f"biases by {problem['bias_initializer']}"] if "bias_initializer" in problem else []
+    start += [f"the {_words(problem['loss'])} as loss"] if problem.get("loss") else []
     trained = f"trained for {plural(summary.epochs, 'epoch')} with batches of {problem['batch_size']:,}"
-    return f"{network}, {start}, {trained} in {problem['dtype']}"
+    return f"{network}, {listed(start)}, {trained} in {problem['dtype']}"
 
 
 def _words(loss: str) -> str:

@@ -14,7 +14,7 @@ from ..common.calls import as_call
 from ..common.errors import InputError, concise, exact
 from ..study import PROBLEMS, Problem, Study
 from ..study.plan import FULL
-from ..study.problem import LIMITS, QUICK, QUICK_ROWS, usual_problem
+from ..study.problem import LATER, LIMITS, QUICK, QUICK_ROWS, usual_problem
 from ..study.results import Summary
 
 FILE = "study.toml"
@@ -43,7 +43,7 @@ def recipe(study: dict[str, Any]) -> Recipe:
 
 
 def _recipe(study: dict[str, Any]) -> Recipe:
-    problem = {name: study["problem"][name] for name in (f.name for f in fields(Problem))}
+    problem = {f.name: {**LATER, **study["problem"]}[f.name] for f in fields(Problem)}
     mine = [c for c in study["optimizers"] if "rule" in c]
     own = [c["optimizer"] for c in mine]
     calls = [as_call(f"FILE.py:{name}", _arguments(c)) for name, c in zip(own, mine, strict=True)]

@@ -18,7 +18,8 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from ..backends import dtype_name
 from ..common.errors import InputError, count, number
 from ..datasets import Dataset
-from ..nn import losses
+from ..nn import activations, losses
+from ..nn.initializers import Initializer, VarianceScaling
 from ..nn.losses import Loss, Score
 from ..nn.network import MLP
 from ..nn.own_losses import known, own
@@ -46,6 +47,8 @@ _PARAMETERS = """\
     loss: a name in :mod:`optimlab.losses`; None for the usual one: a cross-entropy for classes, the mean squared error
         for numbers. Or a function of your own, see :func:`optimlab.fit`; it gets an output for each class.
     alpha: strength of the penalty ``alpha / (2 batch_size) * sum of squared weights``, which is added to the loss.
+    initializer, bias_initializer: of the weights and biases, as in :class:`optimlab.MLP`; but ``"auto"`` draws both as
+        scikit-learn does, from Glorot's uniform distribution, for the sigmoid with a third of the variance.
     batch_norm, dropout: as in :class:`optimlab.MLP`.
     batch_size: rows of a batch, at most all; ``"auto"`` is 200.
     max_iter: epochs at most.
@@ -87,6 +90,8 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         schedule: str | Callable[[int], float] | None = None,
         loss: Any = None,
         alpha: float = 0.0001,
+        initializer: str | Initializer = "auto",
+        bias_initializer: str | Initializer = "auto",
         batch_norm: bool | str = False,
         dropout: float = 0.0,
         batch_size: int | str = "auto",
@@ -109,6 +114,8 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         self.schedule = schedule
         self.loss = loss
         self.alpha = alpha
+        self.initializer = initializer
+        self.bias_initializer = bias_initializer
         self.batch_norm = batch_norm
         self.dropout = dropout
         self.batch_size = batch_size
@@ -194,9 +201,17 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
     def _network(self, features: int, outputs: int, dtype: str, seed: int) -> MLP:
         given = self.hidden_layer_sizes
         hidden: Sequence[Any] = [given] if np.ndim(given) == 0 else list(given)  # type: ignore[arg-type]
+        activation = activations.get("sigmoid" if self.activation == "logistic" else self.activation)
+        usual = VarianceScaling(1 / 3 if activation == activations.get("sigmoid") else 1.0, "fan_avg", "uniform")
+        weights, biases = (
+            usual if isinstance(chosen, str) and chosen == "auto" else chosen
+            for chosen in (self.initializer, self.bias_initializer)
+        )
         return MLP(
             [features, *(count("a size in hidden_layer_sizes", n) for n in hidden), outputs],
-            activation="sigmoid" if self.activation == "logistic" else self.activation,
+            activation=activation,
+            initializer=weights,
+            bias_initializer=biases,
             batch_norm=self.batch_norm,
             dropout=self.dropout,
             seed=seed,

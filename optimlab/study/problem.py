@@ -16,7 +16,7 @@ from .. import backends, datasets
 from ..backends import dtype_name
 from ..common.errors import InputError, count, lookup, number
 from ..datasets import Dataset, Table, split_rows
-from ..nn import losses
+from ..nn import initializers, losses
 from ..nn.losses import Loss
 from ..nn.network import MLP, Network
 from ..training.checks import check_batches
@@ -26,6 +26,9 @@ MOST_UNITS = 1_000_000
 """Limit of the units of a hidden layer; more are taken for a typing error."""
 
 LIMITS = ("train_rows", "val_rows", "test_rows")
+
+LATER = {"bias_initializer": "zeros"}
+"""Settings that a description leaves out at these values, so that runs keep the keys they had before the settings."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Problem:
     activation: activation of the hidden layers, a name of :data:`optimlab.nn.activations.ACTIVATIONS`.
     initializer: initializer of the weights, a name of :data:`optimlab.nn.initializers.INITIALIZERS`, or ``"auto"`` for
         the one that suits the activation.
+    bias_initializer: initializer of the biases, a name of :data:`optimlab.nn.initializers.BIASES`.
     batch_norm: whether each hidden layer has batch norm.
     dropout: share of the hidden units that are dropped, in [0, 1).
     batch_size: number of rows per batch.
@@ -75,6 +79,7 @@ class Problem:
     hidden: tuple[int, ...] = (64,)
     activation: str = "relu"
     initializer: str = "he_normal"
+    bias_initializer: str = "zeros"
     batch_norm: bool = False
     dropout: float = 0.0
     batch_size: int = 64
@@ -100,6 +105,7 @@ class Problem:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, count(name, getattr(self, name)))
         lookup("loss", self.loss, dict.fromkeys(("auto", *losses.LOSSES)))
+        lookup("initializer of biases", self.bias_initializer, initializers.BIASES)
         lookup("redraw", self.redraw, dict.fromkeys(("auto", "all", "train")))
         given: Any = self.hidden
         if isinstance(given, str) or not isinstance(given, Iterable):
@@ -221,6 +227,7 @@ class Problem:
             sizes,
             activation=self.activation,
             initializer=self.initializer,
+            bias_initializer=self.bias_initializer,
             batch_norm=self.batch_norm,
             dropout=self.dropout,
             seed=seed,
@@ -271,7 +278,8 @@ class Problem:
         """
         found = {"hidden": list(self.hidden), "leave_out": list(self.leave_out), "dataset": self.name}
         found |= {"data": _fingerprint(self._source()), "loss": self.loss_function.name}
-        return {**vars(self), **found, "backend": backends.get(self.backend).name}
+        every = {**vars(self), **found, "backend": backends.get(self.backend).name}
+        return {name: value for name, value in every.items() if (name, value) not in LATER.items()}
 
     @property
     def name(self) -> str:
