@@ -149,6 +149,16 @@ def test_parquet_and_csv_of_the_same_frame_are_the_same(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+def test_damaged_files_give_one_line_or_finite_numbers(tmp_path):
+    """``python tests/soak/damaged_tables.py`` does the same with thousands."""
+    from soak.damaged_tables import outcome, survey, tables
+
+    assert [outcome(written(tmp_path, content), "refuse") for content in tables()] == ["loaded"] * 5
+    counts = survey(60, 0, tmp_path)
+    assert counts["loaded"] > 5
+    assert counts["refused"] > 20
+
+
 # encoding: scikit-learn's pipeline is the reference
 
 
