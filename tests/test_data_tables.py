@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +24,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import optimlab as ol
 from optimlab.cli import main
+from optimlab.cli.options import texts
 from optimlab.datasets import load_table
 from optimlab.datasets.columns import read_columns
 from optimlab.datasets.table_files import read_sheet
@@ -147,6 +149,35 @@ def test_parquet_and_csv_of_the_same_frame_are_the_same(tmp_path):
     one, other = (load_table(tmp_path / name, "y") for name in ("a.parquet", "a.csv"))
     for a, b in zip(one.arrays(), other.arrays(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("option", "columns"),
+    [
+        ("a,b", ("a", "b")),
+        (" a , b ,", ("a", "b")),
+        ('"price, total",a', ("price, total", "a")),
+        ('a, "price, total"', ("a", "price, total")),
+        ('2" pipe,"say ""hi"", you"', ('2" pipe', 'say "hi", you')),
+        ("", ()),
+    ],
+)
+def test_columns_with_commas_can_be_left_out(option, columns):
+    assert texts(None, None, option) == columns
+
+
+@pytest.mark.parametrize("option", ['"price, total', 'a,"price, total', '"a"b'])
+def test_unclosed_quotes_of_an_option_are_refused(option):
+    with pytest.raises(click.BadParameter, match="a double quote is not closed, or text follows one"):
+        texts(None, None, option)
+
+
+def test_a_column_with_a_comma_is_left_out_of_a_comparison(tmp_path):
+    path = written(tmp_path, lines(lambda i: f"{i % 7},{i % 5},{i % 2}", '"price, total",x,y'))
+    options = ["compare", "--dataset", path, "--target-column", "y", "--leave-out", '"price, total"', "--dry-run"]
+    told = CliRunner().invoke(main, [*map(str, options), "--json", "--out", str(tmp_path / "out")])
+    assert told.exit_code == 0, told.output
+    assert "MLP 1-64-1" in json.loads(told.stdout)["problem"]
 
 
 def test_damaged_files_give_one_line_or_finite_numbers(tmp_path):

@@ -437,7 +437,7 @@ BAD = {
     ),
     "loss  ": (3, r"unknown loss 3"),
     "loss": ("mean_squared_error", r"MLPClassifier needs a loss for classes, and mean_squared_error has none"),
-    "initializer": ("he", r"unknown initializer 'he'; did you mean"),
+    "initializer": ("he", r"unknown initializer 'he'"),
     "bias_initializer": ("zero", r"unknown initializer of biases 'zero'; did you mean"),
     "alpha": (-1, r"alpha must be a finite number of at least 0, got -1"),
     "dropout": (1, r"the dropout rate must lie in \[0, 1\), got 1"),

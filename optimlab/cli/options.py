@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -112,7 +113,7 @@ def table_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--leave-out",
             metavar="COLUMNS",
             callback=texts,
-            help="Columns of a table that are not inputs, separated by commas.",
+            help="Columns of a table that are not inputs, separated by commas; one with a comma in double quotes.",
         ),
         click.option(
             "--task",
@@ -132,8 +133,14 @@ def table_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def texts(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """Read an option's texts, separated by commas; a callback of click."""
-    return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
+    """Read an option's texts, separated by commas, a text with a comma in double quotes; a callback of click."""
+    if value is None:
+        return None
+    try:
+        parts = next(csv.reader([value], skipinitialspace=True, strict=True), [])
+    except csv.Error:
+        raise click.BadParameter(f"a double quote is not closed, or text follows one: {value!r}") from None
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 def say_decided(problem: Problem) -> None:
