@@ -188,6 +188,32 @@ def replication(folder: Path) -> list[str]:
     return [*lines, "![Coverage of printed intervals](replication.png)", ""]
 
 
+def regression(folder: Path) -> list[str]:
+    """Regression beside scikit-learn's."""
+    path = folder / "regression.json"
+    lines = ["## Regression beside scikit-learn", ""]
+    if not path.exists():
+        return [*lines, "Not run here: `python benchmarks/regression.py` does.", ""]
+    result = json.loads(path.read_text())
+    versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items())
+    lines += [
+        f"`regression.py`, {result['seeds']} seeds, {result['replicates']} replicates of the comparison; "
+        f"{result['made'][:10]}, {versions}. [All of it](regression.txt).",
+        "",
+        *table(
+            ("R² of the held-out rows", "epochs", "optimlab", "scikit-learn", "difference", "spread of its seeds"),
+            [
+                (f"{f['problem']}: {f['way']}", f"{f['epochs']}", f"{f['optimlab']:.3f}", f"{f['scikit_learn']:.3f}",
+                 f"{f['difference']:+.3f} ±{f['half']:.3f}", f"{f['spread']:.3f}")
+                for f in result["rows"]
+            ],
+        ),
+        "",
+        *(f"- {'holds' if held else 'MISSED'}: {text}" for text, held in result["conditions"].items()),
+    ]  # fmt: skip
+    return [*lines, ""]
+
+
 def table(head: Row, rows: Sequence[Row]) -> list[str]:
     rule = ["---", *["---:"] * (len(head) - 1)]
     return [f"| {' | '.join(line)} |" for line in (head, rule, *rows)]
@@ -218,7 +244,7 @@ def page(folder: Path) -> str:
         ]
         lines += [*make(result), "", *(f"- {sentence}" for sentence in result["says"]), ""]
         lines += [f"![{title}]({name}.png)", ""]
-    lines += replication(folder)
+    lines += replication(folder) + regression(folder)
     return "\n".join(lines).rstrip() + "\n"
 
 
