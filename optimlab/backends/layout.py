@@ -1,7 +1,8 @@
-"""The memory layout of a matrix, in the terms of a BLAS's ``gemm``."""
+"""The memory layout of a matrix, in the terms of a BLAS's ``gemm``; and how shapes broadcast."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
@@ -28,3 +29,27 @@ def layout(x: Any) -> Layout | None:
         if following and apart >= length * x.itemsize and apart % x.itemsize == 0:
             return Layout(transposed, apart // x.itemsize)
     return None
+
+
+def broadcast(shape: Sequence[Any], domain: Sequence[Any]) -> str:
+    """Return how a formula over ``domain`` sees an input of this shape; empty if it does not broadcast to it.
+
+    The words are those of :data:`optimlab.kernels.c_source.SHAPES`, and ``"full"``.
+
+    >>> [broadcast(shape, (7, 5)) for shape in ((7, 5), (5,), (1, 5), (7, 1), (1,), (7,))]
+    ['full', 'row', 'row', 'column', 'scalar', '']
+    >>> [broadcast(shape, (3, 7, 5)) for shape in ((3, 1, 5), (3, 1, 1))]
+    ['rows', 'scalars']
+    """
+    shape, domain = tuple(shape), tuple(domain)
+    if shape == domain:
+        return "full"
+    if all(n == 1 for n in shape):
+        return "scalar"
+    if shape[-1] == domain[-1] and all(n == 1 for n in shape[:-1]):
+        return "row"
+    if shape == (*domain[:-1], 1):
+        return "column"
+    if len(domain) == 3 and shape in ((domain[0], 1, 1), (domain[0], 1, domain[2])):
+        return "scalars" if shape[2] == 1 else "rows"
+    return ""

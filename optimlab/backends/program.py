@@ -24,7 +24,7 @@ from ..kernels import llvm_steps as steps
 from ..kernels.llvm_source import rule_source
 from ..kernels.names import rule_name
 from . import blas, llvm, onednn
-from .layout import layout
+from .layout import broadcast, layout
 from .numpy import Floats
 from .plan import Address, Alone, Part, Structure, plan
 
@@ -88,7 +88,10 @@ class Program:
             raise CannotRecord(f"a formula written to arrays of shapes {[a.shape for a in outs]}")
         for k, out in enumerate(outs):
             self._check_apart(out, *(a for a in inputs if a is not out), *outs[:k])
-        seen = tuple([(self._number(a), _kind(a.shape, domain)) for a in inputs])
+        kinds = [broadcast(a.shape, domain) for a in inputs]
+        if not all(kinds):
+            raise CannotRecord(f"shapes {[a.shape for a in inputs]} and {domain} in one formula")
+        seen = tuple([(self._number(a), kind) for a, kind in zip(inputs, kinds, strict=True)])
         made = tuple([(self._number(a, written=True), "full") for a in outs])
         rows, columns = domain[0] if domain else 1, domain[1] if len(domain) > 1 else 1
         self._items.append(Part("map", rows, columns, seen, made, formula, scalars_of(formula, tuple(numbers.items()))))
@@ -247,19 +250,6 @@ def _extent(a: Any) -> tuple[int, int]:
 
 BY_ROWS, PLAIN, TRANSPOSED = 101, 111, 112
 """The C interface's constants for the layout of matrices."""
-
-
-def _kind(shape: tuple[int, ...], domain: tuple[int, ...]) -> str:
-    """Return how an operation over ``domain`` sees an array of this shape."""
-    if shape == domain:
-        return "full"
-    if all(n == 1 for n in shape) and len(shape) <= len(domain):
-        return "scalar"
-    if len(domain) == 2 and shape in ((domain[1],), (1, domain[1])):
-        return "row"
-    if len(domain) == 2 and shape == (domain[0], 1):
-        return "column"
-    raise CannotRecord(f"shapes {shape} and {domain} in one formula")
 
 
 def _replay() -> Any:

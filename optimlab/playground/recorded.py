@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..backends.layout import broadcast
 from ..kernels import Formula, graph_of, javascript_scalars, javascript_step
 from ..kernels.c_source import function_name
 from ..nn.layers import Layer
@@ -144,7 +145,9 @@ class Recorder:
     def map(self, formula: Formula, inputs: Sequence[Stand], out: Any, **numbers: Any) -> None:
         outs = out if isinstance(out, tuple) else (out,)
         graph, domain = graph_of(formula), outs[0].shape
-        kinds = {name: _kind(a.shape, domain) for name, a in zip(graph.inputs, inputs, strict=True)}
+        kinds = {name: broadcast(a.shape, domain) for name, a in zip(graph.inputs, inputs, strict=True)}
+        if not all(kinds.values()):
+            raise NotImplementedError(f"{graph.name} of arrays of shapes {[a.shape for a in inputs]}")
         shapes = {name: kind for name, kind in kinds.items() if kind != "full"}
         plain = function_name(graph)
         name = "_".join([plain, *(f"{array}_{kind}" for array, kind in shapes.items())])
@@ -189,19 +192,6 @@ class Recorder:
     def _keep(self, name: str, text: str) -> None:
         if self._maps.setdefault(name, text) != text:
             raise NotImplementedError(f"two formulas are called {name}")
-
-
-def _kind(shape: Sequence[Any], domain: Sequence[Any]) -> str:
-    """Return how an operation over ``domain`` sees an array of this shape."""
-    if shape == domain:
-        return "full"
-    if all(n == 1 for n in shape):
-        return "scalar"
-    if len(domain) == 2 and shape in ((domain[1],), (1, domain[1])):
-        return "row"
-    if len(domain) == 2 and shape == (domain[0], 1):
-        return "column"
-    raise NotImplementedError(f"an array of shape {shape} among arrays of shape {domain}")
 
 
 def layer_source(layer: Layer, maps: dict[str, str], **arrays: str) -> str:
