@@ -3,7 +3,7 @@
     python benchmarks/cifar10_rmsprop.py --torch
 
 Over the three seeds of ``cifar10_optimizers.py``, RMSProp's training loss after 100 epochs was 0.92 in optimlab and
-0.72 in PyTorch. The gap grows steadily and can be seen after 20 epochs already. So this script trains for 20 epochs
+0.72 in PyTorch. The gap grows steadily and can be seen after 10 epochs already. So this script trains for 10 epochs
 with ten times as many seeds, tests the means (Welch) and the medians (a permutation test), and checks that both follow
 the same path from the same initial weights through the same batches.
 
@@ -184,7 +184,7 @@ def draw(values: dict[str, dict[str, list[float]]], epochs: int) -> Figure:
     return figure
 
 
-@common.command(data="cifar10", epochs=20, seeds=30, torch=True)
+@common.command(data="cifar10", epochs=10, seeds=30, torch=True)
 def main(settings: Settings) -> None:
     data = cifar10.load(settings.data)
     train = ol.Dataset(data.x_train, data.y_train, name=data.name, classes=data.classes)
