@@ -15,7 +15,7 @@ FASHION = Document(
     data="fashion_mnist", lr=0.00015, batch=256, factor=0.317, patience=5, again_lr=0.00015, again_epochs=20,
     plain=Printed(val=0.8960, test=0.8908, again=0.8977),
     plateau=Printed(val=0.9004, test=0.8945, again=0.8962),
-    rates="0.00006:0.00026", batches="128:256:pow2", retrained=1,
+    rates="0.00006:0.00026", batches="128:256:pow2", fixed=10, retrained=1,
 )  # fmt: skip
 
 
