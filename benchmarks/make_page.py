@@ -79,10 +79,11 @@ def rmsprop(result: dict[str, Any]) -> list[str]:
 
 def batchnorm(result: dict[str, Any]) -> list[str]:
     return table(
-        ("", "test accuracy % at the end", "range of a unit's median input", "its spread, largest / smallest"),
+        ("", "test accuracy % at the end", "one unit's inputs: range of the median, by seed",
+         "largest spread / smallest, by seed"),
         [
-            (f["name"], common.percent(f["test_accuracy"]), common.plus_minus(f["median_range"], digits=2),
-             common.plus_minus(f["width_ratio"], digits=1))
+            (f["name"], common.percent(f["test_accuracy"]),
+             *(", ".join(f"{value:.1f}" for value in f[quantity]) for quantity in ("median_range", "spread_ratio")))
             for f in result["rows"]
         ],
     )  # fmt: skip
