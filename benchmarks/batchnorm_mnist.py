@@ -140,17 +140,25 @@ def draw(found: list[dict[str, Any]]) -> Figure:
     for axes, f, colour, letter in zip(others, found, PALETTE, "bc", strict=False):
         low, middle, high = np.array(f["percentiles"][0])
         axes.fill_between(f["steps"], low, high, color=colour, alpha=0.2, linewidth=0)
-        for values, name in ((high, "85th percentile"), (middle, "median"), (low, "15th percentile")):
+        late = slice(len(middle) // 2, None)
+        for values, name, level, offset in (
+            (high, "85th percentile", high[late].max(), 3),
+            (middle, "median", middle[late].max(), 3),
+            (low, "15th percentile", low[late].min(), -10),
+        ):
             axes.plot(f["steps"], values, color=colour, linewidth=1.7 if name == "median" else 0.9)
-            axes.annotate(name, (last, values[-1]), xytext=(-3, 3), textcoords="offset points", color=INK,
+            axes.annotate(name, (last, level), xytext=(-3, offset), textcoords="offset points", color=INK,
                           fontsize=8.5, ha="right")  # fmt: skip
         axes.set(ylabel="input of one sigmoid", title=f"({letter}) {f['name']}")
     for axes in (first, *others):
         axes.set(xlabel="step", xlim=(0, max(last, 1)))
         axes.title.set_fontsize(10)
         common.plain_axes(axes)
+        axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    heights = [limit for axes in others for limit in axes.get_ylim()]
     for axes in others:
         axes.axhline(0, color=SOFT, linewidth=0.6)
+        axes.set_ylim(min(heights) - 0.2, max(heights) + 0.2)
     seeds = len(found[0]["curves"])
     figure.suptitle(
         f"MNIST, three hidden layers of 100 sigmoids. (a) mean and range of {seeds} seeds; "
@@ -198,6 +206,11 @@ def main(settings: Settings) -> None:
             f"With batch norm, the accuracy that {last:,} steps reach without it ({100 * goal:.2f}%) is there after "
             f"{sooner:,} steps."
         )
+    says.append(
+        f"From step {EARLY} on, the spread of the shown unit's inputs changes by a factor of "
+        f"{by_seed(plain['spread_ratio'])} without batch norm and of {by_seed(normal['spread_ratio'])} with it "
+        "(by seed)."
+    )
     says.append(
         "The paper prints no figures for this experiment, only curves. It says that the network with batch norm has "
         "the higher test accuracy, and that batch norm makes the distributions more stable."
