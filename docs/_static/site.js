@@ -7,13 +7,13 @@ document.addEventListener("DOMContentLoaded", () => {
   new MutationObserver(() => frames.forEach(tell)).observe(page, {attributeFilter: ["data-theme"]});
 });
 
-// A table that scrolls sideways can be reached with the keyboard; the theme does this for code.
+// Tables and figures that scroll sideways can be reached with the keyboard; the theme does this for code.
 document.addEventListener("DOMContentLoaded", () => {
-  const tables = document.querySelectorAll(".bd-article table");
+  const wide = document.querySelectorAll(".bd-article table, .bd-article div.cell_output");
   const update = () => {
-    for (const table of tables) {
-      if (table.scrollWidth > table.clientWidth) table.tabIndex = 0;
-      else table.removeAttribute("tabindex");
+    for (const part of wide) {
+      if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
+      else part.removeAttribute("tabindex");
     }
   };
   update();
