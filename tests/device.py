@@ -1,8 +1,8 @@
 """A device without a GPU: enough of CuPy, on NumPy's arithmetic, to run :mod:`optimlab.backends.cupy` itself.
 
-It is stricter than NumPy where CuPy is: an array of the device mixes with none of the host, is converted to one by
-``asnumpy`` or ``get`` alone, and has no function or method that CuPy does not have (checked where CuPy is installed).
-Every wait for the device is counted. A ``RawKernel`` is its own CUDA text, compiled with g++ and run thread by thread.
+It is stricter than NumPy where CuPy is: an array of the device mixes with none of the host and is converted to one by
+``asnumpy`` or ``get`` alone. Every call is noted, so that test_real_cupy.py can make it again on the installed CuPy.
+Every wait for the device is counted. A kernel is its own CUDA text, compiled with g++ and run thread by thread.
 During a capture every call is noted; waiting is refused, as are products by CuPy's own cuBLAS. ``Graph.launch`` makes
 the calls again, into the same memory.
 
@@ -18,11 +18,11 @@ import hashlib
 import re
 import subprocess
 import types
-from functools import cache
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -79,13 +79,16 @@ def nvrtc():
     return ctypes.CDLL(str(found[-1])) if found else None
 
 
-def compile_cuda(compiler, text, architecture, options=("--fmad=false",)):
-    """The machine code of a CUDA text for ``sm_90`` and the like; an AssertionError with the compiler's words."""
+def compile_cuda(compiler, text, architecture, options=("--fmad=false",), result="CUBIN"):
+    """The machine code of a CUDA text for ``sm_90`` and the like; an AssertionError with the compiler's words.
+
+    With ``result="PTX"``, the assembly, for ``compute_90`` and the like.
+    """
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
     assert not compiler.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernel.cu", 0, None, None)
     given = [f"--gpu-architecture={architecture}".encode(), *(option.encode() for option in options)]
     failed = compiler.nvrtcCompileProgram(program, len(given), (ctypes.c_char_p * len(given))(*given))
-    which = "ProgramLog" if failed else "CUBIN"
+    which = "ProgramLog" if failed else result
     getattr(compiler, f"nvrtcGet{which}Size")(program, ctypes.byref(size))
     content = ctypes.create_string_buffer(size.value)
     getattr(compiler, f"nvrtcGet{which}")(program, content)
@@ -104,8 +107,14 @@ class Machine:
         self.compiler, self.folder = compiler, folder
         self.waits, self.launches = 0, []
         self.capture, self.undo, self.graphs = None, [], 0  # the calls of a capture under way
-        self.names, self.methods = set(), set()
+        self.calls = {}  # one of each kind, with the shapes in place of the arrays
+        self.compiled = []  # (text, options)
         self.full = False  # whether memory is exhausted
+
+    def note(self, path, *args, **kwargs):
+        """Note a call of CuPy's function or method ``path``."""
+        call = path, described(args), described(kwargs)
+        self.calls.setdefault(repr(call), call)
 
     def wait(self):
         assert self.capture is None, "waiting for the device during a capture"
@@ -145,6 +154,32 @@ class OutOfMemory(MemoryError):
     pass
 
 
+class OnDevice(NamedTuple):
+    """The description of an array of the device."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    strides: tuple[int, ...]
+
+
+class Handle(NamedTuple):
+    """The description of another object of the device, such as a stream."""
+
+    path: str
+
+
+def described(value):
+    """The same arguments, with descriptions of what is on the device."""
+    if isinstance(value, Array):
+        return OnDevice(value.shape, value.dtype.str, value.strides)
+    if isinstance(value, dict):
+        return {name: described(part) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(map(described, value))
+    path = getattr(value, "path", None)
+    return Handle(path) if path else value
+
+
 def unwrapped(value):
     if isinstance(value, np.ndarray) and value.ndim:
         raise TypeError("Unsupported type <class 'numpy.ndarray'>")
@@ -163,10 +198,11 @@ class Array(np.lib.mixins.NDArrayOperatorsMixin):
         self._machine, self._array = machine, array
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        self._machine.note(f"numpy.{ufunc.__name__}" + f".{method}" * (method != "__call__"), *inputs, **kwargs)
         return self._machine.call(getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
-        self._machine.names.add((function.__module__.replace("numpy", "cupy"), function.__name__))
+        self._machine.note(f"{function.__module__}.{function.__name__}", *args, **kwargs)
         return self._machine.call(function, args, kwargs)
 
     def __array__(self, *args, **kwargs):
@@ -177,16 +213,22 @@ class Array(np.lib.mixins.NDArrayOperatorsMixin):
             raise AttributeError(name)
         if name in PLAIN:
             return getattr(self._array, name)
-        self._machine.methods.add(name)
         if name == "T":
             return Array(self._machine, self._array.T)
         method = getattr(np.ndarray, name)
-        return lambda *args, **kwargs: self._machine.call(method, (self, *args), kwargs)
+
+        def call(*args, **kwargs):
+            self._machine.note(f"cupy.ndarray.{name}", self, *args, **kwargs)
+            return self._machine.call(method, (self, *args), kwargs)
+
+        return call
 
     def __getitem__(self, key):
+        self._machine.note("cupy.ndarray.__getitem__", self, key)
         return self._machine.call(np.ndarray.__getitem__, (self, key), {})
 
     def __setitem__(self, key, value):
+        self._machine.note("cupy.ndarray.__setitem__", self, key, value)
         self._machine.call(np.ndarray.__setitem__, (self, key, value), {})
 
     def __len__(self):
@@ -203,10 +245,12 @@ class Array(np.lib.mixins.NDArrayOperatorsMixin):
         return types.SimpleNamespace(ptr=self._array.ctypes.data)
 
     def get(self):
+        self._machine.note("cupy.ndarray.get", self)
         self._machine.wait()
         return self._array.copy()
 
     def set(self, values, stream=None):
+        self._machine.note("cupy.ndarray.set", self, values, stream=stream)
         assert self._machine.capture is None, "a copy from the host would be recorded with the host's address"
         assert isinstance(values, np.ndarray)
         assert (values.dtype, values.shape) == (self.dtype, self.shape)
@@ -285,17 +329,6 @@ class CpuBLAS:
         return 0
 
 
-class Ufunc:
-    def __init__(self, machine, ufunc):
-        self._machine, self._ufunc = machine, ufunc
-
-    def __call__(self, *args, **kwargs):
-        return self._machine.call(self._ufunc, args, kwargs)
-
-    def reduce(self, *args, **kwargs):
-        return self._machine.call(self._ufunc.reduce, args, kwargs)
-
-
 CUBLAS = ("matmul", "vdot", "einsum")
 
 
@@ -309,25 +342,64 @@ class Namespace(types.ModuleType):
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        self._machine.names.add((self.__name__, name))
         found = getattr(self._model, name)
         if name in CUBLAS and self._machine.capture is not None:
             raise NotImplementedError(f"{name} calls cuBLAS, which CuPy does not do while a stream is captured")
         if isinstance(found, type) or not callable(found) or name == "issubdtype":
             return found
-        if isinstance(found, np.ufunc):
-            return Ufunc(self._machine, found)
-        return lambda *args, **kwargs: self._machine.call(found, args, kwargs)
+
+        def call(*args, **kwargs):
+            self._machine.note(f"{self.__name__}.{name}", *args, **kwargs)
+            return self._machine.call(found, args, kwargs)
+
+        return call
 
 
-class RawKernel:
-    def __init__(self, machine, text, name, options):
-        assert options == ("--fmad=false",)
+class Compiler:
+    """``cupy.cuda.compiler``."""
+
+    def __init__(self, machine):
+        self._machine = machine
+
+    def compile_using_nvrtc(self, source, options=()):
+        self._machine.note("cupy.cuda.compiler.compile_using_nvrtc", source, options)
+        self._machine.compiled.append((source, options))
+        return source.encode(), None
+
+
+class Module:
+    path = "cupy.cuda.Module"
+
+    def __init__(self, machine):
+        self._machine = machine
+        machine.note("cupy.cuda.Module")
+
+    def load(self, cubin):
+        self._machine.note("cupy.cuda.Module.load", self, cubin)
+        self._text = cubin.decode()
+
+    def get_function(self, name):
+        self._machine.note("cupy.cuda.Module.get_function", self, name)
+        return Function(self._machine, self._text, name)
+
+
+def raw_kernel(machine, code, name, options=()):
+    """``cupy.RawKernel``, which appends an option of its own."""
+    machine.note("cupy.RawKernel", code, name, options)
+    machine.compiled.append((code, (*options, "-ftz=true")))
+    return Function(machine, code, name)
+
+
+class Function:
+    path = "cupy.cuda.Function"
+
+    def __init__(self, machine, text, name):
         self._machine, self._name = machine, name
         self._library = host_library(text, machine.compiler, machine.folder)
         self._const = [part.strip().startswith("const") for part in re.search(r"\((.*?)\)", text, re.S)[1].split(",")]
 
     def __call__(self, grid, block, arguments):
+        self._machine.note("cupy.cuda.Function.__call__", self, grid, block, arguments)
         self._machine.call(self._launch, (grid, block, [Scalar(a) for a in arguments]), {})
 
     def _launch(self, grid, block, arguments):
@@ -351,10 +423,13 @@ class Scalar:
 
 
 class Graph:
+    path = "cupy.cuda.Graph"
+
     def __init__(self, calls):
         self._calls = calls
 
     def launch(self, stream=None):
+        stream._machine.note("cupy.cuda.Graph.launch", self, stream)
         for function, args, kwargs, made in self._calls:
             with np.errstate(all="ignore"):
                 result = function(*args, **kwargs)
@@ -363,16 +438,19 @@ class Graph:
 
 
 class Stream:
+    path = "cupy.cuda.Stream"
     ptr = 0
 
     def __init__(self, machine):
         self._machine = machine
 
     def record(self):
-        return "event"
+        self._machine.note("cupy.cuda.Stream.record", self)
+        return Handle("cupy.cuda.Event")
 
     def wait_event(self, event):
-        assert event == "event"
+        self._machine.note("cupy.cuda.Stream.wait_event", self, event)
+        assert event == Handle("cupy.cuda.Event")
 
     def __enter__(self):
         return self
@@ -381,9 +459,11 @@ class Stream:
         pass
 
     def begin_capture(self, mode=None):
+        self._machine.note("cupy.cuda.Stream.begin_capture", self)
         self._machine.capture, self._machine.undo = [], []
 
     def end_capture(self):
+        self._machine.note("cupy.cuda.Stream.end_capture", self)
         calls, self._machine.capture = self._machine.capture, None
         for array, before in reversed(self._machine.undo):
             array[...] = before
@@ -401,43 +481,42 @@ def stand_in(compiler, folder):
     machine = Machine(compiler, folder)
     cupy = Namespace("cupy", machine, np)
 
-    def ascontiguousarray(values, dtype=None):
+    def asarray(values, dtype=None):
+        machine.note("cupy.asarray", values, dtype)
         if isinstance(values, Array):
-            return machine.call(np.ascontiguousarray, (values,), {"dtype": dtype})
-        return machine.call(lambda: np.array(values, dtype=dtype, order="C", ndmin=1), (), {})  # an upload is a copy
+            return values if dtype in (None, values.dtype) else machine.call(np.asarray, (values, dtype), {})
+        return machine.call(lambda: np.array(values, dtype=dtype, order="C"), (), {})  # an upload is a copy
 
-    cupy.ndarray, cupy.ascontiguousarray = Array, ascontiguousarray
+    def ascontiguousarray(a):
+        machine.note("cupy.ascontiguousarray", a)
+        if not isinstance(a, Array):
+            raise TypeError("Argument 'a' has incorrect type (expected cupy.ndarray, got numpy.ndarray)")
+        return a if a.ndim and a.flags.c_contiguous else machine.call(np.ascontiguousarray, (a,), {})
+
+    def noted(path, made):
+        def call(*args, **kwargs):
+            machine.note(f"cupy.{path}", *args, **kwargs)
+            return made
+
+        return call
+
+    cupy.ndarray, cupy.asarray, cupy.ascontiguousarray = Array, asarray, ascontiguousarray
     cupy.asnumpy = lambda array: array.get() if isinstance(array, Array) else np.asarray(array)
-    cupy.RawKernel = cache(lambda text, name, options=(): RawKernel(machine, text, name, options))
+    cupy.RawKernel = partial(raw_kernel, machine)
     stream = Stream(machine)
+    pool = types.SimpleNamespace(malloc=Handle("cupy.cuda.MemoryPool.malloc"))
     cupy.cuda = types.SimpleNamespace(
         is_available=lambda: True,
-        get_current_stream=lambda: stream,
-        Stream=lambda non_blocking=False: stream,
-        MemoryPool=lambda: types.SimpleNamespace(malloc=None),
-        using_allocator=lambda allocator: contextlib.nullcontext(),
+        runtime=types.SimpleNamespace(getDevice=noted("cuda.runtime.getDevice", 0)),
+        get_current_stream=noted("cuda.get_current_stream", stream),
+        Stream=noted("cuda.Stream", stream),
+        MemoryPool=noted("cuda.MemoryPool", pool),
+        using_allocator=noted("cuda.using_allocator", contextlib.nullcontext()),
+        compiler=Compiler(machine),
+        Module=partial(Module, machine),
     )
     special = Namespace("cupyx.scipy.special", machine, scipy.special)
     scipy_like, cupyx = types.ModuleType("cupyx.scipy"), types.ModuleType("cupyx")
     scipy_like.special, cupyx.scipy = special, scipy_like
     modules = {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": scipy_like, "cupyx.scipy.special": special}
     return modules, machine
-
-
-def lacking_in_cupy(machine):
-    """What was used of the stand-in and is not in the real CuPy."""
-    import cupy
-    import cupyx.scipy.special
-
-    real = {"cupy": cupy, "cupy.linalg": cupy.linalg, "cupyx.scipy.special": cupyx.scipy.special}
-    lacking = [f"{module}.{name}" for module, name in sorted(machine.names) if not hasattr(real[module], name)]
-    parts = {"ndarray": [*machine.methods, "data", "get", "set"], "cuda": ["is_available", "get_current_stream"]}
-    parts["cuda"] += ["MemoryPool", "using_allocator"]
-    parts["cuda.Stream.null"] = [name for name in vars(Stream) if not name.startswith("__")]
-    parts["cuda.Graph"] = ["launch"]
-    for part, names in parts.items():
-        found = attrgetter(part)(cupy)
-        lacking += [f"cupy.{part}.{name}" for name in sorted(names) if not hasattr(found, name)]
-    from cuda import pathfinder
-
-    return lacking + ([] if hasattr(pathfinder, "load_nvidia_dynamic_lib") else ["cuda.pathfinder"])

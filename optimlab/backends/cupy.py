@@ -26,9 +26,9 @@ from ..kernels.c_source import C_TYPES, STACKED, function_name
 DeviceArray: TypeAlias = Any
 """The type ``cupy.ndarray``."""
 
-OPTIONS = ("--fmad=false",)
+OPTIONS = ("--fmad=false", "--ftz=false")
 """Options for every kernel. A fused multiply-add would round once where NumPy rounds twice. Updates are memory-bound,
-so disabling it costs nothing."""
+so disabling it costs nothing. Subnormal numbers are kept, as in NumPy."""
 
 THREADS = 256
 MOST_BLOCKS = 1 << 16
@@ -80,7 +80,8 @@ class CuPyBackend:
             if values.dtype.kind not in "biuf":
                 raise InputError(f"a GPU holds real numbers, got dtype {values.dtype}")
         with self.quiet():
-            return self.xp.ascontiguousarray(values, dtype=dtype)
+            # ascontiguousarray takes CuPy's arrays alone
+            return self.xp.ascontiguousarray(self.xp.asarray(values, dtype))
 
     def to_numpy(self, array: DeviceArray) -> Any:
         return self.xp.asnumpy(array)
@@ -182,10 +183,19 @@ def _memory() -> Iterator[None]:
         ) from None
 
 
-@cache
 def kernel(text: str, name: str) -> Any:
-    """Return the CUDA function ``name`` of ``text``, compiled at its first launch."""
-    return import_module("cupy").RawKernel(text, name, OPTIONS)
+    """Return the CUDA function ``name`` of ``text`` on the current device."""
+    return _loaded(text, name, import_module("cupy").cuda.runtime.getDevice())
+
+
+@cache
+def _loaded(text: str, name: str, device: int) -> Any:
+    """Compile and load a CUDA function. CuPy's ``RawKernel`` would add an option that flushes subnormal numbers."""
+    cuda = import_module("cupy").cuda
+    binary, _ = cuda.compiler.compile_using_nvrtc(text, OPTIONS)
+    module = cuda.Module()
+    module.load(binary)
+    return module.get_function(name)
 
 
 def launch(function: Any, elements: int, *arguments: Any) -> None:
@@ -318,7 +328,7 @@ class PhiloxGenerator:
 
     def _set(self, keys: Sequence[Any]) -> None:
         self._key = [[int(word) for word in key] for key in keys]
-        self._keys = import_module("cupy").ascontiguousarray(np.array(self._key, "uint64"))
+        self._keys = import_module("cupy").asarray(np.array(self._key, "uint64"))
 
     def uniform(self, out: DeviceArray) -> None:
         dtype = out.dtype.name

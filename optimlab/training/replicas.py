@@ -245,7 +245,7 @@ class _Rows:
             shapes = ((len(self.first), *a.shape) for a in (self.x, self.y))
             x, y = (self._xp.broadcast_to(a, shape) for a, shape in zip((self.x, self.y), shapes, strict=True))
         else:
-            rows = self._xp.ascontiguousarray(self.first + np.arange(self.each))
+            rows = self._xp.asarray(self.first + np.arange(self.each))
             x, y = self.x[rows], self.y[rows]
         return x, y
 
