@@ -180,6 +180,12 @@ def test_a_column_with_a_comma_is_left_out_of_a_comparison(tmp_path):
     assert "MLP 1-64-1" in json.loads(told.stdout)["problem"]
 
 
+def test_control_characters_in_a_header_are_escaped_in_the_error(tmp_path):
+    path = written(tmp_path, lines(lambda i: f"{i % 7},{i % 5},{i % 2}", "a,b\x1d5,y"))
+    with pytest.raises(ol.InputError, match=r"unknown column 'z'. Known: a, 'b\\x1d5', y$"):
+        load_table(path, "z")
+
+
 def test_damaged_files_give_one_line_or_finite_numbers(tmp_path):
     """``python tests/soak/damaged_tables.py`` does the same with thousands."""
     from soak.damaged_tables import outcome, survey, tables

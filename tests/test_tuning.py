@@ -672,6 +672,7 @@ def test_a_dry_run_says_what_would_be_tried_and_writes_nothing(tmp_path):
         (["--dataset", "digit"], "unknown data set 'digit'; did you mean 'digits'"),
         (["--activation", "rellu"], "unknown activation 'rellu'; did you mean 'relu'"),
         (["--initializer", "he"], "unknown initializer 'he'"),
+        (["--bias-initializer", "zero"], "unknown initializer of biases 'zero'; did you mean 'zeros'"),
         (["--hidden", "64,many"], "--hidden takes whole numbers"),
         (["--batch-size", "0"], "--batch-size must be a whole number of at least 1, got 0"),
         (["--batch-size", "9", "--set", "batch_size=9"], "give --batch-size or --set batch_size, not both"),

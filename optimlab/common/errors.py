@@ -40,7 +40,8 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     lower = {n.lower(): n for n in names}
     near = [lower[n] for n in difflib.get_close_matches(str(name).lower(), list(lower))]
     hint = f"; {told}." if told else f"; did you mean {', '.join(map(repr, near))}?" if near else "."
-    error = InputError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}")
+    listed = ", ".join(n if n.isprintable() else repr(n) for n in names)
+    error = InputError(f"unknown {kind} {name!r}{hint} Known: {listed}")
     error.known = tuple(names)
     return error
 
