@@ -33,7 +33,10 @@ from .lessons import LESSONS, OPENING, TEXTS
 YOURS = "yours"
 """The group of the user's rules, next to the conventions."""
 
-_PAGE = Path(__file__).parent / "page"
+PAGE = Path(__file__).parent / "page"
+
+SHARED = ("shell.js", "canvas.js", "formula.js", "sliders.js")
+"""Scripts that a page of another kind has too."""
 
 
 def playground_page(own: Sequence[Contender] = ()) -> str:
@@ -51,12 +54,12 @@ def playground_page(own: Sequence[Contender] = ()) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined)
     rules_of = {contender.name: _own(contender) for contender in own}
-    scripts = ("model.js", "address.js", "pictures.js", "controls.js")
+    scripts = (*SHARED, "model.js", "address.js", "pictures.js", "controls.js")
     return environment.get_template("page.html").render(
-        style=Markup((_PAGE / "page.css").read_text(encoding="utf-8")),
-        script=Markup("\n".join([_data(rules_of), *((_PAGE / name).read_text(encoding="utf-8") for name in scripts)])),
+        style=Markup(joined(PAGE, "base.css", "page.css")),
+        script=Markup(_data(rules_of) + "\n" + joined(PAGE, *scripts)),
         landscapes=list(FUNCTIONS.values()),
         lessons=LESSONS,
         conventions={convention: rules.names(convention) for convention in rules.CONVENTIONS}
@@ -72,6 +75,11 @@ def write_playground(path: str | Path, own: Sequence[Contender] = ()) -> None:
     InputError: the file cannot be written; or as :func:`playground_page`.
     """
     write_atomically(Path(path), playground_page(own).encode())
+
+
+def joined(folder: Path, *names: str) -> str:
+    """Return the text of files in a folder, one after the other."""
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 
 def _own(contender: Contender) -> str:

@@ -42,10 +42,6 @@ function addressOf(scene) {
     return `#${parts.join("&")}`;
 }
 
-function fieldsOf(address) {
-    return address.replace(/^#/, "").split("&").filter(Boolean).map(part => decodeURIComponent(part).split("="));
-}
-
 // Adds the fields of the lesson that the address names, unless the address has its own. On another landscape the
 // lesson is dropped: its text would describe what cannot be seen.
 function withLesson(fields) {
@@ -71,15 +67,14 @@ function sceneOf(address) {
     const scene = defaultScene(known ? given.on : "quadratic");
     if (!known) complaints.push(`on=${given.on}`);
     const wrong = name => complaints.push(`${name}=${given[name]}`);
-    const number = text => (/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text ?? "") ? Number(text) : NaN);
 
     for (const [name, text] of Object.entries(given)) {
         if (name === "start") {
-            const point = text.split(",").map(number);
+            const point = text.split(",").map(numberIn);
             if (point.length === 2 && point.every(v => Math.abs(v) < 1e6)) scene.start = point.map(tidy);
             else wrong(name);
         } else if (Object.hasOwn(LIMITS, name)) {
-            const value = number(text);
+            const value = numberIn(text);
             const [low, high] = LIMITS[name];
             if (!(value >= low && value <= high)) wrong(name);
             else scene[name] = name === "seed" || name === "steps" ? Math.round(value) : tidy(value);
@@ -99,7 +94,7 @@ function sceneOf(address) {
         const runner = {rule, convention, on: on === "on", given: {}};
         for (const setting of settings) {
             const [name, value] = setting.split(":");
-            const parsed = number(value);
+            const parsed = numberIn(value);
             const usable = Object.hasOwn(ruleOf(runner).hyperparameters, name) && Math.abs(parsed) <= 1e6;
             if (usable) runner.given[name] = tidy(parsed);
             else complaints.push(`${rule} ${setting}`);
@@ -111,7 +106,7 @@ function sceneOf(address) {
     }
     for (const [name, high] of [["t", scene.steps], ["look", Math.max(scene.runners.length - 1, 0)]]) {
         if (given[name] === undefined) continue;
-        const value = number(given[name]);
+        const value = numberIn(given[name]);
         if (Number.isInteger(value) && value >= 0 && value <= high) scene[name] = value;
         else wrong(name);
     }

@@ -1,8 +1,5 @@
 // The page: its controls, its clock, and what is redrawn when.
 
-const $ = id => document.getElementById(id);
-const still = matchMedia("(prefers-reduced-motion: reduce)");
-const dark = matchMedia("(prefers-color-scheme: dark)");
 let scene; // what the address says
 let tracks = []; // {runner, path} of every optimizer, in the list's order
 let view = null; // of the contour as last drawn
@@ -67,20 +64,9 @@ function showNumbers() {
     $("which").textContent = !track.runner.on
         ? "Switched off, along"
         : scope ? `Step ${t}, along` : "No step yet, along";
-    track.path.rule.equations.forEach((equation, k) => {
-        const row = $("equations").children[k];
-        if (!row) return;
-        for (const place of row.querySelectorAll("mn[data-name]")) {
-            const value = scope?.[place.dataset.name];
-            const text = value === undefined ? "·" : value < 0 ? `(${shortNumber(value)})` : shortNumber(value);
-            if (place.textContent !== text) place.textContent = text;
-        }
-        row.querySelector(".result").textContent = scope ? ` = ${shortNumber(scope[equation.name])}` : "";
-        row.querySelector(".worked").style.visibility = scope ? "visible" : "hidden";
-    });
+    fillEquations($("equations"), track.path.rule, scope);
 }
 
-// The formula, and under each line the same line to be filled with numbers.
 function showRule() {
     const track = looked();
     $("rule").hidden = !track;
@@ -89,26 +75,8 @@ function showRule() {
     $("look").replaceChildren(...scene.runners.map((r, k) => new Option(nameOf(scene, r), k, false, k === scene.look)));
     const conventions = Object.keys(RULES).filter(convention => runner.rule in RULES[convention]);
     $("convention").replaceChildren(...conventions.map(c => new Option(c, c, false, c === runner.convention)));
-    $("hyper").replaceChildren(...Object.entries(hyperOf(runner)).map(([name, value]) => slider(name, value)));
-    const {hyperparameters, state, equations} = ruleOf(runner);
-    const known = new Set(["t", "w@old", "g@new", ...Object.keys(hyperparameters)]);
-    for (const name of Object.keys(state)) known.add(`${name}@old`);
-    for (const {name} of equations) known.add(name);
-    $("equations").replaceChildren(...equations.map(({symbol, formula}) => {
-        const row = document.createElement("div");
-        row.className = "equation";
-        row.innerHTML = `<math displaystyle="true"><mrow>${symbol}<mo>=</mo>${formula}</mrow></math>`
-            + `<div class="worked"><math displaystyle="true"><mrow><mo>=</mo>${formula}</mrow></math><span class="result"></span></div>`;
-        const worked = row.querySelector(".worked math");
-        for (const named of worked.querySelectorAll("[data-name]")) {
-            if (!known.has(named.dataset.name)) continue;
-            const place = document.createElementNS("http://www.w3.org/1998/Math/MathML", "mn");
-            place.dataset.name = named.dataset.name;
-            named.replaceWith(place);
-        }
-        for (const times of worked.querySelectorAll("mo")) if (times.textContent === "\u2062") times.textContent = "·";
-        return row;
-    }));
+    $("hyper").replaceChildren(...Object.entries(hyperOf(runner)).map(([name, value]) => setting(name, value)));
+    $("equations").replaceChildren(...equationRows(ruleOf(runner)));
     $("axis-x").setAttribute("aria-pressed", scene.axis === 0);
     $("axis-y").setAttribute("aria-pressed", scene.axis === 1);
     makeCallout(track);
@@ -160,53 +128,13 @@ function showCallout() {
     box.style.transform = `translate(${Math.round(left)}px, ${Math.round(top)}px)`;
 }
 
-// --- sliders: learning rates and small numbers on a logarithm, betas on that of 1 - beta
-
-const SYMBOLS = {lr: "η learning rate", eps: "ε epsilon", weight_decay: "λ weight decay", rho: "ρ", beta: "β", momentum: "μ momentum",
-    beta1: "β₁", beta2: "β₂", beta3: "β₃", lr_decay: "rate decay", momentum_decay: "ψ momentum decay"};
-
-function scaleOf(name) {
-    if (/^(beta\d?|rho|momentum|dampening)$/.test(name)) {
-        return {low: 0, high: 4, to: v => -Math.log10(1 - v), from: s => 1 - 10 ** -s};
-    }
-    const [low, high] = name === "lr" ? [-5, 1] : name === "eps" ? [-17, 0] : name === "noise" ? [-2, 2] : [-6, 0];
-    const zero = name !== "lr";
-    return {low, high, to: v => (v > 0 ? Math.log10(v) : low), from: s => (zero && s <= low ? 0 : 10 ** s)};
-}
-
-const round3 = value => Number(value.toPrecision(3));
-
-function slider(name, value) {
-    const scale = scaleOf(name);
-    const row = document.createElement("div");
-    row.className = "slider";
-    row.innerHTML = '<label></label><input type="range" step="0.02"><input type="number" step="any">';
-    const [caption, range, box] = row.children;
-    caption.textContent = SYMBOLS[name] ?? name.replaceAll("_", " ");
-    range.id = caption.htmlFor = `set-${name}`;
-    Object.assign(range, {min: scale.low, max: scale.high});
-    range.value = scale.to(value);
-    range.setAttribute("aria-valuetext", value);
-    box.value = value;
-    box.setAttribute("aria-label", `${caption.textContent}, number`);
-    const set = number => {
+function setting(name, value) {
+    return slider(name, value, () => hyperOf(looked().runner)[name], number => {
         const {runner} = looked();
         runner.given[name] = tidy(number);
-        range.setAttribute("aria-valuetext", runner.given[name]);
         changed([runner]);
-    };
-    range.addEventListener("input", () => {
-        box.value = round3(scale.from(Number(range.value)));
-        set(Number(box.value));
+        return runner.given[name];
     });
-    box.addEventListener("input", () => {
-        const number = box.valueAsNumber;
-        if (!(Math.abs(number) <= 1e6)) return;
-        range.value = scale.to(Math.min(number, name === "lr" ? 10 : 0.9999));
-        set(number);
-    });
-    box.addEventListener("change", () => (box.value = hyperOf(looked().runner)[name]));
-    return row;
 }
 
 // --- the list
@@ -345,25 +273,13 @@ function announce() {
 
 // --- the address
 
-let pending = null;
-let written = "";
-
-function remember(within = 200) {
-    pending ??= setTimeout(() => {
-        pending = null;
-        written = addressOf(scene);
-        history.replaceState(null, "", written);
-    }, within);
-}
+const presentAddress = () => addressOf(scene);
 
 function restore(address) {
     const {scene: found, complaints} = sceneOf(address);
     scene = found;
     if (still.matches) scene.playing = false;
-    $("notice").hidden = !complaints.length;
-    if (complaints.length) {
-        $("complaint").textContent = `Not understood in the address, and left out: ${complaints.slice(0, 4).join("; ").slice(0, 200)}`;
-    }
+    complain(complaints);
     showAll();
     const playing = scene.playing;
     scene.playing = false;
@@ -415,16 +331,10 @@ function setStart(x, y) {
     changed();
 }
 
-// Light or dark: as the page around this one says, else as the system is set.
-let scheme = null;
-
-function followScheme(said) {
-    if (typeof said === "string") scheme = said;
-    document.documentElement.dataset.scheme = scheme ?? (dark.matches ? "dark" : "light");
-    if (scene) {
-        showList();
-        draw();
-    }
+function recoloured() {
+    if (!scene) return;
+    showList();
+    draw();
 }
 
 // --- listening
@@ -517,23 +427,9 @@ function listen() {
             remember();
         });
     }
-    $("dismiss").addEventListener("click", () => ($("notice").hidden = true));
-    $("link").addEventListener("click", async () => {
-        written = addressOf(scene);
-        history.replaceState(null, "", written);
-        const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
-        $("link").textContent = copied ? "Copied" : "The address bar has it";
-        setTimeout(() => ($("link").textContent = "Copy link"), 2000);
-    });
-    addEventListener("hashchange", () => {
-        if (location.hash !== written) restore(location.hash);
-    });
     new ResizeObserver(() => draw()).observe($("map"));
     new ResizeObserver(() => draw()).observe($("loss"));
-    dark.addEventListener("change", followScheme);
-    addEventListener("message", ({source, data}) => {
-        if (source === parent && ["light", "dark"].includes(data?.scheme)) followScheme(data.scheme);
-    });
+    listenToShell();
     listenToPointers();
     addEventListener("keydown", key);
 }

@@ -3,8 +3,6 @@
 
 const FAR = 1e6; // widths of the picture; a path beyond is called diverged
 
-const tidy = value => Number(value.toPrecision(6)); // what an address keeps of a number
-
 function landscapeOf(scene) {
     return LANDSCAPES[scene.landscape];
 }
