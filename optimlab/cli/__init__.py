@@ -1,6 +1,6 @@
 """The command line: one module a command.
 
-Imports common, rules, optim, datasets, study, tuning, race, plotting, report, paper, lab and export.
+Imports common, rules, optim, datasets, study, tuning, race, playground, plotting, report, paper, lab and export.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .export import export
 from .export_rule import export_rule
 from .options import echo
 from .paper import paper
+from .playground import playground
 from .race import race
 from .report import report
 from .study_schema import study_schema
@@ -64,5 +65,5 @@ def main() -> None:
     """Train, compare and explain neural-network optimizers."""
 
 
-for command in (compare, datasets, explain, export, export_rule, paper, race, report, study_schema, tune):
+for command in (compare, datasets, explain, export, export_rule, paper, playground, race, report, study_schema, tune):
     main.add_command(command)

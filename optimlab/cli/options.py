@@ -195,6 +195,15 @@ def _screen() -> Any:
     return Screen(width=width())
 
 
+def folder(out: Path) -> Path:
+    """Make the output folder unless it is there, and return it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to the output folder {out}: {error.strerror}") from None
+    return out
+
+
 def save_figure(figure: Any, path: Path) -> list[str]:
     """Write a Matplotlib figure as PNG and SVG, and return the names of the files."""
     written = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]

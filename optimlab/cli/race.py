@@ -12,7 +12,7 @@ import click
 from ..common.calls import split
 from ..common.errors import InputError
 from ..common.files import json_text
-from .options import contender, echo, numbers, save_figure, say, show
+from .options import contender, echo, folder, numbers, save_figure, say, show
 
 
 @click.command()
@@ -118,18 +118,10 @@ def _rate(text: str) -> tuple[str, float]:
         raise InputError(f"--lr takes NAME=NUMBER, such as adam=0.1; got {text!r}") from None
 
 
-def _folder(out: Path) -> Path:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write to the output folder {out}: {error.strerror}") from None
-    return out
-
-
 def _write_playground(out: Path, own: list[Any]) -> None:
     from ..race.playground import write_playground
 
-    path = _folder(out) / "playground.html"
+    path = folder(out) / "playground.html"
     write_playground(path, own)
     echo(f"Written {path}: open it in a browser")
 
@@ -143,7 +135,7 @@ def _write(outcome: Any, out: Path, gif: bool) -> list[str]:
 
     name, written = outcome.landscape.name, []
     pictures = len(shown_steps(outcome)) if gif else 0
-    _folder(out)
+    folder(out)
 
     write_atomically(out / f"{name}.json", json.dumps(outcome.record(), allow_nan=False) + "\n")
     written.append(f"{name}.json")

@@ -1,4 +1,4 @@
 """A page in which a small network trains, with every rule and every formula.
 
-Imports rules, schedules, kernels, backends, nn, datasets and race.
+Imports common, rules, schedules, kernels, backends, nn, datasets and race.
 """

@@ -207,7 +207,8 @@ class Training {
             initialize(layer.W.data, layer.inputs, layer.outputs, initializerOf(scene), uniform);
         }
         this.optimizer = new Optimizer(RULES[scene.convention][scene.rule], scene.hyper, this.network);
-        this.before = new Float64Array(this.network.data.length);
+        this.before = this.network.data.slice(); // the weights before the latest step, and the optimizer's state
+        this.stateBefore = this.optimizer.state.map(array => array.slice());
         this.diverged = null;
         this.t = 0;
         this.epoch = {number: -1, order: []};
@@ -244,6 +245,7 @@ class Training {
         const {x, t: targets, rows} = this.batch(t);
         const {value} = this.network.differentiate(x, targets, rows);
         this.before.set(this.network.data);
+        this.stateBefore.forEach((array, k) => array.set(this.optimizer.state[k]));
         this.optimizer.step(this.rate(t));
         this.t = t;
         if (!Number.isFinite(value) || !this.network.data.every(Number.isFinite)) {
@@ -276,7 +278,7 @@ class Training {
             update += (w - this.before[start + k]) ** 2;
             weight += this.before[start + k] ** 2;
         });
-        return this.t === 0 ? 0 : Math.sqrt(update / weight);
+        return update === 0 ? 0 : Math.sqrt(update / weight);
     }
 
     // --- going back
@@ -285,7 +287,8 @@ class Training {
     keep() {
         const {network, optimizer, t, diverged} = this;
         const state = network.layers.flatMap(layer => Object.keys(layer.code.state ?? {}).map(name => layer[name]));
-        const arrays = [network.data, network.gradient, this.before, ...optimizer.state, ...state];
+        const before = [this.before, ...this.stateBefore];
+        const arrays = [network.data, network.gradient, ...before, ...optimizer.state, ...state];
         this.snapshots.push({t, diverged, masks: this.masks.state, arrays: arrays.map(a => a.slice()), places: arrays});
     }
 
@@ -389,23 +392,20 @@ class Training {
 
     // Every name of the rule's formula, with its number for the watched weight in the step that led here.
     weight() {
-        const {optimizer, t, path} = this;
+        const {optimizer, t, path, stateBefore} = this;
         const {rule, hyperparameters} = optimizer;
         const names = Object.keys(rule.state);
         const now = {w: this.weightAt(this.network.data), g: this.weightAt(this.network.gradient)};
         const state = Object.fromEntries(names.map((name, k) => [name, this.weightAt(optimizer.state[k])]));
         const life = {...now, state, path, equations: rule.equations, terms: null};
         if (t === 0) return life;
-        this.back();
-        const old = names.map((_, k) => this.weightAt(optimizer.state[k]));
-        const w = this.weightAt(this.network.data);
-        this.step();
+        const old = names.map((_, k) => this.weightAt(stateBefore[k]));
+        const w = this.weightAt(this.before);
         const hp = {...hyperparameters, lr: this.rate(t), t};
         const made = rule.terms(w, now.g, ...old, rule.scalars(hp));
         life.terms = {...hp, "w@old": w, "g@new": now.g};
         names.forEach((name, k) => (life.terms[`${name}@old`] = old[k]));
         rule.equations.forEach(({name}, k) => (life.terms[name] = made[k]));
-        life.path = this.path;
         return life;
     }
 }

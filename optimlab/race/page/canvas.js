@@ -7,10 +7,15 @@ const INK = {
 
 const isDark = () => document.documentElement.dataset.scheme === "dark";
 
+const themes = {};
+
 function theme() {
+    return (themes[isDark()] ??= readTheme());
+}
+
+function readTheme() {
     const css = getComputedStyle(document.documentElement);
-    const read = name => css.getPropertyValue(name).trim();
-    return {ground: read("--ground"), text: read("--text"), faint: read("--faint"), line: read("--line"), accent: read("--accent")};
+    return Object.fromEntries(["ground", "text", "faint", "line", "accent"].map(name => [name, css.getPropertyValue(`--${name}`).trim()]));
 }
 
 // A canvas whose units are CSS pixels; false while it has no size.

@@ -3,7 +3,11 @@
 const SYMBOLS = {lr: "η learning rate", eps: "ε epsilon", weight_decay: "λ weight decay", rho: "ρ", beta: "β", momentum: "μ momentum",
     beta1: "β₁", beta2: "β₂", beta3: "β₃", lr_decay: "rate decay", momentum_decay: "ψ momentum decay"};
 
+const LINEAR = {dropout: 0.9, spread: 1};
+
 function scaleOf(name) {
+    if (name in LINEAR) return {low: 0, high: LINEAR[name], to: v => v, from: s => s};
+    if (name === "stretch") return {low: 0, high: 3, to: Math.log10, from: s => 10 ** s};
     if (/^(beta\d?|rho|momentum|dampening)$/.test(name)) {
         return {low: 0, high: 4, to: v => -Math.log10(1 - v), from: s => 1 - 10 ** -s};
     }
