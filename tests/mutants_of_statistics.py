@@ -62,14 +62,14 @@ MISTAKES = [
     # targets
     (TARGETS, 'if record.status == "ok" else []', "if True else []", OWN),
     (TARGETS, "for p in holm(p_values))", "for p in p_values)", OWN),
-    (TARGETS, ".min()) + 1 for curves in own]", ".max()) + 1 for curves in own]", OWN),
+    (TARGETS, ".min()) + 1 for curves in replicates]", ".max()) + 1 for curves in replicates]", OWN),
     # what is chosen, and what counts, held against the known truth
     (SUMMARY, "test_score=t_interval([r.test_score for r in replicates])",
      "test_score=t_interval([r.val_score for r in replicates])", REPLICATION),
     (SUMMARY, "        return [r.test_score for r in row.replicates]",
      "        return [r.val_score for r in row.replicates]", REPLICATION),
     (SUMMARY, "return record.val_counted, -(", "return record.test_counted, -(", REPLICATION),
-    (SUMMARY, "adjusted = holm([p for *_, p in made])", "adjusted = [p for *_, p in made]", REPLICATION),
+    (SUMMARY, "adjusted = holm([p for *_, p in tested])", "adjusted = [p for *_, p in tested]", REPLICATION),
     (SUMMARY, "return float(budget + 1 if epochs is None else epochs)",
      "return float(budget // 2 if epochs is None else epochs)", "tests/test_summary.py"),
     (SUMMARY, 'share_ahead(values, others) if measure == "test_score" else share_ahead(others, values)',

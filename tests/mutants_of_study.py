@@ -273,7 +273,7 @@ STUDY: list[Mutant] = [
     ),
     # --- classes and numbers to predict
     ("a negative R² counts", RUN, "[max(0.0, r2) for r2", "[r2 for r2", TASKS),
-    ("a negative test R² counts", RUN, "test = loss, max(0.0, score or 0.0)", "test = loss, score", TASKS),
+    ("a negative test R² counts", RUN, "max(0.0, score or 0.0)}", "score}", TASKS),
     (
         "two classes are two outputs",
         PROBLEM,
@@ -338,11 +338,11 @@ STUDY: list[Mutant] = [
     (
         "half of the page corrected by itself",
         SUMMARY,
-        "adjusted = holm([p for *_, p in made])",
-        "adjusted = [*holm([p for *_, p in made][: len(made) // 2]), *holm([p for *_, p in made][len(made) // 2 :])]",
+        "adjusted = holm([p for *_, p in tested])",
+        "k = len(tested) // 2; adjusted = [*holm([p for *_, p in tested[:k]]), *holm([p for *_, p in tested[k:]])]",
         PAIRS,
     ),
-    ("not corrected", SUMMARY, "adjusted = holm([p for *_, p in made])", "adjusted = [p for *_, p in made]", PAIRS),
+    ("not corrected", SUMMARY, "adjusted = holm([p for *_, p in tested])", "adjusted = [p for *_, p in tested]", PAIRS),
     ("pairs of failed rows", SUMMARY, "sound = [row for row in table if not row.failed]", "sound = list(table)", PAIRS),
     (
         "more epochs are better",
@@ -384,7 +384,7 @@ STUDY: list[Mutant] = [
     (
         "the leader alone",
         VERDICT,
-        "return [row for row in rows if row is not first and row.label not in told]",
+        "return [row for row in rows if row is not first and row.label not in apart_labels]",
         "return []",
         "tests/test_verdict.py::test_none_can_be_told_apart",
     ),

@@ -26,10 +26,10 @@ def read_bundled(name: str, *, missing: str = "refuse", task: str = "auto", leav
         from sklearn import datasets
     except ImportError:
         raise lacks(name, "scikit-learn", "data") from None
-    found = getattr(datasets, f"load_{short}")(as_frame=True)
-    frame = found.frame
-    if "target_names" in found:
-        frame["target"] = [str(found.target_names[k]) for k in frame["target"]]
+    loaded = getattr(datasets, f"load_{short}")(as_frame=True)
+    frame = loaded.frame
+    if "target_names" in loaded:
+        frame["target"] = [str(loaded.target_names[k]) for k in frame["target"]]
     return encoded(Sheet(frame, "row"), "target", missing=missing, task=task, leave_out=leave_out, name=short)
 
 

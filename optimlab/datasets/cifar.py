@@ -86,9 +86,9 @@ def _check_archive(path: Path, size: int, md5: str | None) -> None:
     if md5 is None:
         return
     try:
-        found = path.stat().st_size
-        if found != size:
-            raise InputError(f"{path}: {found} bytes, but the published archive has {size}")
+        length = path.stat().st_size
+        if length != size:
+            raise InputError(f"{path}: {length} bytes, but the published archive has {size}")
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
     except OSError as error:
@@ -114,14 +114,14 @@ def _from_archive(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
         with path.open("rb") as file, gzip.GzipFile(fileobj=file) as unpacked:
             bounded = _Bounded(unpacked, limit, path)
             with tarfile.open(fileobj=cast(BinaryIO, bounded), mode="r:") as archive:
-                found = set()
+                seen = set()
                 for count, member in enumerate(archive, 1):
                     _check_member(member, count, limit, path)
                     folder, _, name = member.name.partition("/")
                     if folder == FOLDER and name in BATCHES:
-                        if name in found or not member.isfile():
+                        if name in seen or not member.isfile():
                             raise InputError(f"{path}: {name} is not a file, or occurs twice")
-                        found.add(name)
+                        seen.add(name)
                         stream = cast(BinaryIO, archive.extractfile(member))
                         yield name, _whole(stream, limit, path / name)
     except InputError:
@@ -182,8 +182,8 @@ def _convert(where: str, content: bytes, x: NDArray[np.float32], y: NDArray[np.i
         raise InputError(f"{where}: not a batch of CIFAR-10, but a {type(batch).__name__}")
     data, labels = (batch.get(key.encode(), batch.get(key)) for key in ("data", "labels"))
     if not isinstance(data, np.ndarray) or data.shape != x.shape or data.dtype != np.uint8:
-        found = f"{data.shape} {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise InputError(f"{where}: expected data of {len(x)} x {x.shape[1]} bytes, got {found}")
+        got = f"{data.shape} {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
+        raise InputError(f"{where}: expected data of {len(x)} x {x.shape[1]} bytes, got {got}")
     y[...] = _labels(where, labels, len(y))
     pixels = x.reshape(len(x), _PIXELS, 3)
     for colour in range(3):

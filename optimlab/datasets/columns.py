@@ -53,8 +53,8 @@ class Column:
     @property
     def missing(self) -> NDArray[np.bool_]:
         """Return a mask of the rows without a value."""
-        found: NDArray[np.bool_] = self.values < 0 if self.categories else np.isnan(self.values)
-        return found
+        mask: NDArray[np.bool_] = self.values < 0 if self.categories else np.isnan(self.values)
+        return mask
 
     @property
     def different(self) -> int:
@@ -141,13 +141,13 @@ def read_columns(sheet: Sheet) -> tuple[list[Column], list[str]]:
                 f"{point!r} has decimal points: use one of them for all numbers"
             )
     columns = []
-    for name, found in read.items():
-        if isinstance(found, _Texts):
-            columns.append(_meant(places[name], found, "," if name in commas else "."))
-        elif isinstance(found, Column):
-            columns.append(found)
+    for name, content in read.items():
+        if isinstance(content, _Texts):
+            columns.append(_meant(places[name], content, "," if name in commas else "."))
+        elif isinstance(content, Column):
+            columns.append(content)
         else:
-            columns.append(_checked(places[name], Column(name, found)))
+            columns.append(_checked(places[name], Column(name, content)))
     return columns, ["numbers have decimal commas"] if commas else []
 
 
@@ -232,8 +232,8 @@ def _meant(place: _Place, column: _Texts, mark: str) -> Column:
 
 
 def _one_unit(texts: Sequence[str]) -> bool:
-    found = [_UNIT.fullmatch(text) for text in texts]
-    return all(found) and len({match.groups() for match in found if match}) == 1
+    matches = [_UNIT.fullmatch(text) for text in texts]
+    return all(matches) and len({match.groups() for match in matches if match}) == 1
 
 
 def _checked(place: _Place, column: Column) -> Column:

@@ -119,9 +119,9 @@ class Dataset:
     def _repr_html_(self) -> str:
         splits = {"training": self.x_train, "validation": self.x_val, "test": self.x_test}
         body = [[name, f"{len(x):,}"] for name, x in splits.items() if x is not None]
-        told = f"{self.name or 'Dataset'}: {self.task}, {np.shape(self.x_train)[1]:,} features"
+        title = f"{self.name or 'Dataset'}: {self.task}, {np.shape(self.x_train)[1]:,} features"
         classes = f"{len(self.classes)} classes: {', '.join(self.classes)}" if self.classes else ""
-        return Table([Column("split", "name"), Column("rows")], body, told, classes)._repr_html_()
+        return Table([Column("split", "name"), Column("rows")], body, title, classes)._repr_html_()
 
     def __repr__(self) -> str:
         rows = [f"{len(self.x_train)} training"]
@@ -137,5 +137,5 @@ def scaled(pixels: NDArray[np.uint8], out: NDArray[np.float32] | None = None) ->
     >>> scaled(np.array([0, 51, 255], "uint8"))
     array([0. , 0.2, 1. ], dtype=float32)
     """
-    made: NDArray[np.float32] = np.divide(pixels, 255, out=out, dtype="float32")
-    return made
+    values: NDArray[np.float32] = np.divide(pixels, 255, out=out, dtype="float32")
+    return values

@@ -57,7 +57,7 @@ def download(path: Path, addresses: Sequence[str], file: File) -> Path:
     InputError: no address serves the file (the message has the reason for each), or it cannot be written. Nothing is
         left behind.
     """
-    made = not path.parent.exists()
+    created = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
@@ -65,7 +65,7 @@ def download(path: Path, addresses: Sequence[str], file: File) -> Path:
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
     finally:
-        if made and not path.exists():
+        if created and not path.exists():
             with contextlib.suppress(OSError):  # the folder is not empty any more
                 path.parent.rmdir()
 

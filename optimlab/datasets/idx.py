@@ -117,8 +117,8 @@ def _read_stream(
     if len(header) < len(idx.header):
         raise InputError(f"{path}: ends within its header")
     if header != idx.header:
-        found = struct.unpack(f">{len(idx.shape)}I", header[4:])
-        raise InputError(f"{path}: expected {_text(idx.shape)} values, but its header says {_text(found)}")
+        lengths = struct.unpack(f">{len(idx.shape)}I", header[4:])
+        raise InputError(f"{path}: expected {_text(idx.shape)} values, but its header says {_text(lengths)}")
     digest = hashlib.sha256(header)
     block = bytearray(_BLOCK)
     total = idx.size - len(header)

@@ -67,8 +67,8 @@ def _features(name: str, x: NDArray[Any]) -> NDArray[np.float32]:
     if flat.dtype == np.uint8:
         return scaled(flat)
     with np.errstate(over="ignore"):  # becomes infinite, and is rejected later
-        made: NDArray[np.float32] = flat.astype("float32", copy=False)
-    return made
+        values: NDArray[np.float32] = flat.astype("float32", copy=False)
+    return values
 
 
 def _highest(y: NDArray[Any]) -> int:
@@ -92,8 +92,8 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         size = path.stat().st_size
         with zipfile.ZipFile(path) as archive:
             members = {info.filename: info for info in archive.infolist()}
-            found = [name for name in (*wanted, "classes") if f"{name}.npy" in members]
-            return {name: _array(archive, members[f"{name}.npy"], size) for name in found}
+            names = [name for name in (*wanted, "classes") if f"{name}.npy" in members]
+            return {name: _array(archive, members[f"{name}.npy"], size) for name in names}
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {one_line(error.strerror or error)}") from None
     except zipfile.BadZipFile as error:

@@ -141,9 +141,9 @@ def _text(value: Any) -> str:
 
 
 def _frombuffer(content: Any, dtype: Any, shape: Any, order: Any) -> _Array:
-    made = _Array()
-    made.value = _array(content, dtype, shape, _text(order))
-    return made
+    array = _Array()
+    array.value = _array(content, dtype, shape, _text(order))
+    return array
 
 
 def _encode(text: Any, encoding: Any) -> bytes:

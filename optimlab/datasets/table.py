@@ -221,7 +221,7 @@ def encoded(sheet: Sheet, target_column: str, *, missing: str, task: str, leave_
         raise InputError(f"only {len(target.values)} rows have all values; a split needs at least {LEAST_ROWS}")
     if not columns:
         raise InputError(f"no column is left to learn from: {'; '.join(warned) or 'there is only the target'}")
-    y, classes, said = _target(target, task)
+    y, classes, decision = _target(target, task)
     for column in columns:
         if len(column.categories) > MOST_CATEGORIES:
             raise InputError(
@@ -244,7 +244,7 @@ def encoded(sheet: Sheet, target_column: str, *, missing: str, task: str, leave_
         features=(*(c.name for c in numbers), *(feature for _, features in codes for feature in features)),
         name=name,
         columns=tuple(_described(names, target, columns, useless, leave_out, gaps, classes)),
-        notes=(said, *notes),
+        notes=(decision, *notes),
         warnings=tuple(warned),
     )
 
@@ -355,14 +355,16 @@ def _described(
     classes: Sequence[str],
 ) -> list[Described]:
     """Return the description of each column, in the order of the table."""
-    told = {c.name: Described(c.name, "left out", int(c.missing.sum()), reason) for c, reason in useless.items()}
-    told |= {name: Described(name, "left out", 0, "as asked") for name in leave_out}
+    descriptions = {
+        c.name: Described(c.name, "left out", int(c.missing.sum()), reason) for c, reason in useless.items()
+    }
+    descriptions |= {name: Described(name, "left out", 0, "as asked") for name in leave_out}
     for column in columns:
         kind = "category" if column.categories else "number"
-        told[column.name] = Described(column.name, kind, gaps[column.name], _values(column))
+        descriptions[column.name] = Described(column.name, kind, gaps[column.name], _values(column))
     detail = f"{len(classes)} classes" if classes else _values(target)
-    told[target.name] = Described(target.name, "target", gaps[target.name], detail)
-    return [told[name] for name in names]
+    descriptions[target.name] = Described(target.name, "target", gaps[target.name], detail)
+    return [descriptions[name] for name in names]
 
 
 def _values(column: Column) -> str:

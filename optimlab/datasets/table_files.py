@@ -79,9 +79,9 @@ def _csv(path: Path) -> Sheet:
     if not text.strip():
         raise InputError("the file is empty")
     first = 1
-    if told := re.match(r"sep=(.)\r?\n", text):  # written for spreadsheets
-        text, first = text[told.end() :], 2
-    separator = told[1] if told else _separator(text)
+    if declared := re.match(r"sep=(.)\r?\n", text):  # written for spreadsheets
+        text, first = text[declared.end() :], 2
+    separator = declared[1] if declared else _separator(text)
     header, lines = _checked(text, separator, first)
     frame = _parsed(text, separator, ".")
     numeric = pd.api.types.is_numeric_dtype

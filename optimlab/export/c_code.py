@@ -122,8 +122,8 @@ def _printed(e: ast.expr) -> tuple[str, int]:
     """Return the text of an expression, and its precedence."""
 
     def text(part: ast.expr, least: int = 0) -> str:
-        found, binds = _printed(part)
-        return found if binds >= least else f"({found})"
+        printed, binds = _printed(part)
+        return printed if binds >= least else f"({printed})"
 
     match e:
         case ast.Name(name):

@@ -345,12 +345,12 @@ class _Lines:
 
     def _way_home(self, name: str, value: Call) -> list[Call]:
         """Return the calls that can write into the old array, last first; none if the old array is read later."""
-        found: list[Call] = []
+        calls: list[Call] = []
         while not value.is_input and value not in self.variable and value.op in _IN_PLACE:
-            found.append(value)
+            calls.append(value)
             for start in self._starts(value):
                 if start.is_input and start.op == name:
-                    return found
+                    return calls
                 if not start.is_input and start not in self.outputs.values():
                     value = start
                     break
@@ -471,13 +471,13 @@ _IN_PLACE = {*_NAMES.values(), "add", "sub", "mul", "div", "neg", "reciprocal", 
 def _equation_of(graph: Graph) -> dict[Node | None, str]:
     """Return the name of the equation of each operation."""
     lines = [(e.name, e.node) for e in equations(graph) if e.node is not None]
-    own = {node for _, node in lines}
-    found: dict[Node | None, str] = {}
+    ends = {node for _, node in lines}
+    names: dict[Node | None, str] = {}
     for name, node in lines:
         ahead = [node]
         while ahead:
             here = ahead.pop()
-            if here not in found:
-                found[here] = name
-                ahead += [a for a in here.args if a not in own]
-    return found
+            if here not in names:
+                names[here] = name
+                ahead += [a for a in here.args if a not in ends]
+    return names

@@ -101,8 +101,10 @@ def function_tree(function: Function, labels: Mapping[Function, str], module: st
     if ast.get_docstring(tree, clean=False) is not None:
         first = tree.body[0]
         assert isinstance(first, ast.Expr)
-        told = (ast.get_docstring(tree) or "").partition(">>>")[0].rstrip()
-        first.value = ast.Constant(told.replace("\n", "\n    ").replace("\n    \n", "\n\n") + "\n    " * ("\n" in told))
+        docstring = (ast.get_docstring(tree) or "").partition(">>>")[0].rstrip()
+        first.value = ast.Constant(
+            docstring.replace("\n", "\n    ").replace("\n    \n", "\n\n") + "\n    " * ("\n" in docstring)
+        )
     return ast.fix_missing_locations(tree)
 
 
@@ -167,17 +169,17 @@ def _straight(function: ast.FunctionDef, module: str) -> list[ast.stmt]:
             "accepted: arithmetic, assignments to a new name, and an if with a return in it"
         )
 
-    made: list[ast.stmt] = []
+    assignments: list[ast.stmt] = []
     known = {argument.arg for argument in function.args.args}
 
     def value(statements: Sequence[ast.stmt]) -> ast.expr:
         for k, statement in enumerate(statements):
             match statement:
                 case ast.Expr(ast.Constant(str())):
-                    made.append(statement)
+                    assignments.append(statement)
                 case ast.Assign([ast.Name(name)]) if name not in known:
                     known.add(name)
-                    made.append(statement)
+                    assignments.append(statement)
                 case ast.Return(ast.expr() as found):
                     return found
                 case ast.If(test, [ast.Return(ast.expr() as found)], orelse):
@@ -188,7 +190,7 @@ def _straight(function: ast.FunctionDef, module: str) -> list[ast.stmt]:
         refuse(ast.Return())
 
     returned = ast.Return(value(function.body))
-    for node in (node for statement in (*made, returned) for node in ast.walk(statement)):
+    for node in (node for statement in (*assignments, returned) for node in ast.walk(statement)):
         if isinstance(node, ast.IfExp | ast.BoolOp | ast.NamedExpr | ast.Lambda | ast.ListComp):
             refuse(node)
-    return [*made, returned]
+    return [*assignments, returned]

@@ -68,7 +68,7 @@ def _run(graph: Graph, values: Mapping[str, float]) -> Recording:
     with np.errstate(all="ignore"):
         for t, (lr, g) in enumerate(zip(rates, GRADIENTS, strict=True), 1):
             now = {**values, **({"lr": lr} if "lr" in values else {})}
-            found = graph.values({**arrays, "g": np.array(g)}, graph.scalars(t=t, **now))
-            arrays = {name: found[node] for name, node in zip(graph.written, graph.outputs, strict=True)}
+            values_by_node = graph.values({**arrays, "g": np.array(g)}, graph.scalars(t=t, **now))
+            arrays = {name: values_by_node[node] for name, node in zip(graph.written, graph.outputs, strict=True)}
             path.append(arrays["w"].tolist())
     return Recording({name: value for name, value in values.items() if name != "lr"}, rates, path)

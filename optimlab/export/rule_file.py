@@ -105,10 +105,10 @@ def _header(rule: str | rules.Rule, function: rules.Rule, graph: Graph, conventi
 
 def _reference(function: rules.Rule) -> str:
     """Return the reference of a rule as text for a docstring."""
-    told = reference(function)
+    text = reference(function)
     equal = (inspect.getdoc(function) or "").startswith("``")  # the rules of libraries begin with the class they equal
-    told = f"Equal to {told}" if equal and not told.startswith("Reference") else told
-    return quoted(told)
+    text = f"Equal to {text}" if equal and not text.startswith("Reference") else text
+    return quoted(text)
 
 
 def quoted(text: str) -> str:
@@ -125,8 +125,8 @@ def _declared(function: rules.Rule, graph: Graph, names: Mapping[str, str], prin
     given = []
     for name, default in graph.hyperparameters.items():
         kind, here = kinds[name], names[name]
-        told = "a hyperparameter of the rule" if kind is OWN else kind.meaning
-        told += f", called {name} there" if here != name else ""
+        meaning = "a hyperparameter of the rule" if kind is OWN else kind.meaning
+        meaning += f", called {name} there" if here != name else ""
         within = "" if kind.within == OWN.within else kind.within
         argument = "learning_rate" if name == "lr" else here
         given.append(
@@ -135,7 +135,7 @@ def _declared(function: rules.Rule, graph: Graph, names: Mapping[str, str], prin
                 "name": here,
                 "argument": argument,
                 "default": printed(default),
-                "told": quoted(f"{told}; in {within}" if within else told),
+                "told": quoted(f"{meaning}; in {within}" if within else meaning),
                 "within": within,
                 "check": _check(here, kind),
             }

@@ -97,7 +97,7 @@ def body(
     variables |= {f"{name}@{'new' if name == 'g' else 'old'}": names[name] for name in graph.inputs}
     holds = {variable: value for value, variable in variables.items()}
     taken = {*names.values()}
-    made = []
+    statements = []
     for k, (name, expression, node, _) in enumerate(lines):
         text = (scalars if node is None else arrays)(renamed(expression, variables))
         variable = names[name.partition("@")[0]]
@@ -107,8 +107,8 @@ def body(
             taken.add(variable)
         variables[name], holds[variable] = variable, name
         if text != variable:
-            made.append(Statement(variable, text, node is None))
-    return Body(tuple(made), {name: variables[end] for name, end in ends.items()}, variables)
+            statements.append(Statement(variable, text, node is None))
+    return Body(tuple(statements), {name: variables[end] for name, end in ends.items()}, variables)
 
 
 def with_step(graph: Graph, name: str) -> list[Equation]:

@@ -87,10 +87,10 @@ class Comparison:
         return together(*(Html(table._repr_html_()) for table in tables(self.summary)), bullets(self.verdict))
 
     def __repr__(self) -> str:
-        summary, said = self.summary, self.verdict
-        more = [f"and {len(said) - SAID} more sentences in .verdict"] if len(said) > SAID else []
+        summary, sentences = self.summary, self.verdict
+        more = [f"and {len(sentences) - SAID} more sentences in .verdict"] if len(sentences) > SAID else []
         many = f"{len(summary.tuned)} optimizers, {summary.replicates} replicates"
-        return "\n  ".join([f"<Comparison of {many}: {summary.heading}", *said[:SAID], *more]) + ">"
+        return "\n  ".join([f"<Comparison of {many}: {summary.heading}", *sentences[:SAID], *more]) + ">"
 
     def chosen(self, row: Row) -> list[Record]:
         """Return the records of a row's chosen runs, one per replicate, without those that are missing."""
@@ -280,8 +280,8 @@ def _baseline(study: Study) -> Baseline | None:
         drawn = study.problem.replicate(study.seed_of(replicate))
         most = int(np.bincount(drawn.y_train).argmax())
         names.append(data.classes[most])
-        for split, own in shares.items():
-            own.append(float((getattr(drawn, f"y_{split}") == most).mean()))
+        for split, share in shares.items():
+            share.append(float((getattr(drawn, f"y_{split}") == most).mean()))
     name = Counter(names).most_common(1)[0][0]
     return Baseline(name, t_interval(shares["val"]), t_interval(shares["test"]))
 
@@ -351,8 +351,8 @@ def _beyond(study: Study, trials: Sequence[Record]) -> list[float]:
 
 
 def _warn(study: Study, found: Found) -> None:
-    for label, own in found["tuned"].items():
-        finished = [trials for trials in own if best(trials).status == "ok"]
+    for label, replicates in found["tuned"].items():
+        finished = [trials for trials in replicates if best(trials).status == "ok"]
         edges = [trials for trials in finished if _beyond(study, trials)]
         if edges:
             lr = concise(best(edges[0]).run["lr"])
@@ -361,8 +361,8 @@ def _warn(study: Study, found: Found) -> None:
                 f"{label}: the best learning rate, such as {lr}, is still at the edge of the grid {many}",
                 stacklevel=4,
             )
-        elif not finished and any(record.status == "diverged" for trials in own for record in trials):
-            rates = [record.run["lr"] for trials in own for record in trials]
+        elif not finished and any(record.status == "diverged" for trials in replicates for record in trials):
+            rates = [record.run["lr"] for trials in replicates for record in trials]
             warnings.warn(
                 f"{label}: no run finished at any learning rate from {concise(min(rates))} to {concise(max(rates))}",
                 stacklevel=4,
@@ -381,6 +381,6 @@ def _timed(study: Study, found: Found) -> dict[str, Run]:
             whole = next((r for r, record in enumerate(chosen) if record.status == "ok"), None)
             if kind != "default" and whole is not None:
                 record = best(trials[c.label][whole])
-                own = tuple(record.run["hyperparameters"].items()) if kind == "searched" else _searched(c, record)
-                timed[row_label(c.label, kind)] = study.run(c, whole, record.run["lr"], own)
+                settings = tuple(record.run["hyperparameters"].items()) if kind == "searched" else _searched(c, record)
+                timed[row_label(c.label, kind)] = study.run(c, whole, record.run["lr"], settings)
     return timed

@@ -151,12 +151,12 @@ class Contender:
                     f"{chosen['name']} has a hyperparameter {key!r}, but here {key} means the {key} of the "
                     "contender: set it in a study file, or rename it"
                 )
-        made = {"label": str(options.pop("label", "")), **chosen}
+        base = {"label": str(options.pop("label", "")), **chosen}
         if "lr" in options:
             followed = str(options["lr"])
-            told = f"write schedule={followed}" if call(followed)[0] in SHAPES else "leave it out"
-            raise InputError(f"{made['name']}: the learning rate is always tuned; {told}")
-        return cls(**made, **cls(**made)._with_schedule(options))
+            advice = f"write schedule={followed}" if call(followed)[0] in SHAPES else "leave it out"
+            raise InputError(f"{base['name']}: the learning rate is always tuned; {advice}")
+        return cls(**base, **cls(**base)._with_schedule(options))
 
     def _with_schedule(self, options: dict[str, Any]) -> dict[str, Any]:
         """Separate the options of a schedule from the hyperparameters, which win if both have the same name."""
@@ -166,10 +166,10 @@ class Contender:
             return {"hyperparameters": options}
         if not isinstance(schedule, str):
             raise InputError(f"{self.name}: write a schedule as schedule=cosine or schedule=cosine(warmup=0.1)")
-        shape, own = schedule, self.defaults()
+        shape, defaults = schedule, self.defaults()
         name = call(shape)[0]
         known = options_of(name) if name in SHAPES else {}
-        more = {key: part for key, part in options.items() if key in known and key not in own}
+        more = {key: part for key, part in options.items() if key in known and key not in defaults}
         if more and "(" in shape:
             raise InputError(f"{self.name}: write all options of the schedule in its brackets, {shape}")
         rest = {key: part for key, part in options.items() if key not in more}
@@ -191,16 +191,16 @@ class Contender:
     def text(self) -> str:
         """Return the text that :meth:`parse` reads back."""
         head = self.file or (self.name if self.convention == "textbook" else f"{self.name}:{self.convention}")
-        said = [f"{name}={_written(one)}" for name, one in self.hyperparameters]
-        said += [f"schedule={self.schedule.text}"] if self.schedule else []
-        said += [f"label={_quoted(self.label)}"] if self.label != self._usual_label() else []
-        return as_call(head, said)
+        arguments = [f"{name}={_written(one)}" for name, one in self.hyperparameters]
+        arguments += [f"schedule={self.schedule.text}"] if self.schedule else []
+        arguments += [f"label={_quoted(self.label)}"] if self.label != self._usual_label() else []
+        return as_call(head, arguments)
 
     def _usual_label(self) -> str:
-        said = [self.convention] if self.convention != "textbook" else []
-        said += [f"{name}={_written(one)}" for name, one in self.hyperparameters]
-        said += [self.schedule.text] if self.schedule else []
-        return f"{self.name} ({', '.join(said)})" if said else self.name
+        parts = [self.convention] if self.convention != "textbook" else []
+        parts += [f"{name}={_written(one)}" for name, one in self.hyperparameters]
+        parts += [self.schedule.text] if self.schedule else []
+        return f"{self.name} ({', '.join(parts)})" if parts else self.name
 
     @property
     def fixed(self) -> dict[str, float]:
@@ -240,8 +240,8 @@ class Contender:
 
     def defaults(self) -> dict[str, float]:
         """Return every hyperparameter with its default."""
-        made = _probe(self.name, self.convention, self.rule).hyperparameters
-        return {k: float(v) for k, v in made.items() if not callable(v)}
+        hyperparameters = _probe(self.name, self.convention, self.rule).hyperparameters
+        return {k: float(v) for k, v in hyperparameters.items() if not callable(v)}
 
     def kinds(self) -> dict[str, Kind]:
         """Return the kind of every hyperparameter."""
@@ -322,10 +322,10 @@ class Contender:
 
     def config(self) -> dict[str, Any]:
         """Return plain data, without the numeric hyperparameters; your own rule is identified by what it computes."""
-        own = {} if self.rule is None else {"rule": rule_digest(self.rule)}
+        rule = {} if self.rule is None else {"rule": rule_digest(self.rule)}
         shapes: dict[str, Any] = {"schedule": self.schedule.text} if self.schedule else {}
         shapes |= {"scheduled": {name: one.text for name, one in self.scheduled.items()}} if self.scheduled else {}
-        return {"optimizer": self.name, "convention": self.convention, **own, **shapes}
+        return {"optimizer": self.name, "convention": self.convention, **rule, **shapes}
 
 
 def parts(text: str) -> tuple[str, list[tuple[str, str]]]:
@@ -334,8 +334,8 @@ def parts(text: str) -> tuple[str, list[tuple[str, str]]]:
     >>> parts("a(1)/my.py:rule(k=2)")
     ('a(1)/my.py:rule', [('k', '2')])
     """
-    own = _OWN_FILE.fullmatch(text.strip())
-    return (own[1], call(f"rule({own[2] or ''})")[1]) if own else call(text)
+    match = _OWN_FILE.fullmatch(text.strip())
+    return (match[1], call(f"rule({match[2] or ''})")[1]) if match else call(text)
 
 
 def named(head: str, convention: str = "textbook", folder: str | Path = ".") -> dict[str, Any]:
@@ -352,8 +352,8 @@ def named(head: str, convention: str = "textbook", folder: str | Path = ".") -> 
         name, rule = own_rule(head, folder)
         path = Path(folder) / Path(head.strip().rpartition(":")[0]).expanduser()
         return {"name": name, "rule": rule, "file": f"{path.absolute()}:{name}"}
-    name, _, own = (part.strip() for part in head.partition(":"))
-    return {"name": name, "convention": own or convention}
+    name, _, given = (part.strip() for part in head.partition(":"))
+    return {"name": name, "convention": given or convention}
 
 
 def contenders(text: str, convention: str = "textbook", folder: str | Path = ".") -> list[Contender]:
@@ -378,8 +378,8 @@ def in_convention(contender: Contender, convention: str) -> Contender:
     """Return the contender in another convention, if it was named without one; a label of its own stays."""
     if contender.convention != "textbook" or contender.rule is not None:
         return contender
-    own = contender.label if contender.label != contender._usual_label() else ""
-    return replace(contender, convention=convention, label=own)
+    label = contender.label if contender.label != contender._usual_label() else ""
+    return replace(contender, convention=convention, label=label)
 
 
 def _read(name: str, given: Any, kind: Kind, default: float) -> float | Space | Scheduled:

@@ -70,13 +70,13 @@ def regret(row: Row, decades: float = 2.0, points: int = 61) -> tuple[list[float
     Each replicate is measured from its own best rate and its own best score. A multiple outside the grid in half of
     the replicates is left out.
     """
-    at, found = np.linspace(-decades, decades, points), []
+    at, losses = np.linspace(-decades, decades, points), []
     for one in row.replicates:
         x = np.array([math.log10(t.lr) for t in one.by_rate]) - math.log10(one.lr)
         lost = [one.val_score - (t.val_score or 0.0) for t in one.by_rate]
-        found.append(np.interp(at, x, lost, left=np.nan, right=np.nan))
-    lost_at = np.array(found)
-    kept = np.isfinite(lost_at).sum(axis=0) * 2 > len(found)
+        losses.append(np.interp(at, x, lost, left=np.nan, right=np.nan))
+    lost_at = np.array(losses)
+    kept = np.isfinite(lost_at).sum(axis=0) * 2 > len(losses)
     return (10 ** at[kept]).tolist(), np.nanmedian(lost_at[:, kept], axis=0).tolist()
 
 

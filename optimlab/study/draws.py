@@ -50,12 +50,12 @@ def random_settings(contender: Contender, trials: int, seed: int = 0) -> list[tu
     (True, True)
     """
     rng = _generator(contender, seed)
-    defaults, kinds, own = contender.defaults(), contender.kinds(), contender.searched
+    defaults, kinds, searched = contender.defaults(), contender.kinds(), contender.searched
     rate = Prior(FULL_RATES[0], FULL_RATES[-1])
     still = {"lr", *contender.fixed, *contender.scheduled, *contender.unsearched()}
 
     def drawn(name: str, share: float) -> float:
-        space, prior = own.get(name), kinds[name].prior
+        space, prior = searched.get(name), kinds[name].prior
         if isinstance(space, Choice):
             return float(space.choices[int(share * len(space.choices))])
         if space is not None:

@@ -58,12 +58,12 @@ def export(folder: str | Path, to: str | Path, *, curves: bool = False) -> list[
         text, labels = _latex(folder)
         write_atomically(to, text)
         return [{"label": label} for label in labels]
-    made = list(_rows(folder, curves))
-    if not made:
+    rows = list(_rows(folder, curves))
+    if not rows:
         raise InputError(f"{folder} has no finished run yet")
-    names = list(dict.fromkeys(name for row in made for name in row))
-    write_atomically(to, encode({name: [row.get(name) for row in made] for name in names}))
-    return made
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    write_atomically(to, encode({name: [row.get(name) for row in rows] for name in names}))
+    return rows
 
 
 def _latex(folder: Path) -> tuple[str, list[str]]:
@@ -78,9 +78,9 @@ def _latex(folder: Path) -> tuple[str, list[str]]:
 def _rows(folder: Path, curves: bool) -> Iterator[Row]:
     """Yield the rows of one study, or of each study in a folder of several problems."""
     several = [] if (folder / FILE).exists() else sorted(path.parent for path in folder.glob(f"*/{FILE}"))
-    for own in several or [folder]:
-        named = {"problem": own.name} if several else {}
-        records: dict[str, Record] = read(own)
+    for study in several or [folder]:
+        named = {"problem": study.name} if several else {}
+        records: dict[str, Record] = read(study)
         for record in records.values():
             for row in _epochs(record) if curves else [_run(record)]:
                 yield {**named, **row}

@@ -45,10 +45,10 @@ def _check_versions(folder: Path) -> None:
         (DESCRIPTION, "the description of a study", ""),
         (SUMMARY, "the summary of a comparison", "study"),
     ):
-        found = _description(folder / name, what, part)
-        if found is not None:
+        description = _description(folder / name, what, part)
+        if description is not None:
             try:
-                check_version(found)
+                check_version(description)
             except InputError as error:
                 raise InputError(f"the folder {folder} holds a study, but {error}") from None
 
@@ -113,10 +113,10 @@ def _check_owner(study: Study, folder: Path, has_runs: bool) -> None:
 def _description(path: Path, what: str, part: str = "") -> dict[str, Any] | None:
     """Read the description of a study from a file, or from a ``part`` of it; None if there is no file."""
     try:
-        found = json.loads(path.read_bytes())
-        found = found[part] if part else found
-        _ = {**found["problem"]}
-        return dict(found)
+        content = json.loads(path.read_bytes())
+        content = content[part] if part else content
+        _ = {**content["problem"]}
+        return dict(content)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):

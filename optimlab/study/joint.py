@@ -71,14 +71,14 @@ def joint(comparisons: Mapping[str, Comparison]) -> Joint:
     profile = {label: tuple(steps) for label, steps in stairs.items()}
     data = [comparison.summary.study["problem"].get("dataset") for comparison in comparisons.values()]
     words: Words = {"test_score": f"test {measure_of(problems)}", "epochs": "epochs to the target"}
-    said = [
+    sentences = [
         *_excluded(problems, contenders, excluded),
         *(sentence for ranking in rankings for sentence in _ranks(ranking, words)),
         *_profile(profile, ranked),
         *_conditions(rankings, len(data), len(set(data)), words),
     ]
     made = datetime.now(UTC).isoformat(timespec="seconds")
-    return Joint(VERSION, problems, contenders, excluded, rankings, profile, tuple(said), made)
+    return Joint(VERSION, problems, contenders, excluded, rankings, profile, tuple(sentences), made)
 
 
 def write_joint(joint: Joint, folder: Path) -> list[str]:
@@ -152,9 +152,9 @@ def _missing(label: str, ranked: Sequence[JointProblem], comparisons: Mapping[st
     lacking = [problem.name for problem in ranked if label not in problem.standings]
     absent = [name for name in lacking if label not in {row.contender for row in comparisons[name].summary.tuned}]
     failed = [name for name in lacking if name not in absent]
-    said = [f"runs failed on {listed(failed)}"] if failed else []
-    said += [f"it is not compared on {listed(absent)}"] if absent else []
-    return "; ".join(said)
+    reasons = [f"runs failed on {listed(failed)}"] if failed else []
+    reasons += [f"it is not compared on {listed(absent)}"] if absent else []
+    return "; ".join(reasons)
 
 
 def _cost(standing: Standing) -> float:
@@ -196,9 +196,9 @@ def _ranks(ranking: Ranking, words: Words) -> list[Sentence]:
     else:
         who = f"{listed(best)} {'has' if len(best) == 1 else 'share'}"
         text = f"By {words[measure]}, {who} the best mean rank on {problems} problems: {mean:.1f} of {count}."
-    said = [Sentence(text, about=measure)]
+    sentences = [Sentence(text, about=measure)]
     if problems < ranking.fewest:
-        return said
+        return sentences
     test = "Friedman's test" if count > 2 else "the sign test"
     if not ranking.apart:
         text = (
@@ -207,13 +207,13 @@ def _ranks(ranking: Ranking, words: Words) -> list[Sentence]:
             else "These ranks may be due to chance"
         )
         text += f" ({test}: p = {_p(ranking.p)}): no two optimizers can be told apart."
-        return [*said, Sentence(text, about=measure)]
-    said += _behind(ranking, words)
+        return [*sentences, Sentence(text, about=measure)]
+    sentences += _behind(ranking, words)
     text = (
         f"These mean ranks differ by at least Nemenyi's critical difference, {ranking.critical_difference:.1f} "
         f"({test}: p = {_p(ranking.p)}); no other two can be told apart."
     )
-    return [*said, Sentence(text, about=measure)]
+    return [*sentences, Sentence(text, about=measure)]
 
 
 def _behind(ranking: Ranking, words: Words) -> list[Sentence]:
@@ -271,39 +271,39 @@ def _of(number: int, problems: int) -> str:
 def _excluded(
     problems: Sequence[JointProblem], contenders: Sequence[str], excluded: Mapping[str, str]
 ) -> list[Sentence]:
-    said = []
+    texts = []
     lost = [problem.name for problem in problems if not problem.standings]
     if lost:
-        said.append(f"Not ranked, because every optimizer has a failed run there: {listed(lost)}.")
-    said += [f"{label} is excluded from ranks and profile: {why}." for label, why in excluded.items()]
+        texts.append(f"Not ranked, because every optimizer has a failed run there: {listed(lost)}.")
+    texts += [f"{label} is excluded from ranks and profile: {why}." for label, why in excluded.items()]
     if len(problems) - len(lost) < 2:
-        said.append("Fewer than two problems are left: there is no joint answer.")
+        texts.append("Fewer than two problems are left: there is no joint answer.")
     elif not contenders:
-        said.append("No optimizer was compared on every problem: there is nothing to rank.")
+        texts.append("No optimizer was compared on every problem: there is nothing to rank.")
     elif len(contenders) == 1:
-        said.append(f"Only {contenders[0]} was compared on every problem: there is nothing to rank.")
-    return [Sentence(text, about="runs") for text in said]
+        texts.append(f"Only {contenders[0]} was compared on every problem: there is nothing to rank.")
+    return [Sentence(text, about="runs") for text in texts]
 
 
 def _conditions(rankings: Sequence[Ranking], problems: int, data: int, words: Words) -> list[Sentence]:
     """Return the assumptions of the tests, in sentences."""
     if not rankings:
         return []
-    said, first = [], rankings[0]
+    texts, first = [], rankings[0]
     if len(first.problems) < first.fewest:
-        said.append(
+        texts.append(
             f"Ranks on {len(first.problems)} problems cannot tell {len(first.mean_ranks)} optimizers apart, even if "
             f"all agree: this takes at least {first.fewest} problems."
         )
     if any(ranking.apart for ranking in rankings):
-        said.append(
+        texts.append(
             f"Both rankings together are tested at {100 * LEVEL:g}%, as if these problems were a random sample of all "
             "possible problems."
         )
         if data < problems:
             sets = "one data set" if data == 1 else f"{data} data sets"
-            said.append(f"The {problems} problems use {sets}. They are dependent, so these tests are optimistic.")
+            texts.append(f"The {problems} problems use {sets}. They are dependent, so these tests are optimistic.")
         tied = [f"{words[r.measure]} (on {r.ties} of {len(r.problems)})" for r in rankings if r.ties and r.apart]
         if tied:
-            said.append(f"Some ranks are tied, by {listed(tied)}, which makes Nemenyi's test conservative.")
-    return [Sentence(text, about="ranks") for text in said]
+            texts.append(f"Some ranks are tied, by {listed(tied)}, which makes Nemenyi's test conservative.")
+    return [Sentence(text, about="ranks") for text in texts]

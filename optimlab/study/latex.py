@@ -69,10 +69,10 @@ def latex(summary: Summary) -> str:
         "Difference, points",
         "$p$",
     ]
-    own = "training and validation rows" if summary.test_rows else "rows"
+    drawn = "training and validation rows" if summary.test_rows else "rows"
     caption = [
         f"{summary.heading}, {summary.protocol} protocol: {summary.replicates} replicates of the whole procedure, each "
-        f"with its own {own}, shift of the grid, and seed.",
+        f"with its own {drawn}, shift of the grid, and seed.",
         "Mean ± half the 95% confidence interval over replicates; learning rate: median.",
         f"Bold: the best tuned optimizer, and those that cannot be told apart from it at {100 * LEVEL:g}% after Holm's "
         f"correction for a family of {verdict.family} tests.",
@@ -96,11 +96,13 @@ def joint_latex(joint: Joint) -> str:
     for label in order(joint):
         cells = [escaped(label)]
         for problem in joint.problems:
-            own = problem.standings.get(label)
-            if own is None:
+            standing = problem.standings.get(label)
+            if standing is None:
                 cells.append("failed")
             else:
-                cells.append(_bold(_percent(own.test_score), own.leading) if own.finished else "diverged")
+                cells.append(
+                    _bold(_percent(standing.test_score), standing.leading) if standing.finished else "diverged"
+                )
         cells += [
             _bold(f"{ranking.mean_ranks[label]:.1f}", label in ranking.best) if label in ranking.mean_ranks else "--"
             for ranking in joint.rankings
@@ -179,7 +181,7 @@ def _line(cells: Iterable[str]) -> str:
 
 def _table(columns: str, head: Sequence[str], lines: Sequence[str], caption: Sequence[str]) -> str:
     text = escaped(" ".join(sentence for sentence in caption if sentence))
-    made = [
+    source = [
         "% \\usepackage{booktabs}",
         "\\begin{table*}",
         "\\centering",
@@ -194,9 +196,9 @@ def _table(columns: str, head: Sequence[str], lines: Sequence[str], caption: Seq
         "\\end{tabular}",
         "\\end{table*}",
     ]
-    if any(ord(letter) > _LATIN for line in made for letter in line):
-        made.insert(1, "% contains letters unknown to pdfLaTeX: use LuaLaTeX or XeLaTeX, with a font that has them")
-    return "\n".join(made) + "\n"
+    if any(ord(letter) > _LATIN for line in source for letter in line):
+        source.insert(1, "% contains letters unknown to pdfLaTeX: use LuaLaTeX or XeLaTeX, with a font that has them")
+    return "\n".join(source) + "\n"
 
 
 def escaped(text: str) -> str:
@@ -205,8 +207,8 @@ def escaped(text: str) -> str:
     >>> print(escaped("my_rule {50%} β"))
     my\_rule \{50\%\} \ensuremath{\beta}
     """
-    made = "".join(_SPECIAL.get(letter) or _greek(letter) or letter for letter in text)
-    return re.sub("-(?=-)", "-{}", made)  # LaTeX joins two into a dash
+    letters = "".join(_SPECIAL.get(letter) or _greek(letter) or letter for letter in text)
+    return re.sub("-(?=-)", "-{}", letters)  # LaTeX joins two into a dash
 
 
 def _greek(letter: str) -> str:

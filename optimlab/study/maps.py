@@ -86,16 +86,16 @@ def _is_chosen(trial: Trial, lr: float, hyperparameters: dict[str, float]) -> bo
 
 def _columns(rates: list[float], grid: tuple[float, ...]) -> dict[float, int]:
     """Return the index in the grid of each rate of a replicate; indices of rates that extend the grid lie beyond."""
-    own = sorted(set(rates))
-    logs, base = np.log10(own), np.log10(grid)
+    distinct = sorted(set(rates))
+    logs, base = np.log10(distinct), np.log10(grid)
 
     def misfit(first: int) -> tuple[float, float]:
         """Return how unequal the shifts are, and their mean: all rates shift alike, by half a step at most."""
-        shifts = logs[first : first + len(grid)] - base[: len(own)]
+        shifts = logs[first : first + len(grid)] - base[: len(distinct)]
         return round(float(np.ptp(shifts)), 6), abs(float(shifts.mean()))
 
-    first = min(range(max(1, len(own) - len(grid) + 1)), key=misfit)
-    return {rate: k - first for k, rate in enumerate(own)}
+    first = min(range(max(1, len(distinct) - len(grid) + 1)), key=misfit)
+    return {rate: k - first for k, rate in enumerate(distinct)}
 
 
 def _labels(space: Choice | Range) -> list[str]:
@@ -113,17 +113,17 @@ def _place(space: Choice | Range, value: float) -> int:
 
 def in_words(row: Row) -> list[str]:
     """Return one sentence per searched hyperparameter, on the values that the replicates chose."""
-    said = []
+    sentences = []
     for name in row.searched:
         values = [one.hyperparameters[name] for one in row.replicates]
         if isinstance(read_back(row.searched[name]), Choice):
             counts = sorted(((values.count(value), value) for value in set(values)), key=lambda one: (-one[0], one[1]))
-            told = ", ".join(f"{exact(value)} in {count}" for count, value in counts)
-            said.append(f"{row.contender}: {name} chosen: {told} of {len(values)} replicates")
+            counted = ", ".join(f"{exact(value)} in {count}" for count, value in counts)
+            sentences.append(f"{row.contender}: {name} chosen: {counted} of {len(values)} replicates")
         else:
             low, middle, high = (concise(float(f"{v:.2g}")) for v in np.quantile(values, (0, 0.5, 1)))
-            said.append(f"{row.contender}: {name} chosen: median {middle}, {low} to {high}")
-    return said
+            sentences.append(f"{row.contender}: {name} chosen: median {middle}, {low} to {high}")
+    return sentences
 
 
 def colour_range(maps: list[Map], span: float = 0.15) -> tuple[float, float]:

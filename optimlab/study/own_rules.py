@@ -44,10 +44,10 @@ def rule_digest(rule: Rule) -> str:
             "a rule may depend on its arguments alone"
         )
     values = {name: value for name, value in graph.hyperparameters.items() if name != "lr"}
-    told: list[Any] = [c_source(graph, "float64"), graph.state, values]
+    parts: list[Any] = [c_source(graph, "float64"), graph.state, values]
     if graph.functions:  # identified by their values
-        told.append([_scalars(graph, t, {**values, "lr": 1.0}) for t in (1, 2, 3, 10, 100, 1000)])
-    return digest(json.dumps(told, sort_keys=True))
+        parts.append([_scalars(graph, t, {**values, "lr": 1.0}) for t in (1, 2, 3, 10, 100, 1000)])
+    return digest(json.dumps(parts, sort_keys=True))
 
 
 def _scalars(graph: Graph, t: int, hyperparameters: dict[str, float]) -> list[float] | str:
@@ -74,14 +74,14 @@ def _computed(rule: LayerRule, shape: tuple[int, ...], state: dict[str, float], 
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(shape), *(np.full(shape, value) for value in state.values())]
     counts = "t" in inspect.signature(rule).parameters
-    found = []
+    steps = []
     try:
         with np.errstate(all="ignore"):
             for t in (1, 2, 3):
                 more = {"t": t} if counts else {}
                 new = rule(arrays[0], rng.standard_normal(shape), *arrays[1:], lr=0.1, **options, **more)
                 arrays = list(new) if isinstance(new, tuple | list) else [new]
-                found.append([f"{value:.6g}" for array in arrays for value in np.ravel(array)])
+                steps.append([f"{value:.6g}" for array in arrays for value in np.ravel(array)])
     except Exception as error:  # the run itself reports it
         return f"{type(error).__name__}: {error}"
-    return found
+    return steps

@@ -262,23 +262,23 @@ class Problem:
         data = self.data()
         whole = {"training": len(data.x_train), "validation": len(data.x_val), "test": len(data.x_test)}
         used = dict(zip(whole, self.sizes(), strict=True))
-        said = [f"{n - used[name]:,} of {n:,} {name} rows" for name, n in whole.items() if used[name] < n]
+        phrases = [f"{n - used[name]:,} of {n:,} {name} rows" for name, n in whole.items() if used[name] < n]
         usual = PROBLEMS.get(self.dataset)
         if usual is not None and self.epochs < usual.epochs:
-            said.append(f"{usual.epochs - self.epochs} of {usual.epochs} epochs")
+            phrases.append(f"{usual.epochs - self.epochs} of {usual.epochs} epochs")
         if usual is not None and self.hidden == usual.quick().hidden != usual.hidden:
             units = ("-".join(map(str, hidden)) for hidden in (usual.hidden, self.hidden))
-            said.append("the {} hidden units, for {}".format(*units))
-        return said
+            phrases.append("the {} hidden units, for {}".format(*units))
+        return phrases
 
     def config(self) -> dict[str, Any]:
         """Return plain data, with a digest of the data set and the name of the engine.
 
         So results on other data, or of an engine that rounds differently, are never confused with these.
         """
-        found = {"hidden": list(self.hidden), "leave_out": list(self.leave_out), "dataset": self.name}
-        found |= {"data": _fingerprint(self._source()), "loss": self.loss_function.name}
-        every = {**vars(self), **found, "backend": backends.get(self.backend).name}
+        values = {"hidden": list(self.hidden), "leave_out": list(self.leave_out), "dataset": self.name}
+        values |= {"data": _fingerprint(self._source()), "loss": self.loss_function.name}
+        every = {**vars(self), **values, "backend": backends.get(self.backend).name}
         return {name: value for name, value in every.items() if (name, value) not in LATER.items()}
 
     @property
@@ -357,13 +357,13 @@ def _strata(data: Dataset, targets: Any) -> Any:
 
 def _rows_of(parts: Sequence[Any], rows: NDArray[np.intp]) -> Any:
     """Return rows of arrays, numbered as if the arrays were concatenated; only the result is copied."""
-    made = np.empty((len(rows), *parts[0].shape[1:]), parts[0].dtype)
+    result = np.empty((len(rows), *parts[0].shape[1:]), parts[0].dtype)
     start = 0
     for part in parts:
         here = (rows >= start) & (rows < start + len(part))
-        made[here] = part[rows[here] - start]
+        result[here] = part[rows[here] - start]
         start += len(part)
-    return made
+    return result
 
 
 def _rows_of_table(table: Table, shares_test: bool, sizes: tuple[int, int, int], split: int) -> list[NDArray[np.intp]]:

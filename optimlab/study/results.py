@@ -553,8 +553,8 @@ class Ranking:
 
 def measure_of(problems: Sequence[JointProblem]) -> str:
     """Return the name of the problems' score, or ``"score"`` if they have different ones."""
-    found = {SCORES[problem.score] for problem in problems}
-    return found.pop() if len(found) == 1 else "score"
+    names = {SCORES[problem.score] for problem in problems}
+    return names.pop() if len(names) == 1 else "score"
 
 
 @dataclass(frozen=True)
@@ -643,10 +643,10 @@ def decoded(kind: type[Result], content: bytes | Mapping[str, Any]) -> Result:
     optimlab.common.errors.InputError: Invalid enum value 'good' - at `$.status`
     """
     try:
-        found = msgspec.json.decode(content) if isinstance(content, bytes) else content
-        if kind is not Record and isinstance(found, Mapping):
-            check_version(found)
-        return msgspec.convert(found, kind)
+        plain = msgspec.json.decode(content) if isinstance(content, bytes) else content
+        if kind is not Record and isinstance(plain, Mapping):
+            check_version(plain)
+        return msgspec.convert(plain, kind)
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise InputError(str(error)) from None
 

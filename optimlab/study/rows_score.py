@@ -39,8 +39,8 @@ def contributions(network: Network, x: Any, y: Any) -> NDArray[Any]:
 
 def rows_score(network: Network, data: Dataset) -> str:
     """Return the packed contributions of the test rows; empty if they are not finite."""
-    found = contributions(network, data.x_test, data.y_test)
-    return packed(found) if np.isfinite(found.astype("float32")).all() else ""
+    values = contributions(network, data.x_test, data.y_test)
+    return packed(values) if np.isfinite(values.astype("float32")).all() else ""
 
 
 def packed(contributions: Any) -> str:

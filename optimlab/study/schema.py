@@ -86,8 +86,8 @@ def _open(names: Iterable[str]) -> Schema:
 
 
 def _object(properties: Schema, required: Sequence[str] = ()) -> Schema:
-    made = {"type": "object", "additionalProperties": False, "properties": properties}
-    return {**made, "required": list(required)} if required else made
+    schema = {"type": "object", "additionalProperties": False, "properties": properties}
+    return {**schema, "required": list(required)} if required else schema
 
 
 def _table(kind: Any, build: Callable[..., Any], leave: Sequence[str] = ()) -> Schema:
@@ -96,12 +96,12 @@ def _table(kind: Any, build: Callable[..., Any], leave: Sequence[str] = ()) -> S
     ``build`` makes the dataclass from some of its fields, and raises an InputError for invalid ones.
     """
     hints, texts = get_type_hints(kind), described(kind)
-    made = {}
+    entries = {}
     for field in fields(kind):
         if field.name not in leave:
             entry = _entry(hints[field.name], partial(_error, build, field.name))
-            made[field.name] = {**entry, **_default(kind, field), "description": texts[field.name]}
-    return made
+            entries[field.name] = {**entry, **_default(kind, field), "description": texts[field.name]}
+    return entries
 
 
 def _error(build: Callable[..., Any], name: str, value: Any) -> InputError | None:
@@ -136,23 +136,23 @@ def _array(item: Any, error_of: Callable[[Any], InputError | None]) -> Schema:
     values = [1, 2, 4] if item is int else [0.125, 0.25, 0.5]
     least = next(n for n in range(len(values) + 1) if not error_of(values[:n]))
     bounds = _bounds(item, lambda value: error_of([value, *values[1:]]), upper=False)
-    made = {"type": "array", "items": {"type": _TYPES[item], **bounds}}
-    return {**made, "minItems": least} if least else made
+    schema = {"type": "array", "items": {"type": _TYPES[item], **bounds}}
+    return {**schema, "minItems": least} if least else schema
 
 
 def _bounds(kind: type, error_of: Callable[[Any], InputError | None], *, upper: bool = True) -> Schema:
     """Return the bounds of the accepted numbers, if they are small: 0, 1 or 2 for whole numbers, 0 and 1 for others."""
     if kind is bool:
         return {}
-    found: Schema = {}
+    bounds: Schema = {}
     if error_of(kind(-1)):
         if kind is int:
-            found["minimum"] = next(value for value in (0, 1, 2) if not error_of(value))
+            bounds["minimum"] = next(value for value in (0, 1, 2) if not error_of(value))
         else:
-            found["exclusiveMinimum" if error_of(0.0) else "minimum"] = 0
+            bounds["exclusiveMinimum" if error_of(0.0) else "minimum"] = 0
     if kind is float and upper and error_of(2.0):
-        found["exclusiveMaximum" if error_of(1.0) else "maximum"] = 1
-    return found
+        bounds["exclusiveMaximum" if error_of(1.0) else "maximum"] = 1
+    return bounds
 
 
 def _default(kind: Any, field: Field[Any]) -> Schema:
@@ -160,7 +160,9 @@ def _default(kind: Any, field: Field[Any]) -> Schema:
     if field.default in (MISSING, None, "", ()):
         return {}
     values = (
-        [getattr(p, field.name) for own in PROBLEMS.values() for p in (own, own.quick())] if kind is Problem else []
+        [getattr(p, field.name) for problem in PROBLEMS.values() for p in (problem, problem.quick())]
+        if kind is Problem
+        else []
     )
     return {} if any(value != field.default for value in values) else {"default": _plain(field.default)}
 
@@ -188,11 +190,11 @@ def described(kind: Any) -> dict[str, str]:
     """
     text = inspect.getdoc(kind) or ""
     part = re.split(r"\n(?=\w+\n---)", text.split("Parameters\n----------\n")[1])[0]
-    found = {}
-    for names, said in re.findall(r"^(\w+(?:, \w+)*): (.*(?:\n {4}.*)*)", part, re.MULTILINE):
+    descriptions = {}
+    for names, description in re.findall(r"^(\w+(?:, \w+)*): (.*(?:\n {4}.*)*)", part, re.MULTILINE):
         for name in names.split(", "):
-            found[name] = markdown(" ".join(said.split()))
-    return found
+            descriptions[name] = markdown(" ".join(description.split()))
+    return descriptions
 
 
 def markdown(text: str) -> str:

@@ -145,13 +145,13 @@ class _Reader:
             (place, re.compile(r"\s*\[").match),
             (TOP, re.compile(rf"\s*{table}\s*=").match),
         ]
-        found = (
+        numbers = (
             number
             for where, matches in ways
-            for number, (line, own) in enumerate(zip(self.lines, self.places, strict=True), 1)
-            if own == where and matches(line)
+            for number, (line, place_of_line) in enumerate(zip(self.lines, self.places, strict=True), 1)
+            if place_of_line == where and matches(line)
         )
-        line = next(found, None)
+        line = next(numbers, None)
         return f"{self.path}, line {line}, key {key!r}" if line else f"{self.path}, key {key!r}"
 
     def expect(self, condition: Any, key: str, what: str, place: Place = TOP) -> None:
@@ -186,9 +186,9 @@ class _Reader:
             raise InputError(f"{self.at('dataset', place)}: {error}") from None
         start = base or (usual.quick() if self.quick else usual)
         problem = self.make(lambda some: replace(start, **some), values, place, "dataset")
-        told = {*values} | (self.told if base else set())
-        self.told = self.told if base else told
-        return self.suited(problem, told, place) if datasets.is_own(dataset) else problem
+        keys = {*values} | (self.told if base else set())
+        self.told = self.told if base else keys
+        return self.suited(problem, keys, place) if datasets.is_own(dataset) else problem
 
     def suited(self, problem: Problem, told: set[str], place: Place) -> Problem:
         """Return the problem on the user's own data, with the usual batch size and target unless they are given."""
@@ -199,9 +199,9 @@ class _Reader:
             raise InputError(f"{self.at('dataset', place)}: {error}") from None
 
     def study(self, table: dict[str, Any], problem: Problem, base: dict[str, Any]) -> Study:
-        own = table.pop("contenders", [])
+        tables = table.pop("contenders", [])
         known = {f.name: f for f in fields(Study) if f.name != "problem"}
-        named = table.pop("optimizers", [] if own else None)
+        named = table.pop("optimizers", [] if tables else None)
         values = {k: self.value(k, v, known, TOP) for k, v in table.items()}
         if named is not None:
             self.expect(
@@ -209,17 +209,17 @@ class _Reader:
                 "optimizers",
                 'names such as ["adam"]',
             )
-            self.expect(isinstance(own, list), "contenders", "[[contenders]], one table each")
+            self.expect(isinstance(tables, list), "contenders", "[[contenders]], one table each")
             parse = partial(Contender.parse, folder=self.path.parent)
             entries = [self.make(partial(_ignoring, parse, name), {}, TOP, "optimizers") for name in named]
-            more = [self.contender(one, ("contenders", k)) for k, one in enumerate(own)]
+            more = [self.contender(one, ("contenders", k)) for k, one in enumerate(tables)]
             values["optimizers"] = (*entries, *more)
         return self.make(lambda some: Study(problem=problem, **{**base, **some}), values, TOP, "optimizers")
 
     def contender(self, table: Any, place: Place) -> Contender:
         accepted = ("name", "convention", "hyperparameters", "label", "schedule")
-        told = "a name for each of [[contenders]]"
-        self.expect(isinstance(table, dict) and "name" in table, "contenders", told, place)
+        expected = "a name for each of [[contenders]]"
+        self.expect(isinstance(table, dict) and "name" in table, "contenders", expected, place)
         for key, value in table.items():
             if key not in accepted:
                 raise InputError(f"{self.at(key, place)}: {unknown('key', key, accepted)}")

@@ -54,8 +54,10 @@ def rows(study: Study, found: Found, step_seconds: Mapping[str, Spread]) -> tupl
 def _row(study: Study, contender: Contender, kind: Kind, trials: Trials, step: Spread | None) -> Row:
     problem = study.problem
     searched = {name: space.text for name, space in contender.searched.items()} if kind == "tuned" else {}
-    replicates = tuple(_replicate(number, own, kind, problem.target, searched) for number, own in enumerate(trials))
-    everything = [record for own in trials for record in own]
+    replicates = tuple(
+        _replicate(number, records, kind, problem.target, searched) for number, records in enumerate(trials)
+    )
+    everything = [record for records in trials for record in records]
     epochs = t_interval([_restricted(r.epochs, problem.epochs) for r in replicates], step=1)
     hits = sum(r.epochs is not None for r in replicates)
     microseconds = None if step is None else Spread(*(1e6 * seconds for seconds in step))
@@ -65,7 +67,7 @@ def _row(study: Study, contender: Contender, kind: Kind, trials: Trials, step: S
         for one in replicates
         if kind == "tuned"
     ]
-    curves = [best_after([r.val_counted for r in own]) for own in trials] if kind == "searched" else []
+    curves = [best_after([r.val_counted for r in records]) for records in trials] if kind == "searched" else []
     return Row(
         label=row_label(contender.label, kind),
         contender=contender.label,
@@ -158,9 +160,9 @@ def pairs(study: Study, table: Sequence[Row], records: Mapping[str, Record]) -> 
     compared += [
         (row, tuned[row.contender], "test_score") for row in sound if row.kind != "tuned" and row.contender in tuned
     ]
-    made = [_pair(*names, study.problem.epochs, records) for names in compared]
-    adjusted = holm([p for *_, p in made])
-    return tuple(Pair(**rest, p=p, adjusted=q) for (rest, p), q in zip(made, adjusted, strict=True))
+    tested = [_pair(*names, study.problem.epochs, records) for names in compared]
+    adjusted = holm([p for *_, p in tested])
+    return tuple(Pair(**rest, p=p, adjusted=q) for (rest, p), q in zip(tested, adjusted, strict=True))
 
 
 def _pair(
@@ -188,17 +190,17 @@ def _values(row: Row, measure: Measure, budget: int) -> list[float]:
 def _rows_error(one: Row, other: Row, records: Mapping[str, Record]) -> float | None:
     """Return the standard error due to a shared test set; None if the test sets differ or a run is missing."""
     texts = [[records[r.key].test_rows for r in row.replicates if r.key in records] for row in (one, other)]
-    if not all(texts[0] + texts[1]) or any(len(own) < len(one.replicates) for own in texts):
+    if not all(texts[0] + texts[1]) or any(len(values) < len(one.replicates) for values in texts):
         return None
-    first, second = ([unpacked(text) for text in own] for own in texts)
-    return rows_error(first, second) if len({len(own) for own in first + second}) == 1 else None
+    first, second = ([unpacked(text) for text in values] for values in texts)
+    return rows_error(first, second) if len({len(values) for values in first + second}) == 1 else None
 
 
 def deviation(table: Sequence[Row], measure: Measure, budget: int) -> float | None:
     """Return the typical standard deviation of a paired difference: the median over all pairs of tuned rows."""
     sound = [_values(row, measure, budget) for row in table if row.kind == "tuned" and not row.failed]
-    found = [variance(map(sub, one, other)) for one, other in combinations(sound, 2)]
-    return median(found) ** 0.5 if found else None
+    variances = [variance(map(sub, one, other)) for one, other in combinations(sound, 2)]
+    return median(variances) ** 0.5 if variances else None
 
 
 def listed(names: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ _TITLES = {
 
 def tables(summary: Summary) -> list[Table]:
     """Make one table for each kind of row, with one row per contender and the fastest to the target first."""
-    made = []
+    result = []
     goal = in_percent(summary.target.value)
     for kind in dict.fromkeys(row.kind for row in summary.rows):
         tuned = kind == "tuned"
@@ -40,8 +40,8 @@ def tables(summary: Summary) -> list[Table]:
             cells = [f"always {summary.baseline.name}", "-", "-", " ±".join(share.percents())]
             body.append(cells + [""] * (len(names) + 1 - len(cells)))
         title = f"{summary.heading}, {summary.protocol} protocol" if tuned else _TITLES[kind]
-        made.append(Table([Column("optimizer", "name"), *map(Column, names)], body, title, _caption(summary, kind)))
-    return made
+        result.append(Table([Column("optimizer", "name"), *map(Column, names)], body, title, _caption(summary, kind)))
+    return result
 
 
 def _caption(summary: Summary, kind: str) -> str:
@@ -53,7 +53,7 @@ def _caption(summary: Summary, kind: str) -> str:
         )
     if kind != "tuned":
         return ""
-    said = [
+    lines = [
         f"mean ±95% confidence interval over {summary.replicates} replicates; learning rate: median"
         + ("; the peak of a schedule" if any(row.schedule for row in summary.rows) else ""),
         f"against: difference in test {summary.measure}, in points; *: significant at 5% after Holm's correction for "
@@ -61,7 +61,7 @@ def _caption(summary: Summary, kind: str) -> str:
         f"usable range: decades of rates around the best that reach {in_percent(summary.target.value)}",
         *searches(summary),
     ]
-    return "\n".join([*said, summary.limits] if summary.limits else said)
+    return "\n".join([*lines, summary.limits] if summary.limits else lines)
 
 
 def searches(summary: Summary) -> list[str]:
@@ -71,8 +71,8 @@ def searches(summary: Summary) -> list[str]:
     counts = [row.trials[0] for row in summary.tuned]
     low, high = min(counts), max(counts)
     many = f"{low}" if low == high else f"{low} to {high}"
-    told = f"{many} trials of each optimizer in every replicate: searched values times rates, with more rates where"
-    return [f"{told} fewer values are searched", *(words for row in summary.tuned for words in in_words(row))]
+    trials = f"{many} trials of each optimizer in every replicate: searched values times rates, with more rates where"
+    return [f"{trials} fewer values are searched", *(words for row in summary.tuned for words in in_words(row))]
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:

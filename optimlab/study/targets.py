@@ -33,20 +33,23 @@ def proposed(tuned: Mapping[str, Sequence[Sequence[Record]]], epochs: int) -> fl
     A pair counts if its paired t-test is significant after Holm's correction for all pairs. The result is None if no
     target tells any pair apart.
     """
-    best = {label: [_best_so_far(trials, epochs) for trials in own] for label, own in tuned.items()}
-    ends = [float(curves[:, -1].max()) for own in best.values() for curves in own]
+    best = {label: [_best_so_far(trials, epochs) for trials in replicates] for label, replicates in tuned.items()}
+    ends = [float(curves[:, -1].max()) for replicates in best.values() for curves in replicates]
     lowest, highest = round(min(ends) / STEP), round(max(ends) / STEP)
-    told, found = 0, None
+    most, best_target = 0, None
     for level in range(max(1, lowest // 2), highest + 1):
         target = round(level * STEP, 6)
-        needed = [[float(((curves < target - 1e-12).sum(axis=1)).min()) + 1 for curves in own] for own in best.values()]
+        needed = [
+            [float(((curves < target - 1e-12).sum(axis=1)).min()) + 1 for curves in replicates]
+            for replicates in best.values()
+        ]
         p_values = [
             paired_difference(np.log(one).tolist(), np.log(other).tolist())[1] for one, other in combinations(needed, 2)
         ]
         apart = sum(p <= LEVEL for p in holm(p_values))
-        if apart > told:
-            told, found = apart, target
-    return found
+        if apart > most:
+            most, best_target = apart, target
+    return best_target
 
 
 def _best_so_far(trials: Sequence[Record], epochs: int) -> NDArray[np.float64]:

@@ -62,9 +62,9 @@ def decided(problem: Problem) -> tuple[str, ...]:
     """
     if problem.name in PROBLEMS:
         return ()
-    found = usual_target(problem)
-    said = f"the target is {found.value:g}, {found.reason} (--target sets another)"
-    return (*problem.notes(), *([said] if problem.target == found.value else []))
+    usual = usual_target(problem)
+    sentence = f"the target is {usual.value:g}, {usual.reason} (--target sets another)"
+    return (*problem.notes(), *([sentence] if problem.target == usual.value else []))
 
 
 @cache
@@ -92,13 +92,13 @@ def _scores(data: Dataset) -> tuple[float, float]:
     x = scale(data.x_train).astype("float64")
     penalty = PENALTY * len(x) * np.eye(x.shape[1])
     weights = np.linalg.solve(x.T @ x + penalty, x.T @ (y - mean))
-    found = scale(data.x_val).astype("float64") @ weights + mean
+    predicted = scale(data.x_val).astype("float64") @ weights + mean
     if regression:
-        truth = data.y_val.reshape(len(found), -1)
-        rest = ((truth - found) ** 2).sum() / max(((truth - truth.mean(axis=0)) ** 2).sum(), 1e-30)
+        truth = data.y_val.reshape(len(predicted), -1)
+        rest = ((truth - predicted) ** 2).sum() / max(((truth - truth.mean(axis=0)) ** 2).sum(), 1e-30)
         return 0.0, float(1 - rest)
     trivial = (data.y_val == mean.argmax()).mean()
-    return float(trivial), float((found.argmax(axis=1) == data.y_val).mean())
+    return float(trivial), float((predicted.argmax(axis=1) == data.y_val).mean())
 
 
 __all__ = ["UsualTarget", "decided", "usual_target", "with_usual_batch", "with_usual_target"]

@@ -47,8 +47,8 @@ def verdict(
     fastest = min(reached, key=lambda row: (row.epochs.mean, -row.hits), default=None)
     if not any(row.finished for row in tuned):
         run = "run at a tuned rate" if any(row.finished for row in table) else "run"
-        said = [Sentence(f"No {run} finished: there is nothing to compare.", about="runs")]
-        return Verdict((*said, *_failures(table, score)), None, (), None, (), 0, None, None)
+        sentences = [Sentence(f"No {run} finished: there is nothing to compare.", about="runs")]
+        return Verdict((*sentences, *_failures(table, score)), None, (), None, (), 0, None, None)
     family, apart = len(pairs), [pair for pair in pairs if pair.told_apart]
     smallest = None if deviation is None or not family else detectable(deviation, replicates, family)
     few = smallest is not None and smallest >= 1  # no two scores differ by so much
@@ -56,25 +56,25 @@ def verdict(
     more = None if not smallest or not deviation else replicates_for(smallest / 2, deviation, family)
     level_with = _level(leader, sound, apart, "test_score")
     fast_with = _level(fastest, sound, apart, "epochs")
-    said = []
+    sentences = []
     if leader is not None and len(sound) > 1:
-        said += _quality(leader, level_with, sound, apart, score)
+        sentences += _quality(leader, level_with, sound, apart, score)
         if smallest and level_with:
-            said.append(_power(smallest, more, replicates))
+            sentences.append(_power(smallest, more, replicates))
         elif few and not any(pair.measure == "test_score" for pair in apart):
             text = f"{replicates} replicates are too few to tell these optimizers apart in test {score}."
-            said.append(Sentence(text, about="test_score"))
+            sentences.append(Sentence(text, about="test_score"))
     if sound:
-        said += _speed(fastest, fast_with, sound, apart, target, epochs, score)
-    said += _others(table, pairs, score)
+        sentences += _speed(fastest, fast_with, sound, apart, target, epochs, score)
+    sentences += _others(table, pairs, score)
     if apart:
         corrected = f" after Holm's correction for all {family} tests" if family > 1 else ""
-        said.append(Sentence(f"Every difference stated here is significant at 5%{corrected}.", about="pairs"))
-    said += _conditions(tuned, leader, baseline, test_rows, pairs, target, replicates, planned)
-    said += _failures(table, score)
+        sentences.append(Sentence(f"Every difference stated here is significant at 5%{corrected}.", about="pairs"))
+    sentences += _conditions(tuned, leader, baseline, test_rows, pairs, target, replicates, planned)
+    sentences += _failures(table, score)
     names = tuple(row.label for row in level_with), tuple(row.label for row in fast_with)
     return Verdict(
-        tuple(said),
+        tuple(sentences),
         leader.label if leader else None,
         names[0],
         fastest.label if fastest else None,
@@ -89,14 +89,14 @@ def _level(first: Row | None, rows: Iterable[Row], apart: Iterable[Pair], measur
     """Return the other rows that cannot be told apart from ``first``."""
     if first is None:
         return []
-    told = {
+    apart_labels = {
         name
         for pair in apart
         if pair.measure == measure
         for name in (pair.first, pair.second)
         if first.label in (pair.first, pair.second)
     }
-    return [row for row in rows if row is not first and row.label not in told]
+    return [row for row in rows if row is not first and row.label not in apart_labels]
 
 
 def _quality(
@@ -104,8 +104,8 @@ def _quality(
 ) -> list[Sentence]:
     mean, half = leader.test_score.percents()
     text = f"{leader.label} has the highest mean test {score}, {mean} ± {half}%"
-    said = [_first(text, leader, level, rows, "test_score")]
-    return said + _differences(rows, apart, "test_score", f"Lower in test {score}")
+    sentences = [_first(text, leader, level, rows, "test_score")]
+    return sentences + _differences(rows, apart, "test_score", f"Lower in test {score}")
 
 
 def _power(smallest: float, more: int | None, replicates: int) -> Sentence:
@@ -135,20 +135,20 @@ def _speed(
     goal = in_percent(target.value)
     if fastest is None:
         return [Sentence(f"No optimizer reached {goal} validation {score}.", about="epochs"), *_proposal(target)]
-    said = []
+    sentences = []
     if not target.informative:
         text = (
             f"The target of {goal} validation {score} is uninformative: every optimizer reaches it within three epochs"
         )
-        said += [Sentence(f"{text} on average.", about="target"), *_proposal(target)]
+        sentences += [Sentence(f"{text} on average.", about="target"), *_proposal(target)]
     mean = f"{fastest.epochs.mean:.1f} ± {fastest.epochs.half:.1f}"
     if len(rows) == 1:
         text = f"{fastest.label} reaches {goal} validation {score} after {mean} epochs on average."
-        said.append(Sentence(text, about="epochs"))
+        sentences.append(Sentence(text, about="epochs"))
     else:
         text = f"{fastest.label} needs the fewest epochs to {goal} validation {score}, {mean} on average"
-        said.append(_first(text, fastest, level, rows, "epochs"))
-    said += _differences(rows, apart, "epochs", "Slower")
+        sentences.append(_first(text, fastest, level, rows, "epochs"))
+    sentences += _differences(rows, apart, "epochs", "Slower")
     missed = [
         f"{row.label} reached it in {row.hits} of {len(row.replicates)}"
         for row in rows
@@ -157,8 +157,8 @@ def _speed(
     if missed:
         counted = f"A miss counts as {epochs + 1} epochs, so a mean with misses is a lower bound"
         text = f"Not every replicate reached {goal}: {listed(missed)}. {counted}."
-        said.append(Sentence(text, about="epochs"))
-    return said
+        sentences.append(Sentence(text, about="epochs"))
+    return sentences
 
 
 def _proposal(target: Target) -> list[Sentence]:
@@ -193,7 +193,7 @@ def _differences(rows: Sequence[Row], apart: Sequence[Pair], measure: Measure, h
         if label in behind:
             ahead = {pair.better for pair in behind[label]}
             ahead_of.setdefault(tuple(name for name in labels if name in ahead), []).append(label)
-    said = []
+    sentences = []
     for better, worse in ahead_of.items():
         claims = tuple(Claim(one, other, measure) for other in worse for one in better)
         whom = listed(better)
@@ -203,8 +203,8 @@ def _differences(rows: Sequence[Row], apart: Sequence[Pair], measure: Measure, h
         numbers = ""
         if len(worse) == len(better) == 1:
             numbers = f" {_by(behind[worse[0]][0])}"
-        said.append(Sentence(f"{heading} than {whom}: {listed(worse)}{numbers}.", claims, measure))
-    return said
+        sentences.append(Sentence(f"{heading} than {whom}: {listed(worse)}{numbers}.", claims, measure))
+    return sentences
 
 
 def _by(pair: Pair) -> str:
@@ -221,27 +221,27 @@ def _by(pair: Pair) -> str:
 
 def _others(table: Sequence[Row], pairs: Sequence[Pair], score: str) -> list[Sentence]:
     """Return sentences on what tuning, and a search of more than the rate, is worth."""
-    said = []
+    sentences = []
     kinds: tuple[tuple[Literal["default", "searched"], str, str], ...] = (
         ("default", "The default rate", "the tuned rate"),
         ("searched", "A random search of all hyperparameters", "the tuned rate alone"),
     )
     for kind, this, that in kinds:
-        own = {row.label: row.contender for row in table if row.kind == kind}
-        compared = [pair for pair in pairs if pair.first in own]
+        contender_of = {row.label: row.contender for row in table if row.kind == kind}
+        compared = [pair for pair in pairs if pair.first in contender_of]
         for sign, word in ((-1, "lower"), (1, "higher")):
-            told = [pair for pair in compared if pair.told_apart and sign * pair.difference.mean > 0]
-            if told:
-                names = [own[pair.first] for pair in told]
-                whom = f"all {len(names)} optimizers" if len(names) == len(own) > 2 else listed(names)
-                claims = tuple(Claim(pair.better, pair.worse, "test_score") for pair in told)
+            significant = [pair for pair in compared if pair.told_apart and sign * pair.difference.mean > 0]
+            if significant:
+                names = [contender_of[pair.first] for pair in significant]
+                whom = f"all {len(names)} optimizers" if len(names) == len(contender_of) > 2 else listed(names)
+                claims = tuple(Claim(pair.better, pair.worse, "test_score") for pair in significant)
                 text = f"{this} gives a {word} test {score} than {that} for {whom}."
-                said.append(Sentence(text, claims, "test_score"))
+                sentences.append(Sentence(text, claims, "test_score"))
         if compared and not any(pair.told_apart for pair in compared):
-            whom = "any optimizer" if len(compared) > 1 else own[compared[0].first]
+            whom = "any optimizer" if len(compared) > 1 else contender_of[compared[0].first]
             text = f"{this} cannot be told apart from {that} in test {score} for {whom}."
-            said.append(Sentence(text, about="test_score"))
-    return said
+            sentences.append(Sentence(text, about="test_score"))
+    return sentences
 
 
 def _conditions(
@@ -254,7 +254,7 @@ def _conditions(
     replicates: int,
     planned: int,
 ) -> list[Sentence]:
-    said = []
+    sentences = []
     errors = [
         pair.rows_error
         for pair in pairs
@@ -264,40 +264,40 @@ def _conditions(
         rows = f"All replicates share one test set of {test_rows:,} rows. With other rows, the differences from"
         change = f"could change by about {100 * max(errors):.2f} points (one standard error)"
         text = f"{rows} {leader.label} {change}, which the intervals do not include."
-        said.append(Sentence(text, about="test_score"))
+        sentences.append(Sentence(text, about="test_score"))
     if baseline is not None:
         share = baseline.test_score.percents()[0]
         text = f"The classes are unequal: always answering {baseline.name} gives {share}% test accuracy."
-        said.append(Sentence(text, about="test_score"))
+        sentences.append(Sentence(text, about="test_score"))
     if target.value != target.planned:
         changed = f"The target was {in_percent(target.planned)} when the runs were made, and was changed to"
         text = f"{changed} {in_percent(target.value)} afterwards, so results that depend on it are exploratory."
-        said.append(Sentence(text, about="target"))
+        sentences.append(Sentence(text, about="target"))
     if replicates > planned:
         grown = f"The study was planned with {planned} replicates and grew to {replicates}"
         text = f"{grown}. Its intervals and tests assume that this number was fixed in advance."
-        said.append(Sentence(text, about="runs"))
+        sentences.append(Sentence(text, about="runs"))
     edges = [f"{row.label} ({row.edges} of {len(row.replicates)})" for row in tuned if row.edges and row.finished]
     if edges:
         where = f"The chosen learning rate lies at the edge of the grid in some replicates: {listed(edges)}"
-        said.append(Sentence(f"{where}. A better rate may lie beyond it.", about="rates"))
-    return said
+        sentences.append(Sentence(f"{where}. A better rate may lie beyond it.", about="rates"))
+    return sentences
 
 
 def _failures(table: Sequence[Row], score: str) -> list[Sentence]:
-    said = []
+    texts = []
     names = {"tuned": "", "default": " at its default rate", "searched": " in the random search"}
     for row in table:
         name, count = f"{row.contender}{names[row.kind]}", len(row.replicates)
         gone = sum(one.status == "diverged" for one in row.replicates)
         if row.diverged_share == 1:
-            said.append(f"Every run of {name} diverged.")
+            texts.append(f"Every run of {name} diverged.")
         elif gone:
-            said.append(f"No run of {name} finished in {gone} of {count} replicates, which count as {score} 0.")
+            texts.append(f"No run of {name} finished in {gone} of {count} replicates, which count as {score} 0.")
         if row.failed:
             runs = "A run" if row.failed == 1 else f"{row.failed} runs"
-            said.append(
+            texts.append(
                 f"{runs} of {name} failed with an error, so this row is excluded from the verdict. Run the same "
                 f"command again to repeat {'it' if row.failed == 1 else 'them'}."
             )
-    return [Sentence(text, about="runs") for text in said]
+    return [Sentence(text, about="runs") for text in texts]

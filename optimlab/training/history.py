@@ -136,8 +136,8 @@ class History:
                 rows.append([name, f"{values[-1]:.4g}", *best, curve])
         columns = [Column("", "name"), Column("last"), Column("best"), Column("best epoch"), Column("curve", "words")]
         seconds = f"{sum(self.seconds):.3g} s of training" if self.seconds else ""
-        told = ", ".join(part for part in (self.ending(), f"{self.steps} steps", seconds) if part)
-        return together(f"Run {told}.", Html(Table(columns, rows)._repr_html_()) if rows else "")
+        summary = ", ".join(part for part in (self.ending(), f"{self.steps} steps", seconds) if part)
+        return together(f"Run {summary}.", Html(Table(columns, rows)._repr_html_()) if rows else "")
 
     def ending(self) -> str:
         """Describe in a few words how the run ended.

@@ -143,9 +143,9 @@ def fit(
             if score is not None:
                 entries[f"train_{score.name}"] = score.value(counted, whole)
             if validate:
-                entries["val_loss"], found = validate()
+                entries["val_loss"], val_score = validate()
                 if score is not None:
-                    entries[f"val_{score.name}"] = found
+                    entries[f"val_{score.name}"] = val_score
             entries = {name: float(value) for name, value in entries.items()}
             if not all(map(math.isfinite, entries.values())):
                 raise Diverged(late=0)

@@ -145,14 +145,14 @@ class TensorBoard:
             self._before = network.parameters.data.copy()
 
     def _arrays(self, network: Network) -> list[tuple[str, Any]]:
-        to_numpy, found = network.backend.to_numpy, []
+        to_numpy, arrays = network.backend.to_numpy, []
         for p in network.parameters:
-            found.append((f"weights/{p.name}", to_numpy(p.data)))
+            arrays.append((f"weights/{p.name}", to_numpy(p.data)))
             if not p.frozen:
-                found.append((f"gradients/{p.name}", to_numpy(p.grad)))
+                arrays.append((f"gradients/{p.name}", to_numpy(p.grad)))
                 if self._before is not None:
-                    found.append((f"updates/{p.name}", to_numpy(p.data - p.view(self._before))))
-        return found
+                    arrays.append((f"updates/{p.name}", to_numpy(p.data - p.view(self._before))))
+        return arrays
 
     def _write(self, event: Any) -> None:
         event.wall_time = time.time()
@@ -199,10 +199,10 @@ def graph(network: Network, loss: str) -> Any:
     nodes: list[Any] = []
     last, rows = node("input", "Placeholder", [], (-1, network.inputs), {}), -1
     for layer in network.layers:
-        own = [p for p in network.parameters if p.layer == layer.name]
+        parameters = [p for p in network.parameters if p.layer == layer.name]
         held = [
             node(p.name.replace(".", "/"), "Variable", [], tuple(p.shape), {"kind": p.kind, "frozen": str(p.frozen)})
-            for p in own
+            for p in parameters
         ]
         name, op = _names(layer)
         last = node(name, op, [last, *held], (rows, layer.outputs), {"layer": layer.name, **layer.settings()})

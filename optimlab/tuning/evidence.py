@@ -112,15 +112,15 @@ def verdict(search: Search, summary: dict[str, Any]) -> list[str]:
         if search.objective == "val_score"
         else (f"loss of {best['val_loss']:.4f} ({score} {best['val_score']:.2%})")
     )
-    said = [
+    sentences = [
         f"The validation {measure} is the best of {trials} trials, each at its best epoch, on the same "
         f"{rows['val']:,} rows, so it is optimistic."
     ]
     if summary["test"] is None:
-        return [*said, "The data have no test split, so the score to expect on new data is unknown."]
+        return [*sentences, "The data have no test split, so the score to expect on new data is unknown."]
     test, again = summary["test"], summary["retrained"]
     network = "the same network" if len(search.seeds) == 1 else f"its best seed's network (seed {best['best_seed']})"
-    said.append(
+    sentences.append(
         f"The test {score} of {test['score']:.2%} is that of {network} on {rows['test']:,} held-out rows. On new "
         f"data, expect between {test['low']:.1%} and {test['high']:.1%} (95% interval)."
     )
@@ -130,31 +130,35 @@ def verdict(search: Search, summary: dict[str, Any]) -> list[str]:
         changed = f"its error is smaller on {again['gained']} rows and larger on {again['lost']}"
     test_name = "McNemar's test" if classes else "paired t-test"
     chance = "a significant difference" if again["p"] < 0.05 else "which may be chance"
-    said.append(
+    sentences.append(
         f"Retrained from scratch on training and validation data together ({again['rows']:,} rows), for "
         f"{again['epochs']} epochs as in the best trial, it has a test {score} of {again['score']:.2%} "
         f"({100 * difference:+.2f} points): {changed}, {chance} ({test_name}, p = {again['p']:.2g})."
     )
-    said.append("Choose between the two before you look at their test scores: the better of two is optimistic again.")
-    return [*said, *_on_spaces(search, summary)]
+    sentences.append(
+        "Choose between the two before you look at their test scores: the better of two is optimistic again."
+    )
+    return [*sentences, *_on_spaces(search, summary)]
 
 
 def _on_spaces(search: Search, summary: dict[str, Any]) -> list[str]:
-    said = []
+    sentences = []
     for name in summary["at_edge"]:
         value = summary["best"]["hyperparameters"][name]
-        said.append(f"The best {name}, {concise(value, 3)}, lies at the edge of its range: try a wider range.")
+        sentences.append(f"The best {name}, {concise(value, 3)}, lies at the edge of its range: try a wider range.")
     if summary["effects"] is not None:
         clear = [name for name, p in summary["effects"].items() if p < 0.05]
         rest = [name for name in summary["effects"] if name not in clear]
         if clear:
             shown = ", ".join(f"{name} (p = {summary['effects'][name]:.2g})" for name in clear)
-            said.append(f"Within the searched spaces the score depends on {shown} (Kruskal and Wallis, after Holm).")
+            sentences.append(
+                f"Within the searched spaces the score depends on {shown} (Kruskal and Wallis, after Holm)."
+            )
         if rest:
-            said.append(f"These trials show no effect of {_listed(rest)}, which does not mean that there is none.")
+            sentences.append(f"These trials show no effect of {_listed(rest)}, which does not mean that there is none.")
     if summary["diverged"]:
-        said.append(f"{summary['diverged']} of {summary['search']['trials']} trials diverged.")
-    return said
+        sentences.append(f"{summary['diverged']} of {summary['search']['trials']} trials diverged.")
+    return sentences
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -118,8 +118,8 @@ class Search:
         given: dict[str, Any] = {**contender.searched, **default}
         taken = [name for name in ("batch_size", "factor", "patience") if name in contender.defaults()]
         if taken:
-            told = f"{contender.name} has a hyperparameter {taken[0]}, but this is also a setting of the search"
-            raise InputError(f"{told}: rename the hyperparameter")
+            reason = f"{contender.name} has a hyperparameter {taken[0]}, but this is also a setting of the search"
+            raise InputError(f"{reason}: rename the hyperparameter")
         for name in [*given, *self.fixed]:
             if name not in known:
                 raise unknown("hyperparameter", name, known)
