@@ -89,15 +89,17 @@ def _run(page, options, window, scheme):
     ]
 
 
-def findings_of_files(files):
-    """List the findings of several pages in a browser of its own, as pairs of file and line."""
+def print_findings(site, files):
+    """Print the findings of several pages as they are found, and return their number."""
+    count = 0
     with chromium() as browser:
         page = browser.new_context(offline=True).new_page()
-        found = []
         for file in files:
             page.goto(file.as_uri())
-            found += [(file, line) for line in findings(page)]
-        return found
+            for line in findings(page):
+                print(f"{file.relative_to(site)}: {' '.join(line.split())}", flush=True)
+                count += 1
+    return count
 
 
 if __name__ == "__main__":
@@ -106,8 +108,6 @@ if __name__ == "__main__":
         file for file in sorted(site.rglob("*.html")) if "_static" not in file.relative_to(site).parts
     ]
     with ProcessPoolExecutor(2) as pool:
-        found = [pair for pairs in pool.map(findings_of_files, (files[0::2], files[1::2])) for pair in pairs]
-    for file, line in sorted(found):
-        print(f"{file.relative_to(site)}: {' '.join(line.split())}")
-    print(f"{len(found)} findings on {len(files)} pages")
-    sys.exit(bool(found) or not files)
+        count = sum(pool.map(print_findings, (site, site), (files[0::2], files[1::2])))
+    print(f"{count} findings on {len(files)} pages")
+    sys.exit(bool(count) or not files)
