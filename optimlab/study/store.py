@@ -178,9 +178,7 @@ def _acquired(folder: Path) -> Any:
     try:
         lock.acquire(timeout=GRACE, poll_interval=0.02)
     except Timeout:
-        raise InputError(
-            f"another process is writing to {folder}: wait, or name another folder (--out FOLDER)"
-        ) from None
+        raise InputError(f"another process is writing to {folder}: wait, or name another folder (--out)") from None
     except OSError as error:
         raise InputError(f"cannot write to the output folder {folder}: {error.strerror}") from None
     return lock
