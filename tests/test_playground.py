@@ -496,12 +496,20 @@ def test_rules_of_your_own_are_on_the_page_and_walk_as_in_numpy(browser, tmp_pat
 
     write_playground(tmp_path / "own.html", [Contender("cubed", rule=cubed)])
     page = browser.new_page()
+    wrong = []
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto((tmp_path / "own.html").as_uri())
+    assert page.locator("#notice").is_hidden()
+    assert len(state(page)["runners"]) == len(rules.textbook.__all__) + 1
+    assert len(path_of(page, len(rules.textbook.__all__))[0]) > 1
+    assert "cubed" in page.locator("main").inner_text()
     assert [runner["rule"] for runner in state(page)["runners"] if runner["convention"] == "yours"] == ["cubed"]
     page.goto("about:blank")
     page.goto((tmp_path / "own.html").as_uri() + "#on=quadratic&play=0&t=20&run=cubed,yours,on,lr:0.02")
     walked = np.transpose(path_of(page))[:21]
     page.close()
+    assert wrong == []
     landscape = FUNCTIONS["quadratic"]
     made = trajectories(landscape, cubed, [0.02], landscape.start, np.zeros((1, 20, 2)))[0, 0]
     np.testing.assert_allclose(walked, made, rtol=1e-12)

@@ -40,7 +40,8 @@ _PLURAL = {"rule": "rules", "activation": "activations"}
     "--gradients",
     metavar="NUMBERS",
     callback=numbers,
-    help="The weight's gradients, separated by commas; the last is repeated.  [default: 0.1]",
+    help="The weight's gradients, separated by commas; the last is repeated.  [default: 0.1; with "
+    "--against, sizes from 1e-6 to 0.1 in turn]",
 )
 @click.option("--term", metavar="NAME", help="Print only one variable of a rule, such as m_hat, one line per step.")
 @click.option("--at", metavar="NUMBERS", callback=numbers, help="Inputs of an activation to show, separated by commas.")

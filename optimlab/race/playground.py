@@ -105,7 +105,12 @@ def _data(own: dict[str, str]) -> str:
         f"{group}: {{\n" + "".join(f"{name}: {rule},\n" for name, rule in members.items()) + "}"
         for group, members in (printed | ({YOURS: own} if own else {})).items()
     ]
-    opening = OPENING + "".join(f"&run={name},{YOURS},on" for name in own)
+    classic = rules.textbook.__all__
+    opening = OPENING
+    if own:  # the address of a scene with runs has all of them
+        runs = [f"{name},textbook,{'on' if name in ('sgd', 'adam') else 'off'}" for name in classic]
+        runs += [f"{name},{YOURS},on" for name in own]
+        opening += f"&look={len(classic)}" + "".join(f"&run={run}" for run in runs)
     return "\n".join(
         [
             "const RULES = {" + ",\n".join(groups) + "};",

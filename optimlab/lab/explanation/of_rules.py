@@ -216,6 +216,7 @@ class Parting:
     terms: per convention, the smallest term of the formula that shows it.
     weights: per convention, the weight after that step.
     difference: of that step's moves, relative to the larger.
+    gradient: the gradient of that step.
     """
 
     rule: str
@@ -226,6 +227,7 @@ class Parting:
     terms: tuple[str, str]
     weights: tuple[float, float]
     difference: float
+    gradient: float = 0.0
 
     def __repr__(self) -> str:
         return str(self)
@@ -244,7 +246,8 @@ class Parting:
                 f"  {name:<{width}}  {term}   w = {w:.12g}"
                 for name, term, w in zip(self.conventions, self.terms, self.weights, strict=True)
             ),
-            f"  The moves differ by {self.difference:.2g} of their size. Both ran with {values}.",
+            f"  With the gradient {self.gradient:g}, the moves differ by {self.difference:.2g} of their size. Both ran with "
+            f"{values}.",
         ]
         return "\n".join(lines)
 
@@ -276,8 +279,8 @@ def first_parting(
     adam: torch and keras part at step 1: epsilon stands in another place.
       torch  √sₜ / √(1 − β₂ᵗ) + ε   w = 0.99900990099
       keras  √sₜ + ε   w = 0.999240253073
-      The moves differ by 0.23 of their size. Both ran with lr=0.001, beta1=0.9, beta2=0.999, eps=1e-08, \
-weight_decay=0.
+      With the gradient 1e-06, the moves differ by 0.23 of their size. Both ran with lr=0.001, beta1=0.9, beta2=0.999, \
+eps=1e-08, weight_decay=0.
     """
     functions = [find_rule(rule, convention), find_rule(rule, against)]
     graphs = (trace(functions[0]), trace(functions[1]))
@@ -328,7 +331,8 @@ weight_decay=0.
         shown = [_worked_out(setting, range(at, at + 1))[0].terms for setting in pair(_CAUSES, lowered)]
         terms = [_first_other(g, ours, theirs) for g, ours, theirs in zip(graphs, shown, shown[::-1], strict=True)]
     weights = (runs[0][at], runs[1][at])
-    return Parting(rule, names, shared, at, told, (terms[0], terms[1]), weights, _difference(runs, at))
+    difference = _difference(runs, at)
+    return Parting(rule, names, shared, at, told, (terms[0], terms[1]), weights, difference, sequence[at - 1])
 
 
 _TOLD = {

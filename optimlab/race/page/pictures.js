@@ -1,6 +1,6 @@
 // The two pictures: paths on the contour, and loss against step.
 
-const DASHES = {textbook: [], torch: [7, 4], keras: [2, 3.5]};
+const DASHES = {textbook: [], torch: [7, 4], keras: [2, 3.5], yours: [9, 3, 2, 3]};
 const MARKERS = ["disc", "square", "diamond", "up", "down"];
 
 // A rule has its own colour of the seven, unless one before it in the list has that and another is free; its own
