@@ -66,6 +66,7 @@ site: export MPLBACKEND =
 site: $(VENV)/.installed-site
 	rm -rf build/site build/samples
 	$(BIN)/optimlab race --playground --out build/samples/live
+	$(BIN)/optimlab playground --out build/samples/live
 	$(BIN)/optimlab compare --optimizers sgd,momentum,adam,adam:torch --epochs 10 --out build/samples/live/report
 	rm build/samples/live/report/runs.jsonl build/samples/live/report/.lock
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/site

@@ -1,9 +1,9 @@
-"""How long the playground's script works for each frame: nine optimizers playing, in a headless Chromium.
+"""How long the script of each playground works for a frame, while it plays in a headless Chromium.
 
     python benchmarks/playground.py [--chromium PATH]
 
-At 60 frames a second there are 16.7 ms for everything; prints the script's share of each frame (stepping, both
-pictures, all numbers), and the frames a second that were reached.
+At 60 frames a second there are 16.7 ms for everything. The script prints the frames a second that were reached, and how
+long the drawing of a frame took.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from optimlab import rules
+from optimlab.playground.write import write_network_page
 from optimlab.race import write_playground
 
 SECONDS = 4
@@ -31,6 +32,32 @@ seconds => new Promise(done => {
 """
 
 
+def scenes_of(page: str) -> list[tuple[str, str]]:
+    """Return what plays in the playground of rules: nine optimizers, with more and more steps."""
+    runs = "&".join(f"run={name},textbook,on" for name in rules.textbook.__all__)
+    cases = ((150, ""), (600, ""), (2000, ""), (600, ", 390 px"))
+    return [
+        (
+            f"nine optimizers, {steps} steps{phone}",
+            f"{page}#on=himmelblau&steps={steps}&speed={min(steps // 3, 600)}&t=0&play=1&{runs}",
+        )
+        for steps, phone in cases
+    ]
+
+
+def networks_of(page: str) -> list[tuple[str, str]]:
+    """Return what plays in the playground of networks."""
+    moons, digits = "data=moons&widths=8,8", "data=digits&widths=64&activation=relu"
+    cases = {
+        "network 2-8-8-1": moons,
+        "network 2-8-8-1, 390 px": moons,
+        "two networks 2-8-8-1": f"{moons}&versus=activation:relu",
+        "digits 64-64-10": digits,
+        "two networks, digits 64-64-10": f"{digits}&versus=activation:tanh",
+    }
+    return [(name, f"{page}#{scene}&speed=60&play=1") for name, scene in cases.items()]
+
+
 def main() -> None:
     from playwright.sync_api import sync_playwright
 
@@ -38,21 +65,22 @@ def main() -> None:
     parser.add_argument("--chromium", default=next(filter(None, map(shutil.which, NAMES)), None))
     parser.add_argument("--seconds", type=float, default=SECONDS)
     options = parser.parse_args()
-    runs = "&".join(f"run={name},textbook,on" for name in rules.textbook.__all__)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        path = Path(folder) / "playground.html"
-        write_playground(path)
+        race, network = Path(folder) / "playground.html", Path(folder) / "network.html"
+        write_playground(race)
+        write_network_page(network)
         quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = playwright.chromium.launch(executable_path=options.chromium, args=quiet)
-        print(f"{'nine optimizers, steps':24} {'frames/s':>9} {'script, ms a frame: median':>27} {'99%':>7}")
-        for steps, size in ((150, (1440, 900)), (600, (1440, 900)), (2000, (1440, 900)), (600, (390, 844))):
-            page = browser.new_page(viewport={"width": size[0], "height": size[1]})
-            page.goto(f"{path.as_uri()}#on=himmelblau&steps={steps}&speed={min(steps // 3, 600)}&t=0&play=1&{runs}")
+        print(f"{'what plays':34} {'frames/s':>9} {'drawing, ms a frame: median':>28} {'99%':>7}")
+        for name, address in [*scenes_of(race.as_uri()), *networks_of(network.as_uri())]:
+            width, height = (390, 844) if "390" in name else (1440, 900)
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.goto(address)
             page.wait_for_function("spent.length > 5")
             found = page.evaluate(WATCH, options.seconds)
             times = sorted(found["spent"])
             median, late = times[len(times) // 2], times[int(len(times) * 0.99)]
-            print(f"{f'{steps} on {size[0]}x{size[1]}':24} {found['rate']:9.0f} {median:27.2f} {late:7.2f}")
+            print(f"{name:34} {found['rate']:9.0f} {median:28.2f} {late:7.2f}")
             page.close()
         browser.close()
 

@@ -102,7 +102,7 @@ def test_playground_prints_the_time_of_a_frame(browser):  # where there is one: 
     own = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
     assert result.returncode == 0, result.stderr
-    assert len(result.stdout.splitlines()) == 5
+    assert len(result.stdout.splitlines()) == 10
 
 
 @pytest.fixture

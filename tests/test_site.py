@@ -12,6 +12,7 @@ from conftest import require
 
 import optimlab as ol
 from optimlab import rules
+from optimlab.playground.scenes import SCENES
 from optimlab.race.functions import FUNCTIONS
 from optimlab.race.lessons import LESSONS
 
@@ -73,7 +74,10 @@ def test_links_between_the_pages_are_good_in_the_repository(page):
 
 def test_links_to_scenes_of_the_playground_name_scenes_and_rules():
     text = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md"))
-    scenes = re.findall(r"playground\.md#([^)\s]*)", text)
+    networks = re.findall(r"network-playground\.md#scene=([^)\s]*)", text)
+    assert networks
+    assert set(networks) <= {scene.name for scene in SCENES}
+    scenes = re.findall(r"(?<![-\w])playground\.md#([^)\s]*)", text)
     assert scenes
     for scene in scenes:
         values = parse_qs(scene)
@@ -94,6 +98,7 @@ def test_links_to_scenes_of_the_playground_name_scenes_and_rules():
         ("rules", "[a](../README.md)", "[a](index.md)"),
         ("lessons/01", "[a](../../benchmarks/results/README.md#replication)", "[a](../results.md#replication)"),
         ("lessons/01", "[a](../playground.md#lesson=bend)", "[a](repository:live/playground.html#lesson=bend)"),
+        ("rules", "[a](network-playground.md#scene=bend)", "[a](repository:live/network.html#scene=bend)"),
         ("lessons/01", "![a](../figures/loss.png)", "![a](../figures/loss.png)"),
         ("rules", "[a](https://a.org/b) [b](#c)", "[a](https://a.org/b) [b](#c)"),
         ("errata", '<a id="adam"></a>', "(adam)="),

@@ -87,6 +87,7 @@ def commands(folder, new):
         "export": ["export", folder, "--to", new / "Läufe ⁻¹.csv"],
         "race": ["race", "--optimizers", "sgd", "--steps", 3, "--no-gif", "--out", new / "vallée β"],
         "race --playground": ["race", "--playground", "--out", new / "Spielplatz ∇"],
+        "playground": ["playground", "--out", new / "Netz ∂"],
         "report": ["report", folder],
         "tune --dry-run": ["tune", "--dry-run", "--out", new / "√"],
     }

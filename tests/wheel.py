@@ -35,6 +35,7 @@ COMMANDS = [
     ["optimlab", "explain", "adam", "--convention", "torch", "--against", "keras"],
     ["optimlab", "export-rule", "adam", "--to", "torch", "--out", "adam.py"],
     ["optimlab", "race", "--playground", "--out", "race"],
+    ["optimlab", "playground", "--out", "race"],
     ["optimlab", "compare", "--optimizers", "sgd,adam", "--replicates", "3", "--epochs", "2", "--out", "two"],
     ["optimlab", "paper", "two"],
 ]
@@ -83,7 +84,7 @@ def use(wheel, python):
         run([environment / "bin" / "python", "-W", "error", "-c", TRAINS], folder)
         for command, *arguments in COMMANDS:
             run([environment / "bin" / command, *arguments], folder)
-        for made in ("adam.py", "race/playground.html", "two/report.html", "two/paper/table.tex"):
+        for made in ("adam.py", "race/playground.html", "race/network.html", "two/report.html", "two/paper/table.tex"):
             if not (folder / made).stat().st_size:
                 sys.exit(f"{made} is empty")
 

@@ -2,7 +2,7 @@
 
 The Markdown pages link to each other and to files of the repository. Here a link to a file that is no page of the site
 leads to a page with the file's text, a link to a folder to a list of its files, and a link to ``playground.md#SCENE``
-to the live playground.
+or ``network-playground.md#SCENE`` to the live page.
 """
 
 import os.path
@@ -20,6 +20,9 @@ ROOT = Path(__file__).parents[2]
 RESULTS = "benchmarks/results/README.md"
 PAGES = {"README.md": "docs/index.md", "docs/README.md": "docs/index.md", RESULTS: "docs/results.md"}
 """Files of the repository that are pages of the site under another name."""
+
+LIVE = {"docs/playground.md": "live/playground.html", "docs/network-playground.md": "live/network.html"}
+"""Pages that have scenes, and where the live page is on the site."""
 
 LINK = re.compile(r"(!?)(\[(?:[^][]|\[[^]]*\])*\])\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)")
 """An exclamation mark, if it is an image; the text in brackets; the path; the fragment."""
@@ -52,8 +55,8 @@ def _link(folder, here, mark, text, path, fragment):
 
 
 def _target(path, fragment, here):
-    if path == "docs/playground.md" and "=" in fragment:
-        return f"{SCHEME}live/playground.html{fragment}"
+    if path in LIVE and "=" in fragment:
+        return f"{SCHEME}{LIVE[path]}{fragment}"
     path = PAGES.get(path, path)
     if (ROOT / path).exists() and not (path.startswith("docs/") and path.endswith(".md")):
         return f"{SCHEME}{path}"

@@ -32,11 +32,12 @@ SCENES = (
     Scene(
         "dead-units",
         "Units that die",
-        "A rate of 5 throws the weights far away in the first steps. Soon every ReLU unit in layer 2 of A outputs zero"
-        " everywhere (it is crossed out): its gradient is zero too, so it can never come back. B differs only in its "
-        "activation: below zero a leaky ReLU still has a small slope, and no unit dies.",
+        "A rate of 5 throws the weights far away in the first steps. Soon nearly every ReLU unit in layer 2 of A "
+        "outputs zero for all points (it is crossed out): its gradient is zero too, so it can never come back. B "
+        "differs only in its activation: below zero a leaky ReLU still has a small slope, and no unit dies.",
         "How low must the rate be for A to keep its units alive?",
-        "data=moons&widths=8,8&activation=relu&optimizer=sgd,textbook,lr:5&versus=activation:leaky_relu&speed=10&play=1",
+        "data=moons&widths=8,8&activation=relu&optimizer=sgd,textbook,lr:5"
+        "&versus=activation:leaky_relu&speed=10&play=1",
     ),
     Scene(
         "vanishing",
@@ -54,7 +55,8 @@ SCENES = (
         "all its tanh units to −1 or 1, where they have no slope. From then on only its output layer moves, and its "
         "loss jumps above where it began.",
         "What is the highest rate at which B still learns?",
-        "data=moons&widths=8,8&activation=tanh&optimizer=sgd,textbook,lr:0.3&versus=optimizer:sgd,textbook,lr:10&speed=30&play=1",
+        "data=moons&widths=8,8&activation=tanh&optimizer=sgd,textbook,lr:0.3"
+        "&versus=optimizer:sgd,textbook,lr:10&speed=30&play=1",
     ),
     Scene(
         "too-low",
@@ -63,7 +65,8 @@ SCENES = (
         "the time. But each update changes its weights by less than a thousandth (the dashed line), and after 1,000 "
         "steps its boundary is still straight.",
         "How many steps would B need? Guess, then press Play again after step 1,000.",
-        "data=moons&widths=8,8&activation=tanh&optimizer=sgd,textbook,lr:0.3&versus=optimizer:sgd,textbook,lr:0.003&speed=100&play=1",
+        "data=moons&widths=8,8&activation=tanh&optimizer=sgd,textbook,lr:0.3"
+        "&versus=optimizer:sgd,textbook,lr:0.003&speed=100&play=1",
     ),
     Scene(
         "batch-norm",
@@ -95,11 +98,12 @@ SCENES = (
     Scene(
         "scaling",
         "One input a hundred times larger",
-        "The input x₂ runs to 190 and x₁ only to 1.9, so the gradients of the two differ a hundredfold as well. A uses"
-        " plain gradient descent: one rate is too high for some weights and too low for others, and it stays below 90 "
-        "% of the training points. B uses Adam, which scales the step of each weight by itself, and gets above 95 %.",
+        "The input x₂ runs to 190 and x₁ only to 1.9, so the gradients of the two differ a hundredfold as well. A uses "
+        "plain gradient descent: one rate is too high for some weights and too low for others, and it stays below 90 % "
+        "of the training points. B uses Adam, which scales the step of each weight by itself, and gets above 95 %.",
         "Set the stretch back to 1. Which of the two gains more?",
-        "data=moons&scale=100&widths=8,8&activation=tanh&optimizer=sgd,textbook,lr:0.1&versus=optimizer:adam,textbook,lr:0.01&speed=100&play=1",
+        "data=moons&scale=100&widths=8,8&activation=tanh&optimizer=sgd,textbook,lr:0.1"
+        "&versus=optimizer:adam,textbook,lr:0.01&speed=100&play=1",
     ),
     Scene(
         "zeros",
@@ -108,7 +112,8 @@ SCENES = (
         "gets a gradient: only the bias of the output moves. In B no two units are alike at the start, and each finds "
         "work of its own.",
         "Start A with ones instead. Which units stay alike?",
-        "data=moons&widths=8,8&activation=tanh&initializer=zeros&optimizer=adam,textbook,lr:0.01&versus=initializer:auto&speed=40&play=1",
+        "data=moons&widths=8,8&activation=tanh&initializer=zeros&optimizer=adam,textbook,lr:0.01"
+        "&versus=initializer:auto&speed=40&play=1",
     ),
     Scene(
         "momentum",
@@ -117,25 +122,28 @@ SCENES = (
         "one: where the steps agree, it soon goes ten times as far. After 200 steps the boundary of B has bent, and "
         "that of A is still nearly straight.",
         "Which rate makes A as fast as B?",
-        "data=moons&widths=8,8&activation=tanh&optimizer=sgd,textbook,lr:0.05&versus=optimizer:momentum,textbook,lr:0.05&speed=30&play=1",
+        "data=moons&widths=8,8&activation=tanh&optimizer=sgd,textbook,lr:0.05"
+        "&versus=optimizer:momentum,textbook,lr:0.05&speed=30&play=1",
     ),
     Scene(
         "schedule",
         "Turning the rate down",
         "With two points in a batch every gradient is a poor guess, and a rate of 1 keeps the boundary jumping. B "
-        "begins with the same rate and lowers it to zero along a cosine. A jumps until the end, while B comes to rest,"
-        " at less than a fifth of A's training loss.",
+        "begins with the same rate and lowers it to zero along a cosine. A jumps until the end, while B comes to rest, "
+        "well below the usual loss of A.",
         "What happens if A has a low rate from the first step on?",
-        "data=moons&widths=8,8&activation=tanh&batch=2&optimizer=sgd,textbook,lr:1&versus=schedule:cosine&speed=60&play=1",
+        "data=moons&widths=8,8&activation=tanh&batch=2&optimizer=sgd,textbook,lr:1"
+        "&versus=schedule:cosine&speed=60&play=1",
     ),
     Scene(
         "digits",
         "What a network sees in a digit",
         "Each small picture shows the weights from the 64 pixels to one unit: orange pixels speak for it, blue ones "
-        "against it. B has no hidden layer, and its ten pictures begin to resemble the digits. The pictures of A look "
-        "like noise, but A learns faster and makes fewer errors on the training images.",
+        "against it. B has no hidden layer, and its ten pictures come to show what sets each digit apart from the "
+        "others. The pictures of A are harder to read, but A makes fewer errors on the training images.",
         "Which digits does B confuse?",
-        "data=digits&widths=64&activation=relu&optimizer=adam,textbook,lr:0.003&versus=widths:none&speed=30&play=1",
+        "data=digits&widths=64&activation=relu&optimizer=adam,textbook,lr:0.003&l2=0.01&versus=widths:none"
+        "&speed=30&play=1",
     ),
 )
 

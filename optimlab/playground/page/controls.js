@@ -49,13 +49,13 @@ function draw(part = "all") {
     const began = performance.now();
     const all = part === "all";
     frames++;
+    if (all || frames % EVERY_LAYERS === 0) showLayers();
     for (const side of sides) {
         drawSurface($(`surface-${side.name}`), side);
         if (all || frames % EVERY_NETWORK === 0) drawNetwork($(`network-${side.name}`), side, state.weight);
     }
     drawLoss($("loss"), sides, state.t);
     if (all || frames % EVERY_LAYERS === 0) {
-        showLayers();
         drawRate($("rate"), sides, state.t);
         showLife();
         showCaptions();
@@ -67,11 +67,12 @@ function draw(part = "all") {
 }
 
 function showLayers() {
-    const layers = sides.map(({training}) => training.layers());
-    const hidden = layers.flatMap(list => (list.length > 1 ? list.slice(0, -1) : list));
-    const most = Math.max(...hidden.map(({activations}) => reachOf(activations.filter(Number.isFinite))));
-    const reach = niceStep(Math.min(most, 1e6));
-    sides.forEach((side, k) => drawLayers($(`layers-${side.name}`), side, layers[k], reach));
+    for (const side of sides) {
+        side.layers = side.training.layers();
+        const hidden = side.layers.length > 1 ? side.layers.slice(0, -1) : side.layers;
+        const most = Math.max(...hidden.map(({activations}) => reachOf(activations.filter(Number.isFinite))));
+        drawLayers($(`layers-${side.name}`), side, niceStep(Math.min(most, 1e6)));
+    }
 }
 
 const percent = share => `${(100 * share).toFixed(1)} %`;
@@ -477,17 +478,32 @@ function listen() {
         $(`weight-${name}`).addEventListener("change", () => setWeightPart(k, $(`weight-${name}`).valueAsNumber));
     });
     for (const name of "AB") {
-        $(`network-${name}`).addEventListener("click", event => {
-            const box = event.target.getBoundingClientRect();
-            const {places} = sides.find(side => side.name === name);
-            const weight = weightAt(places, event.clientX - box.left, event.clientY - box.top);
-            if (weight) setWeight(weight);
-        });
+        listenToNetwork(name);
     }
     const resized = new ResizeObserver(() => draw());
     for (const name of ["surface-A", "network-A", "layers-A", "loss", "path"]) resized.observe($(name));
     listenToShell();
     addEventListener("keydown", key);
+}
+
+// A weight under the pointer shows its value; a click follows it.
+function listenToNetwork(name) {
+    const canvas = $(`network-${name}`);
+    const point = pointer => {
+        const side = sides.find(one => one.name === name);
+        side.pointer = pointer;
+        if (!state.playing) drawNetwork(canvas, side, state.weight);
+    };
+    const placeOf = event => {
+        const box = canvas.getBoundingClientRect();
+        return [event.clientX - box.left, event.clientY - box.top];
+    };
+    canvas.addEventListener("pointermove", event => point(placeOf(event)));
+    canvas.addEventListener("pointerleave", () => point(null));
+    canvas.addEventListener("click", event => {
+        const weight = weightAt(sides.find(side => side.name === name).places, ...placeOf(event));
+        if (weight) setWeight(weight);
+    });
 }
 
 function key(event) {

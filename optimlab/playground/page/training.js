@@ -1,5 +1,6 @@
 // A scene, and the training that follows from it. Training is a function of the scene alone: whoever opens the same
-// address sees the same numbers.
+// address in the same browser sees the same numbers. Another browser may round an exponential differently in the last
+// digit, which shows only where training is chaotic, at a rate that is far too high.
 
 const STEPS = SCHEDULES.constant.length; // the length of a schedule
 const BETWEEN = 25; // steps between two snapshots, from which a step back is made
@@ -356,6 +357,7 @@ class Training {
         const bends = this.bends();
         return this.dense.map((layer, k) => {
             const activations = (bends[k]?.y ?? z).slice();
+            const alive = bends[k] ? livingUnits(activations, layer.outputs) : new Uint8Array(layer.outputs).fill(1);
             const start = (layer.W.data.byteOffset - this.network.data.byteOffset) / 8;
             return {
                 name: `dense${k + 1}`,
@@ -364,7 +366,8 @@ class Training {
                 gradients: layer.W.grad.slice(),
                 updates: layer.W.data.map((w, i) => w - this.before[start + i]),
                 ratio: this.ratio(layer),
-                dead: bends[k] ? deadShare(activations, layer.outputs) : 0,
+                alive,
+                dead: 1 - alive.reduce((a, b) => a + b, 0) / layer.outputs,
             };
         });
     }
@@ -425,9 +428,9 @@ function variation(t) {
     return t.reduce((sum, v) => sum + (v - mean) ** 2, 0);
 }
 
-// The share of units that give 0 for every row.
-function deadShare(values, units) {
+// 1 for each unit, or 0 if it gives 0 for every row.
+function livingUnits(values, units) {
     const alive = new Uint8Array(units);
     values.forEach((v, k) => { if (v !== 0) alive[k % units] = 1; });
-    return 1 - alive.reduce((a, b) => a + b, 0) / units;
+    return alive;
 }

@@ -170,7 +170,8 @@ const RATIOS = [-6, 0];
 
 // For each layer a row: its activations, the sizes of its gradients and updates, and their ratio to the weights.
 // `reach` is where the axis of the activations ends.
-function drawLayers(canvas, side, layers, reach) {
+function drawLayers(canvas, side, reach) {
+    const {layers} = side;
     const page = fit(canvas);
     if (!page) return;
     const {context, width, height} = page;

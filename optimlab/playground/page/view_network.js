@@ -56,11 +56,12 @@ function drawGraph({context, width, height}, side, weight) {
         const reach = Math.max(...units.map(values => reachOf(values)));
         units.forEach((values, unit) => {
             const image = picture(`${side.name} ${k} ${unit}`, values.map(v => v / reach), THUMB, THUMB);
-            paint(columns[k + 1][unit], image, values.some(v => v !== 0));
+            paint(columns[k + 1][unit], image, side.layers[k].alive[unit]);
         });
     }
     if (side.plane) paint(columns.at(-1)[0], side.plane);
     drawHeadings(context, columns, side, width);
+    if (side.pointer) drawPointed(context, lines, side, width);
     return lines;
 }
 
@@ -93,6 +94,21 @@ function drawHeadings(context, columns, side, width) {
         const middle = boxes[0].left + boxes[0].size / 2;
         context.fillText(name, Math.min(Math.max(middle, half), width - half), 2);
     });
+}
+
+// The weight under the pointer, with its value.
+function drawPointed(context, places, side, width) {
+    const [x, y] = side.pointer;
+    const weight = weightAt(places, x, y);
+    if (!weight) return;
+    const [k, i, j] = weight;
+    const {W, outputs} = side.training.dense[k];
+    (places.kind === "lines" ? drawChosenLine : drawChosenPoint)(context, places, weight);
+    context.font = "600 12px system-ui, sans-serif";
+    context.textBaseline = "bottom";
+    context.textAlign = x < width / 2 ? "left" : "right";
+    const {text, ground} = theme();
+    label(context, `w = ${shortNumber(round3(W.data[i * outputs + j]))}`, x + (x < width / 2 ? 8 : -8), Math.max(y - 6, 14), text, ground);
 }
 
 const thickness = w => Math.min(6, 2.4 * Math.abs(w));
@@ -167,6 +183,7 @@ function drawBlocks({context, width, height}, side, weight) {
     });
     const places = {kind: "blocks", blocks};
     if (weight) drawChosenPoint(context, places, weight);
+    if (side.pointer) drawPointed(context, places, side, width);
     return places;
 }
 
