@@ -59,6 +59,18 @@ def test_accuracies_on_cifar(name):
     assert [ours, torch, document.replace("never run", "–")] == cells(section, row)[:3]
 
 
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [("after 10 epochs, three seeds", "Adam 0.00015, 10 epochs"),
+     ("early stopping, one run each", "Adam 0.00015, early stopping")],
+)  # fmt: skip
+def test_accuracies_on_fashion_mnist(name, row):
+    page = (ROOT / "benchmarks" / "results" / "README.md").read_text()
+    section = next(part for part in page.split("\n## ") if "Fashion-MNIST" in part.split("\n")[0])
+    measured = [cells(section, f"{row} | {engine}")[2] for engine in ("optimlab", "PyTorch")]
+    assert cells(DOCUMENTS, name)[:2] == measured
+
+
 def epochs(threads):
     """The table of each network in the printed report of ``benchmarks/speed.py``."""
     printed = (ROOT / "benchmarks" / "results" / "epyc-zen3.txt").read_text()
