@@ -1,8 +1,9 @@
 """A device without a GPU: enough of CuPy, on NumPy's arithmetic, to run :mod:`optimlab.backends.cupy` itself.
 
 It is stricter than NumPy where CuPy is: an array of the device mixes with none of the host and is converted to one by
-``asnumpy`` or ``get`` alone. Every call is noted, so that test_real_cupy.py can make it again on the installed CuPy.
-Every wait for the device is counted. A kernel is its own CUDA text, compiled with g++ and run thread by thread.
+``asnumpy`` or ``get`` alone. Every call is noted and, where CuPy is installed, made again on CuPy itself, see
+:func:`refused_by_cupy`. Every wait for the device is counted. A kernel is its own CUDA text, compiled with g++ and run
+thread by thread.
 During a capture every call is noted; waiting is refused, as are products by CuPy's own cuBLAS. ``Graph.launch`` makes
 the calls again, into the same memory.
 
@@ -14,17 +15,29 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import hashlib
+import inspect
 import re
 import subprocess
+import sys
 import types
-from functools import partial
+import warnings
+import weakref
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+try:
+    import cupy
+    import cupyx.scipy.special
+except ImportError:
+    cupy = None
 
 SHIM = """#include <math.h>
 #define __global__
@@ -109,6 +122,7 @@ class Machine:
         self.capture, self.undo, self.graphs = None, [], 0  # the calls of a capture under way
         self.calls = {}  # one of each kind, with the shapes in place of the arrays
         self.compiled = []  # (text, options)
+        self.alive = weakref.WeakSet()  # the graphs that something refers to
         self.full = False  # whether memory is exhausted
 
     def note(self, path, *args, **kwargs):
@@ -125,6 +139,7 @@ class Machine:
         if self.full:
             raise OutOfMemory("Out of memory allocating 4,096 bytes (allocated so far: 1,024 bytes).")
         bare = [unwrapped(a) for a in args], {k: unwrapped(v) for k, v in kwargs.items()}
+        assert self.capture is None or not gc.isenabled(), "a collection may free memory of the device during a capture"
         if self.capture is not None:  # nothing is computed yet; here it is, for the shapes, and undone at the end
             self.undo += [(a, a.copy()) for a in arrays_in(bare)]
         with np.errstate(all="ignore"):
@@ -162,6 +177,13 @@ class OnDevice(NamedTuple):
     strides: tuple[int, ...]
 
 
+class OnHost(NamedTuple):
+    """The description of a NumPy array."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
 class Handle(NamedTuple):
     """The description of another object of the device, such as a stream."""
 
@@ -169,12 +191,14 @@ class Handle(NamedTuple):
 
 
 def described(value):
-    """The same arguments, with descriptions of what is on the device."""
+    """The same arguments, with descriptions in place of arrays, streams and the like."""
     if isinstance(value, Array):
         return OnDevice(value.shape, value.dtype.str, value.strides)
+    if isinstance(value, np.ndarray):
+        return OnHost(value.shape, value.dtype.str)
     if isinstance(value, dict):
         return {name: described(part) for name, part in value.items()}
-    if isinstance(value, tuple | list):
+    if type(value) in (tuple, list):
         return type(value)(map(described, value))
     path = getattr(value, "path", None)
     return Handle(path) if path else value
@@ -198,8 +222,9 @@ class Array(np.lib.mixins.NDArrayOperatorsMixin):
         self._machine, self._array = machine, array
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        self._machine.note(f"numpy.{ufunc.__name__}" + f".{method}" * (method != "__call__"), *inputs, **kwargs)
-        return self._machine.call(getattr(ufunc, method), inputs, kwargs)
+        found = self._machine.call(getattr(ufunc, method), inputs, kwargs)
+        self._machine.note(f"numpy.{ufunc.__name__}.{method}", *inputs, **kwargs)
+        return found
 
     def __array_function__(self, function, types, args, kwargs):
         self._machine.note(f"{function.__module__}.{function.__name__}", *args, **kwargs)
@@ -218,8 +243,9 @@ class Array(np.lib.mixins.NDArrayOperatorsMixin):
         method = getattr(np.ndarray, name)
 
         def call(*args, **kwargs):
+            found = self._machine.call(method, (self, *args), kwargs)
             self._machine.note(f"cupy.ndarray.{name}", self, *args, **kwargs)
-            return self._machine.call(method, (self, *args), kwargs)
+            return found
 
         return call
 
@@ -228,8 +254,8 @@ class Array(np.lib.mixins.NDArrayOperatorsMixin):
         return self._machine.call(np.ndarray.__getitem__, (self, key), {})
 
     def __setitem__(self, key, value):
-        self._machine.note("cupy.ndarray.__setitem__", self, key, value)
         self._machine.call(np.ndarray.__setitem__, (self, key, value), {})
+        self._machine.note("cupy.ndarray.__setitem__", self, key, value)
 
     def __len__(self):
         return len(self._array)
@@ -250,10 +276,14 @@ class Array(np.lib.mixins.NDArrayOperatorsMixin):
         return self._array.copy()
 
     def set(self, values, stream=None):
-        self._machine.note("cupy.ndarray.set", self, values, stream=stream)
         assert self._machine.capture is None, "a copy from the host would be recorded with the host's address"
-        assert isinstance(values, np.ndarray)
-        assert (values.dtype, values.shape) == (self.dtype, self.shape)
+        if not isinstance(values, np.ndarray):
+            raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
+        if values.dtype != self.dtype:
+            raise TypeError(f"{values.dtype} array cannot be set to {self.dtype} array")
+        if values.shape != self.shape:
+            raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {values.shape}")
+        self._machine.note("cupy.ndarray.set", self, values, stream=stream)
         self._array[...] = values
 
     def tolist(self):
@@ -294,14 +324,15 @@ class CpuBLAS:
     """The functions of cuBLAS that are called; products by a CPU's BLAS, with the very same arguments."""
 
     def __init__(self, machine):
-        self._machine, self.products = machine, 0
+        self._machine, self.products, self.handles = machine, 0, 0
 
     def __getattr__(self, name):
         kind = name.removesuffix("_v2").removesuffix("StridedBatched")
         if kind in FORTRAN:
             multiply = self._batch if name.endswith("StridedBatched") else self._gemm
             return lambda *arguments: multiply(kind, *arguments)
-        assert name in ("cublasCreate_v2", "cublasSetStream_v2", "cublasSetWorkspace_v2", "cublasDestroy_v2")
+        assert name in ("cublasCreate_v2", "cublasSetStream_v2", "cublasSetWorkspace_v2")
+        self.handles += name == "cublasCreate_v2"
         return lambda *arguments: 0
 
     def _batch(
@@ -349,8 +380,9 @@ class Namespace(types.ModuleType):
             return found
 
         def call(*args, **kwargs):
+            made = self._machine.call(found, args, kwargs)
             self._machine.note(f"{self.__name__}.{name}", *args, **kwargs)
-            return self._machine.call(found, args, kwargs)
+            return made
 
         return call
 
@@ -375,6 +407,8 @@ class Module:
         machine.note("cupy.cuda.Module")
 
     def load(self, cubin):
+        if not isinstance(cubin, bytes):
+            raise TypeError(f"Argument 'cubin' has incorrect type (expected bytes, got {type(cubin).__name__})")
         self._machine.note("cupy.cuda.Module.load", self, cubin)
         self._text = cubin.decode()
 
@@ -399,6 +433,8 @@ class Function:
         self._const = [part.strip().startswith("const") for part in re.search(r"\((.*?)\)", text, re.S)[1].split(",")]
 
     def __call__(self, grid, block, arguments):
+        if not isinstance(grid, tuple) or not isinstance(block, tuple):
+            raise TypeError("Argument 'grid' has incorrect type (expected tuple)")
         self._machine.note("cupy.cuda.Function.__call__", self, grid, block, arguments)
         self._machine.call(self._launch, (grid, block, [Scalar(a) for a in arguments]), {})
 
@@ -468,7 +504,9 @@ class Stream:
         for array, before in reversed(self._machine.undo):
             array[...] = before
         self._machine.graphs += 1
-        return Graph(calls)
+        graph = Graph(calls)
+        self._machine.alive.add(graph)
+        return graph
 
     def synchronize(self):
         self._machine.wait()
@@ -488,9 +526,9 @@ def stand_in(compiler, folder):
         return machine.call(lambda: np.array(values, dtype=dtype, order="C"), (), {})  # an upload is a copy
 
     def ascontiguousarray(a):
-        machine.note("cupy.ascontiguousarray", a)
         if not isinstance(a, Array):
             raise TypeError("Argument 'a' has incorrect type (expected cupy.ndarray, got numpy.ndarray)")
+        machine.note("cupy.ascontiguousarray", a)
         return a if a.ndim and a.flags.c_contiguous else machine.call(np.ascontiguousarray, (a,), {})
 
     def noted(path, made):
@@ -501,7 +539,7 @@ def stand_in(compiler, folder):
         return call
 
     cupy.ndarray, cupy.asarray, cupy.ascontiguousarray = Array, asarray, ascontiguousarray
-    cupy.asnumpy = lambda array: array.get() if isinstance(array, Array) else np.asarray(array)
+    cupy.asnumpy = lambda array: array.get()
     cupy.RawKernel = partial(raw_kernel, machine)
     stream = Stream(machine)
     pool = types.SimpleNamespace(malloc=Handle("cupy.cuda.MemoryPool.malloc"))
@@ -520,3 +558,71 @@ def stand_in(compiler, folder):
     scipy_like.special, cupyx.scipy = special, scipy_like
     modules = {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": scipy_like, "cupyx.scipy.special": special}
     return modules, machine
+
+
+# ---- the installed CuPy ----
+
+
+def can_be_asked():
+    """Whether CuPy is installed on a machine without a GPU, where a call ends before it does anything."""
+    return cupy is not None and not cupy.cuda.is_available()
+
+
+def refused_by_cupy(machine):
+    """The noted calls that the installed CuPy refuses, each with the reason.
+
+    It needs no GPU: CuPy checks arguments first. The arrays are CuPy's own, with an address and no memory of a device.
+    A call is accepted if it returns or if it fails at the missing GPU. On a machine with a GPU, no call is made.
+    """
+    calls = machine.calls.values() if can_be_asked() else []
+    return [f"{path}: {error}" for path, args, kwargs in calls if (error := refusal(path, *args, **kwargs))]
+
+
+def refusal(path, *args, **kwargs):
+    """Make a call on the installed CuPy; the error if CuPy refuses it, else None."""
+    try:
+        if path == "cupy.cuda.Stream":  # if its constructor fails, its destructor fails, too
+            inspect.signature(at(path)).bind(*args, **kwargs)
+            return None
+        at(path)(*real(args), **real(kwargs))
+    except (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError):
+        pass
+    except Exception as error:
+        if not re.search(r"libcu\w+\.so", str(error)):  # a library of CUDA is missing, too
+            return error
+    return None
+
+
+def real(value):
+    """The arguments of a noted call, with CuPy's objects in place of the descriptions."""
+    match value:
+        case OnDevice():
+            memory = cupy.cuda.UnownedMemory(MEMORY.ctypes.data, sys.maxsize, MEMORY, 0)
+            return cupy.ndarray(value.shape, value.dtype, cupy.cuda.MemoryPointer(memory, 0), value.strides)
+        case OnHost():
+            return np.zeros(*value)
+        case Handle():
+            return handle(value.path)
+        case dict():
+            return {name: real(part) for name, part in value.items()}
+    return type(value)(map(real, value)) if isinstance(value, tuple | list) else value
+
+
+MEMORY = np.zeros(1)
+
+
+@cache
+def handle(path):
+    if path == "cupy.cuda.Stream":
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            return cupy.cuda.ExternalStream(MEMORY.ctypes.data, 0)
+    if path == "cupy.cuda.MemoryPool.malloc":
+        return cupy.cuda.MemoryPool().malloc
+    made = at(path).__new__(at(path))
+    if path == "cupy.cuda.Event":
+        made.ptr = 0
+    return made
+
+
+def at(path):
+    return attrgetter(path)(types.SimpleNamespace(cupy=cupy, cupyx=cupyx, numpy=np))

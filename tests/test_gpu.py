@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import assert_same_bits
-from test_cupy import OPTIONS, trained
+from test_cupy import DETERMINED, OPTIONS, assert_alike, assert_close_training, trained
 from test_kernels import RULES, T, host_scalars, specimens
 
 import optimlab as ol
@@ -39,20 +39,13 @@ def test_every_rule_equals_numpy_bit_for_bit(rule, dtype):
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_networks_train_as_on_numpy_to_rounding(options):
-    # products and sums are rounded in another order: the runs part slowly
-    ours, _, history = trained("cupy", epochs=1, **options)
-    theirs, _, reference = trained("numpy", epochs=1, **options)
-    np.testing.assert_allclose(history.train_loss, reference.train_loss, rtol=1e-3)
-    np.testing.assert_allclose(ours.backend.to_numpy(ours.parameters.data), theirs.parameters.data, atol=2e-2)
+    assert_close_training(epochs=1, **options)
 
 
 @pytest.mark.parametrize("options", [{}, {"batch_norm": True, "dropout": 0.2}, {"activation": "gelu"}], ids=str)
 def test_a_graph_trains_as_the_loop_does(options):
-    ours, _, history = trained("cupy", fitted={"graph": True}, **options)  # a warning would be an error
-    theirs, _, reference = trained("cupy", **options)
-    np.testing.assert_allclose(history.train_loss, reference.train_loss, rtol=1e-3)
-    to_numpy = ours.backend.to_numpy
-    np.testing.assert_allclose(to_numpy(ours.parameters.data), to_numpy(theirs.parameters.data), atol=2e-2)
+    # a warning would be an error
+    assert_alike(*(trained("cupy", fitted={"graph": graph}, **DETERMINED | options) for graph in (True, False)))
 
 
 @pytest.mark.parametrize("graph", [False, True])

@@ -48,7 +48,7 @@ def gemm(a: Any, b: Any, out: Any) -> Gemm:
 
 
 class CuBLAS:
-    """A handle of the library, bound to one stream."""
+    """A handle of the library, bound to one stream. It is never destroyed: that would synchronize the device."""
 
     def __init__(self, stream: Any) -> None:
         self._library = library()
@@ -94,10 +94,6 @@ class CuBLAS:
         status = getattr(self._library, name)(*arguments)
         if status:
             raise InputError(f"{name} of cuBLAS failed with status {status}")
-
-    def __del__(self) -> None:
-        if getattr(self, "_handle", None):
-            self._library.cublasDestroy_v2(self._handle)
 
 
 _FUNCTIONS = {"float32": (ctypes.c_float, "cublasSgemm_v2"), "float64": (ctypes.c_double, "cublasDgemm_v2")}

@@ -102,16 +102,17 @@ def cuda_source(
     """Print a graph as a CUDA kernel with the parameters of :func:`c_source`; a grid of any size covers all elements.
 
     With ``slots_by_row``, ``hp`` has host scalars for each row of a matrix, and ``long long columns`` follows after
-    ``n``.
+    ``n``. Arrays must not overlap: the pointers are ``__restrict__``, so that a thread loads the scalars only once.
 
     >>> from optimlab.kernels import trace
     >>> from optimlab.rules.textbook import sgd
-    >>> print(cuda_source(trace(sgd), "float64").splitlines()[0])
-    extern "C" __global__ void sgd_step(long long n, double *w_, const double *g_, const double *hp)
+    >>> print(cuda_source(trace(sgd), "float32").splitlines()[0])
+    extern "C" __global__ void sgd_step(long long n, float *__restrict__ w_, const float *__restrict__ g_,
+                                        const float *__restrict__ hp)
     """
     shapes = _checked(graph, shapes)
     slot = f"hp[i / columns * {len(graph.slots)} + {{}}]" if slots_by_row else "hp[{}]"
-    parameters = _parameters(graph, C_TYPES[dtype], shapes, slots_by_row)
+    parameters = _parameters(graph, C_TYPES[dtype], shapes, slots_by_row, "*__restrict__ ")
     return (
         f'extern "C" __global__ void {function_name(graph)}({parameters})\n{{\n'
         f"{_legend(graph)}"
@@ -137,12 +138,12 @@ def _checked(graph: Graph, shapes: Mapping[str, str] | None) -> Mapping[str, str
     return shapes or {}
 
 
-def _parameters(graph: Graph, ctype: str, shapes: Mapping[str, str], rows: bool = False) -> str:
+def _parameters(graph: Graph, ctype: str, shapes: Mapping[str, str], rows: bool = False, pointer: str = "*") -> str:
     names = identifiers(graph.arrays)
     sizes = ["long long n", *(["long long columns"] if shapes or rows else [])]
     sizes += ["long long size"] if any(shape in STACKED for shape in shapes.values()) else []
-    pointers = (f"{'' if name in graph.written else 'const '}{ctype} *{names[name]}_" for name in graph.arrays)
-    return ", ".join([*sizes, *pointers, f"const {ctype} *hp"])
+    pointers = (f"{'' if name in graph.written else 'const '}{ctype} {pointer}{names[name]}_" for name in graph.arrays)
+    return ", ".join([*sizes, *pointers, f"const {ctype} {pointer}hp"])
 
 
 def _legend(graph: Graph) -> str:

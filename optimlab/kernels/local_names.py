@@ -17,7 +17,7 @@ class Frames:
 
     def __init__(self, rule: Callable[..., Any]) -> None:
         self._module = getattr(rule, "__module__", None)
-        self._caller = sys._getframe(1)
+        self._caller: FrameType | None = sys._getframe(1)
         self._depths: dict[FrameType, int] = {}
 
     def note(self) -> None:
@@ -37,5 +37,6 @@ class Frames:
             yield {name: value for name, value in frame.f_locals.items() if name.isidentifier()}
 
     def forget(self) -> None:
-        """Release the frames, which keep alive everything they refer to."""
+        """Release the frames, which keep alive everything they refer to, their callers included."""
         self._depths.clear()
+        self._caller = None

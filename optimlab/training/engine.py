@@ -33,6 +33,7 @@ class Run(Protocol):
     life: Lifecycle
     history: History
     now: Epoch
+    epochs: int
 
 
 class Engine(Protocol):
@@ -52,8 +53,8 @@ class Plain:
     """An engine that executes the step operation by operation."""
 
     def __init__(self, run: Run) -> None:
-        self._steps = _steps(run, lambda: run.optimizer.step())  # looked up late: a callback may replace it
-        self._optimizer = run.optimizer
+        self._optimizer = optimizer = run.optimizer
+        self._steps = _steps(run, lambda: optimizer.step())  # looked up late: a callback may replace it
 
     def begin(self, steps: int) -> None:
         pass
@@ -69,34 +70,28 @@ class Plain:
 
 
 class Tabled:
-    """Steps whose updates read their host scalars from tables, one row per step, so that they repeat without Python."""
+    """Steps whose updates read their host scalars from tables, one row per step, so that they repeat without Python.
+
+    They refer neither to the run nor to this object. Without a cycle, all memory of a GPU is free when the run ends.
+    """
 
     def __init__(self, run: Run) -> None:
-        self._run, self._network, self._optimizer = run, run.network, run.optimizer
-        self.steps = _steps(run, self._update)
+        self._network, self._optimizer, self._now = run.network, run.optimizer, run.now
+        self._life, self._history = run.life, run.history
+        self.steps = _steps(run, _tabled_update(run.network, run.optimizer, run.now))
         self._version = -1
 
     def begin(self, steps: int) -> None:
-        backend, now, optimizer = self._network.backend, self._run.now, self._optimizer
+        backend, now, optimizer = self._network.backend, self._now, self._optimizer
         updates = optimizer.bound()
         if self._version != self._network.parameters.version:
             self._version = self._network.parameters.version
             now.tables[:] = [backend.zeros((now.steps, update.hp.size), update.hp.dtype.name) for update in updates]
         first = now.steps - steps
-        for table, rows in zip(
-            now.tables, optimizer.tables(int(min(steps, self._run.life.idle(self._run.history.steps) + 1))), strict=True
-        ):
+        ahead = int(min(steps, self._life.idle(self._history.steps) + 1))
+        for table, rows in zip(now.tables, optimizer.tables(ahead), strict=True):
             if rows.size:
                 table[first : first + len(rows)] = backend.asarray(rows, table.dtype)
-
-    def _update(self) -> None:
-        backend, now = self._network.backend, self._run.now
-        if not self._optimizer.by_table:  # a callback has replaced the step
-            self._optimizer.step()
-            return
-        for table, update in zip(now.tables, self._optimizer.bound(), strict=True):
-            backend.take(table, now.at, update.hp.reshape(1, -1))
-            update.launch()
 
     def take(self, times: int, *, rest: bool) -> int:
         for _ in range(times):
@@ -165,6 +160,8 @@ class Graphed(Tabled):
             raise InputError("a callback runs after every step")
         if not run.optimizer.by_table:
             raise InputError(f"{run.optimizer.name} is a rule of whole matrices")
+        if run.now.full * run.epochs <= WARM_UP:
+            raise InputError(f"the run has too few full batches: the graph is recorded after {WARM_UP}")
         from ..backends.recording import Recorder
 
         self._recorder = Recorder(run.network.backend)  # type: ignore[arg-type]
@@ -218,6 +215,20 @@ def engine_of(run: Run, graph: bool) -> Engine:
 
 def fall_back(reason: object) -> None:
     warnings.warn(f"training continues without a CUDA graph: {one_line(reason)}", RuntimeWarning, stacklevel=2)
+
+
+def _tabled_update(network: Network, optimizer: Optimizer, now: Epoch) -> Callable[[], None]:
+    """Return the update of a step that reads its host scalars from the tables of ``now``."""
+
+    def update() -> None:
+        if not optimizer.by_table:  # a callback has replaced the step
+            optimizer.step()
+            return
+        for table, bound in zip(now.tables, optimizer.bound(), strict=True):
+            network.backend.take(table, now.at, bound.hp.reshape(1, -1))
+            bound.launch()
+
+    return update
 
 
 def _steps(run: Run, update: Callable[[], None]) -> list[Step]:

@@ -186,7 +186,7 @@ def fit_replicas(
     train = _Rows.of(network, [(one.x_train, one.y_train) for one in each], loss, "training")
     check_batches(network, train.each, batch_size)
     val = _Rows.of(network, [(one.x_val, one.y_val) for one in each], loss, "validation")
-    run = _Training(network, _Optimizer(rule, network, settings), loss, train, batch_size, seeds)
+    run = _Training(network, _Optimizer(rule, network, settings), loss, train, batch_size, seeds, epochs)
     engine = engine_of(run, graph)  # type: ignore[arg-type]  # it has the attributes an engine uses
     validate = Evaluator(network, *val.by_replica(), loss)
     with network.backend.quiet():
@@ -284,7 +284,9 @@ class _Training:
         rows: _Rows,
         batch_size: int,
         seeds: Sequence[int],
+        epochs: int,
     ) -> None:
+        self.epochs = epochs
         self.network, self.optimizer, self.loss, self._rows = network, optimizer, loss, rows
         self._orders = {seed: np.random.default_rng(seed_sequence(seed)) for seed in seeds}
         self._seeds = list(seeds)
