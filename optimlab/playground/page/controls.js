@@ -43,7 +43,7 @@ function changed(keepScene = false) {
 // --- drawing
 
 let frames = 0;
-const [EVERY_NETWORK, EVERY_LAYERS] = [2, 6]; // frames: what is slow to draw and changes slowly
+const [EVERY_NETWORK, EVERY_LAYERS] = [3, 12]; // frames: what is slow to draw and changes slowly
 
 function draw(part = "all") {
     const began = performance.now();
@@ -52,7 +52,7 @@ function draw(part = "all") {
     if (all || frames % EVERY_LAYERS === 0) showLayers();
     for (const side of sides) {
         drawSurface($(`surface-${side.name}`), side);
-        if (all || frames % EVERY_NETWORK === 0) drawNetwork($(`network-${side.name}`), side, state.weight);
+        if (all || frames % EVERY_NETWORK === 1) drawNetwork($(`network-${side.name}`), side, state.weight);
     }
     drawLoss($("loss"), sides, state.t);
     if (all || frames % EVERY_LAYERS === 0) {

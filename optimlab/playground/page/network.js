@@ -2,13 +2,27 @@
 // printed from optimlab's Python: LAYERS, ACTIVATIONS, LOSSES, PENALTIES and RULES. Written by hand are the products and
 // sums, and the order of the layers.
 
-// out = a b, for a of m x k and b of k x n; the steps say how far apart neighbours of a column and of a row lie.
+// out = a b, for a of m x k and b of k x n; the steps say how far apart neighbours of a column and of a row lie. Four
+// products are added at a time, one after the other, as if each were added alone.
 function matmul(a, b, out, m, k, n, aDown, aRight, bDown, bRight) {
     out.fill(0);
+    const fours = k - (k % 4);
     for (let i = 0; i < m; i++) {
-        for (let l = 0; l < k; l++) {
+        const [start, end] = [i * n, i * n + n];
+        let l = 0;
+        for (; l < fours; l += 4) {
+            const at = i * aDown + l * aRight;
+            const f0 = a[at];
+            const f1 = a[at + aRight];
+            const f2 = a[at + 2 * aRight];
+            const f3 = a[at + 3 * aRight];
+            for (let j = start, p = l * bDown; j < end; j++, p += bRight) {
+                out[j] = out[j] + f0 * b[p] + f1 * b[p + bDown] + f2 * b[p + 2 * bDown] + f3 * b[p + 3 * bDown];
+            }
+        }
+        for (; l < k; l++) {
             const factor = a[i * aDown + l * aRight];
-            for (let j = 0; j < n; j++) out[i * n + j] += factor * b[l * bDown + j * bRight];
+            for (let j = start, p = l * bDown; j < end; j++, p += bRight) out[j] += factor * b[p];
         }
     }
 }

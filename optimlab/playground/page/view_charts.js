@@ -197,7 +197,7 @@ function drawLayers(canvas, side, reach) {
         context.textBaseline = "middle";
         context.fillStyle = colours.text;
         context.fillText(last ? "output" : `layer ${row + 1}`, 0, top + (row + 0.5) * high);
-        const sizes = values => Float64Array.from(values, v => Math.log10(Math.abs(v)));
+        const sizes = values => values.map(v => Math.log10(Math.abs(v)));
         drawHistogram(context, cell(row, 0), layer.activations, [-reach, reach], sideInk(side));
         if (layer.dead > 0) noteDead(context, cell(row, 0), layer.dead);
         drawHistogram(context, cell(row, 1), sizes(layer.gradients), SIZES, sideInk(side));

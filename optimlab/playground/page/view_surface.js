@@ -1,6 +1,6 @@
 // What a network makes of its inputs: the plane with the data, or a table of digits.
 
-const GRID = 48; // points along a side of the surface
+const GRID = 40; // points along a side of the surface
 const HUES = {
     light: {low: [110, 168, 220], mid: [250, 251, 252], high: [245, 178, 96], lines: ["#3f84c4", "#dd7f14"], ink: ["#0b4a82", "#9c4a00"],
         right: "#565f6b", wrong: "#a33200"},
@@ -58,22 +58,27 @@ function drawPlane(canvas, side) {
     side.plane = picture(`${side.name} plane`, centred, GRID, GRID);
     context.imageSmoothingEnabled = true;
     context.drawImage(side.plane, 0, 0, width, height);
+    drawBoundary(context, centred, width / GRID);
+    context.drawImage(marksOf(side, page), 0, 0, width, height);
+}
+
+// The line on which the values are zero.
+function drawBoundary(context, values, cell) {
+    context.save();
+    context.translate(cell / 2, cell / 2);
     context.strokeStyle = theme().text;
     context.lineWidth = 1.6;
     context.beginPath();
-    const cell = width / GRID;
-    context.save();
-    context.translate(cell / 2, cell / 2);
     for (let j = 0; j + 1 < GRID; j++) {
         for (let i = 0; i + 1 < GRID; i++) {
             const k = j * GRID + i;
-            const corners = [centred[k], centred[k + 1], centred[k + GRID + 1], centred[k + GRID]];
-            crossCell(context, corners, i, j, cell, 0);
+            const [a, b, c, d] = [values[k], values[k + 1], values[k + GRID + 1], values[k + GRID]];
+            const above = (a > 0) + (b > 0) + (c > 0) + (d > 0);
+            if (above % 4) crossCell(context, [a, b, c, d], i, j, cell, 0);
         }
     }
     context.stroke();
     context.restore();
-    context.drawImage(marksOf(side, page), 0, 0, width, height);
 }
 
 // The data, drawn once: training rows filled, validation rows open; class 0 discs, class 1 squares.
