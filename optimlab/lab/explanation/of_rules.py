@@ -246,8 +246,8 @@ class Parting:
                 f"  {name:<{width}}  {term}   w = {w:.12g}"
                 for name, term, w in zip(self.conventions, self.terms, self.weights, strict=True)
             ),
-            f"  With the gradient {self.gradient:g}, the moves differ by {self.difference:.2g} of their size. Both ran with "
-            f"{values}.",
+            f"  With the gradient {self.gradient:g}, the moves differ by {self.difference:.2g} of their size. "
+            f"Both ran with {values}.",
         ]
         return "\n".join(lines)
 
