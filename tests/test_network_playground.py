@@ -1,6 +1,7 @@
 """The page in which a network trains, in a real browser, offline: what a visitor does, and what its scenes claim."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -483,3 +484,33 @@ def test_a_change_leaves_the_scene(visit):
     page.select_option("#scenes", SCENES[2].name)
     page.wait_for_function(f"state.lesson === '{SCENES[2].name}'")
     assert page.locator("#lesson").text_content() == SCENES[2].text
+
+
+# --- in another browser
+
+
+def test_firefox_plays_steps_back_and_shows_a_weight(firefox, tmp_path):
+    """The same page, with its errors noted from the first line of script on."""
+    path = tmp_path / "network.html"
+    noted = "<script>window.wrong = []; onerror = message => { wrong.push(message); };</script>"
+    path.write_text(network_page().replace("<head>", f"<head>{noted}", 1), encoding="utf-8")
+
+    def value(text):
+        return json.loads(firefox.execute_script(f"return window.wrappedJSObject.eval('JSON.stringify({text})')"))
+
+    firefox.navigate(path.as_uri() + QUIET + "&weight=1,2,0&versus=activation:relu")
+    assert value("[state.t, sides.length, wrong]") == [20, 2, []]
+    at = value("Array.from(sides[0].training.network.data)")
+    shown = value('document.querySelector("#equations-A").textContent')
+    for button in ("step", "step", "back", "back"):
+        value(f'document.getElementById("{button}").click() ?? null')
+    assert value("Array.from(sides[0].training.network.data)") == at
+    assert value('document.querySelector("#equations-A").textContent') == shown
+    value('document.getElementById("play").click() ?? null')
+    for _ in range(200):
+        time.sleep(0.1)
+        if value("state.t") > 25:
+            break
+    assert value("state.t") > 25
+    assert value("document.documentElement.scrollWidth <= innerWidth")
+    assert value("wrong") == []
