@@ -476,14 +476,44 @@ def test_a_scene_shows_what_it_says(visit, scene):
         claim(*page.evaluate(RUN, [scene.name, seed, marks]))
 
 
-def test_a_change_leaves_the_scene(visit):
-    page = visit(f"#scene={SCENES[1].name}&play=0")
+def test_a_change_keeps_the_question_of_the_scene_and_the_way_back(visit):
+    scene = SCENES[1]
+    page = visit(f"#scene={scene.name}&play=0")
+    assert page.locator("#again").is_hidden()
+    page.locator("#reseed").click()
+    assert page.locator("#sight-title").text_content() == scene.title
     page.locator("#network-fields select").first.select_option("tanh")
-    assert state(page)["lesson"] == ""
-    assert page.locator("#scenes").input_value() == ""
+    assert state(page)["lesson"] == page.locator("#scenes").input_value() == scene.name
+    assert page.locator("#sight-title").text_content() == f"{scene.title} (changed)"
+    assert page.locator("#question").text_content() == scene.question
+    again = visit(page.evaluate("addressOf(state)"))
+    assert again.locator("#sight-title").text_content() == f"{scene.title} (changed)"
+    again.locator("#again").click()
+    again.wait_for_function("state.scene.activation === 'relu'")
+    assert again.locator("#sight-title").text_content() == scene.title
+
+
+def test_other_data_leave_the_scene(visit):
+    page = visit(f"#scene={SCENES[1].name}&play=0")
+    page.locator("#data-fields select").select_option("circles")
+    assert state(page)["lesson"] == page.locator("#scenes").input_value() == ""
     page.select_option("#scenes", SCENES[2].name)
     page.wait_for_function(f"state.lesson === '{SCENES[2].name}'")
     assert page.locator("#lesson").text_content() == SCENES[2].text
+
+
+def test_a_second_network_differs_at_once(visit):
+    page = visit(QUIET)
+    for thing in page.evaluate("Object.keys(THINGS)"):
+        page.locator("#versus-fields select").first.select_option(thing)
+        found = page.evaluate("different(sides[0].training.scene, sides[1].training.scene)")
+        assert found
+        assert set(found) <= set(page.evaluate(f"THINGS.{thing}"))
+
+
+def test_the_slider_follows_beyond_the_schedule(visit):
+    page = visit(QUIET.replace("t=20", "t=1200"))
+    assert page.locator("#t").input_value() == "1200"
 
 
 # --- in another browser

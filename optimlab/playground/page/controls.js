@@ -29,9 +29,10 @@ function goTo(t) {
     state.t = t;
 }
 
-// Something was set: train from the first step on.
-function changed(keepScene = false) {
-    if (!keepScene) state.lesson = "";
+// Something was set: train from the first step on. A scene keeps its words while its data stay: its question asks for
+// changes.
+function changed() {
+    if (state.lesson && lessonState().scene.data !== state.scene.data) state.lesson = "";
     state.t = 0;
     restart();
     showWords();
@@ -60,6 +61,7 @@ function draw(part = "all") {
         showLife();
         showCaptions();
     }
+    $("t").max = state.t > STEPS ? LAST : STEPS;
     $("t").value = state.t;
     $("now").value = state.t;
     spent.push(performance.now() - began);
@@ -95,10 +97,10 @@ function showCaptions() {
 // --- words
 
 const WORDS = {
-    optimizer: "optimizer", schedule: "schedule", activation: "activation", initializer: "initial weights", norm: "batch norm",
+    optimizer: "optimizer or its rate", schedule: "schedule", activation: "activation", initializer: "initial weights", norm: "batch norm",
     dropout: "dropout", l2: "L2 penalty", l1: "L1 penalty", batch: "batch size", widths: "hidden layers", noise: "noise",
 };
-const DATA_WORDS = {moons: "two moons", circles: "circles", spiral: "two spirals", xor: "xor", wave: "a wave to predict", digits: "handwritten digits"};
+const DATA_WORDS = {moons: "two moons", circles: "circles", spiral: "two spirals", xor: "xor", wave: "wave, a number", digits: "digits"};
 const NORM_WORDS = {none: "no batch norm", before: "batch norm before the activation", after: "batch norm after the activation"};
 
 const spaced = name => name.replaceAll("_", " ");
@@ -122,10 +124,23 @@ function wordsOf(scene, thing) {
     return `${WORDS[thing]} ${typeof value === "string" ? spaced(value) : value}`;
 }
 
+// The scene as it was written, with its clock.
+function lessonState() {
+    return stateOf(`#scene=${state.lesson}`).state;
+}
+
+// Whether something but the seed was set since the scene was chosen.
+function isChanged() {
+    const fields = ({scene, versus}) => [{...scene, seed: 0}, versus && {...otherScene({scene, versus}), seed: 0}];
+    return JSON.stringify(fields(lessonState())) !== JSON.stringify(fields(state));
+}
+
 function showWords() {
     const lesson = SCENES.find(s => s.name === state.lesson);
+    const altered = Boolean(lesson) && isChanged();
     $("scenes").value = state.lesson;
-    $("sight-title").textContent = lesson?.title ?? `${DATA_WORDS[state.scene.data]}, ${sizesOf(state.scene).join("-")}`;
+    $("again").hidden = !altered;
+    $("sight-title").textContent = lesson ? lesson.title + (altered ? " (changed)" : "") : `${DATA_WORDS[state.scene.data]}, ${sizesOf(state.scene).join("-")}`;
     $("lesson").textContent = lesson?.text ?? "Your own scene. Its address holds all of it.";
     $("question").textContent = lesson?.question ?? "";
     const thing = state.versus?.[0];
@@ -161,6 +176,7 @@ function showWeight() {
     $("life").hidden = $("unwatch").hidden = !weight;
     $("weight-hint").hidden = Boolean(weight);
     $("formula-B").hidden = !two();
+    $("weight-title").textContent = "One weight";
     if (!weight) return;
     const sizes = sizesOf(state.scene);
     const [layer, from, to] = weight;
@@ -329,10 +345,28 @@ function showFields() {
     showVersus();
 }
 
+// What a second network begins with, so that it differs from the first at once.
+function contrastOf(thing, scene) {
+    const either = (key, usual, other) => ({[key]: scene[key] === usual ? other : usual});
+    const [sgd, adam] = [["sgd", 0.1], ["adam", 0.01]].map(([rule, lr]) => ({rule, convention: "textbook", hyper: {lr}}));
+    return {
+        optimizer: () => (scene.rule === "sgd" ? adam : sgd),
+        schedule: () => either("schedule", "cosine", "constant"),
+        activation: () => either("activation", "relu", "tanh"),
+        initializer: () => either("initializer", "zeros", "auto"),
+        norm: () => either("norm", "before", "none"),
+        dropout: () => either("dropout", 0.3, 0),
+        l2: () => either("l2", 0.01, 0),
+        l1: () => either("l1", 0.003, 0),
+        batch: () => either("batch", 2, 64),
+        widths: () => ({widths: scene.widths.length ? [] : [8]}),
+    }[thing]();
+}
+
 function showVersus() {
     const thing = state.versus?.[0] ?? "";
     const choose = name => {
-        state.versus = name ? [name, Object.fromEntries(THINGS[name].map(key => [key, state.scene[key]]))] : null;
+        state.versus = name ? [name, contrastOf(name, state.scene)] : null;
         changed();
         refocused(showFields);
     };
@@ -343,7 +377,7 @@ function showVersus() {
     };
     const names = Object.keys(THINGS).map(name => [name, WORDS[name]]);
     $("versus-fields").replaceChildren(
-        choice("B differs in", [["", "no second network"], ...names], thing, choose),
+        choice("B differs in", [["", "no network B"], ...names], thing, choose),
         ...(thing ? CONTROLS[thing](otherScene(state), set) : []),
     );
 }
@@ -408,7 +442,7 @@ function pauseAt(t) {
 function reseed() {
     state.scene = {...state.scene, seed: (state.scene.seed + 1) % 10000};
     $("seed").value = state.scene.seed;
-    changed(true);
+    changed();
 }
 
 function showSpeed() {
@@ -463,9 +497,10 @@ function listen() {
         const seed = Math.min(Math.max(Math.round($("seed").valueAsNumber) || 0, 0), 9999);
         state.scene = {...state.scene, seed};
         $("seed").value = seed;
-        changed(true);
+        changed();
     });
     $("reseed").addEventListener("click", reseed);
+    $("again").addEventListener("click", () => (location.hash = `scene=${state.lesson}`));
     $("scenes").addEventListener("change", () => {
         if ($("scenes").value) location.hash = `scene=${$("scenes").value}`;
     });
