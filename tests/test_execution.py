@@ -493,7 +493,7 @@ def test_a_line_in_the_middle_of_being_written_is_left_to_its_writer(tmp_path):
         line = encoded(kept("b")) + b"\n"
         with writer.path.open("ab") as file:
             file.write(line[:20])
-        with pytest.warns(UserWarning, match="cut off"):
+        with pytest.warns(UserWarning, match="dropped an incomplete last line"):
             assert names(Store(tmp_path)) == ["a"]
         with writer.path.open("ab") as file:
             file.write(line[20:])

@@ -794,7 +794,7 @@ def test_the_test_of_a_keras_file_knows_what_keras_computes_in_float32():
 def test_the_command_says_what_is_wrong(tmp_path):
     for arguments, said in [
         (["adam", "--to", "jax"], "unknown target 'jax'"),
-        (["muon", "--to", "torch"], "looks at whole tensors"),
+        (["muon", "--to", "torch"], "muon is a rule of whole tensors; only elementwise rules can be exported"),
         (["adam:keras:", "--to", "torch"], "unknown"),
         (["adam", "--to", "torch", "--out", str(tmp_path / "no" / "adam.py")], "cannot write"),
     ]:
