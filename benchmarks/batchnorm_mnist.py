@@ -90,7 +90,7 @@ def trained(data: ol.Dataset, batch_norm: bool, seed: int, epochs: int) -> dict[
 
 
 def stability(run: dict[str, Any]) -> dict[str, float]:
-    """How far the median of the unit's inputs wanders, and by what factor their spread changes.
+    """Measure how far the median of the unit's inputs wanders, and by what factor their spread changes.
 
     The looks of the first steps are left out: batch norm's running averages have to settle first.
     """

@@ -82,7 +82,7 @@ ENGINES = {"optimlab": optimlab_run, "PyTorch": torch_run}
 
 
 def apart(data: ol.Dataset, seed: int, epochs: int) -> dict[str, Any]:
-    """How far the losses of the two are apart if they share weights and batches, in float64.
+    """Measure how far the losses of the two are apart if they share weights and batches, in float64.
 
     PyTorch draws the weights and the order of the rows.
     """

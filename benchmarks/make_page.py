@@ -162,7 +162,7 @@ SECTIONS = {
 
 
 def replication(folder: Path) -> list[str]:
-    """How often intervals and sentences of whole studies were right."""
+    """Say how often intervals and sentences of whole studies were right."""
     path = folder / "replication.json"
     lines = ["## Replication", ""]
     if not path.exists():

@@ -66,7 +66,7 @@ def summarise(comparison: Any) -> list[dict[str, Any]]:
 
 
 def told_apart(comparison: Any, name: str) -> str:
-    """Who is ahead of one optimizer and who behind it, as far as the comparison tells them apart after Holm."""
+    """List who is ahead of one optimizer and who behind it, as far as differences are significant after Holm."""
     tuned = {row.label for row in comparison.summary.tuned}
     pairs = [p for p in comparison.summary.pairs if p.told_apart and name in (p.first, p.second)]
     said = []

@@ -56,7 +56,7 @@ class Row:
     document: Printed | None = None
 
     def config(self) -> dict[str, Any]:
-        """What decides the outcome, but for the seed, the data and the number of epochs."""
+        """Return everything that decides the outcome except the seed, the data and the number of epochs."""
         return {
             "row": self.name,
             "rule": self.rule,

@@ -301,7 +301,7 @@ def report(settings: Settings, data: ol.Dataset, title: str, found: list[dict[st
 
 
 def against_torch(found: list[dict[str, Any]]) -> list[str]:
-    """Whether our mean test accuracy may be one more run of PyTorch's."""
+    """Say whether our mean test accuracy lies in the interval for one more run of PyTorch."""
     says = []
     for f in found:
         twin = next((g for g in found if (g["name"], g["engine"]) == (f["name"], "PyTorch")), None)

@@ -59,6 +59,15 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
+def listeners(wrong: list[str]) -> dict[str, Any]:
+    """Return listeners for a page of Playwright that note what goes wrong, and what is asked of the network."""
+    return {
+        "console": lambda message: wrong.append(message.text) if message.type != "log" else None,
+        "pageerror": lambda error: wrong.append(str(error)),
+        "request": lambda request: None if request.url.startswith("file:") else wrong.append(request.url),
+    }
+
+
 @pytest.fixture(scope="session")
 def firefox() -> Iterator[Any]:
     """A headless Firefox, driven by Marionette: the one on this machine. Where there is none the test is skipped,

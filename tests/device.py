@@ -114,7 +114,7 @@ def compile_cuda(compiler, text, architecture, options=("--fmad=false",), result
 
 
 class Machine:
-    """What the device did."""
+    """A record of what the device did."""
 
     def __init__(self, compiler, folder):
         self.compiler, self.folder = compiler, folder
@@ -564,7 +564,7 @@ def stand_in(compiler, folder):
 
 
 def can_be_asked():
-    """Whether CuPy is installed on a machine without a GPU, where a call ends before it does anything."""
+    """Return True if CuPy is installed on a machine without a GPU, where a call ends before it does anything."""
     return cupy is not None and not cupy.cuda.is_available()
 
 

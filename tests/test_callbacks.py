@@ -103,7 +103,7 @@ def test_the_best_is_put_back_however_training_ends(tmp_path):
 
 
 def test_the_scheduler_sets_the_rate_of_each_epoch():
-    """Of the first too, and it is asked for no epoch that does not come."""
+    """The first epoch is included, and the schedule is never asked for an epoch that does not come."""
     rates = [0.01, 0.005, 0.003]
     _, history = train([ol.LearningRateScheduler(rates.__getitem__)], lr=0.7, epochs=3)
     assert history.lr == rates
@@ -339,7 +339,7 @@ def test_the_best_of_another_network_is_never_put_back():
 
 
 def outcome(order, folder):
-    """What a run leaves: weights, history, files, what each callback remembers."""
+    """Return all that a run leaves: weights, history, files, and the memory of each callback."""
     folder.mkdir()
     net = mlp()
     made = {kind: KINDS[kind](net, folder) for kind in order}
@@ -603,7 +603,7 @@ def test_what_is_no_callback_is_refused_before_the_first_step(callbacks, message
 
 @pytest.mark.parametrize("make", [ol.CSVLogger, ol.JSONLogger])
 def test_a_log_goes_on_where_the_checkpoint_was(make, tmp_path):
-    """What was logged after it, half a line among it, is logged again; a JSON log keeps the run before."""
+    """Later lines are logged again, even if one was cut in half; a JSON log keeps the run before."""
     log = tmp_path / "log"
     fit(mlp(), [make(log)], epochs=2)
     earlier = log.read_text().splitlines() if make is ol.JSONLogger else []

@@ -395,7 +395,7 @@ def test_a_rule_of_whole_tensors_is_known_by_what_it_computes(rules):
 
 
 def test_a_rule_of_whole_tensors_travels_to_a_worker_and_stays_itself(rules):
-    """Where the file may not be."""
+    """The file need not be on the machine of the worker."""
     path = rules.with_name("sent.py")
     path.write_text(RULES)
     rule = Contender.parse(f"{path}:normed").rule

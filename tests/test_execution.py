@@ -290,7 +290,7 @@ def test_the_crash_of_joblib_1788_costs_nothing(tmp_path, two_processes, monkeyp
 
 
 def gone(group):
-    """Whether no process of the group is left."""
+    """Return True if no process of the group is left."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

@@ -62,7 +62,7 @@ def read_table(path):
 
 
 def same(value, cell):
-    """Whether a cell that was read back is the value, and of its type; CSV knows only text, and nothing is empty."""
+    """Return True if a cell that was read back is the value, of its type; CSV has only text, and nothing is empty."""
     if isinstance(cell, str) and not isinstance(value, str):
         cell = json.loads(cell or "null")
     return cell == value and (isinstance(cell, type(value)) or (type(value), type(cell)) == (int, float))

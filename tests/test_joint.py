@@ -130,7 +130,7 @@ def test_equal_contenders_are_seldom_told_apart(contenders, ties):
 @pytest.mark.parametrize("contenders", range(2, 13))
 @pytest.mark.parametrize("level", [0.025, 0.05])
 def test_fewest_problems_are_enough_and_one_less_is_not(contenders, level):
-    """Of problems that all rank alike."""
+    """All problems rank alike."""
 
     def told(problems):
         ranks = average_ranks([list(range(contenders))] * problems, highest_first=False)

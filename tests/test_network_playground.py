@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import require
+from conftest import listeners, require
 
 from optimlab.cli import main
 from optimlab.common.errors import InputError
@@ -34,11 +34,7 @@ def tabs(browser):
 def visit(browser, address, tabs):
     """``visit("#...")`` loads the page there; at the end nothing may have gone wrong, nor been asked of the network."""
     wrong, used = [], {}
-    watched = {
-        "console": lambda message: wrong.append(message.text) if message.type != "log" else None,
-        "pageerror": lambda error: wrong.append(str(error)),
-        "request": lambda request: None if request.url.startswith("file:") else wrong.append(request.url),
-    }
+    watched = listeners(wrong)
 
     def go(fragment="", viewport=DESK, **options):
         window = {"viewport": viewport, "offline": True, "reduced_motion": "reduce", **options}

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from conftest import listeners
 
 from optimlab import kernels, rules
 from optimlab.common.errors import InputError
@@ -34,11 +35,7 @@ def visit(browser, address, tabs):
     """``visit("#...")`` loads the page there, in a tab that no other visit of the test has; at the end nothing may have
     gone wrong, nor been asked of the network."""
     used, wrong = [], []
-    watched = {
-        "console": lambda message: wrong.append(message.text) if message.type != "log" else None,
-        "pageerror": lambda error: wrong.append(str(error)),
-        "request": lambda request: None if request.url.startswith("file:") else wrong.append(request.url),
-    }
+    watched = listeners(wrong)
 
     def go(fragment="", viewport=DESK, **options):
         window = {"viewport": viewport, "offline": True, **options}

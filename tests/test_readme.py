@@ -44,7 +44,7 @@ def test_the_lowest_versions_are_those_that_setup_cfg_accepts():
 
 
 def cells(text, name, bar="|"):
-    """What stands in the row of that name."""
+    """Return the cells in the row of that name."""
     found = re.search(rf"^[{bar}] {re.escape(name)} +[{bar}](.*)[{bar}]", text, re.MULTILINE)
     assert found, name
     return [cell.strip().strip("*") for cell in found[1].split(bar)]

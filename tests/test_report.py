@@ -89,7 +89,7 @@ def assert_numbers(text, expected, relative=0.0):
 
 
 def names(text, label):
-    """Whether a text is a label, which has lost its middle if it is long."""
+    """Return True if a text is a label, which has lost its middle if it is long."""
     start, _, end = text.partition("…") if len(label) > 100 else (label, "", "")
     return text == label or (bool(end) and label.startswith(start) and label.endswith(end))
 

@@ -40,7 +40,7 @@ def run(*arguments):
 
 
 def without_times(value):
-    """What has to be the same in two searches of one seed."""
+    """Return all that has to be the same in two searches of one seed."""
     if isinstance(value, dict):
         return {k: without_times(v) for k, v in value.items() if k not in ("seconds", "made", "host")}
     return [without_times(v) for v in value] if isinstance(value, list) else value

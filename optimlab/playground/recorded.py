@@ -195,11 +195,11 @@ class Recorder:
 
 
 def layer_source(layer: Layer, maps: dict[str, str], **arrays: str) -> str:
-    """Print a layer as an object of three functions.
+    """Print a layer as an object of four functions.
 
     ``forward(layer, x, rows)`` and ``evaluate(layer, x, rows)`` return the outputs, and ``backward(layer, dy, rows)``
-    returns the gradient of the inputs. Each number that the layer was made with, such as a rate, is read from
-    ``layer``.
+    returns the gradient of the inputs. ``first(layer, dy, rows)`` is the backward pass of a network's first layer,
+    whose inputs need no gradient. Each number that the layer was made with, such as a rate, is read from ``layer``.
 
     Parameters
     ----------
@@ -222,7 +222,9 @@ def layer_source(layer: Layer, maps: dict[str, str], **arrays: str) -> str:
     printed = {}
     for name, training in (("evaluate", False), ("forward", True)):
         printed[name] = recorder.function("layer, _, rows", given.forward(x, training))
-    printed["backward"] = recorder.function("layer, dy, rows", given.backward(Stand("dy", (ROWS, OUTPUTS))))
+    for name, wanted in (("first", False), ("backward", True)):
+        dx = given.backward(Stand("dy", (ROWS, OUTPUTS)), input_gradient=wanted)
+        printed[name] = recorder.function("layer, dy, rows", dx)
     return _object(printed)
 
 

@@ -53,7 +53,7 @@ def network_source() -> str:
 
 
 def _layer(layer: Layer, maps: dict[str, str], **arrays: float | None) -> str:
-    """Print a layer: its three passes, its settings, its parameters, and its state with the initial values."""
+    """Print a layer: its passes, its settings, its parameters, and its state with the initial values."""
     sides = {3: "inputs", 5: "outputs"}
     parameters = [
         {

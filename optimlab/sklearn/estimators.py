@@ -77,7 +77,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
     """Base of the two estimators: the arguments, the network, and its training."""
 
     _score: ClassVar[Score]
-    """What is measured beside the loss, and watched by ``early_stopping``."""
+    """The score that is measured beside the loss, and watched by ``early_stopping``."""
 
     def __init__(
         self,

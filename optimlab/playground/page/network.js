@@ -157,7 +157,7 @@ class Network {
         let dy = this.loss.array("gradient", y.length);
         for (const layer of [...this.layers].reverse()) {
             layer.dy = dy;
-            dy = layer.code.backward(layer, dy, rows);
+            dy = layer.code[layer === this.layers[0] ? "first" : "backward"](layer, dy, rows);
         }
         const [w, g] = [this.data.subarray(0, this.weights), this.gradient.subarray(0, this.weights)];
         let penalty = 0;

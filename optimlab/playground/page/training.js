@@ -317,8 +317,9 @@ class Training {
 
     // The outputs at the points of a grid of n x n, from the upper left corner: probabilities, or predictions.
     surface(n) {
-        const y = this.network.outputs(this.grid(n), n * n);
-        return {values: this.data.classes ? y.map(z => 1 / (1 + Math.exp(-z))) : y.slice()};
+        const values = this.network.outputs(this.grid(n), n * n).slice();
+        if (this.data.classes) sigmoid_map(values, values, []);
+        return {values};
     }
 
     // What each unit of a hidden layer gives on the grid.
