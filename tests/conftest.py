@@ -78,7 +78,7 @@ def firefox() -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the driver's own: deprecated calls, sockets left to the collector
         marionette = require("marionette_driver.marionette").Marionette(
-            bin=str(Path(found).resolve()), headless=True, gecko_log=os.devnull
+            bin=str(Path(found).resolve()), headless=True, gecko_log=os.devnull, port=0
         )
         marionette.start_session()
     yield marionette
