@@ -38,6 +38,7 @@ ORDER = [
     "export",
     "cli",
     "pytest_plugin",
+    "__main__",
 ]
 
 
@@ -78,7 +79,7 @@ def test_imports_run_one_way():
             assert ORDER.index(name) < place, f"{path.relative_to(PACKAGE)} imports {name}"
 
 
-@pytest.mark.parametrize("room", ORDER[:-1])
+@pytest.mark.parametrize("room", ORDER[:-2])
 def test_a_room_says_what_it_imports(room):
     """In the last sentence of its docstring, such as "Imports common and rules."."""
     said = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text()))

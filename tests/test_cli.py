@@ -101,7 +101,7 @@ def test_an_output_folder_that_cannot_be_written(tmp_path):
 
 
 def in_a_shell(command, folder):
-    program = f"{sys.executable} -m optimlab.cli"
+    program = f"{sys.executable} -m optimlab"
     text = f"set -o pipefail; {command.replace('optimlab', program, 1)}"
     return subprocess.run(["bash", "-c", text], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
@@ -131,7 +131,7 @@ def test_help_has_an_example():
 
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     """A real process and a real SIGINT, once the first run is finished."""
-    command = [sys.executable, "-m", "optimlab.cli", "compare", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "optimlab", "compare", "--out", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     path, deadline = tmp_path / "runs.jsonl", time.monotonic() + 60
     while not (path.exists() and path.stat().st_size) and time.monotonic() < deadline:

@@ -119,7 +119,7 @@ def test_errors_and_help(encoding, tmp_path):
 def test_processes(encoding):
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": ""}
     for command in (
-        ["-m", "optimlab.cli", "explain", "adam"],
+        ["-m", "optimlab", "explain", "adam"],
         ["-c", "import optimlab as ol; print(ol.explain('adam'))"],
     ):
         ran = subprocess.run([sys.executable, *command], capture_output=True, env=environment, check=True)

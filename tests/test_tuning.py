@@ -32,7 +32,7 @@ TINY = Search(
     trials=6,
 )
 FAST = ["--hidden", "8", "--epochs", "3", "--search", "lr=1e-3:0.3:log", "--search", "beta1=0.5:0.95"]
-COMMAND = [sys.executable, "-m", "optimlab.cli", "tune", *FAST, "--json"]
+COMMAND = [sys.executable, "-m", "optimlab", "tune", *FAST, "--json"]
 
 
 def run(*arguments):
