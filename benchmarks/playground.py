@@ -1,15 +1,16 @@
-"""How long the script of each playground works for a frame, while it plays in a headless Chromium.
+"""How long each playground works for a frame, while it plays in a headless Chromium.
 
     python benchmarks/playground.py [--chromium PATH]
 
-At 60 frames a second there are 16.7 ms for everything. The script prints the frames a second that were reached, and how
-long the drawing of a frame took.
+At 60 frames a second there are 16.7 ms for everything. The script prints the frames a second that were reached, the CPU
+time of the page's process for each frame, and how long the drawing of a frame took.
 """
 
 import argparse
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from optimlab import rules
 from optimlab.playground.write import write_network_page
@@ -25,7 +26,7 @@ seconds => new Promise(done => {
     const tick = now => {
         times.push(now);
         if (now - began < 1000 * seconds) requestAnimationFrame(tick);
-        else done({spent, rate: (1000 * (times.length - 1)) / (times.at(-1) - times[0])});
+        else done({spent, frames: times.length - 1, rate: (1000 * (times.length - 1)) / (times.at(-1) - times[0])});
     };
     requestAnimationFrame(tick);
 })
@@ -58,6 +59,12 @@ def networks_of(page: str) -> list[tuple[str, str]]:
     return [(name, f"{page}#{scene}&speed=60&play=1") for name, scene in cases.items()]
 
 
+def cpu_seconds(devtools: Any) -> float:
+    """Return the CPU seconds that the page's process has used."""
+    metrics = devtools.send("Performance.getMetrics")["metrics"]
+    return next(metric["value"] for metric in metrics if metric["name"] == "ProcessTime")
+
+
 def main() -> None:
     from playwright.sync_api import sync_playwright
 
@@ -71,16 +78,22 @@ def main() -> None:
         write_network_page(network)
         quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = playwright.chromium.launch(executable_path=options.chromium, args=quiet)
-        print(f"{'what plays':34} {'frames/s':>9} {'drawing, ms a frame: median':>28} {'99%':>7}")
+        print(
+            f"{'what plays':34} {'frames/s':>9} {'CPU, ms a frame':>16} {'drawing, ms a frame: median':>28} {'99%':>7}"
+        )
         for name, address in [*scenes_of(race.as_uri()), *networks_of(network.as_uri())]:
             width, height = (390, 844) if "390" in name else (1440, 900)
             page = browser.new_page(viewport={"width": width, "height": height})
             page.goto(address)
             page.wait_for_function("spent.length > 5")
+            devtools = page.context.new_cdp_session(page)
+            devtools.send("Performance.enable")
+            began = cpu_seconds(devtools)
             found = page.evaluate(WATCH, options.seconds)
+            cpu = 1000 * (cpu_seconds(devtools) - began) / found["frames"]
             times = sorted(found["spent"])
             median, late = times[len(times) // 2], times[int(len(times) * 0.99)]
-            print(f"{name:34} {found['rate']:9.0f} {median:28.2f} {late:7.2f}")
+            print(f"{name:34} {found['rate']:9.0f} {cpu:16.2f} {median:28.2f} {late:7.2f}")
             page.close()
         browser.close()
 

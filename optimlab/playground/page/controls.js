@@ -16,6 +16,7 @@ function restart() {
     $("side-B").hidden = !two();
     for (const {name, training} of sides) $(`layers-${name}`).style.setProperty("--rows", training.dense.length);
     if (state.weight && !scenes.every(scene => hasWeight(scene, state.weight))) state.weight = null;
+    listPictures();
     watch();
 }
 
@@ -43,38 +44,57 @@ function changed() {
 
 // --- drawing
 
-let frames = 0;
-const [EVERY_NETWORK, EVERY_LAYERS] = [3, 12]; // frames: what is slow to draw and changes slowly
+// What is drawn: {id, every, draw, stale, drawn}. While the network trains, `every` says how many milliseconds old a
+// picture may become; what changes slowly, or is slow to draw, may become older.
+let pictures = [];
 
-function draw(part = "all") {
+function listPictures() {
+    const own = sides.flatMap(side => [
+        [`layers-${side.name}`, 250, canvas => showLayers(canvas, side)],
+        [`surface-${side.name}`, 30, canvas => drawSurface(canvas, side)],
+        [`network-${side.name}`, 100, canvas => drawNetwork(canvas, side, state.weight)],
+        [`caption-${side.name}`, 250, () => showCaption(side)],
+    ]);
+    const shared = [
+        ["loss", 100, canvas => drawLoss(canvas, sides, state.t)],
+        ["rate", 250, canvas => drawRate(canvas, sides, state.t)],
+        ["life", 250, showLife],
+        ["transport", 100, showStep],
+    ];
+    pictures = [...own, ...shared].map(([id, every, drawIt]) => ({id, every, draw: drawIt, stale: true, drawn: 0}));
+}
+
+const inSight = new Set(); // the ids of elements on the screen
+
+function drawOne(picture, now) {
+    picture.draw($(picture.id));
+    Object.assign(picture, {stale: false, drawn: now});
+}
+
+function draw() {
     const began = performance.now();
-    const all = part === "all";
-    frames++;
-    if (all || frames % EVERY_LAYERS === 0) showLayers();
-    for (const side of sides) {
-        drawSurface($(`surface-${side.name}`), side);
-        if (all || frames % EVERY_NETWORK === 1) drawNetwork($(`network-${side.name}`), side, state.weight);
-    }
-    drawLoss($("loss"), sides, state.t);
-    if (all || frames % EVERY_LAYERS === 0) {
-        drawRate($("rate"), sides, state.t);
-        showLife();
-        showCaptions();
-    }
+    for (const picture of pictures) drawOne(picture, began);
+}
+
+// Draw the one picture that has waited longest, measured by how old it may become. To draw all of them in each frame
+// takes longer than a frame, most of it in the browser, which puts every changed part of the page on the screen anew.
+function drawNext(now) {
+    const waited = ({drawn, every}) => (now - drawn) / every;
+    const due = pictures.filter(picture => picture.stale && inSight.has(picture.id) && waited(picture) >= 1);
+    if (due.length) drawOne(due.reduce((a, b) => (waited(b) > waited(a) ? b : a)), now);
+}
+
+function showStep() {
     $("t").max = state.t > STEPS ? LAST : STEPS;
     $("t").value = state.t;
     $("now").value = state.t;
-    spent.push(performance.now() - began);
-    if (spent.length > 600) spent = spent.slice(-300);
 }
 
-function showLayers() {
-    for (const side of sides) {
-        side.layers = side.training.layers();
-        const hidden = side.layers.length > 1 ? side.layers.slice(0, -1) : side.layers;
-        const most = Math.max(...hidden.map(({activations}) => reachOf(activations.filter(Number.isFinite))));
-        drawLayers($(`layers-${side.name}`), side, niceStep(Math.min(most, 1e6)));
-    }
+function showLayers(canvas, side) {
+    side.layers = side.training.layers();
+    const hidden = side.layers.length > 1 ? side.layers.slice(0, -1) : side.layers;
+    const most = Math.max(...hidden.map(({activations}) => reachOf(activations.filter(Number.isFinite))));
+    drawLayers(canvas, side, niceStep(Math.min(most, 1e6)));
 }
 
 const percent = share => `${(100 * share).toFixed(1)} %`;
@@ -83,15 +103,13 @@ function scoreOf({data}, score) {
     return data.classes ? percent(score) : shortNumber(round3(score));
 }
 
-function showCaptions() {
-    for (const {name, training} of sides) {
-        const {history, data} = training;
-        const word = data.classes ? "Accuracy" : "R²";
-        const legend = data.bounds ? "● train, ○ validation. " : "Validation images; a frame marks an error. ";
-        const [train, val] = [history.trainScore.at(-1), history.valScore.at(-1)].map(score => scoreOf(training, score));
-        const gone = training.diverged === null ? "" : ` Diverged at step ${training.diverged}.`;
-        $(`caption-${name}`).textContent = `${legend}${word}: train ${train}, validation ${val}.${gone}`;
-    }
+function showCaption({name, training}) {
+    const {history, data} = training;
+    const word = data.classes ? "Accuracy" : "R²";
+    const legend = data.bounds ? "● train, ○ validation. " : "Validation images; a frame marks an error. ";
+    const [train, val] = [history.trainScore.at(-1), history.valScore.at(-1)].map(score => scoreOf(training, score));
+    const gone = training.diverged === null ? "" : ` Diverged at step ${training.diverged}.`;
+    $(`caption-${name}`).textContent = `${legend}${word}: train ${train}, validation ${val}.${gone}`;
 }
 
 // --- words
@@ -404,18 +422,18 @@ function frame(now) {
     last = now;
     due = Math.min(due + (passed / 1000) * state.speed, state.speed / 5 + 1);
     const began = performance.now();
-    let moved = false;
     while (due >= 1 && performance.now() - began < BUDGET && state.t < LAST) {
         due--;
         state.t++;
-        moved = true;
         for (const {training} of sides) training.step();
+        for (const picture of pictures) picture.stale = true;
         if (state.t === STEPS || state.t === LAST || sides.every(({training}) => training.diverged !== null)) return setPlaying(false);
-    }
-    if (moved) {
-        draw("frame");
         remember(1000);
     }
+    const stepped = performance.now();
+    drawNext(now);
+    spent.push(performance.now() - stepped);
+    if (spent.length > 600) spent = spent.slice(-300);
     requestAnimationFrame(frame);
 }
 
@@ -517,6 +535,10 @@ function listen() {
     }
     const resized = new ResizeObserver(() => draw());
     for (const name of ["surface-A", "network-A", "layers-A", "loss", "path"]) resized.observe($(name));
+    const seen = new IntersectionObserver(entries => {
+        for (const {target, isIntersecting} of entries) inSight[isIntersecting ? "add" : "delete"](target.id);
+    });
+    for (const element of document.querySelectorAll("canvas, .caption, #life, #transport")) seen.observe(element);
     listenToShell();
     addEventListener("keydown", key);
 }
