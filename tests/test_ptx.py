@@ -1,0 +1,295 @@
+"""NVIDIA's assembly, run on the CPU by :mod:`ptx`: the machine itself."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+
+import numpy as np
+import ptx
+import pytest
+from conftest import assert_same_bits
+
+from optimlab.backends import cupy as engine
+
+if ptx.compiler is None:
+    if os.environ.get("CI"):
+        raise ImportError("these tests need CuPy, whose wheel brings NVIDIA's compiler")
+    pytest.skip("CuPy is not installed", allow_module_level=True)
+
+DTYPES = ["float32", "float64"]
+
+# ---- the machine itself ----
+
+EACH = """
+extern "C" __global__ void each_{k}(long long n, {parameters})
+{{
+    const long long stride = (long long)gridDim.x * blockDim.x;
+    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) {{
+        {inputs}
+        out[i] = {expression};
+    }}
+}}
+"""
+INTEGERS = {"int32": "int", "uint32": "unsigned", "int64": "long long", "uint64": "unsigned long long"}
+C_TYPES = engine.C_TYPES | INTEGERS | {"bool": "bool"}
+
+
+def computed(expressions, *arrays, dtypes=None, options=engine.OPTIONS):
+    """The values of C expressions of the numbers ``a``, ``b`` and ``c``; in other types, where those are given."""
+    types = {name: C_TYPES[x.dtype.name] for name, x in zip("abc", arrays, strict=False)}
+    dtypes = dtypes or [arrays[0].dtype.name] * len(expressions)
+    inputs = " ".join(f"const {kind} {name} = {name}_[i];" for name, kind in types.items())
+    texts = []
+    for k, (expression, dtype) in enumerate(zip(expressions, dtypes, strict=True)):
+        parameters = ", ".join([*(f"const {kind} *{n}_" for n, kind in types.items()), f"{C_TYPES[dtype]} *out"])
+        texts.append(EACH.format(k=k, parameters=parameters, inputs=inputs, expression=expression))
+    found, ptx_text = [], ptx.assembly("".join(texts), options=options)
+    for k, dtype in enumerate(dtypes):
+        found.append(np.zeros(len(arrays[0]), dtype))
+        engine.launch(ptx.kernel(ptx_text, f"each_{k}"), len(arrays[0]), *arrays, found[-1])
+    return found
+
+
+def drawn(dtype, count=300, arrays=2):
+    """Numbers of every size."""
+    rng = np.random.default_rng(0)
+    if np.dtype(dtype).kind == "f":
+        return [(rng.normal(size=count) * 10.0 ** rng.integers(-9, 9, count)).astype(dtype) for _ in range(arrays)]
+    info = np.iinfo(dtype)
+    numbers = [rng.integers(info.min, info.max, count, dtype, endpoint=True) for _ in range(arrays)]
+    return [np.where(rng.random(count) < 0.5, x, x % 50).astype(dtype) for x in numbers]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_sum_of_a_product_rounds_once_if_it_is_fused_and_that_is_seen(dtype):
+    a, b, c = drawn(dtype, arrays=3)
+    c = (-a * b + c * 2.0**-20).astype(dtype)
+    (plain,) = computed(["a * b + c"], a, b, c)
+    assert_same_bits(plain, a * b + c)
+    (fused,) = computed(["a * b + c"], a, b, c, options=("--fmad=true", "--ftz=false"))
+    assert (fused != plain).mean() > 0.5
+    ends = np.array([[-np.inf], [np.inf]], dtype)
+    for x, y, z, found, others in zip(a, b, c, fused, np.nextafter(fused, ends).T, strict=True):
+        exact = Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z))
+        distance, *more = (abs(Fraction(float(v)) - exact) for v in (found, *others))
+        assert distance <= min(more)
+
+
+def test_subnormal_numbers_that_are_flushed_are_seen():
+    x = np.array([1e-40, -1e-40, 3e-38, 1e-45, 1.5], "float32")
+    (kept,) = computed(["a * 0.5f + a"], x)
+    assert_same_bits(kept, x * np.float32(0.5) + x)
+    (flushed,) = computed(["a * 0.5f + a"], x, options=("--fmad=false", "--ftz=true"))
+    assert_same_bits(flushed, np.where(abs(x) > 1e-38, kept, np.copysign(np.float32(0), x)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_minima_and_maxima(dtype):
+    special = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 0.5, -2.5, 1e-42], dtype)
+    a, b = (x.ravel() for x in np.meshgrid(special, special))
+    least, largest = computed(["fmin(a, b)", "fmax(a, b)"], a, b)
+    zeros = (a == 0) & (b == 0)
+    assert_same_bits(least, np.where(zeros & np.signbit(a), a, np.where(zeros, b, np.fmin(a, b))))
+    assert_same_bits(largest, np.where(zeros & np.signbit(a), b, np.where(zeros, a, np.fmax(a, b))))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_conversions(dtype):
+    x = np.array([0.0, -0.0, np.inf, -np.inf, 0.5, 1.5, 2.5, -0.5, -2.5, 1e30, -1e30, 1e-42], dtype)
+    x = np.concatenate([x, *drawn(dtype)])
+    other = "float64" if dtype == "float32" else "float32"
+    whole = {"rint": np.rint, "trunc": np.trunc, "floor": np.floor, "ceil": np.ceil}
+    expressions = [*(f"{name}(a)" for name in whole), f"({C_TYPES[other]})a", *(f"({INTEGERS[k]})a" for k in INTEGERS)]
+    found = computed(expressions, x, dtypes=[dtype] * 4 + [other, *INTEGERS])
+    with np.errstate(all="ignore"):
+        for actual, function in zip(found, whole.values(), strict=False):
+            assert_same_bits(actual, function(x))
+        assert_same_bits(found[4], x.astype(other))
+        for actual, kind in zip(found[5:], INTEGERS, strict=True):  # beyond its range, its ends
+            info = np.iinfo(kind)
+            near = np.where(abs(x) < 2.0**62, x, 0).astype(object)
+            wanted = [min(max(int(n), info.min), info.max) for n in near]
+            wanted = [
+                w if abs(n) < 2.0**62 else info.max if n > 0 else info.min for w, n in zip(wanted, x, strict=True)
+            ]
+            assert actual.tolist() == wanted
+    for kind in INTEGERS:
+        (n,) = drawn(kind, arrays=1)
+        assert_same_bits(computed([f"({C_TYPES[dtype]})a"], n, dtypes=[dtype])[0], n.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_modes_of_rounding(dtype):
+    a, b = drawn(dtype)
+    letter, operations = "f" if dtype == "float32" else "d", {"add": Fraction.__add__, "mul": Fraction.__mul__}
+    modes = {"rd": [-np.inf] * len(a), "ru": [np.inf] * len(a), "rz": None}
+    cases = [(mode, name) for mode in modes for name in operations]
+    for found, (mode, name) in zip(
+        computed([f"__{letter}{name}_{mode}(a, b)" for mode, name in cases], a, b), cases, strict=True
+    ):
+        # on the other side of the exact number there is the next
+        beyond = np.nextafter(found, -np.array(modes[mode] or -np.copysign(np.inf, found), dtype))
+        for x, y, given, other in zip(a, b, found, beyond, strict=True):
+            exact = operations[name](Fraction(float(x)), Fraction(float(y)))
+            low, high = sorted((Fraction(float(given)), Fraction(float(other))))
+            assert exact == Fraction(float(given)) or low < exact < high
+
+
+@pytest.mark.parametrize("kind", INTEGERS)
+def test_integers(kind):
+    a, b = drawn(kind)
+    b[b == 0] = 7
+    bits, long = np.iinfo(kind).bits, "ll" if "64" in kind else ""
+
+    def divided(x, y):
+        return abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1)
+
+    cases = {
+        "a + b": lambda x, y: x + y,
+        "a - b": lambda x, y: x - y,
+        "a * b": lambda x, y: x * y,
+        "a / b": divided,
+        "a % b": lambda x, y: x - divided(x, y) * y,
+        "a / 10": lambda x, y: divided(x, 10),
+        "a << (b & 31)": lambda x, y: x << (y & 31),
+        "a >> (b & 31)": lambda x, y: x >> (y & 31),
+        "(a & b) ^ ~(a | 5)": lambda x, y: (x & y) ^ ~(x | 5),
+        "a < b ? a : b": min,
+        "abs((long long)a)": lambda x, y: abs(x if x < 2**63 else x - 2**64),
+        f"__clz{long}(a)": lambda x, y: bits - (x % 2**bits).bit_length(),
+        f"__popc{long}(a)": lambda x, y: (x % 2**bits).bit_count(),
+        "(signed char)a": lambda x, y: (x + 128) % 256 - 128,
+        f"__{'u' * (kind[0] == 'u')}mul{long and '64'}hi(a, b)": lambda x, y: x * y >> bits,
+    }
+    for found, (expression, function) in zip(computed(list(cases), a, b), cases.items(), strict=True):
+        wanted = [function(x, y) % 2**bits for x, y in zip(a.tolist(), b.tolist(), strict=True)]
+        assert_same_bits(found, np.array(wanted, f"uint{bits}").view(kind), expression)
+
+
+def test_threads_that_part_meet_again():
+    def steps(n):
+        return 0 if n == 1 else 1 + steps(n // 2 if n % 2 == 0 else 3 * n + 1)
+
+    n = np.arange(1, 500, dtype="int64")
+    loop = "[=] { int k = 0; for (long long m = a; m != 1; ++k) m = m % 2 ? 3 * m + 1 : m / 2; return k; }()"
+    assert computed([loop], n)[0].tolist() == [steps(k) for k in n.tolist()]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_functions_are_called_and_use_memory_of_their_own(dtype):
+    x = np.concatenate([drawn(dtype)[0], np.array([1e5, 3e22, -1e30], dtype)])
+    sine, cube = computed(["sin(a)", "pow((double)a, b)"], x, np.full(len(x), 3.0), dtypes=[dtype, "float64"])
+    np.testing.assert_allclose(sine, np.sin(x.astype("float64")), rtol=2 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(cube, x.astype("float64") ** 3, rtol=1e-15)
+
+
+def test_the_indices_of_a_grid():
+    text = """extern "C" __global__ void where(int *out)
+    {
+        const unsigned in_block = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+        const unsigned block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
+        out[block * blockDim.x * blockDim.y * blockDim.z + in_block] += threadIdx.y + 10 * blockIdx.z;
+    }"""
+    out = np.zeros((2, 3, 2, 4, 5, 7), "int32")
+    ptx.kernel(ptx.assembly(text), "where")((2, 3, 2), (7, 5, 4), (out,))
+    block, *_, thread, _ = np.indices(out.shape)
+    assert_same_bits(out, (10 * block + thread).astype("int32"))
+
+
+# ---- threads of a block ----
+
+TURNED = """extern "C" __global__ void turned_{k}(const float *x, float *out, int half)
+{{
+    extern __shared__ float more[];
+    __shared__ float tile[64];
+    const int t = threadIdx.x, i = blockIdx.x * 64 + t;
+    tile[t] = x[i];
+    {first}
+    more[t] = tile[63 - t] + 1;
+    {second}
+    out[i] = more[t ^ 32] * 2;
+    {end}
+}}"""
+
+RIGHT = {"first": "__syncthreads();", "second": "__syncthreads();", "end": ""}
+WRONG = {
+    ("no barrier", "without a barrier"): {"first": ""},
+    ("no second barrier", "without a barrier"): {"second": ""},
+    ("a barrier of the warp", "without a barrier"): {"first": "__syncwarp();"},
+    ("a barrier in a branch", "not reached by every thread"): {"end": "if (t < half) __syncthreads();"},
+    ("a thread ends", "not reached by every thread"): {"first": "if (t == 5) return; __syncthreads();"},
+    ("shared memory too small", "outside of the shared memory"): {"end": "out[i] = more[t + 1];"},
+    ("written twice", "write the same memory at once"): {"end": "__syncthreads(); tile[t / 2] = t;"},
+    ("written twice, in turn", "without a barrier"): {"end": "if (t < half) more[t] = 1; else more[t - 20] = 1;"},
+    ("two blocks", "without a barrier"): {"end": "out[t] = 1;"},
+    ("read by another", "without a barrier"): {"end": "if (t < half) out[i] = out[i + 1];"},
+    ("beyond the end", "outside of all arrays"): {"end": "out[i + 192] = 1;"},
+    ("before the beginning", "outside of all arrays"): {"end": "out[i] = x[i - 1];"},
+    ("across two numbers", "not aligned"): {"end": "if (t == half) *(double *)(out + i + 1) = 1;"},
+    ("a shuffle in a branch", "is absent"): {"end": "if (t < half) out[i] = __shfl_down_sync(~0u, x[i], 1);"},
+}
+
+
+def turned(k):
+    text = "\n".join(TURNED.format(k=n, **RIGHT | mistake) for n, mistake in enumerate([{}, *WRONG.values()]))
+    x, out = np.arange(192, dtype="float32"), np.zeros(192, "float32")
+    ptx.kernel(ptx.assembly(text), f"turned_{k}")((3,), (64,), (x, out, np.int32(20)), shared_mem=4 * 64)
+    return out
+
+
+def test_a_block_shares_memory():
+    each = 2 * (np.arange(192).reshape(3, 64)[:, ::-1] + 1)
+    assert_same_bits(turned(0), np.roll(each, 32, axis=1).ravel().astype("float32"))
+
+
+@pytest.mark.parametrize(("k", "mistake"), list(enumerate(WRONG, 1)), ids=[name for name, _ in WRONG])
+def test_what_a_gpu_need_not_do_as_meant_is_refused(k, mistake):
+    with pytest.raises(ptx.Wrong, match=mistake[1]):
+        turned(k)
+
+
+def test_shared_memory_that_was_not_written_is_nan():
+    text = """extern "C" __global__ void unwritten(float *out)
+    {
+        __shared__ volatile float x[8];
+        out[threadIdx.x] = x[threadIdx.x];
+    }"""
+    found = np.zeros(8, "float32")
+    ptx.kernel(ptx.assembly(text), "unwritten")((1,), (8,), (found,))
+    assert np.isnan(found).all()
+
+
+def test_threads_of_a_warp_exchange_numbers():
+    text = """extern "C" __global__ void warps(const float *x, float *out, unsigned *bits, int *total)
+    {
+        const int t = threadIdx.x;
+        float sum = x[t];
+        for (int d = 16; d; d /= 2) sum += __shfl_xor_sync(~0u, sum, d);
+        out[t] = sum;
+        out[64 + t] = __shfl_down_sync(~0u, x[t], 3, 8);
+        out[128 + t] = __shfl_up_sync(~0u, x[t], 3);
+        out[192 + t] = __shfl_sync(~0u, x[t], t + 5);
+        bits[t] = __ballot_sync(~0u, x[t] > 10) + (__any_sync(~0u, x[t] > 40) ? 1 : 0) + __all_sync(~0u, t < 40);
+        __shared__ float part[2][32];
+        part[t / 32][t % 32] = x[t];
+        __syncwarp();
+        out[256 + t] = part[t / 32][31 - t % 32];
+        atomicAdd(total, t);
+        atomicMax(total + 1, t);
+    }"""
+    x, out, bits, total = (
+        np.arange(64, dtype="float32"),
+        np.zeros((5, 64), "float32"),
+        np.zeros(64, "uint32"),
+        np.zeros(2, "int32"),
+    )
+    ptx.kernel(ptx.assembly(text), "warps")((1,), (64,), (x, out, bits, total))
+    lane, warp = np.arange(64) % 32, np.arange(64) // 32 * 32
+    assert_same_bits(out[0], np.repeat(x.reshape(2, 32).sum(1), 32))
+    assert_same_bits(out[1], np.where(lane % 8 < 5, x + 3, x))
+    assert_same_bits(out[2], np.where(lane < 3, x, x - 3))
+    assert_same_bits(out[3], (warp + (lane + 5) % 32).astype("float32"))
+    assert bits.tolist() == [2**32 - 2**11 + 1] * 32 + [(2**32 - 1 + 1) % 2**32] * 32
+    assert_same_bits(out[4], (warp + 31 - lane).astype("float32"))
+    assert total.tolist() == [64 * 63 // 2, 63]
