@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,10 +23,20 @@ from optimlab.backends.threads import one_thread
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
-def test_speed_runs_and_names_every_competitor():
-    command = [sys.executable, str(FOLDER / "speed.py"), "--quick", "--threads", "1"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+def test_speed_runs_and_names_every_competitor(monkeypatch):
+    """On one network, and in this process; a worker of its own has the next test but one."""
+    speed = script("speed", monkeypatch)
+    quick = speed.Effort.quick(1)
+    monkeypatch.setattr(speed.Effort, "quick", lambda rounds: replace(quick, jobs=quick.jobs[1:]))
+    monkeypatch.setattr(sys, "argv", [str(FOLDER / "speed.py")])  # which processes are to begin
+
+    def here(path, options, threads):
+        assert (path, threads) == (FOLDER / "speed.py", 1)
+        return json.loads(CliRunner().invoke(speed.main, options, catch_exceptions=False).stdout.splitlines()[-1])
+
+    monkeypatch.setattr(speed, "worker", here)
+    result = CliRunner().invoke(speed.main, ["--quick", "--threads", "1"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
     names = ["optimlab, numpy", "PyTorch fused", "PyTorch default", "scikit-learn", "floor: matrix products", "adam"]
     names += ["memory of training", "how long it takes to begin"]
     fastest = ol.MLP([1000, 1000]).backend.name
@@ -46,7 +57,7 @@ def test_epsilon_runs(monkeypatch, capsys):
     assert all(rule in printed for rule in epsilon.RULES)
 
 
-def test_gpu_without_one_says_so_and_checks_what_it_can(monkeypatch):
+def test_gpu_without_one_says_so_and_checks_what_it_can(monkeypatch, tmp_path):
     gpu = script("gpu", monkeypatch)
     monkeypatch.setattr(gpu.engine, "missing", lambda: "needs an NVIDIA GPU")
     monkeypatch.setattr(gpu, "WITHOUT_GPU", {"the stand-in": ["-k", "mixes_with_nothing_of_the_host"]})
@@ -54,7 +65,10 @@ def test_gpu_without_one_says_so_and_checks_what_it_can(monkeypatch):
     assert result.exit_code == 0, result.output
     assert "No GPU can be measured: the backend 'cupy' needs an NVIDIA GPU." in result.output
     assert "the stand-in: 1 passed" in result.output
-    monkeypatch.setattr(gpu, "WITHOUT_GPU", {"nothing at all": ["-k", "no_test_is_called_so"]})
+    (tmp_path / "test_none.py").touch()
+    passed = gpu.check([f"--rootdir={tmp_path}", str(tmp_path / "test_none.py")], Console())
+    assert not passed
+    monkeypatch.setattr(gpu, "check", lambda *_: passed)
     assert CliRunner().invoke(gpu.main).exit_code == 1
 
 
@@ -143,17 +157,36 @@ def test_tables_that_are_asked_for(timing, monkeypatch, capsys, peers):
 
 
 def test_speed_prints_the_tables_that_are_asked_for(tmp_path):
+    """Of processes of its own, which have no peers here: those that train beside them have tests above."""
+    for peer in ("torch", "jax", "sklearn"):
+        (tmp_path / f"{peer}.py").write_text("raise ModuleNotFoundError\n")
     command = [sys.executable, str(FOLDER / "speed.py"), "--small", "--compare", "--quick", "--only", "sgd"]
-    result = subprocess.run([*command, "--json", "x.json"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    own = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(FOLDER.parent)])}
+    options = {"capture_output": True, "text": True, "check": False, "cwd": tmp_path, "env": own}
+    result = subprocess.run([*command, "--cpu-time", "--json", "x.json"], **options)
     assert result.returncode == 0, result.stderr
     assert "adam" not in result.stdout
     tables = json.loads((tmp_path / "x.json").read_text())["tables"]
-    for case in tables["compare"]:
-        whole, *parts = (seconds for (seconds,) in case["parts"].values())
-        assert min(parts) > 0
-        assert sum(parts) == pytest.approx(whole)
+    (case,) = tables["compare"]  # by CPU time on one core only
+    whole, *parts = (seconds for (seconds,) in case["parts"].values())
+    assert min(parts) > 0
+    assert sum(parts) == pytest.approx(whole)
     names = [competitor["name"] for competitor in tables["small"][0]["competitors"]]
     assert names[-1] == "the products alone, compiled"
+
+
+def test_the_command_is_timed_on_one_core_and_on_two(timing, monkeypatch):
+    """The command's help, which takes no time."""
+    command = timing("command")
+    monkeypatch.setitem(command.OPTIONS, True, ("--help",))
+    cases = command.measure(rounds=2, quick=True)
+    assert [case["name"] for case in cases] == ["1 core", "2 cores"][: command.available_cores()]
+    for case in cases:
+        whole, *parts = map(np.array, case["parts"].values())
+        assert whole.shape == (2,)
+        assert sum(parts) == pytest.approx(whole)
+    (table,) = command.tables(cases)
+    assert table.row_count == len(cases)
 
 
 def test_the_products_alone_are_those_of_a_step(timing):
@@ -256,10 +289,21 @@ def test_products_holds_onednn_against_numpy_by_shape(monkeypatch):
     assert result.output.count("32 x 64 x") == 2
 
 
-def test_products_names_the_kernels_taken():
-    command = [sys.executable, str(FOLDER / "products.py"), "--rounds", "1"]
-    own = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
-    assert result.returncode == 0, result.stderr
+def test_products_names_the_kernels_taken(monkeypatch):
+    """Those of NumPy's BLAS in processes of their own, for they are chosen when it is loaded; the others here."""
+    products = script("products", monkeypatch)
+    monkeypatch.setattr(products, "CALLS", 1)
+    apart, asked = products.measured, []
+
+    def measured(choice):
+        asked.append(choice)
+        return apart(choice) if choice in ("", "Haswell") else products.work(choice if choice != "SkylakeX" else "")
+
+    monkeypatch.setattr(products, "measured", measured)
+    result = CliRunner().invoke(products.main, ["--rounds", "1"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    others = ["oneDNN"] * bool(products.onednn.library()) + ["JAX"] * (find_spec("jax") is not None)
+    assert asked == ["", "Haswell", "SkylakeX", *others]
     assert "not set" in result.stdout
+    assert all(name in result.stdout for name in asked)
     assert result.stdout.count("784-800-10, x") == 2
