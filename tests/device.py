@@ -32,6 +32,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import ptx
+
+from optimlab.backends.cupy import OPTIONS
 
 try:
     import cupy
@@ -41,6 +44,7 @@ except ImportError:
 
 SHIM = """#include <math.h>
 #define __global__
+#define __device__
 #define __umul64hi(a, b) ((unsigned long long)(((unsigned __int128)(a) * (b)) >> 64))
 struct Index { unsigned x, y, z; };
 extern "C" { Index blockIdx, threadIdx, blockDim, gridDim; }
@@ -124,6 +128,7 @@ class Machine:
         self.compiled = []  # (text, options)
         self.alive = weakref.WeakSet()  # the graphs that something refers to
         self.full = False  # whether memory is exhausted
+        self.shared = SHARED
 
     def note(self, path, *args, **kwargs):
         """Note a call of CuPy's function or method ``path``."""
@@ -424,22 +429,42 @@ def raw_kernel(machine, code, name, options=()):
     return Function(machine, code, name)
 
 
+@cache
+def assembly(text):
+    """NVIDIA's assembly of a text, with the backend's options."""
+    return compile_cuda(nvrtc(), text, "compute_90", OPTIONS, "PTX").rstrip(b"\0").decode()
+
+
+SHARED = 232_448
+"""Bytes of shared memory that a thread block of an H100 or H200 may have."""
+
+
 class Function:
     path = "cupy.cuda.Function"
 
+    ptr = 0
+
     def __init__(self, machine, text, name):
         self._machine, self._name = machine, name
-        self._library = host_library(text, machine.compiler, machine.folder)
+        self._kernel = self._library = None
+        if "__syncthreads" in text:  # threads wait for each other, which takes a better machine
+            self._kernel = ptx.kernel(assembly(text), name)
+        else:
+            self._library = host_library(text, machine.compiler, machine.folder)
         self._const = [part.strip().startswith("const") for part in re.search(r"\((.*?)\)", text, re.S)[1].split(",")]
 
-    def __call__(self, grid, block, arguments):
+    def __call__(self, grid, block, arguments, shared_mem=0):
         if not isinstance(grid, tuple) or not isinstance(block, tuple):
             raise TypeError("Argument 'grid' has incorrect type (expected tuple)")
-        self._machine.note("cupy.cuda.Function.__call__", self, grid, block, arguments)
-        self._machine.call(self._launch, (grid, block, [Scalar(a) for a in arguments]), {})
+        self._machine.note("cupy.cuda.Function.__call__", self, grid, block, arguments, shared_mem)
+        self._machine.call(self._launch, (grid, block, [Scalar(a) for a in arguments], shared_mem), {})
 
-    def _launch(self, grid, block, arguments):
+    def _launch(self, grid, block, arguments, shared_mem):
         self._machine.launches.append(self._name)
+        if self._kernel:
+            bare = [a.value if isinstance(a, Scalar) else a for a in arguments]
+            self._kernel(grid, block, tuple(a._array if isinstance(a, Array) else a for a in bare), shared_mem)
+            return
         given = []
         for value in arguments:
             value = value.value if isinstance(value, Scalar) else value
@@ -545,7 +570,15 @@ def stand_in(compiler, folder):
     pool = types.SimpleNamespace(malloc=Handle("cupy.cuda.MemoryPool.malloc"))
     cupy.cuda = types.SimpleNamespace(
         is_available=lambda: True,
-        runtime=types.SimpleNamespace(getDevice=noted("cuda.runtime.getDevice", 0)),
+        runtime=types.SimpleNamespace(
+            getDevice=noted("cuda.runtime.getDevice", 0),
+            cudaDevAttrMaxSharedMemoryPerBlockOptin=97,
+            deviceGetAttribute=lambda *args: noted("cuda.runtime.deviceGetAttribute", machine.shared)(*args),
+        ),
+        driver=types.SimpleNamespace(
+            CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES=8,
+            funcSetAttribute=noted("cuda.driver.funcSetAttribute", None),
+        ),
         get_current_stream=noted("cuda.get_current_stream", stream),
         Stream=noted("cuda.Stream", stream),
         MemoryPool=noted("cuda.MemoryPool", pool),

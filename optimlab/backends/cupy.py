@@ -205,6 +205,20 @@ def launch(function: Any, elements: int, *arguments: Any) -> None:
         function((blocks,), (THREADS,), (np.int64(elements), *arguments))
 
 
+def largest_block() -> int:
+    """Return the bytes of shared memory that a thread block may have on the current device."""
+    runtime = import_module("cupy").cuda.runtime
+    most: int = runtime.deviceGetAttribute(runtime.cudaDevAttrMaxSharedMemoryPerBlockOptin, runtime.getDevice())
+    return most
+
+
+def launch_blocks(function: Any, blocks: int, threads: int, shared: int, *arguments: Any) -> None:
+    """Run a kernel with ``shared`` bytes of shared memory for each block."""
+    driver = import_module("cupy").cuda.driver
+    driver.funcSetAttribute(function.ptr, driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared)
+    function((blocks,), (threads,), arguments, shared)
+
+
 def _kind(shape: tuple[int, ...], domain: tuple[int, ...]) -> str:
     """Return how a formula over ``domain`` sees an input, see :data:`optimlab.kernels.c_source.SHAPES`."""
     if shape == domain:
@@ -265,30 +279,46 @@ class CuPyStep:
 # ---- random numbers ----
 
 _PHILOX = """\
+__device__ void philox(unsigned long long counter, const unsigned long long *key, unsigned long long *x)
+{{
+    unsigned long long k0 = key[0], k1 = key[1];
+    x[0] = counter;
+    x[1] = x[2] = x[3] = 0;
+    for (int round = 0; round < 10; ++round) {{
+        const unsigned long long a = 0xD2E7470EE14C6C93ULL, b = 0xCA5A826395121157ULL;
+        const unsigned long long y0 = __umul64hi(b, x[2]) ^ x[1] ^ k0, y2 = __umul64hi(a, x[0]) ^ x[3] ^ k1;
+        x[1] = b * x[2];
+        x[3] = a * x[0];
+        x[0] = y0;
+        x[2] = y2;
+        k0 += 0x9E3779B97F4A7C15ULL;
+        k1 += 0xBB67AE8584CAA73BULL;
+    }}
+}}
+
+/* Numbers from ``first`` on, at most {numbers}, of the ``size`` numbers after ``used`` counters. */
+__device__ void uniform_part(long long first, long long size, {type} *out, const unsigned long long *key,
+                             unsigned long long used)
+{{
+    unsigned long long x[4];
+    philox(used + first / {numbers} + 1, key, x);
+    for (int j = 0; j < {numbers} && first + j < size; ++j)
+        out[first + j] = {number};
+}}
+"""
+
+_PHILOX_KERNEL = """
 extern "C" __global__ void philox_{type}(long long n, long long size, {type} *out, const unsigned long long *keys,
                                          const unsigned long long *counter)
 {{
     const long long stride = (long long)gridDim.x * blockDim.x, parts = (size + {numbers} - 1) / {numbers};
     for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) {{
-        const long long stream = i / parts, first = i % parts * {numbers};
-        unsigned long long x[4] = {{counter[0] + i % parts + 1, 0, 0, 0}};
-        unsigned long long k0 = keys[2 * stream], k1 = keys[2 * stream + 1];
-        for (int round = 0; round < 10; ++round) {{
-            const unsigned long long a = 0xD2E7470EE14C6C93ULL, b = 0xCA5A826395121157ULL;
-            const unsigned long long y0 = __umul64hi(b, x[2]) ^ x[1] ^ k0, y2 = __umul64hi(a, x[0]) ^ x[3] ^ k1;
-            x[1] = b * x[2];
-            x[3] = a * x[0];
-            x[0] = y0;
-            x[2] = y2;
-            k0 += 0x9E3779B97F4A7C15ULL;
-            k1 += 0xBB67AE8584CAA73BULL;
-        }}
-        for (int j = 0; j < {numbers} && first + j < size; ++j)
-            out[stream * size + first + j] = {number};
+        const long long stream = i / parts;
+        uniform_part(i % parts * {numbers}, size, out + stream * size, keys + 2 * stream, counter[0]);
     }}
 }}"""
 
-_NUMBERS = {
+NUMBERS = {
     "float32": (8, "((unsigned)(x[j / 2] >> 32 * (j % 2)) >> 8) * (1.0f / 16777216)"),
     "float64": (4, "(x[j] >> 11) * (1.0 / 9007199254740992)"),
 }
@@ -301,8 +331,23 @@ def philox_source(dtype: str) -> str:
     ``n`` is the number of active threads. Each fills one part of the ``size`` numbers of a stream. Number ``i`` of a
     stream depends only on its key, ``counter[0]`` and ``i``, not on the grid.
     """
-    numbers, number = _NUMBERS[dtype]
+    numbers, number = NUMBERS[dtype]
+    return uniform_source(dtype) + _PHILOX_KERNEL.format(type=C_TYPES[dtype], numbers=numbers, number=number)
+
+
+def uniform_source(dtype: str) -> str:
+    """Return the CUDA text of the functions ``philox`` and ``uniform_part``, the numbers that a thread draws."""
+    numbers, number = NUMBERS[dtype]
     return _PHILOX.format(type=C_TYPES[dtype], numbers=numbers, number=number)
+
+
+def counters(size: int, dtype: str) -> int:
+    """Return how many counters Philox uses for ``size`` numbers.
+
+    >>> counters(17, "float32"), counters(17, "float64")
+    (3, 5)
+    """
+    return math.ceil(size / NUMBERS[dtype][0])
 
 
 class PhiloxGenerator:
@@ -335,11 +380,20 @@ class PhiloxGenerator:
         function = kernel(philox_source(dtype), f"philox_{C_TYPES[dtype]}")
         streams = len(self._key)
         size = out.size // streams
-        parts = math.ceil(size / _NUMBERS[dtype][0])
+        parts = counters(size, dtype)
         if not out.flags.c_contiguous:
             raise InputError("random numbers are written to contiguous arrays")
         launch(function, streams * parts, np.int64(size), out, self._keys, self._counter)
+        self.skip(parts)
+
+    def skip(self, parts: int) -> None:
+        """Count numbers that a kernel has drawn itself, in counters."""
         self._counter += np.uint64(parts)
+
+    @property
+    def stream(self) -> tuple[DeviceArray, DeviceArray]:
+        """The keys, one row for each replica, and the counter."""
+        return self._keys, self._counter
 
     @property
     def state(self) -> dict[str, Any]:

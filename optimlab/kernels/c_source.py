@@ -7,7 +7,7 @@ which of several NaNs is the result, or whether 0 or -0 is larger; NumPy itself 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..common.errors import InputError, lookup, unknown
 from .graph import INFIX, Graph, Node
@@ -91,7 +91,7 @@ def c_source(graph: Graph, dtype: str, shapes: Mapping[str, str] | None = None) 
         f"#include <math.h>\n\nvoid {function_name(graph)}({_parameters(graph, C_TYPES[dtype], shapes)})\n{{\n"
         f"{_legend(graph)}"
         "    for (long long i = 0; i < n; ++i) {\n"
-        f"{_element(graph, C_TYPES[dtype], shapes)}"
+        f"{loop_body(graph, C_TYPES[dtype], shapes)}"
         "    }\n}"
     )
 
@@ -111,14 +111,15 @@ def cuda_source(
                                         const float *__restrict__ hp)
     """
     shapes = _checked(graph, shapes)
-    slot = f"hp[i / columns * {len(graph.slots)} + {{}}]" if slots_by_row else "hp[{}]"
+    first = f"i / columns * {len(graph.slots)} + " if slots_by_row else ""
+    slots = [f"hp[{first}{k}]" for k in range(len(graph.slots))]
     parameters = _parameters(graph, C_TYPES[dtype], shapes, slots_by_row, "*__restrict__ ")
     return (
         f'extern "C" __global__ void {function_name(graph)}({parameters})\n{{\n'
         f"{_legend(graph)}"
         "    const long long stride = (long long)gridDim.x * blockDim.x;\n"
         "    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) {\n"
-        f"{_element(graph, C_TYPES[dtype], shapes, slot)}"
+        f"{loop_body(graph, C_TYPES[dtype], shapes, slots)}"
         "    }\n}"
     )
 
@@ -150,13 +151,18 @@ def _legend(graph: Graph) -> str:
     return "".join(f"    /* hp[{k}] = {slot} */\n" for k, slot in enumerate(graph.slots))
 
 
-def _element(graph: Graph, ctype: str, shapes: Mapping[str, str], slot: str = "hp[{}]") -> str:
+def loop_body(
+    graph: Graph, ctype: str, shapes: Mapping[str, str] | None = None, slots: Sequence[str] | None = None
+) -> str:
+    """Return the text of what a loop does for element ``i``; ``slots`` has the text of each host scalar."""
+    shapes = shapes or {}
+    scalars = [f"hp[{k}]" for k in range(len(graph.slots))] if slots is None else slots
     calls = {op: f"{name}f" for op, name in _CALLS.items()} if ctype == "float" else _CALLS
     names = identifiers(graph.arrays)
     places = {name: SHAPES[shapes[name]] if name in shapes else "[i]" for name in graph.inputs}
     lines = [f"const {ctype} {names[name]}_i = {names[name]}_{place};" for name, place in places.items()]
     inputs = {name: f"{called}_i" for name, called in names.items()}
-    made, outputs = element(graph, calls, inputs, {k: slot.format(k) for k in range(len(graph.slots))})
+    made, outputs = element(graph, calls, inputs, dict(enumerate(scalars)))
     lines += [f"const {'int' if mask else ctype} {name} = {text};" for name, text, mask in made]
     lines += [f"{names[name]}_[i] = {text};" for name, text in zip(graph.written, outputs, strict=True)]
     return "".join(f"        {line}\n" for line in lines)

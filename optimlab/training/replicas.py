@@ -14,7 +14,8 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from ..backends import Array
 from ..backends.numpy import NumPyStep
 from ..common.errors import InputError, count, number, unknown
 from ..datasets import Dataset
-from ..kernels import trace
+from ..kernels import Graph, trace
 from ..nn.layers import Dropout, within
 from ..nn.losses import Loss
 from ..nn.losses import get as get_loss
@@ -85,14 +86,11 @@ def _build(network: Network) -> list[Any]:
     return [network.dtype, network.backend.name, layers, [(p.name, p.shape) for p in network.parameters]]
 
 
-class _Optimizer:
-    """An elementwise rule over ``(R, parameters)``, with separate hyperparameters for each row."""
+class _Group:
+    """Neighbouring replicas with the same elementwise rule, with separate hyperparameters for each of them."""
 
-    def __init__(self, rule: rules.Rule, network: Network, settings: Sequence[Mapping[str, float]]) -> None:
-        if isinstance(rule, rules.LayerRule):
-            raise InputError("replicas need an elementwise rule, but this one works on whole matrices: use fit")
-        self.graph, kinds = trace(rule), rules.kinds_of(rule)
-        backend, weights = network.backend, network.parameters.data
+    def __init__(self, rule: rules.Rule, graph: Graph, rows: slice, settings: Sequence[Mapping[str, float]]) -> None:
+        self.graph, self.rows, kinds = graph, rows, rules.kinds_of(rule)
         for name in {name: None for own in settings for name in own}:
             if name not in self.graph.hyperparameters:
                 raise unknown(f"hyperparameter of {self.graph.name}", name, self.graph.hyperparameters)
@@ -104,33 +102,69 @@ class _Optimizer:
         distinct = {tuple(own.items()): own for own in self.settings}
         self._distinct = list(distinct.values())
         self._which = [list(distinct).index(tuple(own.items())) for own in self.settings]
-        arrays = {"w": weights, "g": network.parameters.grad}
+
+    def table(self, first: int, steps: int) -> Any:
+        """Return the host scalars of the next updates, of shape ``(steps, replicas, scalars)``."""
+        tables = [self.graph.table(first, steps, values) for values in self._distinct]
+        return np.stack(tables, axis=1)[:, self._which]
+
+    def scalars(self, t: int) -> Any:
+        return np.array([self.graph.scalars(t=t, **values) for values in self._distinct])[self._which]
+
+    def bind(self, network: Network) -> Any:
+        """Return the function that updates the weights of the group."""
+        backend, weights = network.backend, network.parameters.data[self.rows]
+        arrays = {"w": weights, "g": network.parameters.grad[self.rows]}
         arrays |= {name: backend.xp.full_like(weights, value) for name, value in self.graph.state.items()}
         bind: Callable[..., Any] = backend.bind if backend.asynchronous else partial(NumPyStep, block_bytes=BLOCK_BYTES)
-        self._step = bind(self.graph, [arrays])
-        self.name, self.t = self.graph.name, 0
+        return bind(self.graph, [arrays])
+
+
+class _Optimizer:
+    """Elementwise rules over ``(R, parameters)``, each on its own rows."""
+
+    def __init__(
+        self, rule: rules.Rule | Sequence[rules.Rule], network: Network, settings: Sequence[Mapping[str, float]]
+    ) -> None:
+        each = list(rule) if isinstance(rule, Sequence) else [rule] * len(settings)
+        if len(each) != len(settings):
+            raise InputError(f"{len(settings)} networks need as many rules, got {len(each)}")
+        graphs: dict[int, Graph] = {}
+        for one in each:
+            if isinstance(one, rules.LayerRule):
+                raise InputError("replicas need an elementwise rule, but this one works on whole matrices: use fit")
+            if id(one) not in graphs:
+                graphs[id(one)] = trace(one)
+        starts = [k for k, one in enumerate(each) if k == 0 or one is not each[k - 1]]
+        rows = [slice(start, stop) for start, stop in pairwise([*starts, len(each)])]
+        self.groups = [_Group(each[part.start], graphs[id(each[part.start])], part, settings[part]) for part in rows]
+        self.settings = [own for group in self.groups for own in group.settings]
+        self.name, self.t, self._network = self.groups[0].graph.name, 0, network
+
+    @cached_property
+    def _steps(self) -> list[Any]:
+        return [group.bind(self._network) for group in self.groups]
 
     @property
     def by_table(self) -> bool:
-        return hasattr(self._step, "hp")
+        return all(hasattr(step, "hp") for step in self._steps)
 
     def bound(self) -> list[Any]:
-        return [self._step]
+        return self._steps
 
     def tables(self, steps: int) -> list[Any]:
-        """Return the host scalars of the next updates, those of all replicas in each row."""
-        tables = [self.graph.table(self.t + 1, steps, values) for values in self._distinct]
-        return [np.stack(tables, axis=1)[:, self._which].reshape(steps, -1)]
+        """Return the host scalars of the next updates by each rule, those of all its replicas in each row."""
+        return [group.table(self.t + 1, steps).reshape(steps, -1) for group in self.groups]
 
     def step(self) -> None:
         self.t += 1
-        scalars = np.array([self.graph.scalars(t=self.t, **values) for values in self._distinct])
-        self._step(scalars[self._which])
+        for group, step in zip(self.groups, self._steps, strict=True):
+            step(group.scalars(self.t))
 
 
 def fit_replicas(
     networks: Sequence[Network],
-    rule: rules.Rule,
+    rule: rules.Rule | Sequence[rules.Rule],
     settings: Sequence[Mapping[str, float]],
     data: Dataset | Sequence[Dataset],
     *,
@@ -140,18 +174,21 @@ def fit_replicas(
     loss: str | Loss = "softmax_cross_entropy",
     watch: Callable[[Network, list[History], Array], Any] = lambda network, histories, before: None,
     graph: bool = False,
+    say: Callable[[str], Any] = lambda sentence: None,
 ) -> list[History]:
     """Train all ``networks`` as :func:`optimlab.fit` would train each of them, and return their histories.
 
     Parameters
     ----------
-    rule: an elementwise rule.
+    rule: an elementwise rule, or one for each network; equal ones are best next to each other.
     settings: one mapping per replica, with numbers for the hyperparameters that differ from the rule's defaults.
     data: one data set for all replicas, or one for each, with the same number of rows; the same object may occur
         several times.
     seeds: one seed per replica for the order of the data.
     watch: called after each epoch with the stacked network, the histories, and the weights before the last update.
-    graph: on a GPU, True makes each step a single launch of a CUDA graph, see :func:`optimlab.fit`.
+    graph: on a GPU, True makes each step a single launch of a CUDA graph, see :func:`optimlab.fit`, if the networks are
+        too large for shared memory.
+    say: called with a sentence on how a GPU trains the replicas.
 
     The ``seconds`` of a history are its share of the time. ``networks`` themselves do not change: the trained weights
     are rows of ``parameters.data`` of the network passed to ``watch``. If a replica diverges, its history names the
@@ -187,7 +224,7 @@ def fit_replicas(
     check_batches(network, train.each, batch_size)
     val = _Rows.of(network, [(one.x_val, one.y_val) for one in each], loss, "validation")
     run = _Training(network, _Optimizer(rule, network, settings), loss, train, batch_size, seeds, epochs)
-    engine = engine_of(run, graph)  # type: ignore[arg-type]  # it has the attributes an engine uses
+    engine = _engine(run, networks[0], graph, say)
     validate = Evaluator(network, *val.by_replica(), loss)
     with network.backend.quiet():
         for _ in range(epochs):
@@ -208,6 +245,22 @@ def fit_replicas(
             if not run.alive.any():
                 break
     return run.histories
+
+
+def _engine(run: Any, network: Network, graph: bool, say: Callable[[str], Any]) -> Engine:
+    """Return the engine: on a GPU, one thread block for each replica if a replica fits into its shared memory."""
+    if not network.backend.asynchronous:
+        return engine_of(run, graph)
+    from .blocks import InBlocks, TooLarge
+
+    count = len(run.histories)
+    try:
+        engine = InBlocks(run, network)
+    except TooLarge as error:
+        say(f"{count} networks trained with a leading axis and batched products: {error}")
+        return engine_of(run, graph)
+    say(f"{count} networks trained in shared memory, each by one thread block")
+    return engine
 
 
 class _Rows:
