@@ -323,6 +323,7 @@ def _reciprocal(x: Any) -> Any:
 
 
 FLOATS: dict[str, Callable[..., Any]] = {
+    "rcp": np.reciprocal,
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,

@@ -1,12 +1,18 @@
 """Replicas in the shared memory of a GPU's thread blocks: NVIDIA's assembly of the kernel, run on the CPU (ptx.py)."""
 
+import re
+
 import numpy as np
+import ptx
 import pytest
-from test_cupy import blas, folder, machine, require_cupy  # noqa: F401  # fixtures
+from test_cupy import blas, folder, machine  # noqa: F401  # fixtures
 from test_replicas import OTHER, RULES, SHARED, network
 
 import optimlab as ol
 from optimlab import rules
+from optimlab.backends import blocks
+from optimlab.kernels import block_source
+from optimlab.training import replicas
 from optimlab.training.replicas import fit_replicas
 
 EVERY = [parameter.values[0] for parameter in RULES]
@@ -51,3 +57,144 @@ def test_every_rule_trains_as_fit_does(sizes, batch_norm, machine):  # noqa: F81
     """A bias before batch norm has a gradient of rounding alone, from which the rules make anything."""
     assert_as_fit({"sizes": sizes, "batch_norm": batch_norm, "use_bias": not batch_norm}, EVERY)
     assert machine.launches.count("epoch") == 2
+
+
+# --- every part of a network
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"activation": "gelu", "batch_norm": "after", "convention": "torch", "dtype": "float64"},
+        {"activation": "softmax", "standardize": ol.Standardize(np.full(5, 0.5), np.arange(5.0))},
+    ],
+    ids=["float64", "softmax and standardized"],
+)
+def test_every_layer(options, machine):  # noqa: F811
+    tolerance = 1e-12 if options.get("dtype") == "float64" else 1e-5
+    assert_as_fit(options, [rules.textbook.sgd, rules.textbook.momentum], batch_size=33, tolerance=tolerance)
+
+
+def test_dropout_draws_the_numbers_of_the_backend(machine, blas):  # noqa: F811
+    options = {"sizes": (5, 7, 3), "activation": "tanh", "dropout": 0.3}
+    assert_as_fit(options, [rules.textbook.sgd, rules.textbook.adam], epochs=2, batch_size=33, backend="cupy")
+
+
+def test_two_classes_with_one_logit(machine):  # noqa: F811
+    data = ol.Dataset(SHARED.x_train, SHARED.y_train == 1, SHARED.x_val, SHARED.y_val == 1)
+    nets = [ol.MLP([5, 6, 1], seed=seed, backend="cupy") for seed in (0, 1)]
+    rule, loss = rules.textbook.adam, "binary_cross_entropy"
+    histories = fit_replicas(nets, rule, [{}, {}], data, seeds=[0, 1], epochs=2, batch_size=30, loss=loss)
+    for seed, history in enumerate(histories):
+        net = ol.MLP([5, 6, 1], seed=seed, backend="numpy")
+        alone = ol.fit(net, ol.Optimizer(net.parameters, rule), data, epochs=2, batch_size=30, loss=loss, seed=seed)
+        for name in ("train_loss", "val_loss", "train_accuracy"):
+            assert getattr(history, name) == pytest.approx(getattr(alone, name), rel=1e-5)
+
+
+def test_products_of_several_rows_and_columns_per_thread(machine):  # noqa: F811
+    digits = ol.datasets.load("digits")
+    data = ol.Dataset(digits.x_train[:64], digits.y_train[:64], digits.x_val[:9], digits.y_val[:9])
+    (history,) = fit_replicas(
+        [ol.MLP([64, 64, 10], seed=0, backend="cupy")], rules.textbook.adam, [{}], data, seeds=[0], epochs=1
+    )
+    assert any("product<64, 64, 64, 64, 1, 64, 1, 4, 4>" in text for text, _ in machine.compiled)
+    net = ol.MLP([64, 64, 10], seed=0, backend="numpy")
+    alone = ol.fit(net, ol.Adam(net.parameters), data, epochs=1)
+    assert (history.train_loss, history.val_loss) == (pytest.approx(alone.train_loss), pytest.approx(alone.val_loss))
+
+
+def test_those_that_diverge_are_named_at_their_step(machine):  # noqa: F811
+    rates = [0.01, 1e3, 1e12, 30.0]
+    nets = [network(activation="identity", backend="cupy")(0) for _ in rates]
+    settings, options = [{"lr": lr} for lr in rates], {"epochs": 3, "batch_size": 16}
+    histories = fit_replicas(nets, rules.textbook.momentum, settings, SHARED, seeds=[0] * 4, **options)
+    for own, history in zip(settings, histories, strict=True):
+        net = network(activation="identity")(0)
+        alone = ol.fit(net, ol.Optimizer(net.parameters, rules.textbook.momentum, **own), SHARED, **options)
+        found = (history.status, history.diverged_step, history.steps, history.epochs)
+        assert found == (alone.status, alone.diverged_step, alone.steps, alone.epochs)
+    assert len({history.diverged_step for history in histories}) >= 2
+
+
+# --- what does not fit
+
+
+class Own(ol.layers.Activate):
+    """A layer of one's own, whose Python no kernel has."""
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["too large", "own layer"])
+def test_what_does_not_fit_is_trained_with_a_leading_axis_and_told(own, machine, blas):  # noqa: F811
+    """At the last byte."""
+    said, found = [], []
+    nets = [network(backend="cupy")(seed) for seed in (0, 1)]
+    if own:
+        for net in nets:
+            net.layers[1].__class__ = Own
+    else:
+        machine.shared = needed(nets[0], machine) - 1
+    for _ in range(2):
+        settings = [{"lr": 0.01}, {"lr": 0.03}]
+        options = {"seeds": [0, 1], "epochs": 2, "batch_size": 16, "say": said.append}
+        histories = fit_replicas(nets, rules.textbook.adam, settings, SHARED, **options)
+        found.append([history.train_loss + history.val_loss for history in histories])
+        machine.shared += 1
+    reason = (
+        "a part of the step is custom Python code" if own else "a network with its batch and the rule's state needs "
+    )
+    assert said[0].startswith(f"2 networks trained with a leading axis and batched products: {reason}")
+    assert said[1] == (said[0] if own else "2 networks trained in shared memory, each by one thread block")
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+
+
+def needed(net, machine):  # noqa: F811
+    """The bytes of shared memory that a replica of a network with Adam asks for."""
+    fit_replicas([net], rules.textbook.adam, [{}], SHARED, seeds=[0], epochs=1, batch_size=16)
+    return max(args[-1] for path, args, _ in machine.calls.values() if path == "cupy.cuda.driver.funcSetAttribute")
+
+
+# --- planted mistakes
+
+
+def one_epoch():
+    options = {"sizes": (5, 4, 3), "batch_norm": True, "use_bias": False}
+    assert_as_fit(options, [rules.textbook.momentum, rules.textbook.adam], batch_size=35)
+
+
+def without(kernel, pattern, instead=""):
+    """Change the kernel's text."""
+
+    def changed(plan, graphs):
+        text, count = re.subn(pattern, instead, kernel(plan, graphs))
+        assert count
+        return text
+
+    return changed
+
+
+MISTAKES = {
+    "no barriers": (block_source, "BARRIER", lambda barrier: ""),
+    "places that overlap": (blocks, "_free", lambda free: lambda size, taken, start: free(size, taken[:1], start)),
+    "scalars of the next step": (replicas._Group, "table", lambda table: lambda group, t, n: table(group, t + 1, n)),
+    "inexact numbers": (block_source, "number_text", lambda text: lambda value, dtype: text(value * 1.0001, dtype)),
+    "lost state": (blocks.Plan, "kernel", lambda kernel: without(kernel, r"copy\(at<T>\(\d+\), state.*")),
+    "lost averages": (blocks.Plan, "kernel", lambda kernel: without(kernel, r"copy\(at<T>\(\d+\), array0.*")),
+    "one order for all": (
+        blocks.Plan,
+        "kernel",
+        lambda kernel: without(kernel, r"row\) \* replicas \+ replica", "row)"),
+    ),
+    "the first rule for all": (blocks.Plan, "kernel", lambda kernel: without(kernel, r"rules\[replica\]", "0")),
+}
+
+
+def test_without_a_mistake_it_passes(machine):  # noqa: F811
+    one_epoch()
+
+
+@pytest.mark.parametrize(("where", "name", "change"), MISTAKES.values(), ids=MISTAKES)
+def test_planted_mistakes_fail(where, name, change, machine, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(where, name, change(getattr(where, name)))
+    with pytest.raises((AssertionError, ptx.Wrong)):
+        one_epoch()

@@ -192,6 +192,7 @@ def test_a_history_does_not_depend_on_its_company():
 )
 def test_on_a_gpu_each_replica_trains_as_alone(options, rule, graph, machine, blas):  # noqa: F811
     """Data, seeds and hyperparameters of their own; the same stream of dropout's numbers."""
+    machine.shared = 0  # see test_blocks.py for shared memory
     seeds, rates = [0, 1, 2, 3], [0.01, 0.03, 0.003, 0.02]
     beta = {name: 0.5 for name in ("beta1", "beta") if name in inspect.signature(rule).parameters}
     settings = [{"lr": lr, **{name: value + lr for name, value in beta.items()}} for lr in rates]
@@ -223,6 +224,7 @@ def test_on_a_gpu_each_replica_trains_as_alone(options, rule, graph, machine, bl
 
 
 def test_on_a_gpu_a_step_of_many_replicas_is_as_many_launches_as_one_of_few(machine):  # noqa: F811
+    machine.shared = 0  # see test_blocks.py for shared memory
     def launches(count):
         before = len(machine.launches)
         nets = [network(dropout=0.1, backend="cupy")(seed) for seed in range(count)]
@@ -234,6 +236,7 @@ def test_on_a_gpu_a_step_of_many_replicas_is_as_many_launches_as_one_of_few(mach
 
 
 def test_on_a_gpu_those_that_diverge_are_named_at_their_step(machine):  # noqa: F811
+    machine.shared = 0  # see test_blocks.py for shared memory
     rates, make = [0.01, 1e3, 1e12, 30.0], network(activation="identity", backend="cupy")
     settings = [{"lr": lr} for lr in rates]
     nets = [make(0) for _ in rates]
