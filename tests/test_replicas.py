@@ -225,6 +225,7 @@ def test_on_a_gpu_each_replica_trains_as_alone(options, rule, graph, machine, bl
 
 def test_on_a_gpu_a_step_of_many_replicas_is_as_many_launches_as_one_of_few(machine):  # noqa: F811
     machine.shared = 0  # see test_blocks.py for shared memory
+
     def launches(count):
         before = len(machine.launches)
         nets = [network(dropout=0.1, backend="cupy")(seed) for seed in range(count)]

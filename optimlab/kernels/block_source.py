@@ -135,7 +135,7 @@ def product(a: str, b: str, out: str, sizes: tuple[int, int, int], strides: tupl
     """Return the text of a product; ``sizes`` are rows, columns and terms, ``strides`` those of ``a`` and ``b``.
 
     >>> product("a", "b", "c", (64, 10, 64), (64, 1, 10, 1))
-    'product<64, 10, 64, 64, 1, 10, 1, 1, 1>(a, b, c);'
+    'product<64, 10, 64, 64, 1, 10, 1, 2, 1>(a, b, c);'
     """
     numbers = ", ".join(map(str, (*sizes, *strides, *_tile(*sizes[:2]))))
     return f"product<{numbers}>({a}, {b}, {out});"
