@@ -372,6 +372,34 @@ def test_reductions_of_every_kind_of_number_are_numpys(kind, columns):
     assert_same_bits(0.0 + ours, 0.0 + theirs)
 
 
+@pytest.mark.parametrize("columns", [2, 3, 8, 10, 16, 17])
+@pytest.mark.parametrize("rows", [1, 7, 8, 29])
+def test_a_softmax_of_few_columns(rows, columns):
+    """Up to 16 columns are vectorized along the rows, eight at a time; the rest of the rows are done one by one."""
+    x = np.random.default_rng(columns).choice([*SPECIAL[:4], 88.5, -90.0, *SPECIAL[4:7]], (rows, columns))
+    x[rows // 2 :] = np.random.default_rng(rows).standard_normal((rows - rows // 2, columns))
+    x = x.astype("float32")
+    top, place, total = (np.zeros((rows, 1), "float32") for _ in range(3))
+    grown, parts = np.zeros_like(x), np.zeros_like(x)
+
+    def work(b):
+        b.row_max(x, top)
+        b.row_argmax(x, place)
+        b.map(lambda x, top: np.exp(x - top), (x, top), grown)
+        b.row_sums(grown, total)
+        b.map(lambda x, total: x / total, (grown, total), parts)
+
+    program = recorded(work, dtype="float32")
+    assert len(program._plan.functions) == 1 or rows == 1
+    program.run()
+    with NUMPY.quiet():
+        exact = np.exp((x - x.max(axis=1, keepdims=True)).astype(float))
+        assert_same_bits(0.0 + top, 0.0 + x.max(axis=1, keepdims=True))
+        assert place[:, 0].tolist() == x.argmax(axis=1).tolist()
+        np.testing.assert_allclose(grown, exact.astype("float32"), rtol=2.5e-7, atol=1e-45)
+        np.testing.assert_allclose(parts, exact / exact.sum(axis=1, keepdims=True), rtol=1e-6, atol=1e-45)
+
+
 ONE, ROWS, COLUMN, INTEGERS = np.ones(1), np.ones((4, 3)), np.ones((4, 1)), np.arange(3)
 FIXED = np.ones((4, 3))
 FIXED.flags.writeable = False
