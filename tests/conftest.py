@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import compiling
 import numpy as np
 import pytest
 
@@ -20,6 +21,14 @@ pytest_plugins = ["pytester", "report_folder"]
 
 # a shell's background jobs begin with Ctrl-C ignored, and hand that on; what is tested is what happens on a terminal
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what the C++ compiler and JAX compile, by its text, for other workers and for the next session."""
+    if config.pluginmanager.has_plugin("cacheprovider"):
+        compiling.kept[:] = [config.cache.mkdir("compiled")]
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
 def require(module: str) -> ModuleType:

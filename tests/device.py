@@ -16,10 +16,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import hashlib
 import inspect
 import re
-import subprocess
 import sys
 import types
 import warnings
@@ -33,6 +31,7 @@ from typing import NamedTuple
 
 import numpy as np
 import ptx
+from compiling import C_HEADERS, shared_library
 
 from optimlab.backends.cupy import OPTIONS
 
@@ -66,16 +65,8 @@ extern "C" void run_grid(Kernel kernel, unsigned blocks, unsigned threads, const
 
 def host_library(text, compiler, folder):
     """CUDA text as a shared library for the CPU, without fused multiply-adds."""
-    name = hashlib.sha256(text.encode()).hexdigest()[:16]
-    source, library = Path(folder) / f"{name}.cu.txt", Path(folder) / f"{name}.so"
-    if library.exists():
-        return ctypes.CDLL(str(library))
-    source.write_text(SHIM + text)
-    flags = ["-O2", "-ffp-contract=off", "-shared", "-fPIC"]
-    command = [compiler, "-x", "c++", *flags, str(source), "-o", str(library), "-lm"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    return ctypes.CDLL(str(library))
+    flags = ["-x", "c++", "-O2", "-ffp-contract=off", *C_HEADERS]
+    return ctypes.CDLL(str(shared_library(SHIM + text, compiler, flags, folder)))
 
 
 def run_grid(library, name, blocks, threads, arguments):

@@ -9,7 +9,6 @@ import itertools
 import math
 import platform
 import re
-import subprocess
 import tracemalloc
 from collections import Counter
 from dataclasses import replace
@@ -18,6 +17,7 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from compiling import C_HEADERS, shared_library
 from conftest import assert_same_bits
 from device import SHIM, run_grid
 
@@ -407,12 +407,7 @@ def libraries(request, compiler, tmp_path_factory):
     }
     loaded = {}
     for language, text in texts.items():
-        source, library = folder / f"rules.{language}.txt", folder / f"rules.{language}.so"
-        source.write_text(text)
-        flags = ["-O2", "-ffp-contract=off", "-shared", "-fPIC"]
-        command = [compiler, "-x", language, *flags, str(source), "-o", str(library), "-lm"]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert result.returncode == 0, result.stderr
+        library = shared_library(text, compiler, ["-x", language, "-O2", "-ffp-contract=off", *C_HEADERS], folder)
         functions = re.findall(r"void (\w+)\(", text)[-len(RULES) :]  # the shim has one of its own before
         loaded[language] = ctypes.CDLL(str(library)), dict(zip(RULES, functions, strict=True))
     return dtype, loaded
