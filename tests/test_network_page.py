@@ -1,5 +1,6 @@
 """The network of the page in a real browser, against the network in Python: float64, step by step."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -102,28 +103,46 @@ def python_run(net, opt, loss, given, penalties=()):
     return history, drawn
 
 
-def compare(page, *, activation="tanh", norm="none", rule="adam", convention="textbook", loss="softmax_cross_entropy",
-            outputs=3, hyper=None, penalties=None, dropout=0.0, steps=STEPS):  # fmt: skip
-    sizes, hyper, penalties = [2, 8, 6, outputs], hyper or RULES[rule], penalties or {}
+@functools.cache
+def batch_list(loss, outputs, steps):
+    """The batches of a run, and as the page gets them."""
+    given = list(batches(loss, outputs, steps, np.random.default_rng(1)))
+    return given, json.dumps([{"x": x.ravel().tolist(), "t": t.ravel().tolist()} for x, t in given])
+
+
+@functools.cache
+def expectation(activation, norm, rule, convention, loss, outputs, hyper, penalties, dropout, steps):
+    """What the page is asked, and what Python finds; browsers share it."""
+    sizes, hyper, penalties = [2, 8, 6, outputs], dict(hyper), dict(penalties)
     options = {"dropout": dropout, "seed": 3, "dtype": "float64", "backend": "numpy"}
     net = ol.MLP(sizes, activation=activation, batch_norm=NORMS[norm], **options)
     start = net.parameters.data.copy()
     opt = ol.optimizers.get(rule)(net.parameters, convention=convention, **hyper)
-    given = list(batches(loss, outputs, steps, np.random.default_rng(1)))
+    given, sent = batch_list(loss, outputs, steps)
     terms = [{"l1": ol.L1, "l2": ol.L2}[name](rate) for name, rate in penalties.items()]
     history, drawn = python_run(net, opt, loss, given, terms)
     outcome = net.forward(given[0][0]).ravel()
     state = [values for layer in net.layers for values in layer.state().values()]
     spec = {"sizes": sizes, "activation": activation, "batchNorm": norm, "dropout": dropout, "loss": loss}
-    sent = [{"x": x.ravel().tolist(), "t": t.ravel().tolist()} for x, t in given]
-    request = {"spec": {**spec, "penalties": penalties}, "start": start.tolist(), "batches": sent, "drawn": drawn}
-    found = page.evaluate(RUN, json.dumps({**request, "rule": rule, "convention": convention, "hyper": hyper}))
-    expected = {
+    request = {"spec": {**spec, "penalties": penalties}, "start": start.tolist(), "drawn": drawn}
+    text = json.dumps({**request, "rule": rule, "convention": convention, "hyper": hyper, "batches": 0})
+    found = {
         "weights": net.parameters.data,
         "history": history,
         "outputs": outcome,
         "state": np.concatenate([np.empty(0), *state]),
     }
+    biases = [net.parameters[p] for p in ("dense1.b", "dense2.b")]
+    return text.replace('"batches": 0', f'"batches": {sent}'), found, biases, start
+
+
+def compare(page, *, activation="tanh", norm="none", rule="adam", convention="textbook", loss="softmax_cross_entropy",
+            outputs=3, hyper=None, penalties=None, dropout=0.0, steps=STEPS):  # fmt: skip
+    settings = [tuple(given.items()) for given in (hyper or RULES[rule], penalties or {})]
+    text, expected, biases, start = expectation(
+        activation, norm, rule, convention, loss, outputs, *settings, dropout, steps
+    )
+    found = page.evaluate(RUN, text)
     for name, values in expected.items():
         there, here = np.array(found[name]), np.asarray(values)
         assert there.shape == here.shape
@@ -133,11 +152,11 @@ def compare(page, *, activation="tanh", norm="none", rule="adam", convention="te
             # batch norm takes the bias in front of it out again: that bias moves by rounding alone, which a rule that
             # divides by the gradient's size makes larger, and the running means follow it
             if name == "weights":
-                for bias in (net.parameters[p] for p in ("dense1.b", "dense2.b")):
+                for bias in biases:
                     off[bias.start : bias.stop] = 0
             bound *= 10 if name == "state" else 1
         assert off.max(initial=0.0) < bound, name
-    assert not np.array_equal(net.parameters.data, start)
+    assert not np.array_equal(expected["weights"], start)
 
 
 @pytest.mark.parametrize("norm", ["none", "before"])
@@ -219,6 +238,34 @@ def test_training_learns_and_goes_back_exactly(page, scene):
     assert found[:2] == [True, True]
     assert found[3] < found[2]
     assert found[5] < found[4]
+
+
+def test_few_snapshots_are_kept_and_lead_back_to_the_same_bits(page):
+    found = page.evaluate(
+        """() => {
+            const scene = {...DEFAULT_SCENE, dropout: 0.2, widths: [4], rule: "momentum", hyper: {lr: 0.01}};
+            const training = new Training(checkedScene(scene));
+            const look = () => Array.from(training.network.data).concat(training.optimizer.state.flatMap(a => [...a]));
+            const seen = {}, counts = [], ways = [];
+            for (let t = 1; t <= 3000; t++) {
+                training.step();
+                counts.push(training.snapshots.length);
+                ways.push(t - training.snapshots.at(-1).t);
+                if (t % 487 === 0) seen[t] = look();
+            }
+            const gaps = training.snapshots.slice(1).map(({t}, k, all) => [t - (all[k - 1]?.t ?? t), 3000 - t]);
+            const far = gaps.filter(([, age]) => age >= 200).map(([gap, age]) => gap / age);
+            const same = Object.keys(seen).map(Number).reverse().map(t => {
+                training.goto(t);
+                return JSON.stringify(look()) === JSON.stringify(seen[t]);
+            });
+            return {most: Math.max(...counts), way: Math.max(...ways), far: Math.max(...far), same};
+        }"""
+    )
+    assert found["most"] <= 45  # 121 without thinning
+    assert found["way"] < 25
+    assert found["far"] <= 0.25  # the steps to be made again are a small part of the way back
+    assert found["same"] == [True] * 6
 
 
 @pytest.mark.parametrize("convention", ol.rules.CONVENTIONS)

@@ -1,4 +1,4 @@
-"""The page in which a network trains, in a real browser, offline: what a visitor does, and what its scenes claim."""
+"""The page in which a network trains, in a real browser, offline: what a visitor does, and what is drawn."""
 
 import json
 import time
@@ -30,26 +30,36 @@ def tabs(browser):
     return {}
 
 
+REST = "() => { setPlaying(false); document.activeElement?.blur(); scrollTo(0, 0); }"
+FOLLOW = "fragment => { history.replaceState(null, '', fragment || '#'); restore(location.hash || OPENING); }"
+
+
 @pytest.fixture
 def visit(browser, address, tabs):
-    """``visit("#...")`` loads the page there; at the end nothing may have gone wrong, nor been asked of the network."""
+    """``visit("#...")`` goes there; at the end nothing may have gone wrong, nor been asked of the network. A tab that
+    already has the page follows the address as after a click on a link; a ``fresh`` visit loads the page."""
     wrong, used = [], {}
     watched = listeners(wrong)
 
-    def go(fragment="", viewport=DESK, **options):
+    def go(fragment="", viewport=DESK, *, fresh=False, **options):
         window = {"viewport": viewport, "offline": True, "reduced_motion": "reduce", **options}
-        page = tabs.get(repr(window)) or tabs.setdefault(repr(window), browser.new_context(**window).new_page())
+        page = tabs.get(repr(window))
+        loaded = page is not None and not fresh
+        page = page or tabs.setdefault(repr(window), browser.new_context(**window).new_page())
         if repr(window) not in used:
             used[repr(window)] = page
             for event, listener in watched.items():
                 page.on(event, listener)
-        page.goto("about:blank")
-        page.goto(address + fragment)
+        if loaded:
+            page.evaluate(FOLLOW, fragment)
+        else:
+            page.goto("about:blank")
+            page.goto(address + fragment)
         return page
 
     yield go
     for page in used.values():
-        page.goto("about:blank")  # ends all that the page was doing
+        page.evaluate(REST)
         for event, listener in watched.items():
             page.remove_listener(event, listener)
     assert wrong == []
@@ -67,11 +77,11 @@ def weights(page):
 
 
 def test_it_opens_on_a_network_that_trains(visit):
-    page = visit(reduced_motion="no-preference")
+    page = visit(reduced_motion="no-preference", fresh=True)
     page.wait_for_function("state.t > 5")
     assert state(page)["playing"]
     assert page.locator("#sight-title").text_content() == SCENES[0].title
-    still = visit()
+    still = visit(fresh=True)
     assert (state(still)["playing"], state(still)["t"]) == (False, 0)
 
 
@@ -226,7 +236,7 @@ def test_the_address_holds_the_whole_state(visit):
     assert page.locator("#notice").is_hidden()
     expected, numbers = state(page), weights(page)
     page.wait_for_function("location.hash === addressOf(state)")
-    again = visit(page.evaluate("location.hash"))
+    again = visit(page.evaluate("location.hash"), fresh=True)
     assert state(again) == expected
     assert weights(again) == numbers
     again.evaluate("location.hash = '#scene=momentum&t=3&play=0'")
@@ -261,12 +271,159 @@ def test_a_bad_address_is_answered(visit, fragment):
     assert all(np.isfinite(weights(page)[0]))
 
 
+WRITTEN = """
+id => {
+    const found = [], old = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+        if (this.canvas.id === id) found.push([text, x, y]);
+    };
+    draw();
+    CanvasRenderingContext2D.prototype.fillText = old;
+    return found;
+}
+"""
+"""The texts in a picture, each with its place."""
+
+
 def test_divergence_is_said_plainly(visit):
     page = visit("#data=wave&optimizer=sgd,textbook,lr:1e6&activation=relu&t=50&play=0&weight=0,0,0")
     step = page.evaluate("sides[0].training.diverged")
     assert 0 < step < 50
     assert f"Diverged at step {step}." in page.locator("#caption-A").text_content()
     assert f"diverged at step {step}" in page.locator("#status").text_content()
+    assert f"Diverged at step {step}" in [text for text, *_ in page.evaluate(WRITTEN, "surface-A")]
+    assert not any("dead" in text for text, *_ in page.evaluate(WRITTEN, "layers-A"))
+    names = {text: y for text, _, y in page.evaluate(WRITTEN, "loss") if text in ("✕ diverged", "train", "validation")}
+    heights = sorted(names.values())
+    assert len(heights) == 3
+    assert min(np.diff(heights)) >= 13
+    page.evaluate(f"pauseAt({step - 1})")
+    assert not any("Diverged" in text for text, *_ in page.evaluate(WRITTEN, "surface-A"))
+
+
+# --- the pictures
+
+
+def test_the_legend_names_the_colours_of_the_lines(visit):
+    for scheme in ("light", "dark"):
+        page = visit(QUIET + "&versus=activation:relu", color_scheme=scheme)
+        for name in "AB":
+            legend = page.locator(f"#legend-{name}")
+            assert legend.text_content().startswith(" weight above 0,  weight below 0. Thick lines")
+            shown = legend.locator("i").evaluate_all("all => all.map(i => getComputedStyle(i).backgroundColor)")
+            drawn = page.evaluate("hues().lines.toReversed().map(c => { const i = document.createElement('i'); "
+                                  "i.style.color = c; return i.style.color; })")  # fmt: skip
+            assert shown == drawn
+        assert "dashed line is 10⁻³" in page.locator("#side-A .layers").text_content()
+
+
+def test_digits_have_their_label_and_outputs_their_number(visit):
+    page = visit("#data=digits&widths=9&t=20&play=0")
+    texts = page.evaluate(WRITTEN, "surface-A")
+    known, read = ([int(text) for text, *_ in texts[k::2]] for k in (0, 1))
+    assert known == page.evaluate("Array.from(sides[0].training.data.val.t.subarray(0, 64))")
+    scores = page.evaluate("Array.from(sides[0].training.network.outputs(sides[0].training.data.val.x, 64))")
+    assert read == np.reshape(scores[:640], (64, 10)).argmax(axis=1).tolist()
+    numbers = [(text, x, y) for text, x, y in page.evaluate(WRITTEN, "network-A") if text.isdigit()]
+    assert [text for text, *_ in numbers] == list("0123456789")
+    for j, (_, x, y) in enumerate(numbers):  # above each number lie the pixels of its unit
+        assert page.evaluate("([x, y]) => weightAt(sides[0].places, x, y - 4)", [x, y])[::2] == [1, j]
+
+
+@pytest.mark.parametrize(("viewport", "least"), [(DESK, 14), (PHONE, 9)])
+def test_units_of_wide_layers_can_be_seen(visit, viewport, least):
+    page = visit("#data=moons&widths=32,32&t=1&play=0", viewport)
+    columns = page.evaluate("sides[0].places.columns")
+    width, height = page.evaluate("[$('network-A').clientWidth, $('network-A').clientHeight]")
+    assert [len(boxes) for boxes in columns] == [2, 32, 32, 1]
+    boxes = [box for boxes in columns for box in boxes]
+    assert min(box["size"] for box in boxes) >= least
+    for a in boxes:
+        assert a["left"] >= 0 <= a["top"] - 20
+        assert a["left"] + a["size"] <= width
+        assert a["top"] + a["size"] <= height
+    corners = np.array([[box["left"], box["top"], box["size"]] for box in boxes])
+    for k, (left, top, size) in enumerate(corners):
+        others = np.delete(corners, k, axis=0)
+        apart = np.maximum(np.abs(others[:, 0] - left), np.abs(others[:, 1] - top))
+        assert (apart > np.minimum(size, others[:, 2])).all()
+
+
+def test_the_learning_rate_has_a_top_tick_and_its_name_beside_the_curve(visit):
+    page = visit(QUIET + "&versus=optimizer:adam,textbook,lr:0.005")
+    texts = page.evaluate(WRITTEN, "rate")
+    assert [text for text, x, _ in texts if x < 40] == ["0", "0.01", "0.02"]
+    end = max(x for text, x, _ in texts if text == "100")
+    assert {text: x > end for text, x, _ in texts if text.startswith(("A", "B"))} == {"A 0.02": True, "B 0.005": True}
+
+
+def test_no_text_of_a_select_is_cut_off(visit):
+    page = visit(QUIET + "&versus=optimizer:sgd,textbook,lr:0.1")
+    cut = """() => {
+        const context = document.createElement("canvas").getContext("2d");
+        return [...document.querySelectorAll("#list select")].flatMap(select => {
+            const style = getComputedStyle(select);
+            const arrow = 16;
+            const room = select.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - arrow;
+            context.font = style.font;
+            return [...select.options].map(o => o.text).filter(text => context.measureText(text).width > room);
+        });
+    }"""
+    assert page.evaluate(cut) == []
+
+
+def test_the_controls_of_two_networks_have_their_names(visit):
+    page = visit(QUIET + "&versus=optimizer:sgd,textbook,lr:0.1")
+    for name, k, lr in (("A", 0, 0.03), ("B", 1, 0.3)):
+        box = page.get_by_label(f"{name} η learning rate, number")
+        assert box.count() == page.get_by_label(f"{name} optimizer").count() == 1
+        box.fill(str(lr))
+        assert page.evaluate("sides.map(({training}) => training.scene.hyper.lr)")[k] == lr
+    page.locator("#versus-fields select").first.select_option("")
+    assert page.get_by_label("η learning rate, number").get_attribute("aria-label") == "η learning rate, number"
+
+
+def test_a_weight_that_differs_in_kind_is_named_for_each(visit):
+    page = visit(QUIET + "&versus=widths:4&weight=1,2,0")
+    titles = [
+        page.locator(f"#{name}").text_content() for name in ("weight-title", "formula-title-A", "formula-title-B")
+    ]
+    assert titles == ["One weight of each network", "A: unit 3 to unit 1, adam", "B: unit 3 to the output, adam"]
+    page.locator("#weight-layer").fill("1")
+    page.keyboard.press("Enter")
+    titles = [
+        page.locator(f"#{name}").text_content() for name in ("weight-title", "formula-title-A", "formula-title-B")
+    ]
+    assert titles == ["One weight: x₂ to unit 1", "A: adam", "B: adam"]
+
+
+def test_while_it_plays_one_picture_is_drawn_in_a_frame_and_none_out_of_sight(visit):
+    page = visit(
+        QUIET + "&weight=0,0,0&speed=600", PHONE, has_touch=True, is_mobile=True, reduced_motion="no-preference"
+    )
+    page.evaluate(
+        """() => {
+            window.drawn = [];
+            const old = drawNext;
+            drawNext = now => {
+                const before = pictures.map(({drawn}) => drawn);
+                old(now);
+                drawn.push(pictures.filter(({drawn}, k) => drawn !== before[k]).map(({id}) => id));
+            };
+            setPlaying(true);
+        }"""
+    )
+    page.wait_for_function("state.t > 30 && new Set(drawn.flat()).has('surface-A')")
+    assert page.evaluate("Math.max(...drawn.map(ids => ids.length))") == 1
+    assert page.evaluate("!drawn.flat().includes('layers-A') && pictures[0].stale")
+    life = page.locator("#equations-A .result").first
+    life.scroll_into_view_if_needed()
+    page.evaluate("drawn = []")
+    page.wait_for_function("drawn.flat().filter(id => id === 'life').length > 1")
+    earlier = life.text_content()
+    page.wait_for_function("text => document.querySelector('#equations-A .result').textContent !== text", arg=earlier)
+    page.evaluate("setPlaying(false)")
+    assert not page.evaluate("pictures.some(({stale}) => stale)")
 
 
 # --- the page
@@ -281,6 +438,24 @@ def test_it_fits_a_phone_without_scrolling_sideways(visit, fragment):
                          ".every(c => c.width > 0)")  # fmt: skip
     page.locator("#step").tap()
     assert state(page)["t"] == 21
+
+
+def test_on_a_phone_accuracy_and_settings_are_at_hand(visit):
+    page = visit(QUIET, PHONE, has_touch=True, is_mobile=True)
+    box = {name: page.locator(f"#{name}").bounding_box() for name in ("caption-A", "surface-A", "transport")}
+    assert "Accuracy: train" in page.locator("#caption-A").text_content()
+    assert box["caption-A"]["y"] + box["caption-A"]["height"] <= box["surface-A"]["y"]
+    assert page.locator("#list").is_hidden()
+    page.locator("#settings").tap()
+    assert page.locator("#settings").get_attribute("aria-expanded") == "true"
+    sheet, bar = (page.locator(f"#{name}").bounding_box() for name in ("list", "transport"))
+    assert sheet["y"] + sheet["height"] == pytest.approx(bar["y"], abs=1)
+    shown = page.locator("#caption-A").bounding_box()
+    assert 0 <= shown["y"] < shown["y"] + shown["height"] < sheet["y"] - 200  # and most of the picture
+    page.get_by_label("activation", exact=True).select_option("relu")
+    assert state(page)["scene"]["activation"] == "relu"
+    page.locator("#settings").tap()
+    assert page.locator("#list").is_hidden()
 
 
 def test_light_and_dark_are_drawn_differently(visit):
@@ -319,157 +494,7 @@ def test_the_file(tmp_path):
         main(["playground", "--out", str(tmp_path / "file")])
 
 
-# --- what the scenes claim
-
-RUN = """
-([name, seed, marks]) => {
-    const {state, complaints} = stateOf(`#scene=${name}`);
-    if (complaints.length) throw new Error(complaints);
-    const scenes = state.versus ? [state.scene, otherScene(state)] : [state.scene];
-    const size = a => Math.sqrt(a.reduce((sum, v) => sum + v * v, 0) / a.length);
-    return scenes.map(scene => {
-        const training = new Training({...scene, seed});
-        return marks.map(t => {
-            training.goto(t);
-            const {history, data, dense} = training;
-            const layers = training.layers();
-            return {
-                train: [...history.train], val: [...history.val], accuracy: history.trainScore.at(-1),
-                dead: layers.map(l => l.dead), ratio: layers.map(l => l.ratio),
-                gradient: layers.map(l => size(l.gradients)), outputs: layers.map(l => Array.from(l.activations)),
-                weights: layers.map(l => Array.from(l.weights)), sizes: [data.inputs, ...dense.map(l => l.outputs)],
-                surface: data.bounds ? Array.from(training.surface(24).values) : [],
-                data: data.bounds ? null : {x: Array.from(data.train.x), t: Array.from(data.train.t)},
-            };
-        });
-    });
-}
-"""
-
-
-def bent(one):
-    """The share of the plane where the network decides otherwise than the straight line that fits it best."""
-    p = np.array(one["surface"])
-    x, y = np.meshgrid(np.linspace(-1, 1, 24), np.linspace(1, -1, 24))
-    plane = np.stack([x.ravel(), y.ravel(), np.ones(x.size)], axis=1)
-    fitted = plane @ np.linalg.lstsq(plane, 2 * p - 1, rcond=None)[0]
-    return np.mean((fitted > 0) != (p > 0.5))
-
-
-def bend(a):
-    early, late = a
-    assert 0.85 < early["accuracy"] < 0.95
-    assert bent(early) < 0.06
-    assert late["accuracy"] > 0.96
-    assert bent(late) > 2 * bent(early)
-
-
-def dead_units(a, b):
-    assert a[0]["dead"][1] >= 0.85
-    assert max(b[0]["dead"]) == 0
-    assert max(a[0]["gradient"][:2]) < 1e-6
-    assert b[0]["accuracy"] > a[0]["accuracy"] + 0.2
-
-
-def vanishing(a, b):
-    early, late = a
-    ratios = [early["gradient"][-1] / early["gradient"][0], late["gradient"][-1] / late["gradient"][0]]
-    assert 1e3 < np.sqrt(np.prod(ratios)) < 1e5
-    assert late["accuracy"] <= 0.6
-    assert b[-1]["accuracy"] == 1
-
-
-def too_high(a, b):
-    outputs = np.abs(np.concatenate([np.ravel(o) for o in b[0]["outputs"][:2]]))
-    assert np.mean(outputs > 0.95) > 0.9
-    assert max(b[0]["gradient"][:2]) < 1e-3 < b[0]["gradient"][2]
-    assert max(b[0]["train"][1:]) > b[0]["train"][0]
-    assert a[-1]["accuracy"] > 0.98 > b[-1]["accuracy"]
-
-
-def too_low(a, b):
-    assert max(b[0]["ratio"]) < 1e-3
-    assert b[0]["train"][-1] > b[1]["train"][-1]
-    assert bent(b[-1]) < 0.03 < bent(a[-1])
-
-
-def batch_norm(a, b):
-    assert a[-1]["accuracy"] <= 0.6
-    assert b[-1]["accuracy"] > 0.98
-    gradients = b[0]["gradient"]
-    assert max(gradients) / min(gradients) < 10 < 100 < max(a[0]["gradient"]) / min(a[0]["gradient"])
-
-
-def overfitting(a, b):
-    assert sum(n * m + m for n, m in zip(a[0]["sizes"], a[0]["sizes"][1:], strict=False)) > 1000
-    half = len(a[-1]["val"]) // 2
-    assert a[-1]["val"][-1] > min(a[-1]["val"][:half]) + 0.1
-    assert a[-1]["train"][-1] < a[0]["train"][-1]
-    assert b[-1]["val"][-1] < a[-1]["val"][-1] - 0.1
-
-
-def dropout(a, b):
-    assert b[-1]["train"][-1] > a[-1]["train"][-1]
-    rise = [one[-1]["val"][-1] - min(one[-1]["val"]) for one in (a, b)]
-    assert rise[1] < rise[0]
-
-
-def scaling(a, b):
-    assert a[-1]["accuracy"] < 0.9
-    assert b[-1]["accuracy"] > 0.95
-
-
-def zeros(a, b):
-    assert a[-1]["gradient"] == [0, 0, 0]
-    assert not np.any([w for layer in a[-1]["weights"] for w in layer])
-    assert b[-1]["accuracy"] > 0.96
-    units = np.reshape(b[-1]["outputs"][0], (-1, 8))
-    assert all(not np.allclose(units[:, i], units[:, j]) for i in range(8) for j in range(i))
-
-
-def momentum(a, b):
-    assert bent(a[0]) < 0.04
-    assert bent(b[0]) > bent(a[0]) + 0.02
-    assert b[0]["train"][-1] < 0.5 * a[0]["train"][-1]
-
-
-def schedule(a, b):
-    """The losses of A are averaged: it jumps, so they depend on the last digit of the browser's exponentials."""
-    late = [np.array(one[-1]["train"][-100:]) for one in (a, b)]
-    assert late[1][-1] < 0.5 * late[0].mean()
-    assert np.ptp(late[1][-25:]) < 0.05 * np.ptp(late[0][-25:])
-
-
-def digits(a, b):
-    assert a[-1]["accuracy"] > b[-1]["accuracy"]
-    x, t = np.reshape(b[-1]["data"]["x"], (-1, 64)), np.array(b[-1]["data"]["t"])
-    w = np.reshape(b[-1]["weights"][0], (64, 10))
-    alike = [np.corrcoef(w[:, k], x[t == k].mean(axis=0) - x.mean(axis=0))[0, 1] for k in range(10)]
-    assert min(alike) > 0.85
-
-
-CLAIMS = {
-    "bend": (bend, [200, 500]), "dead-units": (dead_units, [50]), "vanishing": (vanishing, [500, 1000]),
-    "too-high": (too_high, [100, 1000]), "too-low": (too_low, [100, 1000]), "batch-norm": (batch_norm, [200, 1000]),
-    "overfitting": (overfitting, [200, 1000]), "dropout": (dropout, [1000]), "scaling": (scaling, [1000]),
-    "zeros": (zeros, [500]), "momentum": (momentum, [200]), "schedule": (schedule, [1000]), "digits": (digits, [1000]),
-}  # fmt: skip
-SURE = {"overfitting": [0, 1], "dropout": [0, 1]}
-"""Seeds with which the validation points show it: there are a hundred of them. All other scenes show it with three."""
-
-
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
-def test_a_scene_shows_what_it_says(visit, scene):
-    page = visit(f"#scene={scene.name}&play=0&t=2")
-    assert page.locator("#notice").is_hidden()
-    assert page.locator("#sight-title").text_content() == scene.title
-    assert page.locator("#lesson").text_content() == scene.text
-    assert page.locator("#question").text_content() == scene.question
-    assert scene.question.rstrip().endswith(("?", "."))
-    assert "?" in scene.question or "Guess" in scene.question
-    claim, marks = CLAIMS[scene.name]
-    for seed in SURE.get(scene.name, [0, 1, 2]):
-        claim(*page.evaluate(RUN, [scene.name, seed, marks]))
+# --- scenes
 
 
 def test_a_change_keeps_the_question_of_the_scene_and_the_way_back(visit):

@@ -394,6 +394,22 @@ def test_every_lesson_and_landscape(visit):
     assert len({r["given"]["lr"] for r in state(page)["runners"]}) == 1
 
 
+def test_the_formula_of_every_classic_rule_fits_its_panel(visit):
+    page = visit(QUIET, {"width": 1440, "height": 900})
+    assert page.locator("label:has(#lessons)").text_content().strip().startswith("Scene")
+    wide = page.evaluate(
+        """() => CLASSIC.filter(rule => {
+            const runner = {rule, convention: "textbook", on: true, given: {lr: 0.0123}};
+            const path = newPath({...scene}, runner);
+            extend(path, 7);
+            $("equations").replaceChildren(...equationRows(path.rule));
+            fillEquations($("equations"), path.rule, termsOf(path, 7, 0));
+            return $("equations").scrollWidth > $("equations").clientWidth;
+        })"""
+    )
+    assert wide == []
+
+
 # --- what may go wrong
 
 

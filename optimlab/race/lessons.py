@@ -80,7 +80,7 @@ LESSONS = (
     Lesson(
         "diagonal",
         "A valley that lies askew",
-        "The valley of lesson 1, turned by 45 degrees, and only twenty times steeper across. A rate for each "
+        "The valley of scene 1, turned by 45 degrees, and only twenty times steeper across. A rate for each "
         "coordinate cannot follow it: both coordinates see the same mixture of steep and flat. Adam and RMSProp lose "
         "what they had gained; sgd and momentum do not depend on the axes.",
         "on=noisy-valley&noise=0&steps=150&t=30&look=4&play=0",

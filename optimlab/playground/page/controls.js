@@ -17,6 +17,7 @@ function restart() {
     for (const {name, training} of sides) $(`layers-${name}`).style.setProperty("--rows", training.dense.length);
     if (state.weight && !scenes.every(scene => hasWeight(scene, state.weight))) state.weight = null;
     listPictures();
+    showLegends();
     watch();
 }
 
@@ -58,7 +59,7 @@ function listPictures() {
     const shared = [
         ["loss", 100, canvas => drawLoss(canvas, sides, state.t)],
         ["rate", 250, canvas => drawRate(canvas, sides, state.t)],
-        ["life", 250, showLife],
+        ["life", 100, showLife],
         ["transport", 100, showStep],
     ];
     pictures = [...own, ...shared].map(([id, every, drawIt]) => ({id, every, draw: drawIt, stale: true, drawn: 0}));
@@ -106,7 +107,7 @@ function scoreOf({data}, score) {
 function showCaption({name, training}) {
     const {history, data} = training;
     const word = data.classes ? "Accuracy" : "R²";
-    const legend = data.bounds ? "● train, ○ validation. " : "Validation images; a frame marks an error. ";
+    const legend = data.bounds ? "● train, ○ validation. " : "Under each image its digit, then what the network reads; a frame marks an error. ";
     const [train, val] = [history.trainScore.at(-1), history.valScore.at(-1)].map(score => scoreOf(training, score));
     const gone = training.diverged === null ? "" : ` Diverged at step ${training.diverged}.`;
     $(`caption-${name}`).textContent = `${legend}${word}: train ${train}, validation ${val}.${gone}`;
@@ -115,7 +116,7 @@ function showCaption({name, training}) {
 // --- words
 
 const WORDS = {
-    optimizer: "optimizer or its rate", schedule: "schedule", activation: "activation", initializer: "initial weights", norm: "batch norm",
+    optimizer: "optimizer, rate", schedule: "schedule", activation: "activation", initializer: "initial weights", norm: "batch norm",
     dropout: "dropout", l2: "L2 penalty", l1: "L1 penalty", batch: "batch size", widths: "hidden layers", noise: "noise",
 };
 const DATA_WORDS = {moons: "two moons", circles: "circles", spiral: "two spirals", xor: "xor", wave: "wave, a number", digits: "digits"};
@@ -161,11 +162,28 @@ function showWords() {
     $("sight-title").textContent = lesson ? lesson.title + (altered ? " (changed)" : "") : `${DATA_WORDS[state.scene.data]}, ${sizesOf(state.scene).join("-")}`;
     $("lesson").textContent = lesson?.text ?? "Your own scene. Its address holds all of it.";
     $("question").textContent = lesson?.question ?? "";
+    $("answer").hidden = !lesson;
+    $("answer").lastElementChild.textContent = lesson?.answer ?? "";
     const thing = state.versus?.[0];
     for (const {name, training} of sides) {
         $(`title-${name}`).textContent = thing ? `${name}: ${wordsOf(training.scene, thing)}` : training.data.bounds ? "What the network makes of it" : "What the network reads";
         $(`title-${name}`).style.color = thing ? sideInk({name}) : "";
     }
+}
+
+function showLegends() {
+    for (const {name, training} of sides) $(`legend-${name}`).replaceChildren(...legendOf(training));
+}
+
+// What the colours and signs of a network's picture mean.
+function legendOf({data}) {
+    const parts = hues().lines.map((colour, k) => {
+        const swatch = document.createElement("i");
+        swatch.style.background = colour;
+        return [swatch, k ? " weight above 0" : " weight below 0"];
+    });
+    const more = data.bounds ? "Thick lines are large weights. ✕ marks a dead unit: it outputs zero for every row." : "A picture has the weights that lead into one unit.";
+    return [...parts[1], ", ", ...parts[0], `. ${more}`];
 }
 
 function announce() {
@@ -199,12 +217,14 @@ function showWeight() {
     const sizes = sizesOf(state.scene);
     const [layer, from, to] = weight;
     const most = [sizes.length - 1, sizes[layer], sizes[layer + 1]];
+    const words = sides.map(({training}) => placeWords(layer, from, to, sizesOf(training.scene)));
+    const alike = words.every(text => text === words[0]);
     ["layer", "from", "to"].forEach((name, k) => Object.assign($(`weight-${name}`), {value: weight[k] + 1, max: most[k]}));
-    $("weight-title").textContent = `One weight: ${placeWords(layer, from, to, sizes)}`;
-    for (const {name, training} of sides) {
+    $("weight-title").textContent = alike ? `One weight: ${words[0]}` : "One weight of each network";
+    sides.forEach(({name, training}, k) => {
         $(`equations-${name}`).replaceChildren(...equationRows(training.optimizer.rule));
-        $(`formula-title-${name}`).textContent = `${two() ? `${name}: ` : ""}${ruleWords(training.scene)}`;
-    }
+        $(`formula-title-${name}`).textContent = `${two() ? `${name}: ` : ""}${alike ? "" : `${words[k]}, `}${ruleWords(training.scene)}`;
+    });
 }
 
 function placeWords(layer, from, to, sizes) {
@@ -307,7 +327,9 @@ function optimizerFields(scene, set) {
         set({rule, convention, hyper: {lr: full.lr}}, true);
     });
     const hyper = {...scene.hyper};
-    return [field("optimizer", select), ...Object.entries(full).map(([name, value]) => slider(name, value, () => hyper[name] ?? value, number => {
+    const names = field("optimizer", select);
+    names.classList.add("long");
+    return [names, ...Object.entries(full).map(([name, value]) => slider(name, value, () => hyper[name] ?? value, number => {
         hyper[name] = tidy(number);
         set({rule: scene.rule, convention: scene.convention, hyper: {...hyper}});
         return hyper[name];
@@ -343,6 +365,15 @@ function widthsField(widths, set) {
     return row;
 }
 
+// Say whose controls these are, where both networks have such ones.
+function marked(rows, name) {
+    for (const row of rows) {
+        row.firstElementChild.prepend(`${name} `);
+        for (const part of row.querySelectorAll("[aria-label]")) part.setAttribute("aria-label", `${name} ${part.getAttribute("aria-label")}`);
+    }
+    return rows;
+}
+
 // Build the controls; `rebuilt` says that what was chosen changes which controls there are.
 function showFields() {
     numbered = 0;
@@ -351,7 +382,8 @@ function showFields() {
         changed();
         if (rebuilt || "widths" in part || "data" in part || "norm" in part) refocused(showFields);
     };
-    const fields = things => things.flatMap(thing => CONTROLS[thing](state.scene, set));
+    const rowsOf = thing => CONTROLS[thing](state.scene, set);
+    const fields = things => things.flatMap(thing => (thing === state.versus?.[0] ? marked(rowsOf(thing), "A") : rowsOf(thing)));
     const {scene} = state;
     const plane = scene.data !== "digits";
     $("data-fields").replaceChildren(
@@ -396,7 +428,7 @@ function showVersus() {
     const names = Object.keys(THINGS).map(name => [name, WORDS[name]]);
     $("versus-fields").replaceChildren(
         choice("B differs in", [["", "no network B"], ...names], thing, choose),
-        ...(thing ? CONTROLS[thing](otherScene(state), set) : []),
+        ...(thing ? marked(CONTROLS[thing](otherScene(state), set), "B") : []),
     );
 }
 
@@ -478,6 +510,7 @@ function restore(address) {
     const playing = state.playing && !still.matches;
     state.playing = false;
     complain(complaints);
+    $("answer").open = false;
     showAll();
     setPlaying(playing);
 }
@@ -496,6 +529,7 @@ function recoloured() {
     for (const side of sides) side.marks = null;
     showWords();
     draw();
+    showLegends();
 }
 
 // --- listening
@@ -522,6 +556,11 @@ function listen() {
     $("scenes").addEventListener("change", () => {
         if ($("scenes").value) location.hash = `scene=${$("scenes").value}`;
     });
+    $("settings").addEventListener("click", () => {
+        const open = document.body.classList.toggle("setting");
+        $("settings").setAttribute("aria-expanded", open);
+        if (open) $("title-A").scrollIntoView();
+    });
     $("watch").addEventListener("click", () => {
         setWeight([0, 0, 0]);
         $("weight-layer").focus();
@@ -534,6 +573,7 @@ function listen() {
         listenToNetwork(name);
     }
     const resized = new ResizeObserver(() => draw());
+    new ResizeObserver(() => document.body.style.setProperty("--bar", `${$("transport").offsetHeight}px`)).observe($("transport"));
     for (const name of ["surface-A", "network-A", "layers-A", "loss", "path"]) resized.observe($(name));
     const seen = new IntersectionObserver(entries => {
         for (const {target, isIntersecting} of entries) inSight[isIntersecting ? "add" : "delete"](target.id);

@@ -4,6 +4,7 @@
 
 const STEPS = SCHEDULES.constant.length; // the length of a schedule
 const BETWEEN = 25; // steps between two snapshots, from which a step back is made
+const NEAR = 8; // so many snapshots are kept at each distance
 const DATA_NAMES = ["moons", "circles", "spiral", "xor", "wave", "digits"];
 const BATCHES = [1, 2, 4, 8, 16, 32, 64, 128];
 
@@ -291,6 +292,7 @@ class Training {
         const before = [this.before, ...this.stateBefore];
         const arrays = [network.data, network.gradient, ...before, ...optimizer.state, ...state];
         this.snapshots.push({t, diverged, masks: this.masks.state, arrays: arrays.map(a => a.slice()), places: arrays});
+        this.snapshots = this.snapshots.filter(snapshot => isKept(snapshot.t, t));
     }
 
     back(k = 1) {
@@ -356,9 +358,10 @@ class Training {
         const rows = Math.min(train.rows, 200);
         const z = this.network.outputs(train.x.subarray(0, rows * inputs), rows);
         const bends = this.bends();
+        const judged = this.diverged === null; // zeros of weights that were about to diverge are no sign of death
         return this.dense.map((layer, k) => {
             const activations = (bends[k]?.y ?? z).slice();
-            const alive = bends[k] ? livingUnits(activations, layer.outputs) : new Uint8Array(layer.outputs).fill(1);
+            const alive = bends[k] && judged ? livingUnits(activations, layer.outputs) : new Uint8Array(layer.outputs).fill(1);
             const start = (layer.W.data.byteOffset - this.network.data.byteOffset) / 8;
             return {
                 name: `dense${k + 1}`,
@@ -412,6 +415,14 @@ class Training {
         rule.equations.forEach(({name}, k) => (life.terms[name] = made[k]));
         return life;
     }
+}
+
+// Whether a snapshot of step t is kept at step `now`: the further back, the further apart, each distance twice the last.
+function isKept(t, now) {
+    if (t === 0) return true;
+    let distance = BETWEEN;
+    while (t % (2 * distance) === 0) distance *= 2;
+    return now - t <= NEAR * distance;
 }
 
 function gathered(x, t, inputs, order) {

@@ -8,9 +8,9 @@ const spanOf = t => SPANS.find(span => t <= span);
 
 // --- a chart with axes
 
-// chart = {canvas, span, low, high, logarithmic, unit, wide: room for labels at the right}. Returns what curves are drawn
-// with, or null while the canvas has no size.
-function frameOf({canvas, span, low, high, logarithmic, wide}) {
+// chart = {canvas, span, low, high, ticks, wide: room for labels at the right}; ticks are pairs of a height and its text.
+// Returns what curves are drawn with, or null while the canvas has no size.
+function frameOf({canvas, span, low, high, ticks, wide}) {
     const page = fit(canvas);
     if (!page) return null;
     const {context, width, height} = page;
@@ -25,7 +25,7 @@ function frameOf({canvas, span, low, high, logarithmic, wide}) {
     context.strokeStyle = colours.line;
     context.lineWidth = 1;
     context.textAlign = "right";
-    for (const [z, text] of logarithmic ? decades(low, high) : linearTicks(low, high)) {
+    for (const [z, text] of ticks) {
         context.beginPath();
         context.moveTo(box.left, py(z));
         context.lineTo(box.right, py(z));
@@ -111,22 +111,21 @@ function drawLoss(canvas, sides, t) {
     const all = curves.flatMap(({zs}) => zs).filter(Number.isFinite);
     const low = Math.floor(Math.min(...all) * 2) / 2 - 0.05;
     const high = Math.min(Math.max(...all) + 0.1, first + 1.2);
-    const frame = frameOf({canvas, span: spanOf(t), low: Math.min(low, high - 0.5), high, logarithmic: true, wide: several ? 84 : 70});
+    const bottom = Math.min(low, high - 0.5);
+    const frame = frameOf({canvas, span: spanOf(t), low: bottom, high, ticks: decades(bottom, high), wide: several ? 84 : 76});
     if (!frame) return;
     for (const {ts, zs, ink, dash} of curves) drawCurve(frame, ts, zs, {ink, dash});
-    nameCurves(frame, curves.map(({text, ink, ts, zs}) => ({text, ink, t: ts.at(-1), z: Number.isFinite(zs.at(-1)) ? zs.at(-1) : high})));
-    frame.context.textAlign = "center";
-    for (const side of sides) {
-        if (side.training.diverged === null) continue;
-        frame.context.font = "700 13px system-ui, sans-serif";
-        label(frame.context, "✕ diverged", frame.px(side.training.t), frame.box.top + 8, hues().wrong, theme().ground);
-    }
+    const names = curves.map(({text, ink, ts, zs}) => ({text, ink, t: ts.at(-1), z: Number.isFinite(zs.at(-1)) ? zs.at(-1) : high}));
+    const gone = sides.filter(({training}) => training.diverged !== null)
+        .map(({name, training}) => ({text: `${several ? `${name} ` : ""}✕ diverged`, ink: hues().wrong, t: training.t, z: high}));
+    nameCurves(frame, [...gone, ...names]);
 }
 
 function drawRate(canvas, sides, t) {
     const span = spanOf(t);
     const top = Math.max(...sides.map(({training}) => reachOf(rates(training, span))));
-    const frame = frameOf({canvas, span, low: 0, high: top * 1.1, logarithmic: false, wide: sides.length > 1 ? 84 : 70});
+    const ticks = [0, top / 2, top].map(z => [z, shortNumber(round3(z))]);
+    const frame = frameOf({canvas, span, low: 0, high: top * 1.1, ticks, wide: sides.length > 1 ? 84 : 76});
     if (!frame) return;
     const ts = Array.from({length: 201}, (_, k) => (k * span) / 200);
     for (const side of sides) {
@@ -137,7 +136,7 @@ function drawRate(canvas, sides, t) {
     }
     nameCurves(frame, sides.map(side => {
         const rate = side.training.rate(Math.max(1, Math.min(t, LAST)));
-        return {text: `${sides.length > 1 ? `${side.name} ` : ""}${shortNumber(rate)}`, ink: sideInk(side), t, z: rate};
+        return {text: `${sides.length > 1 ? `${side.name} ` : ""}${shortNumber(rate)}`, ink: sideInk(side), t: span, z: rate};
     }));
 }
 
@@ -151,7 +150,8 @@ function drawPath(canvas, lives, t) {
     const all = lives.flatMap(({life}) => life.path.map(([, w]) => w)).filter(Number.isFinite);
     const [low, high] = [Math.min(...all), Math.max(...all)];
     const margin = Math.max((high - low) * 0.1, 1e-3);
-    const frame = frameOf({canvas, span: spanOf(t), low: low - margin, high: high + margin, logarithmic: false, wide: 70});
+    const [bottom, top] = [low - margin, high + margin];
+    const frame = frameOf({canvas, span: spanOf(t), low: bottom, high: top, ticks: linearTicks(bottom, top), wide: 70});
     if (!frame) return;
     for (const {side, life} of lives) {
         drawCurve(frame, life.path.map(([at]) => at), life.path.map(([, w]) => w), {ink: sideInk(side)});

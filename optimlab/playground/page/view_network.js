@@ -21,16 +21,30 @@ function reachOf(values, least = 1e-12) {
 
 // --- lines between units
 
+// Each layer is a column, or several side by side where its units would become too small.
 function columnsOf({training}, width, height) {
     const sizes = [2, ...training.scene.widths, 1];
     const top = 22;
-    const edge = Math.min(46, (width / sizes.length) * 0.62);
+    const room = Math.min(64, (width / sizes.length) * 0.66);
     return sizes.map((units, k) => {
-        const gap = (height - top) / units;
-        const size = Math.max(3, Math.min(edge, gap - Math.min(6, gap * 0.2)));
-        const left = sizes.length === 1 ? 0 : 4 + (k / (sizes.length - 1)) * (width - edge - 8) + (edge - size) / 2;
-        return Array.from({length: units}, (_, unit) => ({left, top: top + gap * (unit + 0.5) - size / 2, size}));
+        const middle = 4 + room / 2 + (k / (sizes.length - 1)) * (width - room - 8);
+        const {columns, rows, size} = [1, 2, 3, 4].map(n => arranged(units, n, room, height - top)).reduce((a, b) => (b.size > a.size ? b : a));
+        const gap = (height - top) / rows;
+        return Array.from({length: units}, (_, unit) => ({
+            left: middle + (Math.floor(unit / rows) - columns / 2) * (size + APART) + APART / 2,
+            top: top + gap * ((unit % rows) + 0.5) - size / 2,
+            size,
+        }));
     });
+}
+
+const [UNIT, APART] = [46, 4]; // pixels: the largest unit, and between two of them
+
+function arranged(units, columns, room, height) {
+    const rows = Math.ceil(units / columns);
+    const gap = height / rows;
+    const size = Math.max(3, Math.min(UNIT, gap - Math.min(6, gap * 0.2), room / columns - (columns > 1 ? APART : 0)));
+    return {columns: Math.ceil(units / rows), rows, size};
 }
 
 function drawGraph({context, width, height}, side, weight) {
@@ -91,7 +105,7 @@ function drawHeadings(context, columns, side, width) {
     columns.forEach((boxes, k) => {
         const name = crowded && k > 0 && k < columns.length - 1 ? String(k) : names[k];
         const half = context.measureText(name).width / 2;
-        const middle = boxes[0].left + boxes[0].size / 2;
+        const middle = (boxes[0].left + boxes.at(-1).left + boxes[0].size) / 2;
         context.fillText(name, Math.min(Math.max(middle, half), width - half), 2);
     });
 }
@@ -156,21 +170,24 @@ function drawChosenLine(context, {columns}, [layer, i, j]) {
 function drawBlocks({context, width, height}, side, weight) {
     const {training} = side;
     const [top, gap] = [18, 10];
-    const shapes = training.dense.map(({inputs, outputs}) => {
+    const shapes = training.dense.map(layer => {
+        const {inputs, outputs} = layer;
         const tile = Math.ceil(Math.sqrt(inputs));
         const across = Math.ceil(Math.sqrt(outputs));
-        return {tile, high: Math.ceil(inputs / tile), across, down: Math.ceil(outputs / across)};
+        const below = layer === training.dense.at(-1) ? Math.ceil(tile / 3) : 0; // room for a number
+        return {tile, high: Math.ceil(inputs / tile), across, down: Math.ceil(outputs / across), below};
     });
     const shares = shapes.map(s => Math.sqrt(s.across * (s.tile + 1)));
     const total = shares.reduce((a, b) => a + b, 0);
     const room = width - gap * (shapes.length - 1);
     let left = 0;
     const blocks = training.dense.map((layer, k) => {
-        const {tile, high, across, down} = shapes[k];
+        const {tile, high, across, down, below} = shapes[k];
         const wide = (room * shares[k]) / total;
-        const [columns, rows] = [across * (tile + 1) - 1, down * (high + 1) - 1];
+        const pitch = high + 1 + below; // from one row of pictures to the next
+        const [columns, rows] = [across * (tile + 1) - 1, down * pitch - 1];
         const scale = Math.min(wide / columns, (height - top) / rows);
-        const block = {left, top, scale, tile, high, across, layer, columns, rows};
+        const block = {left, top, scale, tile, high, across, pitch, layer, columns, rows};
         context.imageSmoothingEnabled = false;
         context.drawImage(picture(`${side.name} block ${k}`, blockValues(block), columns, rows), left, top, columns * scale, rows * scale);
         context.fillStyle = theme().faint;
@@ -178,6 +195,7 @@ function drawBlocks({context, width, height}, side, weight) {
         context.textBaseline = "top";
         const name = k + 1 < shapes.length ? `layer ${k + 1}: ${layer.outputs} units` : "output: 0 to 9";
         context.fillText(name, left, 2);
+        if (below) numberPictures(context, block);
         left += wide + gap;
         return block;
     });
@@ -187,13 +205,21 @@ function drawBlocks({context, width, height}, side, weight) {
     return places;
 }
 
+function numberPictures(context, {left, top, scale, tile, high, across, pitch, layer}) {
+    context.textAlign = "center";
+    for (let j = 0; j < layer.outputs; j++) {
+        const x = left + ((j % across) * (tile + 1) + tile / 2) * scale;
+        context.fillText(String(j), x, top + (Math.floor(j / across) * pitch + high) * scale + 1);
+    }
+}
+
 // The weights that lead into a unit stand together, in the order of its inputs: for an image, as its pixels.
-function blockValues({tile, high, across, layer, columns, rows}) {
+function blockValues({tile, across, pitch, layer, columns, rows}) {
     const {W, inputs, outputs} = layer;
     const reach = reachOf(W.data);
     const values = new Float64Array(columns * rows);
     for (let j = 0; j < outputs; j++) {
-        const start = Math.floor(j / across) * (high + 1) * columns + (j % across) * (tile + 1);
+        const start = Math.floor(j / across) * pitch * columns + (j % across) * (tile + 1);
         for (let i = 0; i < inputs; i++) {
             values[start + Math.floor(i / tile) * columns + (i % tile)] = W.data[i * outputs + j] / reach;
         }
@@ -202,9 +228,9 @@ function blockValues({tile, high, across, layer, columns, rows}) {
 }
 
 function drawChosenPoint(context, {blocks}, [k, i, j]) {
-    const {left, top, scale, tile, high, across} = blocks[k];
+    const {left, top, scale, tile, across, pitch} = blocks[k];
     const x = left + ((j % across) * (tile + 1) + (i % tile)) * scale;
-    const y = top + (Math.floor(j / across) * (high + 1) + Math.floor(i / tile)) * scale;
+    const y = top + (Math.floor(j / across) * pitch + Math.floor(i / tile)) * scale;
     context.strokeStyle = theme().text;
     context.lineWidth = 2;
     context.strokeRect(x - 1, y - 1, scale + 2, scale + 2);
@@ -244,11 +270,11 @@ function solveCurve(share) {
 }
 
 function pointAt(blocks, x, y) {
-    for (const [k, {left, top, scale, tile, high, across, layer}] of blocks.entries()) {
+    for (const [k, {left, top, scale, tile, high, across, pitch, layer}] of blocks.entries()) {
         const [column, row] = [Math.floor((x - left) / scale), Math.floor((y - top) / scale)];
-        const [a, b] = [Math.floor(column / (tile + 1)), Math.floor(row / (high + 1))];
-        const [i, j] = [(row % (high + 1)) * tile + (column % (tile + 1)), b * across + a];
-        const inside = column >= 0 && row >= 0 && column % (tile + 1) < tile && row % (high + 1) < high && a < across;
+        const [a, b] = [Math.floor(column / (tile + 1)), Math.floor(row / pitch)];
+        const [i, j] = [(row % pitch) * tile + (column % (tile + 1)), b * across + a];
+        const inside = column >= 0 && row >= 0 && column % (tile + 1) < tile && row % pitch < high && a < across;
         if (inside && i < layer.inputs && j < layer.outputs) return [k, i, j];
     }
     return null;

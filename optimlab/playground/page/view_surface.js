@@ -42,15 +42,33 @@ function picture(key, values, columns, rows, colours = palette()) {
 }
 
 function drawSurface(canvas, side) {
-    if (side.training.data.bounds) drawPlane(canvas, side);
-    else drawDigits(canvas, side);
+    const page = fit(canvas);
+    if (!page) return;
+    const {data, diverged} = side.training;
+    (data.bounds ? drawPlane : drawDigits)(page, side);
+    if (diverged !== null) drawDivergence(page, diverged);
+}
+
+// Over the picture of the last weights that were numbers.
+function drawDivergence({context, width, height}, step) {
+    const {ground, text} = theme();
+    context.globalAlpha = 0.75;
+    context.fillStyle = ground;
+    context.fillRect(0, 0, width, height);
+    context.globalAlpha = 1;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    const small = width < 240;
+    context.font = `700 ${small ? 14 : 20}px system-ui, sans-serif`;
+    label(context, `Diverged at step ${step}`, width / 2, height / 2 - 14, hues().wrong, ground);
+    context.font = `500 ${small ? 11 : 14}px system-ui, sans-serif`;
+    label(context, "The loss or a weight", width / 2, height / 2 + 8, text, ground);
+    label(context, "is no longer finite.", width / 2, height / 2 + (small ? 23 : 26), text, ground);
 }
 
 // --- the plane
 
-function drawPlane(canvas, side) {
-    const page = fit(canvas);
-    if (!page) return;
+function drawPlane(page, side) {
     const {context, width, height} = page;
     const {training} = side;
     const {values} = training.surface(GRID);
@@ -125,11 +143,8 @@ function greys() {
     });
 }
 
-// Validation images, each with what the network reads. What it reads wrongly has a frame.
-function drawDigits(canvas, side) {
-    const page = fit(canvas);
-    if (!page) return;
-    const {context, width, height} = page;
+// Validation images. Under each stand its digit and what the network reads. What it reads wrongly has a frame.
+function drawDigits({context, width, height}, side) {
     const {data, network} = side.training;
     const [columns, rows] = SHOWN;
     const count = columns * rows;
@@ -138,14 +153,18 @@ function drawDigits(canvas, side) {
     context.imageSmoothingEnabled = false;
     context.drawImage(imagesOf(side, data, columns, rows), 0, 0, width, height);
     const [wide, high] = [width / columns, height / rows];
-    context.textAlign = "right";
     context.textBaseline = "bottom";
     for (let k = 0; k < count; k++) {
         const scores = y.subarray(10 * k, 10 * k + 10);
         const read = scores.indexOf(Math.max(...scores));
         const good = read === data.val.t[k];
         const [left, top] = [(k % columns) * wide, Math.floor(k / columns) * high];
-        context.font = `${good ? 500 : 700} ${wide < 26 ? 9 : 12}px system-ui, sans-serif`;
+        const tall = wide < 26 ? 9 : 12;
+        context.font = `500 ${tall}px system-ui, sans-serif`;
+        context.textAlign = "left";
+        label(context, String(data.val.t[k]), left + 3, top + high - 1, colours.right, colours.ground);
+        context.font = `${good ? 500 : 700} ${tall}px system-ui, sans-serif`;
+        context.textAlign = "right";
         label(context, String(read), left + wide - 3, top + high - 1, good ? colours.right : colours.wrong, colours.ground);
         if (good) continue;
         context.strokeStyle = colours.wrong;
