@@ -1,6 +1,7 @@
 """The search: what it tries, that a kill changes nothing, what it measures, and how it refuses."""
 
 import contextlib
+import importlib
 import json
 import random
 import signal
@@ -67,6 +68,12 @@ def assert_left_the_same(a, b):
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tuned")
     return folder, tune(TINY, folder)
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """The command draws none; that it does has tests of its own."""
+    monkeypatch.setattr(importlib.import_module("optimlab.cli.tune"), "save_figure", lambda figure, path: [])
 
 
 # --- spaces
@@ -212,6 +219,7 @@ def test_a_rule_of_ones_own_with_what_it_fixes_is_searched(tmp_path):
         replace(search, spaces={"beta": "0.5:0.9"})
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_the_command_takes_a_rule_of_ones_own_from_a_file(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("def mine(w, g, *, lr=0.1, beta=0.5):\n    return w - lr * beta * g\n")
@@ -233,6 +241,7 @@ def test_the_command_takes_a_rule_of_ones_own_from_a_file(tmp_path):
     assert f"mine.py:yours: {path} has no function" in run("--optimizer", f"{path}:yours").stderr
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_batch_size_is_fixed_and_a_label_names_the_search(tmp_path):
     arguments = ("--hidden", "4", "--epochs", "1", "--trials", "1", "--search", "lr=0.01:1:log", "--out", tmp_path)
     result = run(*arguments, "--batch-size", "100", "--label", "mine")
@@ -630,6 +639,7 @@ def test_the_command_prints_what_was_found_in_80_columns_and_leaves_figures(tmp_
     assert json.loads(as_json.stdout) == json.loads((tmp_path / "summary.json").read_text())
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_dry_run_says_what_would_be_tried_and_writes_nothing(tmp_path):
     result = run(*FAST, "--trials", "4", "--out", tmp_path / "out", "--dry-run", "--set", "eps=1e-8")
     assert result.exit_code == 0
@@ -697,6 +707,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(arguments, message, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("without_figures")
 @pytest.mark.parametrize("name", ["batch_size", "patience"])
 def test_a_whole_number_is_set_as_one(name, tmp_path):
     """``--set`` reads every number as a float."""
