@@ -2,6 +2,7 @@
 
 import re
 
+import device
 import numpy as np
 import ptx
 import pytest
@@ -11,10 +12,15 @@ from test_replicas import OTHER, RULES, SHARED, network
 import optimlab as ol
 from optimlab import rules
 from optimlab.backends import blocks
+from optimlab.cli.compare import _print as print_comparison
 from optimlab.kernels import block_source
+from optimlab.study import Contender, Problem, Run, Study, compare
+from optimlab.study.run import execute
+from optimlab.study.side_by_side import side_by_side, told
 from optimlab.training import replicas
 from optimlab.training.replicas import fit_replicas
 
+IN_BLOCKS = "one thread block trained each network, in shared memory"
 EVERY = [parameter.values[0] for parameter in RULES]
 """The elementwise rules of every convention."""
 
@@ -36,7 +42,7 @@ def assert_as_fit(options, chosen, epochs=1, batch_size=32, rate=0.01, tolerance
         watch=lambda stacked, histories, before: kept.append(stacked),
         say=said.append,
     )
-    assert said == [f"{len(chosen)} networks trained in shared memory, each by one thread block"]
+    assert said == [IN_BLOCKS]
     for r, (rule, own, one, seed) in enumerate(zip(chosen, settings, data, seeds, strict=True)):
         net = network(**{**options, "backend": backend})(seed)
         optimizer = ol.Optimizer(net.parameters, rule, **own)
@@ -143,8 +149,8 @@ def test_what_does_not_fit_is_trained_with_a_leading_axis_and_told(own, machine,
     reason = (
         "a part of the step is custom Python code" if own else "a network with its batch and the rule's state needs "
     )
-    assert said[0].startswith(f"2 networks trained with a leading axis and batched products: {reason}")
-    assert said[1] == (said[0] if own else "2 networks trained in shared memory, each by one thread block")
+    assert said[0].startswith(f"all networks shared batched products: {reason}")
+    assert said[1] == (said[0] if own else IN_BLOCKS)
     np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
 
 
@@ -198,3 +204,45 @@ def test_planted_mistakes_fail(where, name, change, machine, monkeypatch):  # no
     monkeypatch.setattr(where, name, change(getattr(where, name)))
     with pytest.raises((AssertionError, ptx.Wrong)):
         one_epoch()
+
+
+# --- a comparison
+
+
+def study_runs(backend, **options):
+    """Runs of two replicates, three optimizers and two rates; one contender follows a schedule."""
+    limits = {"train_rows": 96, "val_rows": 40, "test_rows": 40}
+    problem = Problem(hidden=(6,), epochs=2, batch_size=32, backend=backend, **limits, **options)
+    contenders = map(Contender.parse, ("sgd", "adam(beta1=0.8)", "sgd(schedule=cosine)"))
+    return [Run(problem, c, lr, seed, seed) for c in contenders for lr in (0.01, 0.1) for seed in (0, 1)]
+
+
+@pytest.mark.parametrize("shared", [device.SHARED, 2000], ids=["in shared memory", "batched"])
+def test_a_study_is_executed_side_by_side_and_says_how(shared, machine, blas):  # noqa: F811
+    machine.shared = shared
+    runs = study_runs("cupy", redraw="train")
+    found = dict(side_by_side(execute, {run.key: run for run in runs}))
+    assert machine.launches.count("epoch") == (4 if shared == device.SHARED else 0)
+    for run, reference in zip(runs, study_runs("numpy", redraw="train"), strict=True):
+        record, expected = found[run.key], execute(reference)
+        for name in ("status", "best_epoch", "steps", "test_rows", "state_arrays", "val_score", "test_score"):
+            assert getattr(record, name) == getattr(expected, name), (run, name)
+        assert record.test_loss == pytest.approx(expected.test_loss, rel=1e-5)
+        for name in ("train_loss", "val_loss"):
+            assert getattr(record.curves, name) == pytest.approx(getattr(expected.curves, name), rel=1e-5)
+        for name, ratios in record.curves.update_ratio.items():
+            assert ratios == pytest.approx(expected.curves.update_ratio[name], rel=1e-3)
+    way = IN_BLOCKS if shared == device.SHARED else "all networks shared batched products: a network with its batch"
+    (sentence,) = told(found.values())
+    assert sentence.startswith(f"On the GPU, {way}")
+    assert [found[run.key].engine == "cupy" for run in runs] == [run.contender.schedule is not None for run in runs]
+
+
+def test_a_comparison_on_a_gpu_trains_side_by_side_and_prints_how(machine, tmp_path, monkeypatch, capsys):  # noqa: F811
+    problem = Problem(hidden=(4,), epochs=1, batch_size=48, train_rows=96, val_rows=40, test_rows=40, backend="cupy")
+    monkeypatch.setattr("optimlab.study.compare.time_steps", lambda problem, runs: {})
+    study = Study(problem, ("sgd",), (0.03, 0.1, 0.3), replicates=2, defaults=False, extensions=0)
+    comparison = compare(study, tmp_path)
+    assert machine.launches.count("epoch") == 2
+    print_comparison(comparison)
+    assert f"On the GPU, {IN_BLOCKS}." in capsys.readouterr().out

@@ -87,6 +87,11 @@ if TYPE_CHECKING:
 )
 @click.option("--label", metavar="NAME", help="Name of the comparison in its tables, figures and report.")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Reuse the runs in the output folder.")
+@click.option(
+    "--backend",
+    metavar="NAME",
+    help="Engine: compiled, numpy, or cupy, which trains all runs at once on a GPU.  [default: compiled if installed]",
+)
 @click.option("--jobs", type=int, help="Processes that run at once.  [default: all cores, if that is faster]")
 @click.option("--dask", metavar="ADDRESS", help="Run on a dask.distributed cluster.")
 @click.option("--dry-run", is_flag=True, help="Say what would run and about how long it would take.")
@@ -223,7 +228,7 @@ def _changed(study: Study, **changes: Any) -> Study:
     def given(name: str) -> Any:
         return changes[name]
 
-    problem = {name: given(name) for name in ("dataset", *TABLE, "target", "epochs", "batch_size")}
+    problem = {name: given(name) for name in ("dataset", *TABLE, "target", "epochs", "batch_size", "backend")}
     hidden = None if given("hidden") is None else whole_numbers("--hidden", given("hidden"))
     study = replace(study, problem=replaced(study.problem, **problem, hidden=hidden))
     study = replaced(study, **{name: given(name) for name in ("replicates", "seed", "label")})
@@ -337,12 +342,15 @@ def _written(steps: Iterable[Callable[[], list[str]]]) -> tuple[list[str], list[
 
 
 def _print(comparison: Comparison) -> None:
+    from ..study.side_by_side import told
     from ..study.table import tables
 
     for table in tables(comparison.summary):
         show(table)
     for sentence in comparison.verdict:
         say(f"• {sentence}")
+    for sentence in told(comparison.records.values()):
+        say(sentence)
     for row in comparison.rows:
         for error in row.errors:
             say(f"{row.label}: a run failed: {error}")

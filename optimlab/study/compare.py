@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import backends
 from ..backends.threads import one_thread
 from ..common.errors import InputError, concise, lookup
 from ..common.files import json_ready, write_atomically
@@ -25,6 +26,7 @@ from .folder import SUMMARY, check_folder, claim
 from .plan import Run, Study
 from .results import SCORES, VERSION, Baseline, Kind, Record, Row, Sizes, Summary, decoded, encoded
 from .run import execute, host, time_steps, versions
+from .side_by_side import side_by_side
 from .statistics import t_interval
 from .store import Store, read
 from .summary import Found, best, deviation, pairs, row_label, rows
@@ -157,7 +159,9 @@ def compare(
        hyperparameters.
     3. The training steps of the rows are timed, one after another, in this process.
 
-    The result is written to ``folder/summary.json``. BLAS runs on one thread, because two are slower on small matrices.
+    On the backend ``"cupy"``, all runs with elementwise rules are trained at once, see
+    :mod:`optimlab.study.side_by_side`. The result is written to ``folder/summary.json``. BLAS runs on one thread,
+    because two are slower on small matrices.
 
     Parameters
     ----------
@@ -190,7 +194,8 @@ def compare(
     processes = (1 if dask is not None else usual_jobs(study)) if jobs is None else jobs
     with workers(processes, dask) as pool, Store[Record](folder) as store, one_thread():
         planned = claim(study, store)
-        runner = _Runner(store, pool, study.planned(), on_run)
+        on_gpu = dask is None and backends.get(study.problem.backend).asynchronous
+        runner = _Runner(store, side_by_side if on_gpu else pool, study.planned(), on_run)
         found = _search(study, runner)
         times = time_steps(study.problem, _timed(study, found))
         times |= {row_label(c.label, "default"): times[c.label] for c in study.contenders if c.label in times}

@@ -17,7 +17,7 @@ from ..nn.network import MLP, Network
 from ..nn.parameters import Parameters
 from ..optim import optimizers
 from ..optim.optimizers import Hyperparameter, Optimizer
-from ..rules import CONVENTIONS, Kind, Rule
+from ..rules import CONVENTIONS, Kind, LayerRule, Rule
 from ..rules.own import own_rule
 from ..schedules import SHAPES, Length, Scheduled, Shape
 from ..schedules.shapes import defaults as options_of
@@ -246,6 +246,13 @@ class Contender:
     def kinds(self) -> dict[str, Kind]:
         """Return the kind of every hyperparameter."""
         return _probe(self.name, self.convention, self.rule).kinds
+
+    @property
+    def plain_rule(self) -> Rule | None:
+        """Return the rule if it is elementwise and no hyperparameter follows a schedule, else None."""
+        rule = _probe(self.name, self.convention, self.rule).rule
+        scheduled = self.schedule is not None or bool(self.scheduled)
+        return None if scheduled or isinstance(rule, LayerRule) else rule
 
     def unsearched(self) -> list[str]:
         """Return the free hyperparameters that a random search leaves at their defaults, as their kinds have no prior.

@@ -50,7 +50,7 @@ def _train(run: Run) -> Record:
     net = problem.network(run.seed)
     steps, per_epoch = problem.steps()
     opt = run.contender.make(net, run.lr, run.settings(), steps, per_epoch)
-    best, kept = _Best(), dict[str, Any]()
+    best, kept = Best(), dict[str, Any]()
 
     def watch(network: Network, optimizer: Optimizer, history: History) -> None:
         if best.improved(history):
@@ -79,7 +79,7 @@ def _train(run: Run) -> Record:
         if problem.score == "r2":
             error, _ = evaluate(net, data.x_test, data.y_test, "mean_absolute_error")
             test["test_error"] = error * (data.target_scale.std if data.target_scale else 1.0)
-    return _record(run, history, best, ratios.found, test, len(opt.state), net.backend.name)
+    return record_of(run, history, best, ratios.found, test, len(opt.state), net.backend.name)
 
 
 class _Ratios:
@@ -103,7 +103,7 @@ class _Ratios:
             self._before[...] = network.parameters.data
 
 
-class _Best:
+class Best:
     """The epoch with the best validation score so far; ties go to the lowest validation loss."""
 
     def __init__(self) -> None:
@@ -125,15 +125,16 @@ def scores(history: History, split: str) -> list[float]:
     return getattr(history, f"{split}_accuracy") or [max(0.0, r2) for r2 in getattr(history, f"{split}_r2")]
 
 
-def _record(
+def record_of(
     run: Run,
     history: History,
-    best: _Best,
+    best: Best,
     ratios: list[dict[str, float]],
     test: dict[str, Any],
     state_arrays: int,
     engine: str,
 ) -> Record:
+    """Return the record of a run from what was measured; ``test`` has the fields about the test data."""
     names = ("train_loss", "val_loss", "lr", "seconds")
     layers = ratios[0] if ratios else ()
     curves = Curves(

@@ -215,6 +215,20 @@ def update_ratios(network: Network, before: Any, replica: Any = ...) -> dict[str
     return found
 
 
+def update_ratios_of_replicas(network: Network, before: Any) -> list[dict[str, float]]:
+    """Return :func:`update_ratios` of each replica of a stack, measured together."""
+    backend, found = network.backend, [dict[str, float]() for _ in before]
+    for p in network.parameters:
+        if p.kind == "weights":
+            old = p.view(before)
+            both = old, p.data - old
+            sizes, steps = (backend.to_numpy((a * a).sum(axis=(1, 2))).astype("float64") ** 0.5 for a in both)
+            for ratios, size, step in zip(found, sizes.tolist(), steps.tolist(), strict=True):
+                if size > 0:
+                    ratios[p.name] = step / size
+    return found
+
+
 def norm(xp: Any, array: Any) -> float:
     """Return the Euclidean norm of all entries."""
     flat = array.reshape(-1)

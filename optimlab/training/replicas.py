@@ -253,13 +253,12 @@ def _engine(run: Any, network: Network, graph: bool, say: Callable[[str], Any]) 
         return engine_of(run, graph)
     from .blocks import InBlocks, TooLarge
 
-    count = len(run.histories)
     try:
         engine = InBlocks(run, network)
     except TooLarge as error:
-        say(f"{count} networks trained with a leading axis and batched products: {error}")
+        say(f"all networks shared batched products: {error}")
         return engine_of(run, graph)
-    say(f"{count} networks trained in shared memory, each by one thread block")
+    say("one thread block trained each network, in shared memory")
     return engine
 
 
