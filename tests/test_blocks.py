@@ -1,6 +1,7 @@
 """Replicas in the shared memory of a GPU's thread blocks: NVIDIA's assembly of the kernel, run on the CPU (ptx.py)."""
 
 import re
+import sys
 
 import device
 import numpy as np
@@ -20,6 +21,7 @@ from optimlab.study.side_by_side import side_by_side, told
 from optimlab.training import replicas
 from optimlab.training.replicas import fit_replicas
 
+pytestmark = pytest.mark.usefixtures("blas")
 IN_BLOCKS = "one thread block trained each network, in shared memory"
 EVERY = [parameter.values[0] for parameter in RULES]
 """The elementwise rules of every convention."""
@@ -81,7 +83,7 @@ def test_every_layer(options, machine):  # noqa: F811
     assert_as_fit(options, [rules.textbook.sgd, rules.textbook.momentum], batch_size=33, tolerance=tolerance)
 
 
-def test_dropout_draws_the_numbers_of_the_backend(machine, blas):  # noqa: F811
+def test_dropout_draws_the_numbers_of_the_backend(machine):  # noqa: F811
     options = {"sizes": (5, 7, 3), "activation": "tanh", "dropout": 0.3}
     assert_as_fit(options, [rules.textbook.sgd, rules.textbook.adam], epochs=2, batch_size=33, backend="cupy")
 
@@ -131,7 +133,7 @@ class Own(ol.layers.Activate):
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["too large", "own layer"])
-def test_what_does_not_fit_is_trained_with_a_leading_axis_and_told(own, machine, blas):  # noqa: F811
+def test_what_does_not_fit_is_trained_with_a_leading_axis_and_told(own, machine):  # noqa: F811
     """At the last byte."""
     said, found = [], []
     nets = [network(backend="cupy")(seed) for seed in (0, 1)]
@@ -218,7 +220,7 @@ def study_runs(backend, **options):
 
 
 @pytest.mark.parametrize("shared", [device.SHARED, 2000], ids=["in shared memory", "batched"])
-def test_a_study_is_executed_side_by_side_and_says_how(shared, machine, blas):  # noqa: F811
+def test_a_study_is_executed_side_by_side_and_says_how(shared, machine):  # noqa: F811
     machine.shared = shared
     runs = study_runs("cupy", redraw="train")
     found = dict(side_by_side(execute, {run.key: run for run in runs}))
@@ -238,9 +240,10 @@ def test_a_study_is_executed_side_by_side_and_says_how(shared, machine, blas):  
     assert [found[run.key].engine == "cupy" for run in runs] == [run.contender.schedule is not None for run in runs]
 
 
+@pytest.mark.filterwarnings("ignore:.*still at the edge of the grid")  # after a single epoch
 def test_a_comparison_on_a_gpu_trains_side_by_side_and_prints_how(machine, tmp_path, monkeypatch, capsys):  # noqa: F811
     problem = Problem(hidden=(4,), epochs=1, batch_size=48, train_rows=96, val_rows=40, test_rows=40, backend="cupy")
-    monkeypatch.setattr("optimlab.study.compare.time_steps", lambda problem, runs: {})
+    monkeypatch.setattr(sys.modules[compare.__module__], "time_steps", lambda problem, runs: {})
     study = Study(problem, ("sgd",), (0.03, 0.1, 0.3), replicates=2, defaults=False, extensions=0)
     comparison = compare(study, tmp_path)
     assert machine.launches.count("epoch") == 2

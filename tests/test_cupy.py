@@ -517,9 +517,11 @@ def blas(machine, monkeypatch):
     """cuBLAS's functions, computed by a CPU's BLAS."""
     made = device.CpuBLAS(machine)
     monkeypatch.setattr(cublas, "library", lambda: made)
-    recording._stream.cache_clear()
+    for kept in (recording._stream, cublas.on_device):
+        kept.cache_clear()
     yield made
-    recording._stream.cache_clear()
+    for kept in (recording._stream, cublas.on_device):
+        kept.cache_clear()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -223,7 +223,7 @@ def test_on_a_gpu_each_replica_trains_as_alone(options, rule, graph, machine, bl
             np.testing.assert_allclose(found, values.get(), rtol=tolerance, atol=tolerance)
 
 
-def test_on_a_gpu_a_step_of_many_replicas_is_as_many_launches_as_one_of_few(machine):  # noqa: F811
+def test_on_a_gpu_a_step_of_many_replicas_is_as_many_launches_as_one_of_few(machine, blas):  # noqa: F811
     machine.shared = 0  # see test_blocks.py for shared memory
 
     def launches(count):
@@ -236,7 +236,7 @@ def test_on_a_gpu_a_step_of_many_replicas_is_as_many_launches_as_one_of_few(mach
     assert launches(2) == launches(7) < 120
 
 
-def test_on_a_gpu_those_that_diverge_are_named_at_their_step(machine):  # noqa: F811
+def test_on_a_gpu_those_that_diverge_are_named_at_their_step(machine, blas):  # noqa: F811
     machine.shared = 0  # see test_blocks.py for shared memory
     rates, make = [0.01, 1e3, 1e12, 30.0], network(activation="identity", backend="cupy")
     settings = [{"lr": lr} for lr in rates]

@@ -1,4 +1,7 @@
-"""Matrix products by direct calls of cuBLAS, because CuPy's products cannot be captured in a CUDA graph.
+"""Matrix products by direct calls of cuBLAS.
+
+CuPy's products cannot be captured in a CUDA graph, and copy stacks of matrices that are not contiguous, such as the
+weights of replicas.
 
 The library is called through ctypes and located by NVIDIA's ``cuda.pathfinder``, a dependency of CuPy. The mapping of
 row-major products to cuBLAS is tested against a CPU's BLAS; the calls have never been run on a GPU.
@@ -7,6 +10,7 @@ row-major products to cuBLAS is tested against a CPU's BLAS; the calls have neve
 from __future__ import annotations
 
 import ctypes
+from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -48,15 +52,19 @@ def gemm(a: Any, b: Any, out: Any) -> Gemm:
 
 
 class CuBLAS:
-    """A handle of the library, bound to one stream. It is never destroyed: that would synchronize the device."""
+    """A handle of the library, bound to a stream. It is never destroyed: that would synchronize the device."""
 
     def __init__(self, stream: Any) -> None:
         self._library = library()
         self._handle = ctypes.c_void_p()
         self._call("cublasCreate_v2", ctypes.byref(self._handle))
+        self._workspace = import_module("cupy").empty(WORKSPACE, "uint8")
+        self.follow(stream)
+
+    def follow(self, stream: Any) -> None:
+        """Queue the next products on this stream."""
         self._call("cublasSetStream_v2", self._handle, ctypes.c_void_p(stream.ptr))
         # after setting the stream, which resets the workspace
-        self._workspace = import_module("cupy").empty(WORKSPACE, "uint8")
         pointer = ctypes.c_void_p(self._workspace.data.ptr)
         self._call("cublasSetWorkspace_v2", self._handle, pointer, ctypes.c_size_t(WORKSPACE))
 
@@ -94,6 +102,19 @@ class CuBLAS:
         status = getattr(self._library, name)(*arguments)
         if status:
             raise InputError(f"{name} of cuBLAS failed with status {status}")
+
+
+def current() -> CuBLAS:
+    """Return cuBLAS on CuPy's current stream: one handle for each device."""
+    cuda = import_module("cupy").cuda
+    blas = on_device(cuda.runtime.getDevice())
+    blas.follow(cuda.get_current_stream())
+    return blas
+
+
+@cache
+def on_device(device: int) -> CuBLAS:
+    return CuBLAS(import_module("cupy").cuda.get_current_stream())
 
 
 _FUNCTIONS = {"float32": (ctypes.c_float, "cublasSgemm_v2"), "float64": (ctypes.c_double, "cublasDgemm_v2")}

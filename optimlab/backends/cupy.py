@@ -22,6 +22,7 @@ import numpy as np
 from ..common.errors import InputError, install, one_line
 from ..kernels import Formula, Graph, cuda_source, graph_of, scalars_of
 from ..kernels.c_source import C_TYPES, STACKED, function_name
+from .cublas import current
 
 DeviceArray: TypeAlias = Any
 """The type ``cupy.ndarray``."""
@@ -91,12 +92,8 @@ class CuPyBackend:
         return cupy is not None and isinstance(value, cupy.ndarray)
 
     def matmul(self, a: DeviceArray, b: DeviceArray, out: DeviceArray) -> DeviceArray:
-        if self.blas:
-            return self.blas.matmul(a, b, out)
-        if out.flags.c_contiguous:
-            return self.xp.matmul(a, b, out=out)
-        out[...] = self.xp.matmul(a, b)  # the gradients of replicas are not contiguous
-        return out
+        blas = self.blas or (current() if out.ndim > 2 else None)
+        return blas.matmul(a, b, out) if blas else self.xp.matmul(a, b, out=out)
 
     def map(
         self,
