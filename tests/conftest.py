@@ -115,3 +115,12 @@ def nothing_of_the_user(monkeypatch, tmp_path):
     """Data sets are neither found where the user keeps them nor kept there."""
     monkeypatch.delenv("OPTIMLAB_DATA", raising=False)
     monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path / "cache")
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """The commands ``compare`` and ``tune`` save no figures, which takes most of their time; that they do has tests of
+    its own."""
+    for command in ("compare", "tune"):
+        module = importlib.import_module(f"optimlab.cli.{command}")
+        monkeypatch.setattr(module, "save_figure", lambda figure, path: [])

@@ -188,7 +188,7 @@ def test_a_study_in_which_runs_really_diverge_at_once_is_finished(tmp_path):
     assert len(export(tmp_path, tmp_path / "runs.csv")) == 18
 
 
-def test_numbers_that_json_has_not_are_null(tmp_path):
+def test_numbers_that_json_has_not_are_null(tmp_path, without_figures):
     """In the printed JSON and in the file alike: a cap of infinity."""
     (tmp_path / "rules.py").write_text(
         "import numpy as np\ndef capped(w, g, *, lr=0.01, cap=float('inf')):\n    return w - lr * np.minimum(g, cap)\n"

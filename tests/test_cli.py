@@ -53,9 +53,8 @@ def test_compare_leaves_runs_summary_and_figures(finished):
     assert {row["optimizer"] for row in summary["rows"]} == {"sgd", "adam"}
 
 
-def test_json_is_json_and_equals_the_summary(finished, monkeypatch):
+def test_json_is_json_and_equals_the_summary(finished, without_figures):
     folder, _ = finished
-    monkeypatch.setattr(sys.modules["optimlab.cli.compare"], "save_figure", lambda figure, path: [])
     result = run("compare", *FAST, "--out", folder, "--json")
     assert json.loads(result.stdout) == json.loads((folder / "summary.json").read_text())
 

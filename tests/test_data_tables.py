@@ -596,7 +596,7 @@ def test_the_command_describes_a_table(tmp_path):
     )
 
 
-def test_compare_and_tune_take_a_table(tmp_path, table):
+def test_compare_and_tune_take_a_table(tmp_path, table, without_figures):
     out = tmp_path / "out"
     options = ["--dataset", table, "--target-column", "y", "--leave-out", "c"]
     plan = json.loads(run("compare", *options, "--dry-run", "--json", "--out", out).stdout)

@@ -1,7 +1,6 @@
 """The search: what it tries, that a kill changes nothing, what it measures, and how it refuses."""
 
 import contextlib
-import importlib
 import json
 import random
 import signal
@@ -68,12 +67,6 @@ def assert_left_the_same(a, b):
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tuned")
     return folder, tune(TINY, folder)
-
-
-@pytest.fixture
-def without_figures(monkeypatch):
-    """The command draws none; that it does has tests of its own."""
-    monkeypatch.setattr(importlib.import_module("optimlab.cli.tune"), "save_figure", lambda figure, path: [])
 
 
 # --- spaces
