@@ -119,8 +119,7 @@ def nothing_of_the_user(monkeypatch, tmp_path):
 
 @pytest.fixture
 def without_figures(monkeypatch):
-    """The commands ``compare`` and ``tune`` save no figures, which takes most of their time; that they do has tests of
-    its own."""
-    for command in ("compare", "tune"):
+    """The commands save no figures, which takes most of their time; that they do has tests of its own."""
+    for command in ("compare", "race", "tune"):
         module = importlib.import_module(f"optimlab.cli.{command}")
         monkeypatch.setattr(module, "save_figure", lambda figure, path: [])

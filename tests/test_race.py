@@ -442,7 +442,7 @@ def test_a_rule_of_your_own_races():
     assert ol.optimizers.CLASSIC[0] == "sgd"
 
 
-def test_optimizers_are_named_as_for_a_comparison(tmp_path):
+def test_optimizers_are_named_as_for_a_comparison(tmp_path, without_figures):
     """In a convention, and from a file of the user's."""
     path = tmp_path / "my rules.py"
     path.write_text("def mine(w, g, *, lr=0.1):\n    return w - lr * g\n")
