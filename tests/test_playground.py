@@ -345,23 +345,27 @@ def test_a_lesson_shows_what_it_speaks_of(visit, lesson):
     """By its name alone, by its whole address, from the list; not on another landscape."""
     landscape, start, words = FACTS[lesson.name]
     page = visit(f"#lesson={lesson.name}&play=0")
+
+    def at(fragment):
+        page.evaluate("fragment => restore(fragment)", fragment)
+        return state(page)
+
     found = state(page)
     assert (found["landscape"], found["start"], found["lesson"]) == (landscape, list(start), lesson.name)
     assert words in page.locator("#lesson").text_content() == lesson.text
     assert page.locator("#sight-title").text_content() == lesson.title
     assert page.locator("#landscape").input_value() == landscape
-    assert state(visit(f"#{lesson.address}&lesson={lesson.name}&play=0")) == found
-    without = state(visit(f"#{lesson.address}&play=0"))
+    assert at(f"#{lesson.address}&lesson={lesson.name}&play=0") == found
+    without = at(f"#{lesson.address}&play=0")
     assert {**without, "lesson": lesson.name, "address": found["address"]} == found
-    other = next(name for name in FUNCTIONS if name != landscape)
-    elsewhere = visit(f"#lesson={lesson.name}&on={other}&play=0")
-    assert state(elsewhere)["landscape"] == other
-    assert state(elsewhere)["lesson"] == ""
-    assert elsewhere.locator("#lesson").text_content() == TEXTS[other]
-    moved = state(visit(f"#lesson={lesson.name}&start=1,1&play=0"))
+    moved = at(f"#lesson={lesson.name}&start=1,1&play=0")
     free = {"start", "address", "runners"}  # rates that the lesson does not give are tuned from the start
     assert {k: v for k, v in moved.items() if k not in free} == {k: v for k, v in found.items() if k not in free}
     assert moved["start"] == [1, 1]
+    other = next(name for name in FUNCTIONS if name != landscape)
+    elsewhere = at(f"#lesson={lesson.name}&on={other}&play=0")
+    assert (elsewhere["landscape"], elsewhere["lesson"]) == (other, "")
+    assert page.locator("#lesson").text_content() == TEXTS[other]
 
 
 def test_the_numbers_in_the_lessons_are_those_of_the_landscapes():
