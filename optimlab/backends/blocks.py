@@ -319,8 +319,8 @@ def _text(operation: Operation, pointer: Callable[[Floats], str], dtype: str, ge
     match kind:
         case "product":
             (m, k), n = reads[0].shape, reads[1].shape[1]
-            strides = [step // a.itemsize for a in reads for step in a.strides]
-            return text.product(*arrays, (m, n, k), tuple(strides))  # type: ignore[arg-type, misc]
+            strides = tuple([step // a.itemsize for a in reads for step in a.strides])
+            return text.product(arrays[0], arrays[1], arrays[2], (m, n, k), strides)
         case "map":
             assert operation.formula is not None
             graph, numbers = graph_of(operation.formula), scalars_of(operation.formula, operation.numbers)

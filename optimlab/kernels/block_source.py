@@ -131,7 +131,7 @@ BARRIER = "__syncthreads();"
 THREADS = 256
 
 
-def product(a: str, b: str, out: str, sizes: tuple[int, int, int], strides: tuple[int, int, int, int]) -> str:
+def product(a: str, b: str, out: str, sizes: tuple[int, int, int], strides: tuple[int, ...]) -> str:
     """Return the text of a product; ``sizes`` are rows, columns and terms, ``strides`` those of ``a`` and ``b``.
 
     >>> product("a", "b", "c", (64, 10, 64), (64, 1, 10, 1))

@@ -55,7 +55,7 @@ def told(records: Iterable[Record]) -> list[str]:
 
 def _at_once(problem: Problem) -> int:
     """Return how many runs fit into a GPU's memory at once."""
-    widest = max(problem.data().x_train.shape[1], *problem.hidden, problem.outputs)
+    widest: int = max(problem.data().x_train.shape[1], *problem.hidden, problem.outputs)
     return max(1, min(MOST, BYTES // (8 * ROWS * widest)))
 
 

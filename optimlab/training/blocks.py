@@ -45,7 +45,7 @@ class InBlocks:
         self._kernel = kernel(self._plan.kernel(graphs), "epoch")
         backend, dtype, weights = stacked.backend, stacked.dtype, stacked.parameters.data
         replicas, size = weights.shape
-        layers = list(within(stacked.layers))
+        layers: list[Any] = list(within(stacked.layers))
         self._generators = [layers[k].generator for k in drawing]
         self._table = backend.zeros((self._now.steps, replicas, most_slots(graphs)), dtype)
         self._results = backend.zeros((self._now.steps, replicas, 3), dtype)
