@@ -84,8 +84,8 @@ STUDY: list[Mutant] = [
     (
         "misses left out of the mean",
         SUMMARY,
-        "epochs = t_interval([_restricted(r.epochs, problem.epochs) for r in replicates]",
-        "epochs = t_interval([float(r.epochs) for r in replicates if r.epochs] or [0.0, 0.0]",
+        "epochs = epochs_interval([_restricted(r.epochs, problem.epochs) for r in replicates]",
+        "epochs = epochs_interval([float(r.epochs) for r in replicates if r.epochs] or [1.0, 1.0]",
         ROWS,
     ),
     ("a miss counts as the budget", SUMMARY, "float(budget + 1 if", "float(budget if", ROWS),
@@ -331,8 +331,8 @@ STUDY: list[Mutant] = [
     (
         "unpaired for paired",
         SUMMARY,
-        "difference, p = paired_difference(values, others",
-        "difference, p = paired_difference(values, others[1:] + others[:1]",
+        "difference, own = paired_difference(values, others",
+        "difference, own = paired_difference(values, others[1:] + others[:1]",
         PAIRS,
     ),
     (

@@ -343,9 +343,9 @@ def test_every_number_in_latex_is_that_of_the_json(search):
             assert (text, bold) == ("missed", False)
         elif own["hits"] < 3:
             assert text.startswith("≥")
-            agree(text, mean, (high - low) / 2, own["hits"], 3)
+            agree(text, mean, low, high, own["hits"], 3)
         else:
-            agree(text, mean, (high - low) / 2)
+            agree(text, mean, low, high)
         assert bold == (tuned and bool(own["hits"]) and own["label"] in [verdict["fastest"], *verdict["fast_with"]])
         text, bold = plain(accuracy)
         fates.add(text if not own["finished"] else "ok")

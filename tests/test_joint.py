@@ -447,7 +447,7 @@ def test_every_number_of_the_page_is_that_of_the_file(tmp_path):
             if not own["hits"]:
                 assert epoch == "missed"
             else:
-                assert float(epoch.removeprefix("≥ ").split(" ± ")[0]) == pytest.approx(own["epochs"][0], abs=0.051)
+                assert float(epoch.removeprefix("≥ ").split(" [")[0]) == pytest.approx(own["epochs"][0], abs=0.051)
                 assert epoch.startswith("≥") == (own["hits"] < problem["replicates"])
     for k, ranking in enumerate(file["rankings"]):
         for label, cells in accuracies.items():

@@ -18,7 +18,9 @@ from optimlab.study.statistics import (
     POWER,
     best_after,
     detectable,
+    epochs_interval,
     holm,
+    pair_tests,
     paired_difference,
     performance_profile,
     replicates_for,
@@ -69,6 +71,52 @@ def test_the_variance_of_rounding_is_added_for_values_on_a_grid(values):
     assert interval == found
     if np.ptp(values) > 0:
         assert p == pytest.approx(2 * scipy.stats.t.sf(np.mean(values) / error, len(values) - 1))
+
+
+BUDGET = 20
+
+
+def epochs_of(kind, rng, size):
+    """Epochs to a target whose mean is known: with a long tail upward, or heaped where most runs miss."""
+    if kind == "tail":
+        return np.minimum(2 + rng.negative_binomial(1.5, 0.4, size), BUDGET + 1)
+    hit = rng.random(size) < {"half miss": 0.5, "most miss": 0.25}[kind]
+    return np.where(hit, rng.integers(8, BUDGET + 1, size), BUDGET + 1)
+
+
+@pytest.mark.parametrize("count", [10, 20])
+@pytest.mark.parametrize("kind", ["tail", "half miss", "most miss"])
+def test_mean_epochs_are_covered_though_skewed_either_way(kind, count):
+    """Of 2,000 studies each; Student's interval covers fewer, because it errs on the side of the tail."""
+    rng = np.random.default_rng(count)
+    truth = epochs_of(kind, rng, 1_000_000).mean()
+    drawn = epochs_of(kind, rng, (2_000, count)).astype(float)
+    drawn = drawn[(drawn <= BUDGET).any(axis=1)]  # the others have no mean
+
+    def covered(intervals):
+        return np.mean([interval.low <= truth <= interval.high for interval in intervals])
+
+    found = covered([epochs_interval(values, BUDGET) for values in drawn])
+    assert 0.915 <= found <= 0.985
+    assert found >= covered([t_interval(values, step=1) for values in drawn]) + 0.005
+
+
+@examples
+@given(st.lists(st.integers(1, BUDGET + 1).map(float), min_size=2, max_size=40))
+def test_the_interval_of_mean_epochs_is_symmetric_on_the_logit_scale(values):
+    found = epochs_interval(values, BUDGET)
+    assert 0.5 < found.low < found.mean < found.high < BUDGET + 1.5
+
+    def scale(mean):
+        return scipy.special.logit((mean - 0.5) / (BUDGET + 1))
+
+    error = math.sqrt((np.var(values, ddof=1) + scipy.stats.uniform.var()) / len(values))
+    slope = (scale(found.mean + 1e-6) - scale(found.mean - 1e-6)) / 2e-6
+    half = scipy.stats.t.ppf(0.975, len(values) - 1) * error * slope
+    assert scale(found.high) - scale(found.mean) == pytest.approx(half, rel=1e-5)
+    assert scale(found.mean) - scale(found.low) == pytest.approx(half, rel=1e-5)
+    turned = epochs_interval([BUDGET + 2 - value for value in values], BUDGET)
+    assert (turned.low, turned.high) == pytest.approx((BUDGET + 2 - found.high, BUDGET + 2 - found.low))
 
 
 def test_more_replicates_make_an_interval_narrower():
@@ -137,6 +185,86 @@ def test_equal_differences_have_the_p_value_of_the_sign_test(count):
         assert paired_difference(values + step, values, step=1)[1] == p
         assert p == pytest.approx(scipy.stats.binomtest(count, count, 0.5).pvalue)
     assert paired_difference(values, values) == (Interval(0.0, 0.0, 0.0), 1.0)
+
+
+# --- tests of all pairs
+
+
+def by_the_paper(values):
+    """Smyth (2004), section 6.2, written apart: the prior by a search over its own equations."""
+    d = len(values[0]) - 1
+    both = list(itertools.combinations(values, 2))
+    variances = np.array([np.var(np.subtract(*two), ddof=1) for two in both])
+    e = np.log(variances) - scipy.special.psi(d / 2) + np.log(d / 2)
+    sought = np.var(e, ddof=1) - scipy.special.polygamma(1, d / 2)
+    most = (len(values) - 2) * d
+    grid = np.geomspace(1e-3, most, 200_000)
+    prior = grid[np.abs(scipy.special.polygamma(1, grid / 2) - sought).argmin()]
+    expected = np.exp(e.mean() + scipy.special.psi(prior / 2) - np.log(prior / 2))
+    moderated = (prior * expected + d * variances) / (prior + d)
+    t = [np.mean(np.subtract(*two)) for two in both] / np.sqrt(moderated / (d + 1))
+    return prior, 2 * scipy.stats.t.sf(np.abs(t), prior + d)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("contenders", [3, 5, 9])
+def test_all_pairs_are_tested_as_the_paper_says(contenders, seed):
+    rng = np.random.default_rng(seed)
+    spreads = np.geomspace(1, 1 + seed, contenders)[:, None]
+    values = rng.normal(size=(contenders, 10)) * spreads + rng.normal(size=(contenders, 1))
+    prior, expected = by_the_paper(values.tolist())
+    found = pair_tests(values)
+    assert found.prior == pytest.approx(prior, rel=1e-3)
+    assert found.p_values == pytest.approx(expected, rel=1e-2, abs=1e-12)
+
+
+@examples
+@given(pairs_of(scores))
+def test_two_contenders_have_the_usual_paired_test(both):
+    assert pair_tests(both) == ([paired_difference(*both)[1]], 0.0)
+
+
+def test_what_all_replicates_or_all_contenders_share_cancels():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(5, 8))
+    found = pair_tests(values)
+    assert pair_tests(3 * values + rng.normal(size=8)).p_values == pytest.approx(found.p_values)
+    order = rng.permutation(5)
+    turned = dict(zip(itertools.combinations(order, 2), pair_tests(values[order]).p_values, strict=True))
+    for two, p in zip(itertools.combinations(range(5), 2), found.p_values, strict=True):
+        assert p == pytest.approx(turned.get(two, turned.get(two[::-1])))
+
+
+def test_a_copy_has_no_difference_and_the_others_keep_theirs():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(5, 10)) + 2 * np.arange(5)[:, None]
+    without = dict(zip(itertools.combinations(range(5), 2), pair_tests(values).p_values, strict=True))
+    more = dict(zip(itertools.combinations(range(6), 2), pair_tests([*values, values[0]]).p_values, strict=True))
+    assert more[0, 5] == 1.0
+    assert all(more[two] == pytest.approx(p, abs=1e-3) for two, p in without.items())
+    equal = pair_tests([values[0]] * 4)
+    assert equal == ([1.0] * 6, 0.0)
+
+
+@pytest.mark.parametrize(
+    "spreads", [np.ones(9), np.geomspace(1, 4, 9), np.r_[np.ones(7), 4, 4], np.r_[np.ones(8), 0.1], np.r_[1, 1, 4]]
+)
+def test_pages_of_equals_find_a_difference_as_rarely_as_holm_promises(spreads):
+    """Of 800 pages, also if the contenders scatter differently, which the prior does not expect."""
+    rng = np.random.default_rng(0)
+    found = [min(holm(pair_tests(rng.normal(size=(len(spreads), 10)) * spreads[:, None]).p_values)) for _ in range(800)]
+    assert np.mean(np.array(found) <= LEVEL) <= 0.065
+
+
+def test_a_difference_that_one_pair_cannot_show_is_found_with_the_others():
+    rng = np.random.default_rng(0)
+    planted = np.r_[1.5, np.zeros(8)][:, None]
+    pages = [rng.normal(size=(9, 10)) / math.sqrt(2) + planted for _ in range(100)]
+    together = [holm(pair_tests(page).p_values)[0] <= LEVEL for page in pages]
+    apart = [
+        holm([paired_difference(*two)[1] for two in itertools.combinations(page, 2)])[0] <= LEVEL for page in pages
+    ]
+    assert np.mean(together) > np.mean(apart) + 0.3
 
 
 # --- Holm's correction
@@ -261,11 +389,11 @@ def test_the_share_ahead_counts_an_equal_one_half(both):
 
 
 @pytest.mark.parametrize("tests", [1, 16, 81, 435])
-@pytest.mark.parametrize("replicates", [3, 5, 10, 30, 100])
-def test_the_detectable_difference_has_the_power_it_says(replicates, tests):
+@pytest.mark.parametrize(("replicates", "prior"), [(3, 0), (5, 0), (10, 0), (10, 31.5), (30, 0), (100, 0)])
+def test_the_detectable_difference_has_the_power_it_says(replicates, prior, tests):
     """By the definition of the noncentral t distribution: a normal value over the root of a chi-squared one."""
-    df = replicates - 1
-    delta = detectable(2.0, replicates, tests) / 2.0 * math.sqrt(replicates)
+    df = replicates - 1 + prior
+    delta = detectable(2.0, replicates, tests, prior) / 2.0 * math.sqrt(replicates)
     critical = scipy.stats.t.isf(LEVEL / tests / 2, df)
     variances = scipy.stats.chi2.ppf((np.arange(20_000) + 0.5) / 20_000, df) / df
     errors = np.sqrt(variances)
@@ -283,15 +411,16 @@ def test_the_detectable_difference_is_told_apart_four_times_in_five(replicates, 
 
 @pytest.mark.parametrize("tests", [1, 20, 81])
 @pytest.mark.parametrize("effect", [0.2, 0.5, 1.0, 2.0])
-def test_so_many_replicates_suffice_and_one_fewer_does_not(effect, tests):
-    n = replicates_for(effect, 1.0, tests)
+@pytest.mark.parametrize("prior", [0.0, 31.5])
+def test_so_many_replicates_suffice_and_one_fewer_does_not(effect, tests, prior):
+    n = replicates_for(effect, 1.0, tests, prior)
 
     def power(count):
-        critical = scipy.stats.t.isf(LEVEL / tests / 2, count - 1)
-        return scipy.stats.nct(count - 1, effect * math.sqrt(count)).sf(critical)
+        df = count - 1 + prior
+        return scipy.stats.nct(df, effect * math.sqrt(count)).sf(scipy.stats.t.isf(LEVEL / tests / 2, df))
 
     assert power(n) >= POWER - 1e-6
-    assert power(n - 1) < POWER
+    assert n == 2 or power(n - 1) < POWER
 
 
 def test_no_number_of_replicates_tells_apart_what_is_equal_or_too_close():

@@ -3,6 +3,7 @@
 import math
 import random
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from scipy import stats
 
 from optimlab.study import Contender, Problem, Study
 from optimlab.study.results import Spread
+from optimlab.study.statistics import epochs_interval, pair_tests
 from optimlab.study.summary import deviation, pairs, rows
 
 STUDY = Study(
@@ -123,11 +125,12 @@ def test_a_row_is_what_its_records_say(seed, fates):
             (row.epochs, epochs),
         ):
             assert interval.mean == pytest.approx(np.mean(values), abs=1e-12)
-            rounding = 1 / 12 if values is epochs else 0  # the variance of rounding to whole epochs
-            half = stats.t.ppf(0.975, 3) * math.sqrt(np.var(values, ddof=1) + rounding) / 2
-            assert (interval.low, interval.high) == pytest.approx(
-                (interval.mean - half, interval.mean + half), abs=1e-12
-            )
+            half = stats.t.ppf(0.975, 3) * np.std(values, ddof=1) / 2
+            if values is epochs:  # with the budget of 3; tested apart
+                expected = epochs_interval(values, 3)[1:]
+            else:
+                expected = interval.mean - half, interval.mean + half
+            assert (interval.low, interval.high) == pytest.approx(expected, abs=1e-12)
         everything = [record for own in trials for record in own]
         assert row.hits == sum(one.epochs is not None for one in row.replicates)
         assert row.finished == sum(one.status == "ok" for one in row.replicates)
@@ -184,6 +187,15 @@ def test_pairs_are_paired_and_corrected_together(seed, failing):
     assert {(p.first, p.second, p.measure) for p in compared} == expected
     assert len(compared) == len(expected)
     by_label = {row.label: row for row in table}
+    together = {}  # of the tuned rows; the test itself is tested apart
+    for measure in ("test_score", "epochs"):
+        values = [
+            [r.test_score if measure == "test_score" else math.log(r.epochs or 4) for r in row.replicates]
+            for row in tuned
+        ]
+        names = combinations([row.label for row in tuned], 2)
+        if len(tuned) > 1:
+            together |= {(*two, measure): p for two, p in zip(names, pair_tests(values).p_values, strict=True)}
     for pair in compared:
         one, other = by_label[pair.first], by_label[pair.second]
         if pair.measure == "test_score":
@@ -198,6 +210,8 @@ def test_pairs_are_paired_and_corrected_together(seed, failing):
         apart = np.subtract(*tested)
         if pair.measure == "epochs" and np.mean(apart) * np.mean(differences) <= 0:
             assert pair.p == 1.0
+        elif (pair.first, pair.second, pair.measure) in together:
+            assert pair.p == pytest.approx(together[pair.first, pair.second, pair.measure], rel=1e-6)
         elif np.std(apart) > 1e-12:
             assert pair.p == pytest.approx(stats.ttest_rel(*tested).pvalue, rel=1e-9)
         else:

@@ -13,6 +13,7 @@ from scipy import stats
 from optimlab.study import Contender, Problem, Study
 from optimlab.study.compare import summarized
 from optimlab.study.results import Baseline, Interval, Spread, decoded, encoded
+from optimlab.study.summary import tuned_tests
 from optimlab.study.verdict import verdict
 
 REPLICATES = 10
@@ -81,7 +82,7 @@ def noisy(middle, step=1):
 
 HOLM = "Every difference stated here is significant at 5% after Holm's correction for all {} tests."
 EQUALLY_FAST = (
-    "{} needs the fewest epochs to 95% validation accuracy, 5.0 ± 0.2 on average; {} cannot be told apart from it."
+    "{} needs the fewest epochs to 95% validation accuracy, 5.0 [4.8, 5.2] on average; {} cannot be told apart from it."
 )
 
 
@@ -178,7 +179,7 @@ def test_rows_behind_the_same_are_told_together():
 
 @pytest.mark.parametrize(("test", "text"), [(0.97, "97.00 ± 0.00%"), (1.0, "100.00 ± 0.00%")])
 def test_a_single_contender_is_compared_with_nobody(test, text):
-    assert said(a=scores(test)) == ["a reaches 95% validation accuracy after 5.0 ± 0.2 epochs on average."]
+    assert said(a=scores(test)) == ["a reaches 95% validation accuracy after 5.0 [4.8, 5.2] epochs on average."]
 
 
 # --- speed
@@ -188,7 +189,7 @@ def test_one_is_slower():
     summary = summary_of(a=scores(epochs=noisy(9, 1)), b=scores(epochs=noisy(5, 1)))
     sentences = [str(s) for s in summary.verdict.sentences]
     assert sentences[1:] == [
-        "b needs the fewest epochs to 95% validation accuracy, 5.0 ± 0.9 on average; it is ahead of a.",
+        "b needs the fewest epochs to 95% validation accuracy, 5.0 [4.2, 5.9] on average; it is ahead of a.",
         "Slower than b: a by 4.0 epochs [3.8, 4.2].",
         HOLM.format(2),
     ]
@@ -440,13 +441,16 @@ def test_where_every_row_has_a_failed_run_nothing_is_said_of_the_target():
 
 def test_what_can_be_told_apart_is_what_a_simulation_tells_apart():
     """Of 4,000 made-up pairs with the detectable difference, four in five survive the strictest level of Holm."""
-    found = summary_of(**ALIKE).verdict
+    summary = summary_of(**ALIKE)
+    found, prior = summary.verdict, tuned_tests(summary.rows, "test_score", summary.epochs).prior
+    assert prior > 1
     deviation = np.median([np.std(np.subtract(ALIKE[p][0], ALIKE[q][0]), ddof=1) for p, q in ("ab", "bc", "ac")])
     rng = np.random.default_rng(0)
     for difference, n in ((found.detectable, 10), (found.detectable / 2, found.replicates_for_half)):
         drawn = rng.normal(difference, deviation, size=(4000, n))
-        p = stats.ttest_1samp(drawn, 0, axis=1).pvalue
-        assert np.mean(p <= 0.05 / found.family) == pytest.approx(0.8, abs=0.04)
+        variance = (prior * deviation**2 + (n - 1) * drawn.var(axis=1, ddof=1)) / (prior + n - 1)
+        p = 2 * stats.t.sf(np.abs(drawn.mean(axis=1)) / np.sqrt(variance / n), prior + n - 1)
+        assert np.mean(p <= 0.05 / found.family) == pytest.approx(0.8, abs=0.06)
 
 
 # --- any numbers

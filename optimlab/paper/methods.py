@@ -296,13 +296,18 @@ def _speed(summaries: Mapping[str, Summary]) -> list[str]:
 
 
 def _tests(every: list[Summary]) -> list[str]:
-    said = ["We report means over replicates with 95% confidence intervals by Student's t."]
+    said = [
+        "We report means over replicates with 95% confidence intervals by Student's t, those of epochs on the logit "
+        "scale between their bounds."
+    ]
     families = [summary.verdict.family for summary in every if summary.verdict.family]
     if not families:
         return said
     each = "" if len(every) == 1 else " of each problem"
+    moderated = any(len(summary.tuned) > 2 for summary in every)
     said.append(
-        "Optimizers are compared by paired t-tests over the replicates, for epochs by those of their logarithms. "
+        "Optimizers are compared by paired t-tests over the replicates, for epochs by those of their logarithms"
+        f"{', with moderated variances of the tuned optimizers [@smyth2004]' if moderated else ''}. "
         f"Differences are called significant at {100 * LEVEL:g}% after Holm's correction [@holm1979] for all "
         f"{_range(families)} tests{each}."
     )

@@ -97,7 +97,7 @@ def _cell(problem: JointProblem, name: str, measure: Measure) -> Cell:
         return Cell(with_half(standing.test_score), standing.test_score.mean, "leader" * standing.leading)
     if not standing.hits:
         return Cell("missed", None)
-    text = f"{standing.epochs.mean:.1f} ± {standing.epochs.half:.1f}"
+    text = f"{standing.epochs.mean:.1f} {standing.epochs.ends()}"
     whole = standing.hits == problem.replicates
     return Cell(text if whole else f"≥ {text}", standing.epochs.mean, "leader" * standing.fast)
 

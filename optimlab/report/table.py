@@ -109,7 +109,7 @@ def columns(summary: Summary) -> list[Column]:
         slower = ", slower" if pair is not None and pair.told_apart and row.kind == "tuned" else ""
         first = ", fastest" if row.label == fastest else ""
         return Cell(
-            f"{_at_least(row)}{row.epochs.mean:.1f} ± {row.epochs.half:.1f}", row.epochs.mean, f"{hits}{slower}{first}"
+            f"{_at_least(row)}{row.epochs.mean:.1f} {row.epochs.ends()}", row.epochs.mean, f"{hits}{slower}{first}"
         )
 
     def seconds(row: Row) -> Cell:

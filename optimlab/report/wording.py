@@ -43,7 +43,7 @@ def facts(summary: Summary) -> list[tuple[str, str, str]]:
     else:
         first = summary.row(said.fastest)
         lower = "at least " if first.hits < len(first.replicates) else ""
-        basis = f"after {lower}{first.epochs.mean:.1f} ± {first.epochs.half:.1f} epochs on average"
+        basis = f"after {lower}{first.epochs.mean:.1f} epochs on average {first.epochs.ends()}"
         found.append((goal, first.label, f"{basis}{_level(said.fast_with, len(others))}"))
     return found
 

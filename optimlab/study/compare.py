@@ -29,7 +29,7 @@ from .run import execute, host, time_steps, versions
 from .side_by_side import side_by_side
 from .statistics import t_interval
 from .store import Store, read
-from .summary import Found, best, deviation, pairs, row_label, rows
+from .summary import Found, best, deviation, pairs, row_label, rows, tuned_tests
 from .table import tables
 from .targets import target_of
 from .usual_target import decided
@@ -235,6 +235,7 @@ def summarized(
             planned=planned["replicates"],
             epochs=problem.epochs,
             deviation=deviation(table, "test_score", problem.epochs),
+            prior=tuned_tests(table, "test_score", problem.epochs).prior,
             baseline=baseline,
             test_rows=test_rows,
             score=SCORES[problem.score],

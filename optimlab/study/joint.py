@@ -29,9 +29,8 @@ from .results import (
     measure_of,
 )
 from .statistics import performance_profile
-from .summary import listed
+from .summary import MEASURES, listed
 
-MEASURES: tuple[Measure, ...] = ("test_score", "epochs")
 Words = dict[Measure, str]
 """The name of each measure in sentences."""
 FACTOR = 2.0

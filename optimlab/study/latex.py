@@ -73,7 +73,7 @@ def latex(summary: Summary) -> str:
     caption = [
         f"{summary.heading}, {summary.protocol} protocol: {summary.replicates} replicates of the whole procedure, each "
         f"with its own {drawn}, shift of the grid, and seed.",
-        "Mean ± half the 95% confidence interval over replicates; learning rate: median.",
+        "Mean ± half the 95% confidence interval over replicates; of epochs [low, high]; learning rate: median.",
         f"Bold: the best tuned optimizer, and those that cannot be told apart from it at {100 * LEVEL:g}% after Holm's "
         f"correction for a family of {verdict.family} tests.",
         f"Difference: from {verdict.leader} if tuned, else from the same optimizer tuned; p after Holm's correction."
@@ -137,7 +137,7 @@ def _row(row: Row, summary: Summary) -> str:
     verdict, tuned = summary.verdict, row.kind == "tuned"
     cells = [escaped(row.contender), escaped(rate(row.lr))]
     if row.hits:
-        text = f"{row.epochs.mean:.1f} $\\pm$ {row.epochs.half:.1f}"
+        text = f"{row.epochs.mean:.1f} {row.epochs.ends()}"
         level = tuned and row.label in (verdict.fastest, *verdict.fast_with)
         whole = row.hits == len(row.replicates)
         cells.append(_bold(text if whole else f"$\\geq$ {text}", level))

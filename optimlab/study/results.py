@@ -55,6 +55,14 @@ class Interval(NamedTuple):
         """Return half the interval's width: the number after the plus-minus sign."""
         return (self.high - self.low) / 2
 
+    def ends(self) -> str:
+        """Return both ends with one decimal, for an interval that is longer on one side.
+
+        >>> Interval(5.0, 1.83, 11.22).ends()
+        '[1.8, 11.2]'
+        """
+        return f"[{self.low:.1f}, {self.high:.1f}]"
+
     def percents(self) -> tuple[str, str]:
         """Return the mean and half the width in percent, with as many decimals as the width justifies.
 
@@ -297,8 +305,8 @@ class Pair:
     first, second: the labels of the rows.
     measure: ``"test_score"`` or ``"epochs"``.
     difference: ``first`` minus ``second``, with its interval.
-    p, adjusted: the p-value of the paired t-test (for epochs, of their logarithms), and the same after Holm's
-        correction for all tests of the comparison.
+    p, adjusted: the p-value of the test (for epochs, of their logarithms), see
+        :func:`optimlab.study.summary.pairs`, and the same after Holm's correction for all tests of the comparison.
     ahead: the share of replicates in which ``first`` is better, with its interval; a tie counts half.
     rows_error: the standard error due to the choice of rows in a shared test set; None if each replicate draws its own.
     misses: True if a run missed the target. The difference in epochs is then that of the restricted means.

@@ -15,8 +15,19 @@ from .contender import Contender
 from .plan import Study
 from .results import Interval, Kind, Measure, Pair, Record, Replicate, Row, Spread, Trial
 from .rows_score import rows_error, unpacked
-from .statistics import best_after, holm, paired_difference, share_ahead, t_interval, usable_decades
+from .statistics import (
+    PairTests,
+    best_after,
+    epochs_interval,
+    holm,
+    pair_tests,
+    paired_difference,
+    share_ahead,
+    t_interval,
+    usable_decades,
+)
 
+MEASURES: tuple[Measure, ...] = ("test_score", "epochs")
 Trials = Sequence[Sequence[Record]]
 """The records of a contender's trials, replicate by replicate."""
 Found = dict[Kind, dict[str, list[list[Record]]]]
@@ -58,7 +69,7 @@ def _row(study: Study, contender: Contender, kind: Kind, trials: Trials, step: S
         _replicate(number, records, kind, problem.target, searched) for number, records in enumerate(trials)
     )
     everything = [record for records in trials for record in records]
-    epochs = t_interval([_restricted(r.epochs, problem.epochs) for r in replicates], step=1)
+    epochs = epochs_interval([_restricted(r.epochs, problem.epochs) for r in replicates], problem.epochs)
     hits = sum(r.epochs is not None for r in replicates)
     microseconds = None if step is None else Spread(*(1e6 * seconds for seconds in step))
     batches = -(-problem.sizes()[0] // problem.batch_size)
@@ -148,32 +159,45 @@ def _spread(rates: Sequence[float]) -> Spread:
 def pairs(study: Study, table: Sequence[Row], records: Mapping[str, Record]) -> tuple[Pair, ...]:
     """Return all pairs that a verdict may mention, with p-values corrected together by Holm's method.
 
-    Every two tuned rows are compared by test score and by epochs to the target. Every other row is compared with the
-    tuned row of the same contender by test score. Rows with a failed run are left out. Epochs are tested by their
-    logarithms, and so by their ratio, because replicates scatter by a factor.
+    Every two tuned rows are compared by test score and by epochs to the target, see
+    :func:`optimlab.study.statistics.pair_tests`. Every other row is compared with the tuned row of the same contender
+    by test score, in a paired t-test of its own: at the default rate, results scatter too differently to share an
+    estimate. Rows with a failed run are left out. Epochs are tested by their logarithms, and so by their ratio, because
+    replicates scatter by a factor.
     """
     sound = [row for row in table if not row.failed]
     tuned = {row.contender: row for row in sound if row.kind == "tuned"}
-    compared: list[tuple[Row, Row, Measure]] = [
-        (one, other, measure) for measure in ("test_score", "epochs") for one, other in combinations(tuned.values(), 2)
-    ]
+    compared: list[tuple[Row, Row, Measure, float | None]] = []
+    for measure in MEASURES:
+        p_values = tuned_tests(table, measure, study.problem.epochs).p_values
+        compared += [(*two, measure, p) for two, p in zip(combinations(tuned.values(), 2), p_values, strict=True)]
     compared += [
-        (row, tuned[row.contender], "test_score") for row in sound if row.kind != "tuned" and row.contender in tuned
+        (row, tuned[row.contender], "test_score", None)
+        for row in sound
+        if row.kind != "tuned" and row.contender in tuned
     ]
     tested = [_pair(*names, study.problem.epochs, records) for names in compared]
     adjusted = holm([p for *_, p in tested])
     return tuple(Pair(**rest, p=p, adjusted=q) for (rest, p), q in zip(tested, adjusted, strict=True))
 
 
+def tuned_tests(table: Sequence[Row], measure: Measure, budget: int) -> PairTests:
+    """Return the tests of all pairs of tuned rows without a failed run."""
+    values = [_values(row, measure, budget) for row in table if row.kind == "tuned" and not row.failed]
+    if len(values) < 2:
+        return PairTests([], 0.0)
+    return pair_tests(values if measure == "test_score" else np.log(values).tolist())
+
+
 def _pair(
-    one: Row, other: Row, measure: Measure, budget: int, records: Mapping[str, Record]
+    one: Row, other: Row, measure: Measure, p: float | None, budget: int, records: Mapping[str, Record]
 ) -> tuple[dict[str, Any], float]:
+    """Return the fields of a pair but for its p-values, and ``p``, or that of its own t-test if it is None."""
     values, others = (_values(row, measure, budget) for row in (one, other))
-    difference, p = paired_difference(values, others, step=1 if measure == "epochs" else 0)
-    if measure == "epochs":  # speed is a ratio, so the logarithms are tested
-        ratio, p = paired_difference(np.log(values).tolist(), np.log(others).tolist())
-        if ratio.mean * difference.mean <= 0:  # the printed difference has the other sign
-            p = 1.0
+    difference, own = paired_difference(values, others, step=1 if measure == "epochs" else 0)
+    p = own if p is None else p
+    if measure == "epochs" and np.log(np.divide(values, others)).mean() * difference.mean <= 0:
+        p = 1.0  # the ratio is tested, and the printed difference has the other sign
     ahead = share_ahead(values, others) if measure == "test_score" else share_ahead(others, values)
     misses = measure == "epochs" and any(r.epochs is None for row in (one, other) for r in row.replicates)
     error = _rows_error(one, other, records) if measure == "test_score" else None

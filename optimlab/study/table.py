@@ -54,8 +54,8 @@ def _caption(summary: Summary, kind: str) -> str:
     if kind != "tuned":
         return ""
     lines = [
-        f"mean ±95% confidence interval over {summary.replicates} replicates; learning rate: median"
-        + ("; the peak of a schedule" if any(row.schedule for row in summary.rows) else ""),
+        f"mean ±95% confidence interval over {summary.replicates} replicates; of epochs [low, high]; "
+        "learning rate: median" + ("; the peak of a schedule" if any(row.schedule for row in summary.rows) else ""),
         f"against: difference in test {summary.measure}, in points; *: significant at 5% after Holm's correction for "
         f"{summary.verdict.family} tests",
         f"usable range: decades of rates around the best that reach {in_percent(summary.target.value)}",
@@ -101,7 +101,7 @@ def epochs(row: Row) -> str:
     """Format the mean with its interval, and the number of replicates that reached the target if not all did."""
     if not row.hits:
         return "missed"
-    text = f"{row.epochs.mean:.1f} ±{row.epochs.half:.1f}"
+    text = f"{row.epochs.mean:.1f} {row.epochs.ends()}"
     return text if row.hits == len(row.replicates) else f"≥{text} ({row.hits}/{len(row.replicates)})"
 
 

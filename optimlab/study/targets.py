@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .results import LEVEL, Record, Row, Target
-from .statistics import holm, paired_difference
+from .statistics import holm, pair_tests
 
 EASY = 3
 """A target is uninformative if every contender reaches it within this number of epochs on average."""
@@ -30,7 +29,7 @@ def target_of(
 def proposed(tuned: Mapping[str, Sequence[Sequence[Record]]], epochs: int) -> float | None:
     """Return the target that tells the most pairs of contenders apart by the stored curves; the lowest one if tied.
 
-    A pair counts if its paired t-test is significant after Holm's correction for all pairs. The result is None if no
+    A pair counts if its test is significant after Holm's correction for all pairs. The result is None if no
     target tells any pair apart.
     """
     best = {label: [_best_so_far(trials, epochs) for trials in replicates] for label, replicates in tuned.items()}
@@ -43,10 +42,7 @@ def proposed(tuned: Mapping[str, Sequence[Sequence[Record]]], epochs: int) -> fl
             [float(((curves < target - 1e-12).sum(axis=1)).min()) + 1 for curves in replicates]
             for replicates in best.values()
         ]
-        p_values = [
-            paired_difference(np.log(one).tolist(), np.log(other).tolist())[1] for one, other in combinations(needed, 2)
-        ]
-        apart = sum(p <= LEVEL for p in holm(p_values))
+        apart = sum(p <= LEVEL for p in holm(pair_tests(np.log(needed).tolist()).p_values))
         if apart > most:
             most, best_target = apart, target
     return best_target

@@ -22,6 +22,7 @@ def verdict(
     planned: int,
     epochs: int,
     deviation: float | None,
+    prior: float = 0.0,
     baseline: Baseline | None = None,
     test_rows: int | None = None,
     score: str = "accuracy",
@@ -36,6 +37,8 @@ def verdict(
     epochs: the number of epochs of each run.
     deviation: the typical standard deviation of a paired difference in test score, see
         :func:`optimlab.study.summary.deviation`.
+    prior: the degrees of freedom that the pairs add to one another's, see
+        :func:`optimlab.study.statistics.pair_tests`.
     baseline: the scores of the most frequent class, if it is frequent.
     test_rows: the size of a test set that all replicates share.
     score: the score's name.
@@ -50,10 +53,10 @@ def verdict(
         sentences = [Sentence(f"No {run} finished: there is nothing to compare.", about="runs")]
         return Verdict((*sentences, *_failures(table, score)), None, (), None, (), 0, None, None)
     family, apart = len(pairs), [pair for pair in pairs if pair.told_apart]
-    smallest = None if deviation is None or not family else detectable(deviation, replicates, family)
+    smallest = None if deviation is None or not family else detectable(deviation, replicates, family, prior)
     few = smallest is not None and smallest >= 1  # no two scores differ by so much
     smallest = None if few else smallest
-    more = None if not smallest or not deviation else replicates_for(smallest / 2, deviation, family)
+    more = None if not smallest or not deviation else replicates_for(smallest / 2, deviation, family, prior)
     level_with = _level(leader, sound, apart, "test_score")
     fast_with = _level(fastest, sound, apart, "epochs")
     sentences = []
@@ -141,7 +144,7 @@ def _speed(
             f"The target of {goal} validation {score} is uninformative: every optimizer reaches it within three epochs"
         )
         sentences += [Sentence(f"{text} on average.", about="target"), *_proposal(target)]
-    mean = f"{fastest.epochs.mean:.1f} ± {fastest.epochs.half:.1f}"
+    mean = f"{fastest.epochs.mean:.1f} {fastest.epochs.ends()}"
     if len(rows) == 1:
         text = f"{fastest.label} reaches {goal} validation {score} after {mean} epochs on average."
         sentences.append(Sentence(text, about="epochs"))
