@@ -43,7 +43,7 @@ MISTAKES = [
     (STATISTICS, "    if not prior:\n", "    if prior >= 0:\n", REPLICATION),
     (STATISTICS, "df = prior + replicates - 1", "df = replicates - 1", OWN),
     (SUMMARY, "pair_tests(values if measure == \"test_score\" else np.log(values).tolist())", "pair_tests(values)",
-     "tests/test_verdict.py"),
+     "tests/test_summary.py"),
     # Holm
     (STATISTICS, "largest = max(largest, min(1.0, (m - k) * p_values[place]))",
      "largest = min(1.0, (m - k) * p_values[place])", OWN),
@@ -78,7 +78,8 @@ MISTAKES = [
     (ROWS, "if len(content) != size or not stream.eof:", "if len(content) > size:", OWN),
     # targets
     (TARGETS, 'if record.status == "ok" else []', "if True else []", OWN),
-    (TARGETS, "for p in holm(p_values))", "for p in p_values)", OWN),
+    (TARGETS, "holm(pair_tests(np.log(needed).tolist()).p_values)", "pair_tests(np.log(needed).tolist()).p_values",
+     OWN),
     (TARGETS, ".min()) + 1 for curves in replicates]", ".max()) + 1 for curves in replicates]", OWN),
     # what is chosen, and what counts, held against the known truth
     (SUMMARY, "test_score=t_interval([r.test_score for r in replicates])",
