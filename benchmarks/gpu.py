@@ -1,217 +1,148 @@
-"""optimlab on a GPU: first whether it computes what NumPy does, then how long a training step takes.
+"""optimlab on a GPU: everything that a first run must tell, in less than eight minutes and without a network.
 
-    python benchmarks/gpu.py                    # with a GPU: checks, then the tables, a few minutes
-    python benchmarks/gpu.py --json gpu.json    # the same numbers for a machine, too
+    python benchmarks/gpu.py                        # all parts, one after the other
+    python benchmarks/gpu.py --parts smoke,nodes    # some of them
+    python benchmarks/gpu.py --out FOLDER           # where to save the results; by default gpu-results
 
-Without a GPU it says so, and checks what can be checked: the kernels' texts, compiled for the CPU and run, and compiled
-by NVIDIA's compiler for three generations of GPUs; and the backend's own code on a stand-in for the device.
+machine     the card, its driver, the versions
+smoke       an upload, subnormal numbers, short runs against NumPy; the rest is left out if this is wrong
+tests       pytest -m gpu: every rule bit for bit, whole networks, graphs against the loop
+nodes       how many nodes the graph of a step has
+kernels     what each node costs; the rule at several sizes; products one by one and batched
+sweeps      a comparison on the digits, by the command line, on the GPU and on one core
+steps       a training step with Adam: optimlab, PyTorch eager, compiled and as a graph, JAX's scan
+crossover   the width of a network from which the GPU is faster than the CPU
+memory      what runs leave behind; NVIDIA's check of all accesses
 
-With one, the checks are ``pytest -m gpu``: every rule bit for bit, whole networks, a CUDA graph against the loop. Then:
+Each part is a process of its own with a time limit, so that nothing that fails there ends the others. Each line is
+printed and saved as soon as it is known: log.txt, and results.jsonl with the numbers.
 
-1. **A step of training with Adam**, microseconds, for both networks at batches of 32, 128 and 512. Every competitor
-   gathers its batch on the device, goes forward and backward, updates, and keeps the losses there; optimlab counts the
-   right answers, too. One reading an epoch. All take turns, and the medians over the rounds are printed.
-2. **Where the GPU begins to pay**: networks 784-w-10 of growing width w at a batch of 128, on the fastest CPU backend
-   and on the GPU.
+Without a GPU each part says so in one line. Then it checks what can be checked: the kernels' texts, compiled for the
+CPU and run, compiled by NVIDIA's compiler, and run from its assembly; and the backend's own code on a stand-in for the
+device.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+import time
 from pathlib import Path
 from typing import Any
 
-import click
-import numpy as np
-from rich.console import Console
-from rich.table import Table
-from timing.clock import Turn, conditions, interleave, optional, seconds
-from timing.jobs import DTYPE, Job
+from timing.gpu_parts import PARTS, ROOT
 
-import optimlab as ol
 from optimlab.backends import cupy as engine
-from optimlab.common.progress import progress_bar
+from optimlab.common.errors import one_line
 
-ROOT = Path(__file__).parents[1]
-NETWORKS = ((3072, 100, 100, 10), (784, 800, 10))
-BATCHES = (32, 128, 512)
-WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
-EAGER, GRAPH = "optimlab, cupy", "optimlab, CUDA graph"
-
-
-# ---- checks ----
-
-
-def check(arguments: list[str], console: Console) -> bool:
-    """Run tests of the repository; whether they pass. What they print is shown."""
-    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", *arguments]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    lines = result.stdout.splitlines() if result.returncode else result.stdout.splitlines()[-1:]
-    console.print("\n".join(lines) or result.stderr, markup=False, highlight=False)
-    return result.returncode == 0
-
+BUDGET = 465
+"""Seconds for all parts."""
 
 WITHOUT_GPU = {
     "every kernel, compiled for the CPU, equals NumPy bit for bit": ["-k", "cuda_text or philox_gives"],
     "NVIDIA's compiler takes every kernel (sm_80, sm_90, sm_100)": ["-k", "nvidias_compiler"],
+    "fused kernels, run from NVIDIA's assembly, equal NumPy": ["-k", "nvidias_assembly or any_list or one_kernel"],
     "layers, losses, optimizers and fit on the stand-in equal NumPy": ["-k", "numpys_arithmetic or every_optimizer"],
-    "the recorded step, and its matrix products, on the stand-in": ["-k", "graph or row_major"],
+    "the recorded step, its nodes and its products, on the stand-in": ["-k", "graph or row_major or nodes"],
     "the stand-in and CuPy refuse the same": ["-k", "refuse_the_same"],
 }
+TESTS = ["tests/test_cupy.py", "tests/test_kernels.py", "tests/test_cuda_program.py"]
 
 
-# ---- a step ----
+class Journal:
+    """Lines that are printed and saved as they come; they begin with the seconds since the start."""
+
+    def __init__(self, folder: Path, part: str, start: float) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.part, self.start = folder, part, start
+
+    def __call__(self, line: str, **numbers: Any) -> None:
+        text = f"[{time.time() - self.start:6.1f} s] {self.part}: {line}"
+        print(text, flush=True)
+        with (self.folder / "log.txt").open("a") as log:
+            log.write(f"{text}\n")
+        if numbers:
+            with (self.folder / "results.jsonl").open("a") as results:
+                results.write(json.dumps({"part": self.part, **numbers}) + "\n")
 
 
-def optimlab(job: Job, backend: str, graph: bool = False) -> Turn:
-    """``ol.fit`` by its own clock: the second epoch, after one that compiles, and records."""
-    x, y = job.data()
-    data = ol.Dataset(x, y)
-    net = ol.MLP(job.sizes, seed=0, dtype=DTYPE, backend=backend)
-    opt = ol.Adam(net.parameters)
-
-    def turn(round_: int) -> float:
-        history = ol.fit(net, opt, data, epochs=2, batch_size=job.batch, graph=graph, progress=False)
-        return history.seconds[-1] / job.steps
-
-    return turn
+def check(arguments: list[str], say: Journal) -> bool:
+    """Run tests of the repository; whether they pass. What they print is shown."""
+    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    lines = result.stdout.splitlines() if result.returncode else result.stdout.splitlines()[-1:]
+    for line in lines or result.stderr.splitlines():
+        say(line)
+    return result.returncode == 0
 
 
-def pytorch(job: Job, how: str, device: str = "cuda") -> Turn:
-    """The same work by PyTorch: ``how`` is "eager", "compiled" or "graph"; Adam is fused, TF32 off, as by default."""
-    import torch
-
-    x, y = (torch.from_numpy(values).to(device) for values in job.data())
-    torch.manual_seed(0)
-    layers: list[Any] = []
-    for inputs, outputs in zip(job.sizes, job.sizes[1:], strict=False):
-        layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1]).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), fused=True, capturable=how == "graph")
-    criterion = torch.nn.CrossEntropyLoss()
-    chosen, total = torch.zeros(job.batch, dtype=torch.long, device=device), torch.zeros((), device=device)
-
-    def work() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss = criterion(model(x.index_select(0, chosen)), y.index_select(0, chosen))
-        loss.backward()
-        optimizer.step()
-        total.add_(loss.detach())
-
-    step: Callable[[], Any] = torch.compile(work) if how == "compiled" else work
-    wait = torch.cuda.synchronize if device == "cuda" else (lambda: None)
-    if how == "graph":
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                work()
-        torch.cuda.current_stream().wait_stream(side)
-        recorded = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(recorded):
-            work()
-        step = recorded.replay
-
-    def epoch() -> None:
-        order = torch.randperm(job.rows, device=device)
-        for start in range(0, job.rows - job.batch + 1, job.batch):
-            chosen.copy_(order[start : start + job.batch])
-            step()
-        float(total)
-        wait()
-
-    epoch()
-    return lambda round_: seconds(epoch) / (job.rows // job.batch)
+def without_gpu(names: list[str], lack: str, folder: Path, start: float) -> bool:
+    """Say that no part can be measured, and check what can be checked; whether that is right."""
+    for name in names:
+        Journal(folder, name, start)(f"left out, the backend 'cupy' {lack}")
+    right = True
+    for name, chosen in WITHOUT_GPU.items():
+        right &= check([*TESTS, *chosen], Journal(folder, name, start))
+    return right
 
 
-def competitors(job: Job) -> dict[str, Turn | None]:
-    torch = optional("torch")
-    able = torch is not None and torch.cuda.is_available()
-    turns: dict[str, Turn | None] = {EAGER: optimlab(job, "cupy"), GRAPH: optimlab(job, "cupy", graph=True)}
-    for how in ("eager", "compiled", "graph"):
-        turns[f"PyTorch, {how}"] = pytorch(job, how) if able else None
-    return turns
+def run(names: list[str], folder: Path, start: float) -> bool:
+    """Run each part in a process of its own; whether all are right."""
+    outcomes = {}
+    environment = {
+        **os.environ,
+        "CUPY_CACHE_DIR": str(folder / "cupy"),
+        "JAX_DEFAULT_MATMUL_PRECISION": "highest",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
+    for name in names:
+        say, left = Journal(folder, name, start), start + BUDGET - time.time()
+        if left < 10:
+            outcomes[name] = "no time was left"
+            continue
+        command = [sys.executable, __file__, "--inside", name, "--out", str(folder), "--start", str(start)]
+        try:
+            code = subprocess.run(command, env=environment, check=False, timeout=min(left, PARTS[name][1])).returncode
+            outcomes[name] = {0: "right", 1: "WRONG", 2: "ended by an error"}.get(code, f"ended with code {code}")
+        except subprocess.TimeoutExpired:
+            outcomes[name] = f"ended after {min(left, PARTS[name][1]):.0f} s, its time limit"
+        say(outcomes[name], outcome=outcomes[name])
+        if name == "smoke" and outcomes[name] != "right":
+            say("the other parts are left out")
+            break
+    Journal(folder, "summary", start)("; ".join(f"{name} {outcome}" for name, outcome in outcomes.items()))
+    return all(outcome == "right" for outcome in outcomes.values())
 
 
-def measured(turns: dict[str, Turn | None], rounds: int) -> dict[str, float | None]:
-    """Median microseconds a step."""
-    times = interleave(turns, rounds, 0.0, lambda name: None)
-    return {name: float(np.median(values)) * 1e6 if values else None for name, values in times.items()}
+def inside(name: str, folder: Path, start: float) -> int:
+    """Run one part in this process; 0 if all is right, 1 if not, 2 after an error."""
+    say = Journal(folder, name, start)
+    try:
+        return 0 if PARTS[name][0](say) else 1
+    except Exception as error:
+        say(f"{type(error).__name__}: {one_line(error)}")
+        return 2
 
 
-def steps_table(found: list[dict[str, Any]]) -> Table:
-    table = Table(title="a training step with Adam, microseconds", title_justify="left")
-    names = list(found[0]["microseconds"])
-    for name in ("network", "batch", *names):
-        table.add_column(name, justify="left" if name == "network" else "right")
-    for row in found:
-        values = [row["microseconds"][name] for name in names]
-        table.add_row(row["network"], str(row["batch"]), *("-" if v is None else f"{v:.1f}" for v in values))
-    return table
-
-
-def crossover(rounds: int, widths: tuple[int, ...], advance: Callable[[str], None]) -> list[dict[str, Any]]:
-    cpu = [name for name in ol.backends.names() if name != "cupy"]
-    found = []
-    for width in widths:
-        job = Job((784, width, 10), batch=128, rows=128 * 40)
-        turns: dict[str, Turn | None] = {name: optimlab(job, name) for name in cpu}
-        turns |= {EAGER: optimlab(job, "cupy"), GRAPH: optimlab(job, "cupy", graph=True)}
-        found.append({"width": width, "parameters": job.parameters, "microseconds": measured(turns, rounds)})
-        advance("")
-    return found
-
-
-def crossing(found: list[dict[str, Any]], name: str) -> str:
-    """The first width from which ``name`` is faster than every CPU backend, as a sentence."""
-    faster = [
-        all(v > row["microseconds"][name] for n, v in row["microseconds"].items() if n not in (EAGER, GRAPH))
-        for row in found
-    ]
-    first = next((k for k in range(len(found)) if all(faster[k:])), None)
-    if first is None:
-        return f"{name}: at no width measured is the GPU faster than the CPU"
-    row = found[first]
-    return f"{name}: the GPU is faster from width {row['width']} on ({row['parameters']:,} parameters)"
-
-
-@click.command(help=(__doc__ or "").split("\n\n")[0])
-@click.option("--rounds", default=9, show_default=True, type=click.IntRange(1))
-@click.option("--steps", default=200, show_default=True, type=click.IntRange(10), help="Steps of each timed epoch.")
-@click.option("--json", "path", type=click.Path(dir_okay=False), help="Write all numbers to this file as well.")
-def main(rounds: int, steps: int, path: str | None) -> None:
-    console = Console()
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--parts", default=",".join(PARTS), help="names, separated by commas")
+    parser.add_argument("--out", default="gpu-results", type=Path, help="folder for log.txt and results.jsonl")
+    parser.add_argument("--inside", choices=PARTS, help=argparse.SUPPRESS)
+    parser.add_argument("--start", default=time.time(), type=float, help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    names = [name for name in given.parts.split(",") if name]
+    if unknown := [name for name in names if name not in PARTS]:
+        parser.error(f"there is no part {unknown[0]!r}; the parts are {', '.join(PARTS)}")
+    if given.inside:
+        return inside(given.inside, given.out, given.start)
     lack = engine.missing()
-    found: dict[str, Any] = {"gpu": None, "checks": {}, "steps": [], "crossover": []}
-    if lack:
-        console.print(f"No GPU can be measured: the backend 'cupy' {lack}. Checked without one:\n", markup=False)
-        for name, chosen in WITHOUT_GPU.items():
-            console.print(name, end=": ", highlight=False)
-            found["checks"][name] = check(["tests/test_cupy.py", "tests/test_kernels.py", *chosen], console)
-    else:
-        import cupy
-
-        found["gpu"] = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
-        console.print(f"{found['gpu']}, CuPy {cupy.__version__}\n", highlight=False)
-        found["checks"]["pytest -m gpu"] = check(["-m", "gpu", "tests/test_gpu.py"], console)
-        with progress_bar("steps", len(NETWORKS) * len(BATCHES) + len(WIDTHS)) as advance:
-            for sizes in NETWORKS:
-                for batch in BATCHES:
-                    job = Job(sizes, batch, batch * steps)
-                    times = measured(competitors(job), rounds)
-                    found["steps"].append({"network": job.name, "batch": batch, "microseconds": times})
-                    advance("")
-            found["crossover"] = crossover(rounds, WIDTHS, advance)
-        console.print(steps_table(found["steps"]))
-        for name in (EAGER, GRAPH):
-            console.print(crossing(found["crossover"], name), highlight=False)
-    if path:
-        Path(path).write_text(json.dumps({**found, "conditions": conditions()}, indent=1))
-    sys.exit(0 if all(found["checks"].values()) else 1)
+    right = without_gpu(names, lack, given.out, given.start) if lack else run(names, given.out, given.start)
+    return 0 if right else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

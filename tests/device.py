@@ -48,17 +48,24 @@ SHIM = """#include <math.h>
 struct Index { unsigned x, y, z; };
 extern "C" { Index blockIdx, threadIdx, blockDim, gridDim; }
 
-/* Every thread of a launch, one after the other. All arguments are pointers or 64-bit integers, which are handed over
-   alike; a function that takes fewer than twelve leaves the rest alone. */
+#define __shared__ static
+#define __launch_bounds__(threads)
+extern "C" { int stage; }
+
+/* Every thread of a launch, one after the other, up to the place where all wait; then again from there. All arguments
+   are pointers or 64-bit integers, which are handed over alike; a function that takes fewer leaves the rest alone. */
 typedef long long Word;
-typedef void (*Kernel)(Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word);
-extern "C" void run_grid(Kernel kernel, unsigned blocks, unsigned threads, const Word *a)
+typedef void (*Kernel)(Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word,
+                       Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word);
+extern "C" void run_grid(Kernel kernel, unsigned blocks, unsigned threads, const Word *a, int stages)
 {
     gridDim = {blocks, 1, 1};
     blockDim = {threads, 1, 1};
     for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x)
-        for (threadIdx.x = 0; threadIdx.x < threads; ++threadIdx.x)
-            kernel(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11]);
+        for (stage = 0; stage < stages; ++stage)
+            for (threadIdx.x = 0; threadIdx.x < threads; ++threadIdx.x)
+                kernel(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11],
+                       a[12], a[13], a[14], a[15], a[16], a[17], a[18], a[19], a[20], a[21], a[22], a[23]);
 }
 """
 
@@ -66,13 +73,29 @@ extern "C" void run_grid(Kernel kernel, unsigned blocks, unsigned threads, const
 def host_library(text, compiler, folder):
     """CUDA text as a shared library for the CPU, without fused multiply-adds."""
     flags = ["-x", "c++", "-O2", "-ffp-contract=off", *C_HEADERS]
-    return ctypes.CDLL(str(shared_library(SHIM + text, compiler, flags, folder)))
+    return ctypes.CDLL(str(shared_library(SHIM + staged(text), compiler, flags, folder)))
 
 
-def run_grid(library, name, blocks, threads, arguments):
+WAIT = re.compile(r"^    __syncthreads\(\);\n", re.M)
+
+
+def staged(text):
+    """The text of a kernel with what its threads do between two waits as ``if (stage == k) {...}``.
+
+    No register may keep its value where threads wait, but for the constants that each computes at the beginning.
+    """
+    parts = WAIT.split(text.removesuffix("\n}"))
+    if len(parts) == 1:
+        return text
+    head, first = re.split(r"(?<=;\n)(?=    if|    for)", parts[0], maxsplit=1)
+    return head + "".join(f"    if (stage == {k}) {{\n{part}\n}}" for k, part in enumerate([first, *parts[1:]])) + "\n}"
+
+
+def run_grid(library, name, blocks, threads, arguments, stages=1):
     """A launch of the kernel ``name``; the arguments are ctypes pointers and 64-bit integers."""
-    words = (ctypes.c_longlong * 12)(*[ctypes.c_longlong(a.value or 0).value for a in arguments])
-    library.run_grid(ctypes.cast(library[name], ctypes.c_void_p), blocks, threads, words)
+    words = (ctypes.c_longlong * 24)(*[ctypes.c_longlong(a.value or 0).value for a in arguments])
+    assert len(arguments) <= 24
+    library.run_grid(ctypes.cast(library[name], ctypes.c_void_p), blocks, threads, words, stages)
 
 
 # ---- NVRTC, which needs neither GPU nor driver ----
@@ -115,11 +138,13 @@ class Machine:
         self.compiler, self.folder = compiler, folder
         self.waits, self.launches = 0, []
         self.capture, self.undo, self.graphs = None, [], 0  # the calls of a capture under way
+        self.nodes = []  # the number of nodes of each graph
         self.calls = {}  # one of each kind, with the shapes in place of the arrays
         self.compiled = []  # (text, options)
         self.alive = weakref.WeakSet()  # the graphs that something refers to
         self.full = False  # whether memory is exhausted
         self.shared = SHARED
+        self.tf32 = False  # whether CuPy computes products of float32 in TF32
 
     def note(self, path, *args, **kwargs):
         """Note a call of CuPy's function or method ``path``."""
@@ -321,12 +346,15 @@ class CpuBLAS:
 
     def __init__(self, machine):
         self._machine, self.products, self.handles = machine, 0, 0
+        self.modes = []  # of mathematics, as they were set
 
     def __getattr__(self, name):
         kind = name.removesuffix("_v2").removesuffix("StridedBatched")
         if kind in FORTRAN:
             multiply = self._batch if name.endswith("StridedBatched") else self._gemm
             return lambda *arguments: multiply(kind, *arguments)
+        if name == "cublasSetMathMode":
+            return lambda handle, mode: self.modes.append(mode) or 0
         assert name in ("cublasCreate_v2", "cublasSetStream_v2", "cublasSetWorkspace_v2")
         self.handles += name == "cublasCreate_v2"
         return lambda *arguments: 0
@@ -438,11 +466,12 @@ class Function:
     def __init__(self, machine, text, name):
         self._machine, self._name = machine, name
         self._kernel = self._library = None
-        if "__syncthreads" in text:  # threads wait for each other, which takes a better machine
+        waits = WAIT.findall(text)
+        self._stages = 1 + len(waits)
+        if text.count("__syncthreads") > len(waits):  # threads wait within loops, which takes a better machine
             self._kernel = ptx.kernel(assembly(text), name)
         else:
             self._library = host_library(text, machine.compiler, machine.folder)
-        self._const = [part.strip().startswith("const") for part in re.search(r"\((.*?)\)", text, re.S)[1].split(",")]
 
     def __call__(self, grid, block, arguments, shared_mem=0):
         if not isinstance(grid, tuple) or not isinstance(block, tuple):
@@ -464,7 +493,7 @@ class Function:
                 given.append(value._array.ctypes.data_as(ctypes.c_void_p))
             else:
                 given.append({"int64": ctypes.c_longlong, "uint64": ctypes.c_ulonglong}[value.dtype.name](int(value)))
-        run_grid(self._library, self._name, grid[0], block[0], given)
+        run_grid(self._library, self._name, grid[0], block[0], given, self._stages)
 
 
 class Scalar:
@@ -520,6 +549,7 @@ class Stream:
         for array, before in reversed(self._machine.undo):
             array[...] = before
         self._machine.graphs += 1
+        self._machine.nodes.append(len(calls))
         graph = Graph(calls)
         self._machine.alive.add(graph)
         return graph
@@ -577,10 +607,24 @@ def stand_in(compiler, folder):
         compiler=Compiler(machine),
         Module=partial(Module, machine),
     )
+    linalg = types.ModuleType("cupy._core._routines_linalg")
+    linalg.COMPUTE_TYPE_DEFAULT, linalg.COMPUTE_TYPE_TF32 = 1, 7
+
+    def get_compute_type(dtype):
+        machine.note("cupy._core._routines_linalg.get_compute_type", dtype)
+        return linalg.COMPUTE_TYPE_TF32 if machine.tf32 else linalg.COMPUTE_TYPE_DEFAULT
+
+    linalg.get_compute_type = get_compute_type
     special = Namespace("cupyx.scipy.special", machine, scipy.special)
     scipy_like, cupyx = types.ModuleType("cupyx.scipy"), types.ModuleType("cupyx")
     scipy_like.special, cupyx.scipy = special, scipy_like
-    modules = {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": scipy_like, "cupyx.scipy.special": special}
+    modules = {
+        "cupy": cupy,
+        "cupy._core._routines_linalg": linalg,
+        "cupyx": cupyx,
+        "cupyx.scipy": scipy_like,
+        "cupyx.scipy.special": special,
+    }
     return modules, machine
 
 

@@ -57,41 +57,6 @@ def test_epsilon_runs(monkeypatch, capsys):
     assert all(rule in printed for rule in epsilon.RULES)
 
 
-def test_gpu_without_one_says_so_and_checks_what_it_can(monkeypatch, tmp_path):
-    gpu = script("gpu", monkeypatch)
-    monkeypatch.setattr(gpu.engine, "missing", lambda: "needs an NVIDIA GPU")
-    monkeypatch.setattr(gpu, "WITHOUT_GPU", {"the stand-in": ["-k", "mixes_with_nothing_of_the_host"]})
-    result = CliRunner().invoke(gpu.main)
-    assert result.exit_code == 0, result.output
-    assert "No GPU can be measured: the backend 'cupy' needs an NVIDIA GPU." in result.output
-    assert "the stand-in: 1 passed" in result.output
-    (tmp_path / "test_none.py").touch()
-    passed = gpu.check([f"--rootdir={tmp_path}", str(tmp_path / "test_none.py")], Console())
-    assert not passed
-    monkeypatch.setattr(gpu, "check", lambda *_: passed)
-    assert CliRunner().invoke(gpu.main).exit_code == 1
-
-
-def test_gpu_times_competitors_as_far_as_a_cpu_can(monkeypatch):
-    gpu = script("gpu", monkeypatch)
-    job = gpu.Job((8, 4, 3), batch=5, rows=20)
-    turns = {
-        gpu.EAGER: gpu.optimlab(job, "numpy"),
-        "PyTorch, eager": gpu.pytorch(job, "eager", device="cpu"),
-        "x": None,
-    }
-    times = gpu.measured(turns, rounds=2)
-    assert times["x"] is None
-    assert all(0 < times[name] < 1e6 for name in (gpu.EAGER, "PyTorch, eager"))
-    assert gpu.steps_table([{"network": job.name, "batch": 5, "microseconds": times}]).row_count == 1
-    found = [
-        {"width": w, "parameters": 10 * w, "microseconds": {"numpy": c, gpu.EAGER: 90.0, gpu.GRAPH: 999.0}}
-        for w, c in [(1, 99.0), (2, 50.0), (4, 100.0), (8, 500.0)]
-    ]
-    assert gpu.crossing(found, gpu.EAGER).endswith("faster from width 4 on (40 parameters)")
-    assert "at no width" in gpu.crossing(found, gpu.GRAPH)
-
-
 def script(name, monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")

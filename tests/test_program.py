@@ -64,10 +64,10 @@ class Memory:
     """Arrays at drawn places of one stretch of memory, so that some are parts of others; the same object for the same
     place and shape."""
 
-    def __init__(self, start, places):
-        self.flat = start.copy()
+    def __init__(self, start, places, backend=NUMPY):
+        self.flat = backend.asarray(start.copy())
         self.arrays = [self.flat[at : at + size].reshape(shape) for at, size, shape in places]
-        self.index, self.counter = np.zeros(1, "int64"), np.zeros(1, "int64")
+        self.index, self.counter = backend.zeros(1, "int64"), backend.zeros(1, "int64")
 
 
 def drawn_places(draw):
@@ -149,8 +149,9 @@ def done(backend, operation, memory):
         getattr(backend, kind)(*(a[k] for k in given))
 
 
-def check(seed, formulas, sums=True, whole=False, rounding=0.0):
+def check(seed, formulas, sums=True, whole=False, rounding=0.0, backend=COMPILED):
     """Record a random list of operations, run it, and compare every array that is not working with NumPy's."""
+    there = backend.to_numpy
     draw = random.Random(seed)  # Hypothesis itself would choose small lists of few kinds
     places, size = drawn_places(draw)
     operations, recent = [], []
@@ -163,16 +164,16 @@ def check(seed, formulas, sums=True, whole=False, rounding=0.0):
     working = [k for k in range(len(places)) if draw.random() < 0.4]
     dtype, generator = draw.choice(["float32", "float64"]), np.random.default_rng(draw.randrange(1000))
     start = (generator.integers(-9, 10, size) if whole else generator.normal(size=size)).astype(dtype)
-    memory, expected = Memory(start, places), Memory(start, places)
+    memory, expected = Memory(start, places, backend), Memory(start, places)
     recorded = []
-    with COMPILED.recording(dtype) as program:
+    with backend.recording(dtype) as program:
         for operation in filter(None, operations):
             try:
-                done(COMPILED, operation, memory)
+                done(backend, operation, memory)
                 recorded.append(operation)
             except CannotRecord:  # arrays that overlap
                 pass
-    assert_same_bits(memory.flat, start, "something was done while it was recorded")
+    assert_same_bits(there(memory.flat), start, "something was done while it was recorded")
     program.finish([memory.arrays[k] for k in working])
     kept = np.ones(size, bool)
     for k in working:
@@ -185,14 +186,15 @@ def check(seed, formulas, sums=True, whole=False, rounding=0.0):
             largest = np.abs(expected.flat).max(initial=1)
             if not largest < 2 ** (20 if dtype == "float32" else 50):  # sums of whole numbers are no longer exact
                 break
-            actual, right = memory.flat[kept], expected.flat[kept]
+            actual, right = there(memory.flat)[kept], expected.flat[kept]
             about = f"after {times} of {recorded} on {places}, {working} working"
             if rounding:
                 allowed = rounding * np.finfo(dtype).eps * largest
                 np.testing.assert_allclose(actual, right, rtol=0, atol=allowed, err_msg=about)
             else:  # 0.0 + removes the sign of zeros, of which a maximum may be either
                 assert_same_bits(0.0 + actual, 0.0 + right, about)
-            assert memory.counter == expected.counter
+            assert there(memory.counter) == expected.counter
+    return program
 
 
 @hypothesis.given(seed=st.integers(0, 2**40))

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import threadpoolctl
 
 import optimlab as ol
 from optimlab.backends import onednn
@@ -91,6 +90,8 @@ def ratio(values: list[float] | None, reference: list[float] | None) -> tuple[fl
 
 def conditions() -> dict[str, Any]:
     """What the numbers depend on, as far as it can be found out."""
+    import threadpoolctl  # a machine with a GPU may lack it
+
     torch = optional("torch")
     pinned = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]

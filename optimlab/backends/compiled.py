@@ -7,21 +7,20 @@ transcendental functions and in sums along a row; everything else is equal.
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ..common.errors import InputError
-from ..kernels import Formula, Graph
+from ..kernels import Graph
 from . import llvm, onednn
 from .llvm import installed
 from .numpy import Floats, NumPyBackend
-from .program import CannotRecord, Program, rule_kernel
+from .operations import CannotRecord, Deferred
+from .program import Program, rule_kernel
 
 THREADS_FROM = 8_000_000
 """Number of elements from which a loop runs on all cores. Measured: below a few million, spinning BLAS threads cancel
@@ -31,109 +30,16 @@ LINE = 16
 """Granularity of a thread's part in elements, so that no two threads write to the same cache line."""
 
 
-class CompiledBackend(NumPyBackend):
+class CompiledBackend(Deferred, NumPyBackend):
     """The backend of compiled loops on NumPy arrays. In :meth:`recording`, operations are recorded, not executed."""
 
     name = "compiled"
-
-    def __init__(self) -> None:
-        self._local = threading.local()
-
-    @contextmanager
-    def recording(self, dtype: str) -> Iterator[Program]:
-        """Record the named operations of this thread in a program instead of executing them."""
-        program = self._local.program = Program(dtype)
-        try:
-            yield program
-        finally:
-            self._local.program = None
-
-    def record(self, work: Callable[[], None], dtype: str, working: Callable[[], Iterable[Floats]]) -> Program:
-        """Return the operations of ``work`` as a program.
-
-        ``working`` is called afterwards, because ``work`` may allocate arrays. It lists the arrays whose contents are
-        not used elsewhere.
-
-        Raises
-        ------
-        CannotRecord: a program cannot contain one of the operations.
-        """
-        with self.recording(dtype) as program:
-            work()
-        program.finish(working())
-        return program
-
-    @property
-    def _program(self) -> Program | None:
-        return getattr(self._local, "program", None)
+    program = Program
 
     def matmul(self, a: Floats, b: Floats, out: Floats) -> Floats:
-        if program := self._program:
-            program.product(a, b, out)
+        if self._program is None and onednn.multiply(a, b, out):
             return out
-        return out if onednn.multiply(a, b, out) else np.matmul(a, b, out=out)
-
-    def map(
-        self, formula: Formula, inputs: tuple[Floats, ...], out: Floats | tuple[Floats, ...], **numbers: float
-    ) -> None:
-        if program := self._program:
-            program.map(formula, inputs, out if isinstance(out, tuple) else (out,), numbers)
-        else:
-            super().map(formula, inputs, out, **numbers)
-
-    def column_sums(self, x: Floats, out: Floats) -> None:
-        if program := self._program:
-            program.column_sums(x, out)
-        else:
-            super().column_sums(x, out)
-
-    def row_sums(self, x: Floats, out: Floats) -> None:
-        if program := self._program:
-            program.row_reduction("sum", x, out)
-        else:
-            super().row_sums(x, out)
-
-    def row_max(self, x: Floats, out: Floats) -> None:
-        if program := self._program:
-            program.row_reduction("max", x, out)
-        else:
-            super().row_max(x, out)
-
-    def row_argmax(self, x: Floats, out: Floats) -> None:
-        if program := self._program:
-            program.row_reduction("argmax", x, out)
-        else:
-            super().row_argmax(x, out)
-
-    def take(self, rows: Floats, indices: Any, out: Floats) -> None:
-        if program := self._program:
-            program.take(rows, indices, out)
-        else:
-            super().take(rows, indices, out)
-
-    def put(self, table: Floats, index: Any, row: Floats) -> None:
-        if program := self._program:
-            program.put(table, index, row)
-        else:
-            super().put(table, index, row)
-
-    def count(self, counter: Any) -> None:
-        if program := self._program:
-            program.count(counter)
-        else:
-            super().count(counter)
-
-    def uniform(self, generator: Any, out: Floats) -> None:
-        if program := self._program:
-            program.uniform(generator, out)
-        else:
-            super().uniform(generator, out)
-
-    def stop_unless_finite(self, value: Floats) -> None:
-        if program := self._program:
-            program.stop_unless_finite(value)
-        else:
-            super().stop_unless_finite(value)
+        return super().matmul(a, b, out)
 
     def bind(self, graph: Graph, arrays: list[dict[str, Floats]]) -> CompiledStep:  # type: ignore[override]
         return CompiledStep(self, graph, arrays)

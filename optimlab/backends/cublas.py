@@ -21,6 +21,10 @@ WORKSPACE = 32 << 20
 """Bytes of workspace, as NVIDIA recommends for an H100. It is reserved so that a recording allocates nothing."""
 
 
+DEFAULT_MATH, TF32_MATH = 0, 3
+"""Modes of cuBLAS: float32 as it is, and rounded to TF32, with 10 bits in place of 23."""
+
+
 class Gemm(NamedTuple):
     """The arguments of a Fortran ``gemm`` that describe the first matrix, the second, and the result."""
 
@@ -57,6 +61,7 @@ class CuBLAS:
     def __init__(self, stream: Any) -> None:
         self._library = library()
         self._handle = ctypes.c_void_p()
+        self._math = DEFAULT_MATH
         self._call("cublasCreate_v2", ctypes.byref(self._handle))
         self._workspace = import_module("cupy").empty(WORKSPACE, "uint8")
         self.follow(stream)
@@ -69,7 +74,13 @@ class CuBLAS:
         self._call("cublasSetWorkspace_v2", self._handle, pointer, ctypes.c_size_t(WORKSPACE))
 
     def matmul(self, a: Any, b: Any, out: Any) -> Any:
-        """Write ``a @ b`` to ``out``; for three-dimensional arrays, one product per index of the first axis."""
+        """Write ``a @ b`` to ``out``; for three-dimensional arrays, one product per index of the first axis.
+
+        Products of float32 are computed in TF32 where CuPy's own are, with ``CUPY_TF32=1``.
+        """
+        if out.dtype == "float32" and self._math != (math := math_mode()):
+            self._call("cublasSetMathMode", self._handle, math)
+            self._math = math
         number, name = _FUNCTIONS[out.dtype.name]
         one, zero = number(1), number(0)
         batched = out.ndim == 3
@@ -115,6 +126,12 @@ def current() -> CuBLAS:
 @cache
 def on_device(device: int) -> CuBLAS:
     return CuBLAS(import_module("cupy").cuda.get_current_stream())
+
+
+def math_mode() -> int:
+    """Return cuBLAS's mode for products of float32 that are as exact as CuPy's own."""
+    linalg = import_module("cupy._core._routines_linalg")
+    return TF32_MATH if linalg.get_compute_type("float32") == linalg.COMPUTE_TYPE_TF32 else DEFAULT_MATH
 
 
 _FUNCTIONS = {"float32": (ctypes.c_float, "cublasSgemm_v2"), "float64": (ctypes.c_double, "cublasDgemm_v2")}

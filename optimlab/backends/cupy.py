@@ -22,18 +22,14 @@ import numpy as np
 from ..common.errors import InputError, install, one_line
 from ..kernels import Formula, Graph, cuda_source, graph_of, scalars_of
 from ..kernels.c_source import C_TYPES, STACKED, function_name
+from ..kernels.tile import MOST_COLUMNS
 from .cublas import current
+from .cuda import OPTIONS, ROW_TYPES, THREADS, kernel, launch, rows_source
+from .cuda_program import CudaProgram, row_reduction
+from .operations import CannotRecord, Deferred
 
 DeviceArray: TypeAlias = Any
 """The type ``cupy.ndarray``."""
-
-OPTIONS = ("--fmad=false", "--ftz=false")
-"""Options for every kernel. A fused multiply-add would round once where NumPy rounds twice. Updates are memory-bound,
-so disabling it costs nothing. Subnormal numbers are kept, as in NumPy."""
-
-THREADS = 256
-MOST_BLOCKS = 1 << 16
-"""Largest number of blocks. A kernel's threads stride over the elements, so more blocks gain nothing."""
 
 
 def missing() -> str:
@@ -48,8 +44,8 @@ def missing() -> str:
     return "needs an NVIDIA GPU and its driver; CuPy is installed, but finds none"
 
 
-class CuPyBackend:
-    """The backend of CuPy arrays on the current device."""
+class _CuPyArrays:
+    """Arrays on the current device, and operations on them that are executed at once."""
 
     name = "cupy"
     asynchronous = True
@@ -57,6 +53,7 @@ class CuPyBackend:
     """The matrix products for capturing a CUDA graph, see :mod:`optimlab.backends.recording`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._numbers: dict[Any, DeviceArray] = {}
 
     @property
@@ -133,19 +130,34 @@ class CuPyBackend:
             self.xp.sum(x, axis=-2, out=out, keepdims=out.ndim == x.ndim)
 
     def row_sums(self, x: DeviceArray, out: DeviceArray) -> None:
-        self.xp.sum(x, axis=-1, out=out, keepdims=True)
+        if x.shape[-1] > MOST_COLUMNS:
+            self.xp.sum(x, axis=-1, out=out, keepdims=True)
+        else:
+            row_reduction("sum", x, out)
 
     def row_max(self, x: DeviceArray, out: DeviceArray) -> None:
-        self.xp.max(x, axis=-1, out=out, keepdims=True)
+        if x.shape[-1] > MOST_COLUMNS:
+            self.xp.max(x, axis=-1, out=out, keepdims=True)
+        else:
+            row_reduction("max", x, out)
 
     def row_argmax(self, x: DeviceArray, out: DeviceArray) -> None:
-        out[..., 0] = self.xp.argmax(x, axis=-1)
+        if x.shape[-1] > MOST_COLUMNS:
+            out[..., 0] = self.xp.argmax(x, axis=-1)
+        else:
+            row_reduction("argmax", x, out)
 
     def take(self, rows: DeviceArray, indices: DeviceArray, out: DeviceArray) -> None:
-        rows.take(indices, axis=0, out=out)
+        dtype, width = out.dtype.name, math.prod(out.shape[1:])
+        if dtype not in ROW_TYPES or not rows.flags.c_contiguous:
+            rows.take(indices, axis=0, out=out)
+            return
+        function = kernel(rows_source(dtype), f"take_{dtype}")
+        launch(function, out.size, np.int64(width), rows, indices, out)
 
     def put(self, table: DeviceArray, index: DeviceArray, row: DeviceArray) -> None:
-        table[index] = row
+        function = kernel(rows_source(row.dtype.name), f"put_{row.dtype.name}")
+        launch(function, row.size, table, index, row)
 
     def count(self, counter: DeviceArray) -> None:
         counter += 1
@@ -162,11 +174,21 @@ class CuPyBackend:
     def stacked(self, generators: Sequence[PhiloxGenerator]) -> PhiloxGenerator:
         return PhiloxGenerator.stacked(generators)
 
-    def bind(self, graph: Graph, arrays: list[dict[str, DeviceArray]]) -> CuPyStep:
-        return CuPyStep(graph, arrays)
-
     def quiet(self) -> AbstractContextManager[Any]:
         return _memory()
+
+
+class CuPyBackend(Deferred, _CuPyArrays):
+    """The backend of CuPy arrays on the current device.
+
+    In :meth:`recording`, operations are recorded, and neighbours become one kernel.
+    """
+
+    def program(self, dtype: str) -> CudaProgram:  # type: ignore[override]
+        return CudaProgram(self, dtype)
+
+    def bind(self, graph: Graph, arrays: list[dict[str, DeviceArray]]) -> CuPyStep:
+        return CuPyStep(self, graph, arrays)
 
 
 @contextmanager
@@ -178,28 +200,6 @@ def _memory() -> Iterator[None]:
         raise InputError(
             f"the GPU's memory is full: {one_line(error)}; use a smaller batch_size, network or data set"
         ) from None
-
-
-def kernel(text: str, name: str) -> Any:
-    """Return the CUDA function ``name`` of ``text`` on the current device."""
-    return _loaded(text, name, import_module("cupy").cuda.runtime.getDevice())
-
-
-@cache
-def _loaded(text: str, name: str, device: int) -> Any:
-    """Compile and load a CUDA function. CuPy's ``RawKernel`` would add an option that flushes subnormal numbers."""
-    cuda = import_module("cupy").cuda
-    binary, _ = cuda.compiler.compile_using_nvrtc(text, OPTIONS)
-    module = cuda.Module()
-    module.load(binary)
-    return module.get_function(name)
-
-
-def launch(function: Any, elements: int, *arguments: Any) -> None:
-    """Run a kernel with the signature ``(long long n, ...)``, with about one thread per element."""
-    if elements:
-        blocks = min(-(-elements // THREADS), MOST_BLOCKS)
-        function((blocks,), (THREADS,), (np.int64(elements), *arguments))
 
 
 def largest_block() -> int:
@@ -245,8 +245,9 @@ class CuPyStep:
     Two-dimensional arrays are replicas: each has one row of the array and one row of scalars.
     """
 
-    def __init__(self, graph: Graph, arrays: list[dict[str, DeviceArray]]) -> None:
+    def __init__(self, backend: CuPyBackend, graph: Graph, arrays: list[dict[str, DeviceArray]]) -> None:
         cupy = import_module("cupy")
+        self._backend = backend
         self.dtype = np.dtype(arrays[0]["w"].dtype if arrays else "float32")
         replicas = arrays[0]["w"].shape[:-1] if arrays else ()
         source = cuda_source(graph, self.dtype.name, slots_by_row=bool(replicas))
@@ -269,6 +270,12 @@ class CuPyStep:
 
     def launch(self) -> None:
         """Update once, with the scalars in ``hp``."""
+        if program := self._backend._program:
+            if self.hp.ndim > 1:
+                raise CannotRecord("a rule with the scalars of several replicas")
+            for views in self._stretches:
+                program.rule(self._kernel, views, self.hp)
+            return
         for columns, views in zip(self._columns, self._stretches, strict=True):
             launch(self._kernel, views[0].size, *columns, *views, self.hp)
 
@@ -322,6 +329,7 @@ NUMBERS = {
 """The count of numbers of each dtype from the four words of one counter, and the text of number ``j``, as in NumPy."""
 
 
+@cache
 def philox_source(dtype: str) -> str:
     """Return the CUDA text of Philox 4x64-10 (Salmon et al., 2011), equal to ``numpy.random.Philox``.
 
@@ -401,3 +409,16 @@ class PhiloxGenerator:
     def state(self, value: dict[str, Any]) -> None:
         self._set([value["key"]])
         self._counter.fill(value["counter"])
+
+
+__all__ = [
+    "OPTIONS",
+    "THREADS",
+    "CuPyBackend",
+    "CuPyStep",
+    "PhiloxGenerator",
+    "kernel",
+    "launch",
+    "missing",
+    "philox_source",
+]

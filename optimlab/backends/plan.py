@@ -6,7 +6,6 @@ one plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -14,13 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels import Formula, graph_of
 from ..kernels.llvm_source import llvm_source
-from ..kernels.sweep import Map, Operation, Reduction, Seen, Sweep
+from ..kernels.sweep import Map, Operation, Sweep
 from . import llvm
-
-Seens = tuple[tuple[int, str], ...]
-"""Arrays of a program, by number, with the way an operation sees each."""
+from .operations import Part, operation_of, read_later
 
 
 class Address(NamedTuple):
@@ -37,30 +33,6 @@ class Alone(NamedTuple):
     words: tuple[int | Address, ...]
     reads: tuple[int, ...]
     writes: tuple[int, ...]
-
-
-class Part(NamedTuple):
-    """An operation of a sweep over ``rows``: a formula, or a sum or maximum of some kind."""
-
-    kind: str
-    rows: int
-    columns: int
-    inputs: Seens
-    outputs: Seens
-    formula: Formula | None = None
-    numbers: tuple[float, ...] = ()
-
-    @property
-    def reads(self) -> tuple[int, ...]:
-        return tuple([array for array, _ in self.inputs])
-
-    @property
-    def writes(self) -> tuple[int, ...]:
-        return tuple([array for array, _ in self.outputs])
-
-    @property
-    def arrays(self) -> Seens:
-        return (*self.inputs, *self.outputs)
 
 
 class Structure(NamedTuple):
@@ -96,7 +68,9 @@ def plan(structure: Structure) -> Plan:
     places: list[int] = []
     arrays: list[int] = []
     scalars: list[Any] = []
-    for group, later in _with_what_is_read_later(_groups(structure), structure):
+    groups = _groups(structure)
+    alive = read_later([[group] if isinstance(group, Alone) else group for group in groups])
+    for group, later in zip(groups, alive, strict=True):
         kernel = group if isinstance(group, Alone) else _sweep(group, structure, later, scalars)
         functions.append(llvm.address(kernel.text, kernel.name))
         starts.append(len(words))
@@ -119,7 +93,7 @@ def _groups(structure: Structure) -> list[Alone | list[Part]]:
         if isinstance(item, Alone):
             groups.append(item)
             continue
-        operation, own = _operation(item), {array for array, _ in item.arrays}
+        operation, own = operation_of(item), {array for array, _ in item.arrays}
         last = groups[-1] if groups else None
         if isinstance(last, list) and last[0].rows == item.rows and sweep.accepts(operation):
             together = here | own
@@ -133,23 +107,6 @@ def _groups(structure: Structure) -> list[Alone | list[Part]]:
     return groups
 
 
-def _with_what_is_read_later(
-    groups: list[Alone | list[Part]], structure: Structure
-) -> Iterable[tuple[Alone | list[Part], set[int]]]:
-    """Yield each group with the arrays that are read after it, in the rest of the program or in its next run."""
-    written, alive = set[int](), set[int]()
-    for item in structure.items:
-        alive |= set(item.reads) - written
-        written |= set(item.writes)
-    found = []
-    for group in reversed(groups):
-        found.append((group, set(alive)))
-        for item in [group] if isinstance(group, Alone) else reversed(group):
-            alive -= set(item.writes)
-            alive |= set(item.reads)
-    return reversed(found)
-
-
 def _sweep(parts: list[Part], structure: Structure, later: set[int], scalars: list[Any]) -> Alone:
     """Make one kernel from a group; arrays that are not read later are not stored."""
     numbers = list(dict.fromkeys(array for part in parts for array, _ in part.arrays))
@@ -157,7 +114,7 @@ def _sweep(parts: list[Part], structure: Structure, later: set[int], scalars: li
     operations: list[Operation] = []
     values: list[float] = []
     for part in parts:
-        operation = _operation(part, place)
+        operation = operation_of(part, place)
         if isinstance(operation, Map):
             operation = replace(operation, first=len(values))
             values += part.numbers
@@ -171,22 +128,10 @@ def _sweep(parts: list[Part], structure: Structure, later: set[int], scalars: li
     return Alone(_name(parts), llvm_source(sweep, structure.dtype), words, (), ())
 
 
-def _operation(part: Part, place: dict[int, int] | None = None) -> Operation:
-    """Return the operation with the numbers of its arrays in the program, or in a sweep."""
-
-    def seen(arrays: Seens) -> tuple[Seen, ...]:
-        return tuple(Seen(array if place is None else place[array], kind) for array, kind in arrays)
-
-    if part.formula is not None:
-        return Map(graph_of(part.formula), seen(part.inputs), seen(part.outputs), part.columns, 0)
-    (x,), (out,) = seen(part.inputs), seen(part.outputs)
-    return Reduction(part.kind, x, out, part.columns)
-
-
 def _name(parts: list[Part]) -> str:
     """Return the name of a sweep, which is its first formula's."""
     names = [part.formula.__name__ for part in parts if part.formula is not None]
     return next((name for name in names if name.isidentifier()), "sums")
 
 
-__all__ = ["Address", "Alone", "Part", "Plan", "Structure", "plan"]
+__all__ = ["Address", "Alone", "Plan", "Structure", "plan"]

@@ -157,7 +157,7 @@ def loop_body(
     """Return the text of what a loop does for element ``i``; ``slots`` has the text of each host scalar."""
     shapes = shapes or {}
     scalars = [f"hp[{k}]" for k in range(len(graph.slots))] if slots is None else slots
-    calls = {op: f"{name}f" for op, name in _CALLS.items()} if ctype == "float" else _CALLS
+    calls = functions_of("float32" if ctype == "float" else "float64")
     names = identifiers(graph.arrays)
     places = {name: SHAPES[shapes[name]] if name in shapes else "[i]" for name in graph.inputs}
     lines = [f"const {ctype} {names[name]}_i = {names[name]}_{place};" for name, place in places.items()]
@@ -168,14 +168,19 @@ def loop_body(
     return "".join(f"        {line}\n" for line in lines)
 
 
+def functions_of(dtype: str) -> Mapping[str, str]:
+    """Return the functions of C and CUDA by operation."""
+    return {op: f"{name}f" for op, name in _CALLS.items()} if dtype == "float32" else _CALLS
+
+
 def element(
-    graph: Graph, calls: Mapping[str, str], inputs: Mapping[str, str], slots: Mapping[int, str]
+    graph: Graph, calls: Mapping[str, str], inputs: Mapping[str, str], slots: Mapping[int, str], prefix: str = "v"
 ) -> tuple[list[tuple[str, str, bool]], list[str]]:
     """Print the arithmetic of one element, in a language with C's expressions.
 
     ``calls`` names the functions of the language; ``inputs`` and ``slots`` have the text of each input's element
     and of each host scalar. Return the values to compute, each ``(name, expression, is_boolean)``, and the texts of
-    the outputs.
+    the outputs. The names begin with ``prefix``.
     """
     names: dict[Node, str] = {}
 
@@ -188,8 +193,8 @@ def element(
 
     made = []
     for k, node in enumerate(graph.nodes):
-        made.append((f"v{k}", _expression(node, [text(a) for a in node.args], calls), node.is_mask))
-        names[node] = f"v{k}"
+        names[node] = f"{prefix}{k}"
+        made.append((names[node], _expression(node, [text(a) for a in node.args], calls), node.is_mask))
     return made, [text(node) for node in graph.outputs]
 
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from ..backends.compiled import CannotRecord, CompiledBackend
+from ..backends.operations import CannotRecord, Deferred
 from ..common.errors import InputError, one_line
 from ..nn.buffers import Buffers
 from ..nn.losses import Loss
@@ -93,6 +93,17 @@ class Tabled:
             if rows.size:
                 table[first : first + len(rows)] = backend.asarray(rows, table.dtype)
 
+    def programs(self) -> list[Any] | None:
+        """Record the two steps, and return their programs; None if the step has code that cannot be recorded."""
+        backend, dtype = self._network.backend, self._network.dtype
+        if not isinstance(backend, Deferred) or not self.steps[0].recordable() or not self._optimizer.by_table:
+            return None
+        try:
+            # buffers of the smaller batch are the front of the larger batch's buffers
+            return [backend.record(step, dtype, step.working) if step.rows else None for step in self.steps]
+        except CannotRecord:
+            return None
+
     def take(self, times: int, *, rest: bool) -> int:
         for _ in range(times):
             self.steps[rest]()
@@ -100,7 +111,7 @@ class Tabled:
 
 
 class Recorded(Tabled):
-    """An engine with a recorded program of the compiled backend for each of the two batch sizes.
+    """An engine with a recorded program of the backend for each of the two batch sizes.
 
     A callback may put Python code into the step, such as another method of a layer. From then on, the steps are taken
     operation by operation, until the code is removed.
@@ -121,19 +132,7 @@ class Recorded(Tabled):
         super().begin(steps)
         settings = [*self.steps[0].settings(), self._optimizer.by_table]
         if self._settings is None or not unchanged(self._settings, settings):
-            self._settings, self._programs = settings, self._recorded()
-
-    def _recorded(self) -> list[Any] | None:
-        """Return the programs; None if the step has code that cannot be recorded."""
-        backend, dtype = self._network.backend, self._network.dtype
-        assert isinstance(backend, CompiledBackend)
-        if not self.steps[0].recordable() or not self._optimizer.by_table:
-            return None
-        try:
-            # buffers of the smaller batch are the front of the larger batch's buffers
-            return [backend.record(step, dtype, step.working) if step.rows else None for step in self.steps]
-        except CannotRecord:
-            return None
+            self._settings, self._programs = settings, self.programs()
 
     def take(self, times: int, *, rest: bool) -> int:
         if self._programs is None:
@@ -166,6 +165,8 @@ class Graphed(Tabled):
 
         self._recorder = Recorder(run.network.backend)  # type: ignore[arg-type]
         self._launch: Callable[[], None] | None = None
+        self._work: list[Callable[[], Any]] = []
+        """The work of a step on a full batch, and on the rest."""
         self._settings: list[Any] = []
         self._warm = 0
 
@@ -174,25 +175,29 @@ class Graphed(Tabled):
         settings = self.steps[0].settings()
         if not unchanged(self._settings, settings):
             self._settings, self._launch, self._warm = settings, None, 0
+            programs = self.programs() or [None, None]
+            self._work = [
+                step if program is None else program.run for step, program in zip(self.steps, programs, strict=True)
+            ]
 
     def take(self, times: int, *, rest: bool) -> int:
         with self._recorder.working():
             for _ in range(times):
                 if rest:
-                    self.steps[True]()
+                    self._work[True]()
                     continue
                 if self._launch is None and self._warm >= WARM_UP:
                     self._launch = self._recorded()
-                (self._launch or self.steps[False])()
+                (self._launch or self._work[False])()
                 self._warm += 1
         return times
 
     def _recorded(self) -> Callable[[], None]:
         try:
-            return self._recorder.record(self.steps[False])
+            return self._recorder.record(self._work[False])
         except Exception as error:  # CUDA or CuPy reports anything that cannot be recorded
             fall_back(error)
-            return self.steps[False]
+            return self._work[False]
 
 
 def engine_of(run: Run, graph: bool) -> Engine:
@@ -205,7 +210,7 @@ def engine_of(run: Run, graph: bool) -> Engine:
             return Graphed(run)
         except Exception as error:
             fall_back(error)
-    if isinstance(run.network.backend, CompiledBackend):
+    if isinstance(run.network.backend, Deferred):
         try:
             return Recorded(run)
         except CannotRecord:

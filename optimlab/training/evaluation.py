@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..backends import Array
-from ..backends.compiled import CannotRecord, CompiledBackend
+from ..backends.operations import CannotRecord, Deferred
 from ..nn.buffers import Buffers
 from ..nn.formulas import same
 from ..nn.losses import Loss
@@ -56,7 +56,7 @@ class Evaluator:
         if self._settings is None or not unchanged(self._settings, settings):
             self._settings, self._program = settings, None
             backend = self.network.backend
-            if isinstance(backend, CompiledBackend) and self.loss.recordable and layers_recordable(self.network):
+            if isinstance(backend, Deferred) and self.loss.recordable and layers_recordable(self.network):
                 with suppress(CannotRecord):
                     self._program = backend.record(self._work, self.network.dtype, self._working)
         return self._program
