@@ -71,7 +71,7 @@ class Placed:
 
     @property
     def owners(self) -> set[str]:
-        """What must belong to one block, or to one thread: ``row``, ``column``, both or neither."""
+        """The parts of a matrix that belong to one block, or to one thread: ``row``, ``column``, both or neither."""
         if self.domain == "full":
             return ({"column"} if self.sums_columns else set()) | ({"row"} if self.reduces_rows else set())
         if self.domain == "scalar" or self.sums_columns:
@@ -153,7 +153,7 @@ class Tile:
 
     @property
     def owner(self) -> str:
-        """``element``, ``row``, ``column`` or ``whole``."""
+        """The kind of the tile: ``element``, ``row``, ``column`` or ``whole``."""
         return "whole" if len(self._owners) == 2 else next(iter(self._owners), "element")
 
     @property
