@@ -193,6 +193,7 @@ def _at_zero(program: Any) -> Callable[[], Any]:
     """Return the step, which begins at the epoch's first row each time."""
     count = next(call for call in program.calls if call.name == "count")
     counter = program._arrays[count.writes[0]]
+    counter.fill(0)  # the epoch before has ended
 
     def work() -> None:
         program.run()
