@@ -6,7 +6,6 @@ import ctypes
 import functools
 import json
 import math
-import os
 from dataclasses import replace
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -16,7 +15,6 @@ import numpy as np
 import pytest
 import scipy.special
 from conftest import assert_same_bits
-from device import run_grid
 from matplotlib.mathtext import MathTextParser
 
 import optimlab as ol
@@ -141,24 +139,20 @@ def host_scalars(graph, dtype):
 
 
 @pytest.fixture(scope="module", params=DTYPES)
-def libraries(request, compiler, tmp_path_factory):
-    """All functions compiled from the C text, and from the CUDA text."""
-    folder, graphs = tmp_path_factory.mktemp("functions"), [traced(name) for name in CASES]
-    texts = [kernels.c_source(graph, request.param) for graph in graphs]
-    c = device.host_library('extern "C" {\n' + "\n".join(texts) + "}", compiler, folder)
-    texts = [kernels.cuda_source(graph, request.param) for graph in graphs]
-    return request.param, c, device.host_library("\n".join(texts), compiler, folder)
+def library(request, compiler, tmp_path_factory):
+    """All functions compiled from the C text."""
+    texts = [kernels.c_source(traced(name), request.param) for name in CASES]
+    text = 'extern "C" {\n' + "\n".join(texts) + "}"
+    return request.param, device.host_library(text, compiler, tmp_path_factory.mktemp("functions"))
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_c_and_cuda_over_the_whole_range(name, libraries):
-    dtype, c, cuda = libraries
+def test_c_over_the_whole_range(name, library):
+    dtype, made = library
     x, graph = numbers(dtype, COUNT), traced(name)
-    out, again, hp = np.empty_like(x), np.empty_like(x), host_scalars(graph, dtype)
-    c[f"{name}_map"](ctypes.c_longlong(len(x)), *pointers(x, out, hp))
+    out, hp = np.empty_like(x), host_scalars(graph, dtype)
+    made[f"{name}_map"](ctypes.c_longlong(len(x)), *pointers(x, out, hp))
     assert_close(name, out, getattr(CASES[name], dtype))
-    run_grid(cuda, f"{name}_map", 3, 7, [ctypes.c_longlong(len(x)), *pointers(x, again, hp)])
-    assert_same_bits(again, out, "CUDA text on the CPU")
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -220,16 +214,6 @@ def test_javascript_over_the_whole_range(browser):
         assert_close(name, actual, CASES[name].javascript, count=2000)
 
 
-def test_nvidias_compiler_takes_every_function():
-    compiler = device.nvrtc()
-    if compiler is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("NVRTC is not installed")
-    graphs = [replace(traced(name), name=f"{name}_{dtype}") for name in CASES for dtype in DTYPES]
-    text = "\n".join(kernels.cuda_source(graph, graph.name[-7:]) for graph in graphs)
-    binary = device.compile_cuda(compiler, text, "sm_90")
-    assert all(f"{graph.name}_map\0".encode() in binary for graph in graphs)
-
-
 def test_which_functions_have_not_the_bits_of_the_plain_function():
     inexact = {name for name in CASES if not traced(name).exact}
     assert inexact == {"erf", "cube", "thirteenth_power", "inverse_square", "inverse_root"}
@@ -282,18 +266,14 @@ def test_rows_columns_and_numbers_are_broadcast_and_outputs_may_be_inputs(dtype,
     shapes = {"mean": "row", "weight": "column", "floor": "scalar"}
     sizes = [(5, 7), (1, 7), (5, 1), (1, 1)]
     c = device.host_library('extern "C" {\n' + kernels.c_source(graph, dtype, shapes) + "}", compiler, tmp_path)
-    cuda = device.host_library(kernels.cuda_source(graph, dtype, shapes), compiler, tmp_path)
     for aliased in (False, True):
-        for run in (
-            lambda *given: c.scaled_map(*given),
-            lambda *given: run_grid(cuda, "scaled_map", 2, 3, given),
-        ):
-            arrays = [rng.normal(size=size).astype(dtype) for size in sizes]
-            expected = scaled(*(a.copy() for a in arrays))
-            outs = [np.empty_like(arrays[0]), arrays[0] if aliased else np.empty_like(arrays[0])]
-            run(ctypes.c_longlong(35), ctypes.c_longlong(7), *pointers(*arrays, *outs, host_scalars(graph, dtype)))
-            for out, wanted in zip(outs, expected, strict=True):
-                assert_same_bits(out, wanted, f"aliased {aliased}")
+        arrays = [rng.normal(size=size).astype(dtype) for size in sizes]
+        expected = scaled(*(a.copy() for a in arrays))
+        outs = [np.empty_like(arrays[0]), arrays[0] if aliased else np.empty_like(arrays[0])]
+        given = pointers(*arrays, *outs, host_scalars(graph, dtype))
+        c.scaled_map(ctypes.c_longlong(35), ctypes.c_longlong(7), *given)
+        for out, wanted in zip(outs, expected, strict=True):
+            assert_same_bits(out, wanted, f"aliased {aliased}")
 
 
 def test_the_shape_of_a_gradient_may_be_another():

@@ -17,9 +17,8 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from compiling import C_HEADERS, shared_library
+from compiling import shared_library
 from conftest import assert_same_bits
-from device import SHIM, run_grid
 
 from optimlab import backends, kernels, rules
 from optimlab.backends import llvm
@@ -392,25 +391,18 @@ def test_no_stretch_at_all_is_no_work():
     NumPyStep(kernels.trace(textbook.sgd), [])((0.1,))
 
 
-# ---- the C and CUDA texts, compiled ----
+# ---- the C texts, compiled ----
 
 
 @pytest.fixture(scope="module", params=DTYPES)
-def libraries(request, compiler, tmp_path_factory):
-    """All rules in one shared library from the C text, and one from the CUDA text, of one dtype."""
+def library(request, compiler, tmp_path_factory):
+    """All rules of one dtype in one shared library, and the names of their functions."""
     dtype, folder = request.param, tmp_path_factory.mktemp("compiled")
     # conventions have rules of the same name
     graphs = [replace(kernels.trace(rule), name=name.replace(".", "_")) for name, rule in RULES.items()]
-    texts = {
-        "c": "\n".join(kernels.c_source(graph, dtype) for graph in graphs),
-        "c++": SHIM + "\n".join(kernels.cuda_source(graph, dtype) for graph in graphs),
-    }
-    loaded = {}
-    for language, text in texts.items():
-        library = shared_library(text, compiler, ["-x", language, "-O2", "-ffp-contract=off", *C_HEADERS], folder)
-        functions = re.findall(r"void (\w+)\(", text)[-len(RULES) :]  # the shim has one of its own before
-        loaded[language] = ctypes.CDLL(str(library)), dict(zip(RULES, functions, strict=True))
-    return dtype, loaded
+    text = "\n".join(kernels.c_source(graph, dtype) for graph in graphs)
+    made = shared_library(text, compiler, ["-x", "c", "-O2", "-ffp-contract=off"], folder)
+    return dtype, ctypes.CDLL(str(made)), dict(zip(RULES, re.findall(r"void (\w+)\(", text), strict=True))
 
 
 def arguments(rule, dtype, arrays):
@@ -422,28 +414,15 @@ def arguments(rule, dtype, arrays):
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_the_c_text_equals_the_rule(name, libraries):
-    rule, (dtype, loaded) = RULES[name], libraries
-    library, functions = loaded["c"]
+def test_the_c_text_equals_the_rule(name, library):
+    rule, (dtype, made, functions) = RULES[name], library
     for n in (0, 1, 40001):
         arrays = specimens(rule, dtype, n, seed=n)
         expected = called(rule, arrays)
         hp, given = arguments(rule, dtype, arrays)
-        library[functions[name]](*given)
+        made[functions[name]](*given)
         assert_same_as_numpy(rule, arrays, expected, f"{n} elements")
         assert hp.tobytes() == np.array(host_scalars(rule), dtype).tobytes()
-
-
-@pytest.mark.parametrize("name", RULES)
-def test_the_cuda_text_equals_the_rule_on_any_grid(name, libraries):
-    rule, (dtype, loaded) = RULES[name], libraries
-    library, functions = loaded["c++"]
-    for n, blocks, threads in [(1, 1, 1), (5, 4, 3), (1000, 1, 1), (1000, 3, 7), (1000, 2, 600)]:
-        arrays = specimens(rule, dtype, n, seed=n + blocks)
-        expected = called(rule, arrays)
-        _hp, given = arguments(rule, dtype, arrays)
-        run_grid(library, functions[name], blocks, threads, given)
-        assert_same_as_numpy(rule, arrays, expected, f"{n} elements on {blocks} x {threads}")
 
 
 # ---- what is computed on the host ----
