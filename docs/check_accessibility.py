@@ -94,6 +94,7 @@ def print_findings(site, files):
     count = 0
     with chromium() as browser:
         page = browser.new_context(offline=True).new_page()
+        page.set_default_timeout(0)  # a slow machine is no finding
         for file in files:
             page.goto(file.as_uri())
             for line in findings(page):
