@@ -175,13 +175,7 @@ def kernels(say: Say, times: int = 50) -> bool:
         step = b.bind(graph, [{name: b.zeros(size, "float32") for name in graph.inputs}])
         cost = microseconds(recorder, step.launch, times)  # type: ignore[attr-defined]
         say(f"adam, {size:,} numbers: {cost:.2f} us, {28 * size / cost / 1e6:.2f} TB/s", adam=size, us=cost)
-    for count, m, k, n in (
-        (1, 128, 784, 800),
-        (1, 784, 128, 800),
-        (132, 64, 64, 64),
-        (1056, 64, 64, 64),
-        (64, 128, 784, 800),
-    ):
+    for count, m, k, n in PRODUCTS:
         x, y, out = (b.zeros((count, *shape), "float32") for shape in ((m, k), (k, n), (m, n)))
         cost = microseconds(recorder, partial(b.matmul, *((x[0], y[0], out[0]) if count == 1 else (x, y, out))), times)
         speed = 2 * count * m * k * n / cost / 1e6
