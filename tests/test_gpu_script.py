@@ -136,7 +136,7 @@ def test_a_smoke_test_sees_numbers_that_are_flushed(parts, machine, blas, monkey
         return bind(graph, arrays)
 
     data = ol.datasets.load("digits")
-    small = ol.Dataset(data.x_train[:100], data.y_train[:100])
+    small = ol.Dataset(data.x_train[:200], data.y_train[:200])
     monkeypatch.setattr(ol.datasets, "load", lambda name: small)
     monkeypatch.setattr(type(ol.backends.get("cupy")), "bind", lambda self, graph, arrays: flushing(graph, arrays))
     say = Said()
