@@ -184,7 +184,7 @@ class CuPyBackend(Deferred, _CuPyArrays):
     In :meth:`recording`, operations are recorded, and neighbours become one kernel.
     """
 
-    def program(self, dtype: str) -> CudaProgram:  # type: ignore[override]
+    def program(self, dtype: str) -> CudaProgram:
         return CudaProgram(self, dtype)
 
     def bind(self, graph: Graph, arrays: list[dict[str, DeviceArray]]) -> CuPyStep:
