@@ -4,23 +4,19 @@ kernels' texts compiled for the CPU and, by NVIDIA's compiler, for GPUs. What ne
 from __future__ import annotations
 
 import copy
-import ctypes
 import gc
-import itertools
 import os
 import pickle
 import re
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
 from unittest import mock
 
 import device
 import numpy as np
 import pytest
 from conftest import assert_same_bits, require
-from test_kernels import RULES
 
 import optimlab as ol
 from optimlab import backends, kernels
@@ -28,7 +24,6 @@ from optimlab.backends import cublas, cuda, recording
 from optimlab.backends import cupy as engine
 from optimlab.backends.cuda_program import CudaProgram
 from optimlab.backends.operations import CannotRecord
-from optimlab.training import replicas
 
 DTYPES = ["float32", "float64"]
 ARCHITECTURES = ["sm_80", "sm_90", "sm_100"]
@@ -80,76 +75,10 @@ def nvrtc():
     return compiler
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_nvidias_compiler_takes_every_kernel(dtype, architecture):
-    compiler = nvrtc()
-    known = {n: rule for n, rule in RULES.items() if architecture == "sm_90" or not n.startswith("made_up")}
-    graphs = [replace(kernels.trace(rule), name=name.replace(".", "_")) for name, rule in known.items()]
-    texts = [*(kernels.cuda_source(graph, dtype) for graph in graphs), engine.philox_source(dtype)]
-    binary = device.compile_cuda(compiler, "\n".join(texts), architecture)
-    for graph in graphs:
-        assert f"{engine.function_name(graph)}\0".encode() in binary
-    assert binary.startswith(b"\x7fELF")
-
-
-@one_by_one()
-def test_nvidias_compiler_takes_the_formulas_of_every_layer_loss_and_limit(machine, blas, monkeypatch):
-    compiler = nvrtc()
-    asked, source = set(), engine._map_source
-    machine.shared = 0  # so that replicas have a leading axis
-
-    def noted(*arguments):
-        asked.add(arguments[:-1])
-        return source(*arguments)
-
-    monkeypatch.setattr(engine, "_map_source", noted)
-    terms = {"penalties": lambda: [ol.L1(1e-4), ol.L2(1e-4)], "constraints": lambda: [ol.MaxNorm(1.0)]}
-    for options in (
-        {"fitted": {**terms, "clip": lambda: ol.ClipGlobalNorm(0.1)}, "activation": "softmax"},
-        {
-            "fitted": {"clip": lambda: ol.ClipValue(0.1)},
-            "loss": "mean_squared_error",
-            "dropout": 0.1,
-            "batch_norm": True,
-        },
-        OPTIONS["standardized"],
-    ):
-        trained("cupy", epochs=1, batch_size=250, **options)
-    data = ol.Dataset(np.eye(6, 4), [0, 1] * 3, np.eye(6, 4), [0, 1] * 3)
-    nets = [ol.MLP([4, 3, 2], batch_norm=True, dropout=0.1, seed=seed, backend="cupy") for seed in (0, 1)]
-    replicas.fit_replicas(nets, ol.rules.textbook.adam, [{}, {}], data, seeds=[0, 1], epochs=1, batch_size=3)
-    assert sum("rows" in kinds for _, _, kinds in asked) > 3
-    for f in ol.activations.ACTIVATIONS.values():
-        for formula in (f.forward, f.backward) if f.elementwise else ():
-            asked.add((formula, (-1,), ("full",) * len(kernels.graph_of(formula).inputs)))
-    assert len(asked) > 60
-    texts = []
-    for k, (arguments, dtype) in enumerate(itertools.product(asked, DTYPES)):
-        text, name = source(*arguments, dtype)
-        texts.append(text.replace(f" {name}(", f" {name}_{k}("))
-    binary = device.compile_cuda(compiler, "\n".join(texts), "sm_90")
-    assert binary.startswith(b"\x7fELF")
-
-
-FLUSHED = re.compile(r"(?<!approx)\.ftz")
-"""An operation that takes subnormal numbers for zero."""
-
-
 def assembly_of(machine):
     """NVIDIA's assembly of the kernel that was compiled last."""
     text, options = machine.compiled[-1]
     return device.compile_cuda(nvrtc(), text, "compute_90", options, "PTX").decode()
-
-
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_no_kernel_flushes_subnormal_numbers_or_fuses_operations(rule, machine):
-    """In NVIDIA's assembly. NVIDIA's library functions do both inside, to numbers that are never subnormal."""
-    b, graph = backends.get("cupy"), kernels.trace(rule)
-    b.bind(graph, [{name: b.zeros(2, "float32") for name in graph.inputs}])
-    assembly = assembly_of(machine)
-    assert not FLUSHED.search(assembly)
-    assert ("fma." in assembly) == any(node.op in ("exp", "power", "tanh", "log") for node in graph.nodes)
 
 
 def test_a_thread_loads_the_scalars_of_a_rule_once(machine):
@@ -164,23 +93,6 @@ def test_nvidias_compiler_refuses_what_is_no_kernel():
     compiler = nvrtc()
     with pytest.raises(AssertionError, match='identifier "undeclared" is undefined'):
         device.compile_cuda(compiler, "__global__ void k(float *x) { *x = undeclared; }", "sm_90")
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("size", "blocks", "threads"), [(1, 1, 1), (8, 1, 4), (1001, 3, 7), (1001, 200, 2)])
-def test_philox_gives_numpys_numbers_on_any_grid(dtype, size, blocks, threads, compiler, folder):
-    keys, counter = np.array([[2**63 + 5, 77], [3, 4], [5, 2**64 - 1]], "uint64"), 2**40
-    library = device.host_library(engine.philox_source(dtype), compiler, folder)
-    parts = -(-size // (8 if dtype == "float32" else 4))
-    for streams in (1, 3):
-        out, at = np.full(streams * size + 1, -1, dtype), np.array([counter], "uint64")
-        pointers = [a.ctypes.data_as(ctypes.c_void_p) for a in (out, keys, at)]
-        given = [ctypes.c_longlong(streams * parts), ctypes.c_longlong(size), *pointers]
-        device.run_grid(library, f"philox_{engine.C_TYPES[dtype]}", blocks, threads, given)
-        for key, numbers in zip(keys, out[:-1].reshape(streams, size), strict=False):
-            reference = np.random.Generator(np.random.Philox(key=key, counter=counter))
-            assert_same_bits(numbers, reference.random(size, dtype=dtype))
-        assert out[-1] == -1
 
 
 # ---- the backend ----
@@ -245,13 +157,6 @@ OPTIONS = {
     "max norm": {"fitted": {"constraints": lambda: [ol.MaxNorm(1.0)]}},
     **{name: {"activation": name} for name in ol.activations.ACTIVATIONS if name != "relu"},
 }
-
-
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_the_code_that_runs_on_a_gpu_equals_numpy_on_numpys_arithmetic(options, machine):
-    if options.get("activation", "relu") in EXACT:
-        assert_same_training(**options)
-    assert_close_training(**options)
 
 
 def assert_close_training(backend="cupy", **options):
@@ -502,36 +407,6 @@ def test_a_rule_runs_on_contiguous_arrays_only(machine):
     b.bind(graph, [])((0.1,))
     b.bind(graph, [{"w": b.zeros(0, "float32"), "g": b.zeros(0, "float32")}])((0.1,))
     assert machine.launches == []
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_an_input_is_read_by_its_shape(dtype, machine):
-    """Matrices, rows, columns and single numbers, of one matrix and of several; arrays with gaps, too."""
-    b, rng = backends.get("cupy"), np.random.default_rng(0)
-
-    def formula(x, a, c, *, k):
-        return x * a + k * c, x - c
-
-    shapes = {
-        (5,): [(5,), (1,)],
-        (4, 3): [(4, 3), (3,), (1, 3), (4, 1), (1,), (1, 1)],
-        (2, 4, 3): [(2, 4, 3), (2, 1, 3), (2, 4, 1), (2, 1, 1), (3,), (1,), (1, 1, 3)],
-        (2, 4, 1): [(2, 4, 1), (2, 1, 1), (1,)],
-        (2, 1, 3): [(2, 1, 3), (2, 1, 1), (3,), (1,)],
-    }
-    for domain, others in shapes.items():
-        for first, second in zip(others, [*others[1:], others[0]], strict=True):
-            x, a, c = (rng.normal(size=shape).astype(dtype) for shape in (domain, first, second))
-            gaps = np.concatenate([a, a], axis=-1)
-            for there in (b.asarray(a), b.asarray(gaps)[..., : a.shape[-1]]):
-                out = b.asarray(x), b.empty(domain, dtype)
-                b.map(formula, (out[0], there, b.asarray(c)), out, k=0.25)
-                assert_same_bits(out[0].get(), x * a + np.dtype(dtype).type(0.25) * c)
-                assert_same_bits(out[1].get(), x - c)
-    with pytest.raises(ol.InputError, match=r"shapes \(4,\) and \(4, 3\) in one formula"):
-        b.map(formula, (b.zeros((4, 3), dtype), b.zeros(4, dtype), b.zeros(1, dtype)), b.zeros((4, 3), dtype), k=1.0)
-    with pytest.raises(ol.InputError, match="written to contiguous arrays"):
-        b.map(formula, (b.zeros(2, dtype),) * 3, b.zeros(4, dtype)[::2], k=1.0)
 
 
 # ---- a step as a CUDA graph ----
@@ -808,9 +683,3 @@ def test_the_stand_in_mixes_with_nothing_of_the_host(machine):
     with pytest.raises(TypeError):
         x + np.ones(3)
     assert type(np.sqrt(x)) is device.Array
-
-
-def test_cupys_own_kernels_would_flush_subnormal_numbers(machine):
-    text = kernels.cuda_source(kernels.trace(ol.rules.textbook.sgd), "float32")
-    sys.modules["cupy"].RawKernel(text, "sgd_step", cuda.OPTIONS)
-    assert FLUSHED.search(assembly_of(machine))

@@ -6,21 +6,25 @@ from __future__ import annotations
 import functools
 import os
 import re
+import sys
 from dataclasses import replace
 from fractions import Fraction
+from typing import ClassVar
 
+import device
 import numpy as np
 import ptx
 import pytest
 from conftest import assert_same_bits
-from test_cupy import CLIPPED, EXACT, OPTIONS, assert_close_training, assert_same_training, folder, machine  # noqa: F401
+from test_cupy import CLIPPED, EXACT, OPTIONS, assert_close_training, assert_same_training, blas, folder, machine  # noqa: F401
 from test_functions import CASES, assert_close, numbers, traced
 from test_functions import host_scalars as slots
 from test_kernels import RULES, T, assert_same_as_numpy, called, host_scalars, specimens
 
 import optimlab as ol
-from optimlab import kernels
+from optimlab import backends, kernels
 from optimlab.backends import cupy as engine
+from optimlab.training.replicas import fit_replicas
 
 if ptx.compiler is None:
     if os.environ.get("CI"):
@@ -59,6 +63,15 @@ def test_nvidias_assembler_takes_a_kernel(architecture):
     assert binary.startswith(b"\x7fELF")
     assert b"adam_step\0" in binary
     assert b"philox_double\0" in binary
+
+
+def test_cupys_own_kernels_would_flush_subnormal_numbers(on_assembly):
+    text, found = kernels.cuda_source(kernels.trace(ol.rules.textbook.sgd), "float32"), []
+    for make in (sys.modules["cupy"].RawKernel, engine.kernel):
+        arrays = [device.Array(on_assembly, np.array(a, "float32")) for a in ([1e-40, 3.0], [0.0, 1.0], [1.0])]
+        make(text, "sgd_step")((1,), (2,), (np.int64(2), *arrays))
+        found.append(arrays[0].get()[0])
+    assert found == [0, np.float32(1e-40)]
 
 
 # ---- rules ----
@@ -159,6 +172,138 @@ def test_philox_gives_numpys_numbers_on_any_grid(dtype, size, blocks, threads):
             for key, found in zip(keys, out.reshape(streams, size), strict=False):
                 reference = np.random.Generator(np.random.Philox(key=key, counter=counter))
                 assert_same_bits(found, reference.random(size, dtype=dtype))
+
+
+# ---- networks ----
+
+
+class OnAssembly(device.Function):
+    """A kernel of the stand-in for a device that runs from its assembly. The first launch of each is kept."""
+
+    launched: ClassVar = {}
+
+    def __init__(self, stand_in, text, name):
+        self._machine, self._name = stand_in, name
+        text_compiled, options = stand_in.compiled[-1]
+        assert text_compiled == text
+        self._kernel, self._key = ptx.kernel(ptx.assembly(text, options=options), name), (text, name, options)
+
+    def _launch(self, grid, block, arguments, shared_mem=0):
+        arguments = [a.value if isinstance(a, device.Scalar) else a for a in arguments]
+        arguments = [a._array if isinstance(a, device.Array) else a for a in arguments]
+        before = [a.copy() for a in arguments]
+        self._kernel(grid, block, arguments, shared_mem)
+        self._machine.launches.append(self._name)
+        launch = grid, block, before, [a.copy() for a in arguments], shared_mem
+        self.launched.setdefault(self._key, launch)
+
+
+@pytest.fixture
+def on_assembly(machine, monkeypatch):  # noqa: F811
+    """At the end, each kernel that was new is launched once more as every architecture has it, on another grid."""
+    monkeypatch.setattr(device, "Function", OnAssembly)
+    known = set(OnAssembly.launched)
+    yield machine
+    new = {key: launch for key, launch in OnAssembly.launched.items() if key not in known}
+    for options in {options for _, _, options in new}:
+        these = [(text, name, launch) for (text, name, given), launch in new.items() if given == options]
+        texts = {f"{one[1]}_{k}": one for k, one in enumerate(these)}
+        joined = "\n".join(text.replace(f" {name}(", f" {renamed}(") for renamed, (text, name, _) in texts.items())
+        for assembly in assemblies(joined, options):
+            for renamed, (text, _, (grid, block, before, after, shared_mem)) in texts.items():
+                again = [a.copy() for a in before]
+                grid, block = (grid, block) if "__syncthreads" in text else ((3,), (7,))
+                ptx.kernel(assembly, renamed)(grid, block, again, shared_mem)
+                for actual, expected in zip(again, after, strict=True):
+                    assert_same_bits(actual, expected, renamed)
+
+
+INEXACT = [
+    {"loss": "softmax_cross_entropy"},
+    {"loss": "binary_cross_entropy", "sizes": [64, 9, 1]},
+    {"fitted": {"clip": lambda: ol.ClipNorm(0.1)}},
+    CLIPPED,
+]
+TRAINED = [*OPTIONS.values(), {"loss": "mean_absolute_error"}, *INEXACT]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("options", TRAINED, ids=[*OPTIONS, "error", "entropy", "logits", "norms", "norm"])
+def test_a_network_trains_as_on_numpy(options, dtype, on_assembly):
+    """Bit for bit, where all is arithmetic; for a norm, a GPU adds in another order."""
+    exact = options.get("activation", "relu") in EXACT and options not in INEXACT
+    options = {"sizes": [64, 9, 7, 10], "rows": 35, "batch_size": 25, "epochs": 1, "dtype": dtype, **options}
+    (assert_same_training if exact else assert_close_training)(**options)
+
+
+def test_every_activation_loss_and_limit_is_trained():
+    seen = {"relu", "mean_squared_error"} | {o.get(key) for o in TRAINED for key in ("activation", "loss")}
+    assert seen >= {*ol.activations.ACTIVATIONS, *ol.losses.LOSSES}
+    made = [call() for o in TRAINED for call in o.get("fitted", {}).values()]
+    kinds = {type(one) for some in made for one in (some if isinstance(some, list) else [some])}
+    assert kinds == {ol.L1, ol.L2, ol.ClipGlobalNorm, ol.ClipNorm, ol.ClipValue, ol.MaxNorm}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_replicas_train_as_on_numpy(dtype, on_assembly, blas):  # noqa: F811
+    on_assembly.shared = 0  # in shared memory, see test_blocks.py
+    rng, found = np.random.default_rng(0), []
+    x, y = rng.normal(size=(20, 4)).astype(dtype), rng.integers(0, 2, 20)
+    for backend in ("cupy", "numpy"):
+        options, kept = {"batch_norm": True, "use_bias": False, "dtype": dtype, "backend": backend}, []
+        fit_replicas(
+            [ol.MLP([4, 5, 2], seed=seed, **options) for seed in (0, 1)],
+            ol.rules.textbook.momentum,
+            [{"lr": 0.1}, {"lr": 0.01}],
+            ol.Dataset(x, y, x, y),
+            seeds=[0, 1],
+            epochs=1,
+            batch_size=12,
+            watch=lambda network, *_, kept=kept: kept.append(network),
+        )
+        found.append(kept[0].backend.to_numpy(kept[0].parameters.data))
+    np.testing.assert_allclose(*found, rtol=0, atol=10 * np.finfo(dtype).eps * abs(found[1]).max())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_input_is_read_by_its_shape(dtype, on_assembly):
+    """Matrices, rows, columns and single numbers, of one matrix and of several; arrays with gaps, too."""
+    b, rng = backends.get("cupy"), np.random.default_rng(0)
+
+    def formula(x, a, c, *, k):
+        return x * a + k * c, x - c
+
+    shapes = {
+        (5,): [(5,), (1,)],
+        (4, 3): [(4, 3), (3,), (1, 3), (4, 1), (1,), (1, 1)],
+        (2, 4, 3): [(2, 4, 3), (2, 1, 3), (2, 4, 1), (2, 1, 1), (3,), (1,), (1, 1, 3)],
+        (2, 4, 1): [(2, 4, 1), (2, 1, 1), (1,)],
+        (2, 1, 3): [(2, 1, 3), (2, 1, 1), (3,), (1,)],
+    }
+    for domain, others in shapes.items():
+        for first, second in zip(others, [*others[1:], others[0]], strict=True):
+            x, a, c = (rng.normal(size=shape).astype(dtype) for shape in (domain, first, second))
+            gaps = np.concatenate([a, a], axis=-1)
+            for there in (b.asarray(a), b.asarray(gaps)[..., : a.shape[-1]]):
+                out = b.asarray(x), b.empty(domain, dtype)
+                b.map(formula, (out[0], there, b.asarray(c)), out, k=0.25)
+                assert_same_bits(out[0].get(), x * a + np.dtype(dtype).type(0.25) * c)
+                assert_same_bits(out[1].get(), x - c)
+    with pytest.raises(ol.InputError, match=r"shapes \(4,\) and \(4, 3\) in one formula"):
+        b.map(formula, (b.zeros((4, 3), dtype), b.zeros(4, dtype), b.zeros(1, dtype)), b.zeros((4, 3), dtype), k=1.0)
+    with pytest.raises(ol.InputError, match="written to contiguous arrays"):
+        b.map(formula, (b.zeros(2, dtype),) * 3, b.zeros(4, dtype)[::2], k=1.0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dropout_drops_by_numpys_philox(dtype, on_assembly):
+    seed, b = np.random.SeedSequence(5), backends.get("cupy")
+    layer = ol.layers.Dropout(10, 0.25)
+    layer.build("dropout1", dtype, b, seed)
+    mask = layer.forward(b.asarray(np.ones((12, 10), dtype)), True).get()
+    drawn = np.random.Generator(np.random.Philox(seed)).random((12, 10), dtype=dtype)
+    assert_same_bits(mask, ((drawn >= 0.25) / np.dtype(dtype).type(0.75)).astype(dtype))
+    assert_same_bits(layer.backward(b.asarray(np.ones((12, 10), dtype))).get(), mask)
 
 
 # ---- the machine itself ----
