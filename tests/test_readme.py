@@ -61,8 +61,9 @@ def test_accuracies_on_cifar(name):
 
 @pytest.mark.parametrize(
     ("name", "row"),
-    [("after 10 epochs, three seeds", "Adam 0.00015, 10 epochs"),
-     ("early stopping, one run each", "Adam 0.00015, early stopping")],
+    [("after 10 epochs", "Adam 0.00015, 10 epochs"),
+     ("early stopping", "Adam 0.00015, early stopping"),
+     ("plateau and early stopping", "plateau x0.317, patience 5, early stopping")],
 )  # fmt: skip
 def test_accuracies_on_fashion_mnist(name, row):
     page = (ROOT / "benchmarks" / "results" / "README.md").read_text()
