@@ -1,21 +1,17 @@
-"""Lessons are executed in kernels of their own; each is also a notebook, which its page offers for download."""
+"""Each lesson also as a notebook, which its page offers for download."""
 
-import os
 import re
 from pathlib import Path
 
 import nbformat
-from jupyter_client.connect import ConnectionFileMixin
 from myst_nb.core.read import read_myst_markdown_notebook
 
 LESSON = re.compile(r"lessons/\d\d-(?!.*-solutions$)")
 
 
 def setup(app):
-    """Write the notebook of a lesson beside its page, tell the page's template its name, and keep kernels private."""
+    """Write the notebook of a lesson beside its page, and tell the page's template its name."""
     app.connect("html-page-context", _offer)
-    if os.name == "posix":  # sockets that are files: over TCP, the default, anyone on the machine can listen
-        ConnectionFileMixin.transport.default_value = "ipc"
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
