@@ -255,6 +255,7 @@ def test_a_notebook_has_one_line_that_is_replaced(monkeypatch, capsys):
         "training <b>: 2 of 2 in 3.0 s  loss 0.25",
     ]
     assert ["progress" in read(one["text/html"]).names for one in shown] == [True, True, False]
+    assert all('<div data-progress="training &lt;b&gt;">' in one["text/html"] for one in shown)  # the site hides it
     assert "b" not in read(shown[0]["text/html"]).names
     assert capsys.readouterr() == ("", "")
 

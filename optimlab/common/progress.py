@@ -111,7 +111,7 @@ def _notebook_line(task: str) -> Iterator[Callable[[int, int | None, str, str], 
 
     def draw(bar: str, text: str) -> None:
         nonlocal handle
-        content = {"text/plain": text, "text/html": tag("div", bar, " ", tag("span", text))}
+        content = {"text/plain": text, "text/html": tag("div", bar, " ", tag("span", text), data_progress=task)}
         if handle is None:
             handle = display(content, raw=True, display_id=True)
         else:
