@@ -597,12 +597,11 @@ def test_a_run_that_diverged_or_failed_reaches_no_target():
         assert 0.5 < proposed(tuned(status), 20) <= 0.6
 
 
-def test_a_target_is_seldom_proposed_for_what_differs_by_chance():
-    """Ten equal contenders: some of the 45 pairs differ at 5% at one target or another, few after the correction for
-    the pairs. For the choice of the target there is none: one table of six or so gets a proposal."""
-    curve, found = np.array(rising(20, 0.5, 0.95)), []
+def test_no_target_is_proposed_for_what_differs_by_chance():
+    """Ten equal contenders: some of the 45 pairs differ at 5% at one target or another, none after the corrections for
+    the pairs and for the targets."""
+    curve = np.array(rising(20, 0.5, 0.95))
     for seed in range(5):
         rng = np.random.default_rng(seed)
         tuned = {f"{k}": [[record(*np.clip(curve + rng.normal(0, 0.05), 0, 1))] for _ in range(10)] for k in range(10)}
-        found.append(proposed(tuned, 20))
-    assert found.count(None) >= 4
+        assert proposed(tuned, 20) is None

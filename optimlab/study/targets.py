@@ -29,20 +29,25 @@ def target_of(
 def proposed(tuned: Mapping[str, Sequence[Sequence[Record]]], epochs: int) -> float | None:
     """Return the target that tells the most pairs of contenders apart by the stored curves; the lowest one if tied.
 
-    A pair counts if its test is significant after Holm's correction for all pairs. The result is None if no
-    target tells any pair apart.
+    A pair counts if its test is significant after Holm's correction for all pairs, and Bonferroni's for the targets
+    that were tried: many are tried for the one that tells most. The result is None if no target tells any pair apart.
     """
     best = {label: [_best_so_far(trials, epochs) for trials in replicates] for label, replicates in tuned.items()}
     ends = [float(curves[:, -1].max()) for replicates in best.values() for curves in replicates]
     lowest, highest = round(min(ends) / STEP), round(max(ends) / STEP)
-    most, best_target = 0, None
+    needed: dict[tuple[tuple[float, ...], ...], float] = {}  # the lowest target of each table of epochs
     for level in range(max(1, lowest // 2), highest + 1):
         target = round(level * STEP, 6)
-        needed = [
-            [float(((curves < target - 1e-12).sum(axis=1)).min()) + 1 for curves in replicates]
+        table = tuple(
+            tuple(float(((curves < target - 1e-12).sum(axis=1)).min()) + 1 for curves in replicates)
             for replicates in best.values()
-        ]
-        apart = sum(p <= LEVEL for p in holm(pair_tests(np.log(needed).tolist()).p_values))
+        )
+        if len(set(table)) > 1:  # otherwise there is nothing to test
+            needed.setdefault(table, target)
+    most, best_target = 0, None
+    for table, target in needed.items():
+        adjusted = holm(pair_tests(np.log(table).tolist()).p_values)
+        apart = sum(p * len(needed) <= LEVEL for p in adjusted)
         if apart > most:
             most, best_target = apart, target
     return best_target
