@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import count, product
 
 from .graph import COMPARISONS, TRANSCENDENTAL, Graph, Node
-from .llvm_functions import FORMULAS, functions
+from .llvm_functions import functions
 from .sweep import Map, Operation, Reduction, Seen, Sweep
 
 TYPES = {"float32": "float", "float64": "double"}
@@ -31,10 +31,6 @@ MOST_UNITS = 2
 """The most divisors of a flat formula for which the loop is printed twice: with division, and for a divisor of 1."""
 VECTORS = (8, 16)
 """Largest number of values in a vector register."""
-NARROW = 16
-"""The most columns of a sweep that is vectorized along its rows. A loop over ten columns is one vector and two numbers
-left over, each a long chain of operations if functions are called: the softmax of ten classes took four times as long.
-"""
 
 
 def rule_source(graph: Graph, dtype: str) -> str:
@@ -82,19 +78,6 @@ def interleaved(times: int | None) -> int:
     return next(k for k in (4, 2, 1) if all(times % (k * width) == times % width for width in VECTORS))
 
 
-def _is_narrow(sweep: Sweep) -> bool:
-    """Return True for few columns with functions and reductions of a row, but no sums of a column.
-
-    A sum of a column keeps the rows' order, so that it equals NumPy's.
-    """
-    called = {
-        node.op for op in sweep.operations if isinstance(op, Map) for node in op.graph.nodes
-    } & TRANSCENDENTAL.keys()
-    by_rows = [op.of_rows for op in sweep.operations if isinstance(op, Reduction)]
-    few = 1 < sweep.operations[0].columns <= NARROW
-    return few and bool(called and by_rows) and called <= FORMULAS.keys() and all(by_rows)
-
-
 @dataclass
 class _Loop:
     index: str
@@ -113,8 +96,6 @@ class _Printer:
         self.called: set[str] = set()
         self.innermost = self.calls = False
         """Properties of the loop being printed: it contains no other loop; it calls a function."""
-        self.narrow = dtype == "float32" and _is_narrow(sweep)
-        """True if the columns are printed one after the other, and the loop over the rows is vectorized."""
         self.metadata: list[str] = []
         self.declared: set[str] = set()
 
@@ -216,29 +197,18 @@ class _Printer:
             self.element(operations, wanted)
             return
         reductions = [op for op in operations if isinstance(op, Reduction) and op.of_rows]
-        self.reduced = {id(op): self.start(op.kind) for op in reductions}
-        first = self.value(f"mul nuw nsw i64 {self.i}, {columns}")
-        if self.narrow:
-            for j in range(columns):
-                self.known = {}
-                self.j, self.place = str(j), self.value(f"add nuw nsw i64 {first}, {j}")
-                self.element(operations, wanted)
-        else:
-            with self.loop(str(columns), self.in_one_list(reductions)) as loop:
-                self.j, self.place = loop.index, self.value(f"add nuw nsw i64 {first}, {loop.index}")
-                self.set_reduced(reductions, loop.carried)
-                self.element(operations, wanted)
-                loop.ends = self.in_one_list(reductions)
-            self.set_reduced(reductions, loop.carried)
+        starts = [start for op in reductions for start in self.start(op.kind)]
+        first = self.value(f"mul i64 {self.i}, {columns}")
+        with self.loop(str(columns), starts) as loop:
+            self.j, self.place = loop.index, self.value(f"add i64 {first}, {loop.index}")
+            values = iter(loop.carried)
+            self.reduced = {id(op): [next(values) for _ in self.start(op.kind)] for op in reductions}
+            self.element(operations, wanted)
+            loop.ends = [value for op in reductions for value in self.reduced[id(op)]]
+        values = iter(loop.carried)
         for op in reductions:
-            self.line(f"store {self.type} {self.reduced[id(op)][-1]}, ptr {self.at(f'%p{op.out.array}', self.i)}")
-
-    def in_one_list(self, reductions: list[Reduction]) -> list[str]:
-        return [value for op in reductions for value in self.reduced[id(op)]]
-
-    def set_reduced(self, reductions: list[Reduction], values: list[str]) -> None:
-        following = iter(values)
-        self.reduced = {id(op): [next(following) for _ in self.start(op.kind)] for op in reductions}
+            ended = [next(values) for _ in self.start(op.kind)]
+            self.line(f"store {self.type} {ended[-1]}, ptr {self.at(f'%p{op.out.array}', self.i)}")
 
     @staticmethod
     def start(kind: str) -> list[str]:
@@ -375,7 +345,7 @@ class _Printer:
         return name
 
     def at(self, pointer: str, index: str) -> str:
-        return self.value(f"getelementptr inbounds {self.type}, ptr {pointer}, i64 {index}")
+        return self.value(f"getelementptr {self.type}, ptr {pointer}, i64 {index}")
 
     def label(self, kind: str) -> str:
         return f"{kind}{next(self.names)}"
@@ -409,18 +379,14 @@ class _Printer:
         """Return the metadata of a loop's closing branch: interleave several vectors if the loop calls functions.
 
         A function is a long chain of dependent operations. To save registers, LLVM by default would let the processor
-        wait for each of them. Narrow rows have chains enough; their strided numbers LLVM would take for too costly.
+        wait for each of them.
         """
-        name = f"!{len(self.metadata)}"
         together = interleaved(int(times) if times.isdigit() else None) if self.innermost and self.calls else 1
         self.innermost = False  # as the loop around this one is not
-        if self.narrow:
-            wishes = f'!{{!"llvm.loop.vectorize.width", i32 {VECTORS[0]}}}, !{{!"llvm.loop.interleave.count", i32 1}}'
-        elif together > 1:
-            wishes = f'!{{!"llvm.loop.interleave.count", i32 {together}}}'
-        else:
+        if together == 1:
             return ""
-        self.metadata.append(f"{name} = distinct !{{{name}, {wishes}}}")
+        name = f"!{len(self.metadata)}"
+        self.metadata.append(f'{name} = distinct !{{{name}, !{{!"llvm.loop.interleave.count", i32 {together}}}}}')
         return f", !llvm.loop {name}"
 
     def intrinsic(self, name: str, *arguments: str) -> str:
