@@ -182,7 +182,7 @@ def without(kernel, pattern, instead=""):
 
 
 MISTAKES = {
-    "no barriers": (block_source, "BARRIER", lambda barrier: ""),
+    "no barriers": (block_source, "WAIT", lambda barrier: ""),
     "places that overlap": (blocks, "_free", lambda free: lambda size, taken, start: free(size, taken[:1], start)),
     "scalars of the next step": (replicas._Group, "table", lambda table: lambda group, t, n: table(group, t + 1, n)),
     "inexact numbers": (block_source, "number_text", lambda text: lambda value, dtype: text(value * 1.0001, dtype)),

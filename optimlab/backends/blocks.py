@@ -15,7 +15,6 @@ from ..common.errors import InputError
 from ..kernels import Formula, Graph, graph_of, scalars_of
 from ..kernels import block_source as text
 from ..kernels.block_source import Draw, Resident
-from ..kernels.c_source import C_TYPES
 from .cupy import NUMBERS, counters, uniform_source
 from .layout import broadcast
 
@@ -168,8 +167,7 @@ def plan_of(arrays: Arrays, steps: Sequence[Sequence[Operation]], batches: tuple
         for one in generators
     ]
     declared = [text.constant(name, values, dtype) for name, values in constants.values()]
-    prelude = text.PRELUDE.format(type=C_TYPES[dtype])
-    source = "\n".join([prelude, *([uniform_source(dtype)] if generators else []), *declared, *parts])
+    source = "\n".join([text.prelude(dtype), *([uniform_source(dtype)] if generators else []), *declared, *parts])
     weights, gradient, *others = kept
     return Plan(dtype, source, weights, gradient, tuple(others), tuple(generators), tuple(draws), batches, highest)
 
@@ -306,7 +304,7 @@ def _operations(
         mine = [one for a, each in zip(reads, lined, strict=True) for one in access(a, False, each)]
         mine += [one for a in writes for one in access(a, True, operation.kind not in ("product", "uniform"))]
         if any(one.waits_for(other) for one in mine for other in since):
-            lines.append(text.BARRIER)
+            lines.append(text.WAIT)
             since = []
         since += mine
         lines.append(_text(operation, pointer, dtype, generators))

@@ -61,13 +61,16 @@ class CuBLAS:
     def __init__(self, stream: Any) -> None:
         self._library = library()
         self._handle = ctypes.c_void_p()
-        self._math = DEFAULT_MATH
+        self._math, self._stream = DEFAULT_MATH, -1
         self._call("cublasCreate_v2", ctypes.byref(self._handle))
         self._workspace = import_module("cupy").empty(WORKSPACE, "uint8")
         self.follow(stream)
 
     def follow(self, stream: Any) -> None:
         """Queue the next products on this stream."""
+        if stream.ptr == self._stream:
+            return
+        self._stream = stream.ptr
         self._call("cublasSetStream_v2", self._handle, ctypes.c_void_p(stream.ptr))
         # after setting the stream, which resets the workspace
         pointer = ctypes.c_void_p(self._workspace.data.ptr)

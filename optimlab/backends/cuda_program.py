@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -200,9 +200,17 @@ def _grid(tile: Tile) -> tuple[int, int]:
 
 def row_reduction(kind: str, x: DeviceArray, out: DeviceArray) -> None:
     """Write a sum or maximum of each row of ``x`` to ``out`` by one kernel, at once."""
-    columns = x.shape[-1]
     if not (x.flags.c_contiguous and out.flags.c_contiguous):
         raise InputError("a sum of rows is computed on contiguous arrays")
-    tile = Tile(math.prod(x.shape[:-1]), columns)
-    tile.add(Reduction(kind, Seen(0, "full"), Seen(1, "column"), columns), tile.rows)
-    tile_launch(tile, x.dtype.name, (), [x, out], x)()
+    rows = math.prod(x.shape[:-1])
+    text, name, grid, block = _reduction(kind, rows, x.shape[-1], x.dtype.name)
+    cuda.kernel(text, name)((grid,), (block,), (np.int64(rows), x, out, x))
+
+
+@cache
+def _reduction(kind: str, rows: int, columns: int, dtype: str) -> tuple[str, str, int, int]:
+    """Return the text of a kernel that reduces rows, its name, and the number of blocks and of threads in each."""
+    tile = Tile(rows, columns)
+    tile.add(Reduction(kind, Seen(0, "full"), Seen(1, "column"), columns), rows)
+    name = f"row_{kind}"
+    return cuda_tile(tile, dtype, name), name, *_grid(tile)

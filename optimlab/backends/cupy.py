@@ -26,6 +26,7 @@ from ..kernels.tile import MOST_COLUMNS
 from .cublas import current
 from .cuda import OPTIONS, ROW_TYPES, THREADS, kernel, launch, rows_source
 from .cuda_program import CudaProgram, row_reduction
+from .layout import broadcast
 from .operations import CannotRecord, Deferred
 
 DeviceArray: TypeAlias = Any
@@ -105,7 +106,10 @@ class _CuPyArrays:
         domain = outs[0].shape
         # for each output, the index of the same input
         places = tuple([next((k for k, a in enumerate(inputs) if a is o), -1) for o in outs])
-        kinds = [_kind(array.shape, domain) for array in inputs]
+        kinds = [broadcast(array.shape, domain) for array in inputs]
+        if not all(kinds):
+            wrong = inputs[kinds.index("")]
+            raise InputError(f"shapes {wrong.shape} and {domain} in one formula")
         # a kernel gets pointers, so arrays with gaps are copied, such as the biases of replicas
         arrays = [array if array.flags.c_contiguous else self.xp.ascontiguousarray(array) for array in inputs]
         dtype = outs[0].dtype.name
@@ -214,21 +218,6 @@ def launch_blocks(function: Any, blocks: int, threads: int, shared: int, *argume
     driver = import_module("cupy").cuda.driver
     driver.funcSetAttribute(function.ptr, driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared)
     function((blocks,), (threads,), arguments, shared)
-
-
-def _kind(shape: tuple[int, ...], domain: tuple[int, ...]) -> str:
-    """Return how a formula over ``domain`` sees an input, see :data:`optimlab.kernels.c_source.SHAPES`."""
-    if shape == domain:
-        return "full"
-    if math.prod(shape) == 1:
-        return "scalar"
-    if shape[-1] == domain[-1] and math.prod(shape) == shape[-1]:
-        return "row"
-    if shape == (*domain[:-1], 1):
-        return "column"
-    if len(domain) == 3 and shape in ((domain[0], 1, 1), (domain[0], 1, domain[2])):
-        return "scalars" if shape[2] == 1 else "rows"
-    raise InputError(f"shapes {shape} and {domain} in one formula")
 
 
 @cache

@@ -14,10 +14,11 @@ import numpy as np
 
 from ..common.errors import InputError
 from .c_source import C_TYPES, loop_body
+from .cuda_sweep import ACCUMULATED, WAIT
 from .graph import Graph
 from .names import identifiers
 
-PRELUDE = """\
+_PRELUDE = """\
 typedef {type} T;
 typedef long long Index;
 extern __shared__ __align__(16) unsigned char memory[];
@@ -68,51 +69,7 @@ __device__ __forceinline__ void column_sums(const T *x, T *out)
     }}
 }}
 
-template <int ROWS, int COLUMNS>
-__device__ __forceinline__ void row_sum(const T *x, T *out)
-{{
-    EACH(i, ROWS) {{
-        T sum = 0;
-        #pragma unroll 4
-        for (int j = 0; j < COLUMNS; ++j) sum += x[i * COLUMNS + j];
-        out[i] = sum;
-    }}
-}}
-
-/* the largest number of each row, or NaN */
-template <int ROWS, int COLUMNS>
-__device__ __forceinline__ void row_max(const T *x, T *out)
-{{
-    EACH(i, ROWS) {{
-        T top = x[i * COLUMNS];
-        #pragma unroll 1
-        for (int j = 1; j < COLUMNS; ++j) {{
-            const T value = x[i * COLUMNS + j];
-            top = value > top || value != value ? value : top;
-        }}
-        out[i] = top;
-    }}
-}}
-
-/* the place of the first largest number of each row, or of its first NaN */
-template <int ROWS, int COLUMNS>
-__device__ __forceinline__ void row_argmax(const T *x, T *out)
-{{
-    EACH(i, ROWS) {{
-        T top = x[i * COLUMNS];
-        int place = 0;
-        #pragma unroll 1
-        for (int j = 1; j < COLUMNS; ++j) {{
-            const T value = x[i * COLUMNS + j];
-            if (value > top || (value != value && top == top)) {{
-                top = value;
-                place = j;
-            }}
-        }}
-        out[i] = place;
-    }}
-}}
-
+{reductions}
 template <int WIDTH, class U>
 __device__ __forceinline__ void take(const U *rows, const Index *indices, U *out, int count)
 {{
@@ -125,9 +82,39 @@ __device__ __forceinline__ void copy(const U *from, U *to, int count)
     EACH(i, count) to[i] = from[i];
 }}
 """
-"""Functions of the kernel; all threads of a block call them. ``{type}`` is the type of a number."""
 
-BARRIER = "__syncthreads();"
+_REDUCTION = """\
+template <int ROWS, int COLUMNS>
+__device__ __forceinline__ void row_{kind}(const T *x, T *out)
+{{
+    EACH(i, ROWS) {{
+        T total = 0{top};
+        #pragma unroll {times}
+        for (int c = 0; c < COLUMNS; ++c) {{
+            const T value = x[i * COLUMNS + c];
+            {line}
+        }}
+        out[i] = total;
+    }}
+}}
+"""
+
+
+def prelude(dtype: str) -> str:
+    """Return the text of the functions that all threads of a block call."""
+    words = {"x": "value", "total": "total", "top": "top"}
+    reductions = [
+        _REDUCTION.format(
+            kind=kind,
+            line=line.format(**words),
+            top=", top = 0" if "{top}" in line else "",
+            times=4 if kind == "sum" else 1,
+        )
+        for kind, line in ACCUMULATED.items()
+    ]
+    return _PRELUDE.format(type=C_TYPES[dtype], reductions="\n".join(reductions))
+
+
 THREADS = 256
 
 
@@ -271,16 +258,16 @@ def epoch_source(
         f"if (rest) step_1(x, y, mine, result{drawn[1]});",
         f"else step_0(x, y, mine, result{drawn[0]});",
         f"const T *hp = table + (row * replicas + replica) * {slots};",
-        BARRIER,
+        WAIT,
         "switch (rules[replica]) {",
         *updates,
         "}",
-        BARRIER,
+        WAIT,
     ]
     body = [
         "const Index replica = blockIdx.x, replicas = gridDim.x;",
         *(f"copy({one.name} + replica * {one.size}, at<T>({one.place}), {one.size});" for one in residents),
-        BARRIER,
+        WAIT,
         "for (Index k = 0; k < steps; ++k)",
         *_block(step).splitlines(),
         *(f"copy(at<T>({one.place}), {one.name} + replica * {one.size}, {one.size});" for one in residents),

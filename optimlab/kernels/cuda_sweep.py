@@ -18,12 +18,13 @@ from .tile import SUMS, THREADS, Placed, Segment, Tile
 WAIT = "__syncthreads();"
 
 _PLACES = {"full": "r * {columns} + c", "row": "c", "column": "r", "scalar": "0"}
-_ACCUMULATED = {
+ACCUMULATED = {
     "sum": "{total} += {x};",
     "max": "if (c == 0 || {x} > {total} || {x} != {x}) {total} = {x};",
     # the first of several largest, or the first NaN
     "argmax": "if (c == 0 || {x} > {top} || ({x} != {x} && {top} == {top})) {{ {top} = {x}; {total} = c; }}",
 }
+"""A row's sum, maximum, and place of its maximum: what number ``x`` of column ``c`` changes."""
 
 
 def cuda_tile(tile: Tile, dtype: str, name: str, dead: Iterable[int] = ()) -> str:
@@ -184,7 +185,7 @@ class _Printer:
                 op = placed.operation
                 if isinstance(op, Reduction):
                     words = {"total": totals[id(op)], "top": tops.get(id(op)), "x": self.load(op.x)}
-                    self.line(_ACCUMULATED[op.kind].format(**words))
+                    self.line(ACCUMULATED[op.kind].format(**words))
                 else:
                     self.formulas_of([placed])
             self.store(ops, "full", later)
@@ -237,4 +238,4 @@ class _Printer:
         self.line("}")
 
 
-__all__ = ["WAIT", "cuda_tile"]
+__all__ = ["ACCUMULATED", "WAIT", "cuda_tile"]
