@@ -23,17 +23,12 @@ import types
 import warnings
 import weakref
 from functools import cache, partial
-from importlib import import_module
-from importlib.util import find_spec
 from operator import attrgetter
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import ptx
 from compiling import C_HEADERS, shared_library
-
-from optimlab.backends.cupy import OPTIONS
 
 try:
     import cupy
@@ -96,36 +91,6 @@ def run_grid(library, name, blocks, threads, arguments, stages=1):
     words = (ctypes.c_longlong * 24)(*[ctypes.c_longlong(a.value or 0).value for a in arguments])
     assert len(arguments) <= 24
     library.run_grid(ctypes.cast(library[name], ctypes.c_void_p), blocks, threads, words, stages)
-
-
-# ---- NVRTC, which needs neither GPU nor driver ----
-
-
-def nvrtc():
-    """NVIDIA's run-time compiler, or None where it is not installed."""
-    if find_spec("nvidia") is None:
-        return None
-    roots = [Path(root) for root in import_module("nvidia").__path__]
-    found = [path for root in roots for path in sorted(root.glob("*/lib/libnvrtc.so.1*"))]
-    return ctypes.CDLL(str(found[-1])) if found else None
-
-
-def compile_cuda(compiler, text, architecture, options=("--fmad=false",), result="CUBIN"):
-    """The machine code of a CUDA text for ``sm_90`` and the like; an AssertionError with the compiler's words.
-
-    With ``result="PTX"``, the assembly, for ``compute_90`` and the like.
-    """
-    program, size = ctypes.c_void_p(), ctypes.c_size_t()
-    assert not compiler.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernel.cu", 0, None, None)
-    given = [f"--gpu-architecture={architecture}".encode(), *(option.encode() for option in options)]
-    failed = compiler.nvrtcCompileProgram(program, len(given), (ctypes.c_char_p * len(given))(*given))
-    which = "ProgramLog" if failed else result
-    getattr(compiler, f"nvrtcGet{which}Size")(program, ctypes.byref(size))
-    content = ctypes.create_string_buffer(size.value)
-    getattr(compiler, f"nvrtcGet{which}")(program, content)
-    compiler.nvrtcDestroyProgram(ctypes.byref(program))
-    assert not failed, content.value.decode()
-    return content.raw
 
 
 # ---- CuPy ----
@@ -448,12 +413,6 @@ def raw_kernel(machine, code, name, options=()):
     return Function(machine, code, name)
 
 
-@cache
-def assembly(text):
-    """NVIDIA's assembly of a text, with the backend's options."""
-    return compile_cuda(nvrtc(), text, "compute_90", OPTIONS, "PTX").rstrip(b"\0").decode()
-
-
 SHARED = 232_448
 """Bytes of shared memory that a thread block of an H100 or H200 may have."""
 
@@ -469,7 +428,7 @@ class Function:
         waits = WAIT.findall(text)
         self._stages = 1 + len(waits)
         if text.count("__syncthreads") > len(waits):  # threads wait within loops, which takes a better machine
-            self._kernel = ptx.kernel(assembly(text), name)
+            self._kernel = ptx.kernel(ptx.assembly(text), name)
         else:
             self._library = host_library(text, machine.compiler, machine.folder)
 

@@ -15,6 +15,7 @@ from unittest import mock
 
 import device
 import numpy as np
+import ptx
 import pytest
 from conftest import assert_same_bits, require
 
@@ -67,18 +68,11 @@ def require_cupy():
         (pytest.fail if os.environ.get("CI") and not device.cupy else pytest.skip)("this needs CuPy, and no GPU")
 
 
-def nvrtc():
-    """NVIDIA's run-time compiler; the test is skipped without it, except in CI."""
-    compiler = device.nvrtc()
-    if compiler is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("NVRTC is not installed")
-    return compiler
-
-
 def assembly_of(machine):
     """NVIDIA's assembly of the kernel that was compiled last."""
+    ptx.require_compiler()
     text, options = machine.compiled[-1]
-    return device.compile_cuda(nvrtc(), text, "compute_90", options, "PTX").decode()
+    return ptx.assembly(text, options=options)
 
 
 def test_a_thread_loads_the_scalars_of_a_rule_once(machine):
@@ -90,9 +84,9 @@ def test_a_thread_loads_the_scalars_of_a_rule_once(machine):
 
 
 def test_nvidias_compiler_refuses_what_is_no_kernel():
-    compiler = nvrtc()
-    with pytest.raises(AssertionError, match='identifier "undeclared" is undefined'):
-        device.compile_cuda(compiler, "__global__ void k(float *x) { *x = undeclared; }", "sm_90")
+    ptx.require_compiler()
+    with pytest.raises(ptx.compiler.CompileException, match='identifier "undeclared" is undefined'):
+        ptx.assembly("__global__ void k(float *x) { *x = undeclared; }")
 
 
 # ---- the backend ----

@@ -8,7 +8,6 @@ import inspect
 import json
 import keyword
 import math
-import os
 import random
 import re
 import subprocess
@@ -17,9 +16,9 @@ from unicodedata import normalize
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
+import ptx
 import pytest
 from conftest import assert_same_bits
-from device import compile_cuda, nvrtc
 
 import optimlab as ol
 from optimlab import RuleError, backends, kernels, rules
@@ -186,11 +185,9 @@ def test_the_c_text_equals_the_rule(different, compiler, tmp_path):
 
 
 def test_the_cuda_text_compiles(different):
-    compiler = nvrtc()
-    if compiler is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("NVRTC is not installed")
+    ptx.require_compiler()
     text = "\n".join(kernels.cuda_source(kernels.trace(rule), "float32") for rule in different)
-    compile_cuda(compiler, text, "sm_90", ("--fdevice-syntax-only",))
+    ptx.compiled(text, "sm_90", ("--fdevice-syntax-only",))
 
 
 def test_a_rule_may_have_any_name(compiler):
