@@ -1,4 +1,4 @@
-"""How long each playground works for a frame, while it plays in a headless Chromium.
+"""Measure how long each playground works for a frame, while it plays in a headless Chromium.
 
     python benchmarks/playground.py [--chromium PATH]
 

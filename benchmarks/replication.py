@@ -275,7 +275,7 @@ def printed(summary: Summary, pool: Values) -> Printed:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How often intervals of one kind hold the truth.
+    """A record of how often intervals of one kind hold the truth.
 
     ``share``: of each study's interval and the mean of the *other* studies. That mean errs, too, so the interval is
     widened by ``sqrt(S / (S - 1))``, with S studies; of right 95% intervals, 95% then hold it. ``error`` is its
@@ -475,7 +475,7 @@ def equals(summaries: Sequence[Summary]) -> dict[str, Any]:
 
 
 def alone(experiment: Experiment, summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
-    """Of the same replicates, studies that compare a rule with itself at half speed and with nothing else."""
+    """Make studies of the same replicates that compare a rule with itself at half speed and with nothing else."""
     made: dict[str, list[Summary]] = {whole: [] for whole in HALVES.values()}
     for summary in summaries:
         study = experiment.make(summary.study["seed"])
@@ -485,7 +485,7 @@ def alone(experiment: Experiment, summaries: Sequence[Summary]) -> dict[str, lis
 
 
 def halves(summaries: Sequence[Summary], of_two: dict[str, list[Summary]]) -> list[dict[str, Any]]:
-    """For each rule planted at half speed the share of studies that call it slower, and lower in test accuracy.
+    """Return, for each rule planted at half speed, the share of studies that call it slower, and lower in accuracy.
 
     ``alone``: of the studies of these two; ``printed``: of those of all rules.
     """
@@ -533,7 +533,7 @@ def measured(studies: dict[str, list[Summary]], of_two: dict[str, list[Summary]]
 
 
 def kept(studies: dict[str, list[Summary]]) -> dict[str, Any]:
-    """What the figures are made of, as small as can be: values by row and measure, and what each page states."""
+    """Return what the figures are made of, as small as can be: values by row and measure, and what each page states."""
 
     def of(summary: Summary, only: Iterable[str]) -> dict[str, Any]:
         values = values_of(summary)

@@ -1,4 +1,4 @@
-"""How fast and how well: document 002's table of optimizers, its words beside measured columns.
+"""Speed and quality: document 002's table of optimizers, its words beside measured columns.
 
     python benchmarks/speed_quality.py
 

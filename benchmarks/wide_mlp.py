@@ -317,7 +317,7 @@ def against_torch(found: list[dict[str, Any]]) -> list[str]:
 
 
 def percent(found: dict[str, Any] | None) -> str:
-    """With its interval where there are several seeds."""
+    """Return a mean as text, with its interval where there are several seeds."""
     if found is None:
         return "-"
     return common.percent(found) if "low" in found else f"{100 * found['mean']:.2f}"

@@ -1,4 +1,4 @@
-"""What the tests share: optional dependencies, and comparison bit for bit."""
+"""Helpers that the tests share: optional dependencies, and comparison bit for bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where runs are executed, what happens when a worker dies, and what is left of it."""
+"""Execution of runs: where, what happens when a worker dies, and what is left of it."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What a study exports: every run as a flat table, and the comparison's table in LaTeX."""
+"""Exports of a study: every run as a flat table, and the comparison's table in LaTeX."""
 
 import csv
 import json

@@ -9,6 +9,7 @@ import pytest
 
 import optimlab as ol
 from optimlab.nn import activations, initializers, losses
+from optimlab.playground import recorded
 from optimlab.playground.source import network_source
 from optimlab.schedules.shapes import SHAPES, Length, Shape
 
@@ -357,3 +358,28 @@ def test_a_run_that_diverges_keeps_its_last_weights_and_can_go_back(page):
         }"""
     )
     assert found == [True, True, True, None]
+
+
+def plus(x, y):
+    return x + y
+
+
+def other_plus(x, y):
+    return y + x
+
+
+other_plus.__name__ = "plus"
+STAND = recorded.Stand("x", (recorded.ROWS, recorded.OUTPUTS), "made")
+REFUSED = {
+    "shapes that do not broadcast": lambda r: r.map(plus, (STAND, recorded.Stand("b", (recorded.INPUTS,))), STAND),
+    "x is both made and made otherwise": lambda r: r.column_sums(
+        STAND, recorded.Stand("x", STAND.shape, "made otherwise")
+    ),
+    "two formulas are called plus": lambda r: [r.map(f, (STAND, STAND), STAND) for f in (plus, other_plus)],
+}
+
+
+@pytest.mark.parametrize(("reason", "record"), REFUSED.items(), ids=REFUSED)
+def test_what_the_page_would_do_wrongly_is_not_printed(reason, record):
+    with pytest.raises(NotImplementedError, match="of arrays of shapes" if "broadcast" in reason else reason):
+        record(recorded.Recorder({}))

@@ -1,4 +1,4 @@
-"""What a notebook and a prompt show: figures, short texts, HTML forms, lines of a run, and a progress line."""
+"""Output in notebooks and at the prompt: figures, short texts, HTML forms, lines of a run, and a progress line."""
 
 import io
 import math

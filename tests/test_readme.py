@@ -1,4 +1,4 @@
-"""What is said in two places is the same: the numbers of the pages and the committed results, the lowest versions."""
+"""Sentences in two places are the same: the numbers of the pages and the committed results, the lowest versions."""
 
 import re
 from pathlib import Path

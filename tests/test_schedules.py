@@ -35,6 +35,7 @@ from optimlab.schedules import (
     per_epoch,
     unit,
 )
+from optimlab.schedules.shapes import Length, Shape
 
 torch = require("torch")
 theirs = torch.optim.lr_scheduler
@@ -647,6 +648,11 @@ def test_any_kind_of_number_counts(schedule):
 
 
 # --- plateau ---
+
+
+def test_a_plateau_has_no_rates_in_advance():
+    with pytest.raises(ol.InputError, match="it follows the validation loss, see ReduceLROnPlateau"):
+        Shape.of("plateau").schedule(0.1, Length(100))
 
 
 def cuts(plateau, epochs=13):

@@ -1,4 +1,4 @@
-"""What an output cannot encode is written in another way, by every command."""
+"""Characters that an output cannot encode are written in another way, by every command."""
 
 import json
 import os

@@ -89,7 +89,7 @@ def ratio(values: list[float] | None, reference: list[float] | None) -> tuple[fl
 
 
 def conditions() -> dict[str, Any]:
-    """What the numbers depend on, as far as it can be found out."""
+    """Return what the numbers depend on, as far as it can be found out."""
     import threadpoolctl  # a machine with a GPU may lack it
 
     torch = optional("torch")
@@ -116,7 +116,7 @@ def conditions() -> dict[str, Any]:
 
 
 def load_average() -> str:
-    """How many processes wanted to run, over the last minute: more than the threads means company."""
+    """Return how many processes wanted to run, over the last minute: more than the threads means company."""
     return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 

@@ -155,7 +155,7 @@ def microseconds(recorder: Recorder, work: Callable[[], Any], times: int, launch
 
 
 def kernels(say: Say, times: int = 50) -> bool:
-    """What each node of a step costs, one small node, the rule at several sizes, and batched products."""
+    """Time each node of a step, one small node, the rule at several sizes, and batched products."""
     b = ol.backends.get("cupy")
     recorder = Recorder(b)  # type: ignore[arg-type]
     small = b.zeros(1, "int64")
@@ -266,7 +266,7 @@ def sweeps(say: Say) -> bool:
 
 
 def memory(say: Say) -> bool:
-    """Whether runs give back the device's memory; and NVIDIA's own check of all accesses, where it is installed."""
+    """Check that runs give back the device's memory, and all accesses by NVIDIA's own tool, where it is installed."""
     import cupy
 
     data, used = ol.datasets.load("digits"), []

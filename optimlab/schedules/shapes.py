@@ -149,7 +149,7 @@ def _plateau(
     threshold: Any = 1e-4,
     cooldown: Any = 0.0,
 ) -> Schedule:
-    raise NotImplementedError  # the plateau follows the validation loss, see Shape.plateau
+    raise InputError("a plateau has no rates in advance: it follows the validation loss, see ReduceLROnPlateau")
 
 
 Builder = Callable[..., Schedule]
@@ -259,7 +259,7 @@ class Shape:
 
         Raises
         ------
-        InputError: the warm-up is as long as the run.
+        InputError: the warm-up is as long as the run, or the shape is the plateau.
         """
         options = dict(self.options)
         builder = SHAPES[self.name]
