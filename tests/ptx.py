@@ -13,20 +13,18 @@ reciprocals, of which NVIDIA makes its functions, round correctly here; the othe
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from unittest import mock
 
 import numpy as np
 import pytest
+from ptx_arithmetic import COMPARISONS, LOGIC, arithmetic, conversion, finished
+from ptx_memory import Memory, Wrong
+from ptx_text import BITS, DTYPES, TYPES, Function, Instruction, Program, constant, program
 
 from optimlab.backends import cupy as engine
 
@@ -37,22 +35,11 @@ try:
 except (ImportError, RuntimeError):
     compiler = None
 
-TYPES = {f"{kind}{8 * size}": f"{code}{size}" for kind, code in zip("bus", "uui", strict=True) for size in (1, 2, 4, 8)}
-TYPES |= {"f32": "f4", "f64": "f8", "pred": "?"}
-"""NumPy's names of the types of PTX."""
-
-DTYPES = {name: np.dtype(code) for name, code in TYPES.items()}
-BITS = {name: np.dtype(code.replace("i", "u").replace("f", "u")) for name, code in TYPES.items()}
-
 
 def require_compiler() -> None:
     """Skip a test where CuPy, whose wheel brings NVIDIA's compiler, is not installed; in CI, fail it."""
     if compiler is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("CuPy is not installed")
-
-
-class Wrong(AssertionError):
-    """A kernel does what a GPU need not do as meant."""
 
 
 def compiled(text: str, architecture: str, options: tuple[str, ...] = engine.OPTIONS, kind: str = "ptx") -> bytes:
@@ -75,407 +62,6 @@ def kernel(ptx: str, name: str) -> Kernel:
     The arguments are NumPy's scalars and contiguous arrays, which the kernel writes into.
     """
     return Kernel(program(ptx), name)
-
-
-# ---- reading ----
-
-
-class Instruction(NamedTuple):
-    guard: str  # "%p1", "!%p1" or ""
-    name: str
-    modifiers: tuple[str, ...]
-    operands: tuple[str, ...]
-
-    @property
-    def type(self) -> str:
-        return next((m for m in reversed(self.modifiers) if m in TYPES), "")
-
-
-class Function(NamedTuple):
-    """A kernel, or a function that a kernel calls."""
-
-    parameters: tuple[tuple[str, str], ...]  # (name, type)
-    results: tuple[tuple[str, str], ...]
-    registers: dict[str, str]  # the type of each, and of a range such as "%f<9>" by its prefix
-    variables: dict[str, tuple[str, int, int, Any]]
-    code: tuple[Instruction, ...]
-    labels: dict[str, int]
-
-
-class Program(NamedTuple):
-    functions: dict[str, Function]
-    variables: dict[str, tuple[str, int, int, Any]]  # name: (space, bytes, alignment, values or None)
-
-
-HEADER = re.compile(r"\.(?:entry|func)\s*(?:\(([^)]*)\))?\s*([\w$]+)\s*\(([^)]*)\)[^{;]*([{;])")
-PARAMETER = re.compile(r"\.param\s+(?:\.align\s+\d+\s+)?\.(\w+)\s[^,]*?([\w$]+)(?:\[\d+\])?\s*(?:,|$)")
-VARIABLE = re.compile(
-    r"\.(shared|global|const|local)\s+(?:\.align\s+(\d+)\s+)?\.(\w+)\s+([\w$]+)((?:\[\d*\])*)(?:\s*=\s*(.*))?", re.S
-)
-STATEMENT = re.compile(r"(?:@(!?%\w+)\s+)?([a-z]\w*)((?:[.:]\w+)*)\s*(.*)", re.S)
-
-
-@cache
-def program(ptx: str) -> Program:
-    text = re.sub(r"//[^\n]*|\.(?:version|target|address_size|loc|file|pragma)\b[^\n]*", "", ptx)
-    functions, outside, at = {}, "", 0
-    while found := HEADER.search(text, at):
-        outside, at = outside + text[at : found.start()], found.end()
-        if found[4] == "{":
-            end, depth = at, 1
-            while depth:
-                depth += {"{": 1, "}": -1}.get(text[end], 0)
-                end += 1
-            functions[found[2]] = _function(found[1] or "", found[3], text[at : end - 1])
-            at = end
-    variables: dict[str, Any] = {}
-    for statement in (outside + text[at:]).split(";"):
-        _declare(statement, variables)
-    return Program(functions, variables)
-
-
-def _declare(statement: str, variables: dict[str, Any]) -> None:
-    if found := VARIABLE.search(statement):
-        space, alignment, kind, name, counts, values = found.groups()
-        size = DTYPES[kind].itemsize
-        count = int(np.prod([int(n or 0) for n in re.findall(r"\[(\d*)\]", counts)]))
-        if values:
-            values = np.array([_constant(v.strip(), kind) for v in values.strip(" {}\n").split(",")])
-        variables[name] = space, size * count, int(alignment or size), values
-
-
-def _function(results: str, parameters: str, body: str) -> Function:
-    registers, variables, code, labels = {}, {}, [], {}
-    body = re.sub(r"\{([^{};]*)\}", r"<\1>", body)  # the braces of operands; the others are blocks
-    hidden: list[dict[str, str]] = [{}]  # for each block that is open, new names of the registers it declares
-    for statement in (part.strip() for part in re.split(r"([{}])|;|(?<=:)\n", body) if part):
-        statement = re.sub(r"%\w+", lambda found: hidden[-1].get(found[0], found[0]), statement)
-        if statement == "{":
-            hidden.append(dict(hidden[-1]))
-        elif statement == "}":
-            hidden.pop()
-        elif statement.endswith(":"):
-            labels[statement[:-1]] = len(code)
-        elif statement.startswith(".reg"):
-            _, kind, names = statement.split(None, 2)
-            for name in (part.strip().split("<")[0] for part in names.split(",")):
-                if len(hidden) > 1:
-                    hidden[-1][name] = f"{name}_{len(registers)}_"
-                registers[hidden[-1].get(name, name)] = kind[1:]
-        elif statement.startswith("."):
-            _declare(statement, variables)
-        elif statement:
-            guard, name, modifiers, operands = STATEMENT.fullmatch(statement).groups()
-            operands = re.findall(r"(?:<[^>]*>|\([^)]*\)|\[[^]]*\]|[^,\s])+", operands)
-            code.append(Instruction(guard or "", name, tuple(re.split("[.:]+", modifiers)[1:]), tuple(operands)))
-    pairs = [tuple((name, kind) for kind, name in PARAMETER.findall(given)) for given in (parameters, results)]
-    return Function(*pairs, registers, variables, tuple(code), labels)
-
-
-def _constant(text: str, kind: str) -> Any:
-    """Return the bits of a number."""
-    if text[:2].lower() in ("0f", "0d"):
-        return np.array(int(text[2:], 16), BITS[kind])
-    return np.array(int(text.rstrip("U"), 0) & (256 ** BITS[kind].itemsize - 1), BITS[kind])
-
-
-# ---- memory ----
-
-GAP = 256
-"""Bytes between arrays that belong to none."""
-
-
-class Memory:
-    """All arrays of a launch, one after the other, and who used which word last.
-
-    That is a number: -1 for nobody, otherwise ``when * names + who``. ``when`` is unique to a block and to the barriers
-    that it has passed; ``who`` is a thread, several threads, or a warp.
-    """
-
-    def __init__(self) -> None:
-        self.bytes = np.zeros(GAP, "u1")
-        self.used = np.zeros(GAP, bool)
-
-    def allocate(self, *arrays: Any) -> list[int]:
-        """Copy arrays; return their addresses."""
-        parts, used, addresses, end = [self.bytes], [self.used], [], len(self.bytes)
-        for array in arrays:
-            content = np.ascontiguousarray(array).reshape(-1).view("u1")
-            gap = GAP - len(content) % GAP + GAP
-            parts += content, np.zeros(gap, "u1")
-            used += np.ones(len(content), bool), np.zeros(gap, bool)
-            addresses.append(end)
-            end += len(content) + gap
-        self.bytes, self.used = np.concatenate(parts), np.concatenate(used)
-        return addresses
-
-    def begin(self, threads: int, blocks: int) -> None:
-        size, words = threads // blocks, len(self.bytes) // 4
-        warps = -(-size // 32)
-        thread = np.arange(threads)
-        self.writer, self.reader = np.full(words, -1), np.full(words, -1)
-        self.blocks, self.several, self.names = blocks, threads, threads + 1 + blocks * warps
-        self.warp = threads + 1 + thread // size * warps + thread % size // 32
-        self.who = thread // size * self.names + thread
-
-    def pass_barrier(self) -> None:
-        self.who += self.blocks * self.names
-
-    def pass_barrier_of_warps(self, present: Any) -> None:
-        """From here on, what a thread did before counts as done by its whole warp."""
-        for users in (self.writer, self.reader):
-            who = users % self.names
-            done = (users >= 0) & (who < self.several) & present[np.minimum(who, self.several - 1)]
-            users[done] += self.warp[who[done]] - who[done]
-
-    def places(self, address: Any, dtype: Any) -> Any:
-        """The indices of numbers of a type."""
-        if (address % dtype.itemsize).any():
-            raise Wrong("an address is not aligned")
-        if address.max() >= len(self.bytes) or address.min() < 0 or not self.used[address].all():
-            raise Wrong("an address is outside of all arrays")
-        return address // dtype.itemsize
-
-    def watch(self, address: Any, size: int, threads: Any, write: bool) -> None:
-        """Refuse an access that may come before or after another thread's."""
-        own, warp = self.who[threads], self.warp[threads]
-        for offset in range(0, size, 4):
-            word = (address + offset) // 4
-            self._ordered(self.writer[word], own, warp)
-            last = self.reader[word]
-            users = self.writer if write else self.reader
-            users[word] = own
-            others = users[word] != own
-            if write:
-                self._ordered(last, own, warp)
-                if others.any() and size >= 4:
-                    raise Wrong("two threads write the same memory at once")
-            elif others.any() or not ((last == own) | (last < 0)).all():
-                others |= (last >= 0) & (last != own) & (last // self.names == own // self.names)
-                users[word[others]] = (own // self.names * self.names + self.several)[others]
-
-    def _ordered(self, last: Any, own: Any, warp: Any) -> None:
-        if ((last == own) | (last < 0)).all():
-            return
-        (when, who), (now, thread) = np.divmod(last, self.names), np.divmod(own, self.names)
-        apart = (last >= 0) & (who != thread) & (who != warp)
-        if (apart & ((when == now) | (when % self.blocks != now % self.blocks))).any():
-            raise Wrong("two threads use the same memory, and one writes, without a barrier in between")
-
-
-# ---- arithmetic ----
-
-FMA = """
-#include <fenv.h>
-#include <math.h>
-void fma_f4(long n, const float *a, const float *b, const float *c, float *out)
-{ for (long i = 0; i < n; ++i) out[i] = fmaf(a[i], b[i], c[i]); }
-void fma_f8(long n, const double *a, const double *b, const double *c, double *out)
-{ for (long i = 0; i < n; ++i) out[i] = fma(a[i], b[i], c[i]); }
-int round_to(int how)
-{ const int modes[] = {FE_TONEAREST, FE_TOWARDZERO, FE_DOWNWARD, FE_UPWARD}; return fesetround(modes[how]); }
-"""
-"""What NumPy lacks: a multiplication and an addition that round once, and the modes of rounding."""
-
-
-@cache
-def _c() -> Any:
-    compiler = shutil.which("g++") or shutil.which("c++") or "g++"
-    with tempfile.TemporaryDirectory() as folder:
-        source, library = Path(folder, "fma.c"), Path(folder, "fma.so")
-        source.write_text(FMA)
-        flags = ["-O2", "-frounding-math", "-shared", "-fPIC", "-lm"]
-        subprocess.run([compiler, "-x", "c", source, *flags, "-o", library], check=True)
-        return ctypes.CDLL(str(library))
-
-
-def _fma(a: Any, b: Any, c: Any) -> Any:
-    a, b, c = (np.ascontiguousarray(x) for x in np.broadcast_arrays(a, b, c))
-    out = np.empty_like(a)
-    _c()[f"fma_{a.dtype.str[1:]}"](ctypes.c_long(a.size), *(ctypes.c_void_p(x.ctypes.data) for x in (a, b, c, out)))
-    return out
-
-
-def _rounded(how: int, function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*values: Any) -> Any:
-        _c().round_to(how)
-        try:
-            return function(*values)
-        finally:
-            _c().round_to(0)
-
-    return call
-
-
-def _flush(x: Any) -> Any:
-    return np.where(np.abs(x) < np.finfo(x.dtype).tiny, np.copysign(x.dtype.type(0), x), x)
-
-
-def _saturated(x: Any) -> Any:
-    return np.where(x > 0, np.minimum(x, x.dtype.type(1)), x.dtype.type(0))
-
-
-def _bits(x: Any) -> Any:
-    return x.view(f"u{x.dtype.itemsize}")
-
-
-def _minimum(a: Any, b: Any) -> Any:
-    return np.where((a == 0) & (b == 0), (_bits(a) | _bits(b)).view(a.dtype), np.fmin(a, b))
-
-
-def _maximum(a: Any, b: Any) -> Any:
-    return np.where((a == 0) & (b == 0), (_bits(a) & _bits(b)).view(a.dtype), np.fmax(a, b))
-
-
-def _quotient(a: Any, b: Any) -> Any:
-    """Rounded towards zero, where NumPy rounds down."""
-    with np.errstate(all="ignore"):
-        return np.where((a < 0) != (b < 0), -(np.abs(a) // np.abs(b)), np.abs(a) // np.abs(b)).astype(a.dtype)
-
-
-def _high(a: Any, b: Any) -> Any:
-    """The upper half of a product."""
-    if a.dtype.itemsize == 4:
-        wide = a.dtype.str.replace("4", "8")
-        return (a.astype(wide) * b.astype(wide) >> np.array(32, wide)).astype(a.dtype)
-    half, low = np.uint64(32), np.uint64(2**32 - 1)
-    x, y = a.astype("u8"), b.astype("u8")
-    x1, x0, y1, y0 = x >> half, x & low, y >> half, y & low
-    middle = x1 * y0 + (x0 * y0 >> half)
-    high = x1 * y1 + (middle >> half) + ((middle & low) + x0 * y1 >> half)
-    if a.dtype.kind == "i":
-        high = high - np.where(a < 0, y, np.uint64(0)) - np.where(b < 0, x, np.uint64(0))
-    return high.astype(a.dtype)
-
-
-def _given(x: Any) -> Any:
-    """Return a result as the device gives it: of a float64 the upper half, and zeros."""
-    return x if x.dtype == np.float32 else (_bits(x) & np.uint64(0xFFFFFFFF00000000)).view(x.dtype)
-
-
-FLOATS: dict[str, Callable[..., Any]] = {
-    "rcp": np.reciprocal,
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "div": np.divide,
-    "fma": _fma,
-    "mad": _fma,
-    "min": _minimum,
-    "max": _maximum,
-    "neg": np.negative,
-    "abs": np.abs,
-    "sqrt": np.sqrt,
-    "copysign": lambda a, b: np.copysign(b, a),
-}
-APPROXIMATE: dict[str, Callable[..., Any]] = {
-    "ex2": np.exp2,
-    "lg2": np.log2,
-    "rcp": np.reciprocal,
-    "rsqrt": lambda x: 1 / np.sqrt(x),
-    "sqrt": np.sqrt,
-    "div": np.divide,
-    "sin": np.sin,
-    "cos": np.cos,
-    "tanh": np.tanh,
-}
-INTEGERS: dict[str, Callable[..., Any]] = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "mad": lambda a, b, c: a * b + c,
-    "div": _quotient,
-    "rem": lambda a, b: a - _quotient(a, b) * b,
-    "min": np.minimum,
-    "max": np.maximum,
-    "neg": np.negative,
-    "abs": np.abs,
-    "not": np.invert,
-    "and": np.bitwise_and,
-    "or": np.bitwise_or,
-    "xor": np.bitwise_xor,
-    "popc": np.bitwise_count,
-    "clz": lambda a: sum(a < a.dtype.type(2**k) for k in range(8 * a.dtype.itemsize)),
-    "bfi": lambda a, b, start, length: (
-        (b & ~_ones(a, start, length)) | (np.left_shift(a, start.astype(a.dtype)) & _ones(a, start, length))
-    ),
-}
-COMPARISONS: dict[str, Callable[..., Any]] = {
-    "eq": np.equal,
-    "ne": lambda a, b: (a < b) | (a > b),
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-    "lo": np.less,
-    "ls": np.less_equal,
-    "hi": np.greater,
-    "hs": np.greater_equal,
-    # true for a NaN
-    "equ": lambda a, b: ~((a < b) | (a > b)),
-    "neu": np.not_equal,
-    "ltu": lambda a, b: ~(a >= b),
-    "leu": lambda a, b: ~(a > b),
-    "gtu": lambda a, b: ~(a <= b),
-    "geu": lambda a, b: ~(a < b),
-    "num": lambda a, b: (a == a) & (b == b),
-    "nan": lambda a, b: (a != a) | (b != b),
-}
-LOGIC: dict[str, Callable[..., Any]] = {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor}
-MODES = {"rn": 0, "rz": 1, "rm": 2, "rp": 3}
-WHOLE = {"rni": np.rint, "rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil}
-
-
-def _ones(a: Any, start: Any, length: Any) -> Any:
-    return np.left_shift(np.left_shift(a.dtype.type(1), length.astype(a.dtype)) - 1, start.astype(a.dtype))
-
-
-def _arithmetic(i: Instruction) -> Callable[..., Any]:
-    """Return the function of an instruction with one type."""
-    if i.type not in ("f32", "f64"):
-        if i.name not in INTEGERS:
-            raise NotImplementedError(f"{'.'.join((i.name, *i.modifiers))} is not taken over from PTX yet")
-        return _high if "hi" in i.modifiers and i.name == "mul" else INTEGERS[i.name]
-    if "approx" in i.modifiers or "full" in i.modifiers:
-        wide, dtype, exact = "f8", DTYPES[i.type], APPROXIMATE[i.name]
-
-        def function(*values: Any) -> Any:
-            out = _given(exact(*(v.astype(wide) for v in values)).astype(dtype))
-            return out if i.name in ("ex2", "rcp") else np.nextafter(out, dtype.type(np.inf))
-    else:
-        function = FLOATS[i.name]
-        mode = next((MODES[m] for m in i.modifiers if m in MODES), 0)
-        function = _rounded(mode, function) if mode else function
-    return _finished(i, function)
-
-
-def _finished(i: Instruction, function: Callable[..., Any]) -> Callable[..., Any]:
-    saturate, flush = "sat" in i.modifiers, "ftz" in i.modifiers and i.type == "f32"
-
-    def call(*values: Any) -> Any:
-        out = function(*map(_flush, values)) if flush else function(*values)
-        out = _saturated(out) if saturate else out
-        return _flush(out) if flush and out.dtype == np.float32 else out
-
-    return call if saturate or flush else function
-
-
-def _conversion(i: Instruction) -> Callable[..., Any]:
-    to, source = (m for m in i.modifiers if m in TYPES)
-    dtype = DTYPES[to]
-    whole = next((WHOLE[m] for m in i.modifiers if m in WHOLE), None)
-    mode = next((MODES[m] for m in i.modifiers if m in MODES), 0)
-
-    def convert(x: Any) -> Any:
-        if source[0] != "f" or to[0] == "f":
-            return (whole(x) if whole else x).astype(dtype)
-        info = np.iinfo(dtype)
-        x = (whole or np.trunc)(x.astype("f8"))
-        inside = (x > info.min) & (x < info.max)
-        ends = np.where(x >= info.max, info.max, np.where(x <= info.min, info.min, 0)).astype(dtype)
-        return np.where(inside, np.where(inside, x, 0).astype(dtype), ends)
-
-    return _finished(i._replace(modifiers=(*i.modifiers, source)), _rounded(mode, convert) if mode else convert)
 
 
 # ---- running ----
@@ -634,7 +220,7 @@ class Kernel:
         get = [_get(function, text, kind) for text in i.operands[1:]]
         if i.name == "bfi":
             get[-2:] = [_get(function, text, "u32") for text in i.operands[-2:]]
-        put, act = _put(function, i.operands[0], result), _arithmetic(i)
+        put, act = _put(function, i.operands[0], result), arithmetic(i)
         return lambda f, at: put(f, at, act(*(g(f, at) for g in get)))
 
     def _with_carry(self, function: Function, i: Instruction) -> Step:
@@ -688,7 +274,7 @@ class Kernel:
     def _cvt(self, function: Function, i: Instruction) -> Step:
         to, source = (m for m in i.modifiers if m in TYPES)
         get, put = _get(function, i.operands[1], source), _put(function, i.operands[0], to)
-        act = _conversion(i)
+        act = conversion(i)
         return lambda f, at: put(f, at, act(get(f, at)))
 
     def _mul(self, function: Function, i: Instruction) -> Step:
@@ -697,7 +283,7 @@ class Kernel:
         to = f"{i.type[0]}{2 * int(i.type[1:])}" if wide else i.type
         kinds = [i.type, i.type, to]
         get = [_get(function, text, kind) for text, kind in zip(i.operands[1:], kinds, strict=False)]
-        put, act = _put(function, i.operands[0], to), _arithmetic(i)
+        put, act = _put(function, i.operands[0], to), arithmetic(i)
         dtype = DTYPES[to]
         if wide:
             return lambda f, at: put(f, at, act(*(g(f, at).astype(dtype) for g in get)))
@@ -759,7 +345,7 @@ class Kernel:
         a, b = (_get(function, text, i.type) for text in i.operands[1:3])
         third = _get(function, i.operands[3], "pred") if combine else None
         puts = [_put(function, name, "pred") for name in i.operands[0].split("|")]
-        act = _finished(i, COMPARISONS[comparison])
+        act = finished(i, COMPARISONS[comparison])
 
         def step(f: Frame, at: Any) -> None:
             found = act(a(f, at), b(f, at))
@@ -979,7 +565,7 @@ def _get(function: Function, text: str, kind: str) -> Callable[[Frame, Any], Any
 
         return get
     if re.fullmatch(r"-?\d\w*", text):
-        number = _constant(text, kind).view(dtype)
+        number = constant(text, kind).view(dtype)
         return lambda f, at: number
 
     def locate(f: Frame, at: Any) -> Any:
