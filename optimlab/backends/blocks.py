@@ -15,6 +15,7 @@ from ..common.errors import InputError
 from ..kernels import Formula, Graph, graph_of, scalars_of
 from ..kernels import block_source as text
 from ..kernels.block_source import Draw, Resident
+from ..kernels.cuda_sweep import WAIT
 from .cupy import NUMBERS, counters, uniform_source
 from .layout import broadcast
 
@@ -304,7 +305,7 @@ def _operations(
         mine = [one for a, each in zip(reads, lined, strict=True) for one in access(a, False, each)]
         mine += [one for a in writes for one in access(a, True, operation.kind not in ("product", "uniform"))]
         if any(one.waits_for(other) for one in mine for other in since):
-            lines.append(text.WAIT)
+            lines.append(WAIT)
             since = []
         since += mine
         lines.append(_text(operation, pointer, dtype, generators))
