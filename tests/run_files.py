@@ -11,6 +11,7 @@ from sketches import SCORES
 from optimlab.study import Record
 from optimlab.study import compare as compare_function
 from optimlab.study.digests import key_of
+from optimlab.study.execution import one_by_one
 from optimlab.study.results import Curves, Spread
 from optimlab.study.rows_score import packed
 
@@ -86,7 +87,7 @@ def executed_by(execute):
         return execute(run)
 
     with (
-        mock.patch.object(compare_module, "execute", noted),
+        mock.patch.object(compare_module, "side_by_side", one_by_one(noted)),
         mock.patch.object(compare_module, "time_steps", lambda problem, runs: dict.fromkeys(runs, Spread(*[1e-4] * 3))),
         mock.patch("os.fsync"),
         warnings.catch_warnings(),

@@ -17,7 +17,7 @@ from optimlab.cli.compare import _print as print_comparison
 from optimlab.kernels import block_source
 from optimlab.study import Contender, Problem, Run, Study, compare
 from optimlab.study.run import execute
-from optimlab.study.side_by_side import side_by_side, told
+from optimlab.study.side_by_side import at_once, side_by_side, told
 from optimlab.training import replicas
 from optimlab.training.replicas import fit_replicas
 
@@ -182,7 +182,7 @@ def without(kernel, pattern, instead=""):
 
 
 MISTAKES = {
-    "no barriers": (block_source, "WAIT", lambda barrier: ""),
+    "no barriers": (blocks.Plan, "kernel", lambda kernel: without(kernel, r" *__syncthreads\(\);\n")),
     "places that overlap": (blocks, "_free", lambda free: lambda size, taken, start: free(size, taken[:1], start)),
     "scalars of the next step": (replicas._Group, "table", lambda table: lambda group, t, n: table(group, t + 1, n)),
     "inexact numbers": (block_source, "number_text", lambda text: lambda value, dtype: text(value * 1.0001, dtype)),
@@ -223,7 +223,7 @@ def study_runs(backend, **options):
 def test_a_study_is_executed_side_by_side_and_says_how(shared, machine):  # noqa: F811
     machine.shared = shared
     runs = study_runs("cupy", redraw="train")
-    found = dict(side_by_side(execute, {run.key: run for run in runs}))
+    found = dict(at_once(side_by_side, {run.key: run for run in runs}))
     assert machine.launches.count("epoch") == (4 if shared == device.SHARED else 0)
     for run, reference in zip(runs, study_runs("numpy", redraw="train"), strict=True):
         record, expected = found[run.key], execute(reference)

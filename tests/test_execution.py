@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 import optimlab as ol
 from optimlab.study import Contender, Problem, Run, Store, execution
 from optimlab.study.digests import key_of
-from optimlab.study.execution import run_all, workers
+from optimlab.study.execution import one_by_one, run_all, workers
 from optimlab.study.results import encoded
 from optimlab.study.run import execute
 
@@ -82,7 +82,7 @@ def test_curves_are_the_same_wherever_they_are_computed(runs, tmp_path, two_proc
     """One process, two, a Dask cluster, and in reverse: the same bits, in the order asked."""
 
     def curves(name, runs=runs, **options):
-        records = run_all(runs, Store(tmp_path / name), execute=execute, **options)
+        records = run_all(runs, Store(tmp_path / name), execute=one_by_one(execute), **options)
         assert [record.key for record in records] == [run.key for run in runs]
         return [replace(r, seconds=0.0, curves=replace(r.curves, seconds=())) for r in records]
 
@@ -112,7 +112,7 @@ def test_each_run_is_executed_once_and_kept_when_it_is_finished(kind, tmp_path, 
             assert record.key == run.key
             assert run.key.encode() in (tmp_path / "runs.jsonl").read_bytes()
 
-        records = run_all([*runs, runs[7]], store, execute=sketch, pool=pool, done=done)
+        records = run_all([*runs, runs[7]], store, execute=one_by_one(sketch), pool=pool, done=done)
     assert [record.key for record in records] == [run.key for run in [*runs, runs[7]]]
     assert [record.host["pid"] for record in records[:5]] == ["from before"] * 5
     assert (os.getpid() in {record.host["pid"] for record in records}) == (kind == "here")
@@ -121,12 +121,13 @@ def test_each_run_is_executed_once_and_kept_when_it_is_finished(kind, tmp_path, 
     assert sorted(json.loads(line)["key"] for line in lines) == sorted(run.key for run in runs)
 
 
-def test_a_run_that_has_finished_waits_for_its_place_on_the_disk_no_longer_than_said(tmp_path, monkeypatch):
-    """Short runs share a write; each of them and the last are there when Ctrl-C ends the study, and no long run keeps a
-    finished one waiting."""
+def test_a_chunk_that_has_finished_waits_for_its_place_on_the_disk_no_longer_than_said(tmp_path, monkeypatch):
+    """Short runs share a chunk and a write. All that have ended are there when Ctrl-C ends the study, and after a long
+    run the next chunk is small again."""
     path, writes, now = tmp_path / "runs.jsonl", [], [0.0]
     lasts = [0.1, 0.1, 0.1, 0.1, 9.0, 0.1]
-    monkeypatch.setattr("optimlab.study.execution.time.monotonic", lambda: now[0])
+    for clock in ("monotonic", "perf_counter"):
+        monkeypatch.setattr(f"optimlab.study.execution.time.{clock}", lambda: now[0])
 
     def timed(run):
         writes.append(len(path.read_bytes().splitlines()))
@@ -136,8 +137,8 @@ def test_a_run_that_has_finished_waits_for_its_place_on_the_disk_no_longer_than_
         return sketch(run)
 
     with pytest.raises(KeyboardInterrupt), Store(tmp_path) as store:
-        run_all(seeds(9), store, execute=timed)
-    assert writes == [0, 0, 0, 3, 3, 5, 5]
+        run_all(seeds(9), store, execute=one_by_one(timed))
+    assert writes == [0, 0, 0, 2, 2, 4, 4], "chunks of 1, 2, 2, 1, 1"
     assert len(path.read_bytes().splitlines()) == 6
 
 
@@ -152,7 +153,7 @@ def test_a_run_costs_a_pool_less_than_its_steps(tmp_path, two_processes, monkeyp
         for name, pool in (("here", execution.here), ("processes", two_processes)):
             with Store(tmp_path / f"{name}{k}") as store:
                 start = time.process_time()
-                run_all(runs, store, execute=sketch, pool=pool)
+                run_all(runs, store, execute=one_by_one(sketch), pool=pool)
                 seconds[name].append(time.process_time() - start)
     assert {name: min(found) / len(runs) < 1e-3 for name, found in seconds.items()} == {"here": True, "processes": True}
 
@@ -166,12 +167,12 @@ def test_a_dask_worker_is_given_several_short_runs_in_one_message_and_long_ones_
 
     monkeypatch.setattr(distributed.Client, "submit", noted)
     with workers(dask=cluster.scheduler_address) as pool:
-        run_all(seeds(300), Store(tmp_path / "short"), execute=sketch, pool=pool)
+        run_all(seeds(300), Store(tmp_path / "short"), execute=one_by_one(sketch), pool=pool)
         assert sum(sizes) == 300
         assert max(sizes) >= 8
         sizes.clear()
         monkeypatch.setattr(execution, "KEEP", 0.04)
-        run_all(seeds(10), Store(tmp_path / "long"), execute=slow, pool=pool)
+        run_all(seeds(10), Store(tmp_path / "long"), execute=one_by_one(slow), pool=pool)
         assert sizes == [1] * 10
 
 
@@ -184,7 +185,7 @@ def test_blas_has_one_thread_wherever_it_had_two_before(tmp_path, two_processes,
             client.submit(two_threads, workers=[worker], pure=False).result()
         for name, pool in (("here", execution.here), ("processes", two_processes), ("dask", on_dask)):
             with threadpool_limits(2):
-                records = run_all(seeds(3), Store(tmp_path / name), execute=blas_threads, pool=pool)
+                records = run_all(seeds(3), Store(tmp_path / name), execute=one_by_one(blas_threads), pool=pool)
             assert [set(record.host["threads"]) for record in records] == [{1}] * 3, name
 
 
@@ -194,7 +195,7 @@ def test_blas_has_one_thread_wherever_it_had_two_before(tmp_path, two_processes,
 def test_an_exception_is_a_record_and_the_other_runs_go_on(tmp_path, two_processes, cluster):
     with workers(dask=cluster.scheduler_address) as on_dask:
         for name, pool in (("here", execution.here), ("processes", two_processes), ("dask", on_dask)):
-            records = run_all(seeds(8), Store(tmp_path / name), execute=failing, pool=pool)
+            records = run_all(seeds(8), Store(tmp_path / name), execute=one_by_one(failing), pool=pool)
             assert [record.status for record in records] == ["ok"] * 3 + ["error"] + ["ok"] * 4
             assert records[3].error == "ZeroDivisionError: bad luck"
             assert records[3].run == seeds(4)[3].config()
@@ -205,7 +206,7 @@ def test_a_worker_with_other_data_is_found_out(tmp_path):
         other = {**run.config(), "data": "other"}
         return replace(sketch(run), key=key_of(other), run=other)
 
-    (record,) = run_all(seeds(1), Store(tmp_path), execute=elsewhere)
+    (record,) = run_all(seeds(1), Store(tmp_path), execute=one_by_one(elsewhere))
     assert (record.key, record.status) == (seeds(1)[0].key, "error")
     assert "other data, another engine" in record.error
 
@@ -221,7 +222,7 @@ def test_a_killed_worker_loses_nothing(kind, tmp_path, two_processes, request):
         store = stack.enter_context(Store(tmp_path))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            records = run_all(runs, store, execute=Killing(marker), pool=pool)
+            records = run_all(runs, store, execute=one_by_one(Killing(marker)), pool=pool)
     told = [str(w.message) for w in caught]
     assert sum(bool(re.search(r"died .* during .*repeating these runs one at a time", t)) for t in told) == 1
     assert len(told) == 1 + any(t.startswith("Dask lost the worker") for t in told)
@@ -236,7 +237,7 @@ def test_a_run_that_always_kills_its_worker_is_an_error_that_names_it(tmp_path, 
     monkeypatch.setattr(execution, "ALONE", 1)
     runs, marker = seeds(12), tmp_path / "marker"
     with pytest.warns(UserWarning, match="repeating these runs one at a time"):
-        records = run_all(runs, Store(tmp_path), execute=Killing(marker, always=True), pool=two_processes)
+        records = run_all(runs, Store(tmp_path), execute=one_by_one(Killing(marker, always=True)), pool=two_processes)
     assert [record.status for record in records] == ["ok"] * 5 + ["error"] + ["ok"] * 6
     assert "SIGKILL" in records[5].error
     assert "each time it executed this run" in records[5].error
@@ -256,7 +257,7 @@ def test_a_dask_worker_killed_from_outside_is_named_and_its_runs_are_made_again(
 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            records = run_all(runs, store, execute=slow, pool=pool, done=kill_one)
+            records = run_all(runs, store, execute=one_by_one(slow), pool=pool, done=kill_one)
     told = [str(w.message) for w in caught]
     assert any(re.match(r"Dask lost the worker tcp://127.0.0.1:\d+: its runs are repeated", t) for t in told)
     assert len(told) <= 2  # the other names the runs, where the scheduler was told to give them back
@@ -283,7 +284,7 @@ def test_the_crash_of_joblib_1788_costs_nothing(tmp_path, two_processes, monkeyp
             yield result
 
     monkeypatch.setattr(joblib, "Parallel", Crashing)
-    records = run_all(seeds(20), Store(tmp_path), execute=sketch, pool=two_processes)
+    records = run_all(seeds(20), Store(tmp_path), execute=one_by_one(sketch), pool=two_processes)
     assert crashes == [1]
     assert len({record.key for record in records}) == 20
     assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 20
@@ -308,7 +309,7 @@ def wait_until(condition, seconds=60):
 PROGRAM = """
 import sys, time
 from optimlab.study import Contender, Problem, Record, Run, Store
-from optimlab.study.execution import run_all, workers
+from optimlab.study.execution import one_by_one, run_all, workers
 
 def slow(run):
     time.sleep(0.05)
@@ -317,7 +318,7 @@ def slow(run):
 runs = [Run(Problem(), Contender("sgd"), 0.1, seed) for seed in range(500)]
 try:
     with Store(sys.argv[1]) as store, workers(jobs=2) as pool:
-        run_all(runs, store, execute=slow, pool=pool)
+        run_all(runs, store, execute=one_by_one(slow), pool=pool)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
@@ -361,7 +362,7 @@ def test_ctrl_c_is_for_the_study_and_not_for_its_workers(tmp_path):
     """They would each print a traceback: from the first moment, in the midst of their imports, they hold it back."""
 
     with workers(jobs=2) as pool:
-        records = run_all(seeds(20), Store(tmp_path), execute=ctrl_c_held, pool=pool)
+        records = run_all(seeds(20), Store(tmp_path), execute=one_by_one(ctrl_c_held), pool=pool)
         assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
     assert all(record.host["held"] and record.host["pid"] != os.getpid() for record in records)
 
@@ -420,7 +421,7 @@ def test_a_cluster_that_is_killed_is_one_clear_error_and_finished_runs_are_kept(
         address = cluster.stdout.readline().strip()
         lost = pytest.raises(ol.InputError, match="connection to the Dask scheduler was lost; finished runs are kept")
         with Store(tmp_path) as store, workers(dask=address) as pool, lost:
-            run_all(seeds(50), store, execute=slow, pool=pool, done=lambda run, record: cluster.kill())
+            run_all(seeds(50), store, execute=one_by_one(slow), pool=pool, done=lambda run, record: cluster.kill())
     assert 1 <= len(Store(tmp_path).records) < 50
     assert "Traceback" not in capfd.readouterr().err
 
@@ -440,7 +441,7 @@ def test_inside_a_worker_the_runs_are_made_in_it(tmp_path):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Loky-backed parallel loops cannot be nested below threads")
             with workers(jobs=2) as pool:
-                return run_all(seeds(3), Store(tmp_path), execute=sketch, pool=pool)
+                return run_all(seeds(3), Store(tmp_path), execute=one_by_one(sketch), pool=pool)
 
     (records, _) = joblib.Parallel(2, backend="threading")([joblib.delayed(nested)(), joblib.delayed(int)()])
     assert {record.host["pid"] for record in records} == {os.getpid()}

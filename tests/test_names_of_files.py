@@ -86,7 +86,7 @@ def test_a_relative_path_is_the_same_file_wherever_a_worker_stands(tmp_path, mon
     """A real cluster, whose worker stands in another folder."""
     distributed = require("distributed")
     from optimlab.study import Store
-    from optimlab.study.execution import run_all, workers
+    from optimlab.study.execution import one_by_one, run_all, workers
     from optimlab.study.run import execute
 
     data_file(tmp_path, "mine")
@@ -97,7 +97,7 @@ def test_a_relative_path_is_the_same_file_wherever_a_worker_stands(tmp_path, mon
         monkeypatch.chdir(tmp_path)
         runs = [Run(Problem("mine.npz", hidden=(2,), epochs=1), Contender("sgd"), 0.1, 0)]
         with workers(dask=client) as pool:
-            (record,) = run_all(runs, Store(tmp_path / "out"), execute=execute, pool=pool)
+            (record,) = run_all(runs, Store(tmp_path / "out"), execute=one_by_one(execute), pool=pool)
     assert record.status == "ok", record.error
     assert Problem("mine.npz").dataset == str(tmp_path / "mine.npz")
     assert Problem("~/mine.npz").dataset == os.path.expanduser("~/mine.npz")  # noqa: PTH111

@@ -1,4 +1,4 @@
-"""Replicas of one network trained at once: each has, bit for bit, what it has alone on NumPy's arithmetic."""
+"""Replicas of one network trained at once: on a CPU, each has what it has alone, bit for bit."""
 
 import inspect
 from dataclasses import replace
@@ -11,6 +11,7 @@ from test_cupy import blas, folder, machine  # noqa: F401  # fixtures
 import optimlab as ol
 from optimlab import rules
 from optimlab.nn.activations import ACTIVATIONS
+from optimlab.training import replicas
 from optimlab.training.diagnostics import update_ratios
 from optimlab.training.replicas import evaluate_replicas, fit_replicas, right_of_replicas, stack
 from optimlab.training.snapshot import snapshot
@@ -86,6 +87,9 @@ def assert_as_alone(make=None, rule=rules.textbook.adam, settings=None, data=Non
     return histories
 
 
+BACKENDS = sorted({"numpy", ol.backends.get("auto").name})
+
+
 def network(sizes=(5, 7, 6, 3), **options):
     return lambda seed: ol.MLP(list(sizes), **{"seed": seed, "backend": "numpy", **options})
 
@@ -97,41 +101,74 @@ RULES = [
 ]
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("rule", RULES)
-def test_every_rule_in_every_convention(rule):
-    assert_as_alone(rule=rule, epochs=2)
+def test_every_rule_in_every_convention(rule, backend):
+    assert_as_alone(network(backend=backend), rule=rule, epochs=2)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_replicas_with_different_rules(backend):
+    chosen = [rules.textbook.sgd] * 2 + [rules.torch.adamw] * 3 + [rules.textbook.sgd]
+    settings = [{"lr": 0.1 * (k + 1)} for k in range(6)]
+    nets = [network(backend=backend, dropout=0.2)(seed) for seed in range(6)]
+    found = fit_replicas(nets, chosen, settings, OTHER, seeds=range(6), epochs=2, batch_size=16)
+    for k, (rule, history) in enumerate(zip(chosen, found, strict=True)):
+        alone = Alone(network(backend=backend, dropout=0.2), rule, settings[k : k + 1], [OTHER], [k], epochs=2)
+        assert compared(history) == compared(alone.histories[0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("activation", sorted(set(ACTIVATIONS) - {"softmax"}))
-def test_every_activation(activation):
-    assert_as_alone(network(activation=activation), rule=rules.textbook.momentum)
+def test_every_activation(activation, backend):
+    assert_as_alone(network(activation=activation, backend=backend), rule=rules.textbook.momentum)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
-    ("make", "options"),
+    ("network_options", "options"),
     [
-        (network(batch_norm=True), {}),
-        (network(batch_norm="after", convention="torch"), {}),
-        (network(batch_norm=True, dtype="float64"), {}),
-        (network(dropout=0.3), {}),
-        (network(dropout=0.3, batch_norm=True, dtype="float64"), {}),
-        (network(standardize=ol.Standardize(np.full(5, 0.5), np.arange(5.0))), {}),
-        (network(dtype="float64"), {}),
-        (network((5, 3)), {}),
-        (network(use_bias=False), {}),
-        (network(), {"batch_size": 70}),
-        (network(), {"batch_size": 35}),
-        (network(), {"batch_size": 69}),
-        (network(), {"batch_size": 1}),
-        (network(), {"batch_size": 64, "epochs": 1}),
+        ({"batch_norm": True}, {}),
+        ({"batch_norm": "after", "convention": "torch"}, {}),
+        ({"batch_norm": True, "dtype": "float64"}, {}),
+        ({"dropout": 0.3}, {}),
+        ({"dropout": 0.3, "batch_norm": True, "dtype": "float64"}, {}),
+        ({"standardize": ol.Standardize(np.full(5, 0.5), np.arange(5.0))}, {}),
+        ({"dtype": "float64"}, {}),
+        ({"sizes": (5, 3)}, {}),
+        ({"use_bias": False}, {}),
+        ({}, {"batch_size": 70}),
+        ({}, {"batch_size": 35}),
+        ({}, {"batch_size": 69}),
+        ({}, {"batch_size": 1}),
+        ({}, {"batch_size": 64, "epochs": 1}),
+        ({}, {"data": [SHARED] * 6}),
     ],
 )
-def test_every_shape_of_a_problem(make, options):
-    assert_as_alone(make, **options)
+def test_every_shape_of_a_problem(network_options, options, backend):
+    assert_as_alone(network(**network_options, backend=backend), **options)
 
 
-def test_data_that_all_share():
-    assert_as_alone(data=[SHARED] * 6)
+@pytest.mark.skipif(len(BACKENDS) < 2, reason="Numba is not installed")
+def test_on_the_compiled_backend_replicas_take_turns_unless_a_layer_is_custom_code(monkeypatch):
+    class Own(ol.nn.layers.Dense):
+        def forward(self, x, training):
+            return super().forward(x, training)
+
+    def own(seed):
+        net = network(backend="compiled")(seed)
+        net.layers[0].__class__ = Own
+        return net
+
+    made = []
+    for name in ("InTurns", "EvaluatedInTurns"):
+        real = getattr(replicas, name)
+        monkeypatch.setattr(replicas, name, lambda *args, real=real: made.append(real(*args)) or made[-1])
+    assert_as_alone(network(backend="compiled"))
+    assert [type(one).__name__ for one in made] == ["InTurns", "EvaluatedInTurns"]
+    made.clear()
+    assert_as_alone(own)
+    assert not made
 
 
 def test_more_rows_than_go_through_the_network_at_a_time_and_updates_longer_than_a_block():
@@ -139,15 +176,18 @@ def test_more_rows_than_go_through_the_network_at_a_time_and_updates_longer_than
     digits = ol.datasets.load("digits")
     data = ol.Dataset(digits.x_train, digits.y_train, digits.x_train, digits.y_train)
     settings = [{"lr": lr} for lr in (0.001, 0.03, 1.0) for _ in range(10)]
-    assert_as_alone(network((64, 64, 10)), settings=settings, data=[data] * 30, seeds=[*range(10)] * 3, epochs=1)
+    for backend in BACKENDS:
+        make = network((64, 64, 10), backend=backend)
+        assert_as_alone(make, settings=settings, data=[data] * 30, seeds=[*range(10)] * 3, epochs=1)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("batch_size", [16, 35, 69, 70])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_divergence_at_different_steps(batch_size, dtype):
+def test_divergence_at_different_steps(batch_size, dtype, backend):
     """In the middle of an epoch or at its end, where the validation loss is the first that is not finite."""
     found = assert_as_alone(
-        network(activation="identity", dtype=dtype),
+        network(activation="identity", dtype=dtype, backend=backend),
         rules.textbook.momentum,
         [{"lr": lr} for lr in np.geomspace(0.1, 3e3, 10).tolist()],
         [SHARED] * 10,
@@ -319,9 +359,10 @@ def test_what_replicas_cannot_be_trained_with(options, message):
         fit_replicas(nets, rules.textbook.sgd, data=ol.datasets.load("digits"), **options)
 
 
-def test_the_networks_given_stay_as_they_are_and_the_stack_is_evaluated_as_they_are():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_networks_given_stay_as_they_are_and_the_stack_is_evaluated_as_they_are(backend):
     data = ol.datasets.load("digits")
-    nets = [ol.MLP([64, 12, 10], seed=seed, batch_norm=True, dropout=0.5, backend="numpy") for seed in (0, 1, 2)]
+    nets = [ol.MLP([64, 12, 10], seed=seed, batch_norm=True, dropout=0.5, backend=backend) for seed in (0, 1, 2)]
     before = [net.parameters.data.copy() for net in nets]
     streams = [net.layers[3].generator.state for net in nets]
     test = [(data.x_test, data.y_test), (data.x_val, data.y_val), (data.x_test, data.y_test)]
@@ -341,13 +382,3 @@ def test_a_rule_of_whole_matrices_is_refused():
     net = network()(0)
     with pytest.raises(ol.InputError, match="this one works on whole matrices: use fit"):
         fit_replicas([net], ol.LAMB(net.parameters).rule, [{}], SHARED, seeds=[0])
-
-
-def test_replicas_of_the_compiled_backend_train_as_on_numpy():
-    """Operation after operation, so that the bits are NumPy's."""
-    found = []
-    for backend in {"numpy", ol.backends.get("auto").name}:
-        nets = [network(backend=backend)(seed) for seed in (0, 1)]
-        histories = fit_replicas(nets, rules.textbook.adam, [{}, {}], SHARED, seeds=[0, 1], epochs=2, batch_size=16)
-        found.append(list(map(compared, histories)))
-    assert found[0] == found[-1]

@@ -244,7 +244,11 @@ class NumPyGenerators:
     """Several generators, each of which fills one part of an array along its first axis."""
 
     def __init__(self, generators: Sequence[NumPyGenerator]) -> None:
-        self._generators = copy.deepcopy(list(generators))
+        # one by one: replicas that begin with the same generator go on with copies of their own
+        self._generators = [copy.deepcopy(generator) for generator in generators]
+
+    def __getitem__(self, replica: int) -> NumPyGenerator:
+        return self._generators[replica]
 
     def uniform(self, out: Floats) -> None:
         for generator, part in zip(self._generators, out, strict=True):

@@ -178,7 +178,7 @@ class Operations:
         found = self._extents.get(id(a))
         if found is None:
             self._kept.append(a)
-            found = self._extents[id(a)] = _extent(a)
+            found = self._extents[id(a)] = extent(a)
         return found
 
     def _check_apart(self, out: Array, *others: Array) -> None:
@@ -191,7 +191,7 @@ class Operations:
 
     def _within(self, working: Iterable[Array]) -> frozenset[int]:
         """Return the arrays that lie within the ``working`` arrays."""
-        own = sorted(map(_extent, working))
+        own = sorted(map(extent, working))
         starts = [start for start, _ in own]
 
         def is_inside(start: int, size: int) -> bool:
@@ -212,7 +212,7 @@ class Operations:
         return frozenset(pairs)
 
 
-def _extent(a: Array) -> tuple[int, int]:
+def extent(a: Array) -> tuple[int, int]:
     """Return the first address of an array, and the one after its last."""
     start: int = a.__array_interface__["data"][0] if isinstance(a, np.ndarray) else a.data.ptr
     if a.flags.c_contiguous:
@@ -308,4 +308,4 @@ for _name in DEFERRED:
     setattr(Deferred, _name, _deferred(_name))
 
 
-__all__ = ["CannotRecord", "Deferred", "Item", "Operations", "Part", "Seens", "operation_of", "read_later"]
+__all__ = ["CannotRecord", "Deferred", "Item", "Operations", "Part", "Seens", "extent", "operation_of", "read_later"]

@@ -6,8 +6,9 @@ only passes a value from one of them to the next is never stored.
 
 from __future__ import annotations
 
+import copy
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..kernels.names import rule_name
 from . import blas, llvm, onednn
 from .layout import layout
 from .numpy import Floats
-from .operations import CannotRecord, Operations
+from .operations import CannotRecord, Operations, extent
 from .plan import Address, Alone, Structure, plan
 
 
@@ -114,11 +115,45 @@ class Program(Operations):
         addresses = np.array([start for start, _ in self._numbers], np.int64)
         self._words = made.words.copy()
         self._words[made.places] = addresses[made.arrays]
-        self._plan, self._arguments = made, self._words.ctypes.data + 8 * made.starts
-        functions, arguments = made.functions.ctypes.data, self._arguments.ctypes.data
-        self._call = np.array([functions, arguments, len(made.functions), 0], np.int64)
-        self._at = self._call.ctypes.data
+        self._plan, self._addresses = made, addresses
         self._replay = _replay()
+        self._place()
+
+    def moved(self, olds: Sequence[Floats], news: Iterable[Sequence[Floats]]) -> list[Program]:
+        """Return the same operations for each list of ``news``, whose arrays are in place of the ``olds``.
+
+        An array and the one in its place have the same shape, strides and dtype. What lies within the former is moved
+        with it.
+
+        Raises
+        ------
+        CannotRecord: an array of the program lies only partly within one that is replaced.
+        """
+        starts, stops = self._addresses, self._addresses + [size for _, size in self._numbers]
+        extents = [extent(old) for old in olds]
+        owner = np.full(len(starts), -1)
+        for k, (start, stop) in enumerate(extents):
+            inside = (starts >= start) & (stops <= stop)
+            if (~inside & (starts < stop) & (stops > start)).any():
+                raise CannotRecord("an array that lies partly within one that is replaced")
+            owner[inside] = k
+        made = []
+        for own in news:
+            shifts = [extent(new)[0] - start for new, (start, _) in zip(own, extents, strict=True)]
+            twin = copy.copy(self)
+            twin._addresses, twin._kept = starts + np.array([*shifts, 0], np.int64)[owner], [self._kept, own]
+            twin._words = self._words.copy()
+            twin._words[self._plan.places] = twin._addresses[self._plan.arrays]
+            twin._place()
+            made.append(twin)
+        return made
+
+    def _place(self) -> None:
+        """Make the call that runs the program from the words of its kernels."""
+        self._arguments = self._words.ctypes.data + 8 * self._plan.starts
+        functions, arguments = self._plan.functions.ctypes.data, self._arguments.ctypes.data
+        self._call = np.array([functions, arguments, len(self._plan.functions), 0], np.int64)
+        self._at = self._call.ctypes.data
 
     def run(self, times: int = 1) -> int:
         """Run the program ``times`` times, and return the number of complete runs."""

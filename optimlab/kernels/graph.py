@@ -231,16 +231,29 @@ class Graph:
 
 @lru_cache(maxsize=1024)
 def _table(graph: Graph, first: int, steps: int, values: tuple[tuple[str, float], ...]) -> NDArray[np.float64]:
-    table, known = np.empty((steps, len(graph.slots))), dict(values)
+    table, known, functions = np.empty((steps, len(graph.slots))), dict(values), tuple(graph.functions.items())
     for k, slot in enumerate(graph.slots):
-        function, names = _slot(slot, tuple(graph.functions.items()))
+        function, names = _slot(slot, functions)
         given = {name: known[name] for name in names if name != "t"}
         if "t" in names:
-            table[:, k] = [function(t=t, **given) for t in range(first, first + steps)]
+            table[:, k] = _column(slot, functions, first, steps, tuple(given.items()))
         else:
             table[:, k] = function(**given)
     table.flags.writeable = False
     return table
+
+
+@lru_cache(maxsize=1024)
+def _column(
+    slot: str,
+    functions: tuple[tuple[str, Callable[..., float]], ...],
+    first: int,
+    steps: int,
+    given: tuple[tuple[str, float], ...],
+) -> list[float]:
+    """Return a slot's numbers for each step. Runs that differ only in the rate share most of them."""
+    function, known = _slot(slot, functions)[0], dict(given)
+    return [function(t=t, **known) for t in range(first, first + steps)]
 
 
 @cache

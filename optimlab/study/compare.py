@@ -25,8 +25,8 @@ from .execution import Pool, run_all, workers
 from .folder import SUMMARY, check_folder, claim
 from .plan import Run, Study
 from .results import SCORES, VERSION, Baseline, Kind, Record, Row, Sizes, Summary, decoded, encoded
-from .run import execute, host, time_steps, versions
-from .side_by_side import side_by_side
+from .run import host, time_steps, versions
+from .side_by_side import at_once, side_by_side
 from .statistics import t_interval
 from .store import Store, read
 from .summary import Found, best, deviation, pairs, row_label, rows, tuned_tests
@@ -195,7 +195,7 @@ def compare(
     with workers(processes, dask) as pool, Store[Record](folder) as store, one_thread():
         planned = claim(study, store)
         on_gpu = dask is None and backends.get(study.problem.backend).asynchronous
-        runner = _Runner(store, side_by_side if on_gpu else pool, study.planned(), on_run)
+        runner = _Runner(store, at_once if on_gpu else pool, study.planned(), on_run)
         found = _search(study, runner)
         times = time_steps(study.problem, _timed(study, found))
         times |= {row_label(c.label, "default"): times[c.label] for c in study.contenders if c.label in times}
@@ -299,7 +299,7 @@ class _Runner:
         self.store, self.pool, self.total, self.count, self.on_run = store, pool, total, 0, on_run
 
     def __call__(self, runs: Sequence[Run]) -> list[Record]:
-        return run_all(runs, self.store, execute=execute, pool=self.pool, done=self._done)
+        return run_all(runs, self.store, execute=side_by_side, pool=self.pool, done=self._done)
 
     def _done(self, run: Run, record: Record) -> None:
         self.count += 1

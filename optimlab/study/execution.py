@@ -1,8 +1,9 @@
 """Execution of runs: in this process, on the cores of this machine, or on a Dask cluster.
 
 Each of the three is a *pool*: a function that takes runs by key and yields ``(key, record)`` in any order, or
-``(key, WorkerLost)`` for a run whose process died. :func:`run_all` does the rest for all pools: it looks in the store
-first, stores records as they arrive, and repeats lost runs. Only the calling process writes to the store.
+``(key, WorkerLost)`` for a run whose process died. A pool executes short runs in chunks, because they may share work.
+:func:`run_all` does the rest for all pools: it looks in the store first, stores records as they arrive, and repeats
+lost runs. Only the calling process writes to the store.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from .plan import Run
 from .results import Record
 from .store import Store
 
-Execute = Callable[[Run], Record]
+Execute = Callable[[Sequence[Run]], Sequence[Record]]
+"""A function that executes runs, and returns their records in the same order."""
+Chunk = list[tuple[str, Run]]
+"""Runs with their keys that are executed together."""
 
 ALONE = 2
 """Number of times a run whose worker died is tried on its own, before it is recorded as an error."""
@@ -37,7 +41,8 @@ PATIENCE = 5.0
 STRANDED = 60.0
 """Seconds without any worker before the study gives up on a cluster."""
 KEEP = 0.25
-"""Seconds that finished runs may wait to be stored together: a write to disk takes as long as a short run."""
+"""Seconds that a chunk of runs should take, and that finished runs may wait to be stored together: a message or a write
+to disk takes as long as a short run."""
 
 
 class WorkerLost(RuntimeError):
@@ -46,12 +51,56 @@ class WorkerLost(RuntimeError):
 
 Outcomes = Generator[tuple[str, Record | WorkerLost], None, None]
 Pool = Callable[[Execute, Mapping[str, Run]], Outcomes]
+Result = tuple[float, Sequence[tuple[str, Record | WorkerLost]]]
+"""The seconds that a chunk took, and its outcomes."""
 
 
 def here(execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
-    """Execute one run after another in this process: the pool without workers."""
-    for key, run in runs.items():
-        yield _work(execute, key, run)
+    """Execute one chunk of runs after another in this process: the pool without workers."""
+    chunks = _Chunks(runs)
+    while chunk := chunks.next(workers=1):
+        yield from chunks.done(chunk, _work(execute, chunk))
+
+
+def one_by_one(execute: Callable[[Run], Record]) -> Execute:
+    """Return a function that executes one run after another.
+
+    An exception of a run becomes its record, of status ``"error"``.
+    """
+    return partial(_one_by_one, execute)
+
+
+def _one_by_one(execute: Callable[[Run], Record], runs: Sequence[Run]) -> list[Record]:
+    records = []
+    for run in runs:
+        try:
+            records.append(execute(run))
+        except Exception as error:  # an error in one run must not stop the others
+            records.append(_failed(run, error))
+    return records
+
+
+class _Chunks:
+    """The runs that wait for a worker, cut into chunks that take about :data:`KEEP` seconds each."""
+
+    def __init__(self, runs: Mapping[str, Run]) -> None:
+        self._waiting, self._size = [*runs.items()], 1
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def next(self, workers: int) -> Chunk:
+        """Return the next chunk; at the end, a share for each worker."""
+        number = min(self._size, -(-len(self._waiting) // workers))
+        chunk, self._waiting = self._waiting[:number], self._waiting[number:]
+        return chunk
+
+    def done(self, chunk: Chunk, result: Result) -> Outcomes:
+        """Yield the outcomes of a chunk, and make the next ones as long as they should be."""
+        seconds, outcomes = result
+        size = int(KEEP * len(chunk) / max(seconds, 1e-9))
+        self._size = max(1, min(4 * len(chunk), size))
+        yield from outcomes
 
 
 def run_all(
@@ -71,7 +120,8 @@ def run_all(
     ----------
     runs: the runs; equal ones are executed once.
     store: the store of finished runs.
-    execute: turns a run into its record. An exception that it raises becomes a record of status ``"error"``.
+    execute: executes runs, see :func:`one_by_one`. An exception that it raises becomes the record of all of them, of
+        status ``"error"``.
     pool: where the runs are executed, see :func:`workers`.
     done: called once for each run, when its record is stored.
 
@@ -79,7 +129,7 @@ def run_all(
     >>> from optimlab.study import Contender, Problem, Run, Store
     >>> runs = [Run(Problem(epochs=1), Contender("sgd"), 0.1, seed) for seed in (0, 1)]
     >>> from optimlab.study.run import execute
-    >>> records = run_all(runs, Store(tempfile.mkdtemp()), execute=execute)
+    >>> records = run_all(runs, Store(tempfile.mkdtemp()), execute=one_by_one(execute))
     >>> [record.run["seed"] for record in records]
     [0, 1]
 
@@ -166,12 +216,14 @@ def workers(jobs: int = 1, dask: Any = None) -> Iterator[Pool]:
         yield here
 
 
-def _work(execute: Execute, key: str, run: Run) -> tuple[str, Record]:
+def _work(execute: Execute, chunk: Chunk) -> Result:
+    start = time.perf_counter()
     try:
         with one_thread():
-            return key, execute(run)
-    except Exception as error:  # an error in one run must not stop the others
-        return key, _failed(run, error)
+            records = execute([run for _, run in chunk])
+    except Exception as error:  # an error in these runs must not stop the others
+        records = [_failed(run, error) for _, run in chunk]
+    return time.perf_counter() - start, [(key, record) for (key, _), record in zip(chunk, records, strict=True)]
 
 
 def _failed(run: Run, error: Exception) -> Record:
@@ -196,15 +248,16 @@ def _on_cores(jobs: int, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
     waiting = dict(runs)
     while waiting:
         started: list[str] = []
-        # several short runs go to a worker at a time: joblib measures how many
+        chunks = _Chunks(waiting)
         options = {"inner_max_num_threads": 1, "initializer": _end_with, "initargs": (os.getpid(),)}
         with parallel_config(backend="loky", n_jobs=jobs, **options):
-            parallel = Parallel(return_as="generator_unordered")
+            parallel = Parallel(return_as="generator_unordered", batch_size=1)
         try:
-            with _results(parallel, _tasks(execute, dict(waiting), started)) as outcomes:
-                for key, record in outcomes:
-                    del waiting[key]
-                    yield key, record
+            with _results(parallel, _tasks(execute, chunks, jobs, started)) as results:
+                for chunk, result in results:
+                    for key, record in chunks.done(chunk, result):
+                        del waiting[key]
+                        yield key, record
         except BrokenProcessPool as error:
             lost = WorkerLost(f"a worker process died ({_cause(error)})")
             for key in [key for key in started if key in waiting] or list(waiting):
@@ -215,12 +268,16 @@ def _on_cores(jobs: int, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
                 raise
 
 
-def _tasks(execute: Execute, runs: Mapping[str, Run], started: list[str]) -> Iterator[Any]:
+def _tasks(execute: Execute, chunks: _Chunks, jobs: int, started: list[str]) -> Iterator[Any]:
     from joblib import delayed
 
-    for key, run in runs.items():
-        started.append(key)
-        yield delayed(_work)(execute, key, run)
+    while chunk := chunks.next(jobs):
+        started += [key for key, _ in chunk]
+        yield delayed(_named_work)(execute, chunk)
+
+
+def _named_work(execute: Execute, chunk: Chunk) -> tuple[Chunk, Result]:
+    return chunk, _work(execute, chunk)
 
 
 def _end_with(parent: int) -> None:
@@ -328,33 +385,25 @@ def _version() -> str:
     return __version__
 
 
-Chunk = list[tuple[str, Run]]
-"""Runs with their keys, sent to a Dask worker in one message."""
-
-
 def _on_cluster(client: Any, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
-    """Send chunks of runs that take about :data:`KEEP` seconds each: a message costs as much as a short run."""
     from distributed import CancelledError, as_completed
 
     futures: dict[Any, Chunk] = {}
-    waiting, size = [*runs.items()], 1
+    chunks = _Chunks(runs)
     try:
         finished = as_completed([], loop=client.loop)
         look = _lookout(client)
-        while waiting or futures:
+        while chunks or futures:
             threads = look()
-            while waiting and len(futures) < 2 * threads:
-                number = min(size, -(-len(waiting) // threads))  # at the end, a share for each thread
-                chunk, waiting = waiting[:number], waiting[number:]
-                future = client.submit(_several, execute, chunk, pure=False)
+            while chunks and len(futures) < 2 * threads:
+                chunk = chunks.next(threads)
+                future = client.submit(_work, execute, chunk, pure=False)
                 futures[future] = chunk
                 finished.add(future)
             batch = finished.next_batch(block=False)
             for future in batch:
                 chunk = futures.pop(future)
-                seconds, outcomes = _outcome(future, chunk)
-                yield from outcomes
-                size = max(1, min(2 * len(chunk), int(KEEP * len(chunk) / max(seconds, 1e-9))))
+                yield from chunks.done(chunk, _outcome(future, chunk))
             if not batch:
                 time.sleep(0.01)
     except (Exception, CancelledError) as error:
@@ -366,14 +415,7 @@ def _on_cluster(client: Any, execute: Execute, runs: Mapping[str, Run]) -> Outco
             client.cancel(list(futures))
 
 
-def _several(execute: Execute, chunk: Chunk) -> tuple[float, list[tuple[str, Record]]]:
-    """Return the seconds that a chunk took, and its records."""
-    start = time.perf_counter()
-    records = [_work(execute, key, run) for key, run in chunk]
-    return time.perf_counter() - start, records
-
-
-def _outcome(future: Any, chunk: Chunk) -> tuple[float, Sequence[tuple[str, Record | WorkerLost]]]:
+def _outcome(future: Any, chunk: Chunk) -> Result:
     from distributed import CancelledError, KilledWorker
 
     try:

@@ -1,7 +1,7 @@
-"""Runs on a GPU: a pool that trains many small networks at once, as replicas.
+"""Runs side by side: small networks trained together as replicas, see :mod:`optimlab.training.replicas`.
 
-A single small network leaves a GPU mostly idle. So the runs of all contenders with elementwise rules are trained
-together, see :func:`optimlab.training.replicas.fit_replicas`; the others are executed one by one.
+On a CPU this saves the recording and the Python code of each run. On a GPU, which a single small network leaves mostly
+idle, thousands are trained at once. Each run gets the record that it gets alone; on a GPU, up to rounding.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .. import backends
 from ..backends import Array
 from ..common.errors import one_line
+from ..datasets import Dataset
 from ..kernels import trace
 from ..nn.network import Network
 from ..training import History
@@ -19,32 +21,55 @@ from ..training.diagnostics import update_ratios_of_replicas
 from ..training.evaluation import ROWS
 from ..training.replicas import evaluate_replicas, fit_replicas, right_of_replicas
 from ..training.snapshot import restore, snapshot
-from .execution import Execute, Outcomes, here
+from ..training.turns import can_take_turns, replica
+from .execution import Execute, Outcomes, one_by_one
 from .plan import Problem, Run
 from .results import Record
-from .rows_score import packed
-from .run import Best, record_of
+from .rows_score import packed, rows_score
+from .run import Best, execute, record_of
 
 MOST, BYTES = 2048, 1 << 32
-"""Most runs at once, and bytes that a layer's outputs may take when all of them are evaluated."""
+"""Most runs at once on a GPU, and bytes that a layer's outputs may take when all of them are evaluated."""
+
+alone = one_by_one(execute)
 
 
-def side_by_side(execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
-    """Execute the runs that can be replicas together, the others one after another; a pool as in ``execution``."""
-    together: dict[Problem, list[str]] = {}
-    alone: dict[str, Run] = {}
-    for key, run in runs.items():
+def side_by_side(runs: Sequence[Run]) -> list[Record]:
+    """Execute runs, as :func:`optimlab.study.run.execute` would each of them, and return their records in order.
+
+    Runs of one problem with elementwise rules are trained as replicas if that pays, the others one after another.
+    """
+    together: dict[Problem, list[int]] = {}
+    for k, run in enumerate(runs):
         if run.problem.loss_function.classifies and run.contender.plain_rule is not None:
-            together.setdefault(run.problem, []).append(key)
-        else:
-            alone[key] = run
-    for problem, keys in together.items():
-        keys.sort(key=lambda key: runs[key].contender.label)  # equal rules are best next to each other
-        size = _at_once(problem)
+            together.setdefault(run.problem, []).append(k)
+    records: dict[int, Record] = {}
+    for problem, places in together.items():
+        if _pays(problem, len(places)):
+            places.sort(key=lambda k: runs[k].contender.label)  # equal rules are best next to each other
+            records |= zip(places, _trained_or_alone([runs[k] for k in places]), strict=True)
+    rest = [k for k in range(len(runs)) if k not in records]
+    records |= zip(rest, alone([runs[k] for k in rest]), strict=True)
+    return [records[k] for k in range(len(runs))]
+
+
+def at_once(execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
+    """Execute as many runs at once as fit into a GPU's memory: a pool as in :mod:`optimlab.study.execution`."""
+    problems: dict[Problem, list[str]] = {}
+    for key, run in runs.items():
+        problems.setdefault(run.problem, []).append(key)
+    for problem, keys in problems.items():
+        keys.sort(key=lambda key: (runs[key].contender.plain_rule is None, runs[key].contender.label))
+        size = _most(problem)
         for start in range(0, len(keys), size):
             part = keys[start : start + size]
-            yield from zip(part, _executed(execute, [runs[key] for key in part]), strict=True)
-    yield from here(execute, alone)
+            yield from zip(part, execute([runs[key] for key in part]), strict=True)
+
+
+def _pays(problem: Problem, count: int) -> bool:
+    """Return True if it pays to train so many runs of a problem together."""
+    backend = backends.get(problem.backend)
+    return backend.asynchronous or (count > 1 and can_take_turns(backend))
 
 
 def told(records: Iterable[Record]) -> list[str]:
@@ -53,27 +78,25 @@ def told(records: Iterable[Record]) -> list[str]:
     return [f"On the GPU, {way}." for way in ways]
 
 
-def _at_once(problem: Problem) -> int:
+def _most(problem: Problem) -> int:
     """Return how many runs fit into a GPU's memory at once."""
     widest: int = max(problem.data().x_train.shape[1], *problem.hidden, problem.outputs)
     return max(1, min(MOST, BYTES // (8 * ROWS * widest)))
 
 
-def _executed(execute: Execute, runs: Sequence[Run]) -> list[Record]:
+def _trained_or_alone(runs: Sequence[Run]) -> Sequence[Record]:
     try:
         return _trained(runs)
-    except KeyboardInterrupt:
-        raise
     except Exception as error:  # the run that has it tells it
         warnings.warn(f"{len(runs)} runs are trained one by one: {one_line(error)}", RuntimeWarning, stacklevel=2)
-        return [execute(run) for run in runs]
+        return alone(runs)
 
 
 def _trained(runs: Sequence[Run]) -> list[Record]:
     problem = runs[0].problem
-    splits = {run.split: problem.replicate(run.split) for run in runs}
+    splits = {split: problem.replicate(split) for split in {run.split for run in runs}}
     data = [splits[run.split] for run in runs]
-    by_seed = {run.seed: problem.network(run.seed) for run in runs}
+    by_seed = {seed: problem.network(seed) for seed in {run.seed for run in runs}}
     rules: list[Any] = [run.contender.plain_rule for run in runs]
     bests = [Best() for _ in runs]
     ratios: list[list[dict[str, float]]] = [[] for _ in runs]
@@ -110,13 +133,23 @@ def _trained(runs: Sequence[Run]) -> list[Record]:
     restore(stacked[0], kept)
     test = [(one.x_test, one.y_test) for one in data]
     measured = evaluate_replicas(stacked[0], test, problem.loss_function)
-    right = right_of_replicas(stacked[0], test) if problem.shares_test else None
+    rows = _rows(stacked[0], data, bests) if problem.shares_test else [""] * len(runs)
     engine = ": ".join([stacked[0].backend.name, *ways])
     states = {rule: len(trace(rule).state) for rule in dict.fromkeys(rules)}
     records = []
     for r, (run, rule, loss, accuracy) in enumerate(zip(runs, rules, *measured, strict=True)):
         tested: dict[str, Any] = {"test_loss": loss, "test_score": accuracy}
-        tested["test_rows"] = "" if right is None else packed(right[r])
+        tested["test_rows"] = rows[r]
         tested = tested if bests[r].epoch else {}
         records.append(record_of(run, histories[r], bests[r], ratios[r], tested, states[rule], engine))
     return records
+
+
+def _rows(network: Network, data: Sequence[Dataset], bests: Sequence[Best]) -> list[str]:
+    """Return which test rows each replica classifies correctly, packed; empty if it finished no epoch."""
+    if can_take_turns(network.backend):
+        return [
+            rows_score(replica(network, r), one) if best.epoch else ""
+            for r, (one, best) in enumerate(zip(data, bests, strict=True))
+        ]
+    return [packed(right) for right in right_of_replicas(network, [(one.x_test, one.y_test) for one in data])]

@@ -221,8 +221,7 @@ def update_ratios_of_replicas(network: Network, before: Any) -> list[dict[str, f
     for p in network.parameters:
         if p.kind == "weights":
             old = p.view(before)
-            both = old, p.data - old
-            sizes, steps = (backend.to_numpy((a * a).sum(axis=(1, 2))).astype("float64") ** 0.5 for a in both)
+            sizes, steps = (backend.to_numpy(norms(backend.xp, a)) for a in (old, p.data - old))
             for ratios, size, step in zip(found, sizes.tolist(), steps.tolist(), strict=True):
                 if size > 0:
                     ratios[p.name] = step / size
@@ -233,6 +232,12 @@ def norm(xp: Any, array: Any) -> float:
     """Return the Euclidean norm of all entries."""
     flat = array.reshape(-1)
     return float(xp.sqrt(xp.vdot(flat, flat)))
+
+
+def norms(xp: Any, arrays: Any) -> Any:
+    """Return :func:`norm` of each array of a stack, on the CPU with the same bits."""
+    flat = arrays.reshape(len(arrays), 1, -1)
+    return xp.sqrt(xp.matmul(flat, flat.swapaxes(1, 2)))[:, 0, 0]
 
 
 def _eps_ruled(network: Network, optimizer: Optimizer, before: Any) -> float | None:

@@ -35,22 +35,25 @@ class Evaluator:
         rows = x.shape[-2]
         self._parts = [slice(start, min(start + ROWS, rows)) for start in range(0, rows, ROWS)]
         self._replicas = network.parameters.data.shape[:-1]
-        self._results = backend.zeros((len(self._parts), 2 * math.prod(self._replicas)), network.dtype)
+        self.results = backend.zeros((len(self._parts), 2 * math.prod(self._replicas)), network.dtype)
         self._program: Any = None
         self._settings: list[Any] | None = None
 
     def __call__(self) -> tuple[Any, Any]:
         with self.network.backend.quiet():
-            program = self._recorded()
+            program = self.recorded()
             (program.run if program else self._work)()
-        found = self.network.backend.to_numpy(self._results).astype("float64")
+        found = self.network.backend.to_numpy(self.results).astype("float64")
+        return self.measured(found.reshape(len(self._parts), 2, *self._replicas))
+
+    def measured(self, found: Any) -> tuple[Any, Any]:
+        """Return loss and score from those of each part, of shape ``(parts, 2)`` or ``(parts, 2, replicas)``."""
         rows = [part.stop - part.start for part in self._parts]
-        found = found.reshape(len(rows), 2, *self._replicas)
         loss = sum(n * value for n, value in zip(rows, found[:, 0], strict=True)) / sum(rows)
         score = self.loss.score
         return loss, None if score is None else score.value(found[:, 1].sum(axis=0), self._whole)
 
-    def _recorded(self) -> Any:
+    def recorded(self) -> Any:
         """Return the program; None if a layer or the loss has code that cannot be recorded."""
         settings = network_settings(self.network)
         if self._settings is None or not unchanged(self._settings, settings):
@@ -74,4 +77,4 @@ class Evaluator:
             score = self.loss.score
             counted = value if score is None else score.summed(backend, outputs, targets, buffers)
             for j, number in enumerate((value, counted)):
-                backend.map(same, (number.reshape(-1),), self._results[k, j * number.size : (j + 1) * number.size])
+                backend.map(same, (number.reshape(-1),), self.results[k, j * number.size : (j + 1) * number.size])

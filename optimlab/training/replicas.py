@@ -2,10 +2,11 @@
 
 A single small network leaves a GPU mostly idle. So R networks, which differ in seed, data and hyperparameters, share
 each launch and each matrix product. Arrays are ``(R, batch, features)``, weights ``(R, inputs, outputs)``, the flat
-buffers ``(R, parameters)``. The step is the same as in :func:`optimlab.fit`. On the NumPy backend each replica gets the
-same numbers as alone, bit for bit: matrices are multiplied one by one, and everything else is elementwise or a sum
-along an axis with unchanged memory layout. (On a CPU it is faster to train networks one after the other with the
-compiled backend.)
+buffers ``(R, parameters)``. The step is the same as in :func:`optimlab.fit`.
+
+On a CPU each replica gets the same numbers as alone, bit for bit. The NumPy backend multiplies matrices one by one, and
+everything else is elementwise or a sum along an axis with unchanged memory layout. On the compiled backend the replicas
+take turns, see :mod:`optimlab.training.turns`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
@@ -23,6 +25,7 @@ import numpy as np
 from .. import rules
 from ..backends import Array
 from ..backends.numpy import NumPyStep
+from ..backends.operations import CannotRecord
 from ..common.errors import InputError, count, number, unknown
 from ..datasets import Dataset
 from ..kernels import Graph, trace
@@ -36,6 +39,7 @@ from .engine import Engine, engine_of
 from .evaluation import Evaluator
 from .lifecycle import Lifecycle
 from .step import Epoch
+from .turns import EvaluatedInTurns, InTurns, can_take_turns
 
 BLOCK_BYTES = 1 << 18
 """Bytes of each state array that the update processes at a time, rounded to whole rows, at least one."""
@@ -90,7 +94,7 @@ class _Group:
     """Neighbouring replicas with the same elementwise rule, with separate hyperparameters for each of them."""
 
     def __init__(self, rule: rules.Rule, graph: Graph, rows: slice, settings: Sequence[Mapping[str, float]]) -> None:
-        self.graph, self.rows, kinds = graph, rows, rules.kinds_of(rule)
+        self.rule, self.graph, self.rows, kinds = rule, graph, rows, rules.kinds_of(rule)
         for name in {name: None for own in settings for name in own}:
             if name not in self.graph.hyperparameters:
                 raise unknown(f"hyperparameter of {self.graph.name}", name, self.graph.hyperparameters)
@@ -225,7 +229,7 @@ def fit_replicas(
     val = _Rows.of(network, [(one.x_val, one.y_val) for one in each], loss, "validation")
     run = _Training(network, _Optimizer(rule, network, settings), loss, train, batch_size, seeds, epochs)
     engine = _engine(run, networks[0], graph, say)
-    validate = Evaluator(network, *val.by_replica(), loss)
+    validate = _evaluator(network, val, loss)
     with network.backend.quiet():
         for _ in range(epochs):
             start = time.perf_counter()
@@ -249,6 +253,9 @@ def fit_replicas(
 
 def _engine(run: Any, network: Network, graph: bool, say: Callable[[str], Any]) -> Engine:
     """Return the engine: on a GPU, one thread block for each replica if a replica fits into its shared memory."""
+    if can_take_turns(network.backend):
+        with suppress(CannotRecord):
+            return InTurns(run)
     if not network.backend.asynchronous:
         return engine_of(run, graph)
     from .blocks import InBlocks, TooLarge
@@ -260,6 +267,14 @@ def _engine(run: Any, network: Network, graph: bool, say: Callable[[str], Any]) 
         return engine_of(run, graph)
     say("one thread block trained each network, in shared memory")
     return engine
+
+
+def _evaluator(network: Network, rows: _Rows, loss: Loss) -> Callable[[], tuple[Any, Any]]:
+    """Return the function that measures each replica on its rows."""
+    if can_take_turns(network.backend):
+        with suppress(CannotRecord):
+            return EvaluatedInTurns(network, *rows.of_each(), loss)
+    return Evaluator(network, *rows.by_replica(), loss)
 
 
 class _Rows:
@@ -291,6 +306,12 @@ class _Rows:
         x, y = checked[0] if len(checked) == 1 else (xp.concatenate(parts) for parts in zip(*checked, strict=True))
         return cls(xp, x, y, each, [places[id(x)] for x, _ in data])
 
+    def of_each(self) -> tuple[list[Array], list[Array]]:
+        """Return inputs and targets of each replica as views; replicas with the same rows have the same object."""
+        parts = {k: slice(k, k + self.each) for k in self.first[:, 0].tolist()}
+        x, y = ({k: a[part] for k, part in parts.items()} for a in (self.x, self.y))
+        return [x[k] for k in self.first[:, 0].tolist()], [y[k] for k in self.first[:, 0].tolist()]
+
     def by_replica(self) -> tuple[Array, Array]:
         """Return inputs and targets with a leading axis of the replicas, without a copy if all share them."""
         if len(self.x) == self.each:
@@ -310,7 +331,7 @@ def evaluate_replicas(
     ``data`` has the inputs and targets of each replica.
     """
     loss = get_loss(loss)
-    losses, accuracies = Evaluator(network, *_Rows.of(network, data, loss, "given").by_replica(), loss)()
+    losses, accuracies = _evaluator(network, _Rows.of(network, data, loss, "given"), loss)()
     return losses.tolist(), accuracies.tolist()
 
 
