@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -132,6 +132,7 @@ def compare(
       optimlab compare --dataset mine.csv --target-column species --out mine
       optimlab compare --study study.toml --dry-run
     """
+    from ..study.execution import processes
     from ..study.results import builtins
 
     studies = {name: _changed(study, **changes) for name, study in _read(file, changes).items()}
@@ -150,6 +151,8 @@ def compare(
         for study in studies.values():
             say_decided(study.problem)
     start = time.perf_counter()
+    if any(_processes(study, jobs) > 1 for study in studies.values()):
+        click.get_current_context().with_resource(processes())  # the figures are made where the runs were
     comparisons: dict[str, Comparison] = {}
     try:
         for name, study in studies.items():
@@ -171,7 +174,7 @@ def compare(
     elif together is not None:
         _print_joint(together)
     # the numbers are printed first, so that a failing figure or page cannot lose them
-    written = {name: _write(comparison, folders[name]) for name, comparison in comparisons.items()}
+    written = {name: _write(c, folders[name], _processes(studies[name], jobs)) for name, c in comparisons.items()}
     if together is not None:
         written[""] = _write_joint(together, comparisons, out)
     if not as_json:
@@ -264,12 +267,18 @@ def _run(study: Study, folder: Path, jobs: int | None, dask: str | None) -> Comp
         return run_study(study, folder, jobs=jobs, dask=dask, on_run=on_run)
 
 
-def _plan(study: Study, folder: Path, jobs: int | None) -> dict[str, Any]:
+def _processes(study: Study, jobs: int | None) -> int:
+    """Return the number of processes for a study."""
     from ..study.compare import usual_jobs
+
+    return usual_jobs(study) if jobs is None else jobs
+
+
+def _plan(study: Study, folder: Path, jobs: int | None) -> dict[str, Any]:
     from ..study.run import estimate
     from ..study.usual_target import decided
 
-    processes = usual_jobs(study) if jobs is None else jobs
+    processes = _processes(study, jobs)
     train, val, test = study.problem.sizes()
     return {
         "label": study.label,
@@ -315,30 +324,44 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _write(comparison: Comparison, folder: Path) -> tuple[list[str], list[str]]:
+def _write(comparison: Comparison, folder: Path, processes: int) -> tuple[list[str], list[str]]:
     """Write the page and the figures; return the names of all files and the errors of those that failed."""
-    from .. import plotting
+    drawn = ["sensitivity", "loss", "accuracy"] + ["map"] * any(row.searched for row in comparison.rows)
+    figures = [partial(_figure, comparison, folder, name) for name in drawn]
+    files, failed = _written([partial(_page, folder), *figures], processes)
+    return [*files, "runs.jsonl", "summary.json"], failed
+
+
+def _page(folder: Path) -> list[str]:
     from ..report import write_report
 
-    def figure(name: str) -> list[str]:
-        return save_figure(getattr(plotting, f"{name}_figure")(comparison), folder / name)
-
-    page, failed = _written([lambda: [write_report(folder).name]])
-    drawn = ["loss", "accuracy", "sensitivity"] + ["map"] * any(row.searched for row in comparison.rows)
-    figures, more = _written([partial(figure, name) for name in drawn])
-    return [*page, "runs.jsonl", "summary.json", *figures], [*failed, *more]
+    return [write_report(folder).name]
 
 
-def _written(steps: Iterable[Callable[[], list[str]]]) -> tuple[list[str], list[str]]:
-    """Run each step; return the files it wrote, and the errors of those that failed."""
+def _figure(comparison: Comparison, folder: Path, name: str) -> list[str]:
+    from .. import plotting
+
+    return save_figure(getattr(plotting, f"{name}_figure")(comparison), folder / name)
+
+
+def _written(steps: Sequence[Callable[[], list[str]]], processes: int = 1) -> tuple[list[str], list[str]]:
+    """Run each step; return the files they wrote, and the errors of those that failed."""
+    from ..study.execution import in_processes
+
     files: list[str] = []
     failed: list[str] = []
-    for step in steps:
-        try:
-            files += step()
-        except InputError as error:
-            failed.append(str(error))
+    for written, failure in in_processes(processes, [partial(_tried, step) for step in steps]):
+        files += written
+        failed += [failure] if failure else []
     return files, list(dict.fromkeys(failed))
+
+
+def _tried(step: Callable[[], list[str]]) -> tuple[list[str], str]:
+    """Return the files that a step wrote, and its error."""
+    try:
+        return step(), ""
+    except InputError as error:
+        return [], str(error)
 
 
 def _print(comparison: Comparison) -> None:

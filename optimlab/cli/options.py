@@ -206,11 +206,19 @@ def folder(out: Path) -> Path:
 
 def save_figure(figure: Any, path: Path) -> list[str]:
     """Write a Matplotlib figure as PNG and SVG, and return the names of the files."""
+    # laid out once: with an engine, Matplotlib would draw everything again for each file
+    figure.set_dpi(DPI)
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
     written = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
     for file in written:
         draw(figure, file)
-        figure.set_layout_engine("none")  # it is laid out, and the second file looks like the first
     return [file.name for file in written]
+
+
+DPI = 150
+"""Dots per inch of a PNG."""
 
 
 def draw(figure: Any, file: Path) -> None:
@@ -232,5 +240,5 @@ def draw(figure: Any, file: Path) -> None:
     with warnings.catch_warnings():
         # letters that the font lacks are drawn as empty boxes; the page and the table show the name in full
         warnings.filterwarnings("ignore", "Glyph .* missing from")
-        figure.savefig(content, format=kind, dpi=150)
+        figure.savefig(content, format=kind, dpi=DPI)
     write_atomically(file, content.getvalue())

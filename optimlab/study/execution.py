@@ -41,8 +41,9 @@ PATIENCE = 5.0
 STRANDED = 60.0
 """Seconds without any worker before the study gives up on a cluster."""
 KEEP = 0.25
-"""Seconds that a chunk of runs should take, and that finished runs may wait to be stored together: a message or a write
-to disk takes as long as a short run."""
+"""Seconds that finished runs may wait to be stored together: a write to disk takes as long as a short run."""
+CHUNK = 0.5
+"""Seconds that a chunk of runs should take: to begin one takes as long as a short run."""
 
 
 class WorkerLost(RuntimeError):
@@ -81,7 +82,7 @@ def _one_by_one(execute: Callable[[Run], Record], runs: Sequence[Run]) -> list[R
 
 
 class _Chunks:
-    """The runs that wait for a worker, cut into chunks that take about :data:`KEEP` seconds each."""
+    """The runs that wait for a worker, cut into chunks that take about :data:`CHUNK` seconds each."""
 
     def __init__(self, runs: Mapping[str, Run]) -> None:
         self._waiting, self._size = [*runs.items()], 1
@@ -98,7 +99,7 @@ class _Chunks:
     def done(self, chunk: Chunk, result: Result) -> Outcomes:
         """Yield the outcomes of a chunk, and make the next ones as long as they should be."""
         seconds, outcomes = result
-        size = int(KEEP * len(chunk) / max(seconds, 1e-9))
+        size = int(CHUNK * len(chunk) / max(seconds, 1e-9))
         self._size = max(1, min(4 * len(chunk), size))
         yield from outcomes
 
@@ -206,12 +207,8 @@ def workers(jobs: int = 1, dask: Any = None) -> Iterator[Pool]:
         with _connected(dask) as client:
             yield partial(_on_cluster, client)
     elif jobs > 1:
-        from joblib.externals.loky import get_reusable_executor
-
-        try:
+        with processes():
             yield partial(_on_cores, jobs)
-        finally:
-            get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
     else:
         yield here
 
@@ -241,17 +238,52 @@ def _alone(pool: Pool, execute: Execute, key: str, run: Run) -> Record:
 # --- the cores of this machine, by joblib
 
 
-def _on_cores(jobs: int, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
+_keeping = 0
+"""The number of open blocks of :func:`processes`."""
+
+
+@contextmanager
+def processes() -> Iterator[None]:
+    """Keep the processes of this machine for all pools and calls in the ``with`` block; they end with the outermost."""
+    from joblib.externals.loky import get_reusable_executor
+
+    global _keeping
+    _keeping += 1
+    try:
+        yield
+    finally:
+        _keeping -= 1
+        if not _keeping:
+            get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+
+
+def in_processes(jobs: int, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Call every task in one of ``jobs`` processes, or here if that is 1; return what they return, in order."""
+    if jobs == 1:
+        return [task() for task in tasks]
+    from joblib import delayed
+
+    with processes(), _results(_parallel(jobs, "generator"), (delayed(task)() for task in tasks)) as results:
+        return list(results)
+
+
+def _parallel(jobs: int, return_as: str) -> Any:
+    """Return joblib's processes, which are given one task at a time."""
     from joblib import Parallel, parallel_config
+
+    options = {"inner_max_num_threads": 1, "initializer": _end_with, "initargs": (os.getpid(),)}
+    with parallel_config(backend="loky", n_jobs=jobs, **options):
+        return Parallel(return_as=return_as, batch_size=1)
+
+
+def _on_cores(jobs: int, execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
     from joblib.externals.loky import BrokenProcessPool
 
     waiting = dict(runs)
     while waiting:
         started: list[str] = []
         chunks = _Chunks(waiting)
-        options = {"inner_max_num_threads": 1, "initializer": _end_with, "initargs": (os.getpid(),)}
-        with parallel_config(backend="loky", n_jobs=jobs, **options):
-            parallel = Parallel(return_as="generator_unordered", batch_size=1)
+        parallel = _parallel(jobs, "generator_unordered")
         try:
             with _results(parallel, _tasks(execute, chunks, jobs, started)) as results:
                 for chunk, result in results:
@@ -424,11 +456,11 @@ def _outcome(future: Any, chunk: Chunk) -> Result:
         lost = WorkerLost(
             f"{error.allowed_failures + 1} Dask worker(s) died (the last was {error.last_worker.address})"
         )
-        return KEEP, [(key, lost) for key, _ in chunk]
+        return CHUNK, [(key, lost) for key, _ in chunk]
     except CancelledError:
         raise
     except Exception as error:  # the runs could not be sent, or their records could not be returned
-        return KEEP, [(key, _failed(run, error)) for key, run in chunk]
+        return CHUNK, [(key, _failed(run, error)) for key, run in chunk]
 
 
 def _lookout(client: Any) -> Callable[[], int]:

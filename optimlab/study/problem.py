@@ -126,7 +126,8 @@ class Problem:
             raise InputError(f"the file name {self.name!r} contains an unprintable character: rename the file")
         if not 0 < self.target <= 1:
             raise InputError(f"target must be a validation score in (0, 1], got {self.target}")
-        lookup("backend", self.backend, dict.fromkeys(("auto", *backends.names())))
+        if self.backend != "auto":  # to list the backends imports CuPy, which takes a while
+            lookup("backend", self.backend, dict.fromkeys(("auto", *backends.names())))
         for name in ("activation", "initializer"):
             if not isinstance(getattr(self, name), str):
                 raise InputError(f"{name} must be a name, got {getattr(self, name)!r}")
