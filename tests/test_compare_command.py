@@ -24,7 +24,7 @@ def run(*arguments):
 @pytest.fixture
 def quickly(monkeypatch):
     """A dry run trains nothing for its estimate."""
-    monkeypatch.setattr("optimlab.study.run.estimate", lambda study, jobs=1: 90.0 / jobs)
+    monkeypatch.setattr("optimlab.study.estimate.estimate", lambda study, jobs=1: 90.0 / jobs)
 
 
 def test_a_dry_run_estimates_by_training(tmp_path):

@@ -628,7 +628,7 @@ def test_a_map_is_in_the_report_and_a_figure_and_a_label_harms_neither(tmp_path)
 
 def test_a_dry_run_needs_no_room_for_a_warm_up(tmp_path):
     """Its few epochs are fewer than the warm-up has."""
-    from optimlab.study.run import estimate
+    from optimlab.study.estimate import estimate
 
     text = "adam(schedule=cosine(warmup=4), beta1=linear(0.9, warmup=4))"
     assert 0 < estimate(Study(TINY, (Contender.parse(text),), replicates=2)) < 600

@@ -37,7 +37,7 @@ def folder(tmp_path, monkeypatch):
         module = importlib.import_module(f"optimlab.cli.{name}")
         monkeypatch.setattr(module, "save_figure", lambda figure, path: [path.name])
     monkeypatch.setattr(importlib.import_module("optimlab.study.compare"), "time_steps", lambda *_: {})
-    monkeypatch.setattr("optimlab.study.run.estimate", lambda study, jobs=1: 1.0)
+    monkeypatch.setattr("optimlab.study.estimate.estimate", lambda study, jobs=1: 1.0)
     return tmp_path
 
 

@@ -275,7 +275,7 @@ def _processes(study: Study, jobs: int | None) -> int:
 
 
 def _plan(study: Study, folder: Path, jobs: int | None) -> dict[str, Any]:
-    from ..study.run import estimate
+    from ..study.estimate import estimate
     from ..study.usual_target import decided
 
     processes = _processes(study, jobs)

@@ -209,7 +209,8 @@ def save_figure(figure: Any, path: Path) -> list[str]:
     # laid out once: with an engine, Matplotlib would draw everything again for each file
     figure.set_dpi(DPI)
     if (engine := figure.get_layout_engine()) is not None:
-        engine.execute(figure)
+        with _missing_letters():
+            engine.execute(figure)
         figure.set_layout_engine(None)
     written = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
     for file in written:
@@ -229,7 +230,6 @@ def draw(figure: Any, file: Path) -> None:
     InputError: another ending than .png, .svg or .pdf, or the file cannot be written.
     """
     import io
-    import warnings
 
     from ..common.files import write_atomically
 
@@ -237,8 +237,16 @@ def draw(figure: Any, file: Path) -> None:
     if kind not in ("png", "svg", "pdf"):
         raise InputError(f"a figure is a file .png, .svg or .pdf, got {file}")
     content = io.BytesIO()
-    with warnings.catch_warnings():
-        # letters that the font lacks are drawn as empty boxes; the page and the table show the name in full
-        warnings.filterwarnings("ignore", "Glyph .* missing from")
+    with _missing_letters():
         figure.savefig(content, format=kind, dpi=DPI)
     write_atomically(file, content.getvalue())
+
+
+@contextmanager
+def _missing_letters() -> Iterator[None]:
+    """Let letters that the font lacks be drawn as empty boxes; the page and the table show the name in full."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import time
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -14,8 +12,6 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from ..backends import onednn
-from ..backends.threads import one_thread
-from ..common.errors import InputError
 from ..common.version import __version__
 from ..datasets import Dataset
 from ..nn.network import Network
@@ -23,7 +19,7 @@ from ..optim.optimizers import Optimizer
 from ..training import History, evaluate, fit
 from ..training.diagnostics import update_ratios
 from ..training.snapshot import restore, snapshot
-from .plan import Contender, Problem, Run, Study
+from .plan import Problem, Run
 from .results import Curves, Record, Spread
 from .rows_score import rows_score
 
@@ -195,45 +191,6 @@ def time_steps(problem: Problem, runs: dict[str, Run]) -> dict[str, Spread]:
             seconds[label] += [sum(timed) / (len(timed) * batches)] if timed else []
     rounds = {label: values[1:] for label, values in seconds.items() if len(values) > 1}
     return {label: Spread(float(np.median(v)), min(v), max(v)) for label, v in rounds.items()}
-
-
-def estimate(study: Study, jobs: int = 1) -> float:
-    """Estimate the seconds that the planned runs take, from a few epochs of each contender.
-
-    Parameters
-    ----------
-    study: the plan.
-    jobs: number of processes that run at once.
-
-    Raises
-    ------
-    InputError: the problem cannot be run, or the run of a contender fails.
-    """
-    study.problem.check()
-    total = 0.0
-    for contender in study.contenders:
-        # the first run also reads the data and compiles code
-        first, once = _seconds(study, contender, 1), _seconds(study, contender, 1)
-        thrice = _seconds(study, contender, 3) if first < QUICK else 3 * once
-        total += once + (thrice - once) / 2 * (study.problem.epochs - 1)
-    return total / len(study.contenders) * study.planned() / jobs
-
-
-QUICK = 0.5
-"""Seconds of an epoch above which the fixed cost of a run is negligible."""
-
-
-def _seconds(study: Study, contender: Contender, epochs: int) -> float:
-    """Measure the seconds of one run of so many epochs."""
-    # without a schedule: its warm-up may be longer than these few epochs
-    unscheduled = replace(contender, schedule=None, hyperparameters=contender.fixed)
-    run = Run(study.with_epochs(epochs).problem, unscheduled, contender.defaults()["lr"], 0)
-    start = time.perf_counter()
-    with one_thread():  # as in the study
-        record = execute(run)
-    if record.status == "error":
-        raise InputError(f"{contender.label} cannot be run: {record.error}")
-    return time.perf_counter() - start
 
 
 @cache

@@ -88,7 +88,8 @@ def _trained_or_alone(runs: Sequence[Run]) -> Sequence[Record]:
     try:
         return _trained(runs)
     except Exception as error:  # the run that has it tells it
-        warnings.warn(f"{len(runs)} runs are trained one by one: {one_line(error)}", RuntimeWarning, stacklevel=2)
+        if backends.get(runs[0].problem.backend).asynchronous:  # on a GPU, alone takes much longer
+            warnings.warn(f"{len(runs)} runs are trained one by one: {one_line(error)}", RuntimeWarning, stacklevel=2)
         return alone(runs)
 
 
