@@ -126,6 +126,7 @@ def test_a_chunk_that_has_finished_waits_for_its_place_on_the_disk_no_longer_tha
     run the next chunk is small again."""
     path, writes, now = tmp_path / "runs.jsonl", [], [0.0]
     lasts = [0.1, 0.1, 0.1, 0.1, 9.0, 0.1]
+    monkeypatch.setattr(execution, "CHUNK", 0.25)
     for clock in ("monotonic", "perf_counter"):
         monkeypatch.setattr(f"optimlab.study.execution.time.{clock}", lambda: now[0])
 
@@ -171,7 +172,7 @@ def test_a_dask_worker_is_given_several_short_runs_in_one_message_and_long_ones_
         assert sum(sizes) == 300
         assert max(sizes) >= 8
         sizes.clear()
-        monkeypatch.setattr(execution, "KEEP", 0.04)
+        monkeypatch.setattr(execution, "CHUNK", 0.04)
         run_all(seeds(10), Store(tmp_path / "long"), execute=one_by_one(slow), pool=pool)
         assert sizes == [1] * 10
 
