@@ -246,8 +246,9 @@ def test_a_run_that_always_kills_its_worker_is_an_error_that_names_it(tmp_path, 
     assert not Store(tmp_path).finished(runs[5].key)
 
 
-def test_a_dask_worker_killed_from_outside_is_named_and_its_runs_are_made_again(tmp_path, cluster):
-    runs = seeds(30)
+def test_a_dask_worker_killed_from_outside_is_named_and_its_runs_are_made_again(tmp_path, cluster, monkeypatch):
+    monkeypatch.setattr(execution, "CHUNK", 0.1)
+    runs = seeds(60)  # three seconds: it looks for its workers once a second
     with workers(dask=cluster.scheduler_address) as pool, Store(tmp_path) as store:
         pids = []
 
@@ -262,9 +263,9 @@ def test_a_dask_worker_killed_from_outside_is_named_and_its_runs_are_made_again(
     told = [str(w.message) for w in caught]
     assert any(re.match(r"Dask lost the worker tcp://127.0.0.1:\d+: its runs are repeated", t) for t in told)
     assert len(told) <= 2  # the other names the runs, where the scheduler was told to give them back
-    assert [record.status for record in records] == ["ok"] * 30
+    assert [record.status for record in records] == ["ok"] * 60
     assert len({record.host["pid"] for record in records}) >= 2
-    assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 30
+    assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 60
 
 
 def test_the_crash_of_joblib_1788_costs_nothing(tmp_path, two_processes, monkeypatch):
