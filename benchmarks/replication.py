@@ -2,6 +2,7 @@
 
     python benchmarks/replication.py                   # about two hours on two cores; a second start goes on
     python benchmarks/replication.py --only digits --studies 5
+    python benchmarks/replication.py --only digits --first 89     # those that the committed results lack
 
 A study repeats the whole procedure in ten replicates; its pages print intervals, and sentences such as "lower than".
 Each experiment makes independent studies, which share no random number:
@@ -106,7 +107,7 @@ def experiments(quick: bool) -> list[Experiment]:
     """All of them; the quick ones are too small to show anything."""
     digits, mnist = PROBLEMS["digits"], PROBLEMS["mnist"].quick()
     size: dict[str, Any] = {}
-    rules, counts = CLASSIC, (100, 10, 20)
+    rules, counts = CLASSIC, (200, 10, 20)
     if quick:
         digits = mnist = Problem(hidden=(8,), epochs=2, target=0.3)
         size, rules, counts = {"rates": (0.01, 0.1, 1.0), "replicates": 3, "extensions": 0}, ("sgd", "adam"), (2, 2, 2)
@@ -734,13 +735,14 @@ def draw_studies(axes: Axes, studies: dict[str, list[Summary]]) -> None:
 @click.command(name="replication", help="Repeat whole studies with fresh seeds, and count how often they were right.")
 @click.option("--only", multiple=True, help="An experiment to make runs of; may be repeated.  [default: all]")
 @click.option("--studies", type=click.IntRange(0), help="At most so many studies of each; 0 makes no runs.")
+@click.option("--first", type=click.IntRange(0), default=0, help="The number of the first study to make runs of.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes.  [default: as many as there are cores]")
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("build/replication"), show_default=True,
               help="Folder of the runs.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the results.  [default: results/ beside this]")
 @click.option("--quick", is_flag=True, help="Studies too small to show anything: does it run?")
 def main(
-    only: tuple[str, ...], studies: int | None, jobs: int | None, runs: Path, out: Path | None, quick: bool
+    only: tuple[str, ...], studies: int | None, first: int, jobs: int | None, runs: Path, out: Path | None, quick: bool
 ) -> None:
     made = experiments(quick)
     unknown = set(only) - {e.name for e in made}
@@ -748,7 +750,7 @@ def main(
         raise click.UsageError(f"no experiment {unknown.pop()!r}; there are {', '.join(e.name for e in made)}")
     with one_thread(), common.until_interrupted():
         for experiment in made:
-            for number in range(experiment.studies if studies is None else min(studies, experiment.studies)):
+            for number in range(first, experiment.studies if studies is None else min(studies, experiment.studies)):
                 if not only or experiment.name in only:
                     make(experiment, number, runs, jobs)
     folder = out or (Path("build/benchmarks") if quick else common.HERE / "results")

@@ -10,7 +10,6 @@ from optimlab.study import side_by_side as module
 from optimlab.study.execution import here
 from optimlab.study.run import execute
 from optimlab.study.side_by_side import side_by_side
-from optimlab.training.turns import can_take_turns
 
 ROWS = {"train_rows": 96, "val_rows": 40, "test_rows": 40}
 CONTENDERS = ("sgd", "adam(beta1=0.8)", "sgd(schedule=cosine)", "lamb")
@@ -46,7 +45,6 @@ def test_every_run_has_the_record_that_it_has_alone(options, backend):
         assert without_times(record) == without_times(execute(run)), run
 
 
-@pytest.mark.skipif(not can_take_turns(ol.backends.get("auto")), reason="Numba is not installed")
 def test_replicas_are_used_where_they_pay(monkeypatch):
     """For the runs of one problem whose rule is elementwise and follows no schedule, if there are several."""
     trained, alone = [], []
@@ -54,11 +52,11 @@ def test_replicas_are_used_where_they_pay(monkeypatch):
     monkeypatch.setattr(module, "_trained", lambda runs: trained.append(len(runs)) or real(runs))
     monkeypatch.setattr(module, "alone", lambda runs: alone.append(len(runs)) or one(runs))
     problem = Problem(hidden=(6,), epochs=1, **ROWS)
-    other, plain = replace(problem, hidden=(7,)), replace(problem, backend="numpy")
+    other, plain = replace(problem, hidden=(7,)), replace(problem, hidden=(8,), backend="numpy")
     runs = runs_of(problem, rates=(0.1,)) + runs_of(other, rates=(0.1,), seeds=(0,)) + runs_of(plain, rates=(0.1,))
     side_by_side(runs)
-    assert trained == [6, 3]
-    assert alone == [4 + 2 + 10]
+    assert trained == [6, 3, 6]
+    assert alone == [4 + 2 + 4]
 
 
 def test_runs_that_cannot_be_trained_together_are_trained_alone(monkeypatch):

@@ -42,8 +42,9 @@ STRANDED = 60.0
 """Seconds without any worker before the study gives up on a cluster."""
 KEEP = 0.25
 """Seconds that finished runs may wait to be stored together: a write to disk takes as long as a short run."""
-CHUNK = 0.5
-"""Seconds that a chunk of runs should take: to begin one takes as long as a short run."""
+CHUNK = 1.0
+"""Seconds that a chunk of runs should take, up to twice as many. Longer ones share more work, but more is lost if they
+are killed."""
 
 
 class WorkerLost(RuntimeError):
@@ -91,16 +92,18 @@ class _Chunks:
         return bool(self._waiting)
 
     def next(self, workers: int) -> Chunk:
-        """Return the next chunk; at the end, a share for each worker."""
-        number = min(self._size, -(-len(self._waiting) // workers))
+        """Return the next chunk; towards the end they become smaller, so that all workers end at the same time."""
+        number = min(self._size, -(-len(self._waiting) // (2 * workers - 1)))
         chunk, self._waiting = self._waiting[:number], self._waiting[number:]
         return chunk
 
     def done(self, chunk: Chunk, result: Result) -> Outcomes:
-        """Yield the outcomes of a chunk, and make the next ones as long as they should be."""
+        """Yield the outcomes of a chunk, and make the next ones longer or shorter if it was too short or too long."""
         seconds, outcomes = result
-        size = int(CHUNK * len(chunk) / max(seconds, 1e-9))
-        self._size = max(1, min(4 * len(chunk), size))
+        if seconds < CHUNK:  # twice as many may take hardly longer
+            self._size = max(self._size, len(chunk) * (2 if seconds > CHUNK / 8 else 4))
+        elif seconds > 2 * CHUNK:
+            self._size = max(1, min(self._size, len(chunk) // 2))
         yield from outcomes
 
 
@@ -115,7 +118,8 @@ def run_all(
     """Return the record of each run, in the order given, from ``store`` or by executing the run and storing its record.
 
     A run whose worker died is repeated on its own. If it kills its worker each time, it is recorded as an error. Runs
-    that finish within a quarter of a second are stored together. Ctrl-C stops at once; finished runs are stored.
+    that finish within a quarter of a second are stored together. Ctrl-C stops at once; chunks that are
+    finished are stored.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """Runs side by side: small networks trained together as replicas, see :mod:`optimlab.training.replicas`.
 
-On a CPU this saves the recording and the Python code of each run. On a GPU, which a single small network leaves mostly
-idle, thousands are trained at once. Each run gets the record that it gets alone; on a GPU, up to rounding.
+Small networks spend most of their time in Python and in the overhead of calls, which replicas share. On a GPU, which a
+single one leaves mostly idle, thousands are trained at once. Each run gets the record that it gets alone; on a GPU, up
+to rounding.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ..training.diagnostics import update_ratios_of_replicas
 from ..training.evaluation import ROWS
 from ..training.replicas import evaluate_replicas, fit_replicas, right_of_replicas
 from ..training.snapshot import restore, snapshot
-from ..training.turns import can_take_turns, replica
+from ..training.turns import replica
 from .execution import Execute, Outcomes, one_by_one
 from .plan import Problem, Run
 from .results import Record
@@ -68,8 +69,7 @@ def at_once(execute: Execute, runs: Mapping[str, Run]) -> Outcomes:
 
 def _pays(problem: Problem, count: int) -> bool:
     """Return True if it pays to train so many runs of a problem together."""
-    backend = backends.get(problem.backend)
-    return backend.asynchronous or (count > 1 and can_take_turns(backend))
+    return count > 1 or backends.get(problem.backend).asynchronous
 
 
 def told(records: Iterable[Record]) -> list[str]:
@@ -118,6 +118,7 @@ def _trained(runs: Sequence[Run]) -> list[Record]:
             if len(ratios[r]) < histories[r].epochs:
                 ratios[r].append(found)
 
+    on_gpu = backends.get(problem.backend).asynchronous
     histories = fit_replicas(
         [by_seed[run.seed] for run in runs],
         rules,
@@ -128,7 +129,7 @@ def _trained(runs: Sequence[Run]) -> list[Record]:
         batch_size=problem.batch_size,
         loss=problem.loss_function,
         watch=watch,
-        graph=True,
+        graph=on_gpu,
         say=ways.append,
     )
     restore(stacked[0], kept)
@@ -148,7 +149,7 @@ def _trained(runs: Sequence[Run]) -> list[Record]:
 
 def _rows(network: Network, data: Sequence[Dataset], bests: Sequence[Best]) -> list[str]:
     """Return which test rows each replica classifies correctly, packed; empty if it finished no epoch."""
-    if can_take_turns(network.backend):
+    if not network.backend.asynchronous:
         return [
             rows_score(replica(network, r), one) if best.epoch else ""
             for r, (one, best) in enumerate(zip(data, bests, strict=True))
