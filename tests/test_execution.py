@@ -122,8 +122,8 @@ def test_each_run_is_executed_once_and_kept_when_it_is_finished(kind, tmp_path, 
 
 
 def test_a_chunk_that_has_finished_waits_for_its_place_on_the_disk_no_longer_than_said(tmp_path, monkeypatch):
-    """Short runs share a chunk and a write. All chunks that have ended are there when Ctrl-C ends the study, and after a
-    long run the next one is smaller."""
+    """Short runs share a chunk and a write. All chunks that have ended are there when Ctrl-C ends the study, and after
+    a long run the next one is smaller."""
     path, writes, now = tmp_path / "runs.jsonl", [], [0.0]
     lasts = [0.1, 0.1, 0.1, 0.1, 9.0, 0.1]
     monkeypatch.setattr(execution, "CHUNK", 0.15)

@@ -41,10 +41,9 @@ class InTurns:
     def __init__(self, run: Any) -> None:
         network, now = run.network, run.now
         self._now, self._optimizer = now, run.optimizer
-        backend, rows = network.backend, int(now.sizes.sum())
-        replicas, size = network.parameters.data.shape
+        backend, replicas = network.backend, len(network.parameters.data)
         self._places = backend.zeros((replicas, now.full, now.batch_size), "int64")
-        self._rest = backend.zeros((replicas, 1, rows - now.full * now.batch_size), "int64")
+        self._rest = backend.zeros((replicas, *now.rest.reshape(1, replicas, -1)[:, 0].shape), "int64")
         self._at = backend.zeros((replicas, 1), "int64")
         self._results = backend.zeros((replicas, now.steps, 3), network.dtype)
         self._stopped = np.zeros(replicas, bool)
@@ -53,31 +52,36 @@ class InTurns:
         """For each group of replicas with one rule, their host scalars."""
         self._programs: list[_Programs] = []
         for group in run.optimizer.groups:
-            first, *_ = members = range(replicas)[group.rows]
-            one = replica(network, first)
-            for layer in _dropouts(one):
-                layer.generator = backend.generator(0)
-            alone = copy.copy(run)
-            alone.network, alone.optimizer = one, Optimizer(one.parameters, group.rule)
-            alone.now = epoch = Epoch(one, now.x, now.y, now.batch_size, rows)
-            engine = Tabled(alone)
-            engine.begin(epoch.steps)
-            programs = engine.programs()
-            if programs is None:
-                raise CannotRecord("a part of the step is custom Python code")
-            table = backend.zeros((len(members), *epoch.tables[0].shape), network.dtype)
-            state = {name: backend.zeros((len(members), size), network.dtype) for name in group.graph.state}
-            for name, value in group.graph.state.items():
-                state[name][...] = value
-            own = [epoch.places, epoch.rest, epoch.at, epoch.results, *epoch.tables, *alone.optimizer.state.values()]
-            stacks = [a[group.rows] for a in (self._places, self._rest, self._at, self._results)]
-            stacks += [table, *state.values()]
-            olds = [*_learned(network, first), *own]
-            news = [[*_learned(network, r), *(a[k] for a in stacks)] for k, r in enumerate(members)]
-            drawn = [layer.generator for layer in _dropouts(one)]
-            full, rest = (program.moved(olds, news) if program else [None] * len(members) for program in programs)
-            self._programs += [_Programs(one, two, drawn) for one, two in zip(full, rest, strict=True)]
-            self._tables.append(table)
+            self._record(run, group)
+
+    def _record(self, run: Any, group: Any) -> None:
+        """Record the steps of the first replica of a group, and move them to the arrays of the others."""
+        network, now, backend = run.network, run.now, run.network.backend
+        first, *_ = members = range(len(self._at))[group.rows]
+        one = replica(network, first)
+        drawn = [backend.generator(0) for _ in self._generators]
+        for layer, generator in zip(_dropouts(one), drawn, strict=True):
+            layer.generator = generator
+        alone = copy.copy(run)
+        alone.network, alone.optimizer = one, Optimizer(one.parameters, group.rule)
+        alone.now = epoch = Epoch(one, now.x, now.y, now.batch_size, int(now.sizes.sum()))
+        engine = Tabled(alone)
+        engine.begin(epoch.steps)
+        programs = engine.programs()
+        if programs is None:
+            raise CannotRecord("a part of the step is custom Python code")
+        table = backend.zeros((len(members), *epoch.tables[0].shape), network.dtype)
+        state = [
+            np.full((len(members), one.parameters.data.size), value, network.dtype)
+            for value in group.graph.state.values()
+        ]
+        olds = [epoch.places, epoch.rest, epoch.at, epoch.results, *epoch.tables, *alone.optimizer.state.values()]
+        stacks = [a[group.rows] for a in (self._places, self._rest, self._at, self._results)] + [table, *state]
+        olds += _learned(network, first)
+        news = [[*(a[k] for a in stacks), *_learned(network, r)] for k, r in enumerate(members)]
+        full, rest = (program.moved(olds, news) if program else [None] * len(members) for program in programs)
+        self._programs += [_Programs(*two, drawn) for two in zip(full, rest, strict=True)]
+        self._tables.append(table)
 
     def begin(self, steps: int) -> None:
         now, first = self._now, self._now.steps - steps
