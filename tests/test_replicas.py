@@ -13,8 +13,9 @@ from optimlab import rules
 from optimlab.nn.activations import ACTIVATIONS
 from optimlab.training import replicas
 from optimlab.training.diagnostics import update_ratios
-from optimlab.training.replicas import evaluate_replicas, fit_replicas, right_of_replicas, stack
+from optimlab.training.replicas import evaluate_replicas, fit_replicas, stack
 from optimlab.training.snapshot import snapshot
+from optimlab.training.turns import replica
 
 ROWS = {"train": 70, "val": 33, "test": 29}
 
@@ -343,7 +344,7 @@ def test_frozen_parameters_are_refused():
     [
         ({"settings": [{}]}, "2 networks need as many settings, seeds and data sets, got 1, 2, 2"),
         ({"seeds": [0]}, "2 networks need as many settings, seeds and data sets, got 2, 1, 2"),
-        ({"loss": "mean_squared_error"}, "replicas need classes"),
+        ({"loss": "mean_squared_error"}, "targets"),
         ({"batch_size": 5000}, "larger than the 1077 rows"),
         ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1"),
@@ -370,8 +371,8 @@ def test_the_networks_given_stay_as_they_are_and_the_stack_is_evaluated_as_they_
         losses, accuracies = evaluate_replicas(stack(nets), given)
         expected = [ol.evaluate(net, x, y) for net, (x, y) in zip(nets, given, strict=True)]
         assert list(zip(losses, accuracies, strict=True)) == expected
-        for right, net, (x, y) in zip(right_of_replicas(stack(nets), given), nets, given, strict=True):
-            np.testing.assert_array_equal(right, net.predict(x) == y)
+        for r, (net, (x, _)) in enumerate(zip(nets, given, strict=True)):
+            np.testing.assert_array_equal(replica(stack(nets), r).predict(x), net.predict(x))
     fit_replicas(nets, rules.textbook.adam, [{}] * 3, data, seeds=[0, 1, 2], epochs=1)
     for net, weights in zip(nets, before, strict=True):
         np.testing.assert_array_equal(net.parameters.data, weights)

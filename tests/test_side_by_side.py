@@ -31,9 +31,10 @@ def without_times(record):
         {},
         {"batch_norm": True, "dropout": 0.2},
         {"redraw": "train"},
+        {"dataset": "sklearn:breast_cancer", "redraw": "train"},
         {"dataset": "sklearn:diabetes", "train_rows": None, "val_rows": None, "test_rows": None},
     ],
-    ids=["plain", "batch norm and dropout", "one test set", "regression"],
+    ids=["plain", "batch norm and dropout", "one test set", "two classes", "regression"],
 )
 def test_every_run_has_the_record_that_it_has_alone(options, backend):
     """With schedules, a rule of whole matrices and divergence among them, in the order given."""

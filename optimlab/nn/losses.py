@@ -212,9 +212,9 @@ def _variation(targets: Array) -> float:
 
 
 def _r2(squares: Any, variation: Any) -> Any:
-    if not variation:  # equal targets
-        return 0.0 if squares else 1.0
-    return 1 - squares / variation
+    of_equal_targets = np.where(np.equal(squares, 0), 1.0, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.equal(variation, 0), of_equal_targets, 1 - np.divide(squares, variation))[()]
 
 
 ACCURACY = Score("accuracy", _right, len, lambda right, rows: right / rows)

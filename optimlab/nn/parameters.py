@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..backends import Array, Backend
@@ -97,6 +97,15 @@ class Parameters:
         self.version += 1
         for p in self._items:
             p._data, p._grad = p.view(self.data), p.view(self.grad)
+
+    def of_replica(self, r: int) -> Parameters:
+        """Return the parameters of one of several replicas, as views."""
+        own = object.__new__(Parameters)
+        own.__dict__.update(self.__dict__)
+        own._items = [replace(p) for p in self._items]
+        own.data, own.grad = self.data[r], self.grad[r]
+        own.rebind()
+        return own
 
     def __getstate__(self) -> dict[str, Any]:
         # store each number once: parameters hold them too, because a parameter or layer may be pickled alone

@@ -14,19 +14,18 @@ from typing import Any
 from .. import backends
 from ..backends import Array
 from ..common.errors import one_line
-from ..datasets import Dataset
 from ..kernels import trace
 from ..nn.network import Network
 from ..training import History
 from ..training.diagnostics import update_ratios_of_replicas
 from ..training.evaluation import ROWS
-from ..training.replicas import evaluate_replicas, fit_replicas, right_of_replicas
+from ..training.replicas import evaluate_replicas, fit_replicas
 from ..training.snapshot import restore, snapshot
 from ..training.turns import replica
 from .execution import Execute, Outcomes, one_by_one
 from .plan import Problem, Run
 from .results import Record
-from .rows_score import packed, rows_score
+from .rows_score import rows_score
 from .run import Best, execute, record_of
 
 MOST, BYTES = 2048, 1 << 32
@@ -42,7 +41,7 @@ def side_by_side(runs: Sequence[Run]) -> list[Record]:
     """
     together: dict[Problem, list[int]] = {}
     for k, run in enumerate(runs):
-        if run.problem.loss_function.classifies and run.contender.plain_rule is not None:
+        if run.contender.plain_rule is not None:
             together.setdefault(run.problem, []).append(k)
     records: dict[int, Record] = {}
     for problem, places in together.items():
@@ -134,24 +133,20 @@ def _trained(runs: Sequence[Run]) -> list[Record]:
     )
     restore(stacked[0], kept)
     test = [(one.x_test, one.y_test) for one in data]
-    measured = evaluate_replicas(stacked[0], test, problem.loss_function)
-    rows = _rows(stacked[0], data, bests) if problem.shares_test else [""] * len(runs)
+    losses, scores = evaluate_replicas(stacked[0], test, problem.loss_function)
+    tested = {"test_loss": losses, "test_score": scores}
+    if problem.score == "r2":
+        tested["test_error"], _ = evaluate_replicas(stacked[0], test, "mean_absolute_error")
     engine = ": ".join([stacked[0].backend.name, *ways])
     states = {rule: len(trace(rule).state) for rule in dict.fromkeys(rules)}
     records = []
-    for r, (run, rule, loss, accuracy) in enumerate(zip(runs, rules, *measured, strict=True)):
-        tested: dict[str, Any] = {"test_loss": loss, "test_score": accuracy}
-        tested["test_rows"] = rows[r]
-        tested = tested if bests[r].epoch else {}
-        records.append(record_of(run, histories[r], bests[r], ratios[r], tested, states[rule], engine))
+    for r, (run, rule, best) in enumerate(zip(runs, rules, bests, strict=True)):
+        own: dict[str, Any] = {name: values[r] for name, values in tested.items()} if best.epoch else {}
+        if own:
+            own["test_rows"] = rows_score(replica(stacked[0], r), data[r]) if problem.shares_test else ""
+            own["test_score"] = max(0.0, own["test_score"])
+        if "test_error" in own:
+            scale = data[r].target_scale
+            own["test_error"] *= scale.std if scale else 1.0
+        records.append(record_of(run, histories[r], best, ratios[r], own, states[rule], engine))
     return records
-
-
-def _rows(network: Network, data: Sequence[Dataset], bests: Sequence[Best]) -> list[str]:
-    """Return which test rows each replica classifies correctly, packed; empty if it finished no epoch."""
-    if not network.backend.asynchronous:
-        return [
-            rows_score(replica(network, r), one) if best.epoch else ""
-            for r, (one, best) in enumerate(zip(data, bests, strict=True))
-        ]
-    return [packed(right) for right in right_of_replicas(network, [(one.x_test, one.y_test) for one in data])]

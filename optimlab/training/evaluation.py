@@ -6,6 +6,8 @@ import math
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+
 from ..backends import Array
 from ..backends.operations import CannotRecord, Deferred
 from ..nn.buffers import Buffers
@@ -29,7 +31,9 @@ class Evaluator:
         self.network, self.x, self.loss = network, x, loss
         backend = network.backend
         self.y = loss.prepared(backend, y, network.dtype)
-        self._whole = 0.0 if loss.score is None else loss.score.whole(y[0] if x.ndim > 2 else y)
+        self._whole: Any = None
+        if loss.score is not None:
+            self._whole = loss.score.whole(y) if x.ndim == 2 else np.array([loss.score.whole(one) for one in y])
         self._buffers = Buffers(backend, network.dtype)
         self._pass = Evaluation()
         rows = x.shape[-2]
@@ -44,14 +48,17 @@ class Evaluator:
             program = self.recorded()
             (program.run if program else self._work)()
         found = self.network.backend.to_numpy(self.results).astype("float64")
-        return self.measured(found.reshape(len(self._parts), 2, *self._replicas))
+        return self.measured(found.reshape(len(self._parts), 2, *self._replicas), self._whole)
 
-    def measured(self, found: Any) -> tuple[Any, Any]:
-        """Return loss and score from those of each part, of shape ``(parts, 2)`` or ``(parts, 2, replicas)``."""
+    def measured(self, found: Any, whole: Any) -> tuple[Any, Any]:
+        """Return loss and score from those of each part, of shape ``(parts, 2)`` or ``(parts, 2, replicas)``.
+
+        ``whole`` is the score's reference, for replicas one for each.
+        """
         rows = [part.stop - part.start for part in self._parts]
         loss = sum(n * value for n, value in zip(rows, found[:, 0], strict=True)) / sum(rows)
         score = self.loss.score
-        return loss, None if score is None else score.value(found[:, 1].sum(axis=0), self._whole)
+        return loss, None if score is None else score.value(found[:, 1].sum(axis=0), whole)
 
     def recorded(self) -> Any:
         """Return the program; None if a layer or the loss has code that cannot be recorded."""

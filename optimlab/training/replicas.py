@@ -200,8 +200,8 @@ def fit_replicas(
 
     Raises
     ------
-    InputError: as :func:`stack`; or data or batches do not fit, the rule works on whole matrices, the loss has no
-        classes, or there is not one setting, one seed and one data set per network.
+    InputError: as :func:`stack`; or data or batches do not fit, the rule works on whole matrices, or there is not one
+        setting, one seed and one data set per network.
 
     >>> import optimlab as ol
     >>> data = ol.datasets.load("digits")
@@ -215,14 +215,13 @@ def fit_replicas(
     each = [data] * len(networks) if isinstance(data, Dataset) else list(data)
     for one in {id(one): one for one in each}.values():
         check_dataset(one)
-    if not loss.classifies:
-        raise InputError(f"replicas need classes, but the loss {loss.name} has none")
     if not len(networks) == len(settings) == len(seeds) == len(each):
         raise InputError(
             f"{len(networks)} networks need as many settings, seeds and data sets, "
             f"got {len(settings)}, {len(seeds)}, {len(each)}"
         )
     network = stack(networks)
+    network.classifies = loss.classifies
     epochs, batch_size = count("epochs", epochs), count("batch_size", batch_size)
     train = _Rows.of(network, [(one.x_train, one.y_train) for one in each], loss, "training")
     check_batches(network, train.each, batch_size)
@@ -233,14 +232,18 @@ def fit_replicas(
     with network.backend.quiet():
         for _ in range(epochs):
             start = time.perf_counter()
-            losses, right = run.epoch(engine)
+            losses, counted = run.epoch(engine)
             seconds = (time.perf_counter() - start) / len(networks)
-            val_losses, val_accuracy = validate()
+            val_losses, val_scores = validate()
+            scores: dict[str, Any] = {}
+            if loss.score is not None:
+                scores[f"train_{loss.score.name}"] = loss.score.value(counted, train.whole)
+                scores[f"val_{loss.score.name}"] = val_scores
             for r in np.flatnonzero(run.alive).tolist():
                 history = run.histories[r]
                 entries = {"train_loss": losses[r], "val_loss": val_losses[r], "seconds": seconds}
                 entries["lr"] = run.optimizer.settings[r]["lr"]
-                entries |= {"train_accuracy": right[r] / train.each, "val_accuracy": val_accuracy[r]}
+                entries |= {name: values[r] for name, values in scores.items()}
                 if all(map(math.isfinite, entries.values())):
                     history.append(**{name: float(value) for name, value in entries.items()})
                 else:
@@ -280,11 +283,11 @@ def _evaluator(network: Network, rows: _Rows, loss: Loss) -> Callable[[], tuple[
 class _Rows:
     """The rows of one split, with all replicas stacked; a data set that several replicas share is stored once."""
 
-    def __init__(self, xp: Any, x: Array, y: Array, each: int, first: Sequence[int]) -> None:
+    def __init__(self, xp: Any, x: Array, y: Array, each: int, first: Sequence[int], whole: Any) -> None:
+        """Store the rows; ``first`` is the index of each replica's first row, ``whole`` its reference of the score."""
         self._xp = xp
-        self.x, self.y, self.each = x, y, each
+        self.x, self.y, self.each, self.whole = x, y, each, whole
         self.first = np.array(first)[:, None]
-        """Store the rows; ``first`` is the index of each replica's first row."""
 
     @classmethod
     def of(cls, network: Network, data: Sequence[tuple[Any, Any]], loss: Loss, split: str) -> _Rows:
@@ -304,7 +307,11 @@ class _Rows:
         places = {name: k * each for k, name in enumerate(distinct)}
         xp = network.backend.xp
         x, y = checked[0] if len(checked) == 1 else (xp.concatenate(parts) for parts in zip(*checked, strict=True))
-        return cls(xp, x, y, each, [places[id(x)] for x, _ in data])
+        score, whole = loss.score, None
+        if score is not None:
+            of = {name: score.whole(y) for name, (_, y) in zip(distinct, checked, strict=True)}
+            whole = np.array([of[id(x)] for x, _ in data])
+        return cls(xp, x, y, each, [places[id(x)] for x, _ in data], whole)
 
     def of_each(self) -> tuple[list[Array], list[Array]]:
         """Return inputs and targets of each replica as views; replicas with the same rows have the same object."""
@@ -326,22 +333,13 @@ class _Rows:
 def evaluate_replicas(
     network: Network, data: Sequence[tuple[Any, Any]], loss: str | Loss = "softmax_cross_entropy"
 ) -> tuple[list[float], list[float]]:
-    """Return loss and accuracy of every replica in evaluation mode, as :func:`optimlab.evaluate` would one by one.
+    """Return loss and score of every replica in evaluation mode, as :func:`optimlab.evaluate` would one by one.
 
     ``data`` has the inputs and targets of each replica.
     """
     loss = get_loss(loss)
-    losses, accuracies = _evaluator(network, _Rows.of(network, data, loss, "given"), loss)()
-    return losses.tolist(), accuracies.tolist()
-
-
-def right_of_replicas(network: Network, data: Sequence[tuple[Any, Any]]) -> list[Any]:
-    """Return one boolean array per replica, True for rows that it classifies correctly in evaluation mode."""
-    to_numpy = network.backend.to_numpy
-    with network.backend.quiet():
-        x, y = _Rows.of(network, data, get_loss("softmax_cross_entropy"), "given").by_replica()
-        parts = [to_numpy(outputs.argmax(-1) == y[..., part]) for part, outputs in network.evaluated(x)]
-    return list(np.concatenate(parts, -1))
+    losses, scores = _evaluator(network, _Rows.of(network, data, loss, "given"), loss)()
+    return losses.tolist(), scores.tolist()
 
 
 class _Training:
@@ -377,7 +375,7 @@ class _Training:
         history.status, history.steps, history.diverged_step = "diverged", step, step
 
     def epoch(self, engine: Engine) -> tuple[Any, Any]:
-        """Train for an epoch. Return each replica's mean loss over the rows and its number of correct answers."""
+        """Train for an epoch. Return each replica's mean loss over the rows and the count of its score."""
         now = self.now
         shuffled = {seed: order.permutation(self._rows.each) for seed, order in self._orders.items()}
         now.arrange(np.array([shuffled[seed] for seed in self._seeds]) + self._rows.first)

@@ -137,6 +137,7 @@ class EvaluatedInTurns:
         if program is None:
             raise CannotRecord("a layer or the loss is custom Python code")
         self._results = np.empty((len(x), *one.results.shape), network.dtype)
+        self._whole = None if loss.score is None else np.array([loss.score.whole(rows) for rows in y])
         targets = {id(rows): loss.prepared(network.backend, rows, network.dtype) for rows in y}
         olds = [*_learned(network, 0), one.x, one.y, one.results]
         self._programs = program.moved(
@@ -147,20 +148,16 @@ class EvaluatedInTurns:
         for program in self._programs:
             program.run()
         found = self._results.astype("float64")
-        return self._of_one.measured(found.transpose(1, 2, 0))
+        return self._of_one.measured(found.transpose(1, 2, 0), self._whole)
 
 
 def replica(network: Network, r: int) -> Network:
     """Return a replica as a network whose arrays are views of the stacked ones."""
-    views: dict[int, Any] = {id(network.backend): network.backend}
+    stacked, own = network.parameters, network.parameters.of_replica(r)
+    views: dict[int, Any] = {id(network.backend): network.backend, id(stacked): own}
+    views |= {id(all_of_them): mine for all_of_them, mine in zip(stacked, own, strict=True)}
     views |= {id(values): values[r, 0] for layer in network.layers for values in layer.state().values()}
-    one = copy.deepcopy(network, views)
-    for mine, stacked in zip(_dropouts(one), _dropouts(network), strict=True):
-        mine.generator = stacked.generator[r]
-    flat = one.parameters
-    flat.data, flat.grad = network.parameters.data[r], network.parameters.grad[r]
-    flat.rebind()
-    return one
+    return copy.deepcopy(network, views)
 
 
 def _learned(network: Network, r: int) -> list[Array]:
