@@ -16,6 +16,7 @@ from optimlab.backends import blocks
 from optimlab.cli.compare import _print as print_comparison
 from optimlab.kernels import block_source
 from optimlab.study import Contender, Problem, Run, Study, compare
+from optimlab.study.rows_score import unpacked
 from optimlab.study.run import execute
 from optimlab.study.side_by_side import at_once, side_by_side, told
 from optimlab.training import replicas
@@ -238,6 +239,18 @@ def test_a_study_is_executed_side_by_side_and_says_how(shared, machine):  # noqa
     (sentence,) = told(found.values())
     assert sentence.startswith(f"On the GPU, {way}")
     assert [found[run.key].engine == "cupy" for run in runs] == [run.contender.schedule is not None for run in runs]
+
+
+@pytest.mark.parametrize("dataset", ["sklearn:diabetes", "sklearn:breast_cancer"])
+def test_regressions_and_single_logits_too(dataset, machine):  # noqa: F811
+    runs, references = (study_runs(backend, dataset=dataset, redraw="train") for backend in ("cupy", "numpy"))
+    for record, reference in zip(side_by_side(runs), references, strict=True):
+        expected = execute(reference)
+        assert record.curves.train_loss == pytest.approx(expected.curves.train_loss, rel=1e-5)
+        assert record.curves.val_score == pytest.approx(expected.curves.val_score, rel=1e-4)
+        assert record.test_score == pytest.approx(expected.test_score, rel=1e-4, abs=1e-5)
+        found, rows = (unpacked(one.test_rows) for one in (record, expected))
+        np.testing.assert_allclose(found.astype(float), rows.astype(float), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:.*still at the edge of the grid")  # after a single epoch
