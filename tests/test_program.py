@@ -149,8 +149,11 @@ def done(backend, operation, memory):
         getattr(backend, kind)(*(a[k] for k in given))
 
 
-def check(seed, formulas, sums=True, whole=False, rounding=0.0, backend=COMPILED):
-    """Record a random list of operations, run it, and compare every array that is not working with NumPy's."""
+def check(seed, formulas, sums=True, whole=False, rounding=0.0, backend=COMPILED, moved=False):
+    """Record a random list of operations, run it, and compare every array that is not working with NumPy's.
+
+    ``moved``: run it on arrays elsewhere.
+    """
     there = backend.to_numpy
     draw = random.Random(seed)  # Hypothesis itself would choose small lists of few kinds
     places, size = drawn_places(draw)
@@ -175,6 +178,10 @@ def check(seed, formulas, sums=True, whole=False, rounding=0.0, backend=COMPILED
                 pass
     assert_same_bits(there(memory.flat), start, "something was done while it was recorded")
     program.finish([memory.arrays[k] for k in working])
+    if moved:
+        first, memory = memory, Memory(start, places, backend)
+        olds, news = ([one.flat, one.index, one.counter] for one in (first, memory))
+        (program,) = program.moved(olds, [news])
     kept = np.ones(size, bool)
     for k in working:
         kept[places[k][0] : places[k][0] + places[k][1]] = False
@@ -194,6 +201,8 @@ def check(seed, formulas, sums=True, whole=False, rounding=0.0, backend=COMPILED
             else:  # 0.0 + removes the sign of zeros, of which a maximum may be either
                 assert_same_bits(0.0 + actual, 0.0 + right, about)
             assert there(memory.counter) == expected.counter
+    if moved:
+        assert_same_bits(first.flat, start, "the recorded arrays were written")
     return program
 
 
@@ -202,6 +211,22 @@ def check(seed, formulas, sums=True, whole=False, rounding=0.0, backend=COMPILED
 def test_any_list_of_operations_is_what_numpy_does_one_by_one(seed):
     """Of whole numbers, so that sums in any order are the same."""
     check(seed, BOUNDED, whole=True)
+
+
+@hypothesis.given(seed=st.integers(0, 2**40))
+@hypothesis.settings(deadline=None, max_examples=20)
+def test_a_program_moved_to_other_arrays_does_the_same_there(seed):
+    check(seed, BOUNDED, whole=True, moved=True)
+
+
+def test_an_array_that_lies_only_partly_within_one_that_is_replaced_cannot_be_moved():
+    flat, out = np.arange(6.0), np.zeros(4)
+    program = COMPILED.record(lambda: COMPILED.map(square, (flat[1:5],), out), "float64", list)
+    (elsewhere,) = program.moved([flat], [[10 * flat]])
+    elsewhere.run()
+    np.testing.assert_array_equal(out, [100, 400, 900, 1600])
+    with pytest.raises(CannotRecord, match="partly within one that is replaced"):
+        program.moved([flat[:3]], [[flat[3:]]])
 
 
 @hypothesis.given(seed=st.integers(0, 2**40))

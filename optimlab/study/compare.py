@@ -159,7 +159,7 @@ def compare(
        hyperparameters.
     3. The training steps of the rows are timed, one after another, in this process.
 
-    On the backend ``"cupy"``, all runs with elementwise rules are trained at once, see
+    Short runs are trained side by side, on the backend ``"cupy"`` thousands at once, see
     :mod:`optimlab.study.side_by_side`. The result is written to ``folder/summary.json``. BLAS runs on one thread,
     because two are slower on small matrices.
 
