@@ -16,6 +16,7 @@ from typing import Any
 import compiling
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 pytest_plugins = ["pytester", "report_folder"]
 
@@ -24,7 +25,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep what the C++ compiler and JAX compile, by its text, for other workers and for the next session."""
+    """Keep what the C++ compiler and JAX compile, by its text, for other workers and for the next session.
+
+    BLAS has one thread, unless a test asks for more: several wait for each other by spinning, on cores that other
+    workers need.
+    """
+    threadpool_limits(1, "blas")
     if config.pluginmanager.has_plugin("cacheprovider"):
         compiling.kept[:] = [config.cache.mkdir("compiled")]
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
