@@ -20,6 +20,7 @@ from functools import cache
 from typing import Any
 from unittest import mock
 
+import compiling
 import numpy as np
 import pytest
 from ptx_arithmetic import COMPARISONS, LOGIC, arithmetic, conversion, finished
@@ -29,6 +30,7 @@ from ptx_text import BITS, DTYPES, TYPES, Function, Instruction, Program, consta
 from optimlab.backends import cupy as engine
 
 try:
+    from cupy import __version__ as version_of_cupy
     from cupy.cuda import compiler, nvrtc
 
     nvrtc.getVersion()  # loads it: when a stand-in is in CuPy's place, it is too late
@@ -52,7 +54,17 @@ def compiled(text: str, architecture: str, options: tuple[str, ...] = engine.OPT
 @cache
 def assembly(text: str, architecture: str = "sm_90", options: tuple[str, ...] = engine.OPTIONS) -> str:
     """Return the PTX of a CUDA text."""
-    return compiled(text, architecture, options).decode()
+    if not compiling.kept:
+        return compiled(text, architecture, options).decode()
+    given = [_compiler(), architecture, *options, text]
+    path = compiling.once("", ".ptx", given, lambda path: path.write_bytes(compiled(text, architecture, options)))
+    return path.read_bytes().decode()
+
+
+@cache
+def _compiler() -> str:
+    """Return what tells one compiler from another: the build's number stands at the top of all that it makes."""
+    return version_of_cupy + compiled("", "sm_90").decode()
 
 
 @cache

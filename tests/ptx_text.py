@@ -85,7 +85,8 @@ def _function(results: str, parameters: str, body: str) -> Function:
     body = re.sub(r"\{([^{};]*)\}", r"<\1>", body)  # the braces of operands; the others are blocks
     hidden: list[dict[str, str]] = [{}]  # for each block that is open, new names of the registers it declares
     for statement in (part.strip() for part in re.split(r"([{}])|;|(?<=:)\n", body) if part):
-        statement = re.sub(r"%\w+", lambda found: hidden[-1].get(found[0], found[0]), statement)
+        if hidden[-1]:
+            statement = re.sub(r"%\w+", lambda found: hidden[-1].get(found[0], found[0]), statement)
         if statement == "{":
             hidden.append(dict(hidden[-1]))
         elif statement == "}":

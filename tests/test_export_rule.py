@@ -16,6 +16,7 @@ import warnings
 
 import numpy as np
 import pytest
+from compiling import built
 from conftest import assert_same_bits, require
 from test_kernels import RULES as MADE_UP
 
@@ -318,25 +319,18 @@ def test_files_are_readable(convention, name):
 # ---- C, CUDA and JavaScript ----
 
 
-def run_program(compiler, folder, text, *flags):
+def run_program(compiler, folder, text, *language):
     """Compile a file with its test, and run it."""
-    path, program = folder / "rule.c", folder / "rule"
-    path.write_text(text, encoding="utf-8")
-    command = [
-        compiler,
-        *flags,
+    flags = [
+        *(language or ("-x", "c++")),
         "-Wall",
         "-Wextra",
         "-Wno-unknown-pragmas",  # those of CUDA's text are for NVIDIA's compiler
         "-Werror",
         "-ffp-contract=off",
         "-DTEST",
-        str(path),
-        "-o",
-        str(program),
     ]
-    ended = subprocess.run([*command, "-lm"], capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
+    program = built(text, compiler, flags, ".out", folder)
     return subprocess.run([program], capture_output=True, text=True, check=False).stdout
 
 
