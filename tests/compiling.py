@@ -34,7 +34,7 @@ def built(text, compiler, flags, suffix, folder):
 
     def make(path):
         command = [compiler, *flags, "-", "-o", str(path), "-lm"]
-        result = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", check=False)
         assert result.returncode == 0, result.stderr
 
     return once(folder, suffix, [version(compiler), *flags, text], make)
