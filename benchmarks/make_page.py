@@ -180,7 +180,8 @@ def replication(folder: Path) -> list[str]:
         lines += [f"{of['data']}: {of['studies']} studies of {of['replicates']} replicates.", ""]
         lines += table(
             ("printed 95% interval", "coverage %", "of redrawn studies %"),
-            [(k["kind"] + (f" (as of {k['as_of']})" if "as_of" in k else ""),
+            [(k["kind"] + (f" (as of {k['as_of']})" if "as_of" in k else "")
+              + (f" (of {k['studies']} studies)" if k.get("studies", of["studies"]) < of["studies"] else ""),
               f"{100 * k['share']:.1f} ± {100 * k['error']:.1f}", f"{100 * k['redrawn']:.1f}")
              for k in of["kinds"]],
         )  # fmt: skip

@@ -60,6 +60,8 @@ WRONG, FALSE, POWER = 0.01, 0.05, 0.95
 REDRAWN = 500
 """Studies redrawn from all replicates."""
 EQUALS = 9
+DRAWN = 40
+"""Studies in the figure."""
 
 
 # ---- the studies --------------------------------------------------------------------------------------------------
@@ -282,10 +284,12 @@ class Coverage:
     widened by ``sqrt(S / (S - 1))``, with S studies; of right 95% intervals, 95% then hold it. ``error`` is its
     standard error, from the spread over studies. ``plain``: of intervals as printed and the mean of all studies, its
     own included; ``others``: as printed, by the mean of the other studies. ``redrawn``: of 500 studies whose
-    replicates are drawn from all replicates of all studies, whose mean is their truth.
+    replicates are drawn from all replicates of all studies, whose mean is their truth. ``studies``: how many studies
+    it is of, for the first ones did not keep their validation accuracies.
     """
 
     kind: str
+    studies: int
     quantities: int
     share: float
     error: float
@@ -303,14 +307,13 @@ def coverages(summaries: Sequence[Summary]) -> list[Coverage]:
     pool = pooled(summaries)
     studies = [printed(summary, pool) for summary in summaries]
     again = redrawn(summaries[0], pool)
-    count = len(studies)
-    factor = math.sqrt(count / (count - 1))
     by_kind: dict[str, list[Any]] = defaultdict(list)
     for item in studies[0]:
-        values = np.array([study[item][0] for study in studies])
-        if np.ptp(values[:, 0]) > 0:
-            there = np.array([study[item][1] for study in studies])
-            mean, low, high = values.T
+        known = [study[item] for study in studies if not math.isnan(study[item][0].mean)]
+        if (count := len(known)) > 1 and np.ptp([interval.mean for interval, _ in known]) > 0:
+            factor = math.sqrt(count / (count - 1))
+            there = np.array([printed for _, printed in known])
+            mean, low, high = np.array([interval for interval, _ in known]).T
             others = (mean.sum() - mean) / (count - 1)
             each = (
                 held(others, mean - factor * (mean - low), mean + factor * (high - mean)),
@@ -324,7 +327,8 @@ def coverages(summaries: Sequence[Summary]) -> list[Coverage]:
         of_studies = [np.nanmean(column) for column in share.T if not np.isnan(column).all()]
         error = float(np.std(of_studies, ddof=1) / math.sqrt(len(of_studies)))
         whole = (float(np.nanmean(part)) for part in (plain, others))
-        made.append(Coverage(kind, len(parts), float(np.nanmean(share)), error, *whole, again.get(kind, math.nan)))
+        known = share.shape[1], len(parts)
+        made.append(Coverage(kind, *known, float(np.nanmean(share)), error, *whole, again.get(kind, math.nan)))
     return made
 
 
@@ -349,8 +353,11 @@ def redrawn(summary: Summary, pool: Values) -> dict[str, float]:
     for row in summary.rows:
         for measure in MEANS:
             values = pool[row.label][measure]
-            if np.ptp(values) > 0:
-                drawn = [d for d in draws if measure != "epochs" or values[d].min() <= summary.epochs]
+            values, all_draws = values[~np.isnan(values)], draws
+            if 0 < len(values) < total:
+                all_draws = rng.integers(0, len(values), draws.shape)
+            if len(values) and np.ptp(values) > 0:
+                drawn = [d for d in all_draws if measure != "epochs" or values[d].min() <= summary.epochs]
                 interval = partial(epochs_interval, budget=summary.epochs) if measure == "epochs" else t_interval
                 made = np.array([interval(values[d]) for d in drawn])
                 found[kind_of_mean(row, measure)].append(held(values.mean(), made[:, 1], made[:, 2]).mean())
@@ -624,6 +631,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         for k in of["kinds"]:
             share = f"{k['share']:.1%} ± {k['error']:.1%}"
             met = ("" if k["met"] else "  outside") + (f"  as of {k['as_of']}" if "as_of" in k else "")
+            met += f"  of {k['studies']} studies" if k.get("studies", of["studies"]) < of["studies"] else ""
             yield f"{k['kind']:62}{k['quantities']:11}{share:>18}{k['plain']:9.1%}{k['others']:11.1%}{k['redrawn']:9.1%}{met}"  # noqa: E501
         yield f"{'expected of right t intervals':62}{'':11}{'95.0%':>18}{of_all:9.1%}{of_others:11.1%}{'95.0%':>9}"
         yield ""
@@ -696,9 +704,9 @@ def draw_coverage(axes: Axes, found: dict[str, Any]) -> None:
 
 
 def draw_studies(axes: Axes, studies: dict[str, list[Summary]]) -> None:
-    """The difference in epochs between the first rule and the fastest, study by study."""
-    summaries = studies["digits"]
-    pool = pooled(summaries)
+    """The difference in epochs between the first rule and the fastest, study by study, in the first of them."""
+    pool, count = pooled(studies["digits"]), len(studies["digits"])
+    summaries = studies["digits"][:DRAWN]
     tuned = [row.label for row in summaries[0].tuned]
     slow = tuned[0]
     fast = min((label for label in tuned if label != slow), key=lambda label: pool[label]["epochs"].mean())
@@ -722,8 +730,8 @@ def draw_studies(axes: Axes, studies: dict[str, list[Summary]]) -> None:
     axes.set_ylabel("study")
     axes.set_xlabel("difference in epochs to the target")
     axes.set_title(
-        f"{slow} - {fast}, digits: each study's interval\nfilled point: the page says slower\n"
-        "thick line: misses the mean of all studies",
+        f"{slow} - {fast}: {len(summaries)} of {count} studies on digits\n"
+        "filled point: the page says slower\nthick line: misses the mean of all studies",
         fontsize=9.5, loc="left", color=INK,
     )  # fmt: skip
     common.plain_axes(axes)

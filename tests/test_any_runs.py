@@ -300,7 +300,7 @@ def test_a_comparison_without_a_report_may_become_a_smaller_one(command, tmp_pat
     (tmp_path / "study.toml").write_text(STUDY.replace("replicates = 2", f"replicates = {replicates}"))
     assert command(interrupted).exit_code == 130
     runs = (tmp_path / "out" / "runs.jsonl").read_bytes()
-    assert runs.count(b"\n") == 8
+    assert runs.count(b"\n") == 5, "chunks of one and of four runs; the next was not finished"
     assert command("ok", "--optimizers", "sgd").exit_code == 0
     assert (tmp_path / "out" / "runs.jsonl").read_bytes().startswith(runs)
 

@@ -212,9 +212,9 @@ def _variation(targets: Array) -> float:
 
 
 def _r2(squares: Any, variation: Any) -> Any:
+    equal = np.equal(variation, 0)
     of_equal_targets = np.where(np.equal(squares, 0), 1.0, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.equal(variation, 0), of_equal_targets, 1 - np.divide(squares, variation))[()]
+    return np.where(equal, of_equal_targets, 1 - squares / np.where(equal, 1, variation))[()]
 
 
 ACCURACY = Score("accuracy", _right, len, lambda right, rows: right / rows)
