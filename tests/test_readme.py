@@ -108,7 +108,7 @@ def test_how_near_jax_is_on_two_cores():
 
 
 def small():
-    """The printed tables of activations, small steps and the sweep."""
+    """The printed tables of activations and small steps."""
     return (ROOT / "benchmarks" / "results" / "epyc-zen3-small.txt").read_text()
 
 
@@ -121,12 +121,12 @@ def test_how_near_the_others_are_for_every_activation():
 
 
 def test_small_steps_and_the_sweep():
-    parts = small().split("digits, 64-64-10, batch 64: runs a second")
-    steps = {(r, n): v for r, n, v in re.findall(r"^│ (sgd|adam) +│ ([\w, ]+?) +│[^│]*│ +([0-9.]+) \(", parts[0], re.M)}
+    sweep = (ROOT / "benchmarks" / "results" / "epyc-zen3-sweep.txt").read_text()
+    steps = {(r, n): v for r, n, v in re.findall(r"^│ (sgd|adam) +│ ([\w, ]+?) +│[^│]*│ +([0-9.]+) \(", small(), re.M)}
     ours, jax = ([steps[rule, name] for rule in ("sgd", "adam")] for name in ("optimlab, compiled", "JAX, one scan"))
     assert said("step takes NUMBER \\(SGD\\) and NUMBER \\(Adam\\) times") == ours
     assert said("JAX takes NUMBER and NUMBER times as long") == jax
-    runs = {(r, n): float(v) for r, n, v in re.findall(r"^│ (sgd|adam) +│ ([^│]+?) +│ +([0-9.]+) │", parts[1], re.M)}
+    runs = {(r, n): float(v) for r, n, v in re.findall(r"^│ (sgd|adam) +│ ([^│]+?) +│ +([0-9.]+) │", sweep, re.M)}
     study, jax, more = map(
         int, said("trains NUMBER runs a second on a core, JAX's `vmap` over the runs NUMBER \\(SGD\\) and NUMBER")
     )
