@@ -25,7 +25,7 @@ def kept(name, status="ok", **values):
 
 
 def names(store):
-    """What the runs in a store are known by, in their order."""
+    """Return what the runs in a store are known by, in their order."""
     return [record.run["optimizer"] for record in store.records.values()]
 
 

@@ -436,7 +436,7 @@ def test_dask_workers_with_another_optimlab_are_refused(cluster, monkeypatch):
 
 
 def test_inside_a_worker_the_runs_are_made_in_it(tmp_path):
-    """Where joblib starts no processes of its own; the calling process must survive it."""
+    """Run where joblib starts no processes of its own; the calling process must survive it."""
     import joblib
 
     def nested():

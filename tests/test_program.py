@@ -71,7 +71,7 @@ class Memory:
 
 
 def drawn_places(draw):
-    """Where arrays lie: of shapes that go together, most of them apart, and some over others."""
+    """Draw where arrays lie: of shapes that go together, most of them apart, and some over others."""
     rows, columns = draw.randint(1, 5), draw.choice([1, 2, 3, 4, 8, 17])
     always = [(rows, columns), (rows, columns), (rows, 1), (columns,)]
     others = [(rows, columns), (rows, columns), (rows, 1), (rows, 1), (columns,), (1,), (1, columns), (rows,), (rows,)]
@@ -209,7 +209,7 @@ def check(seed, formulas, sums=True, whole=False, rounding=0.0, backend=COMPILED
 @hypothesis.given(seed=st.integers(0, 2**40))
 @hypothesis.settings(deadline=None, max_examples=40)
 def test_any_list_of_operations_is_what_numpy_does_one_by_one(seed):
-    """Of whole numbers, so that sums in any order are the same."""
+    """Check with whole numbers, so that sums in any order are the same."""
     check(seed, BOUNDED, whole=True)
 
 
