@@ -326,9 +326,9 @@ def _duration(seconds: float) -> str:
 
 def _write(comparison: Comparison, folder: Path, processes: int) -> tuple[list[str], list[str]]:
     """Write the page and the figures; return the names of all files and the errors of those that failed."""
-    drawn = ["sensitivity", "loss", "accuracy"] + ["map"] * any(row.searched for row in comparison.rows)
+    drawn = ["sensitivity", "accuracy", "loss"] + ["map"] * any(row.searched for row in comparison.rows)
     figures = [partial(_figure, comparison, folder, name) for name in drawn]
-    files, failed = _written([partial(_page, folder), *figures], processes)
+    files, failed = _written([*figures, partial(_page, folder)], processes)  # what takes longest first
     return [*files, "runs.jsonl", "summary.json"], failed
 
 

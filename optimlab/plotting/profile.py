@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from ..study.results import Joint
-from .comparison import GREY, INK, headline, short_names, small_multiples
+from .comparison import GREY, INK, finish, short_names, small_multiples
 
 
 def profile_figure(joint: Joint) -> Figure:
@@ -37,10 +37,10 @@ def profile_figure(joint: Joint) -> Figure:
     first.minorticks_off()
     first.set_ylim(-0.03, 1.03)
     first.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    figure.supxlabel("epochs to the target, as a multiple of the fewest", fontsize=10)
-    figure.supylabel("share of problems", fontsize=10)
-    headline(
+    finish(
         figure,
+        "epochs to the target, as a multiple of the fewest",
+        "share of problems",
         f"Performance profile over {len(joint.rankings[0].problems)} problems: higher, and earlier, is better; "
         "grey: the other optimizers",
     )

@@ -160,7 +160,6 @@ def _prior(logs: NDArray[np.float64], d: int, most: int) -> float:
     ``logs`` are the logarithms of variances with d degrees of freedom, corrected for their bias. Their variance is
     ``trigamma(d / 2) + trigamma(d0 / 2)``.
     """
-    from scipy.optimize import brentq
     from scipy.special import polygamma
 
     if len(logs) < 2 or most <= 0:
@@ -170,10 +169,15 @@ def _prior(logs: NDArray[np.float64], d: int, most: int) -> float:
     def short(prior: float) -> float:
         return float(polygamma(1, prior / 2)) - excess
 
-    least = 1e-3
-    if short(most) >= 0:
-        return float(most)
-    return 0.0 if short(least) <= 0 else float(brentq(short, least, most))
+    low, high = 1e-3, float(most)
+    if short(high) >= 0:
+        return high
+    if short(low) <= 0:
+        return 0.0
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if short(middle) > 0 else (low, middle)
+    return high
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
