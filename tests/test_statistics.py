@@ -80,12 +80,12 @@ def epochs_of(kind, rng, size):
     """Epochs to a target whose mean is known: with a long tail upward, or heaped where most runs miss."""
     if kind == "tail":
         return np.minimum(2 + rng.negative_binomial(1.5, 0.4, size), BUDGET + 1)
-    hit = rng.random(size) < {"half miss": 0.5, "most miss": 0.25}[kind]
+    hit = rng.random(size) < {"half miss": 0.5, "most miss": 0.25, "nearly all miss": 0.12}[kind]
     return np.where(hit, rng.integers(8, BUDGET + 1, size), BUDGET + 1)
 
 
 @pytest.mark.parametrize("count", [10, 20])
-@pytest.mark.parametrize("kind", ["tail", "half miss", "most miss"])
+@pytest.mark.parametrize("kind", ["tail", "half miss", "most miss", "nearly all miss"])
 def test_mean_epochs_are_covered_though_skewed_either_way(kind, count):
     """Of 2,000 studies each; Student's interval covers fewer, because it errs on the side of the tail."""
     rng = np.random.default_rng(count)
@@ -97,7 +97,8 @@ def test_mean_epochs_are_covered_though_skewed_either_way(kind, count):
         return np.mean([interval.low <= truth <= interval.high for interval in intervals])
 
     found = covered([epochs_interval(values, BUDGET) for values in drawn])
-    assert 0.915 <= found <= 0.985
+    least = 0.9 if kind == "nearly all miss" else 0.915  # rare early hits are often not among them
+    assert least <= found <= 0.985
     assert found >= covered([t_interval(values, step=1) for values in drawn]) + 0.005
 
 
@@ -110,7 +111,10 @@ def test_the_interval_of_mean_epochs_is_symmetric_on_the_logit_scale(values):
     def scale(mean):
         return scipy.special.logit((mean - 0.5) / (BUDGET + 1))
 
-    error = math.sqrt((np.var(values, ddof=1) + scipy.stats.uniform.var()) / len(values))
+    df, share = len(values) - 1, (found.mean - 0.5) / (BUDGET + 1)
+    prior = (BUDGET + 1) ** 2 * scipy.stats.beta.var(2 * share, 2 - 2 * share)
+    variance = (df * np.var(values, ddof=1) + 0.1 * prior) / (df + 0.1) + scipy.stats.uniform.var()
+    error = math.sqrt(variance / len(values))
     slope = (scale(found.mean + 1e-6) - scale(found.mean - 1e-6)) / 2e-6
     half = scipy.stats.t.ppf(0.975, len(values) - 1) * error * slope
     assert scale(found.high) - scale(found.mean) == pytest.approx(half, rel=1e-5)

@@ -44,6 +44,10 @@ def t_interval(values: Sequence[float], confidence: float = 0.95, step: float = 
     return Interval(mean, mean - half, mean + half)
 
 
+WEIGHT = 0.1
+"""Degrees of freedom of the prior of a variance of epochs."""
+
+
 def epochs_interval(values: Sequence[float], budget: int) -> Interval:
     """Return the interval of the mean epochs to a target, where a miss counts as ``budget + 1``.
 
@@ -53,6 +57,12 @@ def epochs_interval(values: Sequence[float], budget: int) -> Interval:
     ``m`` is that of ``log((m - a) / (b - m))``, transformed back. Its standard error is that of :func:`t_interval` with
     ``step=1``, times the derivative. The longer arm lies on the side of the tail, and no end lies beyond a bound.
 
+    If most of ten runs miss, or nearly all agree, their own spread promises too much. So a prior adds a tenth of a
+    degree of freedom: the beta distribution between a and b that has this mean, and parameters that sum to 2 (it is
+    uniform if the mean lies in the middle). Its variance is ``v = (m - a) (b - m) / 3``, and ``s**2`` becomes
+    ``((n - 1) s**2 + v / 10) / (n - 1 + 1 / 10)``. Intervals of ten replicates become 2% wider.
+    Where only one run in eight reaches the target, they still cover 91 to 94% only.
+
     Parameters
     ----------
     values: at least two numbers of epochs, each from 1 to ``budget + 1``.
@@ -60,7 +70,7 @@ def epochs_interval(values: Sequence[float], budget: int) -> Interval:
 
     >>> mean, low, high = epochs_interval([3, 4, 4, 9], budget=20)
     >>> mean, round(low, 2), round(high, 2)
-    (5.0, 2.06, 10.61)
+    (5.0, 1.99, 10.85)
     """
     from scipy.special import stdtrit
 
@@ -68,7 +78,9 @@ def epochs_interval(values: Sequence[float], budget: int) -> Interval:
     low, high = 0.5, budget + 1.5
     mean = float(x.mean())
     derivative = (high - low) / ((mean - low) * (high - mean))
-    half = float(stdtrit(len(x) - 1, 0.975)) * _standard_error(x, 1) * derivative
+    df, prior = len(x) - 1, (mean - low) * (high - mean) / 3
+    variance = (df * x.var(ddof=1) + WEIGHT * prior) / (df + WEIGHT) + 1 / 12
+    half = float(stdtrit(df, 0.975)) * math.sqrt(variance / len(x)) * derivative
     odds = (mean - low) / (high - mean)
     ends = (low + (high - low) / (1 + math.exp(sign * half) / odds) for sign in (1, -1))
     return Interval(mean, *ends)
