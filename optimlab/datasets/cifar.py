@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import tarfile
 import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,9 @@ from ..common.errors import InputError, one_line
 from .dataset import Dataset, scaled
 from .pickles import read_pickle
 from .sources import File, Source
+
+if TYPE_CHECKING:
+    import tarfile
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 ARCHIVE = "cifar-10-python.tar.gz"
@@ -110,6 +112,8 @@ def _from_folder(folder: Path, limit: int) -> Iterator[tuple[str, bytes]]:
 
 def _from_archive(path: Path, limit: int) -> Iterator[tuple[str, bytes]]:
     """Yield the batches in order. Nothing is unpacked to disk, and an archive with unusual members is rejected."""
+    import tarfile  # when needed: it takes a tenth of the time of importing optimlab
+
     try:
         with path.open("rb") as file, gzip.GzipFile(fileobj=file) as unpacked:
             bounded = _Bounded(unpacked, limit, path)

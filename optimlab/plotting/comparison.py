@@ -95,7 +95,7 @@ def accuracy_figure(comparison: Comparison) -> Figure:
         axes.axhline(target, color="#737373", linewidth=0.8, linestyle=(0, (4, 3)))
         axes.fill_between(epochs, low, high, color=INK, alpha=0.25, linewidth=0)
         axes.plot(epochs, middle, color=INK, linewidth=1.8)
-        axes.set_title(f"{short[name]}, lr {rate(rows[name].lr)}", fontsize=10, parse_math=False)
+        axes.set_title(f"{short[name]}, lr {rate(rows[name].lr)}", y=1.0, fontsize=10, parse_math=False)
     first = next(iter(panels.values()))
     finals = np.concatenate([np.ravel(middle[-1:]) for middle, _, _ in curves.values()])
     lowest = float(finals.min(initial=1.0))
@@ -132,7 +132,7 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
         axes.plot(*lines[name], color=INK, linewidth=1.5)
         best = [one.lr for one in row.replicates]
         axes.plot(best, [one.val_score for one in row.replicates], "*", color="#D55E00", markersize=6, alpha=0.9)
-        axes.set_title(f"{short[name]}: best at {_span(row)}", fontsize=10, pad=10, parse_math=False)
+        axes.set_title(f"{short[name]}: best at {_span(row)}", y=1.0, fontsize=10, pad=10, parse_math=False)
     first = next(iter(panels.values()))
     first.set_xscale("log")
     for axes in panels.values():  # most of the time of drawing went into ticks that show nothing

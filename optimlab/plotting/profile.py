@@ -28,7 +28,7 @@ def profile_figure(joint: Joint) -> Figure:
             if other != name:
                 axes.step(*steps[other], where="post", color=GREY, linewidth=0.8)
         axes.step(*steps[name], where="post", color=INK, linewidth=1.8)
-        axes.set_title(f"{short[name]}; fewest on {curves[name][0][1]:.0%}", fontsize=10, parse_math=False)
+        axes.set_title(f"{short[name]}; fewest on {curves[name][0][1]:.0%}", y=1.0, fontsize=10, parse_math=False)
     first = next(iter(panels.values()))
     first.set_xscale("log")
     first.set_xlim(1, end)

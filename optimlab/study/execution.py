@@ -8,7 +8,6 @@ lost runs. Only the calling process writes to the store.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import signal
@@ -363,6 +362,8 @@ def _cause(error: Exception) -> str:
 
 @contextmanager
 def _connected(dask: Any) -> Iterator[Any]:
+    import asyncio  # when needed: it takes as long as everything else here together
+
     try:
         from distributed import Client
     except ModuleNotFoundError:
@@ -411,6 +412,8 @@ def _one_line_only() -> Iterator[None]:
 
 
 async def _ask(address: str) -> None:
+    import asyncio
+
     from distributed import rpc
 
     async with rpc(address) as scheduler:
