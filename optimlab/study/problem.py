@@ -259,13 +259,16 @@ class Problem:
         return replace(self, **QUICK.get(self.dataset, QUICK_ROWS))
 
     def left_out(self) -> list[str]:
-        """Return phrases on what the limits leave out, such as ``"48,000 of 50,000 training rows"``."""
+        """Return phrases on what is left out, such as ``"48,000 of 50,000 training rows"``.
+
+        Other epochs or hidden units than those of the quick protocol were asked for, so nothing is said of them.
+        """
         data = self.data()
         whole = {"training": len(data.x_train), "validation": len(data.x_val), "test": len(data.x_test)}
         used = dict(zip(whole, self.sizes(), strict=True))
         phrases = [f"{n - used[name]:,} of {n:,} {name} rows" for name, n in whole.items() if used[name] < n]
         usual = PROBLEMS.get(self.dataset)
-        if usual is not None and self.epochs < usual.epochs:
+        if usual is not None and self.epochs == usual.quick().epochs < usual.epochs:
             phrases.append(f"{usual.epochs - self.epochs} of {usual.epochs} epochs")
         if usual is not None and self.hidden == usual.quick().hidden != usual.hidden:
             units = ("-".join(map(str, hidden)) for hidden in (usual.hidden, self.hidden))
