@@ -144,12 +144,21 @@ def test_a_limit_above_what_there_is_takes_all(numbered):
     assert replace(numbered, train_rows=1000, val_rows=1000, test_rows=1000).sizes() == numbered.sizes() == (90, 30, 40)
 
 
-def test_what_is_left_out_is_told(numbered):
+def test_what_is_left_out_is_told(numbered, monkeypatch):
     assert numbered.left_out() == []
     some = replace(numbered, train_rows=20, test_rows=10)
     assert some.left_out() == ["70 of 90 training rows", "30 of 40 test rows"]
     assert Problem().left_out() == []
-    assert Problem(epochs=5).left_out() == ["15 of 20 epochs"]
+    assert Problem(epochs=5).left_out() == []  # asked for
+    mnist, digits = PROBLEMS["mnist"], Problem()
+    data, sizes = digits.data(), digits.sizes()
+    monkeypatch.setattr(Problem, "data", lambda self: data)  # MNIST's own needs a download
+    monkeypatch.setattr(Problem, "sizes", lambda self: sizes)
+    left = mnist.epochs - mnist.quick().epochs
+    assert replace(mnist, epochs=mnist.quick().epochs).left_out() == [f"{left} of {mnist.epochs} epochs"]
+
+
+def test_what_the_limits_leave_out_is_told():
     assert Problem(val_rows=60, epochs=21).left_out() == ["300 of 360 validation rows"]
 
 
