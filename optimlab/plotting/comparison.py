@@ -117,7 +117,8 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
     rows = {row.label: row for row in comparison.summary.tuned}
     figure, panels = small_multiples(list(rows))
     lines = {name: sensitivity(row) for name, row in rows.items()}
-    short = short_names(panels)
+    spans = {name: f"best at {_span(row)}" for name, row in rows.items()}
+    short = short_names(panels, inches=2.8 - max(inches_of(f": {span}", 10) for span in spans.values()))
     for name, axes in panels.items():
         row = rows[name]
         for other, (rates, medians) in lines.items():
@@ -132,7 +133,7 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
         axes.plot(*lines[name], color=INK, linewidth=1.5)
         best = [one.lr for one in row.replicates]
         axes.plot(best, [one.val_score for one in row.replicates], "*", color="#D55E00", markersize=6, alpha=0.9)
-        axes.set_title(f"{short[name]}: best at {_span(row)}", y=1.0, fontsize=10, pad=10, parse_math=False)
+        axes.set_title(f"{short[name]}: {spans[name]}", y=1.0, fontsize=10, pad=10, parse_math=False)
     first = next(iter(panels.values()))
     first.set_xscale("log")
     for axes in panels.values():  # most of the time of drawing went into ticks that show nothing
@@ -181,7 +182,7 @@ def headline(figure: Figure, text: str) -> None:
 
 
 def margins(
-    figure: Figure, *, left: float, below: float, right: float = 0.15, between: tuple[float, float] = (0.15, 0.4)
+    figure: Figure, *, left: float, below: float, right: float = 0.2, between: tuple[float, float] = (0.15, 0.4)
 ) -> None:
     """Place the axes below the headline, in inches, with gaps ``between`` columns and rows.
 
@@ -221,6 +222,8 @@ def small_multiples(names: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
         plain_axes(axes)
     for axes in grid[len(names) :]:
         axes.set_visible(False)
+    for axes in grid[: len(names)][-columns:]:  # the lowest of each column, also above an empty place
+        axes.tick_params(labelbottom=True)
     return figure, dict(zip(names, grid, strict=False))
 
 
