@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PROJECT := setup.cfg pyproject.toml
 
-.PHONY: help compare test lint docs site accessibility wheel lowest mutants speed clean
+.PHONY: help compare test check all-tests lint docs site accessibility wheel lowest mutants speed clean
 
 help:
 	@echo "make compare   compare the nine classic rules on digits (installs on first use)"
-	@echo "make test      run all tests (installs PyTorch and scikit-learn as references)"
+	@echo "make test      run the quick tests while you work (installs PyTorch and scikit-learn as references)"
+	@echo "make check     run all tests, slow and quick, then lint: before you push; CI runs it"
 	@echo "make lint      ruff and mypy"
 	@echo "make speed     time the engines against PyTorch, JAX, scikit-learn and the floor"
 	@echo "make docs      make the pages and figures in docs/ again"
@@ -37,9 +38,15 @@ compare: $(VENV)/.installed
 	$(BIN)/optimlab compare
 
 # the tests start Python hundreds of times: let it keep what it has compiled, even where the shell says otherwise
-test: export PYTHONDONTWRITEBYTECODE =
+test all-tests: export PYTHONDONTWRITEBYTECODE =
+test all-tests: PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not slow"
+
+all-tests: $(VENV)/.installed-dev
+	$(PYTEST)
+
+check: all-tests lint
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

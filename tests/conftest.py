@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-pytest_plugins = ["pytester", "report_folder"]
+pytest_plugins = ["pytester", "quick_and_slow", "report_folder"]
 
 # a shell's background jobs begin with Ctrl-C ignored, and hand that on; what is tested is what happens on a terminal
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -54,6 +54,7 @@ def shown(comparison):
     return console.export_text()
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     # often all of one kind, else each by itself
@@ -101,6 +102,7 @@ def test_any_runs_may_have_diverged_failed_or_be_missing(tmp_path_factory, kinds
         assert [row.label for row in compare(study, folder).rows] == [row.label for row in found.rows]
 
 
+@pytest.mark.quick("ok-ok")
 @pytest.mark.parametrize(
     ("tuning", "fresh"), [*(("ok", fate) for fate in FATES), *((fate, fate) for fate in FATES[1:])]
 )
@@ -111,6 +113,7 @@ def test_figures_of_any_runs(tmp_path, tuning, fresh):
         assert draw(found).axes
 
 
+@pytest.mark.slow
 def test_figures_draw_names_as_they_are_and_a_loss_of_zero(tmp_path):
     """Dollars are no formula: this one would not even parse."""
     name = r"$\adam$ ^2_$"
@@ -155,6 +158,7 @@ def command(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.quick("error")
 @pytest.mark.parametrize("fate", FATES[1:])
 def test_where_nothing_finished_the_exit_code_is_1_and_nothing_is_best(command, tmp_path, fate):
     result = command(fate)
@@ -264,6 +268,7 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.quick("options0-it also has adam;")
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -405,6 +410,7 @@ def edits(line):
     yield line.replace(b'"seed":', b'"seed":1', 1)
 
 
+@pytest.mark.slow
 def test_an_edited_line_is_named_by_its_number_or_gives_one_number_everywhere(finished_folder, tmp_path):
     """Every field of one line of each kind, one after another; no other exception, and all readers agree."""
     content = (finished_folder / "runs.jsonl").read_bytes()
@@ -451,6 +457,7 @@ def test_a_whole_last_line_without_its_end_is_kept(tmp_path):
     assert len(read(tmp_path)) == 2
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_file_cut_anywhere_loses_only_its_last_line(tmp_path_factory, finished_folder, data):

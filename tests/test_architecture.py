@@ -1,13 +1,16 @@
 """The house keeps its shape: imports run one way, and importing optimlab stays light."""
 
 import ast
+import functools
 import graphlib
+import itertools
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import quick_and_slow
 
 import optimlab as ol
 from optimlab import kernels
@@ -42,16 +45,22 @@ ORDER = [
 ]
 
 
+@functools.cache
+def parsed(path):
+    return ast.parse(path.read_text())
+
+
 def module_name(path):
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return parts[:-1] if parts[-1] == "__init__" else parts
 
 
+@functools.cache
 def imports(path):
     """The first-level modules of optimlab, and the other top-level packages, that a file imports."""
     own, others = set(), set()
     depth = len(module_name(path)) + (path.name == "__init__.py")
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom) and node.level:
             if node.level < depth:  # from within the file's own package
                 continue
@@ -82,7 +91,7 @@ def test_imports_run_one_way():
 @pytest.mark.parametrize("room", ORDER[:-2])
 def test_a_room_says_what_it_imports(room):
     """In the last sentence of its docstring, such as "Imports common and rules."."""
-    said = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text()))
+    said = ast.get_docstring(parsed(PACKAGE / room / "__init__.py"))
     listed = re.search(r"Imports ([\w,\s]+)\.$", said)[1].replace(" and ", ", ").split(", ")
     found = {name for path in (PACKAGE / room).rglob("*.py") for name in imports(path)[0]} - {room}
     assert listed == ([name for name in ORDER if name in found] or ["nothing of optimlab"])
@@ -95,7 +104,7 @@ def test_no_module_imports_itself_by_a_detour():
     for path in files():
         found = graph.setdefault(".".join(module_name(path)), set())
         folder = path.relative_to(PACKAGE).parent.parts
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ImportFrom) and node.level:
                 base = (*folder[: len(folder) - node.level + 1], *(node.module.split(".") if node.module else ()))
                 found.update(".".join((*base, a.name) if (*base, a.name) in names else base) for a in node.names)
@@ -116,7 +125,7 @@ def test_only_backends_make_device_arrays():
     names = ("layers", "losses", "parameters", "regularization", "mc_dropout")
     for path in (*(PACKAGE / "nn" / f"{name}.py" for name in names), PACKAGE / "optim" / "optimizers.py"):
         name = path.stem
-        for part in ast.parse(path.read_text()).body:
+        for part in parsed(path).body:
             named = [n for n in ast.walk(part) if isinstance(n, ast.Attribute) and getattr(n.value, "id", "") == "np"]
             here = allowed | ({"array"} if name == "optimizers" else set())  # tables of host scalars
             here |= {*kernels.OPERATIONS, "abs"} if isinstance(part, ast.FunctionDef) else set()
@@ -166,8 +175,7 @@ NO_SUMMARY = {"Of", "What", "Whether", "That", "Which", "How", "If", "Where", "W
 
 def described(path):
     """Yield the name, the node and the docstring of a module, and of its functions and classes."""
-    module = ast.parse(path.read_text())
-    for node in ast.walk(module):
+    for node in ast.walk(parsed(path)):
         kept = isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
         if kept and (text := ast.get_docstring(node)):
             yield f"{path.relative_to(PACKAGE)}: {getattr(node, 'name', 'module')}", node, text
@@ -228,3 +236,47 @@ def test_the_code_map_has_every_room_in_the_order_of_imports():
     assert re.findall(r"^\| \[`(\w+)`\]\(\.\./optimlab/\1\) \|", text, re.MULTILINE) == [
         room for room in ORDER if (PACKAGE / room).is_dir()
     ]
+
+
+# --- quick and slow tests
+
+SLOW_BY_NATURE = {"tests/test_examples.py"}
+"""Files without a quick test: whole scripts are run."""
+
+
+def recipe(target, lines):
+    """Return the commands under a target of the Makefile, those of the targets it needs first."""
+    found = []
+    for line in lines:
+        if needed := re.fullmatch(rf"{re.escape(target)}: ([^=]*)", line):
+            for other in needed[1].split():
+                found += recipe(other, lines)
+            rest = itertools.takewhile(lambda after: after.startswith("\t"), lines[lines.index(line) + 1 :])
+            found += [command.strip() for command in rest]
+    return found
+
+
+def test_every_test_is_run_before_a_push_and_on_ci():
+    root = PACKAGE.parent
+    lines = (root / "Makefile").read_text().splitlines()
+    quick, every = (next(c for c in recipe(t, lines) if "PYTEST" in c) for t in ("test", "check"))
+    assert (quick, every) == ('$(PYTEST) -m "not slow"', "$(PYTEST)")
+    assert re.findall(r"PYTEST := (.*)", "\n".join(lines)) == [
+        "$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder"
+    ]
+    assert set(recipe("lint", lines)) < set(recipe("check", lines))
+    assert "make check" in (root / ".ci" / "run").read_text().splitlines()
+    options = (root / "setup.cfg").read_text().split("[tool:pytest]")[1]
+    assert " -m " not in options
+
+
+def test_every_file_keeps_a_quick_test(request):
+    count = request.config.stash[quick_and_slow.COUNTED]
+    files = {file for file, _ in count}
+    assert {file for file in files if not count[file, False]} == SLOW_BY_NATURE & files
+
+
+def test_the_cases_named_quick_exist(request):
+    if any("::" in argument for argument in request.config.args):
+        pytest.skip("some tests alone were asked for")
+    assert request.config.stash[quick_and_slow.UNKNOWN] == set()

@@ -23,6 +23,7 @@ from optimlab.backends.threads import one_thread
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
+@pytest.mark.slow
 def test_speed_runs_and_names_every_competitor(monkeypatch):
     """On one network, and in this process; a worker of its own has the next test but one."""
     speed = script("speed", monkeypatch)
@@ -65,6 +66,7 @@ def script(name, monkeypatch):
     return module
 
 
+@pytest.mark.slow
 def test_exported_times_both_optimizers(monkeypatch):
     exported = script("exported", monkeypatch)
     assert set(exported.OPTIONS) == set(ol.rules.names("torch"))
@@ -76,6 +78,7 @@ def test_exported_times_both_optimizers(monkeypatch):
     assert all(rule[:8] in result.output for rule in exported.OPTIONS)
 
 
+@pytest.mark.slow
 def test_playground_prints_the_time_of_a_frame(browser):  # where there is one: the script finds it by itself
     command = [sys.executable, str(FOLDER / "playground.py"), "--seconds", "0.2"]
     own = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
@@ -97,6 +100,7 @@ def without_peers(timing, monkeypatch):
         monkeypatch.setattr(timing(module), "optional", lambda name: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("peers", [True, False])
 def test_tables_that_are_asked_for(timing, monkeypatch, capsys, peers):
     asked = timing("asked")
@@ -121,6 +125,7 @@ def test_tables_that_are_asked_for(timing, monkeypatch, capsys, peers):
     assert ("not installed" in printed.partition("dtype")[2]) == (not peers or find_spec("jax") is None)
 
 
+@pytest.mark.slow
 def test_speed_prints_the_tables_that_are_asked_for(tmp_path):
     """Of processes of its own, which have no peers here: those that train beside them have tests above."""
     for peer in ("torch", "jax", "sklearn"):
@@ -140,6 +145,7 @@ def test_speed_prints_the_tables_that_are_asked_for(tmp_path):
     assert names[-1] == "the products alone, compiled"
 
 
+@pytest.mark.slow
 def test_the_command_is_timed_on_one_core_and_on_two(timing, monkeypatch):
     """The command's help, which takes no time."""
     command = timing("command")
@@ -175,6 +181,7 @@ def test_the_products_alone_are_those_of_a_step(timing):
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "swish", "mish", "tanh", "sigmoid", "softplus")
 
 
+@pytest.mark.quick("relu", "gelu")
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_peers_have_our_activations(timing, name):
     torch, x = pytest.importorskip("torch"), np.linspace(-6, 6, 101, dtype="float32")
@@ -187,6 +194,7 @@ def test_peers_have_our_activations(timing, name):
         np.testing.assert_allclose(timing("jax_training").activations(jax)[name](x), ours, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["sgd", "adam"])
 def test_jax_makes_our_step(timing, rule):
     """One step on one batch, with batch norm: the same weights, and the same running averages but for the variance's
@@ -254,6 +262,7 @@ def test_products_holds_onednn_against_numpy_by_shape(monkeypatch):
     assert result.output.count("32 x 64 x") == 2
 
 
+@pytest.mark.slow
 def test_products_names_the_kernels_taken(monkeypatch):
     """Those of NumPy's BLAS in processes of their own, for they are chosen when it is loaded; the others here."""
     products = script("products", monkeypatch)

@@ -60,6 +60,7 @@ def assert_as_fit(options, chosen, epochs=1, batch_size=32, rate=0.01, tolerance
     return histories
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch norm"])
 @pytest.mark.parametrize("sizes", [(5, 9, 3), (5, 7, 6, 3), (5, 40, 3)], ids=str)
 def test_every_rule_trains_as_fit_does(sizes, batch_norm, machine):  # noqa: F811
@@ -71,6 +72,7 @@ def test_every_rule_trains_as_fit_does(sizes, batch_norm, machine):  # noqa: F81
 # --- every part of a network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -84,11 +86,13 @@ def test_every_layer(options, machine):  # noqa: F811
     assert_as_fit(options, [rules.textbook.sgd, rules.textbook.momentum], batch_size=33, tolerance=tolerance)
 
 
+@pytest.mark.slow
 def test_dropout_draws_the_numbers_of_the_backend(machine):  # noqa: F811
     options = {"sizes": (5, 7, 3), "activation": "tanh", "dropout": 0.3}
     assert_as_fit(options, [rules.textbook.sgd, rules.textbook.adam], epochs=2, batch_size=33, backend="cupy")
 
 
+@pytest.mark.slow
 def test_two_classes_with_one_logit(machine):  # noqa: F811
     data = ol.Dataset(SHARED.x_train, SHARED.y_train == 1, SHARED.x_val, SHARED.y_val == 1)
     nets = [ol.MLP([5, 6, 1], seed=seed, backend="cupy") for seed in (0, 1)]
@@ -101,6 +105,7 @@ def test_two_classes_with_one_logit(machine):  # noqa: F811
             assert getattr(history, name) == pytest.approx(getattr(alone, name), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_products_of_several_rows_and_columns_per_thread(machine):  # noqa: F811
     digits = ol.datasets.load("digits")
     data = ol.Dataset(digits.x_train[:64], digits.y_train[:64], digits.x_val[:9], digits.y_val[:9])
@@ -113,6 +118,7 @@ def test_products_of_several_rows_and_columns_per_thread(machine):  # noqa: F811
     assert (history.train_loss, history.val_loss) == (pytest.approx(alone.train_loss), pytest.approx(alone.val_loss))
 
 
+@pytest.mark.slow
 def test_those_that_diverge_are_named_at_their_step(machine):  # noqa: F811
     rates = [0.01, 1e3, 1e12, 30.0]
     nets = [network(activation="identity", backend="cupy")(0) for _ in rates]
@@ -133,6 +139,7 @@ class Own(ol.layers.Activate):
     """A layer of one's own, whose Python no kernel has."""
 
 
+@pytest.mark.quick("own layer")
 @pytest.mark.parametrize("own", [False, True], ids=["too large", "own layer"])
 def test_what_does_not_fit_is_trained_with_a_leading_axis_and_told(own, machine):  # noqa: F811
     """At the last byte."""
@@ -202,6 +209,7 @@ def test_without_a_mistake_it_passes(machine):  # noqa: F811
     one_epoch()
 
 
+@pytest.mark.quick("lost state")
 @pytest.mark.parametrize(("where", "name", "change"), MISTAKES.values(), ids=MISTAKES)
 def test_planted_mistakes_fail(where, name, change, machine, monkeypatch):  # noqa: F811
     monkeypatch.setattr(where, name, change(getattr(where, name)))
@@ -220,6 +228,7 @@ def study_runs(backend, **options):
     return [Run(problem, c, lr, seed, seed) for c in contenders for lr in (0.01, 0.1) for seed in (0, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [device.SHARED, 2000], ids=["in shared memory", "batched"])
 def test_a_study_is_executed_side_by_side_and_says_how(shared, machine):  # noqa: F811
     machine.shared = shared
@@ -241,6 +250,7 @@ def test_a_study_is_executed_side_by_side_and_says_how(shared, machine):  # noqa
     assert [found[run.key].engine == "cupy" for run in runs] == [run.contender.schedule is not None for run in runs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["sklearn:diabetes", "sklearn:breast_cancer"])
 def test_regressions_and_single_logits_too(dataset, machine):  # noqa: F811
     runs, references = (study_runs(backend, dataset=dataset, redraw="train") for backend in ("cupy", "numpy"))

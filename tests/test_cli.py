@@ -113,6 +113,7 @@ def in_a_shell(command, folder, module="optimlab"):
     return subprocess.run(["bash", "-c", text], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", ["", " --json"])
 def test_a_reader_that_goes_away_costs_no_file(finished, tmp_path, options):
     folder, _ = finished
@@ -137,6 +138,7 @@ def test_help_has_an_example():
     assert run("--version").stdout.startswith("optimlab, version ")
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     """A real process and a real SIGINT, once the first run is finished."""
     command = [sys.executable, "-m", "optimlab", "compare", "--out", str(tmp_path)]
@@ -152,6 +154,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     assert all(json.loads(line)["key"] for line in path.read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_figures_show_every_optimizer_and_survive_divergence(finished, tmp_path):
     """A study in which one optimizer never trains still gives figures, without a warning."""
     from optimlab import plotting

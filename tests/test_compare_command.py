@@ -149,6 +149,7 @@ def test_no_resume_refuses_a_folder_with_runs(tmp_path):
     assert "already holds runs" in result.stderr
 
 
+@pytest.mark.slow
 def test_several_problems_are_one_folder_with_a_joint_answer(tmp_path, monkeypatch):
     """Printed, as JSON, and in files beside those of each problem; a folder that holds more is left alone."""
     text = FILE + '[[problems]]\nname = "a"\n[[problems]]\nname = "b"\nhidden = [8]\n'

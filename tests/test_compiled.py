@@ -63,6 +63,7 @@ def updated(dtype="float32"):
 # ---- rules ----
 
 
+@pytest.mark.quick_each("name", "dtype")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", RULES)
 def test_the_loop_equals_the_rule_and_is_vectorised(name, dtype, tmp_path, monkeypatch):
@@ -243,6 +244,7 @@ def test_a_network_that_was_pickled_goes_on_training():
     assert_same_bits(other.parameters.data, net.parameters.data)
 
 
+@pytest.mark.slow
 def test_llvmlite_is_imported_to_train_and_compiles_once(tmp_path):
     """A first process trains with what it compiles, a second one with what the first has kept."""
     code = textwrap.dedent("""

@@ -117,6 +117,7 @@ def test_every_kind_of_step_is_among_the_cases():
     assert found == [set(kinds) for kinds in [*everything, BATCHES]]
 
 
+@pytest.mark.quick_each("case")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case[:1] + case[2:])))
 def test_a_network_trains_as_on_numpy(case):
     """A first step, then epochs, up to rounding: in float32, functions differ by some units in the last place, which
@@ -292,6 +293,7 @@ class Change:
         self.change(net, opt, layers)
 
 
+@pytest.mark.quick_each("change", "on")
 @pytest.mark.parametrize("on", ["step", "epoch"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_a_callback_changes_takes_effect_at_once(change, on):

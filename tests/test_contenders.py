@@ -110,6 +110,7 @@ def any_contender(draw):
     return Contender(name, convention, chosen, label, schedule=schedule)
 
 
+@pytest.mark.slow
 @given(any_contender())
 def test_a_contender_is_read_back_from_its_text(contender):
     assert Contender.parse(contender.text) == contender
@@ -117,6 +118,7 @@ def test_a_contender_is_read_back_from_its_text(contender):
     assert Contender.parse(contender.text).config() == contender.config()
 
 
+@pytest.mark.slow
 @given(any_contender())
 def test_a_contender_is_read_back_from_a_study_file(tmp_path_factory, contender):
     lines = [f"name = {json.dumps(contender.name)}", f"convention = {json.dumps(contender.convention)}"]
@@ -358,6 +360,7 @@ def test_without_schedule_and_search_a_runs_description_is_that_of_earlier_versi
 # ---- rules of one's own ----
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*at the edge of the grid")
 def test_every_rule_of_a_file_takes_part_but_one_without_a_rate(rules, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.import_module("optimlab.study.compare"), "time_steps", lambda *_: {})

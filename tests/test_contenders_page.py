@@ -41,6 +41,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*(edge of the grid|no run finished)")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_page_runs(folder, command):

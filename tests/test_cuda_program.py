@@ -77,6 +77,7 @@ def assembled(monkeypatch):
 # ---- any operations ----
 
 
+@pytest.mark.quick("0", "1")
 @pytest.mark.parametrize("seed", range(8))
 def test_any_list_of_operations_is_what_numpy_does_one_by_one(seed, assembled):
     """Of whole numbers, so that sums in any order are the same."""
@@ -111,6 +112,7 @@ def run(backend, dtype, *operations, working=()):
     return [call.name for call in program.calls]
 
 
+@pytest.mark.quick("shape4-float32", "shape5-float64")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(1, 1), (7, 1), (1, 7), (33, 10), (100, 33), (3, 100), (70, 128)])
 def test_sums_and_extremes_of_any_shape_are_one_kernel(shape, dtype, assembled):
@@ -225,6 +227,7 @@ STEPS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", STEPS.values(), ids=STEPS)
 def test_training_from_nvidias_assembly_equals_numpy(options, assembled, monkeypatch):
     _, texts = assembled
@@ -264,6 +267,7 @@ CALLS = {
 }
 
 
+@pytest.mark.quick("batch norm")
 @pytest.mark.parametrize(("options", "forward", "backward"), CALLS.values(), ids=CALLS)
 def test_a_step_of_two_layers_is_at_most_twenty_nodes(options, forward, backward, machine, blas, monkeypatch):  # noqa: F811
     programs, recorded = [], engine.Tabled.programs

@@ -182,6 +182,7 @@ def test_rounding_does_not_part_two_backends_with_a_bias_before_batch_norm():
         assert_close_training("compiled", make=ol.AdamW, **options)
 
 
+@pytest.mark.quick("adam", "radam", "muon")
 @pytest.mark.parametrize("name", sorted(ol.optimizers.OPTIMIZERS))
 def test_every_optimizer_runs_and_equals_numpy(name, machine):
     make = ol.optimizers.get(name)
@@ -205,6 +206,7 @@ def test_regression_runs_and_equals_numpy(machine):
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-6)  # the device adds squares in float64
 
 
+@pytest.mark.slow
 def test_clipping_by_norm_does_not_wait_and_clips_as_on_the_host(machine):
     for clip in (ol.ClipGlobalNorm, ol.ClipNorm):
         for gradient in ([3.0, 4.0, 0.5], [0.3, 0.4, 0.0], [1e30, -1e30, 1.0], [np.nan, 1.0, 9.0], [np.inf, 1.0, 9.0]):
@@ -222,6 +224,7 @@ def test_clipping_by_norm_does_not_wait_and_clips_as_on_the_host(machine):
     np.testing.assert_allclose(ours.parameters.data.get(), theirs.parameters.data, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_epoch_waits_for_the_device_at_its_end_only(machine):
     waits = {}
     for epochs, batch_size in [(1, 250), (1, 10), (2, 10)]:
@@ -276,6 +279,7 @@ def test_a_generator_goes_on_from_its_state(machine):
     assert_same_bits(out.get(), expected)
 
 
+@pytest.mark.slow
 def test_a_run_is_stopped_and_goes_on_bit_for_bit(machine):
     def make():
         net = ol.MLP([64, 8, 10], batch_norm=True, dropout=0.2, seed=0, backend="cupy")
@@ -293,6 +297,7 @@ def test_dropout_of_another_backend_cannot_go_on(machine, tmp_path):
     assert_same_bits(ours.parameters.data.get(), before)
 
 
+@pytest.mark.slow
 def test_without_dropout_a_checkpoint_moves_between_backends(machine, tmp_path):
     ours, opt, _ = trained("cupy", batch_norm=True)
     ol.save_checkpoint(tmp_path / "net.npz", ours, opt)
@@ -458,6 +463,7 @@ def test_a_graphs_products_are_in_tf32_where_cupys_are(machine, blas):
         assert blas.modes == modes
 
 
+@pytest.mark.slow
 def test_cupy_says_whether_it_computes_in_tf32():
     """The numbers of the installed CuPy; with ``CUPY_TF32=1`` it asks the device."""
     require_cupy()
@@ -487,6 +493,7 @@ GRAPHABLE = {name: options for name, options in OPTIONS.items() if name not in (
 }
 
 
+@pytest.mark.quick("schedule", "clip by norm")
 @pytest.mark.parametrize("options", GRAPHABLE.values(), ids=GRAPHABLE)
 def test_a_graph_trains_as_the_loop_does(options, machine, blas):
     fitted = {**options.get("fitted", {}), "graph": True}
@@ -516,6 +523,7 @@ def test_a_graph_waits_once_an_epoch_and_takes_each_step_by_one_launch(machine, 
     assert len(launched) == 3 * 10 - 2 * 2  # full batches, but for two to warm up in each run; the 11th is short
 
 
+@pytest.mark.slow
 def test_a_run_leaves_no_graph_behind_and_all_share_one_handle(machine, blas):
     gc.collect()
     gc.disable()
@@ -533,6 +541,7 @@ def test_a_graph_finds_the_step_that_diverged(machine, blas):
     assert runs[0].diverged_step == runs[1].diverged_step == runs[1].steps
 
 
+@pytest.mark.quick("torch")
 @pytest.mark.parametrize("convention", ["textbook", "torch"])
 def test_layers_that_are_frozen_between_epochs_are_recorded_anew(convention, machine, blas):
     """In the torch convention one group becomes two updates: its members have made unequally many steps."""
@@ -552,6 +561,7 @@ def test_layers_that_are_frozen_between_epochs_are_recorded_anew(convention, mac
     np.testing.assert_allclose(ours.parameters.data.get(), theirs.parameters.data.get(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.quick("a wait")
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -22,6 +22,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "shown"), COMMANDS)
 def test_commands(command, shown, monkeypatch, tmp_path):
     """Those whose output is shown print it; the others are planned."""

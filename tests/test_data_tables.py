@@ -68,6 +68,7 @@ DIALECTS = st.fixed_dictionaries(
 ).filter(lambda d: (d["sep"], d["decimal"]) != (",", ","))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), dialect=DIALECTS, rows=st.integers(1, 12))
 def test_any_dialect_is_read_back(tmp_path, data, dialect, rows):
@@ -596,6 +597,7 @@ def test_the_command_describes_a_table(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_compare_and_tune_take_a_table(tmp_path, table, without_figures):
     out = tmp_path / "out"
     options = ["--dataset", table, "--target-column", "y", "--leave-out", "c"]

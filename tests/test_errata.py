@@ -31,6 +31,7 @@ def sections():
 NUMBER = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?(?:e-?\d+)?")
 
 
+@pytest.mark.slow
 def test_the_committed_page_is_what_the_script_writes(sections):
     """Word for word; numbers within 2%, since the last digit printed may fall differently on another machine."""
     written, made = (DOCS / "errata.md").read_text(encoding="utf-8"), make_errata.page(sections)
@@ -39,6 +40,7 @@ def test_the_committed_page_is_what_the_script_writes(sections):
         assert float(old.replace(",", "")) == pytest.approx(float(new.replace(",", "")), rel=0.02), (old, new)
 
 
+@pytest.mark.slow
 def test_every_section_is_linked_and_every_figure_is_there(sections):
     page = (DOCS / "errata.md").read_text(encoding="utf-8")
     assert len({s.key for s in sections}) == len(sections)
@@ -245,6 +247,7 @@ def test_the_schedule_of_the_slides_ends_in_a_name_error():
     assert schedules.name_error() == "name 'epoch' is not defined"
 
 
+@pytest.mark.slow
 def test_the_momentum_that_pytorchs_cyclic_schedule_sets():
     torch = require("torch")
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.01, momentum=0.9)
@@ -309,6 +312,7 @@ def test_plain_softmax_is_right_until_it_overflows():
     np.testing.assert_allclose(wrong[sizes < 89], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mean_of_batch_means_favours_a_short_last_batch():
     rows = np.array([1.0, 1.0, 1.0, 5.0])
     assert measures.mean_of_means(rows, 3) == 3.0

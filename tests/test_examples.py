@@ -23,6 +23,7 @@ def run(name, folder, **settings):
     return result
 
 
+@pytest.mark.slow
 def test_average_weights(tmp_path, capsys):
     losses = run("average_weights", tmp_path, epochs=8, seeds=range(2))
     last = {kind: values[:, -1] for kind, values in losses.items()}
@@ -34,6 +35,7 @@ def test_average_weights(tmp_path, capsys):
     assert "mean of second half" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_mc_dropout(tmp_path, capsys):
     found = run("mc_dropout", tmp_path, epochs=15, seeds=range(2), samples=20)
     mean = {kind: found[kind].mean() for kind in ("right", "wrong", "upside down", "noise", "quarter")}
@@ -44,6 +46,7 @@ def test_mc_dropout(tmp_path, capsys):
     assert "taken for a 4" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_ensembles(tmp_path, capsys):
     scores = run("ensembles", tmp_path, epochs=20, repeats=2)
     assert scores["single"].shape == scores["initialisations"].shape == scores["snapshots"].shape == (2, 5, 2)

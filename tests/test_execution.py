@@ -78,6 +78,7 @@ def two_processes():
 # --- results
 
 
+@pytest.mark.slow
 def test_curves_are_the_same_wherever_they_are_computed(runs, tmp_path, two_processes, cluster):
     """One process, two, a Dask cluster, and in reverse: the same bits, in the order asked."""
 
@@ -95,6 +96,7 @@ def test_curves_are_the_same_wherever_they_are_computed(runs, tmp_path, two_proc
         assert curves("dask", pool=pool) == alone
 
 
+@pytest.mark.quick("here", "processes")
 @pytest.mark.parametrize("kind", ["here", "processes", "dask"])
 def test_each_run_is_executed_once_and_kept_when_it_is_finished(kind, tmp_path, two_processes, request):
     runs, notes = seeds(30), []
@@ -143,6 +145,7 @@ def test_a_chunk_that_has_finished_waits_for_its_place_on_the_disk_no_longer_tha
     assert len(path.read_bytes().splitlines()) == 6
 
 
+@pytest.mark.slow
 def test_a_run_costs_a_pool_less_than_its_steps(tmp_path, two_processes, monkeypatch):
     """A run on digits takes more than ten milliseconds. The best of three, since the machine has other work."""
     monkeypatch.setattr(os, "fsync", lambda file: None)
@@ -159,6 +162,7 @@ def test_a_run_costs_a_pool_less_than_its_steps(tmp_path, two_processes, monkeyp
     assert {name: min(found) / len(runs) < 1e-3 for name, found in seconds.items()} == {"here": True, "processes": True}
 
 
+@pytest.mark.slow
 def test_a_dask_worker_is_given_several_short_runs_in_one_message_and_long_ones_singly(tmp_path, cluster, monkeypatch):
     sizes, submit = [], distributed.Client.submit
 
@@ -212,6 +216,7 @@ def test_a_worker_with_other_data_is_found_out(tmp_path):
     assert "other data, another engine" in record.error
 
 
+@pytest.mark.quick("processes")
 @pytest.mark.parametrize("kind", ["processes", "dask"])
 def test_a_killed_worker_loses_nothing(kind, tmp_path, two_processes, request):
     """A real SIGKILL in the middle; the user is told, the runs are made again, and none is missing or twice there."""
@@ -234,6 +239,7 @@ def test_a_killed_worker_loses_nothing(kind, tmp_path, two_processes, request):
     assert sorted(json.loads(line)["key"] for line in lines) == sorted(run.key for run in runs)
 
 
+@pytest.mark.slow
 def test_a_run_that_always_kills_its_worker_is_an_error_that_names_it(tmp_path, two_processes, monkeypatch):
     monkeypatch.setattr(execution, "ALONE", 1)
     runs, marker = seeds(12), tmp_path / "marker"
@@ -246,6 +252,7 @@ def test_a_run_that_always_kills_its_worker_is_an_error_that_names_it(tmp_path, 
     assert not Store(tmp_path).finished(runs[5].key)
 
 
+@pytest.mark.slow
 def test_a_dask_worker_killed_from_outside_is_named_and_its_runs_are_made_again(tmp_path, cluster, monkeypatch):
     monkeypatch.setattr(execution, "CHUNK", 0.1)
     runs = seeds(60)  # three seconds: it looks for its workers once a second
@@ -268,6 +275,7 @@ def test_a_dask_worker_killed_from_outside_is_named_and_its_runs_are_made_again(
     assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 60
 
 
+@pytest.mark.slow
 def test_the_crash_of_joblib_1788_costs_nothing(tmp_path, two_processes, monkeypatch):
     """Its error can no longer be provoked in current versions: here it is raised after three results."""
     import joblib
@@ -334,6 +342,7 @@ OF_JOBLIB = re.compile(
 """What joblib, stopped in the midst, says of its own semaphores and threads, once in some hundred times."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_workers_end_when_the_study_is_interrupted_or_killed(number, tmp_path):
     """Ctrl-C goes to the whole group of processes, as a terminal sends it; SIGKILL to the study alone, early, so that
@@ -360,6 +369,7 @@ def test_workers_end_when_the_study_is_interrupted_or_killed(number, tmp_path):
         assert 1 <= len(store.records) < 500
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_for_the_study_and_not_for_its_workers(tmp_path):
     """They would each print a traceback: from the first moment, in the midst of their imports, they hold it back."""
 
@@ -384,6 +394,7 @@ def test_a_cluster_that_does_not_answer_is_one_clear_error_soon(monkeypatch):
             assert time.monotonic() - start < 3
 
 
+@pytest.mark.slow
 def test_a_scheduler_without_workers_is_one_clear_error(monkeypatch):
     monkeypatch.setattr(execution, "PATIENCE", 1.0)
     with (
@@ -416,6 +427,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_killed_is_one_clear_error_and_finished_runs_are_kept(tmp_path, capfd):
     path = tmp_path / "cluster.py"
     path.write_text(CLUSTER)
@@ -520,6 +532,7 @@ def test_a_line_that_did_not_fit_is_taken_back(tmp_path):
     assert names(Store(tmp_path)) == ["a", "c"]
 
 
+@pytest.mark.slow
 def test_the_last_record_of_a_key_counts(tmp_path):
     with Store(tmp_path) as store:
         store.append([kept("a", "error", error="bad luck")])

@@ -75,6 +75,7 @@ def finished(images, tmp_path_factory):
     return run
 
 
+@pytest.mark.quick("cifar10_schedules")
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiment_runs_and_names_the_document(finished, name):
     folder, _, result = finished(name)
@@ -86,6 +87,7 @@ def test_experiment_runs_and_names_the_document(finished, name):
     assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.quick("cifar10_schedules")
 @pytest.mark.parametrize("name", ["cifar10_schedules", "speed_quality"])
 def test_a_finished_run_is_not_made_again(script, finished, name):
     folder, arguments, first = finished(name)
@@ -148,6 +150,7 @@ def test_the_page_shows_what_was_run_and_names_what_was_not(script, finished):
     assert "Not run here: `python benchmarks/fashion_tuning.py`" in page
 
 
+@pytest.mark.slow
 def test_ctrl_c_reports_what_is_finished_and_the_same_command_goes_on(script, images, tmp_path, monkeypatch):
     twins, main = script("twins"), script("cifar10_schedules").main
     arguments = ["--quick", "--data", images(3072), "--out", str(tmp_path)]

@@ -86,6 +86,7 @@ def symbolic(f):
     return x, sympy.sympify(known["y"])
 
 
+@pytest.mark.quick("sigmoid", "gelu")
 @pytest.mark.parametrize("f", VARIANTS, ids=repr)
 def test_the_derivatives_are_those_of_the_formula_found_symbolically(f):
     x, y = symbolic(f)
@@ -142,6 +143,7 @@ def test_the_formulas_in_unicode(name, lines):
     assert (explained.formula, explained.derivative) == lines
 
 
+@pytest.mark.quick("gelu", "relu")
 @pytest.mark.parametrize("name", [*ACTIVATIONS, *LOSSES])
 def test_the_latex_is_drawn_by_matplotlib(name):
     """mathtext refuses unbalanced braces and unknown commands; it has no environments."""
@@ -497,6 +499,7 @@ def test_everything_can_be_spelled_in_ascii(name, monkeypatch):
     assert str(ol.explain(name)).isascii()
 
 
+@pytest.mark.slow
 def test_the_figure_is_written_as_its_name_says(tmp_path):
     for ending, magic in {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}.items():
         result = run("swish", "--figure", tmp_path / f"swish{ending}")

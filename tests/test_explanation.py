@@ -71,6 +71,7 @@ def test_the_formula_of_adam_in_unicode_and_latex():
     assert r"w_{t} &= w_{t-1} - \frac{\eta \, \hat{m}_{t}}{\sqrt{\hat{s}_{t} + \varepsilon}}" in adam.latex
 
 
+@pytest.mark.quick_each("convention")
 @pytest.mark.parametrize(("name", "convention"), EVERY_RULE)
 def test_latex_is_well_formed_and_drawn_by_matplotlib(name, convention):
     """mathtext refuses unbalanced braces and unknown commands."""

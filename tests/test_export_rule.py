@@ -27,6 +27,7 @@ torch = require("torch")
 
 EVERY_RULE = [(convention, name) for convention in rules.CONVENTIONS for name in rules.names(convention)]
 every_rule = pytest.mark.parametrize(("convention", "name"), EVERY_RULE)
+of_few_rules = pytest.mark.quick("textbook-adam", "torch-nadam", "keras-rmsprop_centered")
 
 STEPS = 200
 RATES = [0.03 * 0.98**step * (1.5 + math.sin(step)) for step in range(STEPS)]
@@ -120,6 +121,7 @@ def torch_weights():
     return [torch.tensor(w, requires_grad=True) for w in np.split(problem()[0], [4])]
 
 
+@of_few_rules
 @every_rule
 def test_torch_makes_our_steps(convention, name):
     made = exported(name, "torch", convention)
@@ -166,6 +168,7 @@ def keras(jax):
     found.config.set_floatx(before)
 
 
+@of_few_rules
 @every_rule
 def test_optax_makes_our_steps(convention, name, jax):
     optax = require("optax")
@@ -187,6 +190,7 @@ def test_optax_makes_our_steps(convention, name, jax):
     assert_close(np.array(path), ours(convention, name, 1))
 
 
+@of_few_rules
 @every_rule
 def test_keras_makes_our_steps(convention, name, keras, jax):
     weights, gradients = problem()
@@ -212,6 +216,7 @@ def test_keras_makes_our_steps(convention, name, keras, jax):
     assert_close(np.array(path), ours(convention, name, 1))
 
 
+@of_few_rules
 @every_rule
 def test_the_defaults_are_the_rules(convention, name, keras):
     _, _, defaults = kernels.declaration(rules.find(name, convention))
@@ -266,6 +271,7 @@ def passes(text):
     return True
 
 
+@of_few_rules
 @every_rule
 def test_the_files_own_test_sees_every_sign(convention, name):
     for to in ("numpy", "torch"):
@@ -276,6 +282,7 @@ def test_the_files_own_test_sees_every_sign(convention, name):
         assert {change for change, mutant in mutants.items() if passes(mutant)} <= EQUAL.get(name, set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["optax", "keras"])
 def test_the_files_of_jax_and_keras_test_themselves(to, keras, jax):
     own_test(source("nadam", to, "keras"))
@@ -284,6 +291,7 @@ def test_the_files_of_jax_and_keras_test_themselves(to, keras, jax):
     assert not any(map(passes, mutants.values()))
 
 
+@pytest.mark.slow
 def test_files_run_without_optimlab(tmp_path):
     """In the settings that the libraries have by themselves; on PyTorch, Keras computes a maximum in float32."""
     targets = ("torch", "numpy", "keras")
@@ -303,6 +311,7 @@ def test_files_run_without_optimlab(tmp_path):
     assert ended.stdout.count("makes the recorded steps.") == len(targets)
 
 
+@of_few_rules
 @every_rule
 def test_files_are_readable(convention, name):
     for to in PYTHON:
@@ -334,6 +343,7 @@ def run_program(compiler, folder, text, *language):
     return subprocess.run([program], capture_output=True, text=True, check=False).stdout
 
 
+@of_few_rules
 @every_rule
 def test_c_makes_the_recorded_steps(convention, name, compiler, tmp_path):
     for dtype in ("float64", "float32") if name == "nadam" else ("float64",):
@@ -399,6 +409,7 @@ def test_javascript_makes_the_recorded_steps(browser):
 # ---- the PyTorch optimizer, as it is used ----
 
 
+@of_few_rules
 @every_rule
 def test_torch_goes_on_from_a_saved_state_bit_for_bit(convention, name):
     make = exported(name, "torch", convention)
@@ -419,6 +430,7 @@ def test_torch_goes_on_from_a_saved_state_bit_for_bit(convention, name):
     assert_same_bits(torch_path(second, weights, gradients[5:10], RATES[5:]), path[5:])
 
 
+@of_few_rules
 @every_rule
 def test_torch_tensor_by_tensor_is_the_same(convention, name):
     make = exported(name, "torch", convention)
@@ -559,6 +571,7 @@ def test_torch_copies_and_scalar_tensors():
 # ---- Optax, as it is used ----
 
 
+@pytest.mark.slow
 def test_optax_within_chains_masks_and_injected_hyperparameters():
     jax, optax = require("jax"), require("optax")
     _, make = exported("adam", "optax", "torch")
@@ -595,6 +608,7 @@ def test_optax_keeps_dtypes():
 # ---- Keras, as it is used ----
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Keras 3.15 with NumPy 2
 def test_keras_fits_saves_and_loads(keras, jax, tmp_path):
     make = exported("adam", "keras", "torch")
@@ -699,6 +713,7 @@ def test_a_rule_of_ones_own_in_torch_and_numpy(name):
 OWN_FUNCTIONS = (every_word_is_taken, of_functions)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("rule", [*OWN_FUNCTIONS, MADE_UP["made_up.decay_where_same_sign"]])
 def test_a_rule_of_ones_own_in_optax_and_keras(rule, keras, jax):

@@ -56,6 +56,7 @@ def check(figure):
     return [told for *_, told in boxes]
 
 
+@pytest.mark.quick("1")
 @pytest.mark.parametrize("count", [1, 30])
 def test_a_comparison(count, tmp_path):
     contenders = tuple(Contender("adam", label=label) for label in labels(count))
@@ -71,6 +72,7 @@ def test_a_comparison(count, tmp_path):
         check(profile_figure(replace(joint({"a": compared, "b": compared}), profile=stairs)))
 
 
+@pytest.mark.quick("2")
 @pytest.mark.parametrize("count", [2, 9])
 def test_a_race(count):
     def rule(name):
@@ -93,6 +95,7 @@ class Search(SimpleNamespace):
         return f"{LONG}.npz, MLP 64-100-10, batch 64, {LONG}"
 
 
+@pytest.mark.quick("1")
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_a_search(count):
     names = ["lr", "batch_size", "factor", "momentum_decay", "weight_decay"][:count]

@@ -40,6 +40,7 @@ class Said:
         self.numbers.append(numbers)
 
 
+@pytest.mark.slow
 def test_without_a_gpu_each_part_says_so_and_what_can_be_checked_is_checked(gpu, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(gpu.engine, "missing", lambda: "needs an NVIDIA GPU")
     monkeypatch.setattr(gpu, "WITHOUT_GPU", {"the stand-in": ["-k", "mixes_with_nothing_of_the_host"]})
@@ -54,6 +55,7 @@ def test_without_a_gpu_each_part_says_so_and_what_can_be_checked_is_checked(gpu,
     assert gpu.main(["--out", str(tmp_path)]) == 1
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_ends_no_other(gpu, tmp_path, capsys):
     require_cupy()
     assert not gpu.run(["machine", "kernels"], tmp_path, time.time())
@@ -82,6 +84,7 @@ def test_an_unknown_part_is_named(gpu, capsys):
     assert "there is no part 'smock'; the parts are machine, smoke" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_competitor_that_fails_is_left_out_with_one_line(gpu, monkeypatch):
     from timing import gpu_competitors as peers
     from timing.jobs import Job
@@ -111,6 +114,7 @@ def test_the_width_from_which_a_gpu_pays_is_told(parts):
     assert "at no width" in parts.crossing(found, "absent")
 
 
+@pytest.mark.slow
 def test_smoke_nodes_and_kernels_on_the_stand_in(parts, machine, blas, monkeypatch):  # noqa: F811
     data = ol.datasets.load("digits")
     small = ol.Dataset(data.x_train[:200], data.y_train[:200], data.x_val[:50], data.y_val[:50])

@@ -15,6 +15,7 @@ def data(rows=7, features=5, classes=3, seed=0):
     return g.normal(size=(rows, features)), g.integers(0, classes, rows)
 
 
+@pytest.mark.quick_each("activation", "norm", "training")
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("norm", [False, "before", "after"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -110,6 +111,7 @@ def test_a_wrong_gradient_is_found_and_named(layers, culprit):
         ol.gradcheck(ol.Network(layers, seed=0), *data())
 
 
+@pytest.mark.slow
 def test_a_wrong_entry_of_a_large_network_is_named_too():
     net = ol.Network([Dense(50, 60), Activate(60, "tanh"), WrongBias(60, 10)], seed=0)
     with pytest.raises(ol.GradientError, match=r"^dense2\.b\[1\]"):
@@ -325,6 +327,7 @@ def test_a_wrong_loss_is_found_and_named(name, change):
         ol.gradcheck(spoiled, outputs, targets)
 
 
+@pytest.mark.slow
 def test_a_wrong_entry_of_a_large_loss_is_named_too():
     def spoiled(outputs, targets):
         value, gradient = ol.losses.mean_squared_error(outputs, targets)

@@ -51,6 +51,7 @@ def test_mean_and_variance_are_those_of_the_definition(name):
     assert abs(w.var() / sigma**2 - 1) < 4 * math.sqrt((kurtosis - 1) / w.size)
 
 
+@pytest.mark.quick("glorot_uniform", "he_normal", "lecun_truncated")
 @pytest.mark.parametrize("name", RANDOM)
 def test_the_distribution_is_the_one_it_is_named_after(name):
     w, (distribution, sigma) = draw(name), expected(name)

@@ -114,6 +114,7 @@ def test_rounding_makes_no_rank():
     assert average_ranks([[0.1 + 0.2, 0.3, 0.2]], highest_first=True).tolist() == [[1.5, 1.5, 3]]
 
 
+@pytest.mark.quick_each("contenders", "ties")
 @pytest.mark.parametrize("contenders", [2, 3, 4, 9])
 @pytest.mark.parametrize("ties", [False, True])
 def test_equal_contenders_are_seldom_told_apart(contenders, ties):
@@ -277,6 +278,7 @@ def test_one_problem_has_no_joint_answer():
         joint({"a": compared(table(0.9, 0.8, 0.7))})
 
 
+@pytest.mark.slow
 def test_the_order_of_contenders_and_problems_does_not_matter():
     tables = [table(0.9, 0.8, 0.7), table(0.6, 0.9, 0.7), table(0.9, 0.8, 0.85)]
     seen = set()
@@ -352,6 +354,7 @@ def test_the_profile_is_drawn(tmp_path):
     assert [axes.get_title() for axes in figure.axes] == titles
 
 
+@pytest.mark.slow
 def test_thirty_contenders():
     names = tuple(Contender("sgd", label=f"rule {k}") for k in range(30))
     labels = [name.label for name in names]
@@ -553,6 +556,7 @@ print(os.waitpid(start(place / "killed"), 0)[1], killed)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_study_of_three_problems_that_is_killed_ends_as_if_nothing_had_been(tmp_path):
     """The long form, with the command itself, is tests/soak/ten_problems.py."""

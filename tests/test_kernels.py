@@ -260,6 +260,7 @@ def test_a_rule_left_to_numpy_keeps_float32():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 class TestNumPyEngine:
+    @pytest.mark.quick_each("rule", "dtype", "n", "block")
     @pytest.mark.parametrize(
         ("n", "block"), [(0, 5), (1, 1), (1, 5), (7, 3), (1000, 37), (1000, 1000), (40000, 4099), (40000, 1 << 20)]
     )
@@ -285,6 +286,7 @@ class TestNumPyEngine:
             step(host_scalars(rule))
         assert_same_arrays(arrays, expected, "stretches")
 
+    @pytest.mark.quick_each("rule", "dtype")
     def test_is_the_same_without_what_is_multiplied_or_divided_by_one(self, rule, dtype):
         """Which blocks leave out, and a single one does not look for."""
         arrays, graph = specimens(rule, dtype, 50), kernels.trace(rule)
@@ -298,6 +300,7 @@ class TestNumPyEngine:
                     NumPyStep(graph, [results[-1]], block * np.dtype(dtype).itemsize)(scalars)
             assert_same_arrays(results[1], results[0], f"slots {list(ones)} are 1")
 
+    @pytest.mark.quick_each("rule", "dtype")
     def test_allocates_no_array_during_a_step(self, rule, dtype):
         arrays = specimens(rule, dtype, 40000)
         step, scalars = NumPyStep(kernels.trace(rule), [arrays]), host_scalars(rule)
@@ -358,6 +361,7 @@ def nothing_kept():
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_kept")
 @hypothesis.given(draw=st.randoms(use_true_random=False))
 @hypothesis.settings(deadline=None, max_examples=40)

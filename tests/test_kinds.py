@@ -88,6 +88,7 @@ def test_its_borders(rule, name, kind):
             ol.Optimizer(parameters, rule, **{name: value})
 
 
+@pytest.mark.quick_each("rule", "name")
 @every_hyperparameter
 def test_nothing_out_of_range_comes_in_by_another_door(rule, name, kind):
     parameters = ol.MLP([2, 2, 1]).parameters
@@ -323,6 +324,7 @@ def test_formulas_have_the_letters():
     assert r"\kappa" in ol.explain("adagrad", convention="torch").latex
 
 
+@pytest.mark.quick_each("rule", "name")
 @every_hyperparameter
 def test_auto_is_where_a_search_of_optuna_looks(rule, name, kind):
     require("optuna")

@@ -18,6 +18,7 @@ import optimlab as ol
 
 LESSONS = Path(__file__).parents[1] / "docs" / "lessons"
 NAMES = sorted(p.stem for p in LESSONS.glob("[0-9][0-9]-*.md") if not p.stem.endswith("-solutions"))
+pytestmark = pytest.mark.quick("01-one-step-downhill")
 WRONG = (AssertionError, ol.RuleError, ol.InputError)
 
 

@@ -75,6 +75,7 @@ def test_mean_std_entropy_and_mutual_information_are_those_of_the_passes():
     np.testing.assert_allclose(result.mutual_information, entropy - single, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_batch_norm_is_in_evaluation_mode():
     """A row's result does not depend on the other rows, nor need there be any."""
     net = ol.Network([Dense(4, 8), Dropout(8, 0.5), BatchNorm(8), Dense(8, 3)], seed=0)
@@ -87,6 +88,7 @@ def test_batch_norm_is_in_evaluation_mode():
     np.testing.assert_allclose(alone.std[0], among.std[0], atol=0.02)
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_linear_network_is_near_its_expectation():
     """One weight each way: the passes have two possible outcomes, of known probabilities."""
     net = ol.Network([Dropout(1, 0.25), Dense(1, 2, use_bias=False)], seed=0)

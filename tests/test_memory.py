@@ -28,6 +28,7 @@ def traced():
     tracemalloc.stop()
 
 
+@pytest.mark.quick("compiled-sizes0-32")
 @pytest.mark.parametrize(("sizes", "batch"), [([3072, 100, 100, 10], 32), ([784, 800, 10], 256)])
 def test_the_peak_is_weights_gradients_states_and_activations(sizes, batch, engine, traced):
     data = rows(40 * batch, sizes[0])
@@ -44,6 +45,7 @@ def test_the_peak_is_weights_gradients_states_and_activations(sizes, batch, engi
     assert least <= peak < 1.1 * least
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ol.backends.names()[-1:], indirect=True)
 def test_memory_does_not_grow_over_ten_thousand_steps(engine, traced):
     data = rows(400, 8)

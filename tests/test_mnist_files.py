@@ -70,6 +70,7 @@ def test_a_full_size_load_holds_less_than_twice_what_it_returns(full_fashion):
         ol.datasets.load("fashion_mnist", full_fashion)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("OPTIMLAB_DATA" not in os.environ, reason="OPTIMLAB_DATA does not name a folder with real data")
 def test_the_real_mnist(monkeypatch):
     monkeypatch.undo()

@@ -130,6 +130,7 @@ def different():
     return list({kernels.c_source(kernels.trace(rule), "float32").split("(")[0]: rule for rule in RULES}.values())
 
 
+@pytest.mark.slow
 def test_the_compiled_loops_equal_the_rule(different, tmp_path, monkeypatch):
     """States and hyperparameters have numbers in LLVM's text, whatever they are called."""
     pytest.importorskip("llvmlite")
@@ -247,6 +248,7 @@ def test_formulas_tell_all_names_apart():
         json.dumps(e.to_dict())
 
 
+@pytest.mark.slow
 def test_latex_is_what_tex_reads():
     from matplotlib.mathtext import MathTextParser
 

@@ -41,6 +41,7 @@ def run(*arguments):
     return CliRunner().invoke(main, [str(a) for a in arguments])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_search_and_a_comparison_of_a_file_of_any_name(tmp_path, name, little):
     require("optuna")
@@ -82,6 +83,7 @@ def test_an_own_file_is_never_named_as_the_known_data(tmp_path, name):
     assert again.config() == study.config()
 
 
+@pytest.mark.slow
 def test_a_relative_path_is_the_same_file_wherever_a_worker_stands(tmp_path, monkeypatch):
     """A real cluster, whose worker stands in another folder."""
     distributed = require("distributed")

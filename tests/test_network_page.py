@@ -160,6 +160,7 @@ def compare(page, *, activation="tanh", norm="none", rule="adam", convention="te
     assert not np.array_equal(expected["weights"], start)
 
 
+@pytest.mark.quick_each("activation", "rule", "norm")
 @pytest.mark.parametrize("norm", ["none", "before"])
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("activation", activations.ACTIVATIONS)
@@ -167,6 +168,7 @@ def test_every_activation_trains_as_in_python(page, activation, rule, norm):
     compare(page, activation=activation, norm=norm, rule=rule)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["none", "before"])
 @pytest.mark.parametrize("activation", activations.ACTIVATIONS)
 def test_every_activation_trains_as_in_python_in_firefox(firefox_page, activation, norm):
@@ -297,6 +299,7 @@ def test_schedules_are_pythons(page):
         np.testing.assert_allclose(shares, [schedule(k) for k in range(1000)], rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_digits_are_the_bundled_ones(page):
     found = page.evaluate("() => [Array.from(DIGITS.pixels), Array.from(DIGITS.labels), DIGITS.training]")
     data = ol.datasets.load("digits")

@@ -104,6 +104,7 @@ CASES = [
 ]
 
 
+@pytest.mark.quick_each("update", "use_bias", "batch_norm", "activation", "dtype")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("update", "use_bias", "batch_norm", "activation"), CASES)
 def test_fifty_training_steps_agree_with_torch(update, use_bias, batch_norm, activation, dtype):
@@ -481,6 +482,7 @@ KINDS = ["float16", "float32", "float64", "longdouble", ">f4", ">f8", ">f2"]
 ROWS = {"few": 5, "many": 70_000}
 
 
+@pytest.mark.quick_each("loss", "kind", "rows")
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("loss", losses.LOSSES)

@@ -176,6 +176,7 @@ def test_two_networks_differ_in_one_thing_and_share_the_rest(visit):
     assert page.locator("#side-B").is_hidden()
 
 
+@pytest.mark.slow
 def test_every_control_changes_the_training(visit):
     page = visit(QUIET + "&versus=l2:0.1")
     page.select_option("#data-fields select", "wave")
@@ -206,6 +207,7 @@ def test_every_control_changes_the_training(visit):
     assert weights(page) != before
 
 
+@pytest.mark.slow
 def test_keys(visit):
     page = visit(QUIET)
     for pressed, t in ((".", 21), (",", 20), ("r", 0)):
@@ -243,6 +245,7 @@ def test_the_address_holds_the_whole_state(visit):
     again.wait_for_function("state.lesson === 'momentum' && state.t === 3")
 
 
+@pytest.mark.quick("#%", "#scene=bent")
 @pytest.mark.parametrize(
     "fragment",
     [
@@ -304,6 +307,7 @@ def test_divergence_is_said_plainly(visit):
 # --- the pictures
 
 
+@pytest.mark.slow
 def test_the_legend_names_the_colours_of_the_lines(visit):
     for scheme in ("light", "dark"):
         page = visit(QUIET + "&versus=activation:relu", color_scheme=scheme)
@@ -330,6 +334,7 @@ def test_digits_have_their_label_and_outputs_their_number(visit):
         assert page.evaluate("([x, y]) => weightAt(sides[0].places, x, y - 4)", [x, y])[::2] == [1, j]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("viewport", "least"), [(DESK, 14), (PHONE, 9)])
 def test_units_of_wide_layers_can_be_seen(visit, viewport, least):
     page = visit("#data=moons&widths=32,32&t=1&play=0", viewport)
@@ -397,6 +402,7 @@ def test_a_weight_that_differs_in_kind_is_named_for_each(visit):
     assert titles == ["One weight: x₂ to unit 1", "A: adam", "B: adam"]
 
 
+@pytest.mark.slow
 def test_while_it_plays_one_picture_is_drawn_in_a_frame_and_none_out_of_sight(visit):
     page = visit(
         QUIET + "&weight=0,0,0&speed=600", PHONE, has_touch=True, is_mobile=True, reduced_motion="no-preference"
@@ -429,6 +435,7 @@ def test_while_it_plays_one_picture_is_drawn_in_a_frame_and_none_out_of_sight(vi
 # --- the page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fragment", ["", "&versus=activation:relu&weight=0,0,0", "&data=digits&widths=16,16"])
 def test_it_fits_a_phone_without_scrolling_sideways(visit, fragment):
     page = visit(QUIET + fragment, PHONE, has_touch=True, is_mobile=True, color_scheme="dark")
@@ -440,6 +447,7 @@ def test_it_fits_a_phone_without_scrolling_sideways(visit, fragment):
     assert state(page)["t"] == 21
 
 
+@pytest.mark.slow
 def test_on_a_phone_accuracy_and_settings_are_at_hand(visit):
     page = visit(QUIET, PHONE, has_touch=True, is_mobile=True)
     box = {name: page.locator(f"#{name}").bounding_box() for name in ("caption-A", "surface-A", "transport")}
@@ -458,12 +466,14 @@ def test_on_a_phone_accuracy_and_settings_are_at_hand(visit):
     assert page.locator("#list").is_hidden()
 
 
+@pytest.mark.slow
 def test_light_and_dark_are_drawn_differently(visit):
     corner = "Array.from($('surface-A').getContext('2d').getImageData(3, 3, 1, 1).data)"
     light, dark = (visit(QUIET, color_scheme=scheme).evaluate(corner) for scheme in ("light", "dark"))
     assert sum(light) > sum(dark) + 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fragment", ["#scene=dead-units&t=50&weight=0,0,0", "#scene=digits&t=10", QUIET + "&t=no"])
 def test_axe_finds_nothing(browser, address, fragment):
     require("axe_playwright_python")
@@ -497,6 +507,7 @@ def test_the_file(tmp_path):
 # --- scenes
 
 
+@pytest.mark.slow
 def test_a_change_keeps_the_question_of_the_scene_and_the_way_back(visit):
     scene = SCENES[1]
     page = visit(f"#scene={scene.name}&play=0")
@@ -523,6 +534,7 @@ def test_other_data_leave_the_scene(visit):
     assert page.locator("#lesson").text_content() == SCENES[2].text
 
 
+@pytest.mark.slow
 def test_a_second_network_differs_at_once(visit):
     page = visit(QUIET)
     for thing in page.evaluate("Object.keys(THINGS)"):
@@ -540,6 +552,7 @@ def test_the_slider_follows_beyond_the_schedule(visit):
 # --- in another browser
 
 
+@pytest.mark.slow
 def test_firefox_plays_steps_back_and_shows_a_weight(firefox, tmp_path):
     """The same page, with its errors noted from the first line of script on."""
     path = tmp_path / "network.html"

@@ -185,6 +185,7 @@ SURE = {"overfitting": [0, 1], "dropout": [0, 1]}
 """Seeds with which the validation points show it: there are a hundred of them. All other scenes show it with three."""
 
 
+@pytest.mark.quick("bend")
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
 def test_a_scene_shows_what_it_says(page, scene):
     claim, marks, every = CLAIMS[scene.name]
@@ -310,6 +311,7 @@ ANSWERS = {
 """For each scene the test of its answer, the networks that it compares, and the steps at which it looks."""
 
 
+@pytest.mark.quick("bend")
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
 def test_the_answer_of_a_scene_is_right(page, scene):
     for seed in (0, 1, 2):

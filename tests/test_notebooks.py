@@ -145,6 +145,7 @@ def test_a_history_of_a_regression_draws_r2():
     assert history.best("val_r2")[0] == max(history.val_r2)
 
 
+@pytest.mark.quick("lists0")
 @pytest.mark.parametrize(
     "lists",
     [
@@ -260,6 +261,7 @@ def test_a_notebook_has_one_line_that_is_replaced(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_short_run_and_a_silent_one_leave_nothing_in_a_notebook(monkeypatch):
     with kernel(monkeypatch, seconds=0.01) as shown:
         trained(3)
@@ -302,6 +304,7 @@ def test_a_terminal_shell_of_ipython_is_no_notebook(monkeypatch):
     assert not progress.in_notebook()
 
 
+@pytest.mark.slow
 def test_a_figure_made_without_pyplot_is_drawn_in_a_notebook(monkeypatch):
     from matplotlib.figure import Figure
 
@@ -345,6 +348,7 @@ def test_diagnostics_are_drawn_and_short():
     assert {"dense1", "dense2", "activation1"} <= set(found.texts)
 
 
+@pytest.mark.quick("1e+18")
 @pytest.mark.parametrize("lr", [0.0, 100.0, 1e18])
 def test_diagnostics_of_runs_that_go_wrong_are_drawn(lr):
     net, watch = ol.MLP([4, 9, 1], seed=0), ol.Diagnostics(every=2)
@@ -430,6 +434,7 @@ def comparison(label="", **fates):
     )
 
 
+@pytest.mark.quick("fates0")
 @pytest.mark.parametrize("fates", [{}, {"adam": "error"}, {"sgd": "diverged", "lion": "diverged at once"}])
 def test_a_comparison_is_short_at_a_prompt_and_a_table_in_a_notebook(fates):
     made = comparison("<b>mine</b>", **fates)

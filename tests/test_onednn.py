@@ -56,6 +56,7 @@ def matrices(rows, inner, columns, order="CC", dtype="float32"):
 # --- what it gives
 
 
+@pytest.mark.quick_each("shape", "order")
 @needs_library
 @pytest.mark.parametrize("order", ["CC", "CF", "FC", "FF"])
 @pytest.mark.parametrize("shape", [(256, 784, 800), (784, 256, 800), (32, 3072, 128), (211, 331, 129), (1, 3001, 3001)])
@@ -265,6 +266,7 @@ a, b, out = np.ones((256, 784), "f"), np.ones((784, 800), "f"), np.zeros((256, 8
 """
 
 
+@pytest.mark.slow
 @needs_library
 def test_the_threads_of_a_library_loaded_within_the_limit_are_limited(library):
     code = START + (
@@ -274,6 +276,7 @@ def test_the_threads_of_a_library_loaded_within_the_limit_are_limited(library):
     assert output(code, OMP_NUM_THREADS="2") == ["1", "True", "2", "False"]
 
 
+@pytest.mark.slow
 @needs_library
 def test_a_forked_process_multiplies_too(library):
     code = START + (

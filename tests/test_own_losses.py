@@ -55,6 +55,7 @@ def train(loss, targets, outputs, backend="auto", dtype="float64", **options):
     return net, history
 
 
+@pytest.mark.quick_each("case", "backend")
 @pytest.mark.parametrize("backend", ["numpy", "auto"])
 @pytest.mark.parametrize("case", PAIRS)
 def test_it_trains_as_the_named_loss_that_it_is(case, backend):

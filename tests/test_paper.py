@@ -317,6 +317,7 @@ def comparison_of(count):
     return made_comparison(study(names=names), any_outcome(1))
 
 
+@pytest.mark.quick("1-3.25")
 @pytest.mark.parametrize(("count", "width"), [(1, ONE_COLUMN), (6, ONE_COLUMN), (7, ONE_COLUMN), (2, TWO_COLUMNS)])
 def test_figures_fit_their_column_in_letters_of_eight_points(count, width):
     comparison = comparison_of(count)
@@ -343,6 +344,7 @@ def test_lines_are_told_apart_without_colours():
     assert all(to_rgb(line.get_color()) for line in lines)
 
 
+@pytest.mark.slow
 def test_a_map_of_a_searched_hyperparameter():
     found = figures(made_comparison(STUDIES["everything"], any_outcome(1)))
     assert "map" not in figures(comparison_of(1))
@@ -356,6 +358,7 @@ def test_a_map_of_a_searched_hyperparameter():
     assert caption.endswith(".")
 
 
+@pytest.mark.slow
 def test_a_pdf_has_its_size_its_fonts_and_no_pixels():
     draw, _ = figures(comparison_of(3))["validation"]
     content = pdf(draw, ONE_COLUMN)
@@ -379,6 +382,7 @@ def test_there_must_be_a_width(tmp_path):
         write_paper(finished(tmp_path), widths=[])
 
 
+@pytest.mark.slow
 def test_any_name_is_drawn():
     names = [Contender("adam", label=label) for label in ("数", "$a_b^c$", "_hidden", "a & b", "\N{GRINNING FACE}")]
     found = made_comparison(study(names=names), any_outcome(1))
@@ -390,6 +394,7 @@ def test_any_name_is_drawn():
     ]
 
 
+@pytest.mark.slow
 def test_a_comparison_in_which_nothing_finished_has_figures():
     for draw, _ in figures(made_comparison(study(), FATES["lost"])).values():
         assert pdf(draw, ONE_COLUMN).startswith(b"%PDF")
@@ -411,6 +416,7 @@ def finished(folder, plan=STUDIES["usual"]):
 FILES = {"table.tex", "methods.tex", "methods.txt", "figures.tex", "references.bib", "paper.tex"}
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_is_needed_and_changes_nothing_else(tmp_path):
     folder = finished(tmp_path / "study")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -467,6 +473,7 @@ def test_what_cannot_be_written_is_one_clear_line(arguments, message, tmp_path, 
     assert not (tmp_path / "study" / "paper").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
 def test_the_document_compiles(tmp_path, monkeypatch):
     finished(tmp_path, study(names=(OWN, EVERY[4], EVERY[5]), replicates=2))

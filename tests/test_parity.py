@@ -40,6 +40,7 @@ def test_float64(row):
     assert measure(row, "float64").relative < parity.FLOAT64
 
 
+@pytest.mark.quick("textbook-adam-paper", "torch-nadam-torch", "keras-rmsprop_centered-keras", "layer-wise-lamb-optax")
 @every_row
 def test_float32(row):
     assert measure(row, "float32").ulps < parity.most_ulps(row)
@@ -72,6 +73,7 @@ def test_the_gradients_span_ten_orders_of_magnitude_and_are_exact_in_both_dtypes
     assert_same_bits(parity.START.astype("float32").astype("float64"), parity.START)
 
 
+@pytest.mark.quick("textbook-adam-paper", "torch-nadam-torch", "keras-rmsprop_centered-keras", "layer-wise-lamb-optax")
 @every_row
 def test_a_hyperparameter_a_millionth_off_would_be_seen(row):
     """So would a wrong default, and one read as another."""
@@ -148,6 +150,7 @@ def test_what_parts_keras_in_float32_is_its_powers(name):
     assert measure(Row("keras", name, "keras"), "float32").ulps > 10 * left.ulps
 
 
+@pytest.mark.slow
 def test_centred_rmsprop_is_not_lost_more_often_than_pytorchs():
     """Where gradients never change, s - m m tends to zero and may round to less: how often is a matter of form."""
     lost = parity.lost_to_nan()
@@ -243,6 +246,7 @@ def test_adagrads_accumulators_start_where_the_libraries_start_them():
 # ---- Keras itself ----
 
 
+@pytest.mark.quick("keras-adam-keras-float64")
 @every_dtype
 @pytest.mark.parametrize("row", [row for row in ROWS if row.library == "keras"], ids=str)
 def test_keras_live(row, dtype):
@@ -272,11 +276,13 @@ def generator():
     return module
 
 
+@pytest.mark.slow
 def test_the_page_is_current_but_for_its_numbers(generator):
     page = (DOCS / "conventions.md").read_text(encoding="utf-8")
     assert generator.without_numbers(page) == generator.without_numbers(generator.page())
 
 
+@pytest.mark.quick("textbook-adam-paper", "torch-nadam-torch", "keras-rmsprop_centered-keras", "layer-wise-lamb-optax")
 @every_row
 def test_the_page_prints_what_is_measured(row, generator):
     """Within a factor of ten; below what rounding alone may do, anything goes."""
@@ -355,6 +361,7 @@ def weights_of(optimizer):
     return parity.flattened([p.data for p in optimizer.parameters])
 
 
+@pytest.mark.quick_each("row", "pattern")
 @pytest.mark.parametrize("pattern", FREEZING.values(), ids=FREEZING)
 @pytest.mark.parametrize("row", [row for row in ROWS if row.convention == "torch"], ids=str)
 def test_a_parameter_counts_its_own_steps_as_in_pytorch(row, pattern):

@@ -137,6 +137,7 @@ def test_the_numbers_shown_are_those_of_the_formula(visit, name, convention):
     )
 
 
+@pytest.mark.slow
 def test_noise_is_gaussian_and_the_same_for_the_same_seed(visit):
     page = visit(QUIET)
     draws = np.array(page.evaluate("Array.from({length: 20000}, (_, t) => [noiseAt(1, t, 0), noiseAt(1, t, 1)])"))
@@ -165,6 +166,7 @@ def test_it_opens_on_a_scene_that_shows_something(visit):
     assert state(still)["t"] == 24
 
 
+@pytest.mark.slow
 def test_every_rule_and_convention_can_be_added(visit):
     page = visit(QUIET)
     offered = page.locator("#add option").evaluate_all("all => all.map(o => o.value).filter(Boolean)")
@@ -223,6 +225,7 @@ def test_a_press_right_after_another_drags_too(visit):
     assert state(page)["start"][0] < -0.5
 
 
+@pytest.mark.slow
 def test_a_tap_sets_the_start_on_a_phone(visit):
     page = visit(QUIET, PHONE, has_touch=True, is_mobile=True)
     box = page.locator("#contour").bounding_box()
@@ -232,6 +235,7 @@ def test_a_tap_sets_the_start_on_a_phone(visit):
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
+@pytest.mark.slow
 def test_sliders_boxes_and_switches(visit):
     page = visit(QUIET)
     before = path_of(page)
@@ -281,6 +285,7 @@ def test_step_play_loop_reset(visit):
     assert page.locator("#status").text_content().startswith("Step 7. sgd: loss")
 
 
+@pytest.mark.slow
 def test_keys(visit):
     page = visit(QUIET)
     for pressed, t in [(".", 21), (",", 20), ("r", 0)]:
@@ -303,6 +308,7 @@ def test_keys(visit):
     assert set(ids.split()) <= reached
 
 
+@pytest.mark.slow
 def test_the_address_holds_the_whole_state(visit):
     page = visit(QUIET)
     page.select_option("#landscape", "himmelblau")
@@ -340,6 +346,7 @@ FACTS = {
 """What each lesson's text speaks of: its landscape, where all start, and words that hold there alone."""
 
 
+@pytest.mark.quick("zigzag")
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
 def test_a_lesson_shows_what_it_speaks_of(visit, lesson):
     """By its name alone, by its whole address, from the list; not on another landscape."""
@@ -381,6 +388,7 @@ def test_the_numbers_in_the_lessons_are_those_of_the_landscapes():
     assert min(map(abs, FUNCTIONS["saddle"].start)) == 0.01
 
 
+@pytest.mark.slow
 def test_every_lesson_and_landscape(visit):
     assert set(TEXTS) == set(FUNCTIONS)
     page = visit(QUIET)
@@ -398,6 +406,7 @@ def test_every_lesson_and_landscape(visit):
     assert len({r["given"]["lr"] for r in state(page)["runners"]}) == 1
 
 
+@pytest.mark.slow
 def test_the_formula_of_every_classic_rule_fits_its_panel(visit):
     page = visit(QUIET, {"width": 1440, "height": 900})
     assert page.locator("label:has(#lessons)").text_content().strip().startswith("Scene")
@@ -417,6 +426,7 @@ def test_the_formula_of_every_classic_rule_fits_its_panel(visit):
 # --- what may go wrong
 
 
+@pytest.mark.slow
 def test_divergence_is_said_plainly(visit):
     page = visit("#on=rosenbrock&play=0&t=100&run=sgd,textbook,on,lr:1&run=adam,textbook,on,lr:0.1")
     step = page.evaluate("tracks[0].path.diverged")
@@ -427,6 +437,7 @@ def test_divergence_is_said_plainly(visit):
     assert state(page)["t"] == 101  # the others go on
 
 
+@pytest.mark.quick("#%")
 @pytest.mark.parametrize(
     "fragment",
     [
@@ -454,6 +465,7 @@ def test_a_broken_address_is_answered(visit, fragment):
     assert state(page)["t"] == found["t"] + 1
 
 
+@pytest.mark.quick("1e6")
 @pytest.mark.parametrize("lr", ["0", "1e6", "-0.1", "1e-300"])
 def test_extreme_rates(visit, lr):
     runs = "&".join(f"run={name},{convention},on,lr:{lr}" for name, convention in EVERY[:20])
@@ -464,6 +476,7 @@ def test_extreme_rates(visit, lr):
         assert page.evaluate("new Set(tracks[0].path.x).size") == 1
 
 
+@pytest.mark.slow
 def test_extreme_settings_by_hand(visit):
     page = visit(QUIET)
     for typed in ("", "1e9", "-2e7", "0", "5"):
@@ -481,6 +494,7 @@ def test_extreme_settings_by_hand(visit):
     assert 10 <= state(page)["steps"] <= 2000
 
 
+@pytest.mark.slow
 def test_all_off_and_resized(visit):
     page = visit(QUIET, color_scheme="light")  # a kind of window that no other test has: this one changes it
     for k in range(2):
@@ -498,6 +512,7 @@ def test_all_off_and_resized(visit):
     assert page.evaluate("view.labels.length") == 1
 
 
+@pytest.mark.slow
 def test_a_frame_leaves_time_to_spare(visit):
     """Nine optimizers, 500 steps drawn; a bound with room for a slow machine (see benchmarks/playground.py)."""
     runs = "&".join(f"run={name},textbook,on" for name in rules.textbook.__all__)
@@ -506,6 +521,7 @@ def test_a_frame_leaves_time_to_spare(visit):
     assert float(np.median(page.evaluate("spent"))) < 100
 
 
+@pytest.mark.slow
 def test_rules_of_your_own_are_on_the_page_and_walk_as_in_numpy(browser, tmp_path):
     def cubed(w, g, m, *, lr=0.01, beta=0.5):
         m = beta * m + g**3

@@ -206,6 +206,7 @@ def check(seed, formulas, sums=True, whole=False, rounding=0.0, backend=COMPILED
     return program
 
 
+@pytest.mark.slow
 @hypothesis.given(seed=st.integers(0, 2**40))
 @hypothesis.settings(deadline=None, max_examples=40)
 def test_any_list_of_operations_is_what_numpy_does_one_by_one(seed):
@@ -213,6 +214,7 @@ def test_any_list_of_operations_is_what_numpy_does_one_by_one(seed):
     check(seed, BOUNDED, whole=True)
 
 
+@pytest.mark.slow
 @hypothesis.given(seed=st.integers(0, 2**40))
 @hypothesis.settings(deadline=None, max_examples=20)
 def test_a_program_moved_to_other_arrays_does_the_same_there(seed):
@@ -235,6 +237,7 @@ def test_correctly_rounded_operations_on_any_numbers_have_the_same_bits(seed):
     check(seed, BOUNDED, sums=False)
 
 
+@pytest.mark.slow
 @hypothesis.given(seed=st.integers(0, 2**40))
 @hypothesis.settings(deadline=None, max_examples=20)
 def test_smooth_operations_differ_by_rounding_alone(seed):
@@ -399,6 +402,7 @@ def test_reductions_of_every_kind_of_number_are_numpys(kind, columns):
     assert_same_bits(0.0 + ours, 0.0 + theirs)
 
 
+@pytest.mark.quick_each("rows", "columns")
 @pytest.mark.parametrize("columns", [2, 3, 8, 10, 16, 17])
 @pytest.mark.parametrize("rows", [1, 7, 8, 29])
 def test_a_softmax_of_few_columns(rows, columns):

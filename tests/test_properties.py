@@ -88,6 +88,7 @@ def assert_alike(a, b):
 # ---- shapes, dtypes, extremes ----
 
 
+@pytest.mark.slow
 @examples
 @hypothesis.given(networks, rows, sizes_of_numbers, st.booleans())
 def test_forward_and_backward_have_the_right_shapes_and_dtypes_whatever_the_numbers(net, n, size, training):
@@ -128,6 +129,7 @@ def test_a_row_is_evaluated_the_same_whatever_stands_beside_it(net, n):
     assert net.predict(x).shape == ((n,) if net.outputs > 1 else (n, 1))
 
 
+@pytest.mark.slow
 @examples
 @hypothesis.given(networks, st.lists(rows, min_size=2, max_size=5))
 def test_batches_of_changing_size_give_what_a_fresh_network_gives(net, counts):
@@ -212,6 +214,7 @@ def test_parameters_stay_views_after_every_step(net, name):
         assert_whole(net)
 
 
+@pytest.mark.slow
 @examples
 @hypothesis.given(networks, st.sampled_from(list(OPTIMIZERS)), st.sampled_from([1e-3, 1e3, 1e30]))
 def test_parameters_stay_views_after_fit_whatever_becomes_of_the_loss(net, name, lr):
@@ -233,6 +236,7 @@ COPIES = {
 }
 
 
+@pytest.mark.quick_each("how", "trained")
 @pytest.mark.parametrize("trained", [False, True], ids=["new", "trained"])
 @pytest.mark.parametrize("how", COPIES)
 @examples
@@ -279,6 +283,7 @@ def test_a_copy_of_another_dtype_has_the_same_weights_up_to_rounding(net, dtype)
     assert_whole(twin)
 
 
+@pytest.mark.quick("deepcopy")
 @pytest.mark.parametrize("how", ["deepcopy", "pickle"])
 @examples
 @hypothesis.given(net=networks, name=st.sampled_from(list(OPTIMIZERS)))

@@ -424,6 +424,7 @@ def test_a_run_that_failed_is_tried_again(tmp_path):
     assert Store(tmp_path).records[failures[0]].status == "ok"
 
 
+@pytest.mark.slow
 def test_one_process_or_two_give_the_same_curves(tmp_path):
     study = replace(TINY, optimizers=("sgd", "adam", "lars"), extensions=1).with_epochs(1)
 
@@ -681,6 +682,7 @@ def every_second_step(w, g, *, t, lr=0.01):
     return w - awake * lr * g
 
 
+@pytest.mark.slow
 def test_a_rule_planted_twice_as_slow_is_told_slower(tmp_path):
     def twin(w, g, *, lr=0.01):
         return sgd(w, g, lr=lr)

@@ -95,6 +95,7 @@ def rule_kernels(name, dtype, suffix=""):
     return [ptx.kernel(assembly, function) for assembly in assemblies(texts_of_rules(dtype))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_equals_numpy_bit_for_bit_on_any_grid(name, dtype):
@@ -109,6 +110,7 @@ def test_every_rule_equals_numpy_bit_for_bit_on_any_grid(name, dtype):
             assert_same_as_numpy(rule, arrays, expected, f"{n} elements on {blocks} x {threads}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", [name for name in RULES if not name.startswith("made_up")])
 def test_every_rule_of_replicas_takes_the_scalars_of_the_row(name, dtype):
@@ -144,6 +146,7 @@ UNITS = {
 """Units in the last place, for float32 and float64, where they are fewer than on the CPU (:data:`CASES`)."""
 
 
+@pytest.mark.quick("exp-float32", "tanh-float32")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", CASES)
 def test_every_function_over_the_whole_range(name, dtype):
@@ -227,6 +230,7 @@ INEXACT = [
 TRAINED = [*OPTIONS.values(), {"loss": "mean_absolute_error"}, *INEXACT]
 
 
+@pytest.mark.quick("relu-float32", "penalties-float32")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("options", TRAINED, ids=[*OPTIONS, "error", "entropy", "logits", "norms", "norm"])
 def test_a_network_trains_as_on_numpy(options, dtype, on_assembly):
@@ -244,6 +248,7 @@ def test_every_activation_loss_and_limit_is_trained():
     assert kinds == {ol.L1, ol.L2, ol.ClipGlobalNorm, ol.ClipNorm, ol.ClipValue, ol.MaxNorm}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_replicas_train_as_on_numpy(dtype, on_assembly, blas):  # noqa: F811
     on_assembly.shared = 0  # in shared memory, see test_blocks.py
@@ -265,6 +270,7 @@ def test_replicas_train_as_on_numpy(dtype, on_assembly, blas):  # noqa: F811
     np.testing.assert_allclose(*found, rtol=0, atol=10 * np.finfo(dtype).eps * abs(found[1]).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_an_input_is_read_by_its_shape(dtype, on_assembly):
     """Matrices, rows, columns and single numbers, of one matrix and of several; arrays with gaps, too."""
@@ -430,6 +436,7 @@ def test_modes_of_rounding(dtype):
             assert exact == Fraction(float(given)) or low < exact < high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", INTEGERS)
 def test_integers(kind):
     a, b = drawn(kind)

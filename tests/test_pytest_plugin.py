@@ -18,6 +18,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "test_my_rule.py"
 # ---- in a project of its own ----
 
 
+@pytest.mark.slow
 def test_the_example_passes_when_copied(pytester):
     pytester.makepyfile(test_copied=EXAMPLE.read_text())
     pytester.runpytest_subprocess("-W", "error").assert_outcomes(passed=6)
@@ -127,6 +128,7 @@ def test_a_rule_is_checked_in_a_project_of_its_own(pytester):
     result.stdout.fnmatch_lines(["E *AssertionError: w at step 1: rule *, reference * (weight *, whose gradient is *)"])
 
 
+@pytest.mark.slow
 def test_the_plugin_is_there_and_imports_nothing_heavy(pytester):
     pytester.makeconftest("""
         import sys
@@ -141,6 +143,7 @@ def test_the_plugin_is_there_and_imports_nothing_heavy(pytester):
     result.stdout.fnmatch_lines(["*plugin True, imported [[][]]"])
 
 
+@pytest.mark.slow
 def test_the_plugin_can_be_left_out(pytester):
     pytester.makepyfile("def test_one(gradcheck): pass")
     result = pytester.runpytest_subprocess("-p", "no:optimlab")

@@ -187,6 +187,7 @@ def test_noise_is_fresh_in_the_race_and_the_same_for_all():
     assert not np.isclose(values[:, None], tuned_with.reshape(-1, 2)).all(axis=-1).any()
 
 
+@pytest.mark.slow
 def test_divergence_is_a_result(tmp_path):
     made = race("rosenbrock", ["sgd", "adam", "momentum"], steps=12, lr={"sgd": 10.0, "momentum": 1e300})
     rows = {row["optimizer"]: row for row in made.rows()}
@@ -276,6 +277,7 @@ def test_bad_input_is_refused(arguments, message):
         race(**arguments)
 
 
+@pytest.mark.quick("saddle")
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_figure_of_every_function(function):
     """Without a warning; every optimizer has a map with its name and outcome, and a labelled curve."""
@@ -304,6 +306,7 @@ def test_a_figure_of_every_function(function):
     assert "the best of the same 29" in written
 
 
+@pytest.mark.slow
 def test_labels_of_nine_curves_do_not_overlap_and_fit():
     names = ("sgd", "schedule_free_adamw", "nesterov", "adagrad", "rmsprop", "adam", "adamax", "nadam", "amsgrad")
     figure = race_figure(race("rosenbrock", names, steps=40))
@@ -315,6 +318,7 @@ def test_labels_of_nine_curves_do_not_overlap_and_fit():
     assert all(box.x1 <= figure.bbox.x1 for box in boxes)
 
 
+@pytest.mark.slow
 def test_the_animation_is_a_gif_and_a_film(tmp_path):
     made = race("rosenbrock", steps=15)
     pictures, steps = frames(made), shown_steps(made)
@@ -358,6 +362,7 @@ def finished():
         yield Path(folder), run(*arguments, "--out", folder), run(*arguments, "--out", folder, "--json")
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_leaves_the_figure(finished):
     folder, result, _ = finished
     assert result.exit_code == 0, result.output
@@ -380,6 +385,7 @@ def test_the_command_prints_json(finished):
     assert len(kept["runs"]["adam"]["scores"]) == len(RATES)
 
 
+@pytest.mark.slow
 def test_the_command_leaves_an_animation(tmp_path):
     result = run("--function", "saddle", "--optimizers", "sgd", "--steps", 15, "--out", tmp_path)
     assert result.exit_code == 0, result.output
@@ -493,6 +499,7 @@ def test_hyperparameters_race_as_the_same_ones_given_by_hand():
     np.testing.assert_allclose(found, follows)
 
 
+@pytest.mark.slow
 def test_a_rule_of_whole_tensors_races_with_a_schedule(tmp_path):
     (tmp_path / "mine.py").write_text(
         "import numpy as np\nimport optimlab as ol\n@ol.rules.LayerRule\n"

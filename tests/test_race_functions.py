@@ -34,6 +34,7 @@ def test_scalars_and_arrays_agree(f):
     assert f.value(1e200, 1e200) is not None  # overflows to infinity or NaN, and does not raise
 
 
+@pytest.mark.quick("rosenbrock", "saddle")
 @pytest.mark.parametrize("f", FUNCTIONS.values(), ids=FUNCTIONS)
 def test_the_minima_are_where_they_are_said_to_be(f):
     (x0, x1), (y0, y1) = f.bounds

@@ -155,6 +155,7 @@ def test_every_link_within_the_project_leads_somewhere(page):
             assert (page.parent / target.partition("#")[0]).exists(), target
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_run_in_an_empty_folder(tmp_path, monkeypatch):
     """In their order, as they stand; ``make compare`` runs the first of all in CI's script."""
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

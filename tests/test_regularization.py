@@ -99,6 +99,7 @@ def test_penalties_by_hand():
     assert ol.L1(0.5, "dense1")(net.parameters) == pytest.approx(8.0)
 
 
+@pytest.mark.quick_each("penalties", "norm", "dropout", "training")
 @pytest.mark.parametrize(
     "penalties",
     [

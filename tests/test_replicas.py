@@ -102,6 +102,7 @@ RULES = [
 ]
 
 
+@pytest.mark.quick("textbook.adam-numpy", "torch.nadam-compiled", "keras.adamw-compiled")
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_in_every_convention(rule, backend):
@@ -119,12 +120,14 @@ def test_replicas_with_different_rules(backend):
         assert compared(history) == compared(alone.histories[0])
 
 
+@pytest.mark.quick_each("activation", "backend")
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("activation", sorted(set(ACTIVATIONS) - {"softmax"}))
 def test_every_activation(activation, backend):
     assert_as_alone(network(activation=activation, backend=backend), rule=rules.textbook.momentum)
 
 
+@pytest.mark.quick_each("network_options", "options", "backend")
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("network_options", "options"),
@@ -172,6 +175,7 @@ def test_on_the_compiled_backend_replicas_take_turns_unless_a_layer_is_custom_co
     assert not made
 
 
+@pytest.mark.slow
 def test_more_rows_than_go_through_the_network_at_a_time_and_updates_longer_than_a_block():
     """Digits, all of which validate; the update of thirty replicas works in several blocks."""
     digits = ol.datasets.load("digits")
@@ -182,6 +186,7 @@ def test_more_rows_than_go_through_the_network_at_a_time_and_updates_longer_than
         assert_as_alone(make, settings=settings, data=[data] * 30, seeds=[*range(10)] * 3, epochs=1)
 
 
+@pytest.mark.quick_each("batch_size", "dtype", "backend")
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("batch_size", [16, 35, 69, 70])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -219,6 +224,7 @@ def test_a_history_does_not_depend_on_its_company():
 # --- on a GPU
 
 
+@pytest.mark.quick("plain-True")
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize(
     ("options", "rule"),
@@ -277,6 +283,7 @@ def test_on_a_gpu_a_step_of_many_replicas_is_as_many_launches_as_one_of_few(mach
     assert launches(2) == launches(7) < 120
 
 
+@pytest.mark.slow
 def test_on_a_gpu_those_that_diverge_are_named_at_their_step(machine, blas):  # noqa: F811
     machine.shared = 0  # see test_blocks.py for shared memory
     rates, make = [0.01, 1e3, 1e12, 30.0], network(activation="identity", backend="cupy")

@@ -134,6 +134,7 @@ def pages():
     return [page(MIXED, seed) for seed in range(160)]
 
 
+@pytest.mark.slow
 def test_every_kind_of_interval_covers_the_truth(pages, truth):
     found = defaultdict(list)
     for summary in pages:
@@ -153,6 +154,7 @@ def test_every_kind_of_interval_covers_the_truth(pages, truth):
     assert all(0.93 <= share <= (1 if "near" in kind else 0.985) for kind, share in covered.items()), covered
 
 
+@pytest.mark.slow
 def test_signs_are_right_and_planted_differences_are_told(pages, truth):
     claims = [claim for summary in pages for sentence in summary.verdict.sentences for claim in sentence.claims]
     assert len(claims) > 5 * len(pages)
@@ -172,6 +174,7 @@ def test_signs_are_right_and_planted_differences_are_told(pages, truth):
     assert told("strong", "twin", "epochs") + told("twin", "strong", "epochs") <= 0.05
 
 
+@pytest.mark.slow
 def test_a_slower_rule_is_told_from_each_of_many():
     """A page of eleven rules corrects for 110 tests; t-tests of each pair alone would tell 78% of these apart."""
     pages = [page(MANY, seed) for seed in range(2_000, 2_016)]
@@ -189,6 +192,7 @@ def test_a_slower_rule_is_told_from_each_of_many():
     assert np.mean(told) >= 0.95 * 10
 
 
+@pytest.mark.slow
 def test_pages_of_equals_state_hardly_any_difference():
     count = 120
     false = sum(any(s.claims for s in page(EQUAL, seed).verdict.sentences) for seed in range(1_000, 1_000 + count))
@@ -207,6 +211,7 @@ def script(monkeypatch):
     return found
 
 
+@pytest.mark.slow
 def test_the_script_goes_on_where_it_ended_and_measures_everything(script, tmp_path, monkeypatch):
     options = ["--quick", "--jobs", "1", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
     first = CliRunner().invoke(script.main, options)

@@ -97,6 +97,7 @@ def names(text, label):
 # --- every number is that of the summary
 
 
+@pytest.mark.quick("finished")
 def test_every_cell_of_the_table(shown):
     page, summary = shown
     rows = {row["label"]: row for row in summary["rows"]}
@@ -173,6 +174,7 @@ def pairs_of(summary):
     return found
 
 
+@pytest.mark.quick("finished")
 def test_remarks_tell_ranges_hits_and_failures(shown):
     page, summary = shown
     rows = {row["label"]: row for row in summary["rows"]}
@@ -200,6 +202,7 @@ def test_remarks_tell_ranges_hits_and_failures(shown):
         assert remark == (f"{lost} of {summary['replicates']} not finished" if lost and whole else "")
 
 
+@pytest.mark.quick("finished")
 def test_every_sentence_has_its_evidence_one_click_away(shown):
     page, summary = shown
     told = page.evaluate(
@@ -438,6 +441,7 @@ def test_the_switch_shows_seconds_for_epochs(fresh):
     assert fresh.locator(".box.labelled").first.inner_text() != before
 
 
+@pytest.mark.quick("epochs")
 @pytest.mark.parametrize("axis", ["epochs", "seconds"])
 def test_hovering_shows_the_values_of_the_nearest_point(finished, fresh, axis):
     """The pointer goes to where the axes say that a median lies; what appears there are the values of that point."""
@@ -482,6 +486,7 @@ def test_hovering_shows_the_values_of_the_nearest_point(finished, fresh, axis):
     assert fresh.locator("#tip").is_hidden()
 
 
+@pytest.mark.slow
 def test_a_finger_and_the_arrow_keys_show_values_too(finished, opened, fresh):
     phone = opened(finished, width=390, has_touch=True, is_mobile=True)
     box = phone.locator(".panels .box").first
@@ -519,6 +524,7 @@ def test_an_optimizer_is_marked_in_every_figure(fresh):
     assert fresh.locator(".lit").count() == 0
 
 
+@pytest.mark.slow
 def test_without_javascript_everything_is_there(finished, opened):
     page = opened(finished, java_script_enabled=False)
     assert page.locator(".sortable tbody tr[data-row]").count() == 6
@@ -534,6 +540,7 @@ def test_without_javascript_everything_is_there(finished, opened):
 # --- how it is made
 
 
+@pytest.mark.quick("finished")
 @pytest.mark.parametrize("name", ["finished", "crowd"])
 def test_one_file_that_asks_for_nothing(name, request):
     text = (request.getfixturevalue(name) / "report.html").read_text()
@@ -545,6 +552,7 @@ def test_one_file_that_asks_for_nothing(name, request):
     assert not re.search(r"(?i)bonferroni|\btied\b|fresh seed|tuning seed|confirmation", text)  # another protocol's
 
 
+@pytest.mark.quick("dark")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_and_a_desk_in_light_and_dark(finished, opened, scheme):
     page = opened(finished, color_scheme=scheme)
@@ -595,6 +603,7 @@ def test_its_tables_are_tables_to_a_screen_reader(page):
     )
 
 
+@pytest.mark.slow
 def test_it_prints(finished, opened):
     page = opened(finished, color_scheme="dark")
     page.emulate_media(media="print")
@@ -734,6 +743,7 @@ def test_a_row_has_its_own_runs_and_no_others(changed, opened):
     assert page.evaluate(read) == before
 
 
+@pytest.mark.slow
 def test_thirty_looks_and_names(crowd, opened):
     """No two lines look alike, no label lies over another, no number beside a name is cut off, at any width."""
     page = opened(crowd)
@@ -764,6 +774,7 @@ def test_thirty_looks_and_names(crowd, opened):
     assert any(text.startswith("nesterov: ") and "failed: MemoryError: made up" in text for text in said)
 
 
+@pytest.mark.slow
 def test_a_long_run_is_thinned_and_stays_small(changed, opened):
     """2,000 epochs, of which at most 101 are drawn."""
     folder = changed(lambda s: s.update(epochs=2000))
@@ -784,6 +795,7 @@ def test_a_long_run_is_thinned_and_stays_small(changed, opened):
     assert 50 < points <= 101
 
 
+@pytest.mark.slow
 def test_thirty_long_runs_stay_small(crowd):
     """Many rows share the points that are drawn."""
     found = read_comparison(crowd)

@@ -156,6 +156,7 @@ def test_a_number_beyond_float64_is_one_error(changed):
         assert "out of range" in refused(folder)
 
 
+@pytest.mark.slow
 def test_whatever_stands_in_the_files_is_a_page_or_one_error(tmp_path):
     """Every value of a row, a run and the study, one after another, replaced by others; no other exception, ever."""
     folder = compared(replace(SMALL, optimizers=("sgd", "adam"), replicates=2, defaults=False), tmp_path)

@@ -73,6 +73,7 @@ def whole(tmp_path_factory):
     return trained
 
 
+@pytest.mark.quick_each("rule", "rich", "schedule")
 @pytest.mark.parametrize("schedule", RATES)
 @pytest.mark.parametrize("rich", [False, True], ids=["plain", "batch norm, dropout, average"])
 @pytest.mark.parametrize("rule", RULES)
@@ -94,6 +95,7 @@ def test_every_rule_goes_on_bit_for_bit_from_a_random_step(rule, rich, schedule,
         assert again[2][0].best.value == expected[2][0].best.value
 
 
+@pytest.mark.quick("1", "7", "18")
 @pytest.mark.parametrize("stop", range(1, 19))
 def test_every_step_can_be_the_last(stop, whole, tmp_path):
     """The steps of a short last batch and of an epoch's end among them; each is saved, before the stop and after."""
@@ -128,6 +130,7 @@ SCRIPT = textwrap.dedent("""
 """)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_in_new_processes(tmp_path):
     """SIGKILL three times, wherever it strikes; each start goes on from the last checkpoint."""
     script = tmp_path / "train.py"
@@ -439,6 +442,7 @@ def test_the_plateau_of_the_matrix_does_cut(tmp_path):
     assert history.lr[-1] < history.lr[0]
 
 
+@pytest.mark.slow
 def test_verify_resume_passes_what_resumes_and_fails_what_does_not():
     stops = ol.verify_resume(lambda: make("nadam", True, "one-cycle"), DATA, batch_size=BATCH, stops=4, seed=1)
     assert len(stops) == 4
@@ -537,6 +541,7 @@ def resume_all(folder):
     np.savez(folder / "ends.npz", **ends)
 
 
+@pytest.mark.slow
 def test_the_whole_matrix_goes_on_in_a_new_process(whole, tmp_path):
     for k, case in enumerate(every_case()):
         stop = int(np.random.default_rng([k, 1]).integers(1, 19))

@@ -213,6 +213,7 @@ def test_agrees_with_torch_where_the_formulas_coincide(name, problem):
 # ---- what must hold of any rule ----
 
 
+@pytest.mark.quick_each("convention", "name", "shape", "dtype")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(), (5,), (2, 3)])
 @pytest.mark.parametrize(("convention", "name"), EVERY_RULE)
@@ -241,6 +242,7 @@ def arrays_and_permutation(draw):
 TAKEN = {key: (rule := rule_of(*key), len(ol.kernels.declaration(rule)[0]), keywords(rule, t=2)) for key in EVERY_RULE}
 
 
+@pytest.mark.slow
 @hypothesis.given(case=arrays_and_permutation())
 @hypothesis.settings(deadline=None, max_examples=200)
 def test_permuting_the_weights_permutes_the_update(case):

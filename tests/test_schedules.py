@@ -630,6 +630,7 @@ def test_an_optimizer_prints_its_schedules():
     assert repr(opt).endswith("t=0, epoch=3>")
 
 
+@pytest.mark.quick_each("schedule", "k")
 @pytest.mark.parametrize("k", [True, False, math.nan, math.inf, -1, -0.5, "1", None, [1], np.array([1]), 1j])
 @pytest.mark.parametrize("schedule", [schedule for schedule, _ in EVERY], ids=str)
 def test_a_wrong_counter_is_refused_by_every_schedule(schedule, k):

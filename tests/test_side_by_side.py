@@ -24,6 +24,7 @@ def without_times(record):
     return replace(record, seconds=0.0, curves=replace(record.curves, seconds=()))
 
 
+@pytest.mark.quick_each("options", "backend")
 @pytest.mark.parametrize("backend", sorted({"numpy", ol.backends.get("auto").name}))
 @pytest.mark.parametrize(
     "options",

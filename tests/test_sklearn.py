@@ -48,12 +48,14 @@ def checks_of(*estimators):
                 yield pytest.param(one, check, id=f"{type(one).__name__} {name}")
 
 
+@pytest.mark.quick_each("estimator")
 @pytest.mark.parametrize(("estimator", "check"), [*checks_of(MLPClassifier(), MLPRegressor())])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 def test_scikit_learns_own_checks_of_the_array_api():
     """They are on only where SciPy was imported with this setting."""
     code = """
@@ -74,6 +76,7 @@ def test_scikit_learns_own_checks_of_the_array_api():
     assert set(told.stdout.split()) <= {"checked"}  # scikit-learn 1.6 has none for estimators such as these
 
 
+@pytest.mark.slow
 def test_the_page():
     page = Path(ol.__file__).parents[1] / "docs" / "estimator.md"
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -174,6 +177,7 @@ def test_from_equal_weights_and_rows_it_trains_alike_over_epochs_with_a_smaller_
     assert abs(model.predict(x) - other.predict(x)).max() > 1e-3
 
 
+@pytest.mark.quick_each("model", "activation")
 @pytest.mark.parametrize("activation", ["relu", "tanh", "identity", "logistic", ol.activations.get("sigmoid")])
 @pytest.mark.parametrize("model", [MLPClassifier, MLPRegressor])
 def test_initial_weights_and_biases_have_scikit_learns_distribution(model, activation):
@@ -203,6 +207,7 @@ def test_initializers_can_be_chosen():
     assert abs(network.parameters["dense1.W"].data).max() > (6 / 40) ** 0.5
 
 
+@pytest.mark.quick("diabetes")
 @pytest.mark.parametrize(
     ("data", "epochs", "seeds", "wrong"),
     [
@@ -303,6 +308,7 @@ def test_a_schedule_by_name_is_as_long_as_the_training():
     assert model.set_params(early_stopping=True).fit(*IRIS).history_.lr[-1] < 1e-6
 
 
+@pytest.mark.slow
 def test_in_a_pipeline_a_search_and_two_processes(tmp_path):
     x, y = datasets.load_iris(return_X_y=True)
     model = MLPClassifier((16,), batch_size=16, max_iter=15, tol=None, random_state=0)

@@ -93,6 +93,7 @@ def commands(folder, new):
     }
 
 
+@pytest.mark.quick_each("command", "encoding")
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 @pytest.mark.parametrize("command", commands(None, ol.common.files.Path()))
 def test_every_command(command, encoding, folder, tmp_path):
@@ -115,6 +116,7 @@ def test_errors_and_help(encoding, tmp_path):
         assert CliRunner().invoke(main, [name, "--help"]).stdout.isascii()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_processes(encoding):
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": ""}

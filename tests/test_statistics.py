@@ -48,6 +48,7 @@ def test_the_interval_of_a_mean_is_scipys(values):
     assert found.half == pytest.approx((high - low) / 2, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.quick("5")
 @pytest.mark.parametrize("count", [5, 10, 20])
 def test_whole_numbers_are_covered_though_few_and_skewed(count):
     """Mean epochs of 4,000 studies, from those that are nearly all equal to those with a long tail."""
@@ -128,6 +129,7 @@ def test_more_replicates_make_an_interval_narrower():
     assert t_interval(values * 4).half < t_interval(values).half
 
 
+@pytest.mark.quick_each("replicates", "shape")
 @pytest.mark.parametrize("replicates", [3, 5, 10, 20])
 @pytest.mark.parametrize("shape", ["normal", "whole numbers"])
 def test_paired_intervals_and_tests_err_as_often_as_they_say(replicates, shape):
@@ -210,6 +212,7 @@ def by_the_paper(values):
     return prior, 2 * scipy.stats.t.sf(np.abs(t), prior + d)
 
 
+@pytest.mark.quick_each("contenders", "seed")
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("contenders", [3, 5, 9])
 def test_all_pairs_are_tested_as_the_paper_says(contenders, seed):
@@ -250,6 +253,7 @@ def test_a_copy_has_no_difference_and_the_others_keep_theirs():
     assert equal == ([1.0] * 6, 0.0)
 
 
+@pytest.mark.quick("spreads0")
 @pytest.mark.parametrize(
     "spreads", [np.ones(9), np.geomspace(1, 4, 9), np.r_[np.ones(7), 4, 4], np.r_[np.ones(8), 0.1], np.r_[1, 1, 4]]
 )

@@ -412,6 +412,7 @@ compare(Study(problem, ("sgd",), (0.01, 0.1, 1.0), replicates=2, extensions=1), 
 """
 
 
+@pytest.mark.slow
 def test_a_kill_loses_nothing_that_was_finished(tmp_path, monkeypatch):
     """Killed twice in the middle; the third start goes on, and the result is that of an undisturbed study."""
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM]

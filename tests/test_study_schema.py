@@ -73,6 +73,7 @@ def test_a_sample_names_the_schema_and_obeys_it(path):
     assert f"optimlab compare --study examples/studies/{path.name} " in text
 
 
+@pytest.mark.quick("own-rule")
 @pytest.mark.filterwarnings("ignore:.*at the edge of the grid")
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_a_sample_runs(path, tmp_path, monkeypatch):
@@ -117,6 +118,7 @@ def refused(tmp_path, text):
     return ""
 
 
+@pytest.mark.quick("label = VALUE ", "rates = VALUE ", "protocol = VALUE ")
 @pytest.mark.parametrize("text", FILES.values(), ids=FILES)
 def test_what_the_reader_accepts_the_schema_accepts_and_it_marks_what_it_can(tmp_path, text):
     """No value that works is marked as a mistake, and a value of another type or an unknown name is."""

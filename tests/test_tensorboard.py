@@ -156,6 +156,7 @@ def test_the_file_of_a_run_that_breaks_off_is_whole(tmp_path, error):
 STEPS = -(-ROWS // 256)
 
 
+@pytest.mark.quick("5")
 @pytest.mark.parametrize("every", [1, STEPS - 1, STEPS, 2 * STEPS - 1, 2 * STEPS + 1])
 def test_a_resumed_run_has_every_step_once(tmp_path, every):
     """Whatever place in an epoch it goes on from; what an earlier process wrote after the checkpoint is forgotten."""

@@ -152,6 +152,7 @@ print(ol.explain("adam").formula)
 """
 
 
+@pytest.mark.quick("-OO")
 @pytest.mark.parametrize("option", ["-O", "-OO"])
 def test_a_rule_is_traced_alike_without_asserts_and_docstrings(option):
     ran = subprocess.run(
@@ -355,6 +356,7 @@ def test_an_equal_rule_is_compiled_once_by_llvm(tmp_path, monkeypatch):
     assert len(llvm.compilations) - before <= 1
 
 
+@pytest.mark.slow
 def test_what_is_used_twice_in_every_line_is_looked_at_once():
     def rule(w, g, *, lr=0.1, eps=1e-8):
         for _ in range(100):

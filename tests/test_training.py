@@ -144,6 +144,7 @@ def test_training_without_validation():
     assert history.val_loss == history.val_accuracy == []
 
 
+@pytest.mark.slow
 def test_no_array_of_layer_size_is_allocated_after_the_first_step():
     g = np.random.default_rng(0)
     rows, width = 256, 300

@@ -143,6 +143,7 @@ def test_no_messages_and_no_settings_of_optuna_are_left(finished, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_samplers_that_learn_go_where_the_scores_are_good():
     """Scores planted with a peak at 0.01: after ten random draws, TPE and the Gaussian process come nearer to it."""
     require("torch")
@@ -418,6 +419,7 @@ def finished_trials(folder):
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["qmc", "tpe"])
 def test_a_search_killed_again_and_again_ends_as_one_that_was_not(tmp_path, name):
     """Real processes and SIGKILL at random moments after another trial is finished."""
@@ -442,6 +444,7 @@ def test_a_search_killed_again_and_again_ends_as_one_that_was_not(tmp_path, name
     assert_left_the_same(tmp_path / "killed", tmp_path / "whole")
 
 
+@pytest.mark.quick("qmc")
 @pytest.mark.parametrize("name", ["qmc", "tpe", "gp"])
 def test_more_trials_go_on_from_fewer(tmp_path, name):
     if name == "gp":
@@ -453,6 +456,7 @@ def test_more_trials_go_on_from_fewer(tmp_path, name):
     assert_left_the_same(tmp_path / "parts", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_journal_cut_anywhere_is_gone_on_with(finished, tmp_path):
     """As a kill leaves it: every line whole but the last, which may be cut at any byte."""
     folder, _ = finished
@@ -485,6 +489,7 @@ def test_a_lost_or_damaged_network_is_made_again(finished, tmp_path):
         assert_same_bits(after[name]["weights"], before[name]["weights"])
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     process, deadline = start(tmp_path, "--trials", "500"), time.monotonic() + 60
     while not finished_trials(tmp_path) and time.monotonic() < deadline:
@@ -593,6 +598,7 @@ def test_effects_are_told_where_there_are_some_and_only_then():
     assert planted(replace(search, sampler="tpe"), 20, lambda v, g: 0.5) is None
 
 
+@pytest.mark.slow
 def test_pure_noise_is_rarely_taken_for_an_effect():
     """Of 200 searches without any effect at most 5% may tell one, within four standard errors."""
     search = Search(problem=TINY.problem, spaces={"lr": "1e-3:0.1:log", "beta1": "0.5:0.95", "patience": "1,2,3"})
@@ -616,6 +622,7 @@ def test_ties_go_to_the_lower_loss_and_then_to_the_earlier_trial():
 # --- the command
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_was_found_in_80_columns_and_leaves_figures(tmp_path):
     result = run(*FAST, "--trials", "4", "--out", tmp_path)
     assert result.exit_code == 0, result.output
@@ -773,6 +780,7 @@ def test_a_space_is_written_with_its_very_numbers(value):
     assert [float(part) for part in str(Choice((value, 1.0))).split(" or ")] == [value, 1.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "arguments", "message"),
     [("optuna", [], "pip install '.[tune]'"), ("torch", ["--sampler", "gp"], "the sampler 'gp' needs PyTorch")],
@@ -787,6 +795,7 @@ def test_a_missing_library_is_named_with_what_installs_it(missing, arguments, me
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_notebook_without_ipywidgets_gets_no_warning_about_the_progress_bar_of_optuna():
     notebook = """if True:
         import sys
@@ -851,6 +860,7 @@ def test_a_regression_is_searched_by_r2_or_by_its_loss(tmp_path, objective):
 # --- figures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["val_score", "val_loss"])
 def test_figures_show_every_trial_with_the_scales_searched(tmp_path, objective):
     from optimlab.plotting.tuning import slices_figure, trials_figure

@@ -456,6 +456,7 @@ def test_what_can_be_told_apart_is_what_a_simulation_tells_apart():
 # --- any numbers
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(2, 8), st.integers(3, 6), st.integers(0, 1 << 30))
 def test_every_claim_is_a_pair_that_is_told_apart_and_every_such_pair_is_claimed(contenders, replicates, seed):
