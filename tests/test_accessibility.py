@@ -16,6 +16,7 @@ from optimlab.study import Problem, Study
 from optimlab.study.joint import joint
 
 require("axe_playwright_python")
+pytestmark = pytest.mark.slow
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
 import check_accessibility  # noqa: E402
 
@@ -28,13 +29,11 @@ def tab(browser):
     context.close()
 
 
-@pytest.mark.slow
 def test_the_report(finished, tab):
     tab.goto((finished / "report.html").as_uri())
     assert check_accessibility.findings(tab) == []
 
 
-@pytest.mark.slow
 def test_the_report_of_several_problems(tmp_path, tab):
     names = ("sgd", "momentum", "adam")
     parts = {
@@ -55,7 +54,6 @@ def test_the_report_of_several_problems(tmp_path, tab):
     assert check_accessibility.findings(tab) == []
 
 
-@pytest.mark.slow
 def test_the_playground(tmp_path, tab):
     """The first lesson: some optimizers are on, some are off, and the formula is wider than a phone."""
     write_playground(tmp_path / "playground.html")
@@ -68,7 +66,6 @@ PAGE = """<!doctype html><html lang="en"><head><title>A page</title><style>
     </style></head><body><main><h1>Words</h1><p>BODY</p></main></body></html>"""
 
 
-@pytest.mark.quick("i { color: #ccc; }-<b>one</b> <i>two</i>-found1")
 @pytest.mark.parametrize(
     ("style", "body", "found"),
     [
@@ -98,7 +95,6 @@ INSIDE = """scheme => new Promise(done => {
 })"""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["report", "playground"])
 def test_a_page_inside_another_follows_its_switch(name, finished, tmp_path, tab):
     page = finished / "report.html" if name == "report" else tmp_path / "playground.html"

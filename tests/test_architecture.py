@@ -240,8 +240,8 @@ def test_the_code_map_has_every_room_in_the_order_of_imports():
 
 # --- quick and slow tests
 
-SLOW_BY_NATURE = {"tests/test_examples.py"}
-"""Files without a quick test: whole scripts are run."""
+SLOW_BY_NATURE = {"tests/test_accessibility.py", "tests/test_examples.py"}
+"""Files without a quick test: axe-core looks at whole pages, and scripts are run to their end."""
 
 
 def recipe(target, lines):

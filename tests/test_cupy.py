@@ -182,7 +182,6 @@ def test_rounding_does_not_part_two_backends_with_a_bias_before_batch_norm():
         assert_close_training("compiled", make=ol.AdamW, **options)
 
 
-@pytest.mark.quick("adam", "radam", "muon")
 @pytest.mark.parametrize("name", sorted(ol.optimizers.OPTIMIZERS))
 def test_every_optimizer_runs_and_equals_numpy(name, machine):
     make = ol.optimizers.get(name)

@@ -181,6 +181,7 @@ def test_a_dask_worker_is_given_several_short_runs_in_one_message_and_long_ones_
         assert sizes == [1] * 10
 
 
+@pytest.mark.slow
 def test_blas_has_one_thread_wherever_it_had_two_before(tmp_path, two_processes, cluster):
     def two_threads():
         threadpool_limits(2)

@@ -126,6 +126,7 @@ def test_one_more_run_lies_in_the_spread_nineteen_times_in_twenty(script):
     assert np.mean(inside) == pytest.approx(0.95, abs=0.015)
 
 
+@pytest.mark.slow
 def test_optimlab_and_pytorch_reach_the_same_on_an_easy_problem(script):
     require("torch")
     twins = script("twins")

@@ -182,6 +182,7 @@ def test_what_a_rule_declares_can_be_loaded():
 NAMES = st.sampled_from([*KINDS, "shift", "k", "warmth"])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(NAMES, st.floats(allow_nan=False, allow_infinity=False), max_size=5))
 def test_storing_and_loading_is_the_identity_whatever_the_defaults(defaults):

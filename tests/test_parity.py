@@ -46,6 +46,7 @@ def test_float32(row):
     assert measure(row, "float32").ulps < parity.most_ulps(row)
 
 
+@pytest.mark.quick_each("row", "dtype")
 @every_dtype
 @pytest.mark.parametrize("row", [row for row in ROWS if row.elementwise], ids=str)
 def test_the_optimizer_is_the_rule_bit_for_bit(row, dtype):

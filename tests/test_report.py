@@ -56,7 +56,7 @@ def fresh(page):
     page.mouse.move(1, 1)
 
 
-@pytest.fixture(scope="module", params=["finished", "crowd"])
+@pytest.fixture(scope="module", params=["finished", pytest.param("crowd", marks=pytest.mark.slow)])
 def shown(request, opened):
     """A report with its summary: a small one, and one of 30 optimizers with diverged, failed and missing runs."""
     folder = request.getfixturevalue(request.param)
@@ -97,7 +97,6 @@ def names(text, label):
 # --- every number is that of the summary
 
 
-@pytest.mark.quick("finished")
 def test_every_cell_of_the_table(shown):
     page, summary = shown
     rows = {row["label"]: row for row in summary["rows"]}
@@ -174,7 +173,6 @@ def pairs_of(summary):
     return found
 
 
-@pytest.mark.quick("finished")
 def test_remarks_tell_ranges_hits_and_failures(shown):
     page, summary = shown
     rows = {row["label"]: row for row in summary["rows"]}
@@ -202,7 +200,6 @@ def test_remarks_tell_ranges_hits_and_failures(shown):
         assert remark == (f"{lost} of {summary['replicates']} not finished" if lost and whole else "")
 
 
-@pytest.mark.quick("finished")
 def test_every_sentence_has_its_evidence_one_click_away(shown):
     page, summary = shown
     told = page.evaluate(

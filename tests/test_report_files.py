@@ -19,6 +19,7 @@ from optimlab.study.results import Record, Summary, decoded
 # --- how to make it again
 
 
+@pytest.mark.quick("study0")
 @pytest.mark.parametrize(
     "study",
     [
