@@ -5,7 +5,6 @@ A test is slow by the mark ``slow``. Of a parametrised test, a few cases can sta
 a tuple, each of its parts). What is not among them is slow.
 """
 
-import itertools
 from collections import Counter, defaultdict
 
 import pytest
@@ -17,15 +16,13 @@ UNKNOWN = pytest.StashKey()
 """Ids that a mark ``quick`` names and no test has."""
 
 
-def covering(cases, ways=1):
-    """Return the indices of a few cases in which each value occurs, or each pair of values if ``ways`` is 2.
+def covering(cases):
+    """Return the indices of a few cases in which each value occurs.
 
     >>> covering([("relu", "sgd"), ("relu", "adam"), ("tanh", "sgd"), ("tanh", "adam")])
     [0, 3]
-    >>> covering([("relu", "sgd"), ("relu", "adam"), ("tanh", "sgd"), ("tanh", "adam")], ways=2)
-    [0, 1, 2, 3]
     """
-    shown = [set(itertools.combinations(enumerate(case), ways)) for case in cases]
+    shown = [set(enumerate(case)) for case in cases]
     missing, chosen = set().union(*shown), []
     while missing:
         chosen.append(max(range(len(cases)), key=lambda k: len(missing & shown[k])))
@@ -44,7 +41,7 @@ def quick_ones(tests):
         given = [test.callspec.params[name] for name in mark.args]
         parts = (part for value in given for part in (value if isinstance(value, tuple) else [value]))
         cases.append([repr(part) for part in parts])
-    return [tests[k] for k in covering(cases, **mark.kwargs)], set()
+    return [tests[k] for k in covering(cases)], set()
 
 
 @pytest.hookimpl(tryfirst=True)

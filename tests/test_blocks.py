@@ -139,7 +139,7 @@ class Own(ol.layers.Activate):
     """A layer of one's own, whose Python no kernel has."""
 
 
-@pytest.mark.quick("own layer")
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True], ids=["too large", "own layer"])
 def test_what_does_not_fit_is_trained_with_a_leading_axis_and_told(own, machine):  # noqa: F811
     """At the last byte."""

@@ -310,6 +310,7 @@ def assert_same_state(ours, theirs):
             assert repr(ours[name]) == repr(value), name  # NaN is NaN
 
 
+@pytest.mark.quick_each("kind")
 @pytest.mark.parametrize("rate", [0.01, 1e30], ids=["trained", "diverged"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_callback_used_again_is_as_good_as_new(kind, rate, tmp_path):

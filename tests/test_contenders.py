@@ -298,6 +298,7 @@ def test_a_scheduled_hyperparameter_trains_exactly_as_fit_with_that_schedule():
     assert record.curves.train_loss == tuple(history.train_loss)
 
 
+@pytest.mark.slow
 @given(schedules().filter(lambda shape: not shape.listens), st.integers(20, 400), st.floats(1e-6, 10))
 def test_no_schedule_leaves_zero_to_its_peak_and_most_reach_it(shape, steps, peak):
     rates = [shape.schedule(peak, Length(steps))(k) for k in range(steps)]

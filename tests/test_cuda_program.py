@@ -84,6 +84,7 @@ def test_any_list_of_operations_is_what_numpy_does_one_by_one(seed, assembled):
     lists.check(seed, lists.BOUNDED, whole=True, backend=assembled[0])
 
 
+@pytest.mark.quick("0")
 @pytest.mark.parametrize("seed", range(4))
 def test_correctly_rounded_operations_have_the_same_bits(seed, assembled):
     lists.check(seed, lists.BOUNDED, sums=False, backend=assembled[0])
@@ -267,7 +268,7 @@ CALLS = {
 }
 
 
-@pytest.mark.quick("batch norm")
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "forward", "backward"), CALLS.values(), ids=CALLS)
 def test_a_step_of_two_layers_is_at_most_twenty_nodes(options, forward, backward, machine, blas, monkeypatch):  # noqa: F811
     programs, recorded = [], engine.Tabled.programs

@@ -377,6 +377,7 @@ def test_tensorboard_is_written(machine, tmp_path):
     assert len(shown[0]) == 2 * 3 * 4
 
 
+@pytest.mark.slow
 def test_an_estimator_trains_and_predicts_on_the_device(machine):
     classifier = require("optimlab.sklearn").MLPClassifier
     data, found = ol.datasets.load("digits"), []

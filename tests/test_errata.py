@@ -166,6 +166,7 @@ def test_the_narrow_uniform_has_half_of_glorots_variance():
     assert signals[0] > 20 * signals[1]
 
 
+@pytest.mark.slow
 def test_hes_variance_keeps_the_signal_and_the_shared_one_does_not():
     widths = [128, 32] * 4 + [128]
     right, wrong = (

@@ -96,7 +96,7 @@ def test_curves_are_the_same_wherever_they_are_computed(runs, tmp_path, two_proc
         assert curves("dask", pool=pool) == alone
 
 
-@pytest.mark.quick("here", "processes")
+@pytest.mark.quick("here")
 @pytest.mark.parametrize("kind", ["here", "processes", "dask"])
 def test_each_run_is_executed_once_and_kept_when_it_is_finished(kind, tmp_path, two_processes, request):
     runs, notes = seeds(30), []

@@ -276,6 +276,7 @@ def far(name, convention, steps, **options):
     return explain(name, convention=convention, steps=steps, gradients=[0.1, -0.03, 0.0, 1e-9, 7.0], **options)
 
 
+@pytest.mark.quick("torch")
 @pytest.mark.parametrize("convention", rules.CONVENTIONS)
 def test_the_steps_left_out_are_those_of_the_graph(convention):
     """Bit for bit: each rule, by statements for numbers and node by node."""

@@ -448,6 +448,7 @@ def test_letters_that_pdflatex_lacks_are_announced():
     assert "LuaLaTeX" not in latex(made_comparison(study(4), any_outcome(0)).summary)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
 def test_the_tables_compile(tmp_path):
     comparisons = {f"p_{k}": made_comparison(study(12), any_outcome(k)) for k in range(2)}

@@ -132,6 +132,7 @@ def test_smoke_nodes_and_kernels_on_the_stand_in(parts, machine, blas, monkeypat
     assert any(line.startswith("2 products 3 x 4 x 5") for line in say.lines)
 
 
+@pytest.mark.slow
 def test_a_smoke_test_sees_numbers_that_are_flushed(parts, machine, blas, monkeypatch):  # noqa: F811
     bind = ol.backends.get("cupy").bind
 

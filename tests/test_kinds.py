@@ -59,6 +59,7 @@ def borders(kind):
 # ---- every hyperparameter of every rule
 
 
+@pytest.mark.quick_each("rule", "name")
 @every_hyperparameter
 def test_it_has_a_kind_a_meaning_a_letter_and_a_prior_within_its_range(rule, name, kind):
     assert kind is not OWN
@@ -76,6 +77,7 @@ def test_it_has_a_kind_a_meaning_a_letter_and_a_prior_within_its_range(rule, nam
     assert drawn[-1] == pytest.approx(kind.prior.high * scale)
 
 
+@pytest.mark.quick_each("rule", "name")
 @every_hyperparameter
 def test_its_borders(rule, name, kind):
     inside, outside = borders(kind)

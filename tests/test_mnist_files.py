@@ -56,6 +56,7 @@ def full_fashion(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_full_size_load_holds_less_than_twice_what_it_returns(full_fashion):
     source = mnist.source("fashion_mnist", mnist.FASHION.classes, (), (None,) * 4)
     most, data = peak(source.load, full_fashion)

@@ -104,7 +104,7 @@ CASES = [
 ]
 
 
-@pytest.mark.quick_each("update", "use_bias", "batch_norm", "activation", "dtype", ways=2)
+@pytest.mark.quick_each("update", "use_bias", "batch_norm", "activation", "dtype")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("update", "use_bias", "batch_norm", "activation"), CASES)
 def test_fifty_training_steps_agree_with_torch(update, use_bias, batch_norm, activation, dtype):

@@ -229,6 +229,7 @@ def test_keys(visit):
 # --- the address
 
 
+@pytest.mark.slow
 def test_the_address_holds_the_whole_state(visit):
     page = visit(
         "#data=circles&noise=0.25&scale=3&seed=12&widths=5,2&activation=mish&initializer=he_uniform&norm=after"
@@ -490,6 +491,7 @@ def test_axe_finds_nothing(browser, address, fragment):
     context.close()
 
 
+@pytest.mark.slow
 def test_the_file(tmp_path):
     text = network_page()
     assert len(text.encode()) < 1_000_000

@@ -154,6 +154,7 @@ def test_an_npz_that_is_not_there(tmp_path):
         ol.datasets.load(tmp_path / "folder.npz")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("OPTIMLAB_DATA" not in os.environ, reason="OPTIMLAB_DATA does not name a folder with real data")
 def test_the_real_cifar_subset(monkeypatch):
     monkeypatch.undo()

@@ -207,7 +207,7 @@ def test_initializers_can_be_chosen():
     assert abs(network.parameters["dense1.W"].data).max() > (6 / 40) ** 0.5
 
 
-@pytest.mark.quick("diabetes")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "epochs", "seeds", "wrong"),
     [

@@ -605,6 +605,7 @@ def test_a_run_that_diverged_or_failed_reaches_no_target():
         assert 0.5 < proposed(tuned(status), 20) <= 0.6
 
 
+@pytest.mark.slow
 def test_no_target_is_proposed_for_what_differs_by_chance():
     """Ten equal contenders: some of the 45 pairs differ at 5% at one target or another, none after the corrections for
     the pairs and for the targets."""
