@@ -209,7 +209,7 @@ def test_without_a_mistake_it_passes(machine):  # noqa: F811
     one_epoch()
 
 
-@pytest.mark.quick("lost state")
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "name", "change"), MISTAKES.values(), ids=MISTAKES)
 def test_planted_mistakes_fail(where, name, change, machine, monkeypatch):  # noqa: F811
     monkeypatch.setattr(where, name, change(getattr(where, name)))

@@ -234,6 +234,7 @@ def test_an_epoch_waits_for_the_device_at_its_end_only(machine):
     assert waits[2, 10] - waits[1, 10] == 2  # losses and counts; those of validation
 
 
+@pytest.mark.slow
 def test_a_rate_that_diverges_is_named_by_the_same_step(machine):
     history, reference = (trained(b, make=ol.SGD, rate=1e12, epochs=3)[2] for b in ("cupy", "numpy"))
     assert reference.status == "diverged"
@@ -541,7 +542,7 @@ def test_a_graph_finds_the_step_that_diverged(machine, blas):
     assert runs[0].diverged_step == runs[1].diverged_step == runs[1].steps
 
 
-@pytest.mark.quick("torch")
+@pytest.mark.slow
 @pytest.mark.parametrize("convention", ["textbook", "torch"])
 def test_layers_that_are_frozen_between_epochs_are_recorded_anew(convention, machine, blas):
     """In the torch convention one group becomes two updates: its members have made unequally many steps."""
@@ -561,7 +562,7 @@ def test_layers_that_are_frozen_between_epochs_are_recorded_anew(convention, mac
     np.testing.assert_allclose(ours.parameters.data.get(), theirs.parameters.data.get(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.quick("a wait")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -200,6 +200,7 @@ def test_damaged_files_give_one_line_or_finite_numbers(tmp_path):
 # encoding: scikit-learn's pipeline is the reference
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 10**6), regression=st.booleans())
 def test_arrays_are_those_of_scikit_learn(seed, regression):

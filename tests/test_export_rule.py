@@ -383,6 +383,7 @@ static struct Index { unsigned x, y, z; } blockIdx, threadIdx, blockDim = {32, 1
 """
 
 
+@pytest.mark.quick("torch-nadam")
 @pytest.mark.parametrize(("convention", "name"), [("torch", "nadam"), ("textbook", "radam"), ("keras", "sgd")])
 def test_cuda_makes_the_recorded_steps_on_a_cpu(convention, name, compiler, tmp_path):
     """The whole file, thread after thread; what it does on a GPU was not tried."""
@@ -520,6 +521,7 @@ def test_torch_maximizes():
     assert w.grad.item() == 2.0
 
 
+@of_few_rules
 @every_rule
 def test_torch_leaves_gradients_alone(convention, name):
     defaults = kernels.declaration(rules.find(name, convention))[2]
@@ -593,6 +595,7 @@ def test_optax_within_chains_masks_and_injected_hyperparameters():
         make(0.1).update(gradients, make(0.1).init(weights))
 
 
+@pytest.mark.slow
 def test_optax_keeps_dtypes():
     jax, optax = require("jax"), require("optax")
     _, make = exported("adagrad", "optax", "keras")

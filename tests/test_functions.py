@@ -204,6 +204,7 @@ text => {
 """
 
 
+@pytest.mark.slow
 def test_javascript_over_the_whole_range(browser):
     x, graphs = numbers("float64", 2000), {name: traced(name) for name in CASES}
     functions = [[kernels.javascript_function(g, "f"), host_scalars(g, "float64").tolist()] for g in graphs.values()]

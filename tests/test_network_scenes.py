@@ -23,6 +23,7 @@ def page(browser, tmp_path_factory):
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_a_scene_stands_there_with_its_words(page):
     for scene in SCENES:
         page.select_option("#scenes", scene.name)

@@ -371,6 +371,7 @@ def test_diagnostics_of_a_network_that_is_not_trained_say_so():
         watch.plot()
 
 
+@pytest.mark.slow
 def test_diagnostics_of_a_regression_and_of_too_short_a_run():
     watch = ol.Diagnostics(every=2)
     trained(2, regression=True, callbacks=[watch], batch_size=10)

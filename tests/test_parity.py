@@ -247,7 +247,7 @@ def test_adagrads_accumulators_start_where_the_libraries_start_them():
 # ---- Keras itself ----
 
 
-@pytest.mark.quick("keras-adam-keras-float64")
+@pytest.mark.slow
 @every_dtype
 @pytest.mark.parametrize("row", [row for row in ROWS if row.library == "keras"], ids=str)
 def test_keras_live(row, dtype):

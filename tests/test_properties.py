@@ -236,7 +236,7 @@ COPIES = {
 }
 
 
-@pytest.mark.quick_each("how", "trained")
+@pytest.mark.quick("copy-trained", "deepcopy of a pickle-trained")
 @pytest.mark.parametrize("trained", [False, True], ids=["new", "trained"])
 @pytest.mark.parametrize("how", COPIES)
 @examples

@@ -224,7 +224,7 @@ def test_a_history_does_not_depend_on_its_company():
 # --- on a GPU
 
 
-@pytest.mark.quick("plain-True")
+@pytest.mark.slow
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize(
     ("options", "rule"),
