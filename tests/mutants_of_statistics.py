@@ -13,7 +13,8 @@ MISTAKES = [
     # intervals
     (STATISTICS, "stdtrit(len(x) - 1, (1 + confidence) / 2)", "stdtrit(len(x), (1 + confidence) / 2)", OWN),
     (STATISTICS, "stdtrit(len(x) - 1, (1 + confidence) / 2)", "stdtrit(len(x) - 1, confidence)", OWN),
-    (STATISTICS, "x.var(ddof=1)", "x.var()", OWN),
+    (STATISTICS, "float(x.var(ddof=1)) + step", "float(x.var()) + step", OWN),
+    (STATISTICS, "df * x.var(ddof=1)", "df * x.var()", OWN),
     (STATISTICS, "step**2 / 12) / len(x)", "step**2 / 12)", OWN),
     (STATISTICS, "float(x.var(ddof=1)) + step**2 / 12", "float(x.var(ddof=1)) + step**2 / 3", OWN),
     (STATISTICS, "float(x.var(ddof=1)) + step**2 / 12", "float(x.var(ddof=1))", OWN),
@@ -83,9 +84,9 @@ MISTAKES = [
     (ROWS, "if len(content) != size or not stream.eof:", "if len(content) > size:", OWN),
     # targets
     (TARGETS, 'if record.status == "ok" else []', "if True else []", OWN),
-    (TARGETS, "holm(pair_tests(np.log(needed).tolist()).p_values)", "pair_tests(np.log(needed).tolist()).p_values",
+    (TARGETS, "holm(pair_tests(np.log(table).tolist()).p_values)", "pair_tests(np.log(table).tolist()).p_values",
      OWN),
-    (TARGETS, ".min()) + 1 for curves in replicates]", ".max()) + 1 for curves in replicates]", OWN),
+    (TARGETS, ".min()) + 1 for curves in replicates)", ".max()) + 1 for curves in replicates)", OWN),
     # what is chosen, and what counts, held against the known truth
     (SUMMARY, "test_score=t_interval([r.test_score for r in replicates])",
      "test_score=t_interval([r.val_score for r in replicates])", REPLICATION),

@@ -3,6 +3,8 @@
 import ast
 
 from mutants_of_network import EQUIVALENT, MODULES
+from mutants_of_statistics import MISTAKES
+from mutants_of_study import STUDY
 from planted import ROOT
 from source_mutants import mutants
 
@@ -55,6 +57,11 @@ def test_every_mistake_once():
     assert plain not in trees
     assert "elif x:" in found["Line.at: not: if x > 0:"].replace("else:\n            if x:", "elif x:")
     assert all("# a comment stays" in source for name, source in found.items() if "limit" not in name)
+
+
+def test_the_text_of_every_planted_mistake_stands_once():
+    planted = [(path, text) for path, text, *_ in MISTAKES] + [(path, text) for _, path, text, *_ in STUDY]
+    assert [(path, text) for path, text in planted if (ROOT / path).read_text(encoding="utf-8").count(text) != 1] == []
 
 
 def test_modules_and_their_tests_are_there():
