@@ -19,7 +19,7 @@ MARK = "made by docs/make_comparison.py -->\n"
 
 def printed(folder: str) -> str:
     """The tables and the verdict, as a terminal of 100 columns shows them."""
-    command = [sys.executable, "-m", "optimlab.cli", "compare", "--out", folder]
+    command = [sys.executable, "-m", "optimlab", "compare", "--out", folder]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     lines = [line.rstrip() for line in text.partition("\nWritten to")[0].splitlines()]
     return "```text\n" + "\n".join(lines).strip("\n") + "\n```\n"

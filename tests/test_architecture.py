@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import importlib.util
 import graphlib
 import itertools
 import re
@@ -280,3 +281,13 @@ def test_the_cases_named_quick_exist(request):
     if any("::" in argument for argument in request.config.args):
         pytest.skip("some tests alone were asked for")
     assert request.config.stash[quick_and_slow.UNKNOWN] == set()
+
+
+def test_every_module_that_a_script_starts_can_be_started():
+    root = PACKAGE.parent
+    scripts = [
+        path for room in ("benchmarks", "docs", "examples", "optimlab", "tests") for path in (root / room).rglob("*.py")
+    ]
+    named = {name for path in scripts for name in re.findall(r'"-m", "(optimlab[a-z_.]*)"', path.read_text())}
+    assert named == {"optimlab"}
+    assert importlib.util.find_spec("optimlab.__main__")

@@ -31,7 +31,7 @@ PATIENCE = 10
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "optimlab.cli", *STUDY, "--out", str(folder), *options],
+        [sys.executable, "-m", "optimlab", *STUDY, "--out", str(folder), *options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -75,7 +75,7 @@ def main() -> None:
         file.write_text(study_file(options.problems))
 
         def start(out: Path) -> subprocess.Popen[bytes]:
-            command = [sys.executable, "-m", "optimlab.cli", "compare", "--study", str(file), "--out", str(out)]
+            command = [sys.executable, "-m", "optimlab", "compare", "--study", str(file), "--out", str(out)]
             command += ["--jobs", str(options.jobs)]
             quiet = subprocess.DEVNULL
             return subprocess.Popen(command, stdout=quiet, stderr=subprocess.PIPE, start_new_session=True)
