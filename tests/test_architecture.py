@@ -2,8 +2,8 @@
 
 import ast
 import functools
-import importlib.util
 import graphlib
+import importlib.util
 import itertools
 import re
 import subprocess
