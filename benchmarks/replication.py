@@ -109,7 +109,7 @@ def experiments(quick: bool) -> list[Experiment]:
     """All of them; the quick ones are too small to show anything."""
     digits, mnist = PROBLEMS["digits"], PROBLEMS["mnist"].quick()
     size: dict[str, Any] = {}
-    rules, counts = CLASSIC, (240, 30, 20)
+    rules, counts = CLASSIC, (240, 37, 20)
     if quick:
         digits = mnist = Problem(hidden=(8,), epochs=2, target=0.3)
         size, rules, counts = {"rates": (0.01, 0.1, 1.0), "replicates": 3, "extensions": 0}, ("sgd", "adam"), (2, 2, 2)
