@@ -192,7 +192,8 @@ def margins(
     title = figure.get_suptitle().count("\n") + 1
     figure.suptitle(figure.get_suptitle(), fontsize=10, parse_math=False, y=1 - 0.08 / height)
     above = LINE * title + 0.35
-    (columns, rows), (across, down) = figure.axes[0].get_gridspec().get_geometry()[::-1], between
+    grid, (across, down) = figure.axes[0].get_gridspec(), between
+    columns, rows = (grid.ncols, grid.nrows) if grid else (1, 1)
     figure.subplots_adjust(
         left=left / width,
         right=1 - right / width,
