@@ -127,7 +127,7 @@ def test_tables_that_are_asked_for(timing, monkeypatch, capsys, peers):
 
 @pytest.mark.slow
 def test_speed_prints_the_tables_that_are_asked_for(tmp_path):
-    """Of processes of its own, which have no peers here: those that train beside them have tests above."""
+    """Print them from processes that find no peers; those that train beside them have tests above."""
     for peer in ("torch", "jax", "sklearn"):
         (tmp_path / f"{peer}.py").write_text("raise ModuleNotFoundError\n")
     command = [sys.executable, str(FOLDER / "speed.py"), "--small", "--compare", "--quick", "--only", "sgd"]
@@ -264,7 +264,7 @@ def test_products_holds_onednn_against_numpy_by_shape(monkeypatch):
 
 @pytest.mark.slow
 def test_products_names_the_kernels_taken(monkeypatch):
-    """Those of NumPy's BLAS in processes of their own, for they are chosen when it is loaded; the others here."""
+    """Choose NumPy's in processes of their own, because they are chosen when it is loaded; the others here."""
     products = script("products", monkeypatch)
     monkeypatch.setattr(products, "CALLS", 1)
     apart, asked = products.measured, []

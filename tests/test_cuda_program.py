@@ -80,7 +80,7 @@ def assembled(monkeypatch):
 @pytest.mark.quick("0", "1")
 @pytest.mark.parametrize("seed", range(8))
 def test_any_list_of_operations_is_what_numpy_does_one_by_one(seed, assembled):
-    """Of whole numbers, so that sums in any order are the same."""
+    """Draw whole numbers, so that sums in any order are the same."""
     lists.check(seed, lists.BOUNDED, whole=True, backend=assembled[0])
 
 

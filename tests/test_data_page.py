@@ -25,7 +25,7 @@ COMMANDS = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("command", "shown"), COMMANDS)
 def test_commands(command, shown, monkeypatch, tmp_path):
-    """Those whose output is shown print it; the others are planned."""
+    """Run the commands whose output is shown, and plan the others."""
     monkeypatch.chdir(ROOT)
     arguments = shlex.split(command)[1:]
     if shown is None:

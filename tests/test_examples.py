@@ -13,7 +13,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def run(name, folder, **settings):
-    """What the example's ``main`` returns; its figure must lie in a folder that it made."""
+    """Return what the example's ``main`` returns; its figure must lie in a folder that it made."""
     spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -60,7 +60,7 @@ EXPERIMENTS = {
 
 @pytest.fixture(scope="module")
 def finished(images, tmp_path_factory):
-    """Of an experiment, run once: its folder, the arguments, and the result."""
+    """Run an experiment once; return its folder, the arguments, and the result."""
 
     @functools.cache
     def run(name):

@@ -325,7 +325,7 @@ def test_the_gradient_of_the_example_is_that_of_finite_differences(name):
 
 
 def test_the_example_of_cross_entropy_by_hand():
-    """Of the first row: e^2, e^1, e^0 over their sum, whose right class is the first."""
+    """Take the first row: e^2, e^1, e^0 over their sum, whose right class is the first."""
     total = math.exp(2) + math.exp(1) + 1
     explained = explain_loss("softmax_cross_entropy")
     first, second, third = explained.example[:3]

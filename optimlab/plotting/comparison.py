@@ -49,7 +49,9 @@ def loss_figure(comparison: Comparison) -> Figure:
     by_epochs, by_seconds = figure.subplots(1, 2, sharey=True)
     ends: dict[Axes, list[tuple[float, float, str, str]]] = {by_epochs: [], by_seconds: []}
     seconds = [_epoch_seconds(comparison, row) for row in rows]
-    unit, scale = ("milliseconds", 1e3) if max(seconds) * comparison.summary.epochs < 0.5 else ("seconds", 1.0)
+    unit, scale = (
+        ("milliseconds", 1e3) if max(seconds, default=0.0) * comparison.summary.epochs < 0.5 else ("seconds", 1.0)
+    )
     for k, row in enumerate(rows):
         loss = _curves(comparison, row, "train_loss").median
         if not loss:
@@ -177,8 +179,10 @@ def headline(figure: Figure, text: str) -> None:
     """Write a title, wrapped to the figure's width; the figure grows with every line beyond the second."""
     width, height = figure.get_size_inches()
     lines = [line for part in text.split("\n") for line in wrap(part, int(11.5 * width))]
-    figure.suptitle("\n".join(lines), fontsize=10, parse_math=False)
-    figure.set_size_inches(width, height + LINE * max(0, len(lines) - 2))
+    height += LINE * max(0, len(lines) - 2)
+    figure.set_size_inches(width, height)
+    place = 1 - 0.08 / height if figure.get_layout_engine() is None else None  # an engine finds it
+    figure.suptitle("\n".join(lines), fontsize=10, parse_math=False, y=place)
 
 
 def margins(
@@ -189,9 +193,7 @@ def margins(
     Matplotlib's layout engines would measure every text twice, which takes longer than to draw the figure.
     """
     width, height = figure.get_size_inches()
-    title = figure.get_suptitle().count("\n") + 1
-    figure.suptitle(figure.get_suptitle(), fontsize=10, parse_math=False, y=1 - 0.08 / height)
-    above = LINE * title + 0.35
+    above = LINE * (figure.get_suptitle().count("\n") + 1) + 0.35
     grid, (across, down) = figure.axes[0].get_gridspec(), between
     columns, rows = (grid.ncols, grid.nrows) if grid else (1, 1)
     figure.subplots_adjust(

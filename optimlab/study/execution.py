@@ -362,7 +362,7 @@ def _cause(error: Exception) -> str:
 
 @contextmanager
 def _connected(dask: Any) -> Iterator[Any]:
-    import asyncio  # when needed: it takes as long as everything else here together
+    import asyncio  # when needed: it takes a while
 
     try:
         from distributed import Client

@@ -39,7 +39,7 @@ def t_interval(values: Sequence[float], confidence: float = 0.95, step: float = 
     from scipy.special import stdtrit
 
     x = np.asarray(values, float)
-    half = float(stdtrit(len(x) - 1, (1 + confidence) / 2)) * _standard_error(x, step)
+    half = float(stdtrit(len(x) - 1, (1 + confidence) / 2)) * _standard_error(float(x.var(ddof=1)), len(x), step)
     mean = float(x.mean())
     return Interval(mean, mean - half, mean + half)
 
@@ -79,15 +79,15 @@ def epochs_interval(values: Sequence[float], budget: int) -> Interval:
     mean = float(x.mean())
     derivative = (high - low) / ((mean - low) * (high - mean))
     df, prior = len(x) - 1, (mean - low) * (high - mean) / 3
-    variance = (df * x.var(ddof=1) + WEIGHT * prior) / (df + WEIGHT) + 1 / 12
-    half = float(stdtrit(df, 0.975)) * math.sqrt(variance / len(x)) * derivative
+    variance = float(df * x.var(ddof=1) + WEIGHT * prior) / (df + WEIGHT)
+    half = float(stdtrit(df, 0.975)) * _standard_error(variance, len(x), 1) * derivative
     odds = (mean - low) / (high - mean)
     ends = (low + (high - low) / (1 + math.exp(sign * half) / odds) for sign in (1, -1))
     return Interval(mean, *ends)
 
 
-def _standard_error(x: NDArray[np.float64], step: float) -> float:
-    return math.sqrt((float(x.var(ddof=1)) + step**2 / 12) / len(x))
+def _standard_error(variance: float, count: int, step: float) -> float:
+    return math.sqrt((variance + step**2 / 12) / count)
 
 
 def paired_difference(values: Sequence[float], others: Sequence[float], step: float = 0.0) -> tuple[Interval, float]:
@@ -111,7 +111,7 @@ def paired_difference(values: Sequence[float], others: Sequence[float], step: fl
     # equal differences of floats may differ by rounding
     if np.ptp(differences) <= 1e-12 * max(1.0, float(np.abs(differences).max())):
         return interval, 1.0 if abs(interval.mean) <= 1e-12 else min(1.0, 2.0 ** (1 - n))
-    t = interval.mean / _standard_error(differences, step)
+    t = interval.mean / _standard_error(float(differences.var(ddof=1)), n, step)
     return interval, float(2 * stdtr(n - 1, -abs(t)))
 
 

@@ -42,7 +42,7 @@ def timeless(value: Any) -> Any:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """What a folder says: its JSON without times, runs by their key (each once), and the names of its other files."""
+    """Return what a folder says: JSON without times, runs by their key (each once), the names of its other files."""
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
