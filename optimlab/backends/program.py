@@ -66,8 +66,9 @@ class Program(Operations):
         self._check_take(rows, indices, out)
         x, y = self._number(rows, any_type=True), self._number(indices, any_type=True)
         z = self._number(out, any_type=True, written=True)
-        words = (len(out), Address(x), Address(y), Address(z), out.nbytes // max(1, len(out)))
-        self._alone("take", steps.TAKE, words, (x, y), (z,))
+        size = out.nbytes // max(1, len(out))
+        words = (len(out), Address(x), Address(y), Address(z))
+        self._alone("take", steps.take_source(size), words, (x, y), (z,))
 
     def put(self, table: Floats, index: Any, row: Floats) -> None:
         self._check_put(table, index, row)

@@ -30,10 +30,30 @@ import numpy as np
 FLOAT, INTEGER, BOOLEAN = "float", "i32", "i1"
 
 
+def vector(kind: str, lanes: int) -> str:
+    """Return the type of ``lanes`` numbers of a kind; of one, the kind itself."""
+    return kind if lanes == 1 else f"<{lanes} x {kind}>"
+
+
+def suffixed(suffix: str, lanes: int) -> str:
+    """Return the end of the name of a function of so many numbers.
+
+    >>> suffixed("f32", 1), suffixed("f32", 10)
+    ('f32', 'v10f32')
+    """
+    return suffix if lanes == 1 else f"v{lanes}{suffix}"
+
+
+def same_number(kind: str, number: str, lanes: int) -> str:
+    """Return a constant with the same number in each lane."""
+    return number if lanes == 1 else f"<{', '.join([f'{kind} {number}'] * lanes)}>"
+
+
 @dataclass
 class _Body:
     """The lines of a function, in static single assignment: each line gives one value its name."""
 
+    lanes: int = 1
     lines: list[str] = field(default_factory=list)
     declared: set[str] = field(default_factory=set)
 
@@ -42,27 +62,41 @@ class _Body:
         self.lines.append(f"  {name} = {operation}")
         return Value(self, kind, name)
 
+    def type(self, kind: str) -> str:
+        return vector(kind, self.lanes)
+
+    def written(self, operand: Value | float, kind: str) -> str:
+        if isinstance(operand, Value):
+            return operand.name
+        return same_number(kind, constant(operand) if kind == FLOAT else str(operand), self.lanes)
+
+    def converted(self, kind: str, operation: str, x: Value) -> Value:
+        return self.value(kind, f"{operation} {self.type(x.kind)} {x.name} to {self.type(kind)}")
+
     def intrinsic(self, name: str, *arguments: Value) -> Value:
-        self.declared.add(f"declare float @llvm.{name}.f32({', '.join(['float'] * len(arguments))})")
-        return self.value(FLOAT, f"call float @llvm.{name}.f32({', '.join(f'float {a.name}' for a in arguments)})")
+        kind, full = self.type(FLOAT), f"@llvm.{name}.{suffixed('f32', self.lanes)}"
+        self.declared.add(f"declare {kind} {full}({', '.join([kind] * len(arguments))})")
+        return self.value(FLOAT, f"call {kind} {full}({', '.join(f'{kind} {a.name}' for a in arguments)})")
 
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """A number in a loop. Arithmetic with it emits the instructions. A Python number becomes a constant."""
+    """A number in a loop, or a vector of them. Arithmetic with it emits the instructions. A Python number becomes a
+    constant."""
 
     body: _Body
     kind: str
     name: str
 
     def _binary(self, operation: str, other: Value | float, swapped: bool = False) -> Value:
-        operands = [self.name, _written(other, self.kind)]
+        operands = [self.name, self.body.written(other, self.kind)]
         left, right = reversed(operands) if swapped else operands
         prefix = "f" if self.kind == FLOAT and operation in ("add", "sub", "mul", "div") else ""
-        return self.body.value(self.kind, f"{prefix}{operation} {self.kind} {left}, {right}")
+        return self.body.value(self.kind, f"{prefix}{operation} {self.body.type(self.kind)} {left}, {right}")
 
     def _compare(self, relation: str, other: Value | float) -> Value:
-        return self.body.value(BOOLEAN, f"fcmp o{relation} float {self.name}, {_written(other, self.kind)}")
+        kind, right = self.body.type(FLOAT), self.body.written(other, self.kind)
+        return self.body.value(BOOLEAN, f"fcmp o{relation} {kind} {self.name}, {right}")
 
     def __add__(self, other: Value | float) -> Value:
         return self._binary("add", other)
@@ -119,18 +153,13 @@ def constant(number: float) -> str:
     return f"0x{struct.pack('>d', float(np.float32(number))).hex().upper()}"
 
 
-def _written(operand: Value | float, kind: str) -> str:
-    if isinstance(operand, Value):
-        return operand.name
-    return constant(operand) if kind == FLOAT else str(operand)
-
-
 def where(condition: Value, yes: Value | float, no: Value | float) -> Value:
     """Return ``yes`` if the condition holds, else ``no``, without a branch. Two integers give an integer."""
     kinds = [INTEGER if isinstance(v, int) else v.kind if isinstance(v, Value) else FLOAT for v in (yes, no)]
     kind = FLOAT if FLOAT in kinds else INTEGER
-    written = [f"{kind} {_written(v, kind)}" for v in (yes, no)]
-    return condition.body.value(kind, f"select i1 {condition.name}, {', '.join(written)}")
+    body = condition.body
+    written = [f"{body.type(kind)} {body.written(v, kind)}" for v in (yes, no)]
+    return body.value(kind, f"select {body.type(BOOLEAN)} {condition.name}, {', '.join(written)}")
 
 
 def copysign(size: Value, sign: Value) -> Value:
@@ -139,15 +168,15 @@ def copysign(size: Value, sign: Value) -> Value:
 
 def bits(x: Value) -> Value:
     """Return the bits of a float32 number as an integer."""
-    return x.body.value(INTEGER, f"bitcast float {x.name} to i32")
+    return x.body.converted(INTEGER, "bitcast", x)
 
 
 def from_bits(i: Value) -> Value:
-    return i.body.value(FLOAT, f"bitcast i32 {i.name} to float")
+    return i.body.converted(FLOAT, "bitcast", i)
 
 
 def to_float(i: Value) -> Value:
-    return i.body.value(FLOAT, f"sitofp i32 {i.name} to float")
+    return i.body.converted(FLOAT, "sitofp", i)
 
 
 def polynomial(x: Value, coefficients: tuple[float, ...]) -> Value:
@@ -286,8 +315,10 @@ LIBRARY = {"float32": ("float", "f32", "f"), "float64": ("double", "f64", "")}
 """LLVM's type, optimlab's suffix, and the C library's suffix."""
 
 
-def functions(dtype: str, names: Iterable[str]) -> str:
+def functions(dtype: str, names: Iterable[str], lanes: int = 1) -> str:
     """Return the definition of ``@<name>_f32`` or ``@<name>_f64``, from a number to a number, for each name.
+
+    With ``lanes``, a function of :data:`FORMULAS` in float32 is one of so many numbers, ``@<name>_v<lanes>f32``.
 
     >>> print(functions("float64", ["exp"]))
     declare double @exp(double)
@@ -296,13 +327,14 @@ def functions(dtype: str, names: Iterable[str]) -> str:
       ret double %v0
     }
     """
-    kind, suffix, c_suffix = LIBRARY[dtype]
+    number, end, c_suffix = LIBRARY[dtype]
+    kind, suffix = vector(number, lanes), suffixed(end, lanes)
     declared: set[str] = set()
     definitions = []
     for name in sorted(set(names)):
-        body = _Body()
+        body = _Body(lanes)
         if dtype == "float32" and name in FORMULAS:
-            result = FORMULAS[name](Value(body, kind, "%x"))
+            result = FORMULAS[name](Value(body, FLOAT, "%x"))
             declared |= body.declared
         else:
             declared.add(f"declare {kind} @{name}{c_suffix}({kind})")

@@ -1,4 +1,7 @@
-"""Print a sweep as a function in LLVM's language, with loops that LLVM can vectorize.
+"""Print a sweep as a function in LLVM's language, in vectors or in loops that LLVM can vectorize.
+
+A row of a few columns is one vector, and all operations on it follow one another. Wider rows are loops that LLVM
+vectorizes.
 
 Arithmetic has no fast-math flag, and nothing is contracted: each operation is correctly rounded, in the formula's
 order, so that rules are bitwise equal to NumPy. Sums along a row, and of a single column, may be added in any order;
@@ -13,11 +16,12 @@ from dataclasses import dataclass
 from itertools import count, product
 
 from .graph import COMPARISONS, TRANSCENDENTAL, Graph, Node
-from .llvm_functions import functions
+from .llvm_functions import FORMULAS, functions, same_number, suffixed, vector
 from .sweep import Map, Operation, Reduction, Seen, Sweep
 
 TYPES = {"float32": "float", "float64": "double"}
 SUFFIX = {"float32": "f32", "float64": "f64"}
+BYTES = {"float32": 4, "float64": 8}
 _ARITHMETIC = {"add": "fadd", "subtract": "fsub", "multiply": "fmul", "divide": "fdiv"}
 _COMPARED = {
     "greater": "ogt",
@@ -31,6 +35,8 @@ MOST_UNITS = 2
 """The most divisors of a flat formula for which the loop is printed twice: with division, and for a divisor of 1."""
 VECTORS = (8, 16)
 """Largest number of values in a vector register."""
+WIDEST = 16
+"""The most columns of a row that is one vector. In a loop over them, LLVM would process those left over one by one."""
 
 
 def rule_source(graph: Graph, dtype: str) -> str:
@@ -63,8 +69,19 @@ def llvm_source(sweep: Sweep, dtype: str) -> str:
     return _Printer(sweep, dtype).module()
 
 
-LEAST = "0xFFF0000000000000"
-"""Minus infinity of each type."""
+LEAST, NAN = "0xFFF0000000000000", "0x7FF8000000000000"
+"""Minus infinity and NaN of each type."""
+
+
+def lanes_of(sweep: Sweep, dtype: str) -> int:
+    """Return the number of columns if each row is printed as one vector, else 1.
+
+    A function of the C library takes one number at a time.
+    """
+    columns = sweep.operations[0].columns
+    called = {node.op for op in sweep.operations if isinstance(op, Map) for node in op.graph.nodes} & {*TRANSCENDENTAL}
+    as_formulas = called <= (FORMULAS.keys() if dtype == "float32" else set())
+    return columns if columns <= WIDEST and as_formulas else 1
 
 
 def interleaved(times: int | None) -> int:
@@ -89,7 +106,8 @@ class _Loop:
 
 class _Printer:
     def __init__(self, sweep: Sweep, dtype: str) -> None:
-        self.sweep, self.dtype, self.type = sweep, dtype, TYPES[dtype]
+        self.sweep, self.dtype, self.number, self.lanes = sweep, dtype, TYPES[dtype], lanes_of(sweep, dtype)
+        self.type, self.mask = vector(self.number, self.lanes), vector("i1", self.lanes)
         self.arrays = 1 + max(seen.array for op in sweep.operations for seen in (*op.inputs, *op.outputs))
         self.lines: list[str] = []
         self.names = count()
@@ -110,7 +128,7 @@ class _Printer:
         given = ", ".join(f"ptr %{name}" for name in pointers)
         taken = ", ".join(f"ptr noalias %{name}" for name in pointers)
         body = self.body()
-        called = functions(self.dtype, sorted(self.called))
+        called = functions(self.dtype, sorted(self.called), self.lanes)
         declared = sorted(self.declared - set(called.splitlines()))
         return "\n".join(
             [
@@ -131,10 +149,11 @@ class _Printer:
 
     def body(self) -> list[str]:
         self.open("entry")
-        self.slots = [self.value(f"load {self.type}, ptr {self.at('%h', str(k))}") for k in range(self.sweep.scalars)]
+        numbers = [self.value(f"load {self.number}, ptr {self.at('%h', str(k))}") for k in range(self.sweep.scalars)]
+        self.slots = [self.spread(number) for number in numbers]
         self.zero_column_sums()
         divisors = self.divisors()
-        tests = [self.value(f"fcmp oeq {self.type} {self.slots[k]}, 1.0") for k in divisors]
+        tests = [self.value(f"fcmp oeq {self.number} {numbers[k]}, 1.0") for k in divisors]
         for case in product((True, False), repeat=len(divisors)):
             held = "true"
             for test, one in zip(tests, case, strict=True):
@@ -169,11 +188,17 @@ class _Printer:
         for op in self.sweep.operations:
             if isinstance(op, Reduction) and not op.of_rows and op.columns > 1:
                 with self.loop(str(op.columns)) as loop:
-                    self.line(f"store {self.type} 0.0, ptr {self.at(f'%p{op.out.array}', loop.index)}")
+                    self.line(f"store {self.number} 0.0, ptr {self.at(f'%p{op.out.array}', loop.index)}")
 
     def rows(self, ones: tuple[int, ...]) -> None:
         """Print the loop over the rows, assuming that the host scalars ``ones`` are 1."""
         self.ones = ones
+        if self.lanes > 1:
+            with self.loop("%rows") as loop:
+                self.i, self.j, self.place = loop.index, "0", self.value(f"mul i64 {loop.index}, {self.lanes}")
+                self.known: dict[Seen, str] = {}
+                self.element(self.sweep.operations, set())
+            return
         phases = list(self.sweep.phases())
         # the sum of a single column is kept in a register
         single = [
@@ -191,7 +216,7 @@ class _Printer:
     def phase(self, operations: list[Operation], wanted: set[int]) -> None:
         """Print one loop over the columns. Later phases read the arrays ``wanted``."""
         columns = operations[0].columns
-        self.known: dict[Seen, str] = {}
+        self.known = {}
         if columns == 1:
             self.j, self.place = "0", self.i
             self.element(operations, wanted)
@@ -220,9 +245,9 @@ class _Printer:
         # results of this phase are stored if anything reads them later
         for seen in dict.fromkeys(seen for op in operations if isinstance(op, Map) for seen in op.outputs):
             if seen.array not in self.sweep.dead or seen.array in wanted:
-                self.line(f"store {self.type} {self.known[seen]}, ptr {self.address(seen)}")
+                self.store(self.known[seen], self.address(seen))
 
-    # ---- one element
+    # ---- one element, or one row as a vector
 
     def operation(self, op: Operation) -> None:
         if isinstance(op, Map):
@@ -234,8 +259,12 @@ class _Printer:
                 self.totals[id(op)] = self.value(f"fadd reassoc {self.type} {self.totals[id(op)]}, {x}")
             else:
                 place = self.at(f"%p{op.out.array}", self.j)
-                old = self.value(f"load {self.type}, ptr {place}")
-                self.line(f"store {self.type} {self.value(f'fadd {self.type} {old}, {x}')}, ptr {place}")
+                self.store(self.value(f"fadd {self.type} {self.loaded(place)}, {x}"), place)
+        elif self.lanes > 1:
+            found = self.reduced_row(op.kind, x)
+            self.known[op.out] = self.spread(found)
+            if op.out.array not in self.sweep.dead:
+                self.line(f"store {self.number} {found}, ptr {self.at(f'%p{op.out.array}', self.i)}")
         elif op.columns == 1:
             value = "0.0" if op.kind == "argmax" else x
             self.line(f"store {self.type} {value}, ptr {self.at(f'%p{op.out.array}', self.i)}")
@@ -256,6 +285,33 @@ class _Printer:
                 self.value(f"select i1 {better}, {self.type} {x}, {self.type} {top}"),
                 self.value(f"select i1 {better}, {self.type} {number}, {self.type} {place}"),
             ]
+
+    def reduced_row(self, kind: str, x: str) -> str:
+        """Return the sum, the maximum or its index of a row that is a vector."""
+        if kind == "sum":
+            return self.across("fadd", x, "reassoc", "0.0")
+        top = self.across("fmax", x, "nnan")  # not defined for a row with NaN, and then not selected
+        nan = self.value(f"fcmp uno {self.type} {x}, {x}")
+        some = self.value(f"icmp ne i{self.lanes} {self.bits(nan)}, 0")
+        if kind == "max":
+            return self.value(f"select i1 {some}, {self.number} {NAN}, {self.number} {top}")
+        largest = self.value(f"fcmp oeq {self.type} {x}, {self.spread(top)}")
+        found = self.bits(self.value(f"select i1 {some}, {self.mask} {nan}, {self.mask} {largest}"))
+        word = f"i{self.lanes}"
+        self.declared.add(f"declare {word} @llvm.cttz.{word}({word}, i1)")
+        place = self.value(f"call {word} @llvm.cttz.{word}({word} {found}, i1 true)")
+        return self.value(f"uitofp {word} {place} to {self.number}")
+
+    def bits(self, mask: str) -> str:
+        """Return a mask as an integer whose lowest bit is the first lane."""
+        return self.value(f"bitcast {self.mask} {mask} to i{self.lanes}")
+
+    def across(self, name: str, x: str, flag: str = "", start: str = "") -> str:
+        """Return the reduction of a vector by LLVM's intrinsic of this name."""
+        full = f"@llvm.vector.reduce.{name}.{suffixed(SUFFIX[self.dtype], self.lanes)}"
+        first = f"{self.number} {start}, " if start else ""
+        self.declared.add(f"declare {self.number} {full}({f'{self.number}, ' if start else ''}{self.type})")
+        return self.value(f"call {flag} {self.number} {full}({first}{self.type} {x})")
 
     def map(self, op: Map) -> None:
         names: dict[Node, str] = {}
@@ -280,7 +336,7 @@ class _Printer:
             else:
                 names[node] = self.expression(node, [text(a) for a in node.args])
         made = [
-            self.value(f"uitofp i1 {names[node]} to {self.type}") if node.is_mask else text(node)
+            self.value(f"uitofp {self.mask} {names[node]} to {self.type}") if node.is_mask else text(node)
             for node in op.graph.outputs
         ]
         for seen, value in zip(op.outputs, made, strict=True):
@@ -290,8 +346,24 @@ class _Printer:
         if columns == 1 and seen.kind == "column":
             seen = Seen(seen.array, "full")
         if seen not in self.known:
-            self.known[seen] = self.value(f"load {self.type}, ptr {self.address(seen)}")
+            place = self.address(seen)
+            whole = seen.kind in ("full", "row")
+            self.known[seen] = self.loaded(place) if whole else self.spread(self.value(f"load {self.number}, ptr {place}"))
         return self.known[seen]
+
+    def loaded(self, place: str) -> str:
+        return self.value(f"load {self.type}, ptr {place}, align {BYTES[self.dtype]}")
+
+    def store(self, value: str, place: str) -> None:
+        self.line(f"store {self.type} {value}, ptr {place}, align {BYTES[self.dtype]}")
+
+    def spread(self, number: str) -> str:
+        """Return a vector with the same number in each lane."""
+        if self.lanes == 1:
+            return number
+        one = self.value(f"insertelement {self.type} poison, {self.number} {number}, i32 0")
+        everywhere = f"{vector('i32', self.lanes)} zeroinitializer"
+        return self.value(f"shufflevector {self.type} {one}, {self.type} poison, {everywhere}")
 
     def address(self, seen: Seen) -> str:
         place = {"full": self.place, "row": self.j, "column": self.i, "scalar": "0"}[seen.kind]
@@ -313,25 +385,26 @@ class _Printer:
             case "absolute":
                 return self.intrinsic("fabs", a[0])
             case "sign":  # zero for either zero, NaN for NaN
-                above = self.value(f"fcmp ogt {t} {a[0]}, 0.0")
-                below = self.value(f"fcmp olt {t} {a[0]}, 0.0")
-                zero = self.value(f"fcmp oeq {t} {a[0]}, 0.0")
-                rest = self.value(f"select i1 {zero}, {t} 0.0, {t} {a[0]}")
-                rest = self.value(f"select i1 {below}, {t} -1.0, {t} {rest}")
-                return self.value(f"select i1 {above}, {t} 1.0, {t} {rest}")
+                none, one, less = (same_number(self.number, k, self.lanes) for k in ("0.0", "1.0", "-1.0"))
+                above = self.value(f"fcmp ogt {t} {a[0]}, {none}")
+                below = self.value(f"fcmp olt {t} {a[0]}, {none}")
+                zero = self.value(f"fcmp oeq {t} {a[0]}, {none}")
+                rest = self.value(f"select {self.mask} {zero}, {t} {none}, {t} {a[0]}")
+                rest = self.value(f"select {self.mask} {below}, {t} {less}, {t} {rest}")
+                return self.value(f"select {self.mask} {above}, {t} {one}, {t} {rest}")
             case "maximum" | "minimum":  # a NaN on either side propagates, as in NumPy
                 chosen = self.value(f"fcmp {'ogt' if node.op == 'maximum' else 'olt'} {t} {a[0]}, {a[1]}")
                 nan = self.value(f"fcmp uno {t} {a[0]}, {a[0]}")
-                first = self.value(f"or i1 {chosen}, {nan}")
-                return self.value(f"select i1 {first}, {t} {a[0]}, {t} {a[1]}")
+                first = self.value(f"or {self.mask} {chosen}, {nan}")
+                return self.value(f"select {self.mask} {first}, {t} {a[0]}, {t} {a[1]}")
             case "where":
-                return self.value(f"select i1 {a[0]}, {t} {a[1]}, {t} {a[2]}")
+                return self.value(f"select {self.mask} {a[0]}, {t} {a[1]}, {t} {a[2]}")
             case "power":
                 return self.intrinsic("pow", a[0], a[1])
             case op if op in TRANSCENDENTAL:
                 self.called.add(op)
                 self.calls = True
-                return self.value(f"call {t} @{op}_{SUFFIX[self.dtype]}({t} {a[0]})")
+                return self.value(f"call {t} @{op}_{suffixed(SUFFIX[self.dtype], self.lanes)}({t} {a[0]})")
         raise AssertionError(f"no instruction for {node.op}")
 
     # ---- text
@@ -345,7 +418,7 @@ class _Printer:
         return name
 
     def at(self, pointer: str, index: str) -> str:
-        return self.value(f"getelementptr {self.type}, ptr {pointer}, i64 {index}")
+        return self.value(f"getelementptr {self.number}, ptr {pointer}, i64 {index}")
 
     def label(self, kind: str) -> str:
         return f"{kind}{next(self.names)}"
@@ -390,7 +463,7 @@ class _Printer:
         return f", !llvm.loop {name}"
 
     def intrinsic(self, name: str, *arguments: str) -> str:
-        full = f"@llvm.{name}.{SUFFIX[self.dtype]}"
+        full = f"@llvm.{name}.{suffixed(SUFFIX[self.dtype], self.lanes)}"
         types = ", ".join([self.type] * len(arguments))
         self.declared.add(f"declare {self.type} {full}({types})")
         return self.value(f"call {self.type} {full}({', '.join(f'{self.type} {a}' for a in arguments)})")

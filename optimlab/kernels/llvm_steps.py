@@ -99,16 +99,18 @@ def onednn_source() -> str:
     return call_source(["ptr", "i8", "i8", *["i64"] * 3, "ptr", "i64", "ptr", "i64", "ptr", "i64"], call)
 
 
-TAKE = (
+@cache
+def take_source(size: int) -> str:
+    """Print a loop that copies rows of ``size`` bytes; ``args`` has their number, the source, the indices, the target.
+
+    For a size that LLVM knows, a copy is a few instructions instead of a call.
     """
+    return f"""
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
-; args: number of rows, source, indices, target, bytes of a row
-define i64 @kernel(ptr %args) {
+define i64 @kernel(ptr %args) {{
 entry:
-"""
-    + words("i64 %n", "ptr %source", "ptr %which", "ptr %target", "i64 %bytes")
-    + """
+{words("i64 %n", "ptr %source", "ptr %which", "ptr %target")}
   %last = sub i64 %n, 1
   br label %head
 head:
@@ -118,9 +120,9 @@ head:
 row:
   %pw = getelementptr i64, ptr %which, i64 %i
   %w = load i64, ptr %pw
-  %from = mul i64 %w, %bytes
+  %from = mul i64 %w, {size}
   %ps = getelementptr i8, ptr %source, i64 %from
-  %to = mul i64 %i, %bytes
+  %to = mul i64 %i, {size}
   %pt = getelementptr i8, ptr %target, i64 %to
   ; prefetch a later row: memory takes long to answer
   %ahead = add i64 %i, 4
@@ -128,12 +130,12 @@ row:
   %next = select i1 %within, i64 %ahead, i64 %last
   %pn = getelementptr i64, ptr %which, i64 %next
   %wn = load i64, ptr %pn
-  %fromn = mul i64 %wn, %bytes
+  %fromn = mul i64 %wn, {size}
   %psn = getelementptr i8, ptr %source, i64 %fromn
   br label %ask
 ask:
   %b = phi i64 [0, %row], [%b1, %asked]
-  %some = icmp slt i64 %b, %bytes
+  %some = icmp slt i64 %b, {size}
   br i1 %some, label %asked, label %copied
 asked:
   %line = getelementptr i8, ptr %psn, i64 %b
@@ -141,14 +143,14 @@ asked:
   %b1 = add i64 %b, 64
   br label %ask
 copied:
-  call void @llvm.memcpy.p0.p0.i64(ptr %pt, ptr %ps, i64 %bytes, i1 false)
+  call void @llvm.memcpy.p0.p0.i64(ptr %pt, ptr %ps, i64 {size}, i1 false)
   %i1 = add i64 %i, 1
   br label %head
 end:
   ret i64 0
-}
+}}
 """
-)
+
 
 PUT = (
     """
