@@ -152,14 +152,21 @@ class Graph:
     def table(self, first: int, steps: int, values: Mapping[str, float]) -> NDArray[np.float64]:
         """Return the numbers of :attr:`scalars` for ``steps`` steps from ``t = first`` on, one row per step.
 
-        The table is cached, because the runs of a sweep need the same numbers.
+        The numbers are cached for many steps at a time, because the runs of a sweep need the same ones.
 
         >>> from optimlab.kernels import trace
         >>> from optimlab.rules.textbook import momentum
         >>> trace(momentum).table(1, 2, {"lr": 0.1, "beta": 0.9}).tolist()
         [[0.9, 0.1], [0.9, 0.1]]
         """
-        return _table(self, first, steps, tuple(values.items()))
+        given = tuple(values.items())
+        block, start = divmod(first - 1, AHEAD)
+        try:
+            parts = [_table(self, k, given) for k in range(block, block - (start + steps) // -AHEAD)]
+        except ArithmeticError:  # perhaps in a later step, which is never taken
+            parts, start = [np.array([self.scalars(t=t, **values) for t in range(first, first + steps)])], 0
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty((0, len(self.slots)))])
+        return whole[start : start + steps]
 
     def without_ones(self, ones: Iterable[int]) -> Graph:
         """Return the rule for slots that are 1, without multiplications and divisions by them.
@@ -229,14 +236,19 @@ class Graph:
         return len(self.inputs) + len(self.written)
 
 
+AHEAD = 256
+"""The number of steps whose host scalars are computed together."""
+
+
 @lru_cache(maxsize=1024)
-def _table(graph: Graph, first: int, steps: int, values: tuple[tuple[str, float], ...]) -> NDArray[np.float64]:
-    table, known, functions = np.empty((steps, len(graph.slots))), dict(values), tuple(graph.functions.items())
+def _table(graph: Graph, block: int, values: tuple[tuple[str, float], ...]) -> NDArray[np.float64]:
+    """Return the host scalars of the steps from ``block * AHEAD + 1`` to ``(block + 1) * AHEAD``."""
+    table, known, functions = np.empty((AHEAD, len(graph.slots))), dict(values), tuple(graph.functions.items())
     for k, slot in enumerate(graph.slots):
         function, names = _slot(slot, functions)
         given = {name: known[name] for name in names if name != "t"}
         if "t" in names:
-            table[:, k] = _column(slot, functions, first, steps, tuple(given.items()))
+            table[:, k] = _column(slot, functions, block, tuple(given.items()))
         else:
             table[:, k] = function(**given)
     table.flags.writeable = False
@@ -247,13 +259,12 @@ def _table(graph: Graph, first: int, steps: int, values: tuple[tuple[str, float]
 def _column(
     slot: str,
     functions: tuple[tuple[str, Callable[..., float]], ...],
-    first: int,
-    steps: int,
+    block: int,
     given: tuple[tuple[str, float], ...],
 ) -> list[float]:
     """Return a slot's numbers for each step. Runs that differ only in the rate share most of them."""
     function, known = _slot(slot, functions)[0], dict(given)
-    return [function(t=t, **known) for t in range(first, first + steps)]
+    return [function(t=t, **known) for t in range(block * AHEAD + 1, (block + 1) * AHEAD + 1)]
 
 
 @cache

@@ -9,6 +9,7 @@ lost runs. Only the calling process writes to the store.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import threading
@@ -44,6 +45,8 @@ KEEP = 0.25
 CHUNK = 1.0
 """Seconds that a chunk of runs should take, up to twice as many. Longer ones share more work, but more is lost if they
 are killed."""
+FASTER = 16
+"""The most times by which a chunk has more runs than the longest before it: the next runs may take longer."""
 
 
 class WorkerLost(RuntimeError):
@@ -99,8 +102,8 @@ class _Chunks:
     def done(self, chunk: Chunk, result: Result) -> Outcomes:
         """Yield the outcomes of a chunk, and make the next ones longer or shorter if it was too short or too long."""
         seconds, outcomes = result
-        if seconds < CHUNK:  # twice as many may take hardly longer
-            self._size = max(self._size, len(chunk) * (2 if seconds > CHUNK / 8 else 4))
+        if seconds < CHUNK:
+            self._size = max(self._size, math.ceil(len(chunk) * min(CHUNK / seconds, FASTER)))
         elif seconds > 2 * CHUNK:
             self._size = max(1, min(self._size, len(chunk) // 2))
         yield from outcomes

@@ -387,13 +387,14 @@ class _Training:
             rest = last and now.steps > now.full
             taken = engine.take(1 if last else now.steps - 1, rest=rest)
             self.optimizer.t += taken
-        found = self.network.backend.to_numpy(now.results).astype("float64").reshape(now.steps, 3, -1)
+        found = self.network.backend.to_numpy(now.results).T.astype("float64", order="C").reshape(3, -1, now.steps)
+        found[0] *= now.sizes
+        losses, counted, _ = found.sum(axis=2)  # of each replica as if alone: in the same order
+        finite = np.isfinite(found[0])
+        whole, first = finite.all(axis=1), finite.argmin(axis=1)
         for r in np.flatnonzero(self.alive).tolist():
-            wrong = np.flatnonzero(~np.isfinite(found[:, 0, r]))
-            if len(wrong):
-                self.diverged(r, self.histories[r].steps + int(wrong[0]) + 1)
-            else:
+            if whole[r]:
                 self.histories[r].steps += now.steps
-        # sum each replica separately, as if alone: the result depends on the memory layout
-        losses = np.array([(now.sizes @ found[:, :, r].copy())[0] for r in range(len(self.alive))])
-        return losses / self._rows.each, found[:, 1].sum(axis=0)
+            else:
+                self.diverged(r, self.histories[r].steps + int(first[r]) + 1)
+        return losses / self._rows.each, counted

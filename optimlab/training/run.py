@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from functools import cached_property
@@ -98,13 +99,13 @@ class Run:
         Diverged: one of the losses is not finite.
         """
         done = -(-self.position // self.batch_size)
-        found = self.network.backend.to_numpy(self.now.results[self._first : done]).astype("float64")
-        finite = np.isfinite(found[:, 0])
-        if not finite.all():
-            raise Diverged(late=len(found) - 1 - int(finite.argmin()))
-        loss, _, penalty = (self.now.sizes[self._first : done] @ found).tolist()
+        found = self.network.backend.to_numpy(self.now.results[self._first : done]).T.astype("float64", order="C")
+        found[::2] *= self.now.sizes[self._first : done]  # the count is a sum already
+        loss, counted, penalty = found.sum(axis=1).tolist()
+        if not math.isfinite(loss) and not (finite := np.isfinite(found[0])).all():
+            raise Diverged(late=len(finite) - 1 - int(finite.argmin()))
         before = self._before
-        return before[0] + loss, before[1] + float(found[:, 1].sum()), before[2] + penalty
+        return before[0] + loss, before[1] + counted, before[2] + penalty
 
     @sums.setter
     def sums(self, value: Sums) -> None:
