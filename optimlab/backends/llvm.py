@@ -117,9 +117,8 @@ def _processor() -> tuple[str, str]:
 @cache
 def _origin() -> str:
     """Return everything that the code depends on besides its text."""
-    from importlib.metadata import version  # when first used: it takes longer than most of optimlab
-
-    return "\n".join((__version__, version("llvmlite"), _llvm().get_process_triple(), *_processor()))
+    llvmlite = import_module("llvmlite")
+    return "\n".join((__version__, llvmlite.__version__, _llvm().get_process_triple(), *_processor()))
 
 
 @cache

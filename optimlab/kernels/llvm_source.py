@@ -48,7 +48,7 @@ def rule_source(graph: Graph, dtype: str) -> str:
     >>> print(*(line.strip() for line in text.splitlines() if "float %" in line), sep="\\n")
     %v11 = fmul float %v1, %v10
     %v14 = fsub float %v13, %v11
-    store float %v14, ptr %v15
+    store float %v14, ptr %v15, align 4
     """
     return llvm_source(rule_sweep(graph), dtype)
 
