@@ -54,9 +54,12 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 """The tests that must catch every mistake in a module, besides its doctests; the quickest first."""
 
+_PEAK = "at the peak both are 1"
 _TYPE = "only mypy needs the float: the power of two numbers is one"
 EQUIVALENT: dict[str, str] = {
     "optimlab/schedules/composed.py: Warmup._lr: comparison: if k <= self.steps:": "line() ends at what follows it",
+    "optimlab/schedules/cycles.py: CyclicLR._height: comparison: "
+    "height = at / self.up if at < self.up else (self.up + down - at) / down": _PEAK,
     "optimlab/schedules/decays.py: PowerDecay._lr: float dropped: "
     "return self.lr * (1 + k / self.s) ** (-self.c)": _TYPE,
     "optimlab/schedules/decays.py: PolynomialDecay._lr: float dropped: "

@@ -115,6 +115,10 @@ TORCH = {
         OneCycle(LR, STEPS, 0.4567, "linear", three_phase=True),
         lambda o: theirs.OneCycleLR(o, LR, STEPS, pct_start=0.4567, anneal_strategy="linear", three_phase=True),
     ),
+    "onecycle-3-half": (
+        OneCycle(LR, STEPS, 0.5, three_phase=True),
+        lambda o: theirs.OneCycleLR(o, LR, STEPS, pct_start=0.5, three_phase=True),
+    ),
     "cyclic": (CyclicLR(0.01, LR, 20), lambda o: theirs.CyclicLR(o, 0.01, LR, 20)),
     "cyclic-2": (
         CyclicLR(0.01, LR, 13, 29, "triangular2", base_momentum=0.5, max_momentum=0.95),
@@ -253,7 +257,11 @@ def test_equals_keras(name):
         (Warmup(StepLR(0.8, 1, 0.5, per="step"), 4), 4, (0.6, 0.8, 0.4)),
         (OneCycle(0.8, 10, anneal_strategy="linear", div_factor=2, final_div_factor=1), 2, (0.6, 0.8, None)),
         (OneCycle(0.8, 10, div_factor=2, final_div_factor=4), 9, (None, 0.1, 0.1)),
+        (OneCycle(0.8, 10, 0.1, div_factor=2, final_div_factor=1), 0, (None, 0.8, None)),  # its rise has no length
+        (OneCycle(0.8, 10, 1.0, "linear", div_factor=2), 9, (0.8 - 0.4 / 9, 0.8, 0.8)),
+        (LinearDecay(1.0, 1e-20, 8), 8, (0.125, 1e-20, 1e-20)),  # at the end not 1 + (1e-20 - 1)
         (CyclicLR(0.0, 0.8, 4), 4, (0.6, 0.8, 0.6)),
+        (CyclicLR(0.8, 0.8, 4), 4, (0.8, 0.8, 0.8)),
         (CyclicLR(0.0, 0.8, 4), 8, (0.2, 0.0, 0.2)),
         (CyclicLR(0.0, 0.8, 4, mode="triangular2"), 8, (0.2, 0.0, 0.1)),
         (CyclicLR(0.0, 0.8, 4, 2), 6, (0.4, 0.0, 0.2)),
@@ -268,7 +276,7 @@ def test_equals_keras(name):
 def test_boundaries(schedule, m, around):
     for k, expected in zip((m - 1, m, m + 1), around, strict=True):
         if expected is not None:
-            assert schedule(k) == pytest.approx(expected, rel=1e-14, abs=1e-15), k
+            assert schedule(k) == pytest.approx(expected, rel=1e-14, abs=0 if expected == 1e-20 else 1e-15), k
 
 
 lengths = st.integers(1, 60)
@@ -375,6 +383,10 @@ def test_any_schedule_stays_within_its_bounds(schedule, k):
         (lambda: ReduceLROnPlateau(0.1, patience=-1), "patience must be a whole number"),
         (lambda: ReduceLROnPlateau(0.1)("low"), "metric must be a number"),
         (lambda: ReduceLROnPlateau(0.1).load({"lr": 0.1}), "lacks best, bad, cooling"),
+        (
+            lambda: ReduceLROnPlateau(0.1).load({**ReduceLROnPlateau(0.1).state(), "best": math.nan}),
+            "best must be a finite number, got nan",
+        ),
         (lambda: ReduceLROnPlateau(0.1).load({"rate": 0.1}), "unknown state of ReduceLROnPlateau 'rate'"),
         (lambda: ol.preview(StepLR(0.1, 3), 0), "length must be a whole number"),
         (lambda: ol.preview(lambda k: 0.1 - 0.1 * k, 5), "lr must be .* at step 2"),
@@ -697,6 +709,17 @@ def test_plateau_keeps_plain_numbers():
     plateau = ReduceLROnPlateau(0.1)
     plateau(np.float32(0.5))
     assert json.loads(json.dumps(plateau.state())) == {"lr": 0.1, "best": 0.5, "bad": 0, "cooling": 0}
+    for best in (np.float64(np.inf), np.float64(0.5)):
+        plateau.load({**plateau.state(), "best": best})
+        assert type(plateau.best) is float
+
+
+def test_plateau_in_keras_cuts_at_once_when_the_rate_is_raised_from_the_lowest():
+    """Its count of epochs without improvement goes on at the lowest rate."""
+    plateau = ReduceLROnPlateau(1.0, patience=3, factor=0.5, min_lr=1.0, convention="keras")
+    assert [plateau(0.5) for _ in range(6)] == [1.0] * 6
+    plateau.lr = 4.0
+    assert plateau(0.5) == 2.0
 
 
 TORCHS = {"threshold_mode": st.sampled_from(["rel", "abs"]), "eps": st.sampled_from([1e-8, 0.05, 0.5])}

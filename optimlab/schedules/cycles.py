@@ -32,7 +32,8 @@ class CosineWarmRestarts(Schedule):
     per: str = "epoch"
 
     def _lr(self, k: int) -> float:
-        since, length = float(k), float(self.period)
+        since: float = k
+        length: float = self.period
         if self.factor == 1:
             since %= length
         while since >= length:
