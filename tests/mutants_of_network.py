@@ -46,7 +46,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "optimlab/schedules/schedule.py": SCHEDULES,
     "optimlab/training/callbacks.py": CALLBACKS,
     "optimlab/training/checks.py": TRAINING,
-    "optimlab/training/evaluation.py": TRAINING,
+    "optimlab/training/evaluation.py": (*TRAINING, "tests/test_replicas.py"),
     "optimlab/training/lifecycle.py": (*CALLBACKS, *TRAINING),
     "optimlab/training/loop.py": TRAINING,
     "optimlab/training/run.py": TRAINING,
@@ -54,6 +54,7 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 """The tests that must catch every mistake in a module, besides its doctests; the quickest first."""
 
+_PYTHONS = "only CuPy needs the float: NumPy's own is one already"
 _PEAK = "at the peak both are 1"
 _TYPE = "only mypy needs the float: the power of two numbers is one"
 EQUIVALENT: dict[str, str] = {
@@ -62,6 +63,17 @@ EQUIVALENT: dict[str, str] = {
     "height = at / self.up if at < self.up else (self.up + down - at) / down": _PEAK,
     "optimlab/schedules/decays.py: PowerDecay._lr: float dropped: "
     "return self.lr * (1 + k / self.s) ** (-self.c)": _TYPE,
+    "optimlab/training/callbacks.py: ReduceLROnPlateau._listening: constant: "
+    "return schedules.ReduceLROnPlateau(2.0, **self._options)": "its own rate is not used",
+    "optimlab/training/callbacks.py: CSVLogger.state: constant: "
+    "return {'header': self._header, 'lines': _lines(self.path) if self._header else 1}": (
+        "without a header, the next epoch writes the file anew"
+    ),
+    "optimlab/training/checks.py: checked_data: float dropped: "
+    "if not (math.isfinite(x.min()) and math.isfinite(float(x.max()))):": _PYTHONS,
+    "optimlab/training/checks.py: checked_data: float dropped: "
+    "if not (math.isfinite(float(x.min())) and math.isfinite(x.max())):": _PYTHONS,
+    "optimlab/training/evaluation.py: : constant: ROWS = 1025": "only the speed depends on it",
     "optimlab/schedules/decays.py: PolynomialDecay._lr: float dropped: "
     "return self.end + (self.lr - self.end) * (1 - min(k / self.total, 1)) ** self.power": _TYPE,
 }

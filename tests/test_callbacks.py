@@ -52,6 +52,16 @@ def test_early_stopping_waits_as_keras_does(patience, values, epoch):
     assert stopped_after(EarlyStopping(patience=patience), values) == epoch
 
 
+def test_early_stopping_waits_from_the_first_epoch_in_every_run():
+    """An epoch without a number is no improvement, not even the first."""
+    stop = EarlyStopping(patience=2)
+    for _ in range(2):
+        assert stop.best.epoch == 0
+        assert stopped_after(stop, [math.nan] * 5) == 2
+        stop.on_begin(None, None, None)
+    assert stopped_after(EarlyStopping(), [1.0] * 20) == 11
+
+
 def test_accuracies_are_to_rise():
     assert stopped_after(EarlyStopping("val_accuracy", patience=1), [0.5, 0.6, 0.55], "val_accuracy") == 3
 
@@ -116,6 +126,7 @@ def test_the_scheduler_sets_the_rate_of_each_epoch():
     [
         (lambda epoch, lr: lr / 2, [0.5, 0.25, 0.125]),
         (lambda epoch, lr=0.1: lr / 2, [0.5, 0.25, 0.125]),
+        (lambda epoch, present: present / 2, [0.5, 0.25, 0.125]),
         (lambda epoch, decay=0.5: decay**epoch, [1.0, 0.5, 0.25]),  # a default of the user's own is no rate
         (lambda *arguments: 0.5 ** len(arguments), [0.5, 0.5, 0.5]),
         (lambda epoch: np.float32(0.5), [0.5, 0.5, 0.5]),
@@ -212,6 +223,12 @@ def test_the_plateau_cuts_every_group_as_pytorch_does(options):
             theirs.param_groups[0]["lr"] = changes.get(epoch, theirs.param_groups[0]["lr"])
         assert ours == expected
         assert ours[-1][1] < 0.25
+
+
+def test_the_plateau_of_keras_goes_on_until_every_group_has_the_lowest_rate():
+    cut = ol.ReduceLROnPlateau("val_loss", factor=0.5, patience=1, min_lr=0.1, convention="keras")
+    rates, _ = lived([cut], [1.0] * 5, lambda w: ol.SGD(w, lr=0.4, groups={"biases": {"lr": 0.1}}))
+    assert rates == [[0.4, 0.1], [0.4, 0.1], [0.2, 0.1], [0.1, 0.1], [0.1, 0.1]]
 
 
 @pytest.mark.parametrize("make", [lambda: ol.ReduceLROnPlateau(), lambda: ol.LearningRateScheduler(lambda epoch: 0.1)])
@@ -620,6 +637,13 @@ def test_a_log_goes_on_where_the_checkpoint_was(make, tmp_path):
         assert lines[: len(earlier)] == earlier
         losses = [json.loads(line)["train_loss"] for line in lines[len(earlier) :]]
     assert losses == history.train_loss
+
+
+def test_a_json_log_that_is_not_there_has_no_lines_and_every_line_is_json(tmp_path):
+    log = ol.JSONLogger(tmp_path / "log.jsonl")
+    assert log.state() == {"lines": 0}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        log(None, None, History(train_loss=[math.nan]))
 
 
 def test_a_log_that_is_gone_begins_anew_with_its_header(tmp_path):

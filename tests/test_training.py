@@ -45,6 +45,14 @@ def test_every_row_weighs_the_same_also_in_a_short_last_batch():
     assert history.steps == 4
 
 
+def test_many_rows_are_evaluated_in_parts_with_one_result():
+    net, data = ol.MLP([64, 5, 10], seed=0, dtype="float64"), ol.datasets.load("digits")
+    x, y = (np.concatenate([getattr(data, f"{k}_{s}") for s in ("train", "val", "test")]) for k in ("x", "y"))
+    assert len(x) > 1024
+    each = [ol.evaluate(net, x[k : k + 1], y[k : k + 1]) for k in range(len(x))]
+    assert ol.evaluate(net, x, y) == pytest.approx(np.mean(each, axis=0), rel=1e-12)
+
+
 def test_one_epoch_uses_every_row_once():
     """On a linear model with squared error and lr small, the summed gradient tells which rows were seen."""
     x = np.eye(10)
@@ -245,6 +253,8 @@ BAD_DATA = [
     (dict(x_train=np.zeros((10, 4), complex)), "real numbers"),
     (dict(x_train=np.full((10, 4), np.nan)), "the training inputs hold NaN"),
     (dict(x_train=np.full((10, 4), np.inf)), "the training inputs hold NaN or infinite"),
+    (dict(x_train=np.where(np.eye(10, 4), np.inf, 0)), "the training inputs hold NaN or infinite"),
+    (dict(x_train=np.where(np.eye(10, 4), -np.inf, 0)), "the training inputs hold NaN or infinite"),
     (dict(x_val=np.full((10, 4), np.nan), y_val=np.zeros(10, int)), "the validation inputs hold NaN"),
     (dict(x_train=np.zeros((0, 4)), y_train=np.zeros(0, int)), "the training data are empty"),
     (dict(y_train=np.full(10, 3)), "labels must lie from 0 to 2, the network's outputs; got 3 to 3"),
