@@ -15,7 +15,8 @@ installed):
    that every epoch costs the same and no state decays into subnormal numbers. Steps are counted from 1,000, as in the
    middle of training: Adam's first correction is then 1 in float32, and a division by 1 need not be made.
 
-   - optimlab: ``ol.fit``, by its own clock (``history.seconds``).
+   - optimlab: ``ol.fit``, by its own clock (``history.seconds``), without the first epoch of the run, in which the
+     compiled engine records the step, one or two milliseconds.
    - PyTorch: eager, gathering with ``index_select`` (twice as fast as ``x[index]``); ``fused`` is ``Adam(fused=True)``,
      ``default`` is ``Adam()``, a loop over the tensors on a CPU; ``compiled`` has forward and backward compiled.
    - JAX: the whole epoch is one jitted ``lax.scan``, its arguments donated; what it compiles is not counted.
@@ -40,7 +41,8 @@ Or, instead of these, any of four tables on one core and one BLAS thread, the la
   and draws dropout by its own generator.
 - ``--small``: one step on 64-64-10, batch 64, of SGD and Adam, beside its five matrix products called from compiled
   code, by NumPy's BLAS.
-- ``--sweep``: runs a second on digits, one by one, as a study executes them, and as one program of JAX's ``vmap``.
+- ``--sweep``: runs a second on digits, one by one, as a study executes them, and as one program of JAX's ``vmap``;
+  9 learning rates with 3 seeds each, and with 12.
 - ``--compare``: the command ``optimlab compare`` from Enter to prompt, and its parts, on one core and on two, with the
   threads that the environment says; with ``--cpu-time`` on one.
 

@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 
 import optimlab as ol
+from optimlab.training.evaluation import Evaluator
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,25 @@ def test_every_row_weighs_the_same_also_in_a_short_last_batch():
     loss, accuracy = ol.evaluate(net, data.x_val, data.y_val)
     assert (history.val_loss[0], history.val_accuracy[0]) == (loss, accuracy)
     assert history.steps == 4
+
+
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
+def test_an_evaluator_notices_what_has_changed_since_the_last_time(backend):
+    """It records the network once, and again, or no longer, after a change."""
+    data = ol.datasets.load("digits")
+    net = ol.MLP([64, 5, 10], seed=0, backend=backend)
+    loss = ol.losses.get("softmax_cross_entropy")
+    evaluate = Evaluator(net, data.x_val, data.y_val, loss)
+    found = [evaluate(), evaluate()]
+    net.layers[1].activation = ol.activations.get("tanh")
+    found += [evaluate(), evaluate(), ol.evaluate(net, data.x_val, data.y_val)]
+    net.layers[0].forward = lambda x, training: np.zeros((len(x), 5), "float32") + net.parameters.data[0]
+    found += [evaluate()]
+    net.parameters.data[...] = 0
+    found += [evaluate()]
+    assert found[0] == found[1] != found[2] == found[3] == found[4]
+    assert found[4] != found[5] != found[6]
+    assert found[6][0] == pytest.approx(np.log(10), rel=1e-6)
 
 
 def test_many_rows_are_evaluated_in_parts_with_one_result():

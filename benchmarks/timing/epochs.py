@@ -67,8 +67,8 @@ def optimlab_epoch(job: Job, x: Any, y: Any, engine: str) -> Turn:
     def turn(round_: int) -> float:
         network.load(weights)
         optimizer.load_state_dict(state)
-        options = {"epochs": job.epochs, "batch_size": job.batch, "seed": round_, "progress": False}
-        return sum(ol.fit(network, optimizer, data, **options).seconds)
+        options = {"epochs": 1 + job.epochs, "batch_size": job.batch, "seed": round_, "progress": False}
+        return sum(ol.fit(network, optimizer, data, **options).seconds[1:])  # the first records the step
 
     return turn
 

@@ -22,6 +22,8 @@ from .jax_training import cross_entropy, update, zero_moments
 from .tables import new_table, ratios
 
 RULES = ("sgd", "adam")
+SEEDS = (3, 12)
+"""Number of seeds of each learning rate."""
 ALONE, STUDY, JAX = "ol.fit, one by one", "as a study executes them", "JAX, vmap over the runs"
 BATCH = 64
 
@@ -39,14 +41,20 @@ class Sweep:
     def runs(self) -> list[tuple[float, int]]:
         return [(lr, seed) for seed in self.seeds for lr in self.rates]
 
+    @property
+    def name(self) -> str:
+        return f"{self.rule}, {len(self.runs)} runs"
+
 
 def cases(quick: bool) -> list[Case]:
-    return [Case(sweep.rule, competitors(sweep)) for sweep in sweeps(quick)]
+    return [Case(sweep.name, competitors(sweep)) for sweep in sweeps(quick)]
 
 
 def sweeps(quick: bool) -> list[Sweep]:
-    rates = (0.03, 0.1, 0.3) if quick else tuple(10 ** np.linspace(-3, 0, 9))
-    return [Sweep(rule, rates, (0, 1) if quick else (0, 1, 2), epochs=1 if quick else 20) for rule in RULES]
+    if quick:
+        return [Sweep(rule, (0.03, 0.1, 0.3), (0, 1), epochs=1) for rule in RULES]
+    rates = tuple(10 ** np.linspace(-3, 0, 9))
+    return [Sweep(rule, rates, tuple(range(seeds)), epochs=20) for seeds in SEEDS for rule in RULES]
 
 
 def competitors(sweep: Sweep) -> dict[str, Callable[[], Turn | None]]:
@@ -151,8 +159,8 @@ def tables(found: list[dict[str, Any]]) -> list[Table]:
         f"runs a second: higher is better; / {STUDY}: median (quartiles) of the ratios within a round. first: seconds "
         "of the first sweep, with what is compiled for it",
     )
-    for column in ("rule", "", "runs a second", f"/ {STUDY}", "first, s"):
-        table.add_column(column, justify="left" if column in ("rule", "") else "right", no_wrap=True)
+    for column in ("sweep", "", "runs a second", f"/ {STUDY}", "first, s"):
+        table.add_column(column, justify="left" if column in ("sweep", "") else "right", no_wrap=True)
     for case in found:
         times, first = seconds_of(case), first_of(case)
         for name, values in times.items():
