@@ -227,9 +227,20 @@ def test_the_name_auto_is_the_compiled_backend_where_llvmlite_is_installed(monke
     monkeypatch.setattr(engine, "installed", lambda: False)
     assert ol.MLP([64, 10]).backend.name == "numpy"
     assert "compiled" not in backends.names()
-    with pytest.raises(ol.InputError, match=r"the backend 'compiled' needs llvmlite: .* run pip install '\.\[fast\]'"):
+    message = r"the backend 'compiled' needs llvmlite 0\.45 or newer: .* run pip install '\.\[fast\]'"
+    with pytest.raises(ol.InputError, match=message):
         ol.MLP([64, 10], backend="compiled")
     assert pickle.loads(pickle.dumps(net)).backend.name == "numpy"
+
+
+@pytest.mark.parametrize(
+    ("version", "new_enough"),
+    [("0.43.0", False), ("0.44.0", False), ("0.45.0rc1", True), ("0.50.0", True), ("1.0", True)],
+)
+def test_an_llvmlite_that_is_too_old_counts_as_none(version, new_enough, monkeypatch):
+    """Numba requires one version of llvmlite exactly, which may be older."""
+    monkeypatch.setattr("llvmlite.__version__", version)
+    assert llvm.installed.__wrapped__() is new_enough
 
 
 def test_a_network_that_was_pickled_goes_on_training():
@@ -310,7 +321,7 @@ def test_what_is_kept_is_for_this_processor_and_these_versions(tmp_path, monkeyp
     changes = [
         lambda: None,
         lambda: monkeypatch.setattr(llvm, "_processor", lambda: ("generic", "")),
-        lambda: monkeypatch.setattr("importlib.metadata.version", lambda name: "0"),
+        lambda: monkeypatch.setattr("llvmlite.__version__", "0.45.0"),
         lambda: monkeypatch.setattr(llvm, "__version__", "0"),
     ]
     for change in changes:

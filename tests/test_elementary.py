@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 import scipy.special
-from conftest import require
+from conftest import assert_same_bits, require
 from fit_elementary import cases, fit
 
 from optimlab.backends import llvm as backend
@@ -208,6 +208,30 @@ def hints(operations):
     llvm.parse_assembly(text).verify()
     numbers = dict(re.findall(r"(!\d+) = distinct .*interleave.count\", i32 (\d+)", text))
     return [numbers[name] for name in re.findall(r"!llvm.loop (!\d+)", text)]
+
+
+@pytest.mark.parametrize("columns", [2, 10, 16])
+@pytest.mark.parametrize("name", llvm_functions.FORMULAS)
+def test_a_row_that_is_a_vector_has_the_bits_of_its_numbers(name, columns):
+    bits = np.random.default_rng(columns).integers(0, 2**32, (300, columns), dtype=np.uint32)  # of every exponent
+    x = np.concatenate([bits.view("float32"), np.resize(np.float32([0, -0.0, np.inf, -np.inf, np.nan]), (5, columns))])
+    y, none = np.empty_like(x), np.zeros(1, "float32")
+    text = llvm_source(Sweep([of_rows(name, columns)], scalars=0), "float32")
+    assert f"@{name}_v{columns}f32(<{columns} x float>" in text
+    arguments = np.array([len(x), none.ctypes.data, x.ctypes.data, y.ctypes.data], np.int64)
+    backend.KERNEL(backend.address(text, name))(arguments.ctypes.data)
+    assert_same_bits(y, Loop(name)(x), name)
+
+
+def test_rows_that_are_loops():
+    """Wide rows, and functions of the C library, which take one number."""
+    for name, columns, dtype in (("exp", 17, "float32"), ("exp", 10, "float64"), ("sin", 10, "float32")):
+        assert " x " not in llvm_source(Sweep([of_rows(name, columns)], scalars=0), dtype)
+
+
+def of_rows(name, columns):
+    function = scipy.special.erf if name == "erf" else getattr(np, name)
+    return Map(trace_function(lambda x: function(x)), (Seen(0, "full"),), (Seen(1, "full"),), columns, 0)
 
 
 @pytest.mark.parametrize("name", NAMES)

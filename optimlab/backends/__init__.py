@@ -15,7 +15,7 @@ import numpy as np
 
 from ..common.errors import InputError, lacks, lookup, one_line, rows, unknown
 from ..kernels import Formula, Graph
-from . import compiled, cupy
+from . import compiled, cupy, llvm
 from .numpy import NotFinite, NumPyBackend
 
 Array: TypeAlias = Any
@@ -167,7 +167,7 @@ def get(name: Any) -> Backend:
     if name == "auto":
         name = "compiled" if compiled.installed() else "numpy"
     if name == "compiled" and not compiled.installed():
-        raise lacks("the backend 'compiled'", "llvmlite", "fast")
+        raise lacks("the backend 'compiled'", "llvmlite {}.{} or newer".format(*llvm.OLDEST), "fast")
     if name == "cupy" and (lack := cupy.missing()):
         raise InputError(f"the backend 'cupy' {lack}")
     if isinstance(name, str):

@@ -20,11 +20,17 @@ from ..common.errors import InputError
 from ..common.files import write_atomically
 from ..common.version import __version__
 
+OLDEST = (0, 45)
+"""The oldest llvmlite whose LLVM reads this language. Numba's releases of 2024 bring older ones."""
+
 
 @cache
 def installed() -> bool:
-    """Return True if llvmlite could be imported, without importing it."""
-    return find_spec("llvmlite") is not None
+    """Return True if llvmlite is installed, in a version that is new enough."""
+    if find_spec("llvmlite") is None:
+        return False
+    major, minor = import_module("llvmlite").__version__.split(".")[:2]
+    return (int(major), int(minor)) >= OLDEST
 
 
 class Compiled(NamedTuple):

@@ -81,8 +81,10 @@ class _Body:
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """A number in a loop, or a vector of them. Arithmetic with it emits the instructions. A Python number becomes a
-    constant."""
+    """A number in a loop, or a vector of numbers.
+
+    Arithmetic with it emits the instructions. A Python number becomes a constant.
+    """
 
     body: _Body
     kind: str

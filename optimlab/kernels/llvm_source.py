@@ -348,7 +348,9 @@ class _Printer:
         if seen not in self.known:
             place = self.address(seen)
             whole = seen.kind in ("full", "row")
-            self.known[seen] = self.loaded(place) if whole else self.spread(self.value(f"load {self.number}, ptr {place}"))
+            self.known[seen] = (
+                self.loaded(place) if whole else self.spread(self.value(f"load {self.number}, ptr {place}"))
+            )
         return self.known[seen]
 
     def loaded(self, place: str) -> str:
@@ -454,7 +456,8 @@ class _Printer:
         A function is a long chain of dependent operations. To save registers, LLVM by default would let the processor
         wait for each of them.
         """
-        together = interleaved(int(times) if times.isdigit() else None) if self.innermost and self.calls else 1
+        wanted = self.innermost and self.calls and self.lanes == 1
+        together = interleaved(int(times) if times.isdigit() else None) if wanted else 1
         self.innermost = False  # as the loop around this one is not
         if together == 1:
             return ""
