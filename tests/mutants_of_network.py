@@ -48,12 +48,13 @@ MODULES: dict[str, tuple[str, ...]] = {
     "optimlab/training/checks.py": TRAINING,
     "optimlab/training/evaluation.py": (*TRAINING, "tests/test_replicas.py"),
     "optimlab/training/lifecycle.py": (*CALLBACKS, *TRAINING),
-    "optimlab/training/loop.py": TRAINING,
-    "optimlab/training/run.py": TRAINING,
+    "optimlab/training/loop.py": (*TRAINING, "tests/test_notebooks.py", *CALLBACKS),
+    "optimlab/training/run.py": (*TRAINING, "tests/test_regularization.py"),
     "optimlab/training/step.py": (*NETWORK, *TRAINING),
 }
 """The tests that must catch every mistake in a module, besides its doctests; the quickest first."""
 
+_LOOKS = "only the time between two looks at Ctrl-C depends on it"
 _PYTHONS = "only CuPy needs the float: NumPy's own is one already"
 _PEAK = "at the peak both are 1"
 _TYPE = "only mypy needs the float: the power of two numbers is one"
@@ -74,6 +75,12 @@ EQUIVALENT: dict[str, str] = {
     "optimlab/training/checks.py: checked_data: float dropped: "
     "if not (math.isfinite(float(x.min())) and math.isfinite(x.max())):": _PYTHONS,
     "optimlab/training/evaluation.py: : constant: ROWS = 1025": "only the speed depends on it",
+    "optimlab/training/loop.py: fit: constant: whole = 1.0 if score is None else score.whole(y)": (
+        "it is used only with a score"
+    ),
+    "optimlab/training/run.py: : constant: AWAY = 1.02": _LOOKS,
+    "optimlab/training/run.py: Run.__init__: constant: self._graph, self._chunk = (graph, 2)": _LOOKS,
+    "optimlab/training/run.py: Run.__init__: constant: self.epochs, self.data = (1, '')": "fit sets both",
     "optimlab/schedules/decays.py: PolynomialDecay._lr: float dropped: "
     "return self.end + (self.lr - self.end) * (1 - min(k / self.total, 1)) ** self.power": _TYPE,
 }

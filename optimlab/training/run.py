@@ -53,7 +53,7 @@ class Run:
         constraints: Sequence[Constraint],
         order: np.random.Generator,
         callbacks: Sequence[Any],
-        graph: bool = False,
+        graph: bool,
     ) -> None:
         self.network, self.optimizer, self.loss, self.batch_size = network, optimizer, loss, batch_size
         self.penalties, self.clip, self.constraints = penalties, clip, constraints
@@ -73,7 +73,6 @@ class Run:
         self.now = Epoch(network, x, targets, batch_size)
         self._graph, self._chunk = graph, 1
         self._engine: Engine | None = None
-        self._seconds = 0.0
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
