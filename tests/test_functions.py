@@ -190,7 +190,7 @@ def test_compiled_over_the_whole_range(dtype):
     text = llvm_source(Sweep([Map(graph, (Seen(0, "full"),), outputs, 1, 0)], scalars=len(graph.slots)), dtype)
     made, hp = np.empty((len(CASES), len(x)), dtype), host_scalars(graph, dtype)
     words = np.array([len(x), *(a.ctypes.data for a in (hp, x, *made))])
-    llvm.KERNEL(llvm._loaded(llvm.compiled(text)))(words.ctypes.data)
+    llvm.KERNEL(llvm.address(text, "functions"))(words.ctypes.data)
     for actual, (name, case) in zip(made, CASES.items(), strict=True):
         assert_close(name, actual, getattr(case, dtype))
 

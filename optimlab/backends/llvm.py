@@ -1,6 +1,6 @@
 """Compilation of LLVM's language to machine code by llvmlite, cached in the user's cache folder.
 
-A kernel takes some hundredths of a second to compile, and a thousandth to read from the cache.
+A kernel takes some hundredths of a second to compile, and a ten-thousandth to read from the cache.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import os
 import time
 import warnings
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -48,29 +49,51 @@ compilations: list[Compiled] = []
 _alive: list[Any] = []
 """The owners of the code's memory, kept until the process ends."""
 
+_addresses: dict[str, int] = {}
+"""The address of each kernel of this process, by its text."""
 
-@cache
+
 def address(text: str, name: str) -> int:
-    """Return the address of the function ``kernel`` in ``text``, from the user's cache folder or newly compiled.
+    """Return the address of the function ``kernel`` in ``text``, see :func:`load`."""
+    if text not in _addresses:
+        load([(text, name)])
+    return _addresses[text]
 
-    ``name`` identifies it in :data:`compilations` and in the file's name.
+
+def load(kernels: Iterable[tuple[str, str]]) -> None:
+    """Load the function ``kernel`` of each text, from the user's cache folder or newly compiled.
+
+    A text comes with a name, which identifies it in :data:`compilations` and in the file's name. To load many kernels
+    takes hardly longer than to load one.
     """
-    start = time.perf_counter()
-    path = _place(name, text)
-    code = _read(path)
-    cached = code is not None
-    if code is None:
-        code = compiled(text)
-        _keep(path, code)
-    found = _loaded(code)
-    compilations.append(Compiled(name, time.perf_counter() - start, cached))
-    return found
+    new = {text: name for text, name in kernels if text not in _addresses}
+    if not new:
+        return
+    symbols, codes = {}, []
+    for text, name in new.items():
+        start = time.perf_counter()
+        symbols[text], path = _place(name, text)
+        code = _read(path)
+        cached = code is not None
+        if code is None:
+            code = compiled(text, symbols[text])
+            _keep(path, code)
+        codes.append(code)
+        compilations.append(Compiled(name, time.perf_counter() - start, cached))
+    llvm = _llvm()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine())
+    for code in codes:
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _alive.append(engine)
+    _addresses.update({text: int(engine.get_function_address(symbol)) for text, symbol in symbols.items()})
 
 
-def compiled(text: str) -> bytes:
-    """Return the machine code of ``text``, as an object file."""
+def compiled(text: str, symbol: str) -> bytes:
+    """Return the machine code of ``text``, as an object file in which the function ``kernel`` is called ``symbol``."""
     llvm = _llvm()
     module = llvm.parse_assembly(text)
+    module.get_function("kernel").name = symbol
     module.verify()
     optimise(module)
     return bytes(machine().emit_object(module))
@@ -83,15 +106,6 @@ def optimise(module: Any) -> None:
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = True
     builder = llvm.create_pass_builder(machine(), options)
     builder.getModulePassManager().run(module, builder)
-
-
-def _loaded(code: bytes) -> int:
-    llvm = _llvm()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine())
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    _alive.append(engine)
-    return int(engine.get_function_address("kernel"))
 
 
 @cache
@@ -134,9 +148,11 @@ def _folder() -> Path:
     return user_cache_path("optimlab", appauthor=False) / "kernels"
 
 
-def _place(name: str, text: str) -> Path:
+def _place(name: str, text: str) -> tuple[str, Path]:
+    """Return the symbol of a kernel, which no other has, and the file that keeps it."""
     digest = hashlib.sha256(f"{_origin()}\n{text}".encode()).hexdigest()[:16]
-    return _folder() / f"{name}_{digest}.o"
+    symbol = f"kernel_{digest}"
+    return symbol, _folder() / f"{name}_{symbol}.o"
 
 
 def _keep(path: Path, code: bytes) -> None:

@@ -62,7 +62,7 @@ class Plan(NamedTuple):
 @lru_cache(maxsize=256)
 def plan(structure: Structure) -> Plan:
     """Fuse operations into sweeps, and compile the kernels."""
-    functions: list[int] = []
+    kernels: list[Alone] = []
     words: list[int] = []
     starts: list[int] = []
     places: list[int] = []
@@ -72,7 +72,7 @@ def plan(structure: Structure) -> Plan:
     alive = read_later([[group] if isinstance(group, Alone) else group for group in groups])
     for group, later in zip(groups, alive, strict=True):
         kernel = group if isinstance(group, Alone) else _sweep(group, structure, later, scalars)
-        functions.append(llvm.address(kernel.text, kernel.name))
+        kernels.append(kernel)
         starts.append(len(words))
         for word in kernel.words:
             if isinstance(word, Address):
@@ -81,6 +81,8 @@ def plan(structure: Structure) -> Plan:
                 words.append(0)
             else:
                 words.append(word)
+    llvm.load((kernel.text, kernel.name) for kernel in kernels)
+    functions = [llvm.address(kernel.text, kernel.name) for kernel in kernels]
     made = [np.array(a, np.int64) for a in (functions, words, starts, places, arrays)]
     return Plan(made[0], made[1], made[2], made[3], made[4], scalars)
 
