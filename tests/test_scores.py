@@ -51,6 +51,12 @@ def test_the_mean_absolute_error_has_pytorchs_slope_of_zero_where_it_vanishes():
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_a_logit_of_zero_is_the_first_class(engine):
+    net = ol.MLP([5, 1], initializer="zeros", backend=engine)
+    assert ol.evaluate(net, X, SIDES)[1] == np.mean(SIDES == 0) != 0.5
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_single_logit_is_trained_scored_and_predicted(engine):
     net, history = trained(SIDES, engine, epochs=20)
     assert history.val_loss[-1] < history.val_loss[0]
