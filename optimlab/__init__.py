@@ -13,7 +13,7 @@ from that one function. Around it stands a network with hand-written forward and
 from __future__ import annotations
 
 from importlib import import_module
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from . import backends, datasets, kernels, rules, schedules
 from .checks.gradient_check import GradientError, gradcheck
@@ -23,7 +23,6 @@ from .common.version import __version__ as __version__
 from .common.views import VIEWS
 from .datasets import Dataset
 from .datasets.normalization import Standardize
-from .export import export_rule
 from .lab.explanation import explain, first_parting
 from .lab.range_finder import find_lr
 from .lab.schedule_preview import preview
@@ -76,8 +75,12 @@ from .training import (
 )
 from .training.diagnostics import Diagnostics
 
-_ON_DEMAND = ("tuning",)
-"""Modules whose libraries are too heavy to load with optimlab: imported when first asked for."""
+if TYPE_CHECKING:
+    from . import tuning
+    from .export import export_rule
+
+_ON_DEMAND = {"tuning": "tuning", "export_rule": "export:export_rule"}
+"""What takes too long to import with optimlab: it is imported when first asked for."""
 
 VIEWS.update(
     {
@@ -100,10 +103,12 @@ VIEWS.update(
 # what draws a result: the rooms of the results may not import these, see optimlab.common.views
 
 
-def __getattr__(name: str) -> ModuleType:
-    if name in _ON_DEMAND:
-        return import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> Any:
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _ON_DEMAND[name].partition(":")
+    found = import_module(f".{module}", __name__)
+    return getattr(found, attribute) if attribute else found
 
 
 __all__ = [
