@@ -440,6 +440,23 @@ def test_host_scalars_are_python_floats_computed_in_float64():
     assert {type(value) for value in values} == {float}
 
 
+@pytest.mark.parametrize(("first", "steps"), [(1, 3), (250, 10), (257, 600), (5, 0)])
+def test_the_host_scalars_of_many_steps_are_those_of_each(first, steps):
+    graph, values = kernels.trace(textbook.adam), {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}
+    expected = [graph.scalars(t=t, **values) for t in range(first, first + steps)]
+    assert graph.table(first, steps, values).tolist() == [list(row) for row in expected]
+
+
+def test_a_step_that_is_never_taken_raises_nothing():
+    def rule(w, g, *, t, lr=0.1):
+        return w - lr / (20 - t) * g
+
+    graph = kernels.trace(rule)
+    assert graph.table(1, 19, {"lr": 0.1}).shape == (19, 1)
+    with pytest.raises(ZeroDivisionError):
+        graph.table(15, 6, {"lr": 0.1})
+
+
 def test_what_depends_on_scalars_alone_is_one_slot():
     scalars = kernels.trace(textbook.adamax).scalars(t=3, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-7)
     assert 0.002 / (1 - 0.9**3) in scalars

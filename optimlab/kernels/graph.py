@@ -162,7 +162,8 @@ class Graph:
         given = tuple(values.items())
         block, start = divmod(first - 1, AHEAD)
         try:
-            parts = [_table(self, k, given) for k in range(block, block - (start + steps) // -AHEAD)]
+            blocks = range(block, block + -(-(start + steps) // AHEAD))
+            parts = [_table(self, k, given) for k in blocks]
         except ArithmeticError:  # perhaps in a later step, which is never taken
             parts, start = [np.array([self.scalars(t=t, **values) for t in range(first, first + steps)])], 0
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty((0, len(self.slots)))])
