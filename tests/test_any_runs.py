@@ -20,7 +20,7 @@ import optimlab as ol
 from optimlab.cli import main
 from optimlab.plotting import accuracy_figure, loss_figure, sensitivity_figure
 from optimlab.report import write_report
-from optimlab.study import Contender, Problem, Store, Study, compare, read_comparison
+from optimlab.study import Contender, Problem, Store, Study, compare, execution, read_comparison
 from optimlab.study import run as run_module
 from optimlab.study.export import export
 from optimlab.study.results import encoded
@@ -292,8 +292,9 @@ def test_a_report_is_not_replaced_by_that_of_a_smaller_comparison(command, tmp_p
 
 
 @pytest.mark.parametrize("replicates", [2, 3])
-def test_a_comparison_without_a_report_may_become_a_smaller_one(command, tmp_path, replicates):
+def test_a_comparison_without_a_report_may_become_a_smaller_one(command, tmp_path, replicates, monkeypatch):
     """Ctrl-C, and other options: there is no report that would be lost; the runs stay."""
+    monkeypatch.setattr(execution, "FASTER", 4)
     made = []
 
     def interrupted(run):

@@ -192,6 +192,7 @@ def test_a_product_of_a_program_has_the_bits_of_one_outside(order, library):
 
 @needs_library
 @pytest.mark.skipif(COMPILED is None, reason="llvmlite is not installed")
+@pytest.mark.filterwarnings("ignore:.*at the edge of the grid")
 def test_a_study_of_wide_networks_is_the_same_in_several_processes(fresh, tmp_path):
     if not onednn.library():
         pytest.skip("oneDNN is not installed, or not for this processor")

@@ -58,10 +58,10 @@ def in_threads(*work):
 @pytest.mark.parametrize("backend", [b for b in ol.backends.names() if b != "cupy"])
 def test_evaluations_in_several_threads_are_right_while_another_trains(backend, name):
     net, evaluated = network(backend, activation="relu"), EVALUATIONS[name]
+    for layer in net.layers:
+        layer.hold = True  # one dropout mask, so that the gradient is always the same; it is not recorded
     inputs = [G.normal(size=(rows, 6)).astype("float32") for rows in (40, 40, 33)]
     expected = [np.array(evaluated(net, x)) for x in inputs]
-    for layer in net.layers:
-        layer.hold = True  # one dropout mask, so that the gradient is always the same
     _, gradient = ol.losses.softmax_cross_entropy(net.forward(X, training=True), Y)
     net.backward(gradient)
     right = net.parameters.grad.copy()

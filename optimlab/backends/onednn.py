@@ -79,8 +79,11 @@ def fits(a: Floats, b: Floats, out: Floats) -> bool:
 
 def multiply(a: Floats, b: Floats, out: Floats) -> bool:
     """Compute ``out = a b`` if it :func:`fits`, and return True if so."""
-    if not fits(a, b, out):
-        return False
+    return fits(a, b, out) and product(a, b, out)
+
+
+def product(a: Floats, b: Floats, out: Floats) -> bool:
+    """Compute ``out = a b`` for float32 matrices with a layout, of any size, and return True if it succeeded."""
     onednn, first, second = library(), layout(a), layout(b)
     assert onednn is not None
     assert first is not None
