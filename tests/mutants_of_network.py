@@ -1,6 +1,6 @@
 """Would the tests notice a mistake in the network or its training? Make every small one, and count those they miss.
 
-    python tests/mutation.py --network                      # all modules; an hour on two cores
+    python tests/mutation.py --network                      # all modules; several hours on two cores
     python tests/mutation.py --network --only schedules/
     python tests/mutation.py --network --only losses --part 2/8
 
@@ -34,7 +34,7 @@ TRAINING = ("tests/test_training.py", "tests/test_resume.py")
 MODULES: dict[str, tuple[str, ...]] = {
     "optimlab/nn/activations.py": ("tests/test_activations.py", *NETWORK),
     "optimlab/nn/formulas.py": NETWORK,
-    "optimlab/nn/losses.py": (*NETWORK, "tests/test_scores.py", "tests/test_own_losses.py"),
+    "optimlab/nn/losses.py": (*NETWORK, "tests/test_scores.py", "tests/test_own_losses.py", "tests/test_replicas.py"),
     "optimlab/nn/layers.py": (*NETWORK, "tests/test_mc_dropout.py"),
     "optimlab/datasets/normalization.py": ("tests/test_normalization.py", *NETWORK),
     "optimlab/nn/regularization.py": ("tests/test_regularization.py",),

@@ -51,9 +51,11 @@ def test_the_mean_absolute_error_has_pytorchs_slope_of_zero_where_it_vanishes():
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_logit_of_zero_is_the_first_class(engine):
+def test_a_logit_of_zero_is_the_first_class_and_a_larger_one_the_second(engine):
     net = ol.MLP([5, 1], initializer="zeros", backend=engine)
     assert ol.evaluate(net, X, SIDES)[1] == np.mean(SIDES == 0) != 0.5
+    net.parameters["dense1.b"].data[...] = 0.5
+    assert ol.evaluate(net, X, SIDES)[1] == np.mean(SIDES == 1)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
