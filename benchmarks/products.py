@@ -63,7 +63,7 @@ def speeds(array: Callable[[Any], Any], forward: Callable[..., Any], backward: C
 
 
 def numpy_speeds(matmul: Callable[..., Any]) -> dict[str, float]:
-    """Of a function that writes the product of two arrays of NumPy to a third."""
+    """Return the speeds of a function that writes the product of two arrays of NumPy to a third."""
     backend = ol.backends.get("numpy")
     results: dict[tuple[int, int], Any] = {}
 
@@ -146,7 +146,7 @@ def work(choice: str) -> dict[str, Any]:
 
 
 def measured(choice: str) -> dict[str, Any] | None:
-    """What a process of its own prints; None where it fails, as kernels for another processor do."""
+    """Return what a process of its own prints; None where it fails, as kernels for another processor do."""
     variables = environment(1) | ({"OPENBLAS_CORETYPE": choice} if choice in KERNELS[1:] else {})
     with pinned(1):
         command = [sys.executable, __file__, "--worker", choice]

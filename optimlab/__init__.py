@@ -108,7 +108,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _ON_DEMAND[name].partition(":")
     found = import_module(f".{module}", __name__)
-    return getattr(found, attribute) if attribute else found
+    globals()[name] = getattr(found, attribute) if attribute else found  # no longer asked for
+    return globals()[name]
 
 
 __all__ = [

@@ -108,7 +108,10 @@ def outcome(project: Path, mutant: Mutant) -> str:
 
 
 def without(project: Path, path: str) -> str:
-    """What a module's tests say of the project as it is; Python keeps there what it has compiled, for the copies."""
+    """Return what a module's tests say of the project as it is.
+
+    Python keeps there what it has compiled, for the copies.
+    """
     return said(project, tests_of(path))
 
 

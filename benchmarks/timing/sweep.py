@@ -148,7 +148,7 @@ def by_vmap(sweep: Sweep) -> Turn | None:
 
 
 def weights(seed: int) -> list[Any]:
-    """Of optimlab's network: W, b, W, b."""
+    """Return those of optimlab's network: W, b, W, b."""
     parameters = ol.MLP([64, 64, 10], seed=seed).parameters
     return [np.array(parameters[f"dense{k}.{part}"].data) for k in (1, 2) for part in "Wb"]
 

@@ -289,7 +289,7 @@ class _Printer:
     def reduced_row(self, kind: str, x: str) -> str:
         """Return the sum, the maximum or its index of a row that is a vector."""
         if kind == "sum":
-            return self.across("fadd", x, "reassoc", "0.0")
+            return self.across("fadd", x, start="0.0")
         top = self.across("fmax", x, "nnan")  # not defined for a row with NaN, and then not selected
         nan = self.value(f"fcmp uno {self.type} {x}, {x}")
         some = self.value(f"icmp ne i{self.lanes} {self.bits(nan)}, 0")
