@@ -56,6 +56,8 @@ lint: $(VENV)/.installed-dev
 speed: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/speed.py
 
+# kernels that every x86 processor of today can run: with others, the numbers differ in their last digits
+docs: export OPENBLAS_CORETYPE = Haswell
 docs: $(VENV)/.installed-dev
 	$(BIN)/optimlab compare --out $(VENV)/comparison
 	cp $(VENV)/comparison/*.png docs/figures/

@@ -1,6 +1,10 @@
 """Sentences in two places are the same: the numbers of the pages and the committed results, the lowest versions."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -163,3 +167,23 @@ def test_the_commands_of_the_readme_run_in_an_empty_folder(tmp_path, monkeypatch
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 0, (arguments, result.output)
     assert {path.name for path in tmp_path.iterdir()} == {"four", "swish.png"}
+
+
+def without_times(printed):
+    """Lines of the printed comparison, without the time per step: the number before the bytes at the end of a row."""
+    return [re.sub(r" +\d+( +\d+)$", r"\1", line.rstrip()) for line in printed.splitlines() if line.strip()]
+
+
+@pytest.mark.slow
+def test_the_comparison_prints_the_numbers_of_the_pages(tmp_path):
+    """With OpenBLAS's kernels for Haswell, as ``make docs``: others round differently."""
+    settings = {"OPENBLAS_CORETYPE": "Haswell", "COLUMNS": "80"}
+    command = [sys.executable, "-m", "optimlab", "compare", "--out", str(tmp_path / "comparison")]
+    result = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, cwd=tmp_path, check=True)
+    summary = json.loads((tmp_path / "comparison" / "summary.json").read_text())
+    (blas,) = (name for name in summary["host"]["blas"] if "onednn" not in name)
+    if not re.fullmatch(r"openblas 0\.3\.31\.\S+ Haswell", blas):
+        pytest.skip(f"the pages were made with OpenBLAS 0.3.31 and its kernels for Haswell; this is {blas}")
+    page = (ROOT / "docs" / "comparison.md").read_text()
+    expected = re.search(r"```text\n(digits, .*?)```", page, re.DOTALL)[1]
+    assert without_times(result.stdout.partition("\nWritten to")[0]) == without_times(expected)
