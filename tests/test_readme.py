@@ -177,9 +177,9 @@ def without_times(printed):
 @pytest.mark.slow
 def test_the_comparison_prints_the_numbers_of_the_pages(tmp_path):
     """With OpenBLAS's kernels for Haswell, as ``make docs``: others round differently."""
-    settings = {"OPENBLAS_CORETYPE": "Haswell", "COLUMNS": "80"}
+    settings = os.environ | {"OPENBLAS_CORETYPE": "Haswell", "COLUMNS": "80"}
     command = [sys.executable, "-m", "optimlab", "compare", "--out", str(tmp_path / "comparison")]
-    result = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, cwd=tmp_path, check=True)
+    result = subprocess.run(command, env=settings, capture_output=True, text=True, cwd=tmp_path, check=True)
     summary = json.loads((tmp_path / "comparison" / "summary.json").read_text())
     (blas,) = (name for name in summary["host"]["blas"] if "onednn" not in name)
     if not re.fullmatch(r"openblas 0\.3\.31\.\S+ Haswell", blas):
