@@ -16,22 +16,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import backends, datasets, kernels, rules, schedules
-from .checks.gradient_check import GradientError, gradcheck
-from .checks.rule_check import assert_rule_matches
 from .common.errors import InputError, RuleError
 from .common.version import __version__ as __version__
 from .common.views import VIEWS
 from .datasets import Dataset
 from .datasets.normalization import Standardize
-from .lab.explanation import explain, first_parting
-from .lab.range_finder import find_lr
-from .lab.schedule_preview import preview
 from .nn import activations, initializers, layers, losses
-from .nn.mc_dropout import mc_predict
 from .nn.network import MLP, Network
 from .nn.regularization import L1, L2, ClipGlobalNorm, ClipNorm, ClipValue, MaxNorm
 from .optim import optimizers
-from .optim.averages import AverageWeights, Ensemble, Snapshots, recompute_statistics
 from .optim.optimizers import (
     LAMB,
     LARS,
@@ -54,7 +47,6 @@ from .optim.optimizers import (
     RMSProp,
     ScheduleFreeAdamW,
 )
-from .optim.translation import translate
 from .training import (
     BestCheckpoint,
     Checkpoint,
@@ -73,14 +65,39 @@ from .training import (
     save_checkpoint,
     verify_resume,
 )
-from .training.diagnostics import Diagnostics
 
 if TYPE_CHECKING:
     from . import tuning
+    from .checks.gradient_check import GradientError, gradcheck
+    from .checks.rule_check import assert_rule_matches
     from .export import export_rule
+    from .lab.explanation import explain, first_parting
+    from .lab.range_finder import find_lr
+    from .lab.schedule_preview import preview
+    from .nn.mc_dropout import mc_predict
+    from .optim.averages import AverageWeights, Ensemble, Snapshots, recompute_statistics
+    from .optim.translation import translate
+    from .training.diagnostics import Diagnostics
 
-_ON_DEMAND = {"tuning": "tuning", "export_rule": "export:export_rule"}
-"""What takes too long to import with optimlab: it is imported when first asked for."""
+_ON_DEMAND = {
+    "GradientError": "checks.gradient_check:GradientError",
+    "gradcheck": "checks.gradient_check:gradcheck",
+    "assert_rule_matches": "checks.rule_check:assert_rule_matches",
+    "export_rule": "export:export_rule",
+    "explain": "lab.explanation:explain",
+    "first_parting": "lab.explanation:first_parting",
+    "find_lr": "lab.range_finder:find_lr",
+    "preview": "lab.schedule_preview:preview",
+    "mc_predict": "nn.mc_dropout:mc_predict",
+    "AverageWeights": "optim.averages:AverageWeights",
+    "Ensemble": "optim.averages:Ensemble",
+    "Snapshots": "optim.averages:Snapshots",
+    "recompute_statistics": "optim.averages:recompute_statistics",
+    "translate": "optim.translation:translate",
+    "Diagnostics": "training.diagnostics:Diagnostics",
+    "tuning": "tuning",
+}
+"""What no training needs: it is imported when first asked for."""
 
 VIEWS.update(
     {
@@ -110,6 +127,10 @@ def __getattr__(name: str) -> Any:
     found = import_module(f".{module}", __name__)
     globals()[name] = getattr(found, attribute) if attribute else found  # no longer asked for
     return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
 
 
 __all__ = [

@@ -21,6 +21,7 @@ import optimlab as ol
 from optimlab import kernels
 from optimlab.backends.numpy import NumPyStep
 from optimlab.checks.rule_check import assert_rule_matches
+from optimlab.lab.explanation import source
 from optimlab.nn import activations
 
 DTYPES = ["float32", "float64"]
@@ -366,7 +367,7 @@ def test_such_a_rule_is_explained_and_printed():
         assert step.weight == pytest.approx(w, rel=1e-14)
         assert step.terms["mₜ"] == pytest.approx(m, rel=1e-14)
     for kind, text in {"c": "powf(", "cuda": "erff(", "javascript": "Math.log1p(", "numpy": "tanh("}.items():
-        assert text in ol.lab.explanation.source(squashed, kind)
+        assert text in source(squashed, kind)
 
 
 # ---- formulas ----

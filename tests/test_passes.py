@@ -10,6 +10,7 @@ import scipy.sparse
 from loss_cases import outputs_of
 
 import optimlab as ol
+from optimlab.lab.explanation import source
 from optimlab.nn.activations import Activation, get, softmax, softmax_backward
 from optimlab.nn.layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized
 from optimlab.nn.losses import ACCURACY
@@ -440,7 +441,7 @@ def test_a_dtype_may_be_given_as_numpy_takes_it(name, dtype):
     for net in (ol.MLP([6, 3], dtype=dtype), ol.Network([Dense(6, 3)], dtype=dtype), ol.MLP([6, 3]).copy(dtype)):
         assert net.dtype == net.parameters.dtype == net.layers[0].dtype == name
         assert net.parameters.data.dtype == net.logits(X).dtype == np.dtype(name)
-    assert ol.lab.explanation.source("adam", "c", dtype=dtype) == ol.lab.explanation.source("adam", "c", dtype=name)
+    assert source("adam", "c", dtype=dtype) == source("adam", "c", dtype=name)
     ol.assert_rule_matches(sgd, sgd, steps=4, dtype=dtype)
 
 

@@ -17,6 +17,7 @@ import pytest
 import optimlab as ol
 from optimlab import kernels, rules
 from optimlab.backends import numpy as engine
+from optimlab.lab.explanation import source
 from optimlab.study.plan import Contender
 
 SOURCE = """
@@ -210,7 +211,7 @@ def test_a_lambda_is_traced():
 
 def test_python_source_that_is_nowhere_is_refused_by_name():
     with pytest.raises(ol.InputError, match="the Python source of rule is not in a file"):
-        ol.lab.explanation.source(made(), "python")
+        source(made(), "python")
 
 
 def test_two_variables_of_one_name_are_not_taken_for_one_another():
@@ -277,7 +278,7 @@ def test_a_changed_global_is_honoured(backend, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "scale", 4.0)
     assert weight_after(scaled, backend) == -2.0
     assert ol.explain(scaled, steps=1, gradients=1.0, weight=0.0).steps[0].weight == -2.0
-    assert "4" in ol.lab.explanation.source(scaled, "c")
+    assert "4" in source(scaled, "c")
 
 
 def test_a_changed_variable_of_an_outer_function_is_honoured(backend):
