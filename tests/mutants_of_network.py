@@ -3,6 +3,7 @@
     python tests/mutation.py --network                      # all modules; several hours on two cores
     python tests/mutation.py --network --only schedules/
     python tests/mutation.py --network --only losses --part 2/8
+    python tests/mutation.py --network --again earlier.txt       # what an earlier call missed, by its output
 
 The mistakes are those of :mod:`source_mutants`: a sign, a power, a comparison, a constant, a term, one at a time. Each
 is made in a copy of the project; the module's doctests and the tests named beside it run there, and one must fail.
@@ -27,7 +28,7 @@ from source_mutants import mutants
 
 SCHEDULES = ("tests/test_schedules.py",)
 CALLBACKS = ("tests/test_callbacks.py", "tests/test_resume.py")
-NETWORK = ("tests/test_network_parity.py", "tests/test_gradcheck.py")
+NETWORK = ("tests/test_gradcheck.py", "tests/test_network_parity.py")
 
 TRAINING = ("tests/test_training.py", "tests/test_resume.py")
 
@@ -35,7 +36,14 @@ MODULES: dict[str, tuple[str, ...]] = {
     "optimlab/nn/activations.py": ("tests/test_activations.py", *NETWORK),
     "optimlab/nn/formulas.py": NETWORK,
     "optimlab/nn/losses.py": (*NETWORK, "tests/test_scores.py", "tests/test_own_losses.py", "tests/test_replicas.py"),
-    "optimlab/nn/layers.py": (*NETWORK, "tests/test_mc_dropout.py"),
+    "optimlab/nn/layers.py": (
+        *NETWORK,
+        "tests/test_mc_dropout.py",
+        "tests/test_passes.py",
+        "tests/test_compiled_training.py",
+        "tests/test_checkpoint.py",
+        "tests/test_translation.py",
+    ),
     "optimlab/datasets/normalization.py": ("tests/test_normalization.py", *NETWORK),
     "optimlab/nn/regularization.py": ("tests/test_regularization.py",),
     "optimlab/schedules/checks.py": SCHEDULES,
@@ -130,10 +138,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", default="", help="a part of a module's path, or of a mistake as it is printed")
     parser.add_argument("--part", type=parse_part, default=(1, 1), help="2/8: the second of every eight mistakes")
+    parser.add_argument("--again", type=Path, help="the output of an earlier call: only the mistakes that it missed")
     parser.add_argument("--jobs", type=int, default=2, help="how many processes  [default: 2]")
     options = parser.parse_args()
     part, parts = options.part
     chosen = list(all_mutants(options.only))[part - 1 :: parts]
+    if options.again:
+        lines = options.again.read_text(encoding="utf-8").splitlines()
+        missed = {line.removeprefix("missed  ") for line in lines if line.startswith("missed  ")}
+        chosen = [mutant for mutant in chosen if f"{mutant.path}: {mutant.what}" in missed]
     for name in (*BEFORE, "torch", "scipy.special"):
         import_module(name)
     paths = list(dict.fromkeys(mutant.path for mutant in chosen))

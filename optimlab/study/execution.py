@@ -9,7 +9,6 @@ lost runs. Only the calling process writes to the store.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import signal
 import threading
@@ -19,6 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
+from itertools import accumulate
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -43,10 +43,9 @@ STRANDED = 60.0
 KEEP = 0.25
 """Seconds that finished runs may wait to be stored together: a write to disk takes as long as a short run."""
 CHUNK = 1.0
-"""Seconds that a chunk of runs should take, up to twice as many. Longer ones share more work, but more is lost if they
-are killed."""
+"""Seconds that a chunk of runs should take. Longer ones share more work, but more is lost if they are killed."""
 FASTER = 16
-"""The most times by which a chunk has more runs than the longest before it: the next runs may take longer."""
+"""The most times by which the expected time of a run falls at once: the next ones may not diverge as early."""
 
 
 class WorkerLost(RuntimeError):
@@ -88,24 +87,28 @@ class _Chunks:
     """The runs that wait for a worker, cut into chunks that take about :data:`CHUNK` seconds each."""
 
     def __init__(self, runs: Mapping[str, Run]) -> None:
-        self._waiting, self._size = [*runs.items()], 1
+        self._waiting = [*runs.items()]
+        problems = {run.problem for run in runs.values()}
+        self._expected = {problem: problem.expected_seconds() for problem in problems}
+        self._slower = 1.0
+        """The time of a chunk, divided by what was expected of it."""
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
     def next(self, workers: int) -> Chunk:
         """Return the next chunk; towards the end they become smaller, so that all workers end at the same time."""
-        number = min(self._size, -(-len(self._waiting) // (2 * workers - 1)))
-        chunk, self._waiting = self._waiting[:number], self._waiting[number:]
+        most = -(-len(self._waiting) // (2 * workers - 1))
+        times = (self._slower * self._expected[run.problem] for _, run in self._waiting[:most])
+        number = max(1, sum(total <= CHUNK for total in accumulate(times)))
+        chunk, self._waiting = self._waiting[: min(number, most)], self._waiting[min(number, most) :]
         return chunk
 
     def done(self, chunk: Chunk, result: Result) -> Outcomes:
-        """Yield the outcomes of a chunk, and make the next ones longer or shorter if it was too short or too long."""
+        """Yield the outcomes of a chunk; the size of the next ones depends on the time it took."""
         seconds, outcomes = result
-        if seconds < CHUNK:
-            self._size = max(self._size, math.ceil(len(chunk) * min(CHUNK / seconds, FASTER)))
-        elif seconds > 2 * CHUNK:
-            self._size = max(1, min(self._size, len(chunk) // 2))
+        expected = sum(self._expected[run.problem] for _, run in chunk)
+        self._slower = max(seconds / expected, self._slower / FASTER)
         yield from outcomes
 
 

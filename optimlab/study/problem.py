@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -253,6 +254,19 @@ class Problem:
         """
         per_epoch = -(-self.sizes()[0] // self.batch_size)
         return self.epochs * per_epoch, per_epoch
+
+    def expected_seconds(self) -> float:
+        """Return roughly how long a run takes on one core of an ordinary computer.
+
+        It counts the operations of the matrix products, and something for each step.
+
+        >>> Problem(hidden=(512, 512)).expected_seconds() > 5 * Problem().expected_seconds()
+        True
+        """
+        data = self.data()
+        sizes = [data.x_train.shape[1], *self.hidden, self.outputs]
+        operations = 6 * self.epochs * self.sizes()[0] * sum(a * b for a, b in pairwise(sizes))
+        return operations / 4e10 + 5e-5 * self.steps()[0]
 
     def quick(self) -> Problem:
         """Return the problem with the rows and epochs of the quick protocol; digits is small enough as it is."""
