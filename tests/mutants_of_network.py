@@ -43,6 +43,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/test_compiled_training.py",
         "tests/test_checkpoint.py",
         "tests/test_translation.py",
+        "tests/test_replicas.py",
     ),
     "optimlab/datasets/normalization.py": ("tests/test_normalization.py", *NETWORK),
     "optimlab/nn/regularization.py": ("tests/test_regularization.py",),

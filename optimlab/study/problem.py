@@ -265,7 +265,7 @@ class Problem:
         """
         data = self.data()
         sizes = [data.x_train.shape[1], *self.hidden, self.outputs]
-        operations = 6 * self.epochs * self.sizes()[0] * sum(a * b for a, b in pairwise(sizes))
+        operations: float = 6 * self.epochs * self.sizes()[0] * sum(a * b for a, b in pairwise(sizes))
         return operations / 4e10 + 5e-5 * self.steps()[0]
 
     def quick(self) -> Problem:
