@@ -295,7 +295,7 @@ def test_a_report_is_not_replaced_by_that_of_a_smaller_comparison(command, tmp_p
 def test_a_comparison_without_a_report_may_become_a_smaller_one(command, tmp_path, replicates, monkeypatch):
     """Ctrl-C, and other options: there is no report that would be lost; the runs stay."""
     monkeypatch.setattr(execution, "FASTER", 4)
-    monkeypatch.setattr(Problem, "expected_seconds", lambda problem: 1.0)
+    monkeypatch.setattr(Problem, "expected_seconds", lambda problem: 2.0)
     made = []
 
     def interrupted(run):

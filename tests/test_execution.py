@@ -178,7 +178,7 @@ def test_a_dask_worker_is_given_several_short_runs_in_one_message_and_long_ones_
         assert max(sizes) >= 8
         sizes.clear()
         monkeypatch.setattr(execution, "CHUNK", 0.04)
-        monkeypatch.setattr(Problem, "expected_seconds", lambda problem: 1.0)
+        monkeypatch.setattr(Problem, "expected_seconds", lambda problem: 2.0)
         run_all(seeds(10), Store(tmp_path / "long"), execute=one_by_one(slow), pool=pool)
         assert sizes == [1] * 10
 
@@ -258,7 +258,7 @@ def test_a_run_that_always_kills_its_worker_is_an_error_that_names_it(tmp_path, 
 @pytest.mark.slow
 def test_a_dask_worker_killed_from_outside_is_named_and_its_runs_are_made_again(tmp_path, cluster, monkeypatch):
     monkeypatch.setattr(execution, "CHUNK", 0.1)
-    monkeypatch.setattr(Problem, "expected_seconds", lambda problem: 1.0)
+    monkeypatch.setattr(Problem, "expected_seconds", lambda problem: 2.0)
     runs = seeds(60)  # three seconds: it looks for its workers once a second
     with workers(dask=cluster.scheduler_address) as pool, Store(tmp_path) as store:
         pids = []
@@ -433,7 +433,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_a_cluster_that_is_killed_is_one_clear_error_and_finished_runs_are_kept(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(Problem, "expected_seconds", lambda problem: 1.0)
+    monkeypatch.setattr(Problem, "expected_seconds", lambda problem: 2.0)
     path = tmp_path / "cluster.py"
     path.write_text(CLUSTER)
     with subprocess.Popen([sys.executable, path], stdout=subprocess.PIPE, text=True) as cluster:

@@ -79,7 +79,7 @@ def test_a_pool_gives_short_runs_in_chunks_and_long_ones_singly(monkeypatch):
     runs = {run.key: run for run in runs_of(Problem(hidden=(6,), epochs=1, **ROWS))}
     assert dict(here(noted, runs)).keys() == runs.keys()
     assert sizes[0] > 2
-    monkeypatch.setattr(Problem, "expected_seconds", lambda problem: 1.0)
+    monkeypatch.setattr(Problem, "expected_seconds", lambda problem: 2.0)
     sizes.clear()
     assert dict(here(noted, runs)).keys() == runs.keys()
     assert sizes[0] == 1

@@ -42,7 +42,7 @@ STRANDED = 60.0
 """Seconds without any worker before the study gives up on a cluster."""
 KEEP = 0.25
 """Seconds that finished runs may wait to be stored together: a write to disk takes as long as a short run."""
-CHUNK = 1.0
+CHUNK = 2.0
 """Seconds that a chunk of runs should take. Longer ones share more work, but more is lost if they are killed."""
 FASTER = 16
 """The most times by which the expected time of a run falls at once: the next ones may not diverge as early."""

@@ -357,15 +357,28 @@ def _replicate(problem: Problem, split: int) -> Dataset:
     table = _load(problem._source()).table
     if table is not None:
         return table.dataset(*_rows_of_table(table, problem.shares_test, (train, val, test), split))
-    pool = ("train", "val") if problem.shares_test else ("train", "val", "test")
+    pool = _pool(problem)
     x, y = ([getattr(data, f"{part}_{name}") for name in pool] for part in "xy")
-    drawn = split_rows(_strata(data, np.concatenate(y)), (train, val, test)[: len(pool)], split)
+    drawn = _drawn(problem, split)
     arrays: dict[str, Any] = {f"x_{name}": _rows_of(x, rows) for name, rows in zip(pool, drawn, strict=True)}
     arrays |= {f"y_{name}": _rows_of(y, rows) for name, rows in zip(pool, drawn, strict=True)}
     if problem.shares_test:
         shared = slice(None) if test == len(data.x_test) else split_rows(_strata(data, data.y_test), (test,), 0)[0]
         arrays |= {"x_test": data.x_test[shared], "y_test": data.y_test[shared]}
     return replace(data, **arrays)
+
+
+def _pool(problem: Problem) -> tuple[str, ...]:
+    """Return the parts of the data from which a replicate draws its rows."""
+    return ("train", "val") if problem.shares_test else ("train", "val", "test")
+
+
+@lru_cache(maxsize=64)
+def _drawn(problem: Problem, split: int) -> list[NDArray[np.intp]]:
+    """Return the rows of a replicate: they take little memory, and long to draw."""
+    data, pool = problem.data(), _pool(problem)
+    targets = np.concatenate([getattr(data, f"y_{name}") for name in pool])
+    return split_rows(_strata(data, targets), problem.sizes()[: len(pool)], split)
 
 
 def _strata(data: Dataset, targets: Any) -> Any:
