@@ -167,7 +167,15 @@ def check_folder(context: click.Context, parameter: click.Parameter, path: Path 
 @click.option("--activations", is_flag=True, help="Only an epoch for each activation, in four variants.")
 @click.option("--small", is_flag=True, help="Only the steps of a small network, beside their products alone.")
 @click.option("--sweep", is_flag=True, help="Only the runs a second of the digits sweep.")
-@click.option("--compare", is_flag=True, help="Only the command optimlab compare, from Enter to prompt.")
+@click.option(
+    "--compare", is_flag=True, help="Only whole processes: the command optimlab compare, and one of a small network."
+)
+@click.option(
+    "--beside",
+    default="",
+    metavar="PYTHON",
+    help="With --compare: the Python of another installation, such as an earlier version, which takes its turns.",
+)
 @click.option("--only", default="", metavar="TEXT", help="Of these tables, the cases with this in their name: mish.")
 @click.option("--worker", "threads_here", type=int, hidden=True)
 @click.option("--asked", "asked_here", default="", hidden=True)
@@ -181,6 +189,7 @@ def main(
     threads: list[int],
     path: Path | None,
     cpu_time: bool,
+    beside: str,
     only: str,
     threads_here: int | None,
     asked_here: str,
@@ -213,7 +222,7 @@ def main(
     report |= {"processes": processes, "quick": quick, "clock": "CPU time" if cpu_time else "wall time", "runs": []}
     if names:
         options += ["--only", only]
-        report |= asked.measure(Path(__file__), names, processes, options, rounds, quick)
+        report |= asked.measure(Path(__file__), names, processes, options, rounds, quick, beside)
     for count in () if names else threads:
         if count > available_cores():
             console.print(f"No measurements on {count} threads: this machine lends {available_cores()} core(s).")

@@ -137,10 +137,11 @@ def test_speed_prints_the_tables_that_are_asked_for(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "adam" not in result.stdout
     tables = json.loads((tmp_path / "x.json").read_text())["tables"]
-    (case,) = tables["compare"]  # by CPU time on one core only
+    case, small = tables["compare"]  # by CPU time on one core only
     whole, *parts = (seconds for (seconds,) in case["parts"].values())
     assert min(parts) > 0
     assert sum(parts) == pytest.approx(whole)
+    assert min(small["parts"]["later"]) > 0
     names = [competitor["name"] for competitor in tables["small"][0]["competitors"]]
     assert names[-1] == "the products alone, compiled"
 
@@ -150,14 +151,21 @@ def test_the_command_is_timed_on_one_core_and_on_two(timing, monkeypatch):
     """The command's help, which takes no time."""
     command = timing("command")
     monkeypatch.setitem(command.OPTIONS, True, ("--help",))
-    cases = command.measure(rounds=2, quick=True)
+    *cases, small = command.measure(rounds=2, quick=True, beside=sys.executable)
     assert [case["name"] for case in cases] == ["1 core", "2 cores"][: command.available_cores()]
     for case in cases:
-        whole, *parts = map(np.array, case["parts"].values())
-        assert whole.shape == (2,)
+        whole, *parts, other = map(np.array, case["parts"].values())
+        assert whole.shape == other.shape == (2,)
         assert sum(parts) == pytest.approx(whole)
-    (table,) = command.tables(cases)
-    assert table.row_count == len(cases)
+    assert {name: len(taken) for name, taken in small["parts"].items()} == {
+        "first": 2,
+        "later": 2,
+        "the other, first": 2,
+        "the other, later": 2,
+    }
+    compared, process = command.tables([*cases, small])
+    assert compared.row_count == len(cases)
+    assert process.row_count == 4
 
 
 def test_the_products_alone_are_those_of_a_step(timing):

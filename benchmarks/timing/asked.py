@@ -31,7 +31,9 @@ def work(names: list[str], rounds: int, quick: bool, only: str = "") -> dict[str
     return {"tables": found, "conditions": told(before)}
 
 
-def measure(script: Path, names: list[str], processes: int, options: list[str], rounds: int, quick: bool) -> Any:
+def measure(
+    script: Path, names: list[str], processes: int, options: list[str], rounds: int, quick: bool, beside: str
+) -> Any:
     """What :func:`work` finds in each of so many processes, bound to one core; and what the command takes."""
     found: dict[str, Any] = {"tables": {}}
     in_processes = [name for name in names if name != COMMAND]
@@ -45,7 +47,7 @@ def measure(script: Path, names: list[str], processes: int, options: list[str], 
         found["conditions"] = result["conditions"]
     if COMMAND in names:
         before = load_average()
-        found["tables"][COMMAND] = command.measure(rounds, quick)
+        found["tables"][COMMAND] = command.measure(rounds, quick, beside)
         found.setdefault("conditions", told(before))
     return found
 
