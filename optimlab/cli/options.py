@@ -237,8 +237,9 @@ def draw(figure: Any, file: Path) -> None:
     if kind not in ("png", "svg", "pdf"):
         raise InputError(f"a figure is a file .png, .svg or .pdf, got {file}")
     content = io.BytesIO()
+    options: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}  # half the time of 6
     with _missing_letters():
-        figure.savefig(content, format=kind, dpi=DPI)
+        figure.savefig(content, format=kind, dpi=DPI, **options)
     write_atomically(file, content.getvalue())
 
 

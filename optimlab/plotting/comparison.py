@@ -140,6 +140,7 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
     first.set_xscale("log")
     for axes in panels.values():  # most of the time of drawing went into ticks that show nothing
         axes.xaxis.set_minor_locator(NullLocator())
+    first.xaxis.set_major_formatter(lambda rate, _: plain_power(rate))  # mathtext takes longer than all lines
     first.set_ylim(0.0, 1.03)
     first.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     finish(
@@ -151,6 +152,18 @@ def sensitivity_figure(comparison: Comparison) -> Figure:
         f"{_conditions(comparison)}",
     )
     return figure
+
+
+def plain_power(x: float) -> str:
+    """Write a number on a logarithmic axis: a power of ten, or any other number as it is.
+
+    >>> plain_power(0.001), plain_power(10.0), plain_power(0.0)
+    ('10⁻³', '10¹', '0')
+    """
+    text, _, power = f"{x:.0e}".partition("e")
+    if text != "1" or float(f"1e{power}") != x:
+        return f"{x:g}"
+    return "10" + str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def _span(row: Row) -> str:
@@ -223,6 +236,9 @@ def small_multiples(names: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes in grid:
         plain_axes(axes)
+        # there are no labels here, but Matplotlib would measure all ticks to place them
+        axes.xaxis.set_label_coords(0.5, -0.2)
+        axes.yaxis.set_label_coords(-0.2, 0.5)
     for axes in grid[len(names) :]:
         axes.set_visible(False)
     for axes in grid[: len(names)][-columns:]:  # the lowest of each column, also above an empty place
