@@ -68,7 +68,18 @@ _LOOKS = "only the time between two looks at Ctrl-C depends on it"
 _PYTHONS = "only CuPy needs the float: NumPy's own is one already"
 _PEAK = "at the peak both are 1"
 _TYPE = "only mypy needs the float: the power of two numbers is one"
+_AT_ZERO = "at 0, both pieces are 0"
+_FULL = "from there on, the quotient or the tangent is 1 to the last bit"
 EQUIVALENT: dict[str, str] = {
+    "optimlab/nn/activations.py: leaky_relu: comparison: return np.where(x >= 0, x, slope * x)": _AT_ZERO,
+    "optimlab/nn/activations.py: elu: comparison: "
+    "return np.where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0)))": _AT_ZERO,
+    "optimlab/nn/activations.py: elu: constant: "
+    "return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 1)))": "above 0 it is not used",
+    "optimlab/nn/activations.py: mish: constant: n = np.exp(np.minimum(x, 21))": _FULL,
+    "optimlab/nn/activations.py: mish_backward: constant: n = np.exp(np.minimum(x, 21))": _FULL,
+    "optimlab/nn/activations.py: gelu_tanh: constant: square = np.minimum(x ** 2, 10001.0)": _FULL,
+    "optimlab/nn/activations.py: gelu_tanh_backward: constant: square = np.minimum(x ** 2, 10001.0)": _FULL,
     "optimlab/schedules/composed.py: Warmup._lr: comparison: if k <= self.steps:": "line() ends at what follows it",
     "optimlab/schedules/cycles.py: CyclicLR._height: comparison: "
     "height = at / self.up if at < self.up else (self.up + down - at) / down": _PEAK,

@@ -14,6 +14,8 @@ from conftest import assert_same_bits, require
 from optimlab import InputError, RuleError, backends
 from optimlab.nn import activations
 from optimlab.nn.activations import ACTIVATIONS, Activation
+from optimlab.nn.layers import Activate, Dense
+from optimlab.nn.network import Network
 
 torch = require("torch")
 F = torch.nn.functional
@@ -340,6 +342,21 @@ def test_softmax_rows_sum_to_one_whatever_the_logits(dtype):
     np.testing.assert_allclose(y, [[1 / 3] * 3, [1, 0, 0], [0.5, 0.5, 0], [1, 0, 0], [1 / 3] * 3], rtol=1e-6)
 
 
+def test_softmax_of_several_batches_is_that_of_each():
+    x, dy = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    y = activations.softmax(x)
+    for k in range(3):
+        np.testing.assert_array_equal(y[k], activations.softmax(x[k]))
+        np.testing.assert_array_equal(activations.softmax_backward(y, dy)[k], activations.softmax_backward(y[k], dy[k]))
+
+
+def test_an_own_activation_gives_no_probabilities_unless_it_says_so():
+    net = Network([Dense(2, 3), Activate(3, Activation("own", activations.tanh, activations.tanh_backward))], seed=0)
+    given = net.predict_proba(np.ones((1, 2), "float32"))
+    np.testing.assert_allclose(given.sum(), 1, rtol=1e-6)
+    assert (given > 0).all()
+
+
 def test_softmax_has_no_elementwise_derivative():
     with pytest.raises(InputError, match="use backward"):
         ACTIVATIONS["softmax"].derivative(np.ones((2, 3)))
@@ -472,8 +489,8 @@ REFUSED = {
     "two inputs": (lambda x, z: x + z, passes, InputError, "forward takes one array, x, got x, z"),
     "another name": (lambda z: z, passes, InputError, "forward takes one array, x, got z"),
     "no input": (lambda: 1.0, passes, InputError, "forward takes one array, x, got none"),
-    "backward without dy": (lambda x: x, lambda x, y: y, InputError, "backward takes dy, preceded by x and y"),
-    "backward out of order": (lambda x: x, lambda y, x, dy: dy, InputError, "backward takes dy, preceded by x and y"),
+    "backward without dy": (lambda x: x, lambda x, y: y, InputError, "x and y if it needs them, got x, y"),
+    "backward out of order": (lambda x: x, lambda y, x, dy: dy, InputError, "needs them, got y, x, dy"),
     "other parameters": (lambda x, *, a=1.0: a * x, passes, InputError, r"different parameters, \(a=1\) and \(\)"),
     "other defaults": (
         lambda x, *, a=1.0: a * x,
