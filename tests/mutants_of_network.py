@@ -70,7 +70,24 @@ _PEAK = "at the peak both are 1"
 _TYPE = "only mypy needs the float: the power of two numbers is one"
 _AT_ZERO = "at 0, both pieces are 0"
 _FULL = "from there on, the quotient or the tangent is 1 to the last bit"
+_BOTH_SIDES = "the same points, or the other side of a switch"
+_FAR = "a jump is thousands of times as high, and what is smooth thousands of times lower"
 EQUIVALENT: dict[str, str] = {
+    "optimlab/nn/activations.py: _kinks: operator: values = [f(switches - k * h) for k in (-2, -1, 1, 2)]": _BOTH_SIDES,
+    "optimlab/nn/activations.py: _kinks: comparison: "
+    "return tuple((float(x) for x in switches[jumps >= 100 * h]))": _FAR,
+    "optimlab/nn/activations.py: _kinks: constant: return tuple((float(x) for x in switches[jumps > 101 * h]))": _FAR,
+    "optimlab/nn/activations.py: _switches: constant: scalars = graph.scalars(t=2, **dict(f.parameters))": (
+        "an activation does not depend on t"
+    ),
+    "optimlab/nn/activations.py: _switches.sides: comparison: return [np.broadcast_to(first >= (second[0] if second "
+    "else 0), x.shape) for first, *second in operands]": _BOTH_SIDES,
+    "optimlab/nn/activations.py: _switches.sides: comparison: return [np.broadcast_to(first <= (second[0] if second "
+    "else 0), x.shape) for first, *second in operands]": _BOTH_SIDES,
+    "optimlab/nn/activations.py: _switches: operator: "
+    "grid = np.linspace(-100.0, 100.0, 20001) - 0.001 / math.pi": _BOTH_SIDES,
+    "optimlab/nn/activations.py: _switches: right term dropped: "
+    "grid = np.linspace(-100.0, 100.0, 20001)": "a switch at a point of the grid is found in the interval before it",
     "optimlab/nn/activations.py: leaky_relu: comparison: return np.where(x >= 0, x, slope * x)": _AT_ZERO,
     "optimlab/nn/activations.py: elu: comparison: "
     "return np.where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0)))": _AT_ZERO,

@@ -342,6 +342,18 @@ def test_softmax_rows_sum_to_one_whatever_the_logits(dtype):
     np.testing.assert_allclose(y, [[1 / 3] * 3, [1, 0, 0], [0.5, 0.5, 0], [1, 0, 0], [1 / 3] * 3], rtol=1e-6)
 
 
+@pytest.mark.parametrize(("edge", "found"), [(99.5, (-99.5, 99.5)), (100.5, ())])
+def test_kinks_are_looked_for_between_minus_100_and_100(edge, found):
+    def clipped(x, *, edge=1.0):
+        return np.minimum(np.maximum(x, -edge), edge)
+
+    def clipped_backward(x, dy, *, edge=1.0):
+        return np.where(np.abs(x) < edge, dy, 0)
+
+    own = Activation("clipped", clipped, clipped_backward).given(edge=edge)
+    assert own.switches == own.kinks == found
+
+
 def test_softmax_of_several_batches_is_that_of_each():
     x, dy = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
     y = activations.softmax(x)
