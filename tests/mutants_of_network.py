@@ -3,7 +3,7 @@
     python tests/mutation.py --network                      # all modules; several hours on two cores
     python tests/mutation.py --network --only schedules/
     python tests/mutation.py --network --only losses --part 2/8
-    python tests/mutation.py --network --again earlier.txt       # what an earlier call missed, by its output
+    python tests/mutation.py --network --again earlier.txt       # what that output says was missed, and no reason why
 
 The mistakes are those of :mod:`source_mutants`: a sign, a power, a comparison, a constant, a term, one at a time. Each
 is made in a copy of the project; the module's doctests and the tests named beside it run there, and one must fail.
@@ -72,6 +72,7 @@ _AT_ZERO = "at 0, both pieces are 0"
 _FULL = "from there on, the quotient or the tangent is 1 to the last bit"
 _BOTH_SIDES = "the same points, or the other side of a switch"
 _FAR = "a jump is thousands of times as high, and what is smooth thousands of times lower"
+_GRID = "only the cells in which it is looked for depend on it"
 EQUIVALENT: dict[str, str] = {
     "optimlab/nn/activations.py: _kinks: operator: values = [f(switches - k * h) for k in (-2, -1, 1, 2)]": _BOTH_SIDES,
     "optimlab/nn/activations.py: _kinks: comparison: "
@@ -86,6 +87,12 @@ EQUIVALENT: dict[str, str] = {
     "else 0), x.shape) for first, *second in operands]": _BOTH_SIDES,
     "optimlab/nn/activations.py: _switches: operator: "
     "grid = np.linspace(-100.0, 100.0, 20001) - 0.001 / math.pi": _BOTH_SIDES,
+    "optimlab/nn/activations.py: _switches: operator: grid = np.linspace(-100.0, 100.0, 20001) + 0.001 * math.pi": _GRID,
+    "optimlab/nn/activations.py: _switches: right factor dropped: grid = np.linspace(-100.0, 100.0, 20001) + 0.001": _GRID,
+    "optimlab/nn/activations.py: _switches: left factor dropped: grid = np.linspace(-100.0, 100.0, 20001) + math.pi": _GRID,
+    "optimlab/nn/activations.py: _switches: constant: grid = np.linspace(-100.0, 100.0, 20001) + 1.001 / math.pi": _GRID,
+    "optimlab/nn/activations.py: _switches: constant: grid = np.linspace(-100.0, 100.0, 20002) + 0.001 / math.pi": _GRID,
+    "optimlab/nn/activations.py: _switches: comparison: while high - low >= 1e-10:": _GRID,
     "optimlab/nn/activations.py: _switches: right term dropped: "
     "grid = np.linspace(-100.0, 100.0, 20001)": "a switch at a point of the grid is found in the interval before it",
     "optimlab/nn/activations.py: leaky_relu: comparison: return np.where(x >= 0, x, slope * x)": _AT_ZERO,
@@ -174,7 +181,7 @@ def main() -> None:
     chosen = list(all_mutants(options.only))[part - 1 :: parts]
     if options.again:
         lines = options.again.read_text(encoding="utf-8").splitlines()
-        missed = {line.removeprefix("missed  ") for line in lines if line.startswith("missed  ")}
+        missed = {line.removeprefix("missed  ") for line in lines if line.startswith("missed  ")} - EQUIVALENT.keys()
         chosen = [mutant for mutant in chosen if f"{mutant.path}: {mutant.what}" in missed]
     for name in (*BEFORE, "torch", "scipy.special"):
         import_module(name)
