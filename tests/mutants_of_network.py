@@ -13,10 +13,12 @@ Survivors are printed as they are found; :mod:`equivalent_mutants` lists those t
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
@@ -31,12 +33,18 @@ SCHEDULES = ("tests/test_schedules.py",)
 CALLBACKS = ("tests/test_callbacks.py", "tests/test_resume.py")
 NETWORK = ("tests/test_gradcheck.py", "tests/test_network_parity.py")
 
+REPLICAS = (
+    "tests/test_replicas.py::test_every_shape_of_a_problem",
+    "tests/test_replicas.py::test_divergence_at_different_steps",
+)
 TRAINING = ("tests/test_training.py", "tests/test_resume.py")
+
+DIVERGED = "tests/test_cupy.py::test_a_graph_finds_the_step_that_diverged"
 
 MODULES: dict[str, tuple[str, ...]] = {
     "optimlab/nn/activations.py": ("tests/test_activations.py", *NETWORK),
     "optimlab/nn/formulas.py": NETWORK,
-    "optimlab/nn/losses.py": (*NETWORK, "tests/test_scores.py", "tests/test_own_losses.py", "tests/test_replicas.py"),
+    "optimlab/nn/losses.py": (*NETWORK, "tests/test_scores.py", "tests/test_own_losses.py", *REPLICAS),
     "optimlab/nn/layers.py": (
         *NETWORK,
         "tests/test_mc_dropout.py",
@@ -44,7 +52,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/test_compiled_training.py",
         "tests/test_checkpoint.py",
         "tests/test_translation.py",
-        "tests/test_replicas.py",
+        *REPLICAS,
     ),
     "optimlab/datasets/normalization.py": ("tests/test_normalization.py", *NETWORK),
     "optimlab/nn/regularization.py": ("tests/test_regularization.py",),
@@ -56,17 +64,17 @@ MODULES: dict[str, tuple[str, ...]] = {
     "optimlab/schedules/schedule.py": SCHEDULES,
     "optimlab/training/callbacks.py": CALLBACKS,
     "optimlab/training/checks.py": TRAINING,
-    "optimlab/training/evaluation.py": (*TRAINING, "tests/test_replicas.py"),
+    "optimlab/training/evaluation.py": (*TRAINING, *REPLICAS),
     "optimlab/training/lifecycle.py": (*CALLBACKS, *TRAINING),
     "optimlab/training/loop.py": (*TRAINING, "tests/test_notebooks.py", *CALLBACKS),
-    # a GPU notices at the end of an epoch that a loss was not finite
-    "optimlab/training/run.py": (*TRAINING, "tests/test_regularization.py", "tests/test_cupy.py"),
+    # a GPU notices only at the end of an epoch that a loss was not finite
+    "optimlab/training/run.py": (*TRAINING, "tests/test_regularization.py", DIVERGED),
     "optimlab/training/step.py": (*NETWORK, *TRAINING),
 }
 """The tests that must catch every mistake in a module, besides its doctests; the quickest first."""
 
-SECONDS = 120
-"""A mutant that takes longer goes on for ever: that is noticed, too."""
+PATIENCE = 30
+"""Seconds beyond twice the time without a mistake, after which a mutant is one that never ends. That is noticed, too."""
 
 
 class Mutant(NamedTuple):
@@ -90,16 +98,18 @@ def all_mutants(only: str) -> Iterator[Mutant]:
         yield from (Mutant(path, what, source) for what, source in found if only in f"{path}: {what}")
 
 
-def outcome(project: Path, mutant: Mutant) -> str:
-    return tried(mutant.path, mutant.source, tests_of(mutant.path), SECONDS, project)
+def outcome(project: Path, taken: dict[str, float], mutant: Mutant) -> str:
+    seconds = PATIENCE + math.ceil(2 * taken[mutant.path])
+    return tried(mutant.path, mutant.source, tests_of(mutant.path), seconds, project)
 
 
-def without(project: Path, path: str) -> str:
-    """Return what a module's tests say of the project as it is.
+def without(project: Path, path: str) -> tuple[str, float]:
+    """Return what a module's tests say of the project as it is, and the seconds that they take.
 
     Python keeps there what it has compiled, for the copies.
     """
-    return said(project, tests_of(path))
+    start = time.perf_counter()
+    return said(project, tests_of(path)), time.perf_counter() - start
 
 
 def tests_of(path: str) -> tuple[str, ...]:
@@ -136,10 +146,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, pool:
         project = Path(folder)
         copied(ROOT, project)
-        for path, verdict in zip(paths, pool.map(partial(without, project), paths, chunksize=1), strict=True):
+        taken: dict[str, float] = {}
+        found_without = pool.map(partial(without, project), paths, chunksize=1)
+        for path, (verdict, taken[path]) in zip(paths, found_without, strict=True):
             if verdict != "missed":
                 sys.exit(f"{path}: its tests fail without a mistake")
-        outcomes = pool.imap(partial(outcome, project), chosen, chunksize=1)
+        outcomes = pool.imap(partial(outcome, project, taken), chosen, chunksize=1)
         for mutant, verdict in zip(chosen, outcomes, strict=True):
             kind = "equivalent" if mutant.reason and verdict == "missed" else verdict
             found[kind] += 1

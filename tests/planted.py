@@ -83,7 +83,7 @@ def _tested(folder: Path, tests: Sequence[str]) -> int:
     with open(os.devnull, "w") as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 1)
         os.dup2(nothing.fileno(), 2)
-    options = ["-x", "-q", "-n0", "--noconftest", "-p", "no:cacheprovider", "--doctest-modules"]
+    options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "--doctest-modules"]
     return int(pytest.main([*options, *tests]))
 
 
