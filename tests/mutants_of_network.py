@@ -74,7 +74,7 @@ MODULES: dict[str, tuple[str, ...]] = {
 """The tests that must catch every mistake in a module, besides its doctests; the quickest first."""
 
 PATIENCE = 30
-"""Seconds beyond twice the time without a mistake, after which a mutant is one that never ends. That is noticed, too."""
+"""Seconds beyond twice the time without a mistake, after which a mutant never ends. That is noticed, too."""
 
 
 class Mutant(NamedTuple):
