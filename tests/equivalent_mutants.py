@@ -25,6 +25,11 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "gelu_tanh: constant: square = np.minimum(x ** 2, 10001.0)": "from there on, the quotient or the tangent is 1 to the last bit",
         "gelu_tanh_backward: constant: square = np.minimum(x ** 2, 10001.0)": "from there on, the quotient or the tangent is 1 to the last bit",
     },
+    "optimlab/nn/regularization.py": {
+        "_Term: sign: _seen: tuple[Any, int] = (None, 1)": "no parameters are None",
+        "_Term: constant: _seen: tuple[Any, int] = (None, -2)": "no parameters are None",
+        "_shrink: constant: backend.row_max(each.reshape(1, -2), (one if k else top).reshape(1, 1))": "NumPy takes every negative length for the one to find out",
+    },
     "optimlab/schedules/composed.py": {
         "Warmup._lr: comparison: if k <= self.steps:": "line() ends at what follows it",
     },

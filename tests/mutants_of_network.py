@@ -55,7 +55,11 @@ MODULES: dict[str, tuple[str, ...]] = {
         *REPLICAS,
     ),
     "optimlab/datasets/normalization.py": ("tests/test_normalization.py", *NETWORK),
-    "optimlab/nn/regularization.py": ("tests/test_regularization.py",),
+    "optimlab/nn/regularization.py": (
+        "tests/test_regularization.py",
+        "tests/test_gradcheck.py",
+        "tests/test_compiled_training.py",
+    ),
     "optimlab/schedules/checks.py": SCHEDULES,
     "optimlab/schedules/composed.py": SCHEDULES,
     "optimlab/schedules/cycles.py": SCHEDULES,

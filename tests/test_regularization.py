@@ -468,3 +468,23 @@ def test_a_subclass_that_is_called_otherwise_is_called(backend):
         return ol.fit(net, ol.SGD(net.parameters, lr=0.0), data, epochs=1, penalties=[penalty]).penalty[0]
 
     assert trained(Twice(0.1)) == pytest.approx(2 * trained(ol.L2(0.1)) + 1, rel=1e-5)
+
+
+def test_a_network_that_is_frozen_has_no_penalty_and_nothing_to_clip():
+    net = ol.MLP([3, 2], seed=0)
+    net.parameters.grad[...] = 5.0
+    for group in ("weights", "biases"):
+        net.parameters.freeze(group)
+    assert ol.L2(0.1)(net.parameters) == 0
+    assert ol.ClipGlobalNorm(1.0)(net.parameters) == 0
+
+
+def test_a_global_norm_takes_small_and_large_gradients_together():
+    """Their squares are relative to the largest entry of all: relative to that of one part, they would overflow."""
+    net = ol.MLP([3, 2], seed=0)
+    weights, biases = net.parameters["dense1.W"], net.parameters["dense1.b"]
+    for small, large in ((weights, biases), (biases, weights)):
+        small.grad[...], large.grad[...] = 1e-25, 0.0
+        large.grad.flat[0] = 1e15
+        assert ol.ClipGlobalNorm(2.0)(net.parameters) == pytest.approx(1e15)
+        assert large.grad.flat[0] == pytest.approx(2.0)
