@@ -35,6 +35,7 @@ NETWORK = ("tests/test_gradcheck.py", "tests/test_network_parity.py")
 
 REPLICAS = (
     "tests/test_replicas.py::test_every_shape_of_a_problem",
+    "tests/test_replicas.py::test_every_loss",
     "tests/test_replicas.py::test_divergence_at_different_steps",
 )
 TRAINING = ("tests/test_training.py", "tests/test_resume.py")

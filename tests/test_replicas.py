@@ -35,7 +35,7 @@ SHARED, OTHER = noisy(), noisy(2)
 class Alone:
     """Networks trained one after the other, as :func:`fit` does."""
 
-    def __init__(self, make, rule, settings, data, seeds, epochs=3, batch_size=16):
+    def __init__(self, make, rule, settings, data, seeds, epochs=3, batch_size=16, loss="softmax_cross_entropy"):
         self.networks, self.histories, self.ratios = [], [], []
         for own, one, seed in zip(settings, data, seeds, strict=True):
             net, before, found = make(seed), [], []
@@ -49,7 +49,7 @@ class Alone:
 
             before.append(net.parameters.data.copy())
             optimizer = ol.Optimizer(net.parameters, rule, **own)
-            options = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "callbacks": [Ratios()]}
+            options = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "callbacks": [Ratios()], "loss": loss}
             self.histories.append(ol.fit(net, optimizer, one, progress=False, **options))
             self.networks.append(net)
             self.ratios.append(found)
@@ -151,6 +151,27 @@ def test_every_activation(activation, backend):
 )
 def test_every_shape_of_a_problem(network_options, options, backend):
     assert_as_alone(network(**network_options, backend=backend), **options)
+
+
+def of_targets(data, target):
+    """The same inputs with other targets, made of the classes."""
+    targets = {f"y_{split}": target(getattr(data, f"y_{split}")) for split in ROWS}
+    return replace(data, **targets, classes=())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("loss", "outputs", "target"),
+    [
+        ("mean_squared_error", 2, lambda y: np.stack([y + 0.5, y**2], axis=1).astype("float32")),
+        ("mean_absolute_error", 1, lambda y: y[:, None].astype("float32")),
+        ("binary_cross_entropy", 1, lambda y: (y > 0).astype("int64")),
+    ],
+    ids=["squared error", "absolute error", "two classes"],
+)
+def test_every_loss(loss, outputs, target, backend):
+    data = [of_targets((SHARED, OTHER)[k % 2], target) for k in range(6)]
+    assert_as_alone(network((5, 6, outputs), backend=backend), data=data, loss=loss)
 
 
 @pytest.mark.skipif(len(BACKENDS) < 2, reason="Numba is not installed")
