@@ -14,7 +14,7 @@ import optimlab as ol
 from optimlab import InputError
 from optimlab.nn import losses
 from optimlab.nn.activations import ACTIVATIONS
-from optimlab.nn.layers import Activate, BatchNorm, Dense, Dropout
+from optimlab.nn.layers import Activate, BatchNorm, Dense, Dropout, dropped
 
 torch = require("torch")
 F = torch.nn.functional
@@ -339,6 +339,11 @@ def test_dropout_zeroes_its_share_and_scales_the_rest(rate, dtype):
     for axis in (0, 1):
         spread = (mask == 0).mean(axis=axis).std() / math.sqrt(rate * (1 - rate) / mask.shape[axis])
         assert 0.7 < spread < 1.3
+
+
+def test_a_draw_that_equals_the_rate_is_kept():
+    """Draws lie in [0, 1), so a share of 1 - rate of them is at least the rate."""
+    np.testing.assert_array_equal(dropped(np.ones(3), np.array([0.25, 0.5, 0.75]), rate=0.5), [0, 2, 2])
 
 
 def test_dropout_draws_a_new_mask_each_time_from_its_seed():

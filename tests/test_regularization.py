@@ -488,3 +488,7 @@ def test_a_global_norm_takes_small_and_large_gradients_together():
         large.grad.flat[0] = 1e15
         assert ol.ClipGlobalNorm(2.0)(net.parameters) == pytest.approx(1e15)
         assert large.grad.flat[0] == pytest.approx(2.0)
+
+
+def test_only_l1_has_a_kink():
+    assert {term: term.has_kink for term in (ol.L1, ol.L2)} == {ol.L1: True, ol.L2: False}
