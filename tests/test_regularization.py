@@ -480,12 +480,14 @@ def test_a_network_that_is_frozen_has_no_penalty_and_nothing_to_clip():
 
 
 def test_a_global_norm_takes_small_and_large_gradients_together():
-    """Their squares are relative to the largest entry of all: relative to that of one part, they would overflow."""
-    net = ol.MLP([3, 2], seed=0)
-    weights, biases = net.parameters["dense1.W"], net.parameters["dense1.b"]
-    for small, large in ((weights, biases), (biases, weights)):
-        small.grad[...], large.grad[...] = 1e-25, 0.0
-        large.grad.flat[0] = 1e15
+    """Their squares are relative to the largest entry of all: relative to that of one part, they would overflow. A
+    frozen parameter between them makes two parts."""
+    net = ol.MLP([3, 2, 2], seed=0)
+    net.parameters.freeze("dense1.b")
+    first, last = net.parameters["dense1.W"], net.parameters["dense2.W"]
+    for small, large in ((first, last), (last, first)):
+        net.parameters.grad[...] = 0.0
+        small.grad[...], large.grad.flat[0] = 1e-25, 1e15
         assert ol.ClipGlobalNorm(2.0)(net.parameters) == pytest.approx(1e15)
         assert large.grad.flat[0] == pytest.approx(2.0)
 
