@@ -25,6 +25,16 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "gelu_tanh: constant: square = np.minimum(x ** 2, 10001.0)": "from there on, the quotient or the tangent is 1 to the last bit",
         "gelu_tanh_backward: constant: square = np.minimum(x ** 2, 10001.0)": "from there on, the quotient or the tangent is 1 to the last bit",
     },
+    "optimlab/nn/layers.py": {
+        "Layer: constant: edits: ClassVar[int] = 1": "only whether the number has changed matters",
+        "Layer.__setattr__: operator: Layer.edits -= 1": "only whether the number has changed matters",
+        "Layer.__setattr__: constant: Layer.edits += 2": "only whether the number has changed matters",
+        "Layer.__delattr__: operator: Layer.edits -= 1": "only whether the number has changed matters",
+        "Layer.__delattr__: constant: Layer.edits += 2": "only whether the number has changed matters",
+        "Layer: constant: def backward: False": "it raises an error in any case",
+        "Activate: constant: def backward: False": "it returns the gradient of its inputs in any case",
+        "Standardized: constant: def backward: False": "it returns the gradient of its inputs in any case",
+    },
     "optimlab/nn/regularization.py": {
         "_Term: sign: _seen: tuple[Any, int] = (None, 1)": "no parameters are None",
         "_Term: constant: _seen: tuple[Any, int] = (None, -2)": "no parameters are None",

@@ -320,6 +320,17 @@ def test_what_a_callback_changes_takes_effect_at_once(change, on):
         assert max(np.abs(c).max() for c in changed) > 1e-4, "nothing was changed"
 
 
+def test_what_nobody_changes_is_recorded_once(monkeypatch):
+    made, record = [], compiled.CompiledBackend.record
+    monkeypatch.setattr(compiled.CompiledBackend, "record", lambda *given: made.append(given) or record(*given))
+    counts = []
+    for epochs in (1, 4):
+        trained(network("compiled", structure="both"), dataset(), epochs=epochs)
+        counts.append(len(made))
+        made.clear()
+    assert counts[0] == counts[1] > 0
+
+
 def test_a_method_may_be_replaced_and_given_back_during_training():
     weights, seen = [], []
 
