@@ -204,6 +204,36 @@ def test_batch_norm_agrees_with_torch_in_training_and_in_evaluation(dtype):
     np.testing.assert_allclose(net.layers[0].running_var, running_var, **close)  # evaluation leaves it alone
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_batch_norm_in_torchs_convention_is_torchs(dtype):
+    """With PyTorch's defaults and its unbiased variance, and with another share of the batch."""
+    net = ol.Network([BatchNorm(5, convention="torch")], dtype=dtype)
+    theirs = torch.nn.BatchNorm1d(5, dtype=getattr(torch, dtype))
+    close = {"rtol": 2e-5, "atol": 2e-6} if dtype == "float32" else {"rtol": 1e-11, "atol": 1e-12}
+    generator = np.random.default_rng(0)
+    for rows, share in ((8, 0.1), (3, 0.1), (2, 0.3), (20, 0.3)):
+        net.layers[0].share = theirs.momentum = share
+        x = generator.normal(0.03, 0.01, size=(rows, 5)).astype(dtype)
+        np.testing.assert_allclose(net.forward(x, training=True), theirs(torch.tensor(x)).detach().numpy(), **close)
+        np.testing.assert_allclose(net.layers[0].running_mean, theirs.running_mean.numpy(), **close)
+        np.testing.assert_allclose(net.layers[0].running_var, theirs.running_var.numpy(), **close)
+    theirs.eval()
+    np.testing.assert_allclose(net.forward(x), theirs(torch.tensor(x)).detach().numpy(), **close)
+
+
+def test_the_share_of_a_batch_is_what_momentum_leaves_except_in_torchs_convention():
+    for convention, momentum in (("textbook", 0.75), ("keras", 0.75), ("torch", 0.25)):
+        layer = BatchNorm(5, convention=convention)
+        layer.share = 0.25
+        assert (layer.momentum, layer.share) == (momentum, 0.25)
+
+
+@pytest.mark.parametrize(("name", "value"), [("momentum", 1.0), ("momentum", 1.5), ("eps", 0.0)])
+def test_what_batch_norm_cannot_work_with_is_refused(name, value):
+    with pytest.raises(InputError, match=f"batch norm's {name}"):
+        BatchNorm(5, **{name: value})
+
+
 def test_batch_norm_cannot_train_on_one_row():
     net = ol.Network([BatchNorm(5)])
     with pytest.raises(InputError, match="batch of one"):
