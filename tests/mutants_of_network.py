@@ -44,7 +44,7 @@ DIVERGED = "tests/test_cupy.py::test_a_graph_finds_the_step_that_diverged"
 
 MODULES: dict[str, tuple[str, ...]] = {
     "optimlab/nn/activations.py": ("tests/test_activations.py", *NETWORK),
-    "optimlab/nn/formulas.py": NETWORK,
+    "optimlab/nn/formulas.py": ("tests/test_regularization.py", *NETWORK),
     "optimlab/nn/losses.py": (*NETWORK, "tests/test_scores.py", "tests/test_own_losses.py", *REPLICAS),
     "optimlab/nn/layers.py": (
         *NETWORK,

@@ -231,6 +231,13 @@ class TableNoise(Noise):
         return {**super().settings(), "table": repr(self.table.tolist())}
 
 
+def test_a_list_is_a_setting_if_all_of_it_is():
+    layer = ol.layers.Dense(3, 2)
+    layer.numbers, layer.mixed = [1, 2.5], [1, object()]
+    assert layer.settings()["numbers"] == "[1, 2.5]"
+    assert "mixed" not in layer.settings()
+
+
 def test_a_layer_of_a_user_says_what_it_was_set_to(tmp_path):
     def net(scale=2.0, table=None, kind=Noise):
         return ol.Network([ol.layers.Dense(3, 2), kind(2, scale, table)])

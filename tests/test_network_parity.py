@@ -460,6 +460,9 @@ def test_a_dense_layer_is_torchs_linear():
     tensors = tensors_of(net)
     theirs = F.linear(torch.tensor(x), tensors["dense1.W"].T, tensors["dense1.b"])
     np.testing.assert_allclose(net.forward(x), theirs.detach().numpy(), rtol=1e-13, atol=1e-14)
+    net.forward(x, training=True)
+    dy = np.ones((5, 3))
+    np.testing.assert_allclose(net.layers[0].backward(dy), dy @ tensors["dense1.W"].detach().numpy().T, rtol=1e-13)
 
 
 # ---- a frozen batch norm: PyTorch's module in eval mode ----

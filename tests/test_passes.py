@@ -196,15 +196,16 @@ def test_layers_that_a_backend_joins_are_what_they_were_set_to_last(backend, nam
 
 
 class Composed(Layer):
-    """x + f(f(x)): holds two layers of its own, and a dictionary for the pass at hand."""
+    """x + f(f(f(x))): holds three layers of its own, and a dictionary for the pass at hand."""
 
     def __init__(self, features):
         self.inputs = self.outputs = features
-        self.first, self.rest = Activate(features, "tanh"), {"second": [Activate(features, "gelu")]}
+        self.first = Activate(features, "tanh")
+        self.rest = {"others": [Activate(features, "gelu"), Activate(features, "softmax")]}
         self._saved = {}
 
     def inner(self):
-        return self.first, self.rest["second"][0]
+        return self.first, *self.rest["others"]
 
     def build(self, name, dtype, backend, seed):
         super().build(name, dtype, backend, seed)
