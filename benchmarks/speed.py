@@ -44,7 +44,8 @@ Or, instead of these, any of four tables on one core and one BLAS thread, the la
 - ``--sweep``: runs a second on digits, one by one, as a study executes them, and as one program of JAX's ``vmap``;
   9 learning rates with 3 seeds each, and with 12.
 - ``--compare``: the command ``optimlab compare`` from Enter to prompt, and its parts, on one core and on two, with the
-  threads that the environment says; with ``--cpu-time`` on one.
+  threads that the environment says; with ``--cpu-time`` on one. And a process that trains a small network. ``--beside
+  PYTHON`` names another installation, such as an earlier version, which takes its turns.
 
 All competitors take turns: each round runs each once, and what is compared is the median over the rounds of the
 ratio within one round, so that a slow spell of the machine meets all alike. ``np.copyto`` runs on one thread always:
@@ -60,7 +61,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+import tempfile
 import time
 from datetime import datetime
 from pathlib import Path
@@ -70,6 +73,7 @@ import click
 from rich.console import Console
 from timing import asked
 from timing.clock import PAUSE, conditions, interleave, load_average
+from timing.command import without_paths
 from timing.epochs import epoch_turns
 from timing.footprint import begin, first_step, peak_memory
 from timing.jobs import Effort, Job
@@ -151,6 +155,18 @@ def check_folder(context: click.Context, parameter: click.Parameter, path: Path 
     return path
 
 
+def check_other(context: click.Context, parameter: click.Parameter, python: str) -> str:
+    """Fail now if that Python has no optimlab."""
+    if python:
+        try:
+            subprocess.run(
+                [python, "-c", "import optimlab"], check=True, cwd=tempfile.gettempdir(), env=without_paths()
+            )
+        except (OSError, subprocess.CalledProcessError):
+            raise click.BadParameter(f"{python} is not a Python with optimlab") from None
+    return python
+
+
 @click.command(help="Measure optimlab's training speed beside PyTorch, JAX, scikit-learn and the hardware's floor.")
 @click.option("--rounds", type=click.IntRange(1), help="Turns in each process.  [default: 3; with --quick 1]")
 @click.option("--processes", type=click.IntRange(1), help="How many, after each other.  [default: 5; with --quick 1]")
@@ -174,6 +190,7 @@ def check_folder(context: click.Context, parameter: click.Parameter, path: Path 
     "--beside",
     default="",
     metavar="PYTHON",
+    callback=check_other,
     help="With --compare: the Python of another installation, such as an earlier version, which takes its turns.",
 )
 @click.option("--only", default="", metavar="TEXT", help="Of these tables, the cases with this in their name: mish.")

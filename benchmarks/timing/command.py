@@ -27,6 +27,7 @@ OPTIONS = {False: (), True: ("--optimizers", "sgd", "--rates", "0.1,0.3,1", "--e
 WHOLE = "from Enter to prompt"
 BESIDE = "the other, from Enter to prompt"
 
+COMMAND = "from optimlab.cli import main; main()"
 SMALL = """
 import optimlab as ol
 net = ol.MLP([64, 64, 10], seed=0)
@@ -45,7 +46,7 @@ def measure(rounds: int, quick: bool, beside: str = "") -> list[dict[str, Any]]:
         one(1, OPTIONS[True])
     for _ in range(rounds):
         for count in cores:
-            other = {BESIDE: the_other(beside, count, ["-m", "optimlab", "compare", *OPTIONS[quick]])} if beside else {}
+            other = {BESIDE: the_other(beside, count, ["-c", COMMAND, "compare", *OPTIONS[quick]])} if beside else {}
             parts[count].append(one(count, OPTIONS[quick]) | other)
     found = [
         {"name": f"{count} core{'s' * (count > 1)}", "parts": {part: [f[part] for f in found] for part in found[0]}}
@@ -70,11 +71,16 @@ def small(rounds: int, beside: str) -> dict[str, list[float]]:
 def the_other(python: str, cores: int, arguments: list[str], **variables: str) -> float:
     """A process of that Python in a new folder, with its own optimlab."""
     with tempfile.TemporaryDirectory() as folder, pinned(cores):
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | variables
+        environment = without_paths() | variables
         if python == sys.executable:
             environment["PYTHONPATH"] = our_paths()
         command = [python, *arguments]
         return process_seconds(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+
+
+def without_paths() -> dict[str, str]:
+    """The environment, without the folders in which Python would look for this optimlab."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def our_paths() -> str:
