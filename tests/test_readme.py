@@ -135,6 +135,17 @@ def test_small_steps_and_the_sweep():
     assert said(text) == [shares[f"{rule}, {runs} runs"] for runs in (27, 108) for rule in ("sgd", "adam")]
 
 
+def test_whole_processes():
+    found = (ROOT / "benchmarks" / "results" / "xeon-compare.txt").read_text()
+    cores = {n: cells(found, name, "│") for n, name in ((1, "1 core"), (2, "2 cores"))}
+    ours = {n: f"{float(found[0].split()[0]):.1f}" for n, found in cores.items()}
+    ratio = {n: found[-1].split()[0] for n, found in cores.items()}
+    text = "takes NUMBER s on one core and NUMBER s on two, NUMBER and NUMBER of the time of commit"
+    assert said(text) == [ours[1], ours[2], ratio[1], ratio[2]]
+    later, first = (cells(found, name, "│")[0] for name in ("later", "first"))
+    assert said("for an epoch takes NUMBER s, and NUMBER s where no kernels") == [later, first]
+
+
 def test_how_long_it_takes_to_begin():
     """Both columns of the table are rounded: their sum may be off by one hundredth."""
     printed = (ROOT / "benchmarks" / "results" / "epyc-zen3.txt").read_text()
