@@ -41,6 +41,14 @@ def test_a_scene_stands_there_with_its_words(page):
         assert "?" in scene.question or "Guess" in scene.question
 
 
+@pytest.mark.slow
+def test_a_scene_that_is_chosen_while_the_address_is_written_is_not_lost(page):
+    """The page writes its address a moment after each change."""
+    for scene in SCENES[:2]:
+        page.evaluate("name => { location.hash = `scene=${name}`; writeAddress(); }", scene.name)
+        page.wait_for_function("name => state.lesson === name", arg=scene.name)
+
+
 RUN = """
 ([name, changes, marks, every, seed]) => {
     const {state, complaints} = stateOf(`#scene=${name}`);

@@ -8,7 +8,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 // --- the address
 
 let pending = null;
-let written = "";
+let known = location.hash; // the address that was last read or written here
 
 function remember(within = 200) {
     pending ??= setTimeout(writeAddress, within);
@@ -17,8 +17,9 @@ function remember(within = 200) {
 function writeAddress() {
     clearTimeout(pending);
     pending = null;
-    written = presentAddress();
-    history.replaceState(null, "", written);
+    if (location.hash !== known) return; // another one was set, and is restored in a moment
+    history.replaceState(null, "", presentAddress());
+    known = location.hash;
 }
 
 function fieldsOf(address) {
@@ -55,7 +56,9 @@ function listenToShell() {
     $("dismiss").addEventListener("click", () => ($("notice").hidden = true));
     $("link").addEventListener("click", copyLink);
     addEventListener("hashchange", () => {
-        if (location.hash !== written) restore(location.hash);
+        if (location.hash === known) return;
+        known = location.hash;
+        restore(known);
     });
     dark.addEventListener("change", followScheme);
     addEventListener("message", ({source, data}) => {
