@@ -31,7 +31,11 @@ def tabs(browser):
 
 
 REST = "() => { setPlaying(false); document.activeElement?.blur(); scrollTo(0, 0); }"
-FOLLOW = "fragment => { history.replaceState(null, '', fragment || '#'); restore(location.hash || OPENING); }"
+FOLLOW = """fragment => {
+    history.replaceState(null, "", fragment || "#");
+    known = location.hash;
+    restore(known || OPENING);
+}"""
 
 
 @pytest.fixture
