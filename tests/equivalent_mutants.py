@@ -2,6 +2,9 @@
 """Mistakes in the network and its training that make no difference, as they are printed, and why."""
 
 EQUIVALENT: dict[str, dict[str, str]] = {
+    "optimlab/datasets/normalization.py": {
+        ": constant: _ROWS = 4097": "only the speed depends on it",
+    },
     "optimlab/nn/activations.py": {
         "_kinks: operator: values = [f(switches - k * h) for k in (-2, -1, 1, 2)]": "the same points, or the other side of a switch",
         "_kinks: comparison: return tuple((float(x) for x in switches[jumps >= 100 * h]))": "a jump is thousands of times as high, and what is smooth thousands of times lower",

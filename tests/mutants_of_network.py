@@ -74,7 +74,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "optimlab/training/loop.py": (*TRAINING, "tests/test_notebooks.py", *CALLBACKS),
     # a GPU notices only at the end of an epoch that a loss was not finite
     "optimlab/training/run.py": (*TRAINING, "tests/test_regularization.py", DIVERGED),
-    "optimlab/training/step.py": (*NETWORK, *TRAINING),
+    "optimlab/training/step.py": (*REPLICAS, *TRAINING, *NETWORK),
 }
 """The tests that must catch every mistake in a module, besides its doctests; the quickest first."""
 
