@@ -4,6 +4,7 @@
 EQUIVALENT: dict[str, dict[str, str]] = {
     "optimlab/datasets/normalization.py": {
         ": constant: _ROWS = 4097": "only the speed depends on it",
+        "Standardize.fit: constant: low, high = (x.min(axis=0).reshape(-2, width).min(axis=0), x.max(axis=0).reshape(-1, width).max(axis=0))": "NumPy takes every negative length for the one to find out",
     },
     "optimlab/nn/activations.py": {
         "_kinks: operator: values = [f(switches - k * h) for k in (-2, -1, 1, 2)]": "the same points, or the other side of a switch",

@@ -127,6 +127,13 @@ def test_pixels():
         scale_255([[0.0, np.nan]])
 
 
+def test_pixels_that_never_change_may_differ_from_each_other():
+    """A channel is constant only if all of its pixels have one value."""
+    for one, other in ((0.0, 4.0), (4.0, 0.0)):
+        scale = Standardize.fit(np.array([[one, other]] * 3), channels=1)
+        np.testing.assert_array_equal([scale.mean, scale.std], [[2.0], [2.0]])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -138,6 +145,7 @@ def test_pixels():
         (lambda: Standardize([0.0, np.nan], [1.0, 1.0]), "mean and std must be finite"),
         (lambda: Standardize([0.0, 0.0], [1.0, np.inf]), "mean and std must be finite"),
         (lambda: Standardize([0.0, 0.0], [1.0, -1.0]), "std at least 0"),
+        (lambda: Standardize([0.0, 0.0], [-1.0, 1.0]), "std at least 0"),
         (lambda: Standardize.fit(np.zeros((2, 4)), channels=3), "4 features are not a whole number of pixels with 3"),
         (lambda: Standardize.fit(np.zeros((2, 4)), channels=0), "channels must be a whole number of at least 1"),
         (lambda: Standardize.fit(np.zeros((2, 4)))(np.zeros((2, 8))), "expected inputs of 4 features, got 8"),
