@@ -4,6 +4,11 @@
 EQUIVALENT: dict[str, dict[str, str]] = {
     "optimlab/datasets/normalization.py": {
         ": constant: _ROWS = 4097": "only the speed depends on it",
+        "Standardize.fit: constant: low, high = (x.min(axis=0).reshape(-1, width).min(axis=0), x.max(axis=0).reshape(-2, width).max(axis=0))": "NumPy takes every negative length for the one to find out",
+        "Standardize.fit: operator: size = x.size / width": "it is a whole number, as a float too",
+        "Standardize.__call__: constant: inverse = np.where(constant, 0.0, 1 / np.where(constant, 2.0, self.std))": "a constant feature is set to 0",
+        "Standardize.__call__: constant: for part, target in zip(_blocks(x, width), np.split(out, range(_ROWS, len(out), _ROWS)), strict=False):": "there are as many of both",
+        "_blocks: constant: yield x[start:start + _ROWS].astype('float64').reshape(-2, width)": "NumPy takes every negative length for the one to find out",
         "Standardize.fit: constant: low, high = (x.min(axis=0).reshape(-2, width).min(axis=0), x.max(axis=0).reshape(-1, width).max(axis=0))": "NumPy takes every negative length for the one to find out",
     },
     "optimlab/nn/activations.py": {
@@ -16,7 +21,6 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "_switches: operator: grid = np.linspace(-100.0, 100.0, 20001) - 0.001 / math.pi": "the same points, or the other side of a switch",
         "_switches: operator: grid = np.linspace(-100.0, 100.0, 20001) + 0.001 * math.pi": "only the cells in which it is looked for depend on it",
         "_switches: right factor dropped: grid = np.linspace(-100.0, 100.0, 20001) + 0.001": "only the cells in which it is looked for depend on it",
-        "_switches: left factor dropped: grid = np.linspace(-100.0, 100.0, 20001) + math.pi": "only the cells in which it is looked for depend on it",
         "_switches: constant: grid = np.linspace(-100.0, 100.0, 20001) + 1.001 / math.pi": "only the cells in which it is looked for depend on it",
         "_switches: constant: grid = np.linspace(-100.0, 100.0, 20002) + 0.001 / math.pi": "only the cells in which it is looked for depend on it",
         "_switches: comparison: while high - low >= 1e-10:": "only the cells in which it is looked for depend on it",

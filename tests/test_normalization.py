@@ -142,6 +142,8 @@ def test_pixels_that_never_change_may_differ_from_each_other():
         (lambda: Standardize.fit([["a"]]), "expected real inputs"),
         (lambda: Standardize.fit([[np.nan, 1.0]]), "the training inputs hold NaN"),
         (lambda: Standardize.fit([[np.inf, 1.0]]), "the training inputs hold NaN or infinite"),
+        (lambda: Standardize.fit([[np.inf, 1.0], [0.0, 0.0]]), "the training inputs hold NaN or infinite"),
+        (lambda: Standardize.fit([[-np.inf, 1.0], [0.0, 0.0]]), "the training inputs hold NaN or infinite"),
         (lambda: Standardize([0.0, np.nan], [1.0, 1.0]), "mean and std must be finite"),
         (lambda: Standardize([0.0, 0.0], [1.0, np.inf]), "mean and std must be finite"),
         (lambda: Standardize([0.0, 0.0], [1.0, -1.0]), "std at least 0"),
