@@ -44,6 +44,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "Layer.settle: constant: self._home = False": "only whether it is there matters",
         "_double: constant: return [_double(v, m) for v, m in zip(value, own, strict=True)]": "both have one length",
         "BatchNorm: constant: def backward: False": "it returns the gradient of its inputs in any case",
+        "Dropout: constant: def backward: False": "it returns the gradient of its inputs in any case",
         "Activate: constant: def backward: False": "it returns the gradient of its inputs in any case",
         "Standardized: constant: def backward: False": "it returns the gradient of its inputs in any case",
     },

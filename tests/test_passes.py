@@ -237,6 +237,7 @@ def test_what_a_layer_holds_is_told_apart_as_the_layer_is():
         net.backward(np.ones_like(outputs))
         gradients.append(net.parameters.grad.copy())
     np.testing.assert_array_equal(*gradients)
+    np.testing.assert_array_equal(net.logits(X), net.forward(X, training=True))  # an evaluation has all of its layers
     for layer in copy.deepcopy(net).layers[1].inner():
         assert not hasattr(layer, "_x")
     with pytest.raises(ol.InputError, match="already belongs to a network"):
