@@ -41,8 +41,10 @@ def outcome(mutant: Mutant) -> str:
 
 
 def tried(path: str, content: str, tests: Sequence[str], seconds: int = 0, project: Path = ROOT) -> str:
-    """What the tests say of a copy of the project with that file in it; a test that takes longer fails. In a process of
-    its own, which has not imported the project. A project that is a copy itself is linked to."""
+    """Return what the tests say of a copy of the project with that file in it; a test that takes longer fails.
+
+    This process has not imported the project. A project that is a copy itself is linked to.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         copied(project, folder, shutil.copy2 if project == ROOT else os.link)

@@ -366,7 +366,7 @@ def test_layers_that_do_not_fit_are_refused_and_nothing_changes(saved, make_net,
 
 @pytest.mark.parametrize("rule", [ol.Adam, ol.Nadam])
 def test_a_checkpoint_holds_the_steps_of_each_parameter(rule, tmp_path):
-    """Of the torch convention, where a layer that is unfrozen late begins at its own first step."""
+    """Rules of the torch convention, where a layer that is unfrozen late begins at its own first step."""
 
     def made():
         net = ol.MLP([4, 3, 2], seed=0, dtype="float64")

@@ -89,8 +89,8 @@ def drift(net, tensors):
 
 
 def rounding_alone(activation, batch_norm, use_bias):
-    """Whether some gradient is exactly zero but for rounding, which Adam would blow up to steps of its own: that of a
-    shift (a bias, or a batch norm's beta) which the next batch norm takes out again."""
+    """Return True if some gradient is exactly zero but for rounding, which Adam would blow up to steps of its own:
+    that of a shift (a bias, or a batch norm's beta) which the next batch norm takes out again."""
     return batch_norm and (use_bias or activation == "identity")
 
 

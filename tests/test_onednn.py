@@ -221,7 +221,7 @@ def test_without_the_package_every_product_is_of_numpys_blas(fresh):
 
 
 def package(library):
-    """What is known of a package with that file as its library."""
+    """Return what is known of a package with that file as its library."""
     return SimpleNamespace(files=[SimpleNamespace(name="libdnnl.so.3", locate=lambda: library)])
 
 

@@ -22,7 +22,7 @@ COMMAND = "compare"
 
 
 def work(names: list[str], rounds: int, quick: bool, only: str = "") -> dict[str, Any]:
-    """What these tables need, measured in this process; ``only``: of the cases with that in their name."""
+    """Measure in this process what these tables need; ``only``: of the cases with that in their name."""
     before = load_average()
     asked = {name: [case for case in TABLES[name].cases(quick) if only in case.name] for name in names}
     total = sum(map(len, asked.values())) * (rounds + 1)
@@ -34,7 +34,7 @@ def work(names: list[str], rounds: int, quick: bool, only: str = "") -> dict[str
 def measure(
     script: Path, names: list[str], processes: int, options: list[str], rounds: int, quick: bool, beside: str
 ) -> Any:
-    """What :func:`work` finds in each of so many processes, bound to one core; and what the command takes."""
+    """Return what :func:`work` finds in each of so many processes, bound to one core, and what the command takes."""
     found: dict[str, Any] = {"tables": {}}
     in_processes = [name for name in names if name != COMMAND]
     for _ in range(processes if in_processes else 0):

@@ -46,7 +46,7 @@ def measure(rounds: int, quick: bool, beside: str = "") -> list[dict[str, Any]]:
         one(1, OPTIONS[True])
     for _ in range(rounds):
         for count in cores:
-            other = {BESIDE: the_other(beside, count, ["-c", COMMAND, "compare", *OPTIONS[quick]])} if beside else {}
+            other = {BESIDE: process_of(beside, count, ["-c", COMMAND, "compare", *OPTIONS[quick]])} if beside else {}
             parts[count].append(one(count, OPTIONS[quick]) | other)
     found = [
         {"name": f"{count} core{'s' * (count > 1)}", "parts": {part: [f[part] for f in found] for part in found[0]}}
@@ -63,13 +63,13 @@ def small(rounds: int, beside: str) -> dict[str, list[float]]:
         for name, python in {"": sys.executable, "the other, ": beside}.items():
             with tempfile.TemporaryDirectory() as cache:
                 for turn in ("first", "later") if python else ():
-                    taken = the_other(python, 1, ["-c", SMALL], XDG_CACHE_HOME=cache)
+                    taken = process_of(python, 1, ["-c", SMALL], XDG_CACHE_HOME=cache)
                     found.setdefault(f"{name}{turn}", []).append(taken)
     return found
 
 
-def the_other(python: str, cores: int, arguments: list[str], **variables: str) -> float:
-    """A process of that Python in a new folder, with its own optimlab."""
+def process_of(python: str, cores: int, arguments: list[str], **variables: str) -> float:
+    """Return the seconds of a process of that Python in a new folder; another Python uses its own optimlab."""
     with tempfile.TemporaryDirectory() as folder, pinned(cores):
         environment = without_paths() | variables
         if python == sys.executable:

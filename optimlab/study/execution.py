@@ -101,7 +101,7 @@ class _Chunks:
         most = -(-len(self._waiting) // (2 * workers - 1))
         times = (self._slower * self._expected[run.problem] for _, run in self._waiting[:most])
         number = max(1, sum(total <= CHUNK for total in accumulate(times)))
-        chunk, self._waiting = self._waiting[: min(number, most)], self._waiting[min(number, most) :]
+        chunk, self._waiting = self._waiting[:number], self._waiting[number:]
         return chunk
 
     def done(self, chunk: Chunk, result: Result) -> Outcomes:

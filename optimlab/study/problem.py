@@ -373,7 +373,7 @@ def _pool(problem: Problem) -> tuple[str, ...]:
     return ("train", "val") if problem.shares_test else ("train", "val", "test")
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _drawn(problem: Problem, split: int) -> list[NDArray[np.intp]]:
     """Return the rows of a replicate: they take little memory, and long to draw."""
     data, pool = problem.data(), _pool(problem)
