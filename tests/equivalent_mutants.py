@@ -73,6 +73,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "optimlab/training/evaluation.py": {
         ": constant: ROWS = 1025": "only the speed depends on it",
+        "Evaluator.measured: constant: loss = sum((n * value for n, value in zip(rows, found[:, 0], strict=False))) / sum(rows)": "there are as many of both",
+        "Evaluator._work: constant: backend.map(same, (number.reshape(-2),), self.results[k, j * number.size:(j + 1) * number.size])": "NumPy takes every negative length for the one to find out",
     },
     "optimlab/training/loop.py": {
         "fit: constant: whole = 1.0 if score is None else score.whole(y)": "it is used only with a score",
@@ -81,5 +83,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         ": constant: AWAY = 1.02": "only the time between two looks at Ctrl-C depends on it",
         "Run.__init__: constant: self._graph, self._chunk = (graph, 2)": "only the time between two looks at Ctrl-C depends on it",
         "Run.__init__: constant: self.epochs, self.data = (1, '')": "fit sets both",
+    },
+    "optimlab/training/step.py": {
+        "Epoch.arrange: constant: order, cut = (order.reshape(self.replicas, -2), self.full * self.batch_size)": "NumPy takes every negative length for the one to find out",
     },
 }

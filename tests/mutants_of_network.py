@@ -40,6 +40,13 @@ REPLICAS = (
 )
 TRAINING = ("tests/test_training.py", "tests/test_resume.py")
 
+RECORDED = (
+    "tests/test_compiled_training.py::test_what_a_callback_changes_takes_effect_at_once",
+    "tests/test_compiled_training.py::test_what_nobody_changes_is_recorded_once",
+    "tests/test_compiled_training.py::test_what_is_python_code_is_called_and_the_bits_are_numpys",
+    "tests/test_compiled_training.py::test_a_method_of_ones_own_is_called_at_every_step",
+)
+
 DIVERGED = "tests/test_cupy.py::test_a_graph_finds_the_step_that_diverged"
 
 MODULES: dict[str, tuple[str, ...]] = {
@@ -74,7 +81,13 @@ MODULES: dict[str, tuple[str, ...]] = {
     "optimlab/training/loop.py": (*TRAINING, "tests/test_notebooks.py", *CALLBACKS),
     # a GPU notices only at the end of an epoch that a loss was not finite
     "optimlab/training/run.py": (*TRAINING, "tests/test_regularization.py", DIVERGED),
-    "optimlab/training/step.py": (*REPLICAS, *TRAINING, *NETWORK),
+    "optimlab/training/step.py": (
+        *REPLICAS,
+        "tests/test_range_finder.py::test_a_step_by_hand",
+        *RECORDED,
+        *TRAINING,
+        *NETWORK,
+    ),
 }
 """The tests that must catch every mistake in a module, besides its doctests; the quickest first."""
 

@@ -57,9 +57,10 @@ def tried(path: str, content: str, tests: Sequence[str], seconds: int = 0, proje
 
 def copied(project: Path, folder: Path, copy: Callable[..., Any] = shutil.copy2) -> None:
     """Copy the project, or link to its files."""
-    for part in ("optimlab", "tests", "benchmarks"):
+    for part in ("optimlab", "tests", "benchmarks", "docs"):
         shutil.copytree(project / part, folder / part, copy_function=copy)
-    shutil.copy(project / "pyproject.toml", folder)
+    for part in ("pyproject.toml", "setup.cfg"):
+        shutil.copy(project / part, folder)
 
 
 def said(folder: Path, tests: Sequence[str]) -> str:
@@ -85,7 +86,8 @@ def _tested(folder: Path, tests: Sequence[str]) -> int:
     with open(os.devnull, "w") as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 1)
         os.dup2(nothing.fileno(), 2)
-    options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "--doctest-modules"]
+    imported_before = "ignore::pytest.PytestAssertRewriteWarning"
+    options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "-W", imported_before]
     return int(pytest.main([*options, *tests]))
 
 

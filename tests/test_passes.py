@@ -245,10 +245,14 @@ def test_what_a_layer_holds_is_told_apart_as_the_layer_is():
     twins = [net.copy(), net.copy()]
     together = stack(twins)
     x = np.stack([X, 2 * X]).astype("float64")
-    for training in (True, False):
+    for training in (False, True):
         found = together.forward_unchecked(x, training)
         for k, twin in enumerate(twins):
             np.testing.assert_array_equal(found[k], twin.forward(x[k], training))
+    together.backward(np.ones_like(found))
+    for k, twin in enumerate(twins):
+        twin.backward(np.ones_like(found[k]))
+        np.testing.assert_array_equal(together.parameters.grad.reshape(2, -1)[k], twin.parameters.grad)
 
 
 COUNTS = {

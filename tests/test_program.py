@@ -395,6 +395,8 @@ SPECIAL = [0.0, -0.0, 1.0, -2.5, np.inf, -np.inf, np.nan, 1e-310, np.finfo(float
 def test_reductions_of_every_kind_of_number_are_numpys(kind, columns):
     x = np.random.default_rng(columns).choice(SPECIAL, (300, columns))
     x[:50] = np.where(np.isnan(x[:50]), 0, x[:50])
+    if kind == "row_sums":  # in some orders, the sum of two of the largest numbers and -inf is NaN
+        x[(x == -np.inf).any(axis=1, keepdims=True) & (x == SPECIAL[-1])] = 1.0
     ours, theirs = (np.zeros(columns if kind == "column_sums" else (300, 1)) for _ in range(2))
     with NUMPY.quiet():
         getattr(NUMPY, kind)(x, theirs)

@@ -4,13 +4,14 @@ A row of a few columns is one vector, and all operations on it follow one anothe
 vectorizes.
 
 Arithmetic has no fast-math flag, and nothing is contracted: each operation is correctly rounded, in the formula's
-order, so that rules are bitwise equal to NumPy. Sums along a row, and of a single column, may be added in any order;
-otherwise they could not be vectorized.
+order, so that rules are bitwise equal to NumPy. Sums along a row, and of a single column, are added in another order
+than NumPy's; otherwise they could not be vectorized. For a row that is one vector the order is always the same; in a
+loop it depends on how long the processor's vectors are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, product
@@ -289,8 +290,8 @@ class _Printer:
     def reduced_row(self, kind: str, x: str) -> str:
         """Return the sum, the maximum or its index of a row that is a vector."""
         if kind == "sum":
-            return self.across("fadd", x, start="0.0")
-        top = self.across("fmax", x, "nnan")  # not defined for a row with NaN, and then not selected
+            return self.across(x, "0.0", self.sum_of)
+        top = self.across(x, LEAST, self.larger_of)  # of a row with NaN any number, and then not selected
         nan = self.value(f"fcmp uno {self.type} {x}, {x}")
         some = self.value(f"icmp ne i{self.lanes} {self.bits(nan)}, 0")
         if kind == "max":
@@ -306,12 +307,29 @@ class _Printer:
         """Return a mask as an integer whose lowest bit is the first lane."""
         return self.value(f"bitcast {self.mask} {mask} to i{self.lanes}")
 
-    def across(self, name: str, x: str, flag: str = "", start: str = "") -> str:
-        """Return the reduction of a vector by LLVM's intrinsic of this name."""
-        full = f"@llvm.vector.reduce.{name}.{suffixed(SUFFIX[self.dtype], self.lanes)}"
-        first = f"{self.number} {start}, " if start else ""
-        self.declared.add(f"declare {self.number} {full}({f'{self.number}, ' if start else ''}{self.type})")
-        return self.value(f"call {flag} {self.number} {full}({first}{self.type} {x})")
+    def across(self, x: str, neutral: str, of_two: Callable[[str, str, str], str]) -> str:
+        """Return the reduction of a row that is a vector: its halves are reduced to one, then the halves of that."""
+        width = 1 << (self.lanes - 1).bit_length()
+        x, kind = self.shuffled(x, self.type, range(width), same_number(self.number, neutral, self.lanes))
+        while width > 1:
+            width //= 2
+            halves = range(width), range(width, 2 * width)
+            (low, half), (high, _) = (self.shuffled(x, kind, lanes, "poison") for lanes in halves)
+            x, kind = of_two(half, low, high), half
+        return self.value(f"extractelement {kind} {x}, i32 0")
+
+    def shuffled(self, x: str, kind: str, lanes: range, then: str) -> tuple[str, str]:
+        """Return the vector of some lanes of ``x``, which the lanes of ``then`` follow, and its type."""
+        mask = f"<{', '.join(f'i32 {lane}' for lane in lanes)}>"
+        name = self.value(f"shufflevector {kind} {x}, {kind} {then}, <{len(lanes)} x i32> {mask}")
+        return name, f"<{len(lanes)} x {self.number}>"
+
+    def sum_of(self, kind: str, a: str, b: str) -> str:
+        return self.value(f"fadd {kind} {a}, {b}")
+
+    def larger_of(self, kind: str, a: str, b: str) -> str:
+        larger, mask = self.value(f"fcmp ogt {kind} {a}, {b}"), kind.replace(self.number, "i1")
+        return self.value(f"select {mask} {larger}, {kind} {a}, {kind} {b}")
 
     def map(self, op: Map) -> None:
         names: dict[Node, str] = {}

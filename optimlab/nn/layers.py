@@ -490,6 +490,10 @@ class Standardized(Layer):
     Raises
     ------
     InputError: shapes differ, a number is not finite, or ``std`` is negative.
+
+    >>> import optimlab as ol
+    >>> ol.Network([Standardized([1, 5], [2, 0])]).logits([[3, 9]]).tolist()
+    [[1.0, 0.0]]
     """
 
     prefix = "standardized"

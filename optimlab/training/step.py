@@ -94,7 +94,7 @@ class Step:
         self.batch = (*network.parameters.data.shape[:-1], self.rows)
         self.inputs, self.targets = (a.reshape(*self.batch, *a.shape[1:]) for a in (self.x, self.y))
         self.gradient = buffers.get("gradient", (*self.batch, network.outputs))
-        self.result = buffers.get("result", (1, 3 * epoch.replicas))
+        self.result = buffers.get("result", (3 * epoch.replicas,))
 
     def __call__(self) -> None:
         network, backend, buffers, epoch = self.network, self.network.backend, self.buffers, self.epoch
@@ -116,8 +116,8 @@ class Step:
             constraint(network.parameters)
         for k, number in enumerate((value, counted, penalty)):
             place = slice(k * epoch.replicas, (k + 1) * epoch.replicas)
-            backend.map(same, (number.reshape(-1),), self.result[0, place])
-        backend.put(epoch.results, epoch.at, self.result[0])
+            backend.map(same, (number.reshape(-1),), self.result[place])
+        backend.put(epoch.results, epoch.at, self.result)
         backend.count(epoch.at)
 
     def working(self) -> list[Array]:
