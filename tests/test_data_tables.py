@@ -130,6 +130,13 @@ def test_declared_categories_and_pandas_types_are_taken_as_they_are():
     texts = ("code=1", "code=2", "code=3", "flag=False", "flag=True", "text=a", "text=b", "text=(missing)")
     assert data.features == ("whole", "7", *texts)
     assert (data.classes, data.task, repr(data)[:16]) == (("False", "True"), "binary", "<Dataset mine: 1")
+    far = np.where(np.arange(300) == 7, 1e60, 1e-9 * np.arange(300))
+    table = pd.DataFrame({"far": far, "y": np.arange(300) % 2})
+    with pytest.raises(ol.InputError, match=r"column 'far' holds 1e\+60, which lies 1e\+67 standard deviations from"):
+        [ol.datasets.from_frame(table, "y", seed=seed) for seed in range(20)]  # it is not always a training row
+    codes = 1234567 + np.arange(30) % 3
+    named = ol.datasets.from_frame(frame.assign(y=codes.astype(float)), "y", missing="mean")
+    assert named.classes == ("1234567", "1234568", "1234569")
     frame.loc["row 3", "whole"] = None
     with pytest.raises(
         ol.InputError, match=r"^values are missing in 'whole' \(11 of 30\), 'text' \(10 of 30\): choose"

@@ -49,6 +49,14 @@ def test_an_unknown_name_names_the_nearest():
         (dict(x_train=np.zeros((3, 2)), y_train=[0, 1]), "x_train has 3 rows, but y_train has 2"),
         (dict(x_train=np.zeros((3, 2)), y_train=[0, 1, 0], x_val=np.zeros((1, 2))), "the val split needs both"),
         (dict(x_train=np.zeros((3, 2)), y_train=None), "the train split needs both"),
+        (
+            dict(x_train=np.arange(3.0), y_train=[0, 1, 0]),
+            r"x_train must be .* \(rows, features\), got the shape \(3,\); one feature is x_train.reshape\(-1, 1\)$",
+        ),
+        (dict(x_train=np.zeros((3, 2, 2)), y_train=[0, 1, 0]), r"got the shape \(3, 2, 2\)$"),
+        (dict(x_train=[[1, 2], [3]], y_train=[0, 1]), "x_train has rows of different lengths"),
+        (dict(x_train={"a": [1, 2]}, y_train=[0]), r"x_train must be .*, got \{'a': \[1, 2\]\}$"),
+        (dict(x_train="ab", y_train=[0, 1]), "x_train must be .*, got 'ab'$"),
     ],
 )
 def test_splits_that_do_not_fit_are_refused(splits, message):
@@ -111,7 +119,6 @@ def test_data_fit_for_a_study_pass(digits):
         (dict(x_val=np.array([[1.0, np.nan], [0, 0]])), "x_val holds NaN or infinite values"),
         (dict(x_test=np.full((3, 2), -np.inf)), "x_test holds NaN or infinite values"),
         (dict(x_test=np.zeros((3, 5))), "x_test has 5 features, but x_train has 2"),
-        (dict(x_train=np.arange(6.0)), r"x_train must be real numbers of shape \(rows, features\), got float64"),
         (dict(x_train=np.full((6, 2), "a")), "x_train must be real numbers"),
         (dict(y_val=np.array([0.0, 1.0])), "y_val must be one integer per row, got float64"),
         (dict(y_train=np.zeros((6, 1), int)), "y_train must be one integer per row"),

@@ -189,3 +189,51 @@ def test_leaky_units_are_not_called_dead():
     watch, _ = run(ol.SGD, net=net, lr=1e-3)
     assert "dead" not in watch.verdict()
     assert net.layers[1]._y.max() < 0
+
+
+@pytest.mark.parametrize("rows", [60, 64])
+def test_every_engine_measures_the_step_that_was_taken(rows):
+    """A program keeps in registers what only passes from one operation to the next, and the last batch is smaller."""
+    data = ol.datasets.load("digits")
+    data = ol.Dataset(data.x_train[:rows], data.y_train[:rows])
+    names = ("softplus", "gelu", "relu")
+
+    def measured(backend):
+        hidden = [ol.layers.Activate(16, name) for name in names]
+        net = ol.Network(
+            [ol.layers.Dense(64, 16), *hidden, ol.layers.Dense(16, 10)], seed=0, dtype="float64", backend=backend
+        )
+        watch = Diagnostics(every=2)
+        ol.fit(net, ol.SGD(net.parameters, lr=0.1), data, epochs=2, batch_size=16, callbacks=[watch])
+        return watch.measurements
+
+    ours, theirs = measured("compiled"), measured("numpy")
+    assert [m.step for m in ours] == [m.step for m in theirs] == [2, 4, 6, 8]  # two of them of the last batch
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.dead == other.dead
+        for name, numbers in one.activation.items():
+            np.testing.assert_allclose(numbers, other.activation[name], rtol=1e-9)
+
+
+@pytest.mark.parametrize("rows", [60, 64])
+def test_a_callback_may_go_back_through_the_last_batch(rows):
+    """What a training pass leaves in Python is that of the step that was taken last, on every engine."""
+    data = ol.datasets.load("digits")
+    data = ol.Dataset(data.x_train[:rows], data.y_train[:rows])
+    norms = {}
+
+    for backend in ("compiled", "numpy"):
+        net = ol.MLP([64, 16, 10], seed=0, dtype="float64", backend=backend)
+        found = norms[backend] = []
+
+        class Look:
+            def on_step(self, network, optimizer, found=found):
+                gradient = network.parameters.grad.copy()
+                (size,) = network.last_pass.batch
+                network.backward(np.ones((size, 10)))
+                found.append((size, float(np.abs(network.parameters.grad).sum())))
+                network.parameters.grad[...] = gradient
+
+        ol.fit(net, ol.SGD(net.parameters, lr=0.1), data, epochs=2, batch_size=16, callbacks=[Look()])
+    assert [size for size, _ in norms["numpy"]] == [16, 16, 16, rows - 48] * 2
+    np.testing.assert_allclose(norms["compiled"], norms["numpy"], rtol=1e-9)

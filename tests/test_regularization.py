@@ -310,6 +310,43 @@ def test_frozen_parameters_are_left_out_and_come_back():
     assert np.linalg.norm(frozen.data, axis=0).max() == pytest.approx(0.1)
 
 
+def test_another_group_takes_effect_at_once():
+    net, penalty = ol.MLP([3, 2, 1], seed=0), ol.L2(0.5)
+    penalty(net.parameters)
+    net.parameters.data[...], net.parameters.grad[...] = 1.0, 0.0
+    penalty.group = "biases"
+    penalty(net.parameters)
+    assert net.parameters.grad.tolist() == [0.0] * 8 + [0.5] * 3
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(None, "None"), (np.ones(3), r"an array of shape \(3,\)"), ("1", "'1'"), (1j, "1j")],
+)
+def test_a_penalty_of_ones_own_returns_one_number(value, told):
+    def decay(parameters):
+        return value
+
+    net = ol.MLP([2, 2], seed=0)
+    data = ol.Dataset(np.ones((4, 2)), [0, 1, 0, 1])
+    for call in (
+        lambda: ol.fit(net, ol.SGD(net.parameters), data, epochs=1, batch_size=2, penalties=[decay]),
+        lambda: ol.gradcheck(net, data.x_train, data.y_train, penalties=[decay]),
+    ):
+        with pytest.raises(ol.InputError, match=f"decay must add its gradient .* one real number; it returned {told}"):
+            call()
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 1e-40), ("float64", 1e-40), ("float64", 1e-310)])
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
+def test_norms_of_the_smallest_gradients(dtype, size, backend):
+    net = ol.MLP([2, 1], seed=0, use_bias=False, dtype=dtype, backend=backend)
+    net.parameters.grad[...] = [3 * size, 4 * size]
+    norm = ol.ClipGlobalNorm(size)(net.parameters)
+    np.testing.assert_allclose(norm, [5 * size], rtol=1e-4)
+    np.testing.assert_allclose(net.parameters.grad, [0.6 * size, 0.8 * size], rtol=1e-4)
+
+
 def test_copies_and_pickles_work_on_their_own_network():
     for term in (ol.L1(0.1), ol.L2(0.1, "biases"), ol.ClipValue(1.0), ol.ClipNorm(1.0), ol.MaxNorm(2.0)):
         net, other = network(), network()

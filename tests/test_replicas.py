@@ -360,6 +360,57 @@ def test_networks_that_are_not_alike_are_refused(networks, message):
         stack(networks)
 
 
+class Scaled(ol.layers.Layer):
+    """A layer of one's own, with a number and an array of its own."""
+
+    prefix = "scaled"
+
+    def __init__(self, features, factor, shift=0.0):
+        self.inputs = self.outputs = features
+        self.factor, self.shift = factor, np.full(features, shift, "float32")
+
+    def forward(self, x, training):
+        return self.factor * x + self.shift
+
+    def backward(self, dy, input_gradient=True):
+        return self.factor * dy
+
+
+@pytest.mark.parametrize("others", [{"factor": 5.0}, {"factor": 2.0, "shift": 1.0}])
+def test_layers_of_ones_own_must_have_the_same_numbers(others):
+    made = [ol.Network([ol.layers.Dense(4, 3), Scaled(3, **own)]) for own in ({"factor": 2.0}, others)]
+    stack([made[0], made[0].copy()])
+    with pytest.raises(ol.InputError, match="the same layers"):
+        stack(made)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_data_sets_may_share_their_inputs_or_their_targets(backend):
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(2, 60, 4)).astype("float32"), random.integers(0, 3, (2, 60))
+    each = [ol.Dataset(x[i], y[j], x[i][:20], y[j][:20]) for i, j in ((0, 0), (0, 1), (1, 1), (0, 0))]
+
+    def networks():
+        return [ol.MLP([4, 5, 3], seed=0, backend=backend) for _ in each]
+
+    options = {"epochs": 2, "batch_size": 16}
+    settings = [{"lr": 0.1}] * 4
+    found = fit_replicas(networks(), rules.textbook.sgd, settings, each, seeds=[0] * 4, **options)
+    for net, data, history in zip(networks(), each, found, strict=True):
+        alone = ol.fit(net, ol.SGD(net.parameters, lr=0.1), data, seed=0, **options)
+        assert (history.train_loss, history.val_accuracy) == (alone.train_loss, alone.val_accuracy)
+    assert found[0].train_loss != found[1].train_loss
+
+
+def test_a_rule_without_a_learning_rate():
+    def fixed(w, g, *, step=0.1):
+        return w - step * g
+
+    nets = [ol.MLP([64, 10], seed=seed) for seed in (0, 1)]
+    found = fit_replicas(nets, fixed, [{}, {"step": 0.2}], ol.datasets.load("digits"), seeds=[0, 1], epochs=1)
+    assert [history.status for history in found] == ["completed"] * 2
+
+
 def test_frozen_parameters_are_refused():
     nets = [ol.MLP([2, 3, 1], seed=seed) for seed in (0, 1)]
     nets[1].parameters.freeze("weights")

@@ -459,6 +459,20 @@ def test_verify_resume_passes_what_resumes_and_fails_what_does_not():
         ol.verify_resume(forgetful, DATA, batch_size=BATCH, seed=1)
 
 
+def test_the_losses_of_the_epoch_that_was_cut_have_the_same_bits():
+    """Sums of numbers of all sizes, in which each rounding shows."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(400, 3))
+    y = x @ [1, 2, 3]
+    y[:3] *= 1e6
+
+    def small():
+        net = ol.MLP([3, 1], seed=0, initializer="zeros", dtype="float64")
+        return net, ol.SGD(net.parameters, lr=1e-12), []
+
+    assert len(ol.verify_resume(small, ol.Dataset(x, y, x, y), epochs=2, batch_size=7, stops=6)) == 6
+
+
 # --- from the file alone
 
 

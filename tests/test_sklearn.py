@@ -48,6 +48,13 @@ def checks_of(*estimators):
                 yield pytest.param(one, check, id=f"{type(one).__name__} {name}")
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 201, 39_801])
+def test_batch_norm_has_no_last_batch_of_one_row(rows):
+    size = MLPRegressor(batch_norm=True)._batch_size(rows)
+    assert rows % size != 1 or rows < 4
+    assert 198 <= size <= 200 or size == rows
+
+
 @pytest.mark.quick_each("estimator")
 @pytest.mark.parametrize(("estimator", "check"), [*checks_of(MLPClassifier(), MLPRegressor())])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

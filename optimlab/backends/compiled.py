@@ -1,7 +1,7 @@
 """The compiled backend: NumPy's arrays, rules as compiled loops, and whole training steps as compiled programs.
 
-A rule is one loop, bitwise equal to the NumPy backend. A recorded step differs from NumPy's by rounding in
-transcendental functions and in sums along a row; everything else is equal.
+A rule is one loop. It and a recorded step differ from NumPy's by rounding in transcendental functions, and the step in
+sums along a row; everything else is bitwise equal.
 """
 
 from __future__ import annotations

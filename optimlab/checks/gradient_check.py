@@ -15,7 +15,7 @@ from ..common.errors import InputError, count, number
 from ..nn import regularization
 from ..nn.activations import Activation
 from ..nn.buffers import Buffers
-from ..nn.layers import Activate, Dropout, Layer
+from ..nn.layers import Activate, Dropout, Layer, within
 from ..nn.losses import Loss
 from ..nn.network import Network, seed_sequence
 from ..nn.own_losses import LossFunction, chosen, own
@@ -225,7 +225,7 @@ class _Check:
         twin, backend = self.twin, network.backend
         for p in twin.parameters:
             p.frozen = False
-        for layer in twin.layers:
+        for layer in within(twin.layers):
             if isinstance(layer, Dropout):
                 layer.hold = True
         # copies, which do not keep the twin's arrays alive
@@ -273,14 +273,14 @@ class _Check:
             return 0.0
         parameters = self.twin.parameters
         before = parameters.grad.copy()
-        value = sum(float(penalty(parameters)) for penalty in self.penalties)
+        value = sum(float(regularization.value_of(penalty, parameters)) for penalty in self.penalties)
         if not add_gradient:
             parameters.grad[...] = before
         return value
 
     def _at_kinks(self) -> list[Array]:
         """Return the arrays whose zeros are kinks."""
-        layers = [layer for layer in self.twin.last_pass.layers if isinstance(layer, Activate)]
+        layers = [layer for layer in within(self.twin.last_pass.layers) if isinstance(layer, Activate)]
         return [*(layer._x - kink for layer in layers for kink in layer.activation.switches), *self.bent]
 
     def _pattern(self) -> list[Any]:

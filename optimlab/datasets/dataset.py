@@ -58,8 +58,11 @@ class Dataset:
             x, y = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
             if (x is None) != (y is None):
                 raise InputError(f"the {split} split needs both x_{split} and y_{split}, or neither")
-            if x is not None and rows(f"x_{split}", x) != rows(f"y_{split}", y):
+            if x is None:
+                continue
+            if rows(f"x_{split}", x) != rows(f"y_{split}", y):
                 raise InputError(f"x_{split} has {len(x)} rows, but y_{split} has {len(y)}")
+            _check_shape(f"x_{split}", x)
 
     @property
     def task(self) -> str:
@@ -129,6 +132,17 @@ class Dataset:
         rows += [f"{len(self.x_test)} test"] if self.x_test is not None else []
         name = f" {self.name}" if self.name else ""
         return f"<Dataset{name}: {', '.join(rows)} rows of {np.shape(self.x_train)[1]} features>"
+
+
+def _check_shape(name: str, x: Any) -> None:
+    try:
+        shape = np.shape(x)
+    except ValueError:
+        raise InputError(f"{name} has rows of different lengths") from None
+    if len(shape) != 2:
+        got = repr(x) if shape == () else f"the shape {shape}"
+        advice = f"; one feature is {name}.reshape(-1, 1)" if len(shape) == 1 else ""
+        raise InputError(f"{name} must be an array of shape (rows, features), got {got}{advice}")
 
 
 def scaled(pixels: NDArray[np.uint8], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

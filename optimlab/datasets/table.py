@@ -89,6 +89,10 @@ class Table:
 
         Missing numbers are filled with the mean of the training rows. Numbers, and the target of a regression, are
         standardized by the mean and standard deviation of the training rows. Categories stay 0 and 1.
+
+        Raises
+        ------
+        InputError: a number is so far from the training rows that it is infinite in float32.
         """
         known = self.numbers[train]
         missing = np.isnan(known)
@@ -118,9 +122,17 @@ class Table:
             return parts
         numbers = [np.where(np.isnan(part := self.numbers[rows]), mean, part) for rows in (train, val, test)]
         scale = Standardize.fit(numbers[0])
+        scaled = [scale(part) for part in numbers]
+        for raw, part in zip(numbers, scaled, strict=True):
+            if (far := np.abs(part) > np.finfo("float32").max).any():
+                row, column = np.argwhere(far)[0]
+                raise InputError(
+                    f"column {self.features[column]!r} holds {raw[row, column]:g}, which lies {part[row, column]:.0e} "
+                    "standard deviations from the mean of the training rows: leave the column out, or take its "
+                    "logarithm"
+                )
         return [
-            np.concatenate([scale(part).astype("float32"), other], axis=1)
-            for part, other in zip(numbers, parts, strict=True)
+            np.concatenate([part.astype("float32"), other], axis=1) for part, other in zip(scaled, parts, strict=True)
         ]
 
 
@@ -332,7 +344,7 @@ def _target(column: Column, task: str) -> tuple[NDArray[Any], tuple[str, ...], s
         raise InputError(f"target column {name!r} has {different:,} classes, but a binary task has two")
     values, codes = np.unique(column.values, return_inverse=True)
     classes = column.categories or tuple(
-        f"{value:g}" if value == int(value) else repr(float(value)) for value in values
+        str(int(value)) if value == int(value) else repr(float(value)) for value in values
     )
     return codes.astype("int64"), classes, f"classification: {name!r} has {different:,} classes{why}"
 

@@ -15,7 +15,7 @@ from ..common.errors import InputError, concise, count, number
 from ..common.markup import sparkline, together
 from ..datasets import Dataset
 from ..nn.buffers import Buffers
-from ..nn.layers import BatchNorm
+from ..nn.layers import BatchNorm, within
 from ..nn.losses import Loss
 from ..nn.network import Network, seed_sequence
 from ..nn.own_losses import LossFunction, chosen
@@ -176,7 +176,7 @@ def _checked(
     rows = len(x)
     if size > rows:
         raise InputError(f"batch_size {size} is larger than the {rows} rows of training data")
-    if size == 1 and any(isinstance(layer, BatchNorm) and not layer.frozen for layer in network.layers):
+    if size == 1 and any(isinstance(layer, BatchNorm) and not layer.frozen for layer in within(network.layers)):
         raise InputError("batch norm cannot train on a batch of one row; choose another batch_size")
     if not bool(backend.xp.isfinite(x).all()):
         raise InputError("the training inputs hold NaN or infinite values")

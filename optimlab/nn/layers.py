@@ -78,17 +78,25 @@ class Layer:
         self._buffers = Buffers(backend, dtype)
 
     def state(self) -> dict[str, Array]:
-        """Return the arrays that belong to the trained layer but are not parameters."""
-        return {}
+        """Return the arrays that belong to the trained layer but are not parameters.
+
+        By default these are the states of the layers that it holds.
+        """
+        return {f"{k}.{name}": array for k, layer in self._held() for name, array in layer.state().items()}
 
     def settings(self) -> dict[str, str]:
         """Return the settings of the layer, as text by name. A checkpoint fits only a layer with the same settings.
 
         By default the settings are all attributes without a leading underscore that are a number, a string, None, an
-        activation, or a tuple or list of these.
+        activation, or a tuple or list of these; and the settings of the layers that it holds.
         """
         given = {name: value for name, value in vars(self).items() if name[0] != "_" and name not in ("name", "dtype")}
-        return {name: _told(value) for name, value in given.items() if _is_setting(value)}
+        own = {name: _told(value) for name, value in given.items() if _is_setting(value)}
+        return own | {f"{k}.{name}": text for k, layer in self._held() for name, text in layer.settings().items()}
+
+    def _held(self) -> Iterator[tuple[int, Layer]]:
+        """Yield the layers that this one holds, with their numbers from 1 on."""
+        return enumerate(directly_within(getattr(self, name) for name in self._holders), 1)
 
     def forward(self, x: Array, training: bool) -> Array:
         raise NotImplementedError
@@ -158,12 +166,38 @@ def _double(value: Any, mine: Any) -> Any:
 
 def within(values: Iterable[Any]) -> Iterator[Layer]:
     """Yield the layers among ``values``, also inside lists, dictionaries and other layers."""
+    for layer in directly_within(values):
+        yield layer
+        yield from within(getattr(layer, name) for name in layer._holders)
+
+
+def directly_within(values: Iterable[Any]) -> Iterator[Layer]:
+    """Yield the layers among ``values``, also inside lists and dictionaries."""
     for value in values:
         if isinstance(value, Layer):
             yield value
-            yield from within(getattr(value, name) for name in value._holders)
         elif isinstance(value, dict | list):
-            yield from within(value.values() if isinstance(value, dict) else value)
+            yield from directly_within(value.values() if isinstance(value, dict) else value)
+
+
+def named(layers: Iterable[Layer]) -> Iterator[tuple[str, Layer]]:
+    """Yield the layers of a network with their names, and those that they hold: the second in ``a`` is ``a/2``."""
+    for layer in layers:
+        yield from _named(layer.name, layer)
+
+
+def _named(name: str, layer: Layer) -> Iterator[tuple[str, Layer]]:
+    yield name, layer
+    for k, held in layer._held():
+        yield from _named(f"{name}/{k}", held)
+
+
+def left_by_pass(layers: Iterable[Layer]) -> list[tuple[Layer, dict[str, Any]]]:
+    """Return what the last pass left in each layer: its attributes that belong to one pass."""
+    return [
+        (layer, {name: vars(layer)[name] for name in _working(tuple(vars(layer)), layer._kept)})
+        for layer in within(layers)
+    ]
 
 
 @cache

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..backends import Array
 from ..common.errors import InputError, count
-from .layers import Dropout
+from .layers import Dropout, within
 from .network import Network, seed_sequence
 
 
@@ -67,16 +68,22 @@ def mc_predict(network: Network, x: Any, samples: int = 50, seed: int = 0, *, ba
     samples, batch_size = count("samples", samples), count("batch_size", batch_size)
     seeds = seed_sequence(seed)
     twin = network.copy()
-    noisy = [layer for layer in twin.layers if isinstance(layer, Dropout) and layer.rate > 0]
+    noisy = [layer for layer in within(twin.layers) if isinstance(layer, Dropout) and layer.rate > 0]
     if not noisy:
         raise InputError("the network has no dropout, so all passes would be equal: use predict_proba or predict")
     for layer, stream in zip(noisy, seeds.spawn(len(noisy)), strict=True):
         layer.hold, layer.generator = False, twin.backend.generator(stream)
+        layer.forward = partial(_with_dropout, layer)  # type: ignore[method-assign]
     x = twin.check_inputs(x)
     with twin.backend.quiet():
         parts = [_predict(twin, x[start : start + batch_size], samples) for start in range(0, len(x), batch_size)]
     prediction = MCPrediction(*(twin.backend.xp.concatenate(arrays) for arrays in zip(*parts, strict=True)))
     return prediction if twin.of_classes else prediction._replace(entropy=None, mutual_information=None)
+
+
+def _with_dropout(layer: Dropout, x: Array, training: bool) -> Array:
+    """Drop units in evaluation mode, too."""
+    return type(layer).forward(layer, x, True)
 
 
 def _predict(network: Network, x: Array, samples: int) -> MCPrediction:
@@ -87,13 +94,13 @@ def _predict(network: Network, x: Array, samples: int) -> MCPrediction:
     mean = backend.zeros((len(x), columns), "float64")
     squares, single = backend.zeros(mean.shape, "float64"), backend.zeros(len(x), "float64")
     # the outputs below the first dropout are the same in every pass
-    first = next(k for k, layer in enumerate(layers) if isinstance(layer, Dropout))
+    first = next(k for k, layer in enumerate(layers) if any(isinstance(one, Dropout) for one in within([layer])))
     for layer in layers[:first]:
         x = layer.forward(x, training=False)
     for k in range(1, samples + 1):
         y = x
         for layer in layers[first:]:
-            y = layer.forward(y, training=isinstance(layer, Dropout))
+            y = layer.forward(y, training=False)
         p = network.probabilities(y.astype("float64")) if network.of_classes else y.astype("float64")
         change = p - mean
         mean += change / k

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
@@ -20,7 +20,7 @@ from . import activations
 from .activations import Activation
 from .buffers import Buffers
 from .initializers import Initializer
-from .layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized
+from .layers import Activate, BatchNorm, Dense, Dropout, Layer, Standardized, left_by_pass, within
 from .losses import Loss
 from .parameters import Parameter, Parameters, assign
 from .passes import Evaluation, Pass
@@ -162,6 +162,21 @@ class Network:
                 mine.evaluation = Evaluation()
             mine.last = mine.evaluation
         return mine.last.forward(self.layers, x, training)
+
+    def training_passed(self) -> Callable[[], None]:
+        """Return a function that makes the last training pass the last one again.
+
+        A program of a step does not set what a pass leaves in Python. Call the function whenever the program has run.
+        """
+        layers, batch, left = self._training.layers, self._training.batch, left_by_pass(self.layers)
+
+        def again() -> None:
+            done = self._mine.last = self._training
+            done.layers, done.batch = layers, batch
+            for layer, attributes in left:
+                vars(layer).update(attributes)
+
+        return again
 
     @property
     def last_pass(self) -> Pass:
@@ -332,14 +347,14 @@ class Network:
         if name == self.dtype:
             return copy.deepcopy(self)
         # convert every array of the layers' states to the new dtype, wherever the copy refers to it
-        arrays = [a for layer in self.layers for a in layer.state().values() if a.dtype.kind == "f"]
+        arrays = [a for layer in within(self.layers) for a in layer.state().values() if a.dtype.kind == "f"]
         twin = copy.deepcopy(self, {id(a): a.astype(name) for a in arrays})
         twin.dtype = twin.parameters.dtype = name
         twin.recipe = twin.recipe and {**twin.recipe, "dtype": name}
         flat = twin.parameters
         flat.data, flat.grad = flat.data.astype(name), flat.grad.astype(name)
         flat.rebind()
-        for layer in twin.layers:
+        for layer in within(twin.layers):
             layer.dtype = name
             layer._buffers = Buffers(self.backend, name)
         return twin

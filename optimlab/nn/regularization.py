@@ -42,13 +42,15 @@ Constraint: TypeAlias = Callable[[Parameters], Any]
 
 
 class _Term:
-    """The base of the classes below. It looks up the arrays to work on once per ``parameters.version``."""
+    """The base of the classes below. It looks up the arrays to work on once per group and ``parameters.version``."""
 
     role: ClassVar[str]
     """The argument of ``fit`` that takes this term."""
     has_kink: ClassVar[bool] = False
     """True if a penalty has no derivative at weight zero, which a gradient check must avoid."""
-    _seen: tuple[Any, int] = (None, -1)
+    group: str = ""
+    """The group of parameters; clipping works on all."""
+    _seen: tuple[Any, int, str] = (None, -1, "")
     _arrays: Any = None
     _buffers: Any = None
 
@@ -62,10 +64,11 @@ class _Term:
         raise NotImplementedError
 
     def _found(self, parameters: Parameters) -> Any:
-        if self._seen != (parameters, parameters.version):
+        seen = parameters, parameters.version, self.group
+        if self._seen != seen:
             self._arrays = self.find(parameters)
             self._buffers = Buffers(parameters.backend, parameters.dtype)
-            self._seen = (parameters, parameters.version)
+            self._seen = seen
         return self._arrays
 
     def working(self) -> list[Array]:
@@ -137,11 +140,29 @@ def add_penalties(penalties: Sequence[Penalty], parameters: Parameters, buffers:
             value = penalty.add(parameters)
         else:  # a custom function, or a subclass with its own __call__
             value = buffers.get("penalty of one's own", (1,))
-            value[...] = penalty(parameters)
+            value[...] = value_of(penalty, parameters)
         out = buffers.get("penalty", (1,))
         parameters.backend.map(total, (found if k == 0 else out, value), out)
         found = out
     return found
+
+
+def value_of(penalty: Penalty, parameters: Parameters) -> Any:
+    """Call a penalty, which adds its gradient, and return its value.
+
+    Raises
+    ------
+    InputError: it returned something other than one real number, such as None.
+    """
+    value: Any = penalty(parameters)
+    size, dtype = getattr(value, "size", 0), getattr(value, "dtype", None)
+    if not isinstance(value, int | float) and not (size == 1 and dtype is not None and dtype.kind in "fiu"):
+        name = getattr(penalty, "__name__", type(penalty).__name__)
+        told = f"an array of shape {tuple(value.shape)}" if size and dtype is not None else repr(value)
+        raise InputError(
+            f"{name} must add its gradient to parameters.grad and return its value, one real number; it returned {told}"
+        )
+    return value
 
 
 class L2(_Penalty):
@@ -361,7 +382,7 @@ def clipped(g: Array, *, limit: float) -> Array:
 
 def relative_square(g: Array, top: Array) -> Array:
     """(g / top)^2, with the largest magnitude as ``top``; 0 if all entries are 0."""
-    part = g / np.maximum(top, 1e-30)
+    part = g / np.where(top > 0, top, 1)
     return part * part
 
 
@@ -375,7 +396,8 @@ def norm(top: Array, squares: Array) -> Array:
 
 def factor(top: Array, squares: Array, *, limit: float) -> Array:
     """limit / norm, at most 1; 1 if top is not finite."""
-    return np.where(top - top == 0, np.minimum(limit / np.maximum(top, 1e-30) / np.sqrt(squares), 1), 1)
+    length = np.where(squares > 0, np.sqrt(squares), 1)
+    return np.where(top - top == 0, np.minimum(limit / np.where(top > 0, top, 1) / length, 1), 1)
 
 
 def _shrink(backend: Backend, parts: list[Array], limit: float, buffers: Buffers) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backends import Array
 from ..common.errors import InputError, count, number
-from ..nn.layers import BatchNorm
+from ..nn.layers import BatchNorm, within
 from ..nn.network import Network
 from .optimizers import Optimizer
 
@@ -128,7 +128,8 @@ def recompute_statistics(network: Network, x: Any, batch_size: int = 256) -> Non
     (array([4.5]), array([2.5]))
     """
     twin = network.copy()
-    norms = {layer.name: layer for layer in twin.layers if isinstance(layer, BatchNorm) and not layer.frozen}
+    both = zip(within(network.layers), within(twin.layers), strict=True)
+    norms = [(own, norm) for own, norm in both if isinstance(norm, BatchNorm) and not norm.frozen]
     if not norms:
         raise InputError("there are no statistics to compute: the network has no batch norm, or only frozen ones")
     x = network.check_inputs(x)
@@ -137,17 +138,16 @@ def recompute_statistics(network: Network, x: Any, batch_size: int = 256) -> Non
     batches = [x[start : start + size] for start in range(0, len(x), size) if len(x) - start > 1]
     if not batches or size < 2:
         raise InputError("batch-norm statistics need batches of at least two rows")
-    for norm in norms.values():
+    for _, norm in norms:
         for statistic in norm.state().values():
             statistic[...] = 0  # an old NaN would survive multiplication by zero
     for n, batch in enumerate(batches, 1):
-        for norm in norms.values():
+        for _, norm in norms:
             norm.share = 1 / n
         twin.forward(batch, training=True)
-    for layer in network.layers:
-        if layer.name in norms:
-            for name, statistic in layer.state().items():
-                statistic[...] = norms[layer.name].state()[name]
+    for own, norm in norms:
+        for name, statistic in own.state().items():
+            statistic[...] = norm.state()[name]
 
 
 class Ensemble:

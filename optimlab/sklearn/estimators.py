@@ -195,8 +195,9 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         if self.batch_size != "auto":
             return min(count("batch_size", self.batch_size), rows)
         size = min(200, rows)
-        # batch norm cannot train on a last batch of one row
-        return size - 1 if self.batch_norm and rows % size == 1 and size > 2 else size
+        while self.batch_norm and size > 2 and rows % size == 1:  # it cannot train on a last batch of one row
+            size -= 1
+        return size
 
     def _network(self, features: int, outputs: int, dtype: str, seed: int) -> MLP:
         given = self.hidden_layer_sizes

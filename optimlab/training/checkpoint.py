@@ -21,7 +21,7 @@ from ..backends import Array
 from ..common.errors import InputError, lookup
 from ..common.files import write_atomically
 from ..common.version import __version__
-from ..nn.layers import Dropout
+from ..nn.layers import Dropout, named
 from ..nn.network import Network
 from ..optim.optimizers import Optimizer
 
@@ -68,7 +68,7 @@ def save_checkpoint(
         "versions": {"optimlab": __version__, "numpy": np.__version__},
         "network": _describe(network),
         "classifies": network.classifies,
-        "generators": {layer.name: layer.generator.state for layer in _random_layers(network)},
+        "generators": {name: layer.generator.state for name, layer in _random_layers(network)},
         "extra": dict(extra or {}),
         "optimizer": None,
     }
@@ -111,7 +111,7 @@ def load_checkpoint(path: str | Path, network: Network, optimizer: Optimizer | N
     for name, values in wanted.items():
         if name not in arrays or arrays[name].shape != tuple(values.shape):
             raise InputError(f"{path} lacks the array {name!r} in the shape {tuple(values.shape)}")
-    streams = [(layer.generator, header["generators"].get(layer.name)) for layer in _random_layers(network)]
+    streams = [(layer.generator, header["generators"].get(name)) for name, layer in _random_layers(network)]
     for generator, state in streams:
         if type(state) is not type(generator.state):
             raise InputError(f"{path} lacks the state of a dropout layer's random numbers")
@@ -231,8 +231,8 @@ def fingerprint(array: NDArray[Any]) -> str:
     return f"{array.dtype} {array.shape} {digest.hexdigest()}"
 
 
-def _random_layers(network: Network) -> list[Dropout]:
-    return [layer for layer in network.layers if isinstance(layer, Dropout)]
+def _random_layers(network: Network) -> list[tuple[str, Dropout]]:
+    return [(name, layer) for name, layer in named(network.layers) if isinstance(layer, Dropout)]
 
 
 def load_layers(path: str | Path, network: Network, layers: Sequence[str]) -> None:

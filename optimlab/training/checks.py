@@ -8,7 +8,7 @@ from typing import Any
 from ..backends import Array
 from ..common.errors import InputError, rows
 from ..datasets import Dataset
-from ..nn.layers import BatchNorm
+from ..nn.layers import BatchNorm, within
 from ..nn.losses import Loss
 from ..nn.network import Network
 
@@ -23,7 +23,7 @@ def check_batches(network: Network, rows: int, batch_size: int) -> None:
     if batch_size > rows:
         raise InputError(f"batch_size {batch_size} is larger than the {rows} rows of training data")
     if 1 in (batch_size, rows % batch_size) and any(
-        isinstance(layer, BatchNorm) and not layer.frozen for layer in network.layers
+        isinstance(layer, BatchNorm) and not layer.frozen for layer in within(network.layers)
     ):
         raise InputError(
             f"batch norm cannot train on a batch of one row: {rows} rows in batches of {batch_size} leave one; "

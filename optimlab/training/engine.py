@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from ..backends.operations import CannotRecord, Deferred
@@ -80,6 +81,8 @@ class Tabled:
         self._life, self._history = run.life, run.history
         self.steps = _steps(run, _tabled_update(run.network, run.optimizer, run.now))
         self._version = -1
+        self._passed: list[Callable[[], None]] = [_nothing, _nothing]
+        """For each of the two steps, what sets in Python what a program of it does not."""
 
     def begin(self, steps: int) -> None:
         backend, now, optimizer = self._network.backend, self._now, self._optimizer
@@ -95,14 +98,24 @@ class Tabled:
 
     def programs(self) -> list[Any] | None:
         """Record the two steps, and return their programs; None if the step has code that cannot be recorded."""
-        backend, dtype = self._network.backend, self._network.dtype
-        if not isinstance(backend, Deferred) or not self.steps[0].recordable() or not self._optimizer.by_table:
+        if (
+            not isinstance(self._network.backend, Deferred)
+            or not self.steps[0].recordable()
+            or not self._optimizer.by_table
+        ):
             return None
         try:
             # buffers of the smaller batch are the front of the larger batch's buffers
-            return [backend.record(step, dtype, step.working) if step.rows else None for step in self.steps]
+            return [self._program(rest) if self.steps[rest].rows else None for rest in (False, True)]
         except CannotRecord:
             return None
+
+    def _program(self, rest: bool) -> Any:
+        backend: Any = self._network.backend
+        step, observed = self.steps[rest], bool(self._life.on_step)
+        program = backend.record(step, self._network.dtype, partial(step.working, observed))
+        self._passed[rest] = self._network.training_passed()
+        return program
 
     def take(self, times: int, *, rest: bool) -> int:
         for _ in range(times):
@@ -142,6 +155,7 @@ class Recorded(Tabled):
             finally:
                 self._optimizer.t = counted  # the run counts
         done: int = self._programs[rest].run(times)
+        self._passed[rest]()
         return done
 
 
@@ -188,8 +202,11 @@ class Graphed(Tabled):
                     continue
                 if self._launch is None and self._warm >= WARM_UP:
                     self._launch = self._recorded()
+                    if self._passed[False] is _nothing:
+                        self._passed[False] = self._network.training_passed()
                 (self._launch or self._work[False])()
                 self._warm += 1
+        self._passed[rest]()
         return times
 
     def _recorded(self) -> Callable[[], None]:
@@ -220,6 +237,10 @@ def engine_of(run: Run, graph: bool) -> Engine:
 
 def fall_back(reason: object) -> None:
     warnings.warn(f"training continues without a CUDA graph: {one_line(reason)}", RuntimeWarning, stacklevel=2)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _tabled_update(network: Network, optimizer: Optimizer, now: Epoch) -> Callable[[], None]:

@@ -29,7 +29,7 @@ from ..backends.operations import CannotRecord
 from ..common.errors import InputError, count, number, unknown
 from ..datasets import Dataset
 from ..kernels import Graph, trace
-from ..nn.layers import Dropout, within
+from ..nn.layers import Dropout, Layer, within
 from ..nn.losses import Loss
 from ..nn.losses import get as get_loss
 from ..nn.network import Network, seed_sequence
@@ -85,9 +85,15 @@ def stack(networks: Sequence[Network]) -> Network:
 
 def _build(network: Network) -> list[Any]:
     """Return a network's structure, which is equal for two networks that differ only in their numbers."""
-    options = ("activation", "convention", "momentum", "eps", "rate")
-    layers = [(type(layer), *(getattr(layer, name, None) for name in options)) for layer in network.layers]
+    layers = [(type(layer), layer.settings(), _fixed(layer)) for layer in within(network.layers)]
     return [network.dtype, network.backend.name, layers, [(p.name, p.shape) for p in network.parameters]]
+
+
+def _fixed(layer: Layer) -> dict[str, bytes]:
+    """Return the arrays of a layer's own that all replicas must share: neither parameters nor state."""
+    state = {id(array) for array in layer.state().values()}
+    own = {name: value for name, value in vars(layer).items() if name in (layer._kept or ()) and id(value) not in state}
+    return {name: layer.backend.to_numpy(value).tobytes() for name, value in own.items() if layer.backend.owns(value)}
 
 
 class _Group:
@@ -242,7 +248,8 @@ def fit_replicas(
             for r in np.flatnonzero(run.alive).tolist():
                 history = run.histories[r]
                 entries = {"train_loss": losses[r], "val_loss": val_losses[r], "seconds": seconds}
-                entries["lr"] = run.optimizer.settings[r]["lr"]
+                if "lr" in run.optimizer.settings[r]:
+                    entries["lr"] = run.optimizer.settings[r]["lr"]
                 entries |= {name: values[r] for name, values in scores.items()}
                 if all(map(math.isfinite, entries.values())):
                     history.append(**{name: float(value) for name, value in entries.items()})
@@ -297,7 +304,7 @@ class _Rows:
         ------
         InputError: the replicas have different numbers of rows, or rows that do not fit the network or the loss.
         """
-        distinct = {id(x): (x, y) for x, y in data}
+        distinct = {(id(x), id(y)): (x, y) for x, y in data}
         checked = [checked_data(network, x, y, loss, split) for x, y in distinct.values()]
         each = len(checked[0][0])
         if any(len(x) != each for x, _ in checked):
@@ -310,8 +317,8 @@ class _Rows:
         score, whole = loss.score, None
         if score is not None:
             of = {name: score.whole(y) for name, (_, y) in zip(distinct, checked, strict=True)}
-            whole = np.array([of[id(x)] for x, _ in data])
-        return cls(xp, x, y, each, [places[id(x)] for x, _ in data], whole)
+            whole = np.array([of[id(x), id(y)] for x, y in data])
+        return cls(xp, x, y, each, [places[id(x), id(y)] for x, y in data], whole)
 
     def of_each(self) -> tuple[list[Array], list[Array]]:
         """Return inputs and targets of each replica as views; replicas with the same rows have the same object."""
@@ -389,7 +396,7 @@ class _Training:
             self.optimizer.t += taken
         found = self.network.backend.to_numpy(now.results).T.astype("float64", order="C").reshape(3, -1, now.steps)
         found[0] *= now.sizes
-        losses, counted, _ = found.sum(axis=2)  # of each replica as if alone: in the same order
+        losses, counted, _ = np.add.accumulate(found, axis=2)[..., -1]  # of each replica as if alone: in the same order
         finite = np.isfinite(found[0])
         whole, first = finite.all(axis=1), finite.argmin(axis=1)
         for r in np.flatnonzero(self.alive).tolist():

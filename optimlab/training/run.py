@@ -98,13 +98,16 @@ class Run:
         Diverged: one of the losses is not finite.
         """
         done = -(-self.position // self.batch_size)
+        if done == self._first:
+            return self._before
         found = self.network.backend.to_numpy(self.now.results[self._first : done]).T.astype("float64", order="C")
         found[::2] *= self.now.sizes[self._first : done]  # the count is a sum already
-        loss, counted, penalty = found.sum(axis=1).tolist()
+        found[:, :1] += np.reshape(self._before, (3, 1))
+        # one after the other, so that a part of the epoch and the rest give the bits of the whole
+        loss, counted, penalty = np.add.accumulate(found, axis=1)[:, -1].tolist()
         if not math.isfinite(loss) and not (finite := np.isfinite(found[0])).all():
             raise Diverged(late=len(finite) - 1 - int(finite.argmin()))
-        before = self._before
-        return before[0] + loss, before[1] + counted, before[2] + penalty
+        return loss, counted, penalty
 
     @sums.setter
     def sums(self, value: Sums) -> None:

@@ -120,9 +120,12 @@ class Step:
         backend.put(epoch.results, epoch.at, self.result)
         backend.count(epoch.at)
 
-    def working(self) -> list[Array]:
-        """Return the arrays whose contents do not matter between two steps."""
-        layers = [array for layer in self.network.layers for array in layer._buffers.arrays()]
+    def working(self, observed: bool = False) -> list[Array]:
+        """Return the arrays whose contents do not matter between two steps.
+
+        If the steps are ``observed``, those of the layers do: a callback may look at the units.
+        """
+        layers = [] if observed else [array for layer in self.network.layers for array in layer._buffers.arrays()]
         terms = [array for term in self._terms() for array in term.working()]
         return [*layers, *self.buffers.arrays(), *terms]
 
@@ -156,7 +159,7 @@ def layers_recordable(network: Network) -> bool:
 def network_settings(network: Network) -> list[Any]:
     """Return the objects that a recording of a network depends on."""
     flat = network.parameters
-    return [Layer.edits, flat.version, flat.data, flat.grad]
+    return [Layer.edits, flat.version, flat.data, flat.grad, *network.layers]
 
 
 def _says_so(part: Any) -> bool:
