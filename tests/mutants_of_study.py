@@ -331,8 +331,8 @@ STUDY: list[Mutant] = [
     (
         "unpaired for paired",
         SUMMARY,
-        "difference, own = paired_difference(values, others",
-        "difference, own = paired_difference(values, others[1:] + others[:1]",
+        "difference, p = paired_difference(values, others",
+        "difference, p = paired_difference(values, others[1:] + others[:1]",
         PAIRS,
     ),
     (

@@ -34,6 +34,16 @@ def test_a_dry_run_estimates_by_training(tmp_path):
     assert 0 <= plan["seconds"] < 60
 
 
+def test_an_estimate_is_never_negative(monkeypatch):
+    """More epochs may happen to take less time than fewer."""
+    from optimlab.study import estimate
+    from optimlab.study.plan import Study
+
+    measured = iter([0.1, 0.1, 9.0, 0.2, 0.1])
+    monkeypatch.setattr(estimate, "_seconds", lambda *about: next(measured))
+    assert estimate.estimate(Study(optimizers=("sgd",))) == pytest.approx(0.2 * Study(optimizers=("sgd",)).planned())
+
+
 def test_a_dry_run_says_how_many_and_writes_nothing(tmp_path, quickly):
     result = run("compare", "--study", written(tmp_path, FILE), "--out", tmp_path / "out", "--dry-run", "--json")
     plan = json.loads(result.stdout)

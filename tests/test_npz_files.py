@@ -43,7 +43,8 @@ def test_other_numbers_are_taken_as_they_are(tmp_path):
     assert (data.x_val.shape, data.y_val.shape) == ((3, 5), (3,))
     names = np.array(["a", "b", "c", "d"])
     assert ol.datasets.load(npz(tmp_path, classes=names, y_train=y.astype("uint8"))).classes == ("a", "b", "c", "d")
-    assert ol.datasets.load(npz(tmp_path, x_train=np.ones((30, 48)) * np.arange(30)[:, None])).x_train.max() == 29
+    steps = np.ones((30, 48)) * np.arange(30)[:, None]
+    assert ol.datasets.load(npz(tmp_path, x_train=steps, x_test=steps[:9])).x_train.max() == 29
 
 
 def zip_with(name, content, **changes):
@@ -127,6 +128,10 @@ REFUSED = {
     "half a test split": (dict(x_test=None), "the test split needs both"),
     "fewer names than classes": (dict(classes=np.array(["a", "b"])), "labels from 0 to 2, but they must be 0 to 1"),
     "names that are numbers": (dict(classes=np.arange(3)), "classes must be a list of names"),
+    "bytes beside other numbers": (
+        dict(x_train=X, x_test=X[:9].astype(int)),
+        "bytes are scaled to the range from 0 to 1, other numbers are not, but x_train is uint8, x_test is int64",
+    ),
     "no names": (dict(classes=np.array([], str)), "classes must be a list of names"),
 }
 

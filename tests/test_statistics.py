@@ -208,8 +208,9 @@ def by_the_paper(values):
     prior = grid[np.abs(scipy.special.polygamma(1, grid / 2) - sought).argmin()]
     expected = np.exp(e.mean() + scipy.special.psi(prior / 2) - np.log(prior / 2))
     moderated = (prior * expected + d * variances) / (prior + d)
-    t = [np.mean(np.subtract(*two)) for two in both] / np.sqrt(moderated / (d + 1))
-    return prior, 2 * scipy.stats.t.sf(np.abs(t), prior + d)
+    errors = np.sqrt(moderated / (d + 1))
+    t = [np.mean(np.subtract(*two)) for two in both] / errors
+    return prior, 2 * scipy.stats.t.sf(np.abs(t), prior + d), scipy.stats.t.ppf(0.975, prior + d) * errors
 
 
 @pytest.mark.quick_each("contenders", "seed")
@@ -219,16 +220,22 @@ def test_all_pairs_are_tested_as_the_paper_says(contenders, seed):
     rng = np.random.default_rng(seed)
     spreads = np.geomspace(1, 1 + seed, contenders)[:, None]
     values = rng.normal(size=(contenders, 10)) * spreads + rng.normal(size=(contenders, 1))
-    prior, expected = by_the_paper(values.tolist())
+    prior, expected, halves = by_the_paper(values.tolist())
     found = pair_tests(values)
     assert found.prior == pytest.approx(prior, rel=1e-3)
     assert found.p_values == pytest.approx(expected, rel=1e-2, abs=1e-12)
+    means = [np.mean(np.subtract(*two)) for two in itertools.combinations(values, 2)]
+    assert [interval.mean for interval in found.differences] == pytest.approx(means, abs=1e-12)
+    assert [interval.half for interval in found.differences] == pytest.approx(halves, rel=1e-3)
+    for p, interval in zip(found.p_values, found.differences, strict=True):
+        assert (p < 0.05) == (interval.low > 0 or interval.high < 0)
 
 
 @examples
 @given(pairs_of(scores))
 def test_two_contenders_have_the_usual_paired_test(both):
-    assert pair_tests(both) == ([paired_difference(*both)[1]], 0.0)
+    interval, p = paired_difference(*both)
+    assert pair_tests(both) == ([p], [interval], 0.0)
 
 
 def test_what_all_replicates_or_all_contenders_share_cancels():
@@ -248,9 +255,10 @@ def test_a_copy_has_no_difference_and_the_others_keep_theirs():
     without = dict(zip(itertools.combinations(range(5), 2), pair_tests(values).p_values, strict=True))
     more = dict(zip(itertools.combinations(range(6), 2), pair_tests([*values, values[0]]).p_values, strict=True))
     assert more[0, 5] == 1.0
+    assert pair_tests([*values, values[0]]).differences[4] == Interval(0.0, 0.0, 0.0)
     assert all(more[two] == pytest.approx(p, abs=1e-3) for two, p in without.items())
     equal = pair_tests([values[0]] * 4)
-    assert equal == ([1.0] * 6, 0.0)
+    assert equal == ([1.0] * 6, [Interval(0.0, 0.0, 0.0)] * 6, 0.0)
 
 
 @pytest.mark.quick("spreads0")

@@ -828,6 +828,26 @@ def test_batch_norm_is_refused_a_batch_of_one_row():
 # --- numbers to predict
 
 
+def test_of_numbers_too_a_diverged_trial_is_worse_than_all_others(tmp_path):
+    """An R² of few epochs may be negative."""
+    problem = Problem("sklearn:diabetes", hidden=(8,), epochs=1)
+    search = Search(problem, "sgd", spaces={"lr": [1e-9, 1e30]}, trials=3, sampler="tpe")
+    records = tune(search, tmp_path, progress=False).records
+    scores = {record["status"]: sampler.score(search, record) for record in records}
+    assert scores["diverged"] < scores["ok"] < 0
+
+
+def test_losses_on_the_test_rows_are_those_that_were_trained_on(tmp_path):
+    problem = Problem("sklearn:diabetes", hidden=(8,), epochs=3, loss="mean_absolute_error")
+    summary = tune(Search(problem, spaces={"lr": [0.01, 0.1]}, trials=2), tmp_path, progress=False).summary
+    data = problem.data()
+    for name, file in (("test", "best.npz"), ("retrained", "retrained.npz")):
+        net = problem.network(0)
+        ol.load_checkpoint(tmp_path / file, net)
+        expected = np.abs(net.predict(data.x_test)[:, 0] - data.y_test.reshape(-1)).mean()
+        assert summary[name]["loss"] == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("objective", ["val_score", "val_loss"])
 def test_a_regression_is_searched_by_r2_or_by_its_loss(tmp_path, objective):
     search = Search(

@@ -44,6 +44,7 @@ def _dataset(arrays: dict[str, NDArray[Any]], name: str) -> Dataset:
         classes = ()  # a regression
     else:
         classes = tuple(map(str, range(_highest(arrays["y_train"]) + 1)))
+    types = {f"x_{split}": arrays[f"x_{split}"].dtype for split in _SPLITS if f"x_{split}" in arrays}
     parts: dict[str, Any] = {}
     # each array is released when its features are made
     for split in _SPLITS:
@@ -53,6 +54,9 @@ def _dataset(arrays: dict[str, NDArray[Any]], name: str) -> Dataset:
             parts[f"y_{split}"] = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     data = Dataset(**parts, classes=classes, name=name)
     check(data)
+    if len({dtype == np.uint8 for dtype in types.values()}) > 1:
+        told = ", ".join(f"{key} is {dtype}" for key, dtype in types.items())
+        raise InputError(f"bytes are scaled to the range from 0 to 1, other numbers are not, but {told}: use one dtype")
     # only now: numbers too large for int64 have been rejected
     for split in _SPLITS:
         if f"y_{split}" in parts:

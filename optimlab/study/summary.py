@@ -167,10 +167,11 @@ def pairs(study: Study, table: Sequence[Row], records: Mapping[str, Record]) -> 
     """
     sound = [row for row in table if not row.failed]
     tuned = {row.contender: row for row in sound if row.kind == "tuned"}
-    compared: list[tuple[Row, Row, Measure, float | None]] = []
+    compared: list[tuple[Row, Row, Measure, tuple[float, Interval] | None]] = []
     for measure in MEASURES:
-        p_values = tuned_tests(table, measure, study.problem.epochs).p_values
-        compared += [(*two, measure, p) for two, p in zip(combinations(tuned.values(), 2), p_values, strict=True)]
+        tests = tuned_tests(table, measure, study.problem.epochs)
+        found = zip(tests.p_values, tests.differences, strict=True)
+        compared += [(*two, measure, one) for two, one in zip(combinations(tuned.values(), 2), found, strict=True)]
     compared += [
         (row, tuned[row.contender], "test_score", None)
         for row in sound
@@ -185,17 +186,26 @@ def tuned_tests(table: Sequence[Row], measure: Measure, budget: int) -> PairTest
     """Return the tests of all pairs of tuned rows without a failed run."""
     values = [_values(row, measure, budget) for row in table if row.kind == "tuned" and not row.failed]
     if len(values) < 2:
-        return PairTests([], 0.0)
+        return PairTests([], [], 0.0)
     return pair_tests(values if measure == "test_score" else np.log(values).tolist())
 
 
 def _pair(
-    one: Row, other: Row, measure: Measure, p: float | None, budget: int, records: Mapping[str, Record]
+    one: Row,
+    other: Row,
+    measure: Measure,
+    test: tuple[float, Interval] | None,
+    budget: int,
+    records: Mapping[str, Record],
 ) -> tuple[dict[str, Any], float]:
-    """Return the fields of a pair but for its p-values, and ``p``, or that of its own t-test if it is None."""
+    """Return the fields of a pair but for its p-values, and the p-value of ``test``; None stands for a test of its own.
+
+    Epochs are tested by their logarithms; their difference is that of the epochs themselves.
+    """
     values, others = (_values(row, measure, budget) for row in (one, other))
-    difference, own = paired_difference(values, others, step=1 if measure == "epochs" else 0)
-    p = own if p is None else p
+    difference, p = paired_difference(values, others, step=1 if measure == "epochs" else 0)
+    if test is not None:
+        p, difference = test[0], difference if measure == "epochs" else test[1]
     if measure == "epochs" and np.log(np.divide(values, others)).mean() * difference.mean <= 0:
         p = 1.0  # the ratio is tested, and the printed difference has the other sign
     ahead = share_ahead(values, others) if measure == "test_score" else share_ahead(others, values)

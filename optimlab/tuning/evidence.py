@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.errors import concise
+from ..nn.losses import Loss
 from ..nn.network import Network
 from ..study.spaces import Range
 from ..training import evaluate
@@ -24,12 +25,12 @@ LEAST = 15
 """The fewest trials for a test of effects: five in each third of a range."""
 
 
-def measured(network: Network, x: Any, y: Any, rows: NDArray[Any]) -> dict[str, Any]:
+def measured(network: Network, x: Any, y: Any, rows: NDArray[Any], loss: Loss) -> dict[str, Any]:
     """Return the score with its 95% interval, and the loss; ``rows`` are the contributions of the rows to the score.
 
     The interval of an accuracy is Wilson's. That of R² is ``mean ± 1.96 s / sqrt(n)`` of the contributions.
     """
-    loss, _ = evaluate(network, x, y)
+    value, _ = evaluate(network, x, y, loss)
     mean = float(rows.mean())
     if rows.dtype == bool:
         from scipy.stats import binomtest
@@ -39,7 +40,7 @@ def measured(network: Network, x: Any, y: Any, rows: NDArray[Any]) -> dict[str, 
     else:
         half = 1.96 * float(rows.std(ddof=1)) / len(rows) ** 0.5 if len(rows) > 1 else float("inf")
         low, high = mean - half, mean + half
-    return {"score": mean, "low": low, "high": high, "loss": loss}
+    return {"score": mean, "low": low, "high": high, "loss": value}
 
 
 def same(a: NDArray[Any], b: NDArray[Any]) -> float:

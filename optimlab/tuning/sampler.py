@@ -6,6 +6,7 @@ A sampler keeps no state between calls, so a killed search continues with the sa
 from __future__ import annotations
 
 import importlib.util
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -103,10 +104,10 @@ def frozen(search: Search, record: Record) -> Any:
 
 
 def score(search: Search, record: Record) -> float:
-    """Return the score for the sampler; the worst possible one for a diverged trial."""
+    """Return the score for the sampler; the worst possible one for a diverged trial. An R² has no least value."""
     if record["status"] == "ok":
         return float(record[search.objective])
-    return 0.0 if search.objective == "val_score" else float("inf")
+    return -math.inf if search.objective == "val_score" else math.inf
 
 
 @contextmanager

@@ -191,12 +191,13 @@ def _summary(search: Search, journal: Journal, best: Record) -> dict[str, Any]:
     model = _kept(journal.folder / BEST, search, best, lambda: _again(search, best))
     model_again = _kept(journal.folder / RETRAINED, search, best, lambda: retrain(search, best)[0])
     if data.x_test is not None:
+        loss = search.problem.loss_function
         rows, rows_again = (contributions(net, data.x_test, data.y_test) for net in (model, model_again))
-        summary["test"] = evidence.measured(model, data.x_test, data.y_test, rows)
+        summary["test"] = evidence.measured(model, data.x_test, data.y_test, rows, loss)
         summary["retrained"] = {
             "epochs": best["best_epoch"],
             "rows": parts[0] + parts[1],
-            **evidence.measured(model_again, data.x_test, data.y_test, rows_again),
+            **evidence.measured(model_again, data.x_test, data.y_test, rows_again, loss),
             "gained": int(np.count_nonzero(rows_again > rows)),
             "lost": int(np.count_nonzero(rows > rows_again)),
             "p": evidence.same(rows, rows_again),
