@@ -60,8 +60,8 @@ def stack(networks: Sequence[Network]) -> Network:
     """
     if not networks:
         raise InputError("give at least one network")
-    first = networks[0]
-    if any(_build(net) != _build(first) for net in networks):
+    first, build = networks[0], _build(networks[0])
+    if any(_build(net) != build for net in networks[1:]):
         raise InputError("replicas must be networks with the same layers, shapes and dtype")
     if any(p.frozen for net in networks for p in net.parameters):
         raise InputError("a network with frozen parameters cannot be a replica: all of its weights would be trained")
