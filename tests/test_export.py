@@ -436,6 +436,16 @@ def test_every_number_of_the_joint_table_is_that_of_the_json(tmp_path):
         assert float(shown) == pytest.approx(ranking["p"], abs=5.1e-4)
 
 
+@pytest.mark.parametrize("label", ["[1ex]", "[x] mine", "*", "* mine"])
+def test_no_label_is_an_option_of_the_line_before(label):
+    r"""In LaTeX, ``\\\\`` and ``\\midrule`` take a star or brackets that follow, also on the next line."""
+    names = (Contender("sgd", label="first"), Contender("adam", label=label))
+    comparison = made_comparison(Study(STUDY.problem, names, (0.01, 0.1, 1.0), 2), any_outcome(0))
+    for text in (latex(comparison.summary), joint_latex(joint({"a": comparison, "b": comparison}))):
+        assert f"{label} &" in text
+        assert not re.search(r"(\\\\|rule)\s*[\[*]", text)
+
+
 @pytest.mark.parametrize("text", [*LABELS, "R² 3", "\\{}_%$#&~^`-", "--- -- -", "\\textbf{x}", "{", "}}", "%"])
 def test_any_text_is_printed_as_it_is(text):
     assert seen(escaped(text)) == text

@@ -176,7 +176,8 @@ def _bold(text: str, bold: bool) -> str:
 
 
 def _line(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + " \\\\"
+    line = " & ".join(cells) + " \\\\"
+    return f"{{}}{line}" if line.startswith(("[", "*")) else line  # LaTeX reads these as an option of the line before
 
 
 def _table(columns: str, head: Sequence[str], lines: Sequence[str], caption: Sequence[str]) -> str:
