@@ -408,6 +408,9 @@ def test_every_number_of_the_joint_table_is_that_of_the_json(tmp_path):
     comparisons = {f"p_{k}": made_comparison(study(), any_outcome(10 + k)) for k in range(3)}
     found = joint(comparisons)
     write_joint(found, tmp_path)
+    for name, comparison in comparisons.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "summary.json").write_bytes(encoded(comparison.summary))
     export(tmp_path, tmp_path / "table.tex")
     file, text = json.loads((tmp_path / "joint.json").read_text()), (tmp_path / "table.tex").read_text()
     caption, heads, rows = parsed(text)

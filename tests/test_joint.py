@@ -278,6 +278,22 @@ def test_one_problem_has_no_joint_answer():
         joint({"a": compared(table(0.9, 0.8, 0.7))})
 
 
+def test_a_contender_that_was_not_compared_has_not_failed(tmp_path):
+    """In page and LaTeX: ``momentum`` is not compared on ``b``, and failed on ``c``; ``adam`` failed on ``b``."""
+    tables = {"a": table(0.9, 0.8, 0.7), "b": {"sgd": 0.9, "adam": "error"}, "c": table(0.9, "error", 0.8)}
+    found, text = page_of({name: compared(own) for name, own in tables.items()}, tmp_path)
+    assert found.excluded == {"momentum": "runs failed on c; it is not compared on b", "adam": "runs failed on b"}
+    assert [problem.failed for problem in found.problems] == [(), ("adam",), ("momentum",)]
+    shown = Cells(text)
+    for name in ("accuracies", "epochs"):
+        assert [cell for cell, _ in shown.of(name)["momentum"]][1:3] == ["–not compared", "–failed"]
+        assert shown.of(name)["adam"][1][0] == "–failed"
+    (line,) = (line for line in joint_latex(found).splitlines() if line.startswith("momentum &"))
+    assert line.split(" & ")[2:4] == ["--", "failed \\\\"]
+    (line,) = (line for line in joint_latex(found).splitlines() if line.startswith("adam &"))
+    assert line.split(" & ")[2] == "failed"
+
+
 @pytest.mark.slow
 def test_the_order_of_contenders_and_problems_does_not_matter():
     tables = [table(0.9, 0.8, 0.7), table(0.6, 0.9, 0.7), table(0.9, 0.8, 0.85)]

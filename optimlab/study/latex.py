@@ -98,7 +98,7 @@ def joint_latex(joint: Joint) -> str:
         for problem in joint.problems:
             standing = problem.standings.get(label)
             if standing is None:
-                cells.append("failed")
+                cells.append("failed" if label in problem.failed else "--")
             else:
                 cells.append(
                     _bold(_percent(standing.test_score), standing.leading) if standing.finished else "diverged"

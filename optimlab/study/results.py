@@ -521,7 +521,10 @@ class Standing:
 
 @dataclass(frozen=True)
 class JointProblem:
-    """One of several problems. A contender with a failed run has no standing."""
+    """One of several problems.
+
+    A contender with a failed run is in ``failed`` and has no standing. One that is in neither was not compared here.
+    """
 
     name: str
     data: str
@@ -530,6 +533,7 @@ class JointProblem:
     replicates: Count
     standings: dict[str, Standing]
     score: Score = "accuracy"
+    failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
