@@ -419,8 +419,9 @@ class Summary:
     """The whole comparison, as stored in ``summary.json``.
 
     ``planned_replicates`` is the number of the study before its first run. ``left_out`` says what the quick protocol
-    leaves out, and ``decided`` how your own data were read. ``score`` names the score. ``test_rows`` is the size of a
-    test set that all replicates share, or None if each draws its own.
+    leaves out, and ``decided`` how your own data were read. ``unused`` are the columns of a table that were found
+    useless then. ``score`` names the score. ``test_rows`` is the size of a test set that all replicates share, or None
+    if each draws its own.
 
     Raises
     ------
@@ -449,6 +450,7 @@ class Summary:
     score: Score = "accuracy"
     decided: tuple[str, ...] = ()
     sizes: Sizes | None = None
+    unused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         labels = [row.label for row in self.rows]
