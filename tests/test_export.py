@@ -408,6 +408,9 @@ def test_every_number_of_the_joint_table_is_that_of_the_json(tmp_path):
     comparisons = {f"p_{k}": made_comparison(study(), any_outcome(10 + k)) for k in range(3)}
     found = joint(comparisons)
     write_joint(found, tmp_path)
+    for name, comparison in comparisons.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "summary.json").write_bytes(encoded(comparison.summary))
     export(tmp_path, tmp_path / "table.tex")
     file, text = json.loads((tmp_path / "joint.json").read_text()), (tmp_path / "table.tex").read_text()
     caption, heads, rows = parsed(text)
@@ -434,6 +437,16 @@ def test_every_number_of_the_joint_table_is_that_of_the_json(tmp_path):
     for ranking, words in zip(file["rankings"], ("test accuracy", "epochs to the target"), strict=True):
         shown = re.search(rf"by {words}: Friedman's test, p = (\S+)\.", caption)[1]
         assert float(shown) == pytest.approx(ranking["p"], abs=5.1e-4)
+
+
+@pytest.mark.parametrize("label", ["[1ex]", "[x] mine", "*", "* mine"])
+def test_no_label_is_an_option_of_the_line_before(label):
+    r"""In LaTeX, ``\\\\`` and ``\\midrule`` take a star or brackets that follow, also on the next line."""
+    names = (Contender("sgd", label="first"), Contender("adam", label=label))
+    comparison = made_comparison(Study(STUDY.problem, names, (0.01, 0.1, 1.0), 2), any_outcome(0))
+    for text in (latex(comparison.summary), joint_latex(joint({"a": comparison, "b": comparison}))):
+        assert f"{label} &" in text
+        assert not re.search(r"(\\\\|rule)\s*[\[*]", text)
 
 
 @pytest.mark.parametrize("text", [*LABELS, "R² 3", "\\{}_%$#&~^`-", "--- -- -", "\\textbf{x}", "{", "}}", "%"])

@@ -278,6 +278,22 @@ def test_one_problem_has_no_joint_answer():
         joint({"a": compared(table(0.9, 0.8, 0.7))})
 
 
+def test_a_contender_that_was_not_compared_has_not_failed(tmp_path):
+    """In page and LaTeX: ``momentum`` is not compared on ``b``, and failed on ``c``; ``adam`` failed on ``b``."""
+    tables = {"a": table(0.9, 0.8, 0.7), "b": {"sgd": 0.9, "adam": "error"}, "c": table(0.9, "error", 0.8)}
+    found, text = page_of({name: compared(own) for name, own in tables.items()}, tmp_path)
+    assert found.excluded == {"momentum": "runs failed on c; it is not compared on b", "adam": "runs failed on b"}
+    assert [problem.failed for problem in found.problems] == [(), ("adam",), ("momentum",)]
+    shown = Cells(text)
+    for name in ("accuracies", "epochs"):
+        assert [cell for cell, _ in shown.of(name)["momentum"]][1:3] == ["–not compared", "–failed"]
+        assert shown.of(name)["adam"][1][0] == "–failed"
+    (line,) = (line for line in joint_latex(found).splitlines() if line.startswith("momentum &"))
+    assert line.split(" & ")[2:4] == ["--", "failed \\\\"]
+    (line,) = (line for line in joint_latex(found).splitlines() if line.startswith("adam &"))
+    assert line.split(" & ")[2] == "failed"
+
+
 @pytest.mark.slow
 def test_the_order_of_contenders_and_problems_does_not_matter():
     tables = [table(0.9, 0.8, 0.7), table(0.6, 0.9, 0.7), table(0.9, 0.8, 0.85)]
@@ -591,3 +607,48 @@ def test_all_pages_are_made_again(tmp_path):
     result = CliRunner().invoke(main, ["report", str(tmp_path)])
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
     assert "cannot be the name of a folder" in result.stderr
+
+
+def test_the_joint_answer_is_that_of_the_present_results(tmp_path, monkeypatch):
+    """Of report, paper and LaTeX alike, although one problem has grown on its own, with a contender more."""
+    from optimlab.cli import main
+
+    monkeypatch.setattr("optimlab.paper.write.pdf", lambda draw, width: b"%PDF")
+
+    def run(*arguments):
+        result = CliRunner().invoke(main, [*map(str, arguments)])
+        assert result.exit_code == 0, result.output
+
+    with planted(lambda run: "ok", lambda run: 0.5 + 0.04 * (run.key < "8")):
+        done = {name: compare(study(k), tmp_path / name, jobs=1) for k, name in enumerate(("a", "b"))}
+        write_joint(joint(done), tmp_path)
+        compare(study(names=(*NAMES, "lion"), replicates=4, rates=(0.01, 0.1, 1.0, 10.0)), tmp_path / "a", jobs=1)
+    run("export", tmp_path, "--to", tmp_path / "table.tex")
+    run("paper", tmp_path, "--widths", "3")
+    shown = (tmp_path / "table.tex").read_text()
+    assert shown == (tmp_path / "paper" / "table.tex").read_text()
+    assert "over 2 to 4 replicates" in shown
+    rows = [line.split(" & ") for line in shown.splitlines() if line.startswith((*NAMES, "lion"))]
+    assert {row[0] for row in rows} == {*NAMES, "lion"}
+    assert next(row for row in rows if row[0] == "lion")[2:] == ["--", "--", "-- \\\\"]
+    said = (tmp_path / "paper" / "methods.txt").read_text()
+    assert said.startswith("We compared 4 optimizers: ")
+    assert "lion (Chen et al., 2023) (on a only)." in said
+    assert "repeated in 2 to 4 replicates" in said
+    assert "The study of problem a was planned with 2 replicates and grew." in said
+    assert "lion is not ranked: it is not compared on b." in said
+    assert re.search(
+        r"of problem a, each optimizer was tuned in [\d to]+ runs at 4 learning rates from 0.01 to 10", said
+    )
+    assert re.search(
+        r"of problem b, each optimizer was tuned in [\d to]+ runs at 3 learning rates from 0.01 to 1", said
+    )
+    run("report", tmp_path)
+    summaries = {name: json.loads((tmp_path / name / "summary.json").read_text()) for name in done}
+    file = read_joint(tmp_path)
+    assert [problem.replicates for problem in file.problems] == [one["replicates"] for one in summaries.values()]
+    assert [len(problem.standings) for problem in file.problems] == [4, 3]
+    page = (tmp_path / "report.html").read_text()
+    inside = re.search(r'<script type="application/json" id="summary">(.*?)</script>', page)[1]
+    assert decoded(Joint, inside.encode()) == file
+    assert {"profile.png", "profile.svg"} <= {path.name for path in tmp_path.iterdir()}

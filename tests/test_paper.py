@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import made_up_summaries
+import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from made_comparisons import made_comparison
@@ -28,7 +30,7 @@ from optimlab.paper.methods import cited
 from optimlab.paper.references import OPTIMIZERS as WORKS
 from optimlab.paper.references import _entries, bibliography, citation, short
 from optimlab.study import Contender, Problem, Study, compare
-from optimlab.study.joint import joint
+from optimlab.study.joint import joint, joint_of
 from optimlab.study.latex import escaped
 from optimlab.study.results import encoded
 
@@ -495,3 +497,88 @@ def test_the_paragraph_names_every_column_that_was_not_used(tmp_path):
     study = Study(problem, [Contender("sgd")], rates=[0.1, 0.3, 1], replicates=2, extensions=0)
     said = methods({"": compare(study, tmp_path / "out").summary})
     assert "Rows with missing values were left out. Of the other columns, b and patient were not used." in said
+
+
+@pytest.mark.filterwarnings("ignore:sgd. the best learning rate")
+def test_columns_that_were_not_used_have_their_own_names(tmp_path):
+    names = ["it's", "back\\slash", 'say "hi"', 'it\'s "both"', "a' is left out: b", "id"]
+    table = pd.DataFrame({"x": np.arange(40) % 7, "y": np.arange(40) % 2} | dict.fromkeys(names[:-1], 1))
+    table.assign(id=range(40)).to_csv(tmp_path / "table.csv", index=False)
+    problem = Problem(str(tmp_path / "table.csv"), target_column="y", batch_size=8, epochs=1)
+    plan = Study(problem, [Contender("sgd")], rates=[0.1, 0.3, 1], replicates=2, extensions=0)
+    said = methods({"": compare(plan, tmp_path / "out", jobs=1).summary})
+    assert f"Of the other columns, {', '.join(names[:-1])} and id were not used." in said
+
+
+# ---- texts of the user that look like a citation ----
+
+LIKE_CITATIONS = ("[@home]", "mine [@holm1979]", "[@kingma2015,home] \\cite{home}", "]")
+
+
+@pytest.mark.parametrize("latex", [False, True])
+def test_no_text_of_the_user_is_a_citation(latex, tmp_path):
+    rows = [f"{k % 7},{k % 5},{k % 3},{'[@no]' if k % 2 else '[@yes]'}" for k in range(40)]
+    (tmp_path / "data [@file].csv").write_text("\n".join(["a,[@column],[@unused],y [@target]", *rows]))
+    problem = Problem(
+        str(tmp_path / "data [@file].csv"),
+        target_column="y [@target]",
+        leave_out=["[@unused]"],
+        batch_size=8,
+        epochs=1,
+    )
+    optimizers = [Contender("adam", label=label) for label in LIKE_CITATIONS]
+    plan = Study(problem, optimizers, rates=[0.1, 0.3, 1], replicates=2, label="[@title]")
+    summary = made_comparison(plan, any_outcome(1)).summary
+    host = {"processor": "CPU [@host]", "cores": 2}
+    summary = replace(summary, host=host, versions={**summary.versions, "python": "3 [@python]"})
+    usual = made_comparison(replace(plan, optimizers=("sgd", "adam")), any_outcome(1)).summary
+    summaries = {"[@one]": summary, "two": usual}
+    together = joint_of(summaries)
+    text = methods(summaries, together, latex=latex)
+    shown = [f"“{label}”" for label in LIKE_CITATIONS]
+    shown += ["Problem [@one] was data [@file].csv", "column y [@target] is predicted", "[@unused] was not used"]
+    shown += ["Python 3 [@python]", "CPU [@host]"]
+    for part in shown:
+        assert (escaped(part) if latex else part) in text
+    works = {*_entries(), "optimlab"}
+    assert set(cited(summaries, together)) <= works
+    if latex:
+        keys = re.findall(r"~\\cite{(.*?)}", text)
+        assert set(keys) == set(cited(summaries, together))
+
+
+def test_a_label_like_a_citation_gives_a_paper(tmp_path, monkeypatch):
+    monkeypatch.setattr("optimlab.paper.write.pdf", lambda draw, width: b"%PDF")
+    finished(tmp_path, study(names=(Contender("sgd", label="mine [@home]"), "adam"), replicates=2))
+    result = run(tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "“mine [@home]”, that is sgd (Robbins" in (tmp_path / "paper" / "methods.txt").read_text()
+    assert "home" not in (tmp_path / "paper" / "references.bib").read_text()
+
+
+# ---- problems that are not alike ----
+
+
+def test_the_paragraph_says_where_problems_differ():
+    plans = {
+        "a": study(names=("sgd", "adam", "lion"), search=7, rates=(0.01, 0.1, 1.0, 10.0)),
+        "b": study(names=("sgd", Contender("adam", hyperparameters={"beta2": 0.9})), defaults=False),
+        "c": study(names=("sgd", "adam"), search=5, seed=5, backend="numpy"),
+    }
+    found = {name: made_comparison(plan, any_outcome(3)).summary for name, plan in plans.items()}
+    found["b"] = replace(found["b"], host={"processor": "another", "cores": 3})
+    text = methods(found, joint_of(found))
+    labels = {row["contender"] for one in found.values() for row in json.loads(encoded(one))["rows"]}
+    assert text.startswith(f"We compared {len(labels)} optimizers: sgd (Robbins and Monro, 1951); adam (")
+    assert "adam (Kingma and Ba, 2015) (on a and c only); lion (Chen et al., 2023) (on a only); and adam (" in text
+    assert "with beta2 = 0.9 (on b only)." in text
+    tuned = "each optimizer was tuned in"
+    assert f"In each replicate of problem a, {tuned} 4 runs at 4 learning rates from 0.01 to 10, evenly" in text
+    assert f"In each replicate of problems b and c, {tuned} 3 runs at 3 learning rates from 0.01 to 1, evenly" in text
+    assert text.count("the grid grew by up to") == 2
+    assert "Each optimizer of problems a and c also ran once at its default learning rate" in text
+    assert "each replicate of problem a tried 7 random settings" in text
+    assert "each replicate of problem c tried 5 random settings" in text
+    assert "All runs of problem c were made with" in text
+    assert re.search(r"All runs of problem b were made with ((?!All runs).)*, on another \(3 cores\)\.", text)
+    assert "seed of the study: 0 (a and b) and 5 (c)" in text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import echo
+from .options import echo, save_figure
 
 
 @click.command()
@@ -15,7 +15,8 @@ def report(folder: Path) -> None:
     """Make report.html again from the comparison in FOLDER; nothing is run.
 
     \b
-    A folder of several problems gets their joint page and the report of each.
+    A folder of several problems gets the report of each. Their joint answer, with
+    its page and profile, is computed again from their present results.
 
     \b
     Example:
@@ -31,16 +32,17 @@ def report(folder: Path) -> None:
 
 
 def _several(folder: Path) -> None:
-    from ..common.files import check_folder_name
+    from ..plotting import profile_figure
     from ..report import write_report
     from ..report.joint import write_joint_report
     from ..study.compare import read_comparison
-    from ..study.joint import joint, read_joint
+    from ..study.joint import joint, problem_names, write_joint
 
-    names = [problem.name for problem in read_joint(folder).problems]
-    for name in names:
-        check_folder_name(name)  # pages are written nowhere else
-    found = {name: read_comparison(folder / name) for name in names}
+    found = {name: read_comparison(folder / name) for name in problem_names(folder)}
+    answer = joint(found)
     for name in found:
         echo(f"Written to {write_report(folder / name)}")
-    echo(f"Written to {write_joint_report(joint(found), found, folder)}")
+    write_joint(answer, folder)  # a problem may have grown on its own since
+    if answer.profile:
+        save_figure(profile_figure(answer), folder / "profile")
+    echo(f"Written to {write_joint_report(answer, found, folder)}")

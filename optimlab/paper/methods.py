@@ -1,14 +1,14 @@
 """The methods paragraph: what was run, how often, and how it was tested, from a comparison's summary alone.
 
-A sentence is a list of plain texts and citations, so that the same paragraph is printed as text and in LaTeX.
+A sentence is a text, or a list of texts and citations. So the same paragraph is printed as text and in LaTeX, and no
+label or name of a column can be mistaken for a citation.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..common.calls import call
 from ..common.errors import InputError, concise, exact
@@ -19,9 +19,18 @@ from ..study.results import LEVEL, Joint, Row, Summary
 from ..study.summary import in_percent, listed
 from .references import OPTIMIZERS, short
 
-CITED = re.compile(r" ?\[@([\w,]+)\]")
 ENGINES = {"numpy": "plain NumPy", "compiled": "the compiled engine", "cupy": "a GPU (CuPy)"}
 CONVENTIONS = {"torch": "PyTorch's convention", "keras": "Keras's convention"}
+
+
+class Work(NamedTuple):
+    """The citation of a work, by its key."""
+
+    key: str
+
+
+Part = str | Work
+Sentence = str | list[Part]
 
 
 def methods(summaries: Mapping[str, Summary], joint: Joint | None = None, *, latex: bool = False) -> str:
@@ -37,41 +46,65 @@ def methods(summaries: Mapping[str, Summary], joint: Joint | None = None, *, lat
     ------
     InputError: a summary does not describe its study as :func:`optimlab.study.compare` does.
     """
-    text = " ".join(_sentences(summaries, joint))
-    if latex:
-        parts = CITED.split(text)
-        return "".join(f"~\\cite{{{part}}}" if k % 2 else escaped(part) for k, part in enumerate(parts)) + "\n"
-    return CITED.sub(lambda found: f" ({'; '.join(map(short, found[1].split(',')))})", text) + "\n"
+    printed = _latex if latex else _plain
+    sentences = ("".join(map(printed, _parts(sentence))) for sentence in _sentences(summaries, joint))
+    return " ".join(sentences) + "\n"
 
 
 def cited(summaries: Mapping[str, Summary], joint: Joint | None = None) -> list[str]:
     """Return the keys of the works that the paragraph cites, each once."""
-    found = CITED.findall(" ".join(_sentences(summaries, joint)))
-    return list(dict.fromkeys(key for keys in found for key in keys.split(",")))
+    found = (part for sentence in _sentences(summaries, joint) for part in _parts(sentence))
+    return list(dict.fromkeys(part.key for part in found if isinstance(part, Work)))
 
 
-def _sentences(summaries: Mapping[str, Summary], joint: Joint | None) -> list[str]:
+def _parts(sentence: Sentence) -> list[Part]:
+    return [sentence] if isinstance(sentence, str) else sentence
+
+
+def _plain(part: Part) -> str:
+    return f" ({short(part.key)})" if isinstance(part, Work) else part
+
+
+def _latex(part: Part) -> str:
+    return f"~\\cite{{{part.key}}}" if isinstance(part, Work) else escaped(part)
+
+
+def _series(items: Iterable[Iterable[Part]], comma: str, last: str) -> list[Part]:
+    """Join items by ``comma``, but the last two by ``last``.
+
+    >>> _series([["a"], ["b", Work("holm1979")], ["c"]], ", ", " and ")
+    ['a', ', ', 'b', Work(key='holm1979'), ' and ', 'c']
+    """
+    *first, end = items
+    parts = [part for item in first for part in (*item, comma)]
+    return [*parts[:-1], *([last] if first else []), *end]
+
+
+def _sentences(summaries: Mapping[str, Summary], joint: Joint | None) -> list[Sentence]:
     every = list(summaries.values())
     try:
-        said = [*_contenders(every[0]), *_problems(summaries), *_replicates(summaries), *_trials(every)]
+        said = [*_contenders(summaries), *_problems(summaries), *_replicates(summaries), *_trials(summaries)]
         said += [*_choice(every), *_speed(summaries), *_tests(every)]
-        return [*said, *_ranks(joint), *_software(every[0])]
+        return [*said, *_ranks(joint), *_software(summaries)]
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise InputError(f"the study is not described as optimlab compare describes one: {error!r:.200}") from None
 
 
-def _contenders(summary: Summary) -> list[str]:
-    described = [_contender(one) for one in summary.study["optimizers"]]
-    number = plural(len(described), "optimizer")
-    *others, last = described
-    said = [
-        f"We compared {number}: {'; '.join(others)}; and {last}."
-        if len(described) > 1
-        else f"We trained {described[0]}."
+def _contenders(summaries: Mapping[str, Summary]) -> list[Sentence]:
+    every = [(name, one) for name, summary in summaries.items() for one in summary.study["optimizers"]]
+    found: dict[tuple[str, tuple[Part, ...]], list[str]] = {}
+    for name, one in every:
+        found.setdefault((one["label"], _contender(one)), []).append(name)
+    described = [
+        parts if len(names) == len(summaries) else (*parts, f" (on {listed(names)} only)")
+        for (_, parts), names in found.items()
     ]
-    if any(one["convention"] == "textbook" and "rule" not in one for one in summary.study["optimizers"]):
+    labels = {label for label, _ in found}
+    start = "We trained " if len(labels) == 1 else f"We compared {plural(len(labels), 'optimizer')}: "
+    said: list[Sentence] = [[start, *_series(described, "; ", "; and "), "."]]
+    if any(one["convention"] == "textbook" and "rule" not in one for _, one in every):
         said.append("Where no convention is named, an update rule is that of the work cited.")
-    if any("schedule" in one or "scheduled" in one for one in summary.study["optimizers"]):
+    if any("schedule" in one or "scheduled" in one for _, one in every):
         said += [
             "The tuned learning rate is the peak of its schedule, if there is one.",
             "Lengths within a schedule are shares of the run, or epochs from one upwards; ends are shares of the peak.",
@@ -79,7 +112,7 @@ def _contenders(summary: Summary) -> list[str]:
     return said
 
 
-def _contender(described: Mapping[str, Any]) -> str:
+def _contender(described: Mapping[str, Any]) -> tuple[Part, ...]:
     """Describe a contender: its label, what the label does not say, and the work that its rule comes from."""
     name, label = described["optimizer"], described["label"]
     plain = f"{name} (a rule of our own)" if "rule" in described else name
@@ -89,10 +122,10 @@ def _contender(described: Mapping[str, Any]) -> str:
     said += [f"{key} following {_schedule(shape)}" for key, shape in followed.items() if shape]
     convention = CONVENTIONS.get(described["convention"])
     more = (f" in {convention}" if convention else "") + (f" with {listed(said)}" if said else "")
-    work = f" [@{OPTIMIZERS[name]}]" if "rule" not in described and name in OPTIMIZERS else ""
+    work = [Work(OPTIMIZERS[name])] if "rule" not in described and name in OPTIMIZERS else []
     usual = label == name or label.startswith(f"{name} (")
     head = plain if usual else f"\N{LEFT DOUBLE QUOTATION MARK}{label}\N{RIGHT DOUBLE QUOTATION MARK}, that is {plain}"
-    return f"{head}{work}{more}"
+    return head, *work, more
 
 
 def _schedule(shape: str) -> str:
@@ -140,19 +173,9 @@ def _table(summary: Summary) -> list[str]:
         "drop": "Rows with missing values were left out.",
     }
     said += [missing[problem["missing"]]] if problem["missing"] in missing else []
-    columns = [*problem["leave_out"], *_unused(summary.decided)]
+    columns = [*problem["leave_out"], *summary.unused]
     kept = f"{listed(columns)} {'was' if len(columns) == 1 else 'were'}" if columns else ""
     return [*said, *([f"Of the other columns, {kept} not used."] if columns else [])]
-
-
-def _unused(notes: Iterable[str]) -> list[str]:
-    """Return the columns that were left out when the table was read.
-
-    >>> _unused(["columns are separated by semicolons", "column 'no' is left out: an identifier"])
-    ['no']
-    """
-    found = (re.match(r"column '(.+)' is left out: ", note) for note in notes)
-    return [column[1] for column in found if column]
 
 
 def _model(summary: Summary) -> str:
@@ -181,23 +204,27 @@ def _left_out(summary: Summary) -> list[str]:
     return [f"Left out were {listed(summary.left_out)}."] if summary.left_out else []
 
 
-def _replicates(summaries: Mapping[str, Summary]) -> list[str]:
+def _replicates(summaries: Mapping[str, Summary]) -> list[Sentence]:
     every = list(summaries.values())
     counts = _range(summary.replicates for summary in every)
     shared = [summary for summary in every if summary.test_rows]
     own = "its own training and validation rows" if len(shared) == len(every) else "its own split of the rows"
     own += ", stratified by class" if all(summary.score == "accuracy" for summary in every) else ""
-    said = [
-        f"The whole procedure was repeated in {counts} replicates [@bouthillier2021].",
+    seeds = _by_problem({name: str(summary.study["seed"]) for name, summary in summaries.items()}, len(every))
+    said: list[Sentence] = [
+        [f"The whole procedure was repeated in {counts} replicates", Work("bouthillier2021"), "."],
         f"Each replicate drew {own}; its own seed of initial weights, order of rows and dropout; and its own shift of "
         "the grid of learning rates. These are the same for all optimizers, so differences are paired "
-        f"(seed of the study: {every[0].study['seed']}).",
+        f"(seed of the study: {seeds}).",
     ]
     if shared:
         rows = _by_problem({name: f"{s.test_rows:,}" for name, s in summaries.items() if s.test_rows}, len(every))
         said.append(f"All replicates share one set of test rows: {rows}.")
-    grown = {_range([s.planned_replicates]): s for s in every if s.replicates > s.planned_replicates}
-    said += [f"The study was planned with {planned} replicates and grew." for planned in grown]
+    for where, (summary, *_) in _alike(
+        summaries, lambda s: s.replicates > s.planned_replicates and s.planned_replicates
+    ):
+        if summary.replicates > summary.planned_replicates:
+            said.append(f"The study{where} was planned with {summary.planned_replicates:,} replicates and grew.")
     return said
 
 
@@ -207,35 +234,55 @@ def _range(numbers: Iterable[int]) -> str:
     return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
 
 
-def _trials(every: list[Summary]) -> list[str]:
-    """Describe the budget: how many runs each optimizer had, and at which settings."""
-    study, rows = every[0].study, [row for summary in every for row in summary.rows]
-    rates = study["rates"]
-    tuned = _range(number for row in rows if row.kind == "tuned" for number in row.trials)
-    number = _range(len(row.grid) for row in rows if row.kind == "tuned")
-    said = [
-        f"In each replicate, each optimizer was tuned in {tuned} runs at {number} learning rates from "
-        f"{concise(rates[0])} to {concise(rates[-1])}, evenly spaced on a logarithmic scale"
-        if _even(rates)
-        else f"In each replicate, each optimizer was tuned in {tuned} runs at {number} learning rates, "
-        f"spaced as {listed(map(concise, rates))}",
+def _alike(summaries: Mapping[str, Summary], setting: Callable[[Summary], Any]) -> list[tuple[str, list[Summary]]]:
+    """Group the problems by a setting, each group with a phrase that names it; empty if all problems are alike."""
+    groups: dict[Any, list[str]] = {}
+    for name, summary in summaries.items():
+        groups.setdefault(setting(summary), []).append(name)
+    return [
+        (
+            f" of problem{'s' * (len(names) > 1)} {listed(names)}" if len(groups) > 1 else "",
+            [summaries[name] for name in names],
+        )
+        for names in groups.values()
     ]
-    said[0] += (
-        f"; the grid grew by up to {plural(study['extensions'], 'rate')} where the best lay at its edge."
-        if study["extensions"]
-        else "."
-    )
-    if any("searched" in one for one in study["optimizers"]):
+
+
+def _trials(summaries: Mapping[str, Summary]) -> list[str]:
+    """Describe the budget: how many runs each optimizer had, and at which settings."""
+    every = list(summaries.values())
+    grids = _alike(summaries, lambda summary: (*summary.study["rates"], summary.study["extensions"]))
+    said = [_grid(where, alike) for where, alike in grids]
+    if any("searched" in one for summary in every for one in summary.study["optimizers"]):
         said.append(
             "The values of a searched hyperparameter were tried at every learning rate; optimizers with fewer settings "
             "had a finer grid of rates instead."
         )
-    if study["defaults"]:
-        said.append("Each optimizer also ran once at its default learning rate, untuned.")
-    if study["search"]:
-        settings = plural(study["search"], "random setting")
-        said.append(f"Apart from that, each replicate tried {settings} of all searchable hyperparameters.")
-    return [*said, _runs(rows)]
+    for where, (summary, *_) in _alike(summaries, lambda summary: summary.study["defaults"]):
+        if summary.study["defaults"]:
+            said.append(f"Each optimizer{where} also ran once at its default learning rate, untuned.")
+    for where, (summary, *_) in _alike(summaries, lambda summary: summary.study["search"]):
+        if summary.study["search"]:
+            settings = plural(summary.study["search"], "random setting")
+            said.append(f"Apart from that, each replicate{where} tried {settings} of all searchable hyperparameters.")
+    return [*said, _runs([row for summary in every for row in summary.rows])]
+
+
+def _grid(where: str, alike: list[Summary]) -> str:
+    """Describe the learning rates of problems that have the same."""
+    rates, extensions = alike[0].study["rates"], alike[0].study["extensions"]
+    rows = [row for summary in alike for row in summary.tuned]
+    tuned = _range(number for row in rows for number in row.trials)
+    spaced = (
+        f" from {concise(rates[0])} to {concise(rates[-1])}, evenly spaced on a logarithmic scale"
+        if _even(rates)
+        else f", spaced as {listed(map(concise, rates))}"
+    )
+    grew = f"; the grid grew by up to {plural(extensions, 'rate')} where the best lay at its edge" if extensions else ""
+    number = _range(len(row.grid) for row in rows)
+    return (
+        f"In each replicate{where}, each optimizer was tuned in {tuned} runs at {number} learning rates{spaced}{grew}."
+    )
 
 
 def _even(rates: list[float]) -> bool:
@@ -295,8 +342,8 @@ def _speed(summaries: Mapping[str, Summary]) -> list[str]:
     return [*said, f"The target was {planned} when the first run was made, so what depends on it is exploratory."]
 
 
-def _tests(every: list[Summary]) -> list[str]:
-    said = [
+def _tests(every: list[Summary]) -> list[Sentence]:
+    said: list[Sentence] = [
         "We report means over replicates with 95% confidence intervals by Student's t, those of epochs on the logit "
         "scale between their bounds."
     ]
@@ -304,13 +351,19 @@ def _tests(every: list[Summary]) -> list[str]:
     if not families:
         return said
     each = "" if len(every) == 1 else " of each problem"
-    moderated = any(len(summary.tuned) > 2 for summary in every)
-    said.append(
-        "Optimizers are compared by paired t-tests over the replicates, for epochs by those of their logarithms"
-        f"{', with moderated variances of the tuned optimizers [@smyth2004]' if moderated else ''}. "
-        f"Differences are called significant at {100 * LEVEL:g}% after Holm's correction [@holm1979] for all "
-        f"{_range(families)} tests{each}."
-    )
+    with_variances: list[Part] = [", with moderated variances of the tuned optimizers", Work("smyth2004")]
+    said += [
+        [
+            "Optimizers are compared by paired t-tests over the replicates, for epochs by those of their logarithms",
+            *(with_variances if any(len(summary.tuned) > 2 for summary in every) else []),
+            ".",
+        ],
+        [
+            f"Differences are called significant at {100 * LEVEL:g}% after Holm's correction",
+            Work("holm1979"),
+            f" for all {_range(families)} tests{each}.",
+        ],
+    ]
     detectable = [s.verdict.detectable for s in every if s.verdict.detectable]
     if len(every) == 1 and detectable:
         points = significant(100 * detectable[0])
@@ -325,7 +378,7 @@ def _measure(every: list[Summary]) -> str:
     return " or ".join(dict.fromkeys(summary.measure for summary in every))
 
 
-def _ranks(joint: Joint | None) -> list[str]:
+def _ranks(joint: Joint | None) -> list[Sentence]:
     if joint is None or not joint.rankings:
         return []
     first = joint.rankings[0]
@@ -335,19 +388,29 @@ def _ranks(joint: Joint | None) -> list[str]:
         critical = f"{first.critical_difference:.2f} for {number} optimizers on {problems} problems"
         test = f"Friedman's test and Nemenyi's critical difference ({critical})"
     return [
-        f"Over the problems, optimizers are ranked by mean test {joint.measure} and by mean epochs to the target. The "
-        f"mean ranks are compared by {test}, at {100 * first.level:g}% for each of the two rankings [@demsar2006]."
+        f"Over the problems, optimizers are ranked by mean test {joint.measure} and by mean epochs to the target.",
+        *(f"{label} is not ranked: {why}." for label, why in joint.excluded.items()),
+        [
+            f"The mean ranks are compared by {test}, at {100 * first.level:g}% for each of the two rankings",
+            Work("demsar2006"),
+            ".",
+        ],
     ]
 
 
-def _software(summary: Summary) -> list[str]:
+def _software(summaries: Mapping[str, Summary]) -> list[Sentence]:
+    return [[f"All runs{where} were made ", *_made_by(alike[0]), "."] for where, alike in _alike(summaries, _made_by)]
+
+
+def _made_by(summary: Summary) -> tuple[Part, ...]:
+    """Describe the software and the machine."""
     versions, host = summary.versions, summary.host
     engine = ENGINES.get(summary.study["problem"]["backend"], summary.study["problem"]["backend"])
     names = {"optimlab": "optimlab", "numpy": "NumPy", "python": "Python"}
-    works = {"optimlab": " [@optimlab]", "numpy": " [@harris2020]"}
-    used = [f"{names[key]} {versions[key]}{works.get(key, '')}" for key in names if key in versions]
-    said = [f"All runs were made with {listed(used)}, by {engine}"] if used else [f"All runs were made by {engine}"]
-    if "processor" in host:
-        cores = f" ({plural(host['cores'], 'core')})" if host.get("cores") else ""
-        said[0] += f", on {host['processor']}{cores}"
-    return [f"{said[0]}."]
+    works = {"optimlab": [Work("optimlab")], "numpy": [Work("harris2020")]}
+    used: list[list[Part]] = [
+        [f"{names[key]} {versions[key]}", *works.get(key, [])] for key in names if key in versions
+    ]
+    tools = ["with ", *_series(used, ", ", " and "), ", "] if used else []
+    cores = f" ({plural(host['cores'], 'core')})" if host.get("cores") else ""
+    return *tools, f"by {engine}", f", on {host['processor']}{cores}" if "processor" in host else ""

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..common.errors import InputError
-from ..common.files import check_folder_name, check_writable, write_atomically
+from ..common.files import check_writable, write_atomically
 from ..study.compare import read_comparison
 from ..study.folder import JOINT
-from ..study.joint import read_joint
+from ..study.joint import present_joint
 from ..study.latex import escaped, joint_latex, latex
+from ..study.results import Joint
 from .figures import ONE_COLUMN, TWO_COLUMNS, figures, joint_figures, pdf
 from .methods import cited, methods
 from .references import bibliography
@@ -55,14 +56,15 @@ def write_paper(
     to = folder / FOLDER if to is None else Path(to)
     if not widths:
         raise InputError("give at least one width for the figures, in inches")
-    joint = read_joint(folder) if (folder / JOINT).exists() else None
-    names = [problem.name for problem in joint.problems] if joint else []
-    for name in names:
-        check_folder_name(name)  # files are written nowhere else
-    comparisons = {name: read_comparison(folder / name) for name in names} or {"": read_comparison(folder)}
-    summaries = {name: comparison.summary for name, comparison in comparisons.items()}
+    joint: Joint | None = None
+    if (folder / JOINT).exists():
+        joint, summaries = present_joint(folder)
+        drawn = joint_figures(joint)
+    else:
+        comparison = read_comparison(folder)
+        summaries, drawn = {"": comparison.summary}, figures(comparison)
+    names = [name for name in summaries if name]
     one = next(iter(summaries.values()))
-    drawn = figures(comparisons[""]) if joint is None else joint_figures(joint)
     texts = {
         "table.tex": latex(one) if joint is None else joint_latex(joint),
         "figures.tex": "\n".join(_float(name, caption, widths[0]) for name, (_, caption) in drawn.items()),

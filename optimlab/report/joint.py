@@ -90,7 +90,7 @@ def _cells(joint: Joint, names: list[str], measure: Measure) -> dict[tuple[str, 
 def _cell(problem: JointProblem, name: str, measure: Measure) -> Cell:
     standing = problem.standings.get(name)
     if standing is None:
-        return Cell("–", None, "failed")
+        return Cell("–", None, "failed" if name in problem.failed else "not compared")
     if measure == "test_score":
         if not standing.finished:
             return Cell("–", None, "diverged")

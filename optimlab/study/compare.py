@@ -249,6 +249,7 @@ def summarized(
         score=problem.score,
         decided=decided(problem),
         sizes=Sizes(*problem.sizes()),
+        unused=problem.unused(),
     )
 
 

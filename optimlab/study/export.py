@@ -13,7 +13,7 @@ from ..common.errors import InputError, lacks, lookup, one_line
 from ..common.files import write_atomically
 from .compare import read_summary
 from .folder import JOINT
-from .joint import read_joint
+from .joint import present_joint
 from .joint_table import order
 from .latex import joint_latex, latex
 from .results import Record, builtins
@@ -69,7 +69,7 @@ def export(folder: str | Path, to: str | Path, *, curves: bool = False) -> list[
 def _latex(folder: Path) -> tuple[str, list[str]]:
     """Return the table, and the labels of its rows."""
     if (folder / JOINT).exists():
-        joint = read_joint(folder)
+        joint, _ = present_joint(folder)
         return joint_latex(joint), order(joint)
     summary = read_summary(folder)
     return latex(summary), [row.label for row in summary.rows]

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ..common.errors import InputError
-from ..common.files import write_atomically
-from .compare import Comparison
+from ..common.files import check_folder_name, write_atomically
+from .compare import Comparison, read_summary
 from .folder import ELSEWHERE, JOINT, SUMMARY
 from .ranks import average_ranks, critical_difference, fewest_problems, friedman
 from .results import (
@@ -24,6 +24,7 @@ from .results import (
     Ranking,
     Sentence,
     Standing,
+    Summary,
     decoded,
     encoded,
     measure_of,
@@ -56,19 +57,24 @@ def joint(comparisons: Mapping[str, Comparison]) -> Joint:
     ------
     InputError: there are fewer than two problems.
     """
-    if len(comparisons) < 2:
+    return joint_of({name: comparison.summary for name, comparison in comparisons.items()})
+
+
+def joint_of(summaries: Mapping[str, Summary]) -> Joint:
+    """Combine the summaries of several problems, by name; see :func:`joint`."""
+    if len(summaries) < 2:
         raise InputError("a joint answer needs the comparisons of at least two problems")
-    problems = tuple(_problem(name, comparison) for name, comparison in comparisons.items())
+    problems = tuple(_problem(name, summary) for name, summary in summaries.items())
     ranked = [problem for problem in problems if problem.standings]
-    labels = list(dict.fromkeys(row.contender for c in comparisons.values() for row in c.summary.tuned))
-    excluded = {label: why for label in labels if (why := _missing(label, ranked, comparisons))}
+    labels = list(dict.fromkeys(row.contender for summary in summaries.values() for row in summary.tuned))
+    excluded = {label: why for label in labels if (why := _missing(label, ranked))}
     contenders = tuple(label for label in labels if label not in excluded)
     enough = len(contenders) > 1 and len(ranked) > 1
     rankings = tuple(_ranking(measure, contenders, ranked) for measure in MEASURES) if enough else ()
     costs = {label: [_cost(problem.standings[label]) for problem in ranked] for label in contenders}
     stairs = performance_profile(costs) if enough else {}
     profile = {label: tuple(steps) for label, steps in stairs.items()}
-    data = [comparison.summary.study["problem"].get("dataset") for comparison in comparisons.values()]
+    data = [summary.study["problem"].get("dataset") for summary in summaries.values()]
     words: Words = {"test_score": f"test {measure_of(problems)}", "epochs": "epochs to the target"}
     sentences = [
         *_excluded(problems, contenders, excluded),
@@ -104,6 +110,33 @@ def read_joint(folder: str | Path) -> Joint:
         raise InputError(f"{path} is not the joint answer of several problems: {error}") from None
 
 
+def problem_names(folder: str | Path) -> list[str]:
+    """Return the names of the problems in ``joint.json`` of a folder; each is the name of a folder in it.
+
+    Raises
+    ------
+    InputError: as :func:`read_joint`, or a name leads to another place.
+    """
+    names = [problem.name for problem in read_joint(folder).problems]
+    for name in names:
+        check_folder_name(name)
+    return names
+
+
+def present_joint(folder: str | Path) -> tuple[Joint, dict[str, Summary]]:
+    """Return the joint answer of a folder and the summary of each problem in it.
+
+    The answer is computed from these summaries. That of ``joint.json`` is older than a problem whose comparison has
+    grown on its own, or in a study that was stopped before its last problem.
+
+    Raises
+    ------
+    InputError: as :func:`problem_names`, or a problem has no finished comparison.
+    """
+    summaries = {name: read_summary(Path(folder) / name) for name in problem_names(folder)}
+    return joint_of(summaries), summaries
+
+
 def check_joint_folder(names: Iterable[str], folder: str | Path) -> None:
     """Check that problems of these names would not overwrite the page or joint answer of a folder, without writing.
 
@@ -125,8 +158,8 @@ def check_joint_folder(names: Iterable[str], folder: str | Path) -> None:
             )
 
 
-def _problem(name: str, comparison: Comparison) -> JointProblem:
-    summary, verdict = comparison.summary, comparison.summary.verdict
+def _problem(name: str, summary: Summary) -> JointProblem:
+    verdict = summary.verdict
     leading, fast = {verdict.leader, *verdict.level_with}, {verdict.fastest, *verdict.fast_with}
     standings = {
         row.contender: Standing(
@@ -143,14 +176,14 @@ def _problem(name: str, comparison: Comparison) -> JointProblem:
         summary.replicates,
         standings,
         summary.score,
+        tuple(row.contender for row in summary.tuned if row.failed),
     )
 
 
-def _missing(label: str, ranked: Sequence[JointProblem], comparisons: Mapping[str, Comparison]) -> str:
+def _missing(label: str, ranked: Sequence[JointProblem]) -> str:
     """Return the reason why a contender cannot be ranked; empty if it can."""
-    lacking = [problem.name for problem in ranked if label not in problem.standings]
-    absent = [name for name in lacking if label not in {row.contender for row in comparisons[name].summary.tuned}]
-    failed = [name for name in lacking if name not in absent]
+    failed = [problem.name for problem in ranked if label in problem.failed]
+    absent = [problem.name for problem in ranked if label not in {*problem.standings, *problem.failed}]
     reasons = [f"runs failed on {listed(failed)}"] if failed else []
     reasons += [f"it is not compared on {listed(absent)}"] if absent else []
     return "; ".join(reasons)

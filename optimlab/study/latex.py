@@ -98,7 +98,7 @@ def joint_latex(joint: Joint) -> str:
         for problem in joint.problems:
             standing = problem.standings.get(label)
             if standing is None:
-                cells.append("failed")
+                cells.append("failed" if label in problem.failed else "--")
             else:
                 cells.append(
                     _bold(_percent(standing.test_score), standing.leading) if standing.finished else "diverged"
@@ -176,7 +176,8 @@ def _bold(text: str, bold: bool) -> str:
 
 
 def _line(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + " \\\\"
+    line = " & ".join(cells) + " \\\\"
+    return f"{{}}{line}" if line.startswith(("[", "*")) else line  # LaTeX reads these as an option of the line before
 
 
 def _table(columns: str, head: Sequence[str], lines: Sequence[str], caption: Sequence[str]) -> str:

@@ -147,6 +147,12 @@ class Problem:
         """Return sentences on the decisions made when the data were read."""
         return _load(self._source()).notes
 
+    def unused(self) -> tuple[str, ...]:
+        """Return the columns of a table that were left out when it was read, without those of ``leave_out``."""
+        table = _load(self._source()).table
+        columns = () if table is None else table.columns
+        return tuple(c.name for c in columns if c.kind == "left out" and c.name not in self.leave_out)
+
     def _source(self) -> _Source:
         return _Source(self.dataset, self.target_column, self.missing, self.task, self.leave_out)
 

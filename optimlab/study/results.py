@@ -419,8 +419,9 @@ class Summary:
     """The whole comparison, as stored in ``summary.json``.
 
     ``planned_replicates`` is the number of the study before its first run. ``left_out`` says what the quick protocol
-    leaves out, and ``decided`` how your own data were read. ``score`` names the score. ``test_rows`` is the size of a
-    test set that all replicates share, or None if each draws its own.
+    leaves out, and ``decided`` how your own data were read. ``unused`` are the columns of a table that were found
+    useless then. ``score`` names the score. ``test_rows`` is the size of a test set that all replicates share, or None
+    if each draws its own.
 
     Raises
     ------
@@ -449,6 +450,7 @@ class Summary:
     score: Score = "accuracy"
     decided: tuple[str, ...] = ()
     sizes: Sizes | None = None
+    unused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         labels = [row.label for row in self.rows]
@@ -521,7 +523,10 @@ class Standing:
 
 @dataclass(frozen=True)
 class JointProblem:
-    """One of several problems. A contender with a failed run has no standing."""
+    """One of several problems.
+
+    A contender with a failed run is in ``failed`` and has no standing. One that is in neither was not compared here.
+    """
 
     name: str
     data: str
@@ -530,6 +535,7 @@ class JointProblem:
     replicates: Count
     standings: dict[str, Standing]
     score: Score = "accuracy"
+    failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
