@@ -295,6 +295,31 @@ def test_informative_is_a_target_that_someone_meets_and_someone_late(epochs, inf
     )
 
 
+def test_a_miss_in_a_short_run_is_not_reached_within_three_epochs():
+    """Two epochs: a miss counts as three, and so does the mean of nothing but misses."""
+    short = Problem(hidden=(2,), epochs=2, target=0.95)
+    missed = summary_of(problem=short, a=scores(epochs=1), b=scores(epochs=[1] * 9 + [None]))
+    assert missed.target.informative
+    assert not any("uninformative" in str(s) for s in missed.verdict.sentences)
+    met = summary_of(problem=short, a=scores(epochs=1), b=scores(epochs=2))
+    assert not met.target.informative
+
+
+def test_a_contender_that_is_excluded_decides_nothing_about_the_target():
+    """c is excluded for a failed run: neither are its late epochs informative, nor does a proposal tell it apart."""
+    late, failed = scores(epochs=15), scores(epochs=15, status=["error"] + ["ok"] * 9)
+    assert not summary_of(a=scores(epochs=2), b=scores(epochs=2), c=failed).target.informative
+    assert not summary_of(a=scores(epochs=None), b=scores(epochs=None), c=failed).target.informative
+    assert summary_of(a=scores(epochs=2), b=scores(epochs=2), c=late).target.informative
+    never = {"target": 0.99, "a": scores(epochs=5), "b": scores(epochs=5)}
+    assert summary_of(c=late, **never).target.proposed is not None
+    excluded = summary_of(c=failed, **never)
+    assert excluded.target.proposed is None
+    assert not any("By the stored curves" in str(s) for s in excluded.verdict.sentences)
+    other = summary_of(target=0.99, a=scores(epochs=5), b=late, c=failed)
+    assert other.target.proposed == summary_of(target=0.99, a=scores(epochs=5), b=late).target.proposed is not None
+
+
 @pytest.mark.parametrize(
     ("target", "told"), [(0.955, "95.5%"), (0.57, "57%"), (0.9512, "95.12%"), (0.96, "96%"), (0.123456, "12.35%")]
 )
