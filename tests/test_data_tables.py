@@ -667,6 +667,43 @@ def test_few_rows_make_smaller_batches(tmp_path):
         read_study(file)
 
 
+def plan_of(*options):
+    result = run("compare", *options, "--dry-run", "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("names_data", ["", "[problem]\ndataset = 'mnist'\n", "[problem]\ndataset = 'b.csv'\n"])
+def test_own_data_beside_a_study_file_are_treated_as_without(tmp_path, names_data):
+    """They get the usual target and batch size, unless the file or an option gives them; 18 rows train."""
+    path = written(tmp_path, lines(lambda i: f"{i % 7},{i % 2}"))
+    file = written(tmp_path, f"replicates = 2\n{names_data}", "study.toml")
+    options = ["--dataset", path, "--target-column", "y", "--out", tmp_path / "out"]
+    alone, beside = plan_of(*options), plan_of("--study", file, *options)
+    assert [beside[key] for key in ("problem", "target")] == [alone[key] for key in ("problem", "target")]
+    assert alone["target"] != Problem().target
+    given = plan_of("--study", file, *options, "--target", 0.61, "--batch-size", 7)
+    assert given["target"] == 0.61
+    assert "batch 7" in given["problem"]
+    file.write_text(f"{file.read_text()}{'' if names_data else '[problem]'}\ntarget = 0.62\nbatch_size = 8\n")
+    given = plan_of("--study", file, *options)
+    assert given["target"] == 0.62
+    assert "batch 8" in given["problem"]
+    result = run("compare", "--study", file, "--dataset", tmp_path / "no.csv", "--out", tmp_path / "out")
+    assert result.stderr == f"optimlab: {tmp_path / 'no.csv'}: cannot be read: No such file or directory\n"
+
+
+def test_the_usual_target_is_that_of_the_column_that_an_option_names(tmp_path):
+    """Column y repeats x, and z is noise, so their targets differ."""
+    noise = np.random.default_rng(0).integers(0, 2, 40)
+    path = written(tmp_path, lines(lambda i: f"{i % 2},{noise[i]},{i % 2}", "x,z,y", rows=40))
+    file = written(tmp_path, f"[problem]\ndataset = '{path.name}'\ntarget_column = 'y'\n", "study.toml")
+    out = ["--out", tmp_path / "out"]
+    alone = plan_of("--dataset", path, "--target-column", "z", *out)
+    beside = plan_of("--study", file, "--target-column", "z", *out)
+    assert beside["target"] == alone["target"] != plan_of("--study", file, *out)["target"]
+
+
 def test_the_report_tells_the_study_again(table):
     """With the columns, so that the study file beside the table makes the same study."""
     problem = Problem(str(table), target_column="y", missing="drop", leave_out=("c",), target=0.6)

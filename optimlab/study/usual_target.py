@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..datasets import Dataset
+from ..datasets import Dataset, is_own
 from ..datasets.normalization import Standardize
 from .problem import PROBLEMS, QUICK_ROWS, Problem
 
@@ -52,6 +53,18 @@ def with_usual_batch(problem: Problem) -> Problem:
     """
     rows = problem.sizes()[0]
     return problem if problem.batch_size <= rows else replace(problem, batch_size=1 << (rows.bit_length() - 1))
+
+
+def suited(problem: Problem, given: Container[str] = ()) -> Problem:
+    """Return the problem with the usual batch size and target if the data are your own, except those in ``given``.
+
+    >>> suited(Problem("sklearn:wine"), given=["batch_size"]).target
+    0.93
+    """
+    if not is_own(problem.dataset):
+        return problem
+    problem = problem if "batch_size" in given else with_usual_batch(problem)
+    return problem if "target" in given else with_usual_target(problem)
 
 
 def decided(problem: Problem) -> tuple[str, ...]:
@@ -101,4 +114,4 @@ def _scores(data: Dataset) -> tuple[float, float]:
     return float(trivial), float((predicted.argmax(axis=1) == data.y_val).mean())
 
 
-__all__ = ["UsualTarget", "decided", "usual_target", "with_usual_batch", "with_usual_target"]
+__all__ = ["UsualTarget", "decided", "suited", "usual_target", "with_usual_batch", "with_usual_target"]
