@@ -5,8 +5,10 @@ import csv
 import io
 import json
 import pickle
+import re
 import warnings
 from dataclasses import replace
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 
@@ -31,7 +33,7 @@ from optimlab.datasets.table_files import read_sheet
 from optimlab.report.reproduction import recipe
 from optimlab.study import Contender, Problem, Run, Study, read_study
 from optimlab.study.run import execute
-from optimlab.study.usual_target import usual_target
+from optimlab.study.usual_target import between, usual_target
 
 ROWS = 30
 
@@ -570,6 +572,34 @@ def test_the_usual_target_lies_between_the_trivial_answer_and_a_linear_model(tmp
     found = usual_target(Problem(str(tmp_path / "numbers.csv"), target_column="y"))
     assert found.value == pytest.approx(0.9 * 0.9, abs=0.03)
     assert found.reason == ("nine tenths of the way from always answering the mean (R² 0) to a linear model (R² 0.89)")
+
+
+@pytest.mark.parametrize(("rare", "always", "digits"), [(5, 0.995, 3), (15, 0.985, 2), (50, 0.95, 2)])
+def test_the_usual_target_of_very_unequal_classes_lies_above_the_trivial_answer(tmp_path, rare, always, digits):
+    """Of 1,000 rows, so many are of the rare class; two digits suffice for all but the rarest."""
+    x = np.random.default_rng(0).normal(size=1000)
+    y = np.where(np.arange(1000) < rare, "bad", "ok")
+    pd.DataFrame({"x": x, "y": y}).to_csv(tmp_path / "rare.csv", index=False)
+    problem = Problem(str(tmp_path / "rare.csv"), target_column="y")
+    assert np.mean([(problem.replicate(k).y_val == 1).mean() for k in range(5)]) == pytest.approx(always)
+    found = usual_target(problem)
+    assert always < found.value < 1
+    assert found.value == pytest.approx((always + 1) / 2, abs=0.51 / 10**digits)
+    percent = re.search(r"halfway from always answering ok \((.*)%\) to 1; a linear model gains", found.reason)[1]
+    assert float(percent) / 100 < found.value
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 5000), st.integers(0, 5000), st.floats(0.1, 0.9))
+def test_a_rounded_target_lies_between_the_two_scores(one, other, share):
+    """Shares of 5,000 rows: those of five splits with 1,000 validation rows each."""
+    low, high = sorted((one / 5000, other / 5000))
+    value, digits = between(low, high, share)
+    exact = Fraction(low) + Fraction(share) * (Fraction(high) - Fraction(low))
+    assert abs(Fraction(value) - exact) <= Fraction(51, 100) / 10**digits
+    assert (low < value < high) or low == high
+    if high - low > 0.1:
+        assert digits == 2
 
 
 # the commands
