@@ -45,12 +45,20 @@ def trials(study, contender, kind, told):
     return found
 
 
-def summary_of(*, target=0.95, planned=None, grown=None, defaults=None, searched=None, problem=None, **contenders):
-    """The summary of contenders with these scores; those of their default rates and random settings by label, too."""
+def summary_of(
+    *, target=0.95, planned=None, grown=None, defaults=None, searched=None, problem=None, betas=(), **contenders
+):
+    """The summary of contenders with these scores; those of their default rates and random settings by label, too.
+
+    ``betas`` has the values of beta that a contender searches, by label.
+    """
     replicates = max((len(v) for told in contenders.values() for v in told if isinstance(v, list)), default=REPLICATES)
     study = Study(
         problem or Problem(hidden=(2,), target=target),
-        tuple(Contender("momentum", "textbook", {"beta": k / 64}, name) for k, name in enumerate(contenders)),
+        tuple(
+            Contender("momentum", "textbook", {"beta": dict(betas).get(name, k / 64)}, name)
+            for k, name in enumerate(contenders)
+        ),
         RATES,
         replicates,
     )
@@ -363,6 +371,16 @@ def test_what_searching_more_than_the_rate_is_worth():
     text = "A random search of all hyperparameters gives a higher test accuracy than the tuned rate alone for a and b."
     assert text in [str(s) for s in summary.verdict.sentences]
     assert claims(summary, "A random search") == [(f"{n}, searched", n, "test_score") for n in "ab"]
+
+
+def test_a_tuned_row_that_searches_more_than_the_rate_is_tuned_in_its_setting():
+    """a searches two values of beta at each rate, and b the rate alone."""
+    tuned = {"a": scores(0.97), "b": scores(0.95)}
+    texts = said(betas={"a": [0.5, 0.9]}, **tuned, defaults={"a": scores(0.9), "b": scores(0.9)}, searched=dict(tuned))
+    assert "The default setting gives a lower test accuracy than the tuned setting for a and b." in texts
+    random_search = "A random search of all hyperparameters cannot be told apart from the tuned setting"
+    assert f"{random_search} in test accuracy for any optimizer." in texts
+    assert not any("tuned rate" in text or "default rate" in text for text in texts)
 
 
 def test_a_family_of_one_test_needs_no_correction():
