@@ -58,7 +58,8 @@ They stand above the first table.
 
 {problem}
 
-A key that is left out has the value of the data set. The quick protocol also limits the rows of large data sets.
+A key that is left out has the value of the data set, also of one that `--dataset` names. The quick protocol also limits
+the rows of large data sets.
 
 {datasets}
 
@@ -67,9 +68,9 @@ most frequent class. `compare` says which. [data.md](data.md) shows how tables a
 
 ## `[[problems]]`
 
-Each is a variant of `[problem]`: it has the keys of `[problem]`, and a `name`, which becomes the name of a folder. The
-problems are compared one after another. Together they get mean ranks, Friedman's and Nemenyi's tests, and a performance
-profile.
+Each is a variant of `[problem]`: it has the keys of `[problem]`, and a `name`, which becomes the name of a folder. A
+key that stands in neither has the value of the variant's data set. The problems are compared one after another.
+Together they get mean ranks, Friedman's and Nemenyi's tests, and a performance profile.
 
 ## `[[contenders]]`
 

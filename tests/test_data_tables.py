@@ -5,8 +5,10 @@ import csv
 import io
 import json
 import pickle
+import re
 import warnings
 from dataclasses import replace
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 
@@ -31,7 +33,7 @@ from optimlab.datasets.table_files import read_sheet
 from optimlab.report.reproduction import recipe
 from optimlab.study import Contender, Problem, Run, Study, read_study
 from optimlab.study.run import execute
-from optimlab.study.usual_target import usual_target
+from optimlab.study.usual_target import between, usual_target
 
 ROWS = 30
 
@@ -572,6 +574,34 @@ def test_the_usual_target_lies_between_the_trivial_answer_and_a_linear_model(tmp
     assert found.reason == ("nine tenths of the way from always answering the mean (R² 0) to a linear model (R² 0.89)")
 
 
+@pytest.mark.parametrize(("rare", "always", "digits"), [(5, 0.995, 3), (15, 0.985, 2), (50, 0.95, 2)])
+def test_the_usual_target_of_very_unequal_classes_lies_above_the_trivial_answer(tmp_path, rare, always, digits):
+    """Of 1,000 rows, so many are of the rare class; two digits suffice for all but the rarest."""
+    x = np.random.default_rng(0).normal(size=1000)
+    y = np.where(np.arange(1000) < rare, "bad", "ok")
+    pd.DataFrame({"x": x, "y": y}).to_csv(tmp_path / "rare.csv", index=False)
+    problem = Problem(str(tmp_path / "rare.csv"), target_column="y")
+    assert np.mean([(problem.replicate(k).y_val == 1).mean() for k in range(5)]) == pytest.approx(always)
+    found = usual_target(problem)
+    assert always < found.value < 1
+    assert found.value == pytest.approx((always + 1) / 2, abs=0.51 / 10**digits)
+    percent = re.search(r"halfway from always answering ok \((.*)%\) to 1; a linear model gains", found.reason)[1]
+    assert float(percent) / 100 < found.value
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 5000), st.integers(0, 5000), st.floats(0.1, 0.9))
+def test_a_rounded_target_lies_between_the_two_scores(one, other, share):
+    """Shares of 5,000 rows: those of five splits with 1,000 validation rows each."""
+    low, high = sorted((one / 5000, other / 5000))
+    value, digits = between(low, high, share)
+    exact = Fraction(low) + Fraction(share) * (Fraction(high) - Fraction(low))
+    assert abs(Fraction(value) - exact) <= Fraction(51, 100) / 10**digits
+    assert (low < value < high) or low == high
+    if high - low > 0.1:
+        assert digits == 2
+
+
 # the commands
 
 
@@ -665,6 +695,43 @@ def test_few_rows_make_smaller_batches(tmp_path):
         ol.InputError, match=r"study.toml, line 3, key 'dataset': .*b.csv: cannot be read: No such file"
     ):
         read_study(file)
+
+
+def plan_of(*options):
+    result = run("compare", *options, "--dry-run", "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("names_data", ["", "[problem]\ndataset = 'mnist'\n", "[problem]\ndataset = 'b.csv'\n"])
+def test_own_data_beside_a_study_file_are_treated_as_without(tmp_path, names_data):
+    """They get the usual target and batch size, unless the file or an option gives them; 18 rows train."""
+    path = written(tmp_path, lines(lambda i: f"{i % 7},{i % 2}"))
+    file = written(tmp_path, f"replicates = 2\n{names_data}", "study.toml")
+    options = ["--dataset", path, "--target-column", "y", "--out", tmp_path / "out"]
+    alone, beside = plan_of(*options), plan_of("--study", file, *options)
+    assert [beside[key] for key in ("problem", "target")] == [alone[key] for key in ("problem", "target")]
+    assert alone["target"] != Problem().target
+    given = plan_of("--study", file, *options, "--target", 0.61, "--batch-size", 7)
+    assert given["target"] == 0.61
+    assert "batch 7" in given["problem"]
+    file.write_text(f"{file.read_text()}{'' if names_data else '[problem]'}\ntarget = 0.62\nbatch_size = 8\n")
+    given = plan_of("--study", file, *options)
+    assert given["target"] == 0.62
+    assert "batch 8" in given["problem"]
+    result = run("compare", "--study", file, "--dataset", tmp_path / "no.csv", "--out", tmp_path / "out")
+    assert result.stderr == f"optimlab: {tmp_path / 'no.csv'}: cannot be read: No such file or directory\n"
+
+
+def test_the_usual_target_is_that_of_the_column_that_an_option_names(tmp_path):
+    """Column y repeats x, and z is noise, so their targets differ."""
+    noise = np.random.default_rng(0).integers(0, 2, 40)
+    path = written(tmp_path, lines(lambda i: f"{i % 2},{noise[i]},{i % 2}", "x,z,y", rows=40))
+    file = written(tmp_path, f"[problem]\ndataset = '{path.name}'\ntarget_column = 'y'\n", "study.toml")
+    out = ["--out", tmp_path / "out"]
+    alone = plan_of("--dataset", path, "--target-column", "z", *out)
+    beside = plan_of("--study", file, "--target-column", "z", *out)
+    assert beside["target"] == alone["target"] != plan_of("--study", file, *out)["target"]
 
 
 def test_the_report_tells_the_study_again(table):

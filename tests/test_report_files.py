@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import sys
 from dataclasses import replace
 
 import pytest
@@ -13,6 +15,7 @@ from optimlab.cli import main
 from optimlab.report import page, write_report
 from optimlab.report.reproduction import recipe
 from optimlab.study import Comparison, Contender, Problem, Study, read_study
+from optimlab.study.contender import contenders
 from optimlab.study.plan import FULL
 from optimlab.study.results import Record, Summary, decoded
 
@@ -73,8 +76,62 @@ def test_a_rule_of_ones_own_is_asked_for():
         return w - lr * g
 
     made = recipe(json.loads(json.dumps(Study(optimizers=("sgd", Contender("mine", rule=mine))).config())))
-    assert made.command == "optimlab compare --optimizers sgd --rule FILE.py:mine"
-    assert "your own" in made.note
+    assert made.command == "optimlab compare --optimizers sgd,FILE.py:mine"
+    assert made.note == "mine is your own rule: give the path of its file in place of FILE.py."
+
+
+RULES = """\
+def plain(w, g, *, lr=0.1, beta=0.9, label=1.0):
+    return w - lr * g
+
+def weak(w, g, *, lr=0.01):
+    return w - 0.1 * lr * g
+"""
+
+
+@pytest.mark.parametrize(
+    "optimizers",
+    [
+        "{0}:weak",
+        "{0}:plain, {0}:weak",
+        "{0}:weak, sgd, adam:torch",
+        "sgd, {0}:weak(label=W), {0}:weak(label=V)",
+        "{0}:weak(label=W)",
+        '{0}:weak(schedule=one_cycle, label="a \\"long\\" one"), sgd',
+        "sgd, {0}:plain(beta={{0, 0.9}}), adamw(weight_decay=0.1), {0}:weak",
+    ],
+)
+@pytest.mark.parametrize("changes", [{}, {"defaults": False}])
+def test_the_printed_command_makes_the_same_study_with_own_rules(optimizers, changes, tmp_path, monkeypatch):
+    """With all contenders, in their order, once the path of the file is given."""
+    (tmp_path / "rules.py").write_text(RULES)
+    study = replace(SMALL, optimizers=contenders(optimizers.format(tmp_path / "rules.py")), **changes)
+    assert dry_run(recipe(json.loads(json.dumps(study.config()))), tmp_path, monkeypatch) == study.config()
+
+
+def test_a_hyperparameter_named_label_is_kept(tmp_path, monkeypatch):
+    (tmp_path / "rules.py").write_text(RULES)
+    rule = contenders(f"{tmp_path / 'rules.py'}:plain")[0]
+    study = replace(SMALL, optimizers=(replace(rule, hyperparameters={"label": 2.0}, label=""),))
+    assert dry_run(recipe(json.loads(json.dumps(study.config()))), tmp_path, monkeypatch) == study.config()
+
+
+@pytest.mark.parametrize("target", [0.93, 0.95])
+def test_the_printed_command_keeps_the_target_of_data_with_a_usual_one(target, tmp_path, monkeypatch):
+    """That of wine is 0.93, and 0.95 is that of a problem on the digits."""
+    study = replace(SMALL, problem=replace(Problem("sklearn:wine").quick(), target=target))
+    assert dry_run(recipe(json.loads(json.dumps(study.config()))), tmp_path, monkeypatch) == study.config()
+
+
+def dry_run(made, folder, monkeypatch):
+    """The description of the study that the recipe's command would run in a folder with rules.py."""
+    (folder / "study.toml").write_text(made.file.replace("FILE.py", "rules.py"))
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys.modules["optimlab.cli.compare"], "_plan", lambda study, *_: study.config())
+    arguments = shlex.split(made.command.replace("FILE.py", "rules.py"))[1:]
+    result = CliRunner().invoke(main, [*arguments, "--dry-run", "--json", "--out", "out"])
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
 
 
 def test_the_command_line_makes_the_page_again(changed):

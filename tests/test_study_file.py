@@ -66,6 +66,28 @@ def test_a_study_file_with_several_problems(tmp_path):
     assert all(s.problem.batch_norm for s in studies.values())
 
 
+def test_a_variant_on_other_data_has_the_usual_values_of_these_data(tmp_path):
+    """What neither ``[problem]`` nor the variant sets, such as the target and the limits of the rows."""
+    text = (
+        "[problem]\nepochs = 3\n[[problems]]\nname = 'a'\n[[problems]]\nname = 'b'\ndataset = 'mnist'\nhidden = [8]\n"
+    )
+    studies = read_study(written(tmp_path, text))
+    assert studies["a"].problem == Problem(epochs=3)
+    assert studies["b"].problem == replace(PROBLEMS["mnist"].quick(), epochs=3, hidden=(8,))
+
+
+def test_an_option_names_the_data_before_the_usual_values_are_chosen(tmp_path):
+    file = written(tmp_path, "[problem]\ndataset = 'mnist'\nepochs = 3\n")
+    (study,) = read_study(file, dataset="digits").values()
+    assert study.problem == Problem(epochs=3)
+    (study,) = read_study(file, full=True, dataset="cifar10", target=0.3).values()
+    assert study.problem == replace(PROBLEMS["cifar10"], epochs=3, target=0.3)
+    with pytest.raises(ol.InputError, match=r"^unknown data set 'digit'"):
+        read_study(file, dataset="digit")
+    result = run("compare", "--study", file, "--dataset", "digits", "--batch-size", 0, "--out", tmp_path / "out")
+    assert result.stderr == "optimlab: --batch-size must be a whole number of at least 1, got 0\n"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -46,12 +46,20 @@ def trials(study, contender, kind, told):
     return found
 
 
-def summary_of(*, target=0.95, planned=None, grown=None, defaults=None, searched=None, problem=None, **contenders):
-    """The summary of contenders with these scores; those of their default rates and random settings by label, too."""
+def summary_of(
+    *, target=0.95, planned=None, grown=None, defaults=None, searched=None, problem=None, betas=(), **contenders
+):
+    """The summary of contenders with these scores; those of their default rates and random settings by label, too.
+
+    ``betas`` has the values of beta that a contender searches, by label.
+    """
     replicates = max((len(v) for told in contenders.values() for v in told if isinstance(v, list)), default=REPLICATES)
     study = Study(
         problem or Problem(hidden=(2,), target=target),
-        tuple(Contender("momentum", "textbook", {"beta": k / 64}, name) for k, name in enumerate(contenders)),
+        tuple(
+            Contender("momentum", "textbook", {"beta": dict(betas).get(name, k / 64)}, name)
+            for k, name in enumerate(contenders)
+        ),
         RATES,
         replicates,
     )
@@ -296,6 +304,31 @@ def test_informative_is_a_target_that_someone_meets_and_someone_late(epochs, inf
     )
 
 
+def test_a_miss_in_a_short_run_is_not_reached_within_three_epochs():
+    """Two epochs: a miss counts as three, and so does the mean of nothing but misses."""
+    short = Problem(hidden=(2,), epochs=2, target=0.95)
+    missed = summary_of(problem=short, a=scores(epochs=1), b=scores(epochs=[1] * 9 + [None]))
+    assert missed.target.informative
+    assert not any("uninformative" in str(s) for s in missed.verdict.sentences)
+    met = summary_of(problem=short, a=scores(epochs=1), b=scores(epochs=2))
+    assert not met.target.informative
+
+
+def test_a_contender_that_is_excluded_decides_nothing_about_the_target():
+    """c is excluded for a failed run: neither are its late epochs informative, nor does a proposal tell it apart."""
+    late, failed = scores(epochs=15), scores(epochs=15, status=["error"] + ["ok"] * 9)
+    assert not summary_of(a=scores(epochs=2), b=scores(epochs=2), c=failed).target.informative
+    assert not summary_of(a=scores(epochs=None), b=scores(epochs=None), c=failed).target.informative
+    assert summary_of(a=scores(epochs=2), b=scores(epochs=2), c=late).target.informative
+    never = {"target": 0.99, "a": scores(epochs=5), "b": scores(epochs=5)}
+    assert summary_of(c=late, **never).target.proposed is not None
+    excluded = summary_of(c=failed, **never)
+    assert excluded.target.proposed is None
+    assert not any("By the stored curves" in str(s) for s in excluded.verdict.sentences)
+    other = summary_of(target=0.99, a=scores(epochs=5), b=late, c=failed)
+    assert other.target.proposed == summary_of(target=0.99, a=scores(epochs=5), b=late).target.proposed is not None
+
+
 @pytest.mark.parametrize(
     ("target", "told"), [(0.955, "95.5%"), (0.57, "57%"), (0.9512, "95.12%"), (0.96, "96%"), (0.123456, "12.35%")]
 )
@@ -339,6 +372,16 @@ def test_what_searching_more_than_the_rate_is_worth():
     text = "A random search of all hyperparameters gives a higher test accuracy than the tuned rate alone for a and b."
     assert text in [str(s) for s in summary.verdict.sentences]
     assert claims(summary, "A random search") == [(f"{n}, searched", n, "test_score") for n in "ab"]
+
+
+def test_a_tuned_row_that_searches_more_than_the_rate_is_tuned_in_its_setting():
+    """a searches two values of beta at each rate, and b the rate alone."""
+    tuned = {"a": scores(0.97), "b": scores(0.95)}
+    texts = said(betas={"a": [0.5, 0.9]}, **tuned, defaults={"a": scores(0.9), "b": scores(0.9)}, searched=dict(tuned))
+    assert "The default setting gives a lower test accuracy than the tuned setting for a and b." in texts
+    random_search = "A random search of all hyperparameters cannot be told apart from the tuned setting"
+    assert f"{random_search} in test accuracy for any optimizer." in texts
+    assert not any("tuned rate" in text or "default rate" in text for text in texts)
 
 
 def test_a_family_of_one_test_needs_no_correction():

@@ -135,7 +135,7 @@ def compare(
     from ..study.execution import processes
     from ..study.results import builtins
 
-    studies = {name: _changed(study, **changes) for name, study in _read(file, changes).items()}
+    studies = {name: _changed(study, **changes) for name, study in _read(file, **changes).items()}
     folders = {name: out if len(studies) == 1 else out / name for name in studies}
     _check(studies, folders, resume, jobs, dask)
     if dry_run:
@@ -210,30 +210,35 @@ def _check(
         check_joint_folder(studies, next(iter(folders.values())).parent)
 
 
-def _read(file: Path | None, changes: dict[str, Any]) -> dict[str, Study]:
-    from ..study import PROBLEMS, Study, read_study
+def _read(file: Path | None, **changes: Any) -> dict[str, Study]:
+    """Return the studies of the file, or that of the data set, with the settings of the problem that the options give.
+
+    The data set comes first: what neither the file nor an option sets is the usual value for it.
+    """
+    from ..study import Problem, Study, read_study
     from ..study.plan import FULL
     from ..study.problem import usual_problem
-    from ..study.usual_target import with_usual_batch, with_usual_target
+    from ..study.usual_target import suited
 
+    names = ("dataset", *TABLE, "target", "epochs", "batch_size", "backend", "hidden")
+    options = {name: changes[name] for name in names if changes[name] is not None}
+    if "hidden" in options:
+        options["hidden"] = whole_numbers("--hidden", options["hidden"])
+    full = changes["full"]
     if file is not None:
-        return read_study(file, full=changes["full"])
-    problem = replaced(usual_problem(changes["dataset"] or "digits"), **{name: changes[name] for name in TABLE})
-    if problem.name not in PROBLEMS:
-        problem = with_usual_batch(problem) if changes["batch_size"] is None else problem
-        problem = with_usual_target(problem) if changes["target"] is None else problem
-    return {problem.name: Study(problem, **FULL) if changes["full"] else Study(problem.quick())}
+        replaced(Problem(), **options)  # an error names the option
+        return read_study(file, full=full, **options)
+    usual = usual_problem(options.get("dataset", "digits"))
+    problem = suited(replaced(usual if full else usual.quick(), **options), options)
+    return {problem.name: Study(problem, **FULL) if full else Study(problem)}
 
 
 def _changed(study: Study, **changes: Any) -> Study:
-    """Return the study with the values that the options give."""
+    """Return the study with the values that the other options give."""
 
     def given(name: str) -> Any:
         return changes[name]
 
-    problem = {name: given(name) for name in ("dataset", *TABLE, "target", "epochs", "batch_size", "backend")}
-    hidden = None if given("hidden") is None else whole_numbers("--hidden", given("hidden"))
-    study = replace(study, problem=replaced(study.problem, **problem, hidden=hidden))
     study = replaced(study, **{name: given(name) for name in ("replicates", "seed", "label")})
     if given("optimizers") is not None or given("convention") is not None or given("rules"):
         study = replace(study, optimizers=_contenders(study, given("optimizers"), given("convention"), given("rules")))

@@ -6,18 +6,20 @@ import json
 import shlex
 from dataclasses import asdict, fields
 from itertools import takewhile
-from shlex import quote
 from typing import Any, NamedTuple
 
 from .. import backends
-from ..common.calls import as_call
-from ..common.errors import InputError, concise, exact
+from ..common.errors import InputError, concise
 from ..study import PROBLEMS, Problem, Study
 from ..study.plan import FULL
 from ..study.problem import LATER, LIMITS, QUICK, QUICK_ROWS, usual_problem
 from ..study.results import Summary
+from ..study.summary import listed
+from ..study.usual_target import suited
 
 FILE = "study.toml"
+RULES = "FILE.py"
+"""The file of your own rules, in place of its path."""
 Settings = list[tuple[str, list[tuple[str, str]]]]
 
 
@@ -44,26 +46,26 @@ def recipe(study: dict[str, Any]) -> Recipe:
 
 def _recipe(study: dict[str, Any]) -> Recipe:
     problem = {f.name: {**LATER, **study["problem"]}[f.name] for f in fields(Problem)}
-    mine = [c for c in study["optimizers"] if "rule" in c]
-    own = [c["optimizer"] for c in mine]
-    calls = [as_call(f"FILE.py:{name}", _arguments(c)) for name, c in zip(own, mine, strict=True)]
-    rules = "".join(f" --rule {quote(call)}" for call in calls)
-    notes = [f"{' and '.join(own)}: your own, from the file that holds it."] if own else []
+    own = dict.fromkeys(c["optimizer"] for c in study["optimizers"] if "rule" in c)
+    notes = []
+    if own:
+        are, their = ("is your own rule", "its") if len(own) == 1 else ("are your own rules", "their")
+        notes.append(f"{listed(own)} {are}: give the path of {their} file in place of {RULES}.")
     options = _options(study, problem)
     if options is not None:
-        return Recipe(" ".join(["optimlab compare", *options]) + rules, "", " ".join(notes))
+        return Recipe(" ".join(["optimlab compare", *options]), "", " ".join(notes))
     if not _has_name(problem["dataset"]):
         notes.append(f"{problem['dataset']} is a file of your own: give its path.")
-    return Recipe(f"optimlab compare --study {FILE}{rules}", _toml(study, problem), " ".join(notes))
+    return Recipe(f"optimlab compare --study {FILE}", _toml(study, problem), " ".join(notes))
 
 
 def _options(study: dict[str, Any], problem: dict[str, Any]) -> list[str] | None:
     """Return the options that make this study from the defaults; None if something in it has no option."""
-    named = [_option(c) for c in study["optimizers"] if "rule" not in c]
-    if not _has_name(problem["dataset"]) or None in named or not named:
+    named = [_option(c) for c in study["optimizers"]]
+    if not _has_name(problem["dataset"]) or None in named:
         return None
     usual = usual_problem(problem["dataset"])
-    base = Study(usual, **FULL) if study["search"] else Study(usual.quick())
+    base = Study(suited(usual), **FULL) if study["search"] else Study(suited(usual.quick()))
     start = _plain({f.name: getattr(base, f.name) for f in fields(base) if f.name not in ("problem", "optimizers")})
     resolved = {"backend": backends.get(base.problem.backend).name, "loss": base.problem.loss_function.name}
     default = _plain({**asdict(base.problem), **resolved})
@@ -74,7 +76,7 @@ def _options(study: dict[str, Any], problem: dict[str, Any]) -> list[str] | None
             options.append(f"--{name.replace('_', '-')} {_value(problem[name])}")
             default[name] = problem[name]
     if named != list(base.optimizers):
-        options.append(f"--optimizers {','.join(map(str, named))}")
+        options.append(f"--optimizers {_value(named)}")
     if study["rates"] != start["rates"]:
         options.append(f"--rates {','.join(map(repr, study['rates']))}")
         start["rates"] = study["rates"]
@@ -104,16 +106,16 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 def _option(contender: dict[str, Any]) -> str | None:
     """Return a contender as ``--optimizers`` takes it; None if it does not."""
     name, convention = contender["optimizer"], contender["convention"]
-    plain, label = (name, name) if convention == "textbook" else (f"{name}:{convention}", f"{name} ({convention})")
+    plain, label = _name(contender), name
+    if convention != "textbook":
+        plain, label = f"{name}:{convention}", f"{name} ({convention})"
     more = contender["hyperparameters"] or any(name in contender for name in ("searched", "scheduled", "schedule"))
     return plain if contender["label"] == label and not more else None
 
 
-def _arguments(contender: dict[str, Any]) -> list[str]:
-    """Return the arguments in the brackets behind a contender's name."""
-    values = {**contender["hyperparameters"], **contender.get("searched", {}), **contender.get("scheduled", {})}
-    said = [f"{name}={value if isinstance(value, str) else exact(value)}" for name, value in sorted(values.items())]
-    return said + ([f"schedule={contender['schedule']}"] if "schedule" in contender else [])
+def _name(contender: dict[str, Any]) -> str:
+    """Return the optimizer's name; for your own rule with a file, whose path the description does not have."""
+    return f"{RULES}:{contender['optimizer']}" if "rule" in contender else str(contender["optimizer"])
 
 
 def _toml(study: dict[str, Any], problem: dict[str, Any]) -> str:
@@ -121,24 +123,22 @@ def _toml(study: dict[str, Any], problem: dict[str, Any]) -> str:
 
     TOML has no null. A problem without limits on its rows is made from the full protocol's, which has none either.
     """
-    contenders = [c for c in study["optimizers"] if "rule" not in c]
-    named = list(takewhile(lambda option: option is not None, map(_option, contenders)))
+    named = list(takewhile(lambda option: option is not None, map(_option, study["optimizers"])))
     quick = QUICK.get(problem["dataset"], QUICK_ROWS)
     whole = any(problem[limit] is None and limit in quick for limit in LIMITS)
     lines = [_line("protocol", "full" if whole or study["search"] else "quick")]
     lines += [_line("optimizers", named)] if named else []
     lines += [_line(k, v) for k, v in study.items() if k not in ("version", "problem", "optimizers")]
     lines += ["", "[problem]", *(_line(k, v) for k, v in problem.items() if v is not None)]
-    for c in contenders[len(named) :]:
+    for c in study["optimizers"][len(named) :]:
         lists = {k: _listed(v) for k, v in c.get("searched", {}).items()}
         values = {**c["hyperparameters"], **lists, **c.get("scheduled", {})}
         inside = ", ".join(_line(k, v) for k, v in values.items())
-        lines += ["", "[[contenders]]", *(_line(k, c[v]) for k, v in _KEYS.items() if v in c)]
+        convention = [] if "rule" in c else ["convention"]
+        given = [key for key in (*convention, "label", "schedule") if key in c]
+        lines += ["", "[[contenders]]", _line("name", _name(c)), *(_line(key, c[key]) for key in given)]
         lines += [f"hyperparameters = {{ {inside} }}"] if inside else []
     return "\n".join(lines) + "\n"
-
-
-_KEYS = {"name": "optimizer", "convention": "convention", "label": "label", "schedule": "schedule"}
 
 
 def _listed(space: str) -> Any:

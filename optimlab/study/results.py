@@ -395,8 +395,9 @@ class Target:
     """The target: a validation score; the comparison counts the epochs until a run first reaches it.
 
     ``planned`` is the target of the study before its first run; a different ``value`` was chosen afterwards.
-    ``informative`` is False if every contender reaches it within three epochs, or if none does. ``proposed`` is then a
-    target that would tell them apart.
+    ``informative`` is False if every contender reaches it in every replicate, within three epochs on average, or if
+    none does in any. ``proposed`` is then a target that would tell them apart. Contenders with a failed run do not
+    count.
     """
 
     value: Share

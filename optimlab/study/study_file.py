@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from ..common.files import check_folder_name
 from .contender import Contender, named
 from .plan import FULL, QUICK_RATES, Study
 from .problem import Problem, usual_problem
-from .usual_target import with_usual_batch, with_usual_target
+from .usual_target import suited
 
 Made = TypeVar("Made")
 
@@ -38,7 +39,7 @@ Place = tuple[str, int]
 TOP: Place = ("", 0)
 
 
-def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
+def read_study(path: str | Path, *, full: bool = False, **options: Any) -> dict[str, Study]:
     """Read the studies of a TOML file: one for ``[problem]``, or one for each of ``[[problems]]``.
 
     ::
@@ -63,13 +64,14 @@ def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
     The other keys are those of :class:`Study` and :class:`Problem`, with the same defaults. Keys missing in
     ``[problem]`` are those of the data set's usual problem, which has fewer rows and epochs in the quick protocol.
     Without a target, your own data get that of :func:`~optimlab.study.usual_target.usual_target`. ``[[problems]]`` are
-    variants of ``[problem]``. Each has a ``name``, which becomes the name of its folder. Rates, replicates and
-    ``search`` in the file take precedence over those of the protocol.
+    variants of ``[problem]``: each adds its keys to those of ``[problem]``. Each has a ``name``, which becomes the name
+    of its folder. Rates, replicates and ``search`` in the file take precedence over those of the protocol.
 
     Parameters
     ----------
     path: the file.
     full: True for the full protocol, whatever the file says.
+    options: settings of the problem, such as ``dataset`` or ``target``, that take precedence over the file.
 
     Returns
     -------
@@ -86,6 +88,8 @@ def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
     >>> study = read_study(path)["digits"]
     >>> study.optimizers, study.problem.epochs
     ((Contender(...), Contender(...)), 5)
+    >>> read_study(path, dataset="sklearn:wine")["sklearn:wine"].problem.target
+    0.93
     """
     path = Path(path)
     try:
@@ -95,11 +99,12 @@ def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
         raise InputError(f"cannot read the study file {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not TOML: {error}") from None
-    reader = _Reader(path, text)
+    reader = _Reader(path, text, options)
     protocol = content.pop("protocol", "quick")
     reader.expect(protocol in ("quick", "full"), "protocol", '"quick" or "full"')
     reader.quick = protocol == "quick" and not full
-    problem = reader.problem(content.pop("problem", {}), ("problem", 0))
+    shared = reader.settings(content.pop("problem", {}), ("problem", 0))
+    problem = reader.problem({}, shared, ("problem", 0))
     variants = content.pop("problems", [])
     study = reader.study(content, problem, dict(FULL) if full or protocol == "full" else {"rates": QUICK_RATES})
     if not variants:
@@ -108,7 +113,8 @@ def read_study(path: str | Path, *, full: bool = False) -> dict[str, Study]:
     studies: dict[str, Study] = {}
     for k, table in enumerate(variants):
         name = reader.folder(table.pop("name", ""), studies, ("problems", k))
-        studies[name] = replace(study, problem=reader.problem(table, ("problems", k), problem))
+        own = reader.settings(table, ("problems", k))
+        studies[name] = replace(study, problem=reader.problem(shared, own, ("problems", k)))
     return studies
 
 
@@ -119,10 +125,8 @@ def _ignoring(parse: Callable[[str], Contender], name: str, _: dict[str, Any]) -
 class _Reader:
     """A reader that turns tables into plans; each error names the line."""
 
-    def __init__(self, path: Path, text: str) -> None:
-        self.path, self.lines, self.quick = path, text.splitlines(), False
-        self.told: set[str] = set()
-        """The keys of ``[problem]``."""
+    def __init__(self, path: Path, text: str, options: Mapping[str, Any]) -> None:
+        self.path, self.lines, self.quick, self.options = path, text.splitlines(), False, options
         self.places: list[Place] = []
         """The table to which each line belongs; a header belongs to the table that it begins."""
         place, counted = TOP, Counter[str]()
@@ -173,30 +177,32 @@ class _Reader:
             raise InputError(f"{self.at('name', place)}: {error}") from None
         return str(name)
 
-    def problem(self, table: Any, place: Place, base: Problem | None = None) -> Problem:
+    def settings(self, table: Any, place: Place) -> dict[str, Any]:
+        """Return the settings of a problem, checked one by one."""
         self.expect(isinstance(table, dict), place[0], "a table of the problem's settings")
         known = {f.name: f for f in fields(Problem)}
         values = {k: self.value(k, v, known, place) for k, v in table.items()}
-        dataset = values.get("dataset", base.dataset if base else "digits")
-        if "dataset" in values and datasets.is_file(dataset):
-            values["dataset"] = dataset = str((self.path.parent / dataset).resolve())
-        try:
-            usual = usual_problem(dataset)
-        except InputError as error:
-            raise InputError(f"{self.at('dataset', place)}: {error}") from None
-        start = base or (usual.quick() if self.quick else usual)
-        problem = self.make(lambda some: replace(start, **some), values, place, "dataset")
-        keys = {*values} | (self.told if base else set())
-        self.told = self.told if base else keys
-        return self.suited(problem, keys, place) if datasets.is_own(dataset) else problem
+        if datasets.is_file(values.get("dataset", "")):
+            values["dataset"] = str((self.path.parent / values["dataset"]).resolve())
+        return values
 
-    def suited(self, problem: Problem, told: set[str], place: Place) -> Problem:
-        """Return the problem on the user's own data, with the usual batch size and target unless they are given."""
+    def problem(self, shared: Mapping[str, Any], own: dict[str, Any], place: Place) -> Problem:
+        """Return the problem with its own settings and those that it shares; what neither sets is the data set's."""
+        given = {**shared, **own, **self.options}
+        with self.naming_data(place):
+            usual = usual_problem(given.get("dataset", "digits"))
+        start = usual.quick() if self.quick else usual
+        problem = self.make(lambda some: replace(start, **{**shared, **some, **self.options}), own, place, "dataset")
+        with self.naming_data(place):
+            return suited(problem, given)
+
+    @contextmanager
+    def naming_data(self, place: Place) -> Iterator[None]:
+        """Name the line of the data set in an error, unless an option names the data set."""
         try:
-            problem = problem if "batch_size" in told else with_usual_batch(problem)
-            return problem if "target" in told else with_usual_target(problem)
+            yield
         except InputError as error:
-            raise InputError(f"{self.at('dataset', place)}: {error}") from None
+            raise error if "dataset" in self.options else InputError(f"{self.at('dataset', place)}: {error}") from None
 
     def study(self, table: dict[str, Any], problem: Problem, base: dict[str, Any]) -> Study:
         tables = table.pop("contenders", [])

@@ -11,7 +11,7 @@ from .results import LEVEL, Record, Row, Target
 from .statistics import holm, pair_tests
 
 EASY = 3
-"""A target is uninformative if every contender reaches it within this number of epochs on average."""
+"""A target is uninformative if every replicate reaches it, within this number of epochs on average per contender."""
 STEP = 0.005
 """Distance between the targets that are tried: half a point of the score."""
 
@@ -19,11 +19,20 @@ STEP = 0.005
 def target_of(
     value: float, planned: float, table: Sequence[Row], tuned: Mapping[str, Sequence[Sequence[Record]]], epochs: int
 ) -> Target:
-    """Return the target with the check, and a proposal if all contenders reach it at once, or none does."""
-    rows = [row for row in table if row.kind == "tuned"]
-    informative = any(row.hits for row in rows) and any(row.epochs.mean > EASY for row in rows)
-    proposal = None if informative or len(rows) < 2 else proposed(tuned, epochs)
+    """Return the target with the check, and a proposal if all contenders reach it at once, or none does.
+
+    Rows with a failed run are left out, as in the verdict.
+    """
+    rows = [row for row in table if row.kind == "tuned" and not row.failed]
+    informative = any(row.hits for row in rows) and not all(map(_easy, rows))
+    sound = {row.contender: tuned[row.contender] for row in rows}
+    proposal = None if informative or len(rows) < 2 else proposed(sound, epochs)
     return Target(value, planned, informative, None if proposal == value else proposal)
+
+
+def _easy(row: Row) -> bool:
+    """Return True if every replicate reaches the target, and soon: a miss counts as few epochs in a short run."""
+    return row.hits == len(row.replicates) and row.epochs.mean <= EASY
 
 
 def proposed(tuned: Mapping[str, Sequence[Sequence[Record]]], epochs: int) -> float | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..datasets import Dataset
+from ..datasets import Dataset, is_own
 from ..datasets.normalization import Standardize
 from .problem import PROBLEMS, QUICK_ROWS, Problem
 
@@ -30,7 +31,8 @@ def usual_target(problem: Problem) -> UsualTarget:
     scored on their validation rows, as the networks will be. The target lies nine tenths of the way from the trivial
     answer to the linear model's score. The trivial answer is the most frequent class, or for a regression the mean,
     whose R² is 0. Networks at a sensible rate usually reach this target, but not at once. If the linear model gains
-    nothing, the target lies halfway from the trivial answer to 1. No optimizer is involved, so none is favoured.
+    nothing, the target lies halfway from the trivial answer to 1. It has two digits, or as many more as it takes to lie
+    between the two scores. No optimizer is involved, so none is favoured.
 
     >>> usual_target(Problem("sklearn:wine"))
     UsualTarget(value=0.93, reason='nine tenths of the way from always answering class_1 (39%) to a linear model (99%)')
@@ -54,6 +56,18 @@ def with_usual_batch(problem: Problem) -> Problem:
     return problem if problem.batch_size <= rows else replace(problem, batch_size=1 << (rows.bit_length() - 1))
 
 
+def suited(problem: Problem, given: Container[str] = ()) -> Problem:
+    """Return the problem with the usual batch size and target if the data are your own, except those in ``given``.
+
+    >>> suited(Problem("sklearn:wine"), given=["batch_size"]).target
+    0.93
+    """
+    if not is_own(problem.dataset):
+        return problem
+    problem = problem if "batch_size" in given else with_usual_batch(problem)
+    return problem if "target" in given else with_usual_target(problem)
+
+
 def decided(problem: Problem) -> tuple[str, ...]:
     """Return sentences on how your own data were read, and on the target if it is the usual one.
 
@@ -72,16 +86,29 @@ def _found(problem: Problem) -> UsualTarget:
     scores = [_scores(problem.replicate(split)) for split in range(REPLICATES)]
     trivial, linear = np.mean(scores, axis=0)
     data = problem.data()
+    gains = linear - trivial > 0.01
+    share, end = (SHARE, linear) if gains else (0.5, 1.0)
+    target, digits = between(float(trivial), float(end), share)
     if data.task == "regression":
-        what, high = "always answering the mean (R² 0)", f"a linear model (R² {linear:.2f})"
+        what, high = "always answering the mean (R² 0)", f"a linear model (R² {linear:.{digits}f})"
     else:
         most = data.classes[int(np.bincount(data.y_train).argmax())]
-        what, high = f"always answering {most} ({100 * trivial:.0f}%)", f"a linear model ({100 * linear:.0f}%)"
-    if linear - trivial > 0.01:
-        target, way = trivial + SHARE * (linear - trivial), f"nine tenths of the way from {what} to {high}"
-    else:
-        target, way = trivial + (1 - trivial) / 2, f"halfway from {what} to 1; a linear model gains nothing"
-    return UsualTarget(min(0.99, max(0.01, round(float(target), 2))), way)
+        percent = f".{digits - 2}%"
+        what, high = f"always answering {most} ({trivial:{percent}})", f"a linear model ({linear:{percent}})"
+    if gains:
+        return UsualTarget(target, f"nine tenths of the way from {what} to {high}")
+    return UsualTarget(target, f"halfway from {what} to 1; a linear model gains nothing")
+
+
+def between(low: float, high: float, share: float) -> tuple[float, int]:
+    """Return the value at this share of the way from low to high with the fewest digits, at least two, between both.
+
+    >>> between(0.39, 0.99, 0.9), between(0.9944, 1.0, 0.5), between(1.0, 1.0, 0.5)
+    ((0.93, 2), (0.997, 3), (1.0, 2))
+    """
+    value = low + share * (high - low)
+    digits = next((digits for digits in range(2, 16) if low < round(value, digits) < high), 2)
+    return round(value, digits), digits
 
 
 def _scores(data: Dataset) -> tuple[float, float]:
@@ -101,4 +128,4 @@ def _scores(data: Dataset) -> tuple[float, float]:
     return float(trivial), float((predicted.argmax(axis=1) == data.y_val).mean())
 
 
-__all__ = ["UsualTarget", "decided", "usual_target", "with_usual_batch", "with_usual_target"]
+__all__ = ["UsualTarget", "between", "decided", "suited", "usual_target", "with_usual_batch", "with_usual_target"]

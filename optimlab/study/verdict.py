@@ -225,9 +225,11 @@ def _by(pair: Pair) -> str:
 def _others(table: Sequence[Row], pairs: Sequence[Pair], score: str) -> list[Sentence]:
     """Return sentences on what tuning, and a search of more than the rate, is worth."""
     sentences = []
+    more = any(row.searched for row in table)  # some tuned rows differ in more than the rate
+    what, alone = ("setting", "") if more else ("rate", " alone")
     kinds: tuple[tuple[Literal["default", "searched"], str, str], ...] = (
-        ("default", "The default rate", "the tuned rate"),
-        ("searched", "A random search of all hyperparameters", "the tuned rate alone"),
+        ("default", f"The default {what}", f"the tuned {what}"),
+        ("searched", "A random search of all hyperparameters", f"the tuned {what}{alone}"),
     )
     for kind, this, that in kinds:
         contender_of = {row.label: row.contender for row in table if row.kind == kind}
