@@ -49,8 +49,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "Standardized: constant: def backward: False": "it returns the gradient of its inputs in any case",
     },
     "optimlab/nn/regularization.py": {
-        "_Term: sign: _seen: tuple[Any, int] = (None, 1)": "no parameters are None",
-        "_Term: constant: _seen: tuple[Any, int] = (None, -2)": "no parameters are None",
+        "_Term: sign: _seen: tuple[Any, int, str] = (None, 1, '')": "no parameters are None",
+        "_Term: constant: _seen: tuple[Any, int, str] = (None, -2, '')": "no parameters are None",
         "_shrink: constant: backend.row_max(each.reshape(1, -2), (one if k else top).reshape(1, 1))": "NumPy takes every negative length for the one to find out",
     },
     "optimlab/schedules/composed.py": {
