@@ -1,0 +1,175 @@
+"""Exported rules of every form: the files make the steps of the rule itself, called on NumPy's arrays."""
+
+from __future__ import annotations
+
+import inspect
+import random
+import types
+
+import numpy as np
+import pytest
+from conftest import require
+
+import optimlab as ol
+from optimlab.rules import host
+
+torch = require("torch")
+
+W = np.array([0.5, -1.25, 2.0, -0.0625])
+GRADIENTS = np.random.default_rng(0).normal(size=(6, 4))
+HYPERPARAMETERS = {"lr": 0.05, "beta": 0.5}
+
+
+def module(rule, to):
+    made = types.ModuleType("exported")
+    text = ol.export_rule(rule, to)
+    exec(compile(text, f"{rule.__name__}_{to}.py", "exec"), made.__dict__)
+    return made
+
+
+def own_test(made):
+    """Run the test in a file."""
+    next(value for name, value in vars(made).items() if name.startswith("test_"))()
+
+
+def given(rule):
+    return {name: value for name, value in HYPERPARAMETERS.items() if name in inspect.signature(rule).parameters}
+
+
+def states_of(rule):
+    return [p.name for p in inspect.signature(rule).parameters.values() if p.kind == p.POSITIONAL_OR_KEYWORD][2:]
+
+
+def steps(rule, function, state):
+    """The weights and the state after each step of a function of arrays."""
+    counts = "t" in inspect.signature(function).parameters
+    arrays, path = [W, *state], []
+    for t, g in enumerate(GRADIENTS, 1):
+        made = function(arrays[0], g.copy(), *arrays[1:], **given(rule), **({"t": t} if counts else {}))
+        arrays = list(made) if isinstance(made, tuple) else [made]
+        path.append(arrays)
+    return path
+
+
+def torch_steps(rule):
+    """The weights and the state after each step of the exported optimizer, which leaves the gradients alone."""
+    classes = [v for v in vars(module(rule, "torch")).values() if isinstance(v, type)]
+    weights = [torch.tensor(part, requires_grad=True) for part in (W[:1], W[1:])]
+    optimizer, path = classes[0](weights, **given(rule)), []
+    for g in GRADIENTS:
+        for w, part in zip(weights, (g[:1], g[1:]), strict=True):
+            w.grad = torch.tensor(part)
+        optimizer.step()
+        np.testing.assert_array_equal(torch.cat([w.grad for w in weights]), g)
+        states = [[optimizer.state[w][name] for w in weights] for name in states_of(rule)]
+        path.append([torch.cat([part.detach() for part in parts]).numpy().copy() for parts in (weights, *states)])
+    return path
+
+
+def assert_same_path(found, expected):
+    """Weights that leave every range are not compared: rounding decides what they become."""
+    for step, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        if not all((abs(array) < 1e4).all() for array in theirs):
+            return
+        for name, a, b in zip("wxyz", ours, theirs, strict=False):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9, err_msg=f"{name} in step {step}")
+
+
+def assert_torch_makes_the_steps(rule):
+    with np.errstate(all="ignore"):
+        assert_same_path(torch_steps(rule), steps(rule, rule, [np.zeros(4) for _ in states_of(rule)]))
+
+
+# ---- PyTorch: lists that are overwritten, and calls that are merged ----
+
+
+def gradient_read_while_it_changes(w, g, *, lr=0.01):
+    g = 2 * g - g * np.abs(g)
+    return w - lr * g
+
+
+def gradient_mixed_with_its_product(w, g, m, *, lr=0.01, beta=0.9):
+    g = (1 - beta) * g + beta * g * m
+    return w - lr * g, m + 1
+
+
+def gradient_added_to_its_quotient(w, g, *, lr=0.01, beta=0.9):
+    g = g / (1 + np.abs(g)) + beta * g
+    return w - lr * g
+
+
+def gradient_twice_in_a_sum(w, g, *, lr=0.01, beta=0.9):
+    return beta * g + (1 - beta) * g * abs(lr)
+
+
+def gradient_changed_and_kept(w, g, m, *, lr=0.01):
+    old = g
+    g = 2 * g
+    g = g * np.abs(g) + g
+    return w - lr * g, old
+
+
+def mean_scaled_afterwards(w, g, m, *, lr=0.01, beta=0.9):
+    return w - lr * m, beta * (m + g)
+
+
+def weights_scaled_afterwards(w, g, *, lr=0.01):
+    return (1 - lr) * (w + g)
+
+
+def difference_used_again(w, g, m, s, *, lr=0.01, beta=0.9):
+    d = g - m
+    m = m + (1 - beta) * d
+    s = beta * s + (1 - beta) * (d * d)
+    return w - lr * m / (np.sqrt(s) + 1e-8), m, s
+
+
+def difference_as_a_state(w, g, m, s, *, lr=0.01, beta=0.9):
+    d = g - m
+    m = m + (1 - beta) * d
+    return w - lr * m, m, d
+
+
+def difference_times_one_used_again(w, g, m, s, *, lr=0.01, beta=0.9):
+    d = 1 * (g - m)
+    m = m + (1 - beta) * d
+    return w - lr * m, m, d * d
+
+
+def variable_as_a_state(w, g, prev, *, lr=0.01):
+    update = g / (1 + np.abs(g))
+    return w - lr * (update + prev), update
+
+
+def state_called_as_a_copy(w, g, m, m_old, *, lr=0.01):
+    return w - lr * (m + m_old), g, m
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        gradient_read_while_it_changes,
+        gradient_mixed_with_its_product,
+        gradient_added_to_its_quotient,
+        gradient_twice_in_a_sum,
+        gradient_changed_and_kept,
+        mean_scaled_afterwards,
+        weights_scaled_afterwards,
+        difference_used_again,
+        difference_as_a_state,
+        difference_times_one_used_again,
+        variable_as_a_state,
+        state_called_as_a_copy,
+    ],
+)
+def test_torch_overwrites_and_merges_only_what_is_not_read_again(rule):
+    assert_torch_makes_the_steps(rule)
+
+
+def test_torch_means_of_differences_are_one_call():
+    def towards(w, g, m, *, lr=0.01, beta=0.9):
+        m = m + (1 - beta) * (g - m)
+        return w - lr * m, m
+
+    assert_torch_makes_the_steps(towards)
+    assert "torch._foreach_lerp_(m, g, 1 - beta)" in ol.export_rule(towards, "torch")
