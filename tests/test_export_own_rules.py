@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import random
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -15,9 +17,21 @@ from optimlab.rules import host
 
 torch = require("torch")
 
+PYTHON = ("torch", "numpy", "optax", "keras")
 W = np.array([0.5, -1.25, 2.0, -0.0625])
 GRADIENTS = np.random.default_rng(0).normal(size=(6, 4))
 HYPERPARAMETERS = {"lr": 0.05, "beta": 0.5}
+
+
+@pytest.fixture
+def jax(monkeypatch):
+    """JAX in float64, also for Keras."""
+    found = require("jax")
+    monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", "jax"))
+    with found.enable_x64(True), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        require("keras")
+        yield found
 
 
 def module(rule, to):
@@ -173,3 +187,72 @@ def test_torch_means_of_differences_are_one_call():
 
     assert_torch_makes_the_steps(towards)
     assert "torch._foreach_lerp_(m, g, 1 - beta)" in ol.export_rule(towards, "torch")
+
+
+# ---- scalars ----
+
+
+def correction_that_nothing_uses(w, g, m, *, t, lr=0.01, beta=0.9):
+    correction = 1 - beta**t
+    unused = correction * lr  # noqa: F841
+    m = beta * m + (1 - beta) * g
+    return w - lr * m, m
+
+
+@pytest.mark.parametrize("to", PYTHON)
+def test_unused_scalars_are_left_out(to, jax):
+    text = ol.export_rule(correction_that_nothing_uses, to)
+    assert "correction =" not in text.partition('"""\n\n')[2]
+    own_test(module(correction_that_nothing_uses, to))
+
+
+# ---- random rules ----
+
+
+def random_rule(seed):
+    """A rule that assigns to its arguments again and again, mixes its states, and returns any of its variables."""
+    chance = random.Random(seed)
+    states = ["m", "s", "u"][: chance.randrange(4)]
+    arrays, scalars = ["w", "g", *states], ["lr", "beta", "t", "0.5", "2", "1", "(1 - beta)", "(1 - beta**t)", "(t > 2)"]
+
+    def scalar():
+        return chance.choice(scalars)
+
+    def array(depth=0):
+        if depth > 2:
+            return chance.choice(arrays)
+        a, b = array(depth + 1), array(depth + 1)
+        forms = [
+            *(chance.choice(arrays), f"({a} + {b})", f"({a} - {b})", f"{scalar()} * {a}", f"{a} * {b}", f"-{a}"),
+            *(f"{a} / (np.abs({b}) + 0.5)", f"({a}) / 2", f"0.5 / (1 + ({a}) ** 2)", f"np.sqrt(np.abs({a}) + 0.1)"),
+            *(f"np.maximum({a}, {scalar()})", f"np.minimum({a}, {b})", f"np.where({a} > {b}, {a}, {b})"),
+            *(f"np.square({a})", f"beta * {chance.choice(arrays)} + (1 - beta) * {a}", f"({a} + {scalar()})"),
+        ]
+        return chance.choice(forms)
+
+    lines = []
+    for _ in range(chance.randrange(6)):
+        name, value = chance.choice([*arrays, "g", "d", "scale"]), array()
+        lines.append(f"{name} = {scalar() if name == 'scale' else value}")
+        arrays += [name] if name == "d" else []
+        scalars += [name] if name == "scale" else []
+    results = [f"w - lr * ({array()})", *(chance.choice([name, array(), chance.choice(arrays)]) for name in states)]
+    arguments = ", ".join(["w", "g", *states, "*", "t", "lr=0.01", "beta=0.9"])
+    text = "".join(f"    {line}\n" for line in (*lines, f"return {', '.join(results)}"))
+    scope = {"np": np}
+    exec(f"def made_up({arguments}):\n{text}", scope)
+    return scope["made_up"], text
+
+
+def test_random_rules_in_torch_and_numpy():
+    for seed in range(80):
+        rule, text = random_rule(seed)
+        try:
+            assert_torch_makes_the_steps(rule)
+            made = module(rule, "numpy")
+            zeros = [np.zeros(4) for _ in states_of(rule)]
+            with np.errstate(all="ignore"):
+                assert_same_path(steps(rule, made.made_up, zeros), steps(rule, rule, zeros))
+        except Exception as error:
+            error.add_note(f"seed {seed}:\n{text}")
+            raise

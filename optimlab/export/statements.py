@@ -72,6 +72,8 @@ def body(
 ) -> Body:
     """Print a rule's equations as assignments. A variable is reused once its old value is no longer read.
 
+    A scalar that the results do not depend on is left out.
+
     Parameters
     ----------
     graph: the traced rule.
@@ -88,7 +90,7 @@ def body(
     >>> print(*body(graph, python_names(graph), ast.unparse, ast.unparse).statements, sep="; ")
     w_new = w - m; m = w
     """
-    lines = equations(graph) if lines is None else lines
+    lines = _without_unused_scalars(equations(graph) if lines is None else lines)
     assigned = {e.name for e in lines}
     ends = {name: f"{name}@new" if f"{name}@new" in assigned else f"{name}@old" for name in graph.written}
     scalar_names = ["t", *graph.hyperparameters, *graph.functions]
@@ -109,6 +111,16 @@ def body(
         if text != variable:
             statements.append(Statement(variable, text, node is None))
     return Body(tuple(statements), {name: variables[end] for name, end in ends.items()}, variables)
+
+
+def _without_unused_scalars(lines: Sequence[Equation]) -> list[Equation]:
+    wanted: set[str] = set()
+    kept = []
+    for line in reversed(lines):
+        if line.node is not None or line.name in wanted:
+            kept.append(line)
+            wanted |= read(line.value)
+    return kept[::-1]
 
 
 def with_step(graph: Graph, name: str) -> list[Equation]:
