@@ -206,6 +206,28 @@ def test_unused_scalars_are_left_out(to, jax):
     own_test(module(correction_that_nothing_uses, to))
 
 
+def comparisons_of_scalars(w, g, *, t, lr=0.01, beta=0.9):
+    w = w - (t > 5) * lr * g
+    return w - ((t > 3) + (t > 1)) * beta * lr * g - -(t <= 2) * abs(t == 4) * g * 0.3
+
+
+@host
+def late(t, lr):
+    if (t > 2) - (t > 4) >= lr:
+        return 0.3 * (t > 1) - (t != 3)
+    return -(t > 2)
+
+
+def comparisons_of_a_function(w, g, *, t, lr=0.01):
+    return w - late(t, lr) * lr * np.where(g > (t > 1) * lr, g, w)
+
+
+@pytest.mark.parametrize("to", PYTHON)
+@pytest.mark.parametrize("rule", [comparisons_of_scalars, comparisons_of_a_function])
+def test_comparisons_are_numbers(rule, to, jax):
+    own_test(module(rule, to))
+
+
 # ---- random rules ----
 
 
@@ -213,7 +235,10 @@ def random_rule(seed):
     """A rule that assigns to its arguments again and again, mixes its states, and returns any of its variables."""
     chance = random.Random(seed)
     states = ["m", "s", "u"][: chance.randrange(4)]
-    arrays, scalars = ["w", "g", *states], ["lr", "beta", "t", "0.5", "2", "1", "(1 - beta)", "(1 - beta**t)", "(t > 2)"]
+    arrays, scalars = (
+        ["w", "g", *states],
+        ["lr", "beta", "t", "0.5", "2", "1", "(1 - beta)", "(1 - beta**t)", "(t > 2)"],
+    )
 
     def scalar():
         return chance.choice(scalars)

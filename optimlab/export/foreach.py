@@ -157,7 +157,9 @@ def foreach_lines(
     zeros = {names[name] for name, default in graph.hyperparameters.items() if default == 0}
     given = {names[name] for name in (*graph.inputs, "t", *graph.hyperparameters, *graph.functions)}
     taken = {"torch", *given, *(statement.name for statement in made.scalars)}
-    variables = {e.node: made.variables[e.name] for e in equations(graph) if e.node in graph.names}
+    variables: dict[Node | None, str] = {
+        e.node: made.variables[e.name] for e in equations(graph) if e.node in graph.names
+    }
     return _Lines(graph, _Calls(graph, slots, zeros), names, variables, taken).printed(comments or {})
 
 

@@ -12,6 +12,7 @@ from ..common.errors import RuleError
 from ..kernels import Graph
 from ..kernels.host_functions import called_functions, outside, source_tree
 from ..rules._host import decaying_beta_product, kept
+from .statements import comparisons_as_numbers
 
 _KEPT = '''\
 @lru_cache(maxsize=16)
@@ -36,6 +37,9 @@ _ARANGE = {
 }
 _OF_MATH = ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh")
 _IN_MODULE = {min: "minimum", max: "maximum", abs: "abs"} | {getattr(math, name): name for name in _OF_MATH}
+
+_NUMBER = {"jnp": "1.0 * ({})", "ops": "ops.cast({}, keras.config.floatx())"}
+"""A comparison as a number."""
 
 Function = Callable[..., Any]
 
@@ -98,6 +102,11 @@ def function_tree(function: Function, labels: Mapping[Function, str], module: st
     if module:
         tree.body = _straight(tree, module)
     _Names(function, labels, module).visit(tree)
+    if module in _NUMBER:
+        for node in ast.walk(tree):
+            match node:
+                case ast.Assign(_, value) | ast.Return(ast.expr() as value):
+                    node.value = comparisons_as_numbers(value, _NUMBER[module])
     if ast.get_docstring(tree, clean=False) is not None:
         first = tree.body[0]
         assert isinstance(first, ast.Expr)

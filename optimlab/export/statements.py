@@ -179,6 +179,41 @@ def read(expression: ast.expr) -> set[str]:
     return {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)} - {"np"}
 
 
+def comparisons_as_numbers(expression: ast.expr, number: str, untraced: Collection[str] = ()) -> ast.expr:
+    """Replace comparisons of scalars by ``number``, with {} for the comparison; keep the condition of a ``where``.
+
+    A traced boolean is no number: it has no minus sign, a sum of two is a boolean, and in PyTorch its product with a
+    Python float is float32. Comparisons of ``untraced`` names alone are Python's booleans, and stay.
+
+    >>> e = ast.parse("np.where(g > (t > 5) * lr, g, w) - (t > 5) * (lr > 0)", mode="eval").body
+    >>> ast.unparse(comparisons_as_numbers(e, "1.0 * ({})", {"lr"}))
+    'np.where(g > 1.0 * (t > 5) * lr, g, w) - 1.0 * (t > 5) * (lr > 0)'
+    """
+
+    class Replace(ast.NodeTransformer):
+        def visit_Call(self, node: ast.Call) -> ast.expr:
+            match node:
+                case ast.Call(ast.Attribute(attr="where"), [ast.Compare() as condition, *others]):
+                    kept = self.generic_visit(condition)
+                    assert isinstance(kept, ast.expr)
+                    node.args = [kept, *map(self.visit, others)]
+                    return node
+            visited = self.generic_visit(node)
+            assert isinstance(visited, ast.expr)
+            return visited
+
+        def visit_Compare(self, node: ast.Compare) -> ast.expr:
+            visited = self.generic_visit(node)
+            assert isinstance(visited, ast.Compare)
+            if read(visited) <= {*untraced}:
+                return visited
+            return ast.parse(number.format(ast.unparse(visited)), mode="eval").body
+
+    replaced = Replace().visit(deepcopy(expression))
+    assert isinstance(replaced, ast.expr)
+    return replaced
+
+
 def renamed(expression: ast.expr, names: Mapping[str, str]) -> ast.expr:
     """Return a copy of an expression with renamed variables; names not in ``names`` are kept."""
     copied = deepcopy(expression)
