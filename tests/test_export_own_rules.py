@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import random
+import subprocess
 import types
 import warnings
 
 import numpy as np
 import pytest
+from compiling import built
 from conftest import require
 
 import optimlab as ol
@@ -44,6 +47,20 @@ def module(rule, to):
 def own_test(made):
     """Run the test in a file."""
     next(value for name, value in vars(made).items() if name.startswith("test_"))()
+
+
+def run_c(rule, compiler, folder, dtype="float64"):
+    """Compile an exported file with its test, and run it."""
+    flags = ["-x", "c", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-DTEST"]
+    program = built(ol.export_rule(rule, "c", dtype=dtype), compiler, flags, ".out", folder)
+    ended = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
+
+
+def run_javascript(rule, browser):
+    page = browser.new_page()
+    page.evaluate(f"(() => {{ {ol.export_rule(rule, 'javascript')}\ntest_{rule.__name__}(); }})()")
+    page.close()
 
 
 def given(rule):
@@ -226,6 +243,66 @@ def comparisons_of_a_function(w, g, *, t, lr=0.01):
 @pytest.mark.parametrize("rule", [comparisons_of_scalars, comparisons_of_a_function])
 def test_comparisons_are_numbers(rule, to, jax):
     own_test(module(rule, to))
+
+
+# ---- functions of scalars ----
+
+LENGTH = 10
+FACTOR = np.float64(0.5)
+
+
+@host
+def warm(t, steps=LENGTH, *, power=FACTOR, most=float("inf")):
+    return min(1.0, FACTOR * t / steps, most) ** power
+
+
+def defaults_from_outside(w, g, *, t, lr=0.01):
+    return w - warm(t) * lr * g
+
+
+@host
+def of_several(t):
+    return max(t, 3, 2.5) - min(t, 4.0, 5, 2)
+
+
+def least_of_several(w, g, *, t, lr=0.01):
+    return w - of_several(t) * lr * g
+
+
+@host
+def decades(t):
+    return math.log(t, 10) + math.log(t)
+
+
+def logarithm_to_a_base(w, g, *, t, lr=0.01):
+    return w - decades(t) * lr * g
+
+
+FUNCTIONS = pytest.mark.parametrize("rule", [defaults_from_outside, least_of_several, logarithm_to_a_base])
+
+
+@FUNCTIONS
+@pytest.mark.parametrize("to", PYTHON)
+def test_functions_in_python(rule, to, jax):
+    own_test(module(rule, to))
+
+
+@FUNCTIONS
+def test_functions_in_c(rule, compiler, tmp_path):
+    run_c(rule, compiler, tmp_path)
+
+
+def test_functions_in_javascript(browser):
+    run_javascript(least_of_several, browser)
+
+
+def test_defaults_are_numbers():
+    @host
+    def scaled(t, scale=None):
+        return t if scale is None else scale * t
+
+    with pytest.raises(ol.RuleError, match="scaled: the default None must be a number"):
+        ol.export_rule(lambda w, g, *, t: w - scaled(t) * g, "numpy")
 
 
 # ---- random rules ----

@@ -12,7 +12,7 @@ from ..common.errors import RuleError
 from ..kernels import Graph
 from ..kernels.host_functions import called_functions
 from ..rules._host import decaying_beta_product
-from .host_code import function_tree
+from .host_code import function_tree, parameters
 from .statements import renamed
 
 WORDS = (
@@ -69,7 +69,7 @@ def c_functions(graph: Graph, names: Mapping[str, str]) -> list[str]:
             texts.append(_PRODUCT.format(name=label))
             continue
         tree = function_tree(function, labels, "c")
-        parameters = ", ".join(f"double {argument.arg}" for argument in tree.args.args)
+        arguments = ", ".join(f"double {argument.arg}" for argument in parameters(tree)) or "void"
         lines = []
         for statement in tree.body:
             match statement:
@@ -77,7 +77,7 @@ def c_functions(graph: Graph, names: Mapping[str, str]) -> list[str]:
                     lines.append(f"    const double {name} = {c_expression(with_defaults(value, labels))};\n")
                 case ast.Return(ast.expr() as value):
                     lines.append(f"    return {c_expression(with_defaults(value, labels))};\n")
-        texts.append(f"static double {label}({parameters})\n{{\n{''.join(lines)}}}")
+        texts.append(f"static double {label}({arguments})\n{{\n{''.join(lines)}}}")
     return texts
 
 
