@@ -305,6 +305,75 @@ def test_defaults_are_numbers():
         ol.export_rule(lambda w, g, *, t: w - scaled(t) * g, "numpy")
 
 
+# ---- names that the files use themselves ----
+
+
+def two_learning_rates(w, g, *, lr=0.05, learning_rate=0.5):
+    return w - lr * learning_rate * g
+
+
+def learning_rate_alone(w, g, *, learning_rate=0.05):
+    return w - learning_rate * g
+
+
+@pytest.mark.parametrize("to", PYTHON)
+def test_hyperparameters_called_learning_rate(to, jax):
+    own_test(module(two_learning_rates, to))
+    if to == "optax":
+        parameters = inspect.signature(module(two_learning_rates, to).two_learning_rates).parameters
+        assert list(parameters) == ["learning_rate", "learning_rate_2"]
+        assert list(inspect.signature(module(learning_rate_alone, to).learning_rate_alone).parameters) == [
+            "learning_rate"
+        ]
+
+
+@host
+def gamma(t):
+    return t / 2
+
+
+@host
+def of_own_words(t, register=2.0, ops=1.0, jnp=0.5):
+    exp = math.exp(-t * jnp)
+    yn = gamma(t) * abs(exp - ops)
+    return max(yn, exp) / register
+
+
+def names_of_libraries(w, g, j1, y1, *, t, lr=0.01, ceil=0.5):
+    round = g * gamma(t) * of_own_words(t)
+    return w - lr * round * ceil + lr * j1 * y1, j1 + g, y1 - g
+
+
+@pytest.mark.parametrize("to", PYTHON)
+def test_names_of_libraries_in_python(to, jax):
+    own_test(module(names_of_libraries, to))
+
+
+def test_names_of_libraries_in_c(compiler, tmp_path):
+    run_c(names_of_libraries, compiler, tmp_path)
+
+
+# ---- weights that overflow ----
+
+
+def overflows(w, g, m):
+    return w * w * w * 100 - g, m
+
+
+def overflows_in_float32(w, g, *, lr=0.01):
+    return w * 1e6 - lr * g
+
+
+@pytest.mark.parametrize("rule", [overflows, overflows_in_float32])
+def test_weights_that_overflow(rule, compiler, tmp_path, browser):
+    with np.errstate(over="ignore", invalid="ignore"):
+        for to in ("torch", "numpy"):
+            own_test(module(rule, to))
+        for dtype in ("float64", "float32"):
+            run_c(rule, compiler, tmp_path, dtype)
+        run_javascript(rule, browser)
+
+
 # ---- random rules ----
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import reduce
 from typing import Any, NamedTuple, NoReturn
 
 from ..common.errors import RuleError
 from ..kernels import Graph
 from ..kernels.host_functions import called_functions, outside, source_tree
+from ..kernels.names import distinct
 from ..rules._host import decaying_beta_product, kept
 from .statements import comparisons_as_numbers
 
@@ -91,10 +92,13 @@ def host_code(graph: Graph, names: Mapping[str, str], module: str = "") -> HostC
     return HostCode(list(dict.fromkeys(texts)), list(dict.fromkeys(imports)))
 
 
-def function_tree(function: Function, labels: Mapping[Function, str], module: str) -> ast.FunctionDef:
+def function_tree(
+    function: Function, labels: Mapping[Function, str], module: str, words: Collection[str] = ()
+) -> ast.FunctionDef:
     """Return the definition of a function under its printed name, with the printed names of functions that it calls.
 
-    With a module, its functions replace Python's, and there are no branches.
+    With a module, its functions replace Python's, there are no branches, and no variable is called like the module,
+    a function or one of ``words``.
     """
     tree = source_tree(function)
     tree.name, tree.decorator_list, tree.returns = labels[function], [], None
@@ -102,6 +106,7 @@ def function_tree(function: Function, labels: Mapping[Function, str], module: st
         argument.annotation = None
     _insert_defaults(tree.args, function)
     if module:
+        _rename_variables(tree, {module, "keras", *words, *labels.values(), *outside(function)})
         tree.body = _straight(tree, module)
     _Names(function, labels, module).visit(tree)
     if module in _NUMBER:
@@ -121,6 +126,19 @@ def function_tree(function: Function, labels: Mapping[Function, str], module: st
 
 def parameters(function: ast.FunctionDef) -> list[ast.arg]:
     return [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+
+
+def _rename_variables(function: ast.FunctionDef, taken: Collection[str]) -> None:
+    """Rename the parameters and variables of a function whose names are taken."""
+    nodes = list(ast.walk(function))
+    variables = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    own = {argument.arg for argument in parameters(function)} | {*variables}
+    new = {name: distinct(name, {*taken, *own}) for name in own if name in taken}
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            node.id = new.get(node.id, node.id)
+        elif isinstance(node, ast.arg):
+            node.arg = new.get(node.arg, node.arg)
 
 
 def _insert_defaults(arguments: ast.arguments, function: Function) -> None:

@@ -18,7 +18,9 @@ from .target import Parts, Target, literal
 _WORDS = " ".join([*keyword.kwlist, "abs zip super float ValueError"])
 _PYTEST = "Run the file, or let pytest run it."
 _NUMPY = f"{_WORDS} np erf"
-_OPTAX = f"{_WORDS} jax jnp np optax rule step count index given init update updates state params NamedTuple"
+_OPTAX = (
+    f"{_WORDS} jax jnp np optax rule step count index given init update updates state params NamedTuple learning_rate"
+)
 _TORCH = (
     f"{_WORDS} torch group state states parameters gradients self params closure foreach maximize defaults step "
     "param_names differentiable capturable fused initial_lr update"
@@ -129,7 +131,7 @@ TARGETS: dict[str, Target] = {
         "Keras",
         _PYTEST,
         _keras,
-        f"{_WORDS} keras ops np rule self name kwargs gradient variable variables",
+        f"{_WORDS} keras ops np rule self name kwargs gradient variable variables learning_rate",
         "keras.py.j2",
         literal,
     ),

@@ -66,7 +66,10 @@ def export_rule(
         raise RuleError(f"{name} is a rule of whole tensors; only elementwise rules can be exported")
     function = find_rule(rule, convention)
     graph = trace(function)
-    names = python_names(graph, target.words.split())
+    words = {*target.words.split()}
+    if "lr" not in graph.hyperparameters:
+        words -= {"learning_rate"}  # the argument for lr
+    names = python_names(graph, words)
     parts = {
         **_header(rule, function, graph, convention, to),
         **_declared(function, graph, names, target.number),
