@@ -365,9 +365,9 @@ def overflows_in_float32(w, g, *, lr=0.01):
 
 
 @pytest.mark.parametrize("rule", [overflows, overflows_in_float32])
-def test_weights_that_overflow(rule, compiler, tmp_path, browser):
+def test_weights_that_overflow(rule, compiler, tmp_path, browser, jax):
     with np.errstate(over="ignore", invalid="ignore"):
-        for to in ("torch", "numpy"):
+        for to in ("torch", "numpy", "optax"):
             own_test(module(rule, to))
         for dtype in ("float64", "float32"):
             run_c(rule, compiler, tmp_path, dtype)

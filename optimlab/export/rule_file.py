@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
+import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import rules
@@ -174,15 +175,21 @@ def _recorded(function: rules.Rule, graph: Graph, printed: Callable[[float], str
     def row(numbers: Iterable[float]) -> list[str]:
         return [printed(number) for number in numbers]
 
+    recorded = recordings(graph, rules.kinds_of(function))
     runs = [
         {
             "settings": {name: printed(value) for name, value in run.hyperparameters.items()},
             "rates": row(run.rates),
             "path": [row(weights) for weights in run.path],
         }
-        for run in recordings(graph, rules.kinds_of(function))
+        for run in recorded
     ]
-    return {"weights": row(WEIGHTS), "gradients": [row(g) for g in GRADIENTS], "recordings": runs}
+    return {
+        "weights": row(WEIGHTS),
+        "gradients": [row(g) for g in GRADIENTS],
+        "recordings": runs,
+        "overflows": not all(np.isfinite(run.path).all() for run in recorded),
+    }
 
 
 @cache
