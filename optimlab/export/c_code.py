@@ -12,16 +12,31 @@ from ..common.errors import RuleError
 from ..kernels import Graph
 from ..kernels.host_functions import called_functions
 from ..rules._host import decaying_beta_product
-from .host_code import function_tree
+from .host_code import function_tree, parameters
 from .statements import renamed
 
 WORDS = (
     "auto bool break case char class const continue default delete do double else enum extern false float for friend "
     "goto if inline int long namespace new operator private protected public register restrict return short signed "
     "sizeof static struct switch template this throw true try typedef typename union unsigned using virtual void "
-    "volatile while hp pow exp expm1 log log1p sqrt sin cos tanh erf fabs fmin fmax floor main"
+    "volatile while hp main INFINITY NAN"
 )
-"""Reserved words of C and C++, and the functions that the printed code calls."""
+"""Reserved words of C and C++, and names of the printed code."""
+
+_MATH_H = (
+    "acos acosh asin asinh atan atan2 atanh canonicalize cbrt ceil compoundn copysign cos cosh cospi drem erf erfc exp "
+    "exp10 exp2 expm1 fabs fdim finite floor fma fmax fmaximum fmin fminimum fmod frexp fromfp gamma getpayload hypot "
+    "ilogb isinf isnan j0 j1 jn ldexp lgamma llogb llrint llround log log10 log1p log2 logb lrint lround modf nan "
+    "nearbyint nextafter nextdown nexttoward nextup pow pow10 pown powr remainder remquo rint rootn round roundeven "
+    "rsqrt scalb scalbln scalbn setpayload significand sin sincos sinh sinpi sqrt tan tanh tanpi tgamma totalorder "
+    "trunc ufromfp y0 y1 yn"
+)
+_MACROS_OF_MATH_H = (
+    "fpclassify isfinite isgreater isgreaterequal isless islessequal islessgreater isnormal issubnormal issignaling "
+    "isunordered iszero signbit signgam"
+)
+MATH_NAMES = (*(f"{name}{end}" for name in _MATH_H.split() for end in ("", "f", "l")), *_MACROS_OF_MATH_H.split())
+"""The names that <math.h> declares, of the C standards, POSIX and common C libraries."""
 
 _PRODUCT = """\
 /* mu_1 mu_2 ... mu_t with mu_k = beta1 (1 - 0.96^(k momentum_decay) / 2) */
@@ -68,8 +83,8 @@ def c_functions(graph: Graph, names: Mapping[str, str]) -> list[str]:
         if function is inspect.unwrap(decaying_beta_product):
             texts.append(_PRODUCT.format(name=label))
             continue
-        tree = function_tree(function, labels, "c")
-        parameters = ", ".join(f"double {argument.arg}" for argument in tree.args.args)
+        tree = function_tree(function, labels, "c", [*WORDS.split(), *MATH_NAMES])
+        arguments = ", ".join(f"double {argument.arg}" for argument in parameters(tree)) or "void"
         lines = []
         for statement in tree.body:
             match statement:
@@ -77,7 +92,7 @@ def c_functions(graph: Graph, names: Mapping[str, str]) -> list[str]:
                     lines.append(f"    const double {name} = {c_expression(with_defaults(value, labels))};\n")
                 case ast.Return(ast.expr() as value):
                     lines.append(f"    return {c_expression(with_defaults(value, labels))};\n")
-        texts.append(f"static double {label}({parameters})\n{{\n{''.join(lines)}}}")
+        texts.append(f"static double {label}({arguments})\n{{\n{''.join(lines)}}}")
     return texts
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from ..kernels import Graph, c_source, cuda_source, javascript_scalars, javascript_step
 from ..kernels.c_source import C_TYPES, function_name
 from ..kernels.names import rule_name
+from .c_code import MATH_NAMES, c_functions, c_number, c_scalars
 from .c_code import WORDS as C_WORDS
-from .c_code import c_functions, c_number, c_scalars
 from .target import Parts, Target
 
 
@@ -69,7 +69,7 @@ def javascript_number(value: float) -> str:
     )
 
 
-_WORDS = f"{C_WORDS} i k run weights gradients rates recorded same printf stride"
+_WORDS = f"{C_WORDS} {' '.join(MATH_NAMES)} i k run weights gradients rates recorded same printf stride"
 
 TARGETS: dict[str, Target] = {
     "c": Target(

@@ -157,7 +157,10 @@ def foreach_lines(
     zeros = {names[name] for name, default in graph.hyperparameters.items() if default == 0}
     given = {names[name] for name in (*graph.inputs, "t", *graph.hyperparameters, *graph.functions)}
     taken = {"torch", *given, *(statement.name for statement in made.scalars)}
-    return _Lines(graph, _Calls(graph, slots, zeros), names, taken).printed(comments or {})
+    variables: dict[Node | None, str] = {
+        e.node: made.variables[e.name] for e in equations(graph) if e.node in graph.names
+    }
+    return _Lines(graph, _Calls(graph, slots, zeros), names, variables, taken).printed(comments or {})
 
 
 class _Calls:
@@ -180,7 +183,7 @@ class _Calls:
             if node.op == "input":
                 self._terms[node] = _whole(inputs[node.value])
         uses = Counter([*(arg for node in graph.nodes for arg in node.args), *graph.outputs])
-        self._uses, self._nodes, self._weights = uses, graph.nodes, graph.outputs[0]
+        self._uses, self._nodes, self._outputs = uses, graph.nodes, graph.outputs
         for node in graph.nodes:
             self._node = node
             term = self._lowered(node)
@@ -256,10 +259,10 @@ class _Calls:
 
     def _is_used_in_a_sum(self, node: Node) -> bool:
         """Return True if a value is only scaled and divided before it is added to the weights."""
-        while self._uses[node] == 1:
-            user = next((n for n in self._nodes if node in n.args), node)
+        while self._uses[node] == 1 and node not in self._outputs:
+            user = next(n for n in self._nodes if node in n.args)
             if user.op in ("add", "subtract"):
-                return user is self._weights
+                return user is self._outputs[0]
             if user.op not in ("multiply", "divide") or not (
                 any(a.op == "slot" for a in user.args) or (user.op == "divide" and user.args[0] is node)
             ):
@@ -305,6 +308,8 @@ class _Calls:
         difference = b.values[0]
         if difference.op != "sub" or difference.args[1] is not a.values[0] or not isinstance(difference.args[0], Call):
             return None
+        if any(difference in term.values and self._uses[node] > 1 for node, term in self._terms.items()):
+            return None  # the difference is used again
         self.calls.pop()
         return self._make("lerp", *a.values, difference.args[0], str(b.scale))
 
@@ -330,8 +335,16 @@ def _cost(term: Term) -> int:
 class _Lines:
     """The calls as lines: decides which of them write in place, and names their results."""
 
-    def __init__(self, graph: Graph, made: _Calls, names: Mapping[str, str], taken: Collection[str]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        made: _Calls,
+        names: Mapping[str, str],
+        comment_names: Mapping[Node | None, str],
+        taken: Collection[str],
+    ) -> None:
         self.graph, self.calls, self.outputs, self.names, self.taken = graph, made.calls, made.outputs, names, taken
+        self.comment_names = comment_names  # the rule's variables, as the comments name them
         self.place = {call: k for k, call in enumerate(self.calls)}
         self.last: dict[Call, float] = {arg: k for k, call in enumerate(self.calls) for arg in call.lists}
         self.last |= dict.fromkeys(self.outputs.values(), math.inf)
@@ -381,20 +394,20 @@ class _Lines:
             groups[call].append(call)
         for group in {id(group): group for group in groups.values()}.values():
             name = self._name(group)
-            ends = max(self.place[call] for call in group)
-            if name != self.names["g"] or any(self.place.get(c, 0) > ends for c in self._readers("g")):
+            if name != self.names["g"] or self._is_read_after(name, group[0]):
                 name = distinct(name, taken)
             taken.add(name)
             self.variable |= dict.fromkeys(group, name)
 
-    def _readers(self, name: str) -> list[Call]:
-        """Return the calls that read an input."""
-        return [call for call in self.calls if any(a.op == name and a.is_input for a in call.lists)]
+    def _is_read_after(self, name: str, call: Call) -> bool:
+        """Return True if a value that a variable holds before a call is still read after it."""
+        held = [value for value, variable in self.variable.items() if variable == name]
+        return any(self.last[value] > self.place[call] for value in held)
 
     def _name(self, group: list[Call]) -> str:
-        known = [self.graph.names[c.node] for c in group if c.node in self.graph.names and self._finishes(c)]
+        known = [self.comment_names[c.node] for c in group if c.node in self.comment_names and self._finishes(c)]
         if known:
-            return self.names[known[-1]]
+            return known[-1]
         divisors = {c.args[2] for c in self.calls if c.op == "addcdiv"} | {
             c.args[1] for c in self.calls if c.op == "div"
         }
@@ -456,7 +469,8 @@ class _Lines:
             (self.names[n], self.variable[v]) for n, v in self.outputs.items() if self.variable[v] != self.names[n]
         ]
         written = {home for home, _ in moves}
-        kept = {source: f"{source}_old" for _, source in moves if source in written}
+        taken = {*self.taken, *self.variable.values()}
+        kept = {source: distinct(f"{source}_old", taken) for _, source in moves if source in written}
         lines = [f"{copy} = torch._foreach_mul({source}, 1)" for source, copy in kept.items()]
         return lines + [f"torch._foreach_copy_({home}, {kept.get(source, source)})" for home, source in moves]
 

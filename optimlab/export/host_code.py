@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import reduce
 from typing import Any, NamedTuple, NoReturn
 
 from ..common.errors import RuleError
 from ..kernels import Graph
 from ..kernels.host_functions import called_functions, outside, source_tree
+from ..kernels.names import distinct
 from ..rules._host import decaying_beta_product, kept
+from .statements import comparisons_as_numbers
 
 _KEPT = '''\
 @lru_cache(maxsize=16)
@@ -36,6 +39,9 @@ _ARANGE = {
 }
 _OF_MATH = ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh")
 _IN_MODULE = {min: "minimum", max: "maximum", abs: "abs"} | {getattr(math, name): name for name in _OF_MATH}
+
+_NUMBER = {"jnp": "1.0 * ({})", "ops": "ops.cast({}, keras.config.floatx())"}
+"""A comparison as a number."""
 
 Function = Callable[..., Any]
 
@@ -86,18 +92,28 @@ def host_code(graph: Graph, names: Mapping[str, str], module: str = "") -> HostC
     return HostCode(list(dict.fromkeys(texts)), list(dict.fromkeys(imports)))
 
 
-def function_tree(function: Function, labels: Mapping[Function, str], module: str) -> ast.FunctionDef:
+def function_tree(
+    function: Function, labels: Mapping[Function, str], module: str, words: Collection[str] = ()
+) -> ast.FunctionDef:
     """Return the definition of a function under its printed name, with the printed names of functions that it calls.
 
-    With a module, its functions replace Python's, and there are no branches.
+    With a module, its functions replace Python's, there are no branches, and no variable is called like the module,
+    a function or one of ``words``.
     """
     tree = source_tree(function)
     tree.name, tree.decorator_list, tree.returns = labels[function], [], None
-    for argument in (*tree.args.posonlyargs, *tree.args.args, *tree.args.kwonlyargs):
+    for argument in parameters(tree):
         argument.annotation = None
+    _insert_defaults(tree.args, function)
     if module:
+        _rename_variables(tree, {module, "keras", *words, *labels.values(), *outside(function)})
         tree.body = _straight(tree, module)
     _Names(function, labels, module).visit(tree)
+    if module in _NUMBER:
+        for node in ast.walk(tree):
+            match node:
+                case ast.Assign(_, value) | ast.Return(ast.expr() as value):
+                    node.value = comparisons_as_numbers(value, _NUMBER[module])
     if ast.get_docstring(tree, clean=False) is not None:
         first = tree.body[0]
         assert isinstance(first, ast.Expr)
@@ -106,6 +122,47 @@ def function_tree(function: Function, labels: Mapping[Function, str], module: st
             docstring.replace("\n", "\n    ").replace("\n    \n", "\n\n") + "\n    " * ("\n" in docstring)
         )
     return ast.fix_missing_locations(tree)
+
+
+def parameters(function: ast.FunctionDef) -> list[ast.arg]:
+    return [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+
+
+def _rename_variables(function: ast.FunctionDef, taken: Collection[str]) -> None:
+    """Rename the parameters and variables of a function whose names are taken."""
+    nodes = list(ast.walk(function))
+    variables = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    own = {argument.arg for argument in parameters(function)} | {*variables}
+    new = {name: distinct(name, {*taken, *own}) for name in own if name in taken}
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            node.id = new.get(node.id, node.id)
+        elif isinstance(node, ast.arg):
+            node.arg = new.get(node.arg, node.arg)
+
+
+def _insert_defaults(arguments: ast.arguments, function: Function) -> None:
+    """Replace the default arguments by their values: they may be names from outside the function."""
+    declared = inspect.signature(function).parameters
+
+    def value(argument: ast.arg) -> ast.expr:
+        default = declared[argument.arg].default
+        if not isinstance(default, bool | int | float):
+            raise RuleError(f"{function.__name__}: the default {default!r} must be a number")
+        return _constant(default)
+
+    plain = [*arguments.posonlyargs, *arguments.args]
+    arguments.defaults = [value(argument) for argument in plain[len(plain) - len(arguments.defaults) :]]
+    named = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    arguments.kw_defaults = [default and value(argument) for argument, default in named]
+
+
+def _constant(value: float) -> ast.expr:
+    """Return a number as an expression: NumPy's floats as Python's, and NaN, which has no literal, as a difference."""
+    plain = float(value) if isinstance(value, float) else value
+    if plain != plain:
+        return ast.BinOp(ast.Constant(math.inf), ast.Sub(), ast.Constant(math.inf))
+    return ast.Constant(plain)
 
 
 class _Names(ast.NodeTransformer):
@@ -126,7 +183,7 @@ class _Names(ast.NodeTransformer):
         value = self.outside[node.id]
         plain = inspect.unwrap(value) if callable(value) else value
         if isinstance(plain, bool | int | float):
-            return ast.Constant(plain)
+            return _constant(plain)
         if callable(plain) and plain in self.labels:
             return ast.Name(self.labels[plain])
         if plain is math and not self.module:
@@ -141,7 +198,7 @@ class _Names(ast.NodeTransformer):
         if isinstance(node.value, ast.Name) and self.outside.get(node.value.id) is math:
             value = getattr(math, node.attr, None)
             if isinstance(value, float):
-                return ast.Constant(value)
+                return _constant(value)
             if self.module and value in _IN_MODULE:
                 return ast.Attribute(ast.Name(self.module), _IN_MODULE[value])
             if not self.module and callable(value):
@@ -155,9 +212,20 @@ class _Names(ast.NodeTransformer):
         visited = self.generic_visit(node)
         assert isinstance(visited, ast.Call)
         called = visited.func
-        if self.module and isinstance(called, ast.Name) and called.id == "float" and len(visited.args) == 1:
-            return visited.args[0]
+        match called, visited.args:
+            case ast.Name("float"), [argument] if self.module:
+                return argument
+            case ast.Attribute(ast.Name(self.module), "minimum" | "maximum"), arguments:
+                return self._of_two(visited, arguments)
+            case ast.Attribute(ast.Name(self.module), "log"), [argument, base]:
+                return ast.BinOp(ast.Call(called, [argument], []), ast.Div(), ast.Call(called, [base], []))
         return visited
+
+    def _of_two(self, call: ast.Call, arguments: Sequence[ast.expr]) -> ast.expr:
+        """Return a minimum or maximum of any number of arguments by functions of two."""
+        if len(arguments) < 2 or call.keywords or any(isinstance(a, ast.Starred) for a in arguments):
+            raise RuleError(f"{self.name} cannot be exported: min and max need two or more numbers as arguments")
+        return reduce(lambda a, b: ast.Call(call.func, [a, b], []), arguments)
 
 
 def _straight(function: ast.FunctionDef, module: str) -> list[ast.stmt]:
@@ -170,7 +238,9 @@ def _straight(function: ast.FunctionDef, module: str) -> list[ast.stmt]:
         )
 
     assignments: list[ast.stmt] = []
-    known = {argument.arg for argument in function.args.args}
+    if function.args.vararg or function.args.kwarg:
+        refuse(function)
+    known = {argument.arg for argument in parameters(function)}
 
     def value(statements: Sequence[ast.stmt]) -> ast.expr:
         for k, statement in enumerate(statements):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import keyword
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 
 from ..common.errors import RuleError
@@ -12,13 +12,15 @@ from ..kernels import Graph, equations
 from ..kernels.names import distinct, rule_name
 from .foreach import foreach_lines
 from .host_code import host_code
-from .statements import array_printer, body, read, with_step
+from .statements import array_printer, body, comparisons_as_numbers, with_step
 from .target import Parts, Target, literal
 
 _WORDS = " ".join([*keyword.kwlist, "abs zip super float ValueError"])
 _PYTEST = "Run the file, or let pytest run it."
 _NUMPY = f"{_WORDS} np erf"
-_OPTAX = f"{_WORDS} jax jnp np optax rule step count index given init update updates state params NamedTuple"
+_OPTAX = (
+    f"{_WORDS} jax jnp np optax rule step count index given init update updates state params NamedTuple learning_rate"
+)
 _TORCH = (
     f"{_WORDS} torch group state states parameters gradients self params closure foreach maximize defaults step "
     "param_names differentiable capturable fused initial_lr update"
@@ -52,8 +54,11 @@ def _numpy(graph: Graph, names: Mapping[str, str], dtype: str) -> Parts:
 
 
 def _optax(graph: Graph, names: Mapping[str, str], dtype: str) -> Parts:
-    lines = with_step(graph, "step")
-    made = body(graph, {**names, "step": "step"}, array_printer("jnp", {"erf": "erf"}, python), python, lines)
+    def scalars(expression: ast.expr) -> str:
+        return python(comparisons_as_numbers(expression, "1.0 * ({})"))
+
+    printer = array_printer("jnp", {"erf": "erf"}, scalars)
+    made = body(graph, {**names, "step": "step"}, printer, scalars, with_step(graph, "step"))
     return {
         "function": distinct(rule_name(graph.name), _OPTAX.split()),
         "more_imports": ["from jax.scipy.special import erf"] if _has(graph, "erf") else [],
@@ -70,12 +75,10 @@ IN_FLOAT32 = {"tanh", "sin", "cos", "maximum", "minimum"}
 def _keras(graph: Graph, names: Mapping[str, str], dtype: str) -> Parts:
     if "lr" not in graph.hyperparameters:
         raise RuleError(f"{graph.name} has no hyperparameter lr, but every Keras optimizer has a learning rate")
-    arrays = {names[name] for name in graph.inputs}
-    arrays |= {names[e.name.partition("@")[0]] for e in equations(graph) if e.node is not None}
     fixed = {names[name] for name in graph.hyperparameters if name != "lr"}
 
     def scalars(expression: ast.expr) -> str:
-        return python(_cast_comparisons(expression, arrays, fixed, names["w"]))
+        return python(comparisons_as_numbers(expression, f"ops.cast({{}}, {names['w']}.dtype)", fixed))
 
     made = body(graph, names, array_printer("ops", scalars=scalars), scalars)
     return {
@@ -104,21 +107,6 @@ def python(expression: ast.expr) -> str:
     return ast.unparse(copied)
 
 
-def _cast_comparisons(expression: ast.expr, arrays: Collection[str], fixed: Collection[str], like: str) -> ast.expr:
-    """Cast comparisons of traced scalars to numbers: in PyTorch, 0.3 times a boolean is float32."""
-
-    class Cast(ast.NodeTransformer):
-        def visit_Compare(self, node: ast.Compare) -> ast.expr:
-            names = read(node)
-            if names & {*arrays} or names <= {*fixed}:
-                return node
-            return ast.parse(f"ops.cast({ast.unparse(node)}, {like}.dtype)", mode="eval").body
-
-    cast = Cast().visit(deepcopy(expression))
-    assert isinstance(cast, ast.expr)
-    return cast
-
-
 TARGETS: dict[str, Target] = {
     "torch": Target(
         "{} as a torch.optim.Optimizer",
@@ -143,7 +131,7 @@ TARGETS: dict[str, Target] = {
         "Keras",
         _PYTEST,
         _keras,
-        f"{_WORDS} keras ops np rule self name kwargs gradient variable variables",
+        f"{_WORDS} keras ops np rule self name kwargs gradient variable variables learning_rate",
         "keras.py.j2",
         literal,
     ),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
+import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import rules
@@ -66,7 +67,10 @@ def export_rule(
         raise RuleError(f"{name} is a rule of whole tensors; only elementwise rules can be exported")
     function = find_rule(rule, convention)
     graph = trace(function)
-    names = python_names(graph, target.words.split())
+    words = {*target.words.split()}
+    if "lr" not in graph.hyperparameters:
+        words -= {"learning_rate"}  # the argument for lr
+    names = python_names(graph, words)
     parts = {
         **_header(rule, function, graph, convention, to),
         **_declared(function, graph, names, target.number),
@@ -171,15 +175,21 @@ def _recorded(function: rules.Rule, graph: Graph, printed: Callable[[float], str
     def row(numbers: Iterable[float]) -> list[str]:
         return [printed(number) for number in numbers]
 
+    recorded = recordings(graph, rules.kinds_of(function))
     runs = [
         {
             "settings": {name: printed(value) for name, value in run.hyperparameters.items()},
             "rates": row(run.rates),
             "path": [row(weights) for weights in run.path],
         }
-        for run in recordings(graph, rules.kinds_of(function))
+        for run in recorded
     ]
-    return {"weights": row(WEIGHTS), "gradients": [row(g) for g in GRADIENTS], "recordings": runs}
+    return {
+        "weights": row(WEIGHTS),
+        "gradients": [row(g) for g in GRADIENTS],
+        "recordings": runs,
+        "overflows": not all(np.isfinite(run.path).all() for run in recorded),
+    }
 
 
 @cache

@@ -72,6 +72,8 @@ def body(
 ) -> Body:
     """Print a rule's equations as assignments. A variable is reused once its old value is no longer read.
 
+    A scalar that the results do not depend on is left out.
+
     Parameters
     ----------
     graph: the traced rule.
@@ -88,7 +90,7 @@ def body(
     >>> print(*body(graph, python_names(graph), ast.unparse, ast.unparse).statements, sep="; ")
     w_new = w - m; m = w
     """
-    lines = equations(graph) if lines is None else lines
+    lines = _without_unused_scalars(equations(graph) if lines is None else lines)
     assigned = {e.name for e in lines}
     ends = {name: f"{name}@new" if f"{name}@new" in assigned else f"{name}@old" for name in graph.written}
     scalar_names = ["t", *graph.hyperparameters, *graph.functions]
@@ -109,6 +111,16 @@ def body(
         if text != variable:
             statements.append(Statement(variable, text, node is None))
     return Body(tuple(statements), {name: variables[end] for name, end in ends.items()}, variables)
+
+
+def _without_unused_scalars(lines: Sequence[Equation]) -> list[Equation]:
+    wanted: set[str] = set()
+    kept = []
+    for line in reversed(lines):
+        if line.node is not None or line.name in wanted:
+            kept.append(line)
+            wanted |= read(line.value)
+    return kept[::-1]
 
 
 def with_step(graph: Graph, name: str) -> list[Equation]:
@@ -165,6 +177,41 @@ def _negative(e: ast.expr) -> ast.expr:
 def read(expression: ast.expr) -> set[str]:
     """Return the values that an expression of :func:`optimlab.kernels.equations` reads, including functions."""
     return {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)} - {"np"}
+
+
+def comparisons_as_numbers(expression: ast.expr, number: str, untraced: Collection[str] = ()) -> ast.expr:
+    """Replace comparisons of scalars by ``number``, with {} for the comparison; keep the condition of a ``where``.
+
+    A traced boolean is no number: it has no minus sign, a sum of two is a boolean, and in PyTorch its product with a
+    Python float is float32. Comparisons of ``untraced`` names alone are Python's booleans, and stay.
+
+    >>> e = ast.parse("np.where(g > (t > 5) * lr, g, w) - (t > 5) * (lr > 0)", mode="eval").body
+    >>> ast.unparse(comparisons_as_numbers(e, "1.0 * ({})", {"lr"}))
+    'np.where(g > 1.0 * (t > 5) * lr, g, w) - 1.0 * (t > 5) * (lr > 0)'
+    """
+
+    class Replace(ast.NodeTransformer):
+        def visit_Call(self, node: ast.Call) -> ast.expr:
+            match node:
+                case ast.Call(ast.Attribute(attr="where"), [ast.Compare() as condition, *others]):
+                    kept = self.generic_visit(condition)
+                    assert isinstance(kept, ast.expr)
+                    node.args = [kept, *map(self.visit, others)]
+                    return node
+            visited = self.generic_visit(node)
+            assert isinstance(visited, ast.expr)
+            return visited
+
+        def visit_Compare(self, node: ast.Compare) -> ast.expr:
+            visited = self.generic_visit(node)
+            assert isinstance(visited, ast.Compare)
+            if read(visited) <= {*untraced}:
+                return visited
+            return ast.parse(number.format(ast.unparse(visited)), mode="eval").body
+
+    replaced = Replace().visit(deepcopy(expression))
+    assert isinstance(replaced, ast.expr)
+    return replaced
 
 
 def renamed(expression: ast.expr, names: Mapping[str, str]) -> ast.expr:
