@@ -155,10 +155,10 @@ def value_of(penalty: Penalty, parameters: Parameters) -> Any:
     InputError: it returned something other than one real number, such as None.
     """
     value: Any = penalty(parameters)
-    size, dtype = getattr(value, "size", 0), getattr(value, "dtype", None)
-    if not isinstance(value, int | float) and not (size == 1 and dtype is not None and dtype.kind in "fiu"):
+    array = hasattr(value, "dtype")
+    if not isinstance(value, int | float) and not (array and value.size == 1 and value.dtype.kind in "fiu"):
         name = getattr(penalty, "__name__", type(penalty).__name__)
-        told = f"an array of shape {tuple(value.shape)}" if size and dtype is not None else repr(value)
+        told = f"an array of shape {tuple(value.shape)}" if array and value.size != 1 else repr(value)
         raise InputError(
             f"{name} must add its gradient to parameters.grad and return its value, one real number; it returned {told}"
         )
