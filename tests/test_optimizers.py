@@ -9,6 +9,7 @@ import pytest
 import optimlab as ol
 from optimlab.kernels import declaration
 from optimlab.optim.optimizers import OPTIMIZERS
+from optimlab.schedules import ReduceLROnPlateau, StepLR
 
 ALL = list(OPTIMIZERS.values())
 
@@ -147,6 +148,12 @@ def test_a_copied_pair_of_network_and_optimizer_goes_on_alone():
         ({"lr": True}, "lr must be"),
         ({"lr": None}, "lr must be"),
         ({"lr": np.ones(2)}, "lr must be"),
+        ({"lr": StepLR}, r"lr must be a schedule, not its class: write StepLR\(\.\.\.\)"),
+        ({"lr": ReduceLROnPlateau(0.1)}, r"lr must .* follows a metric: .* callbacks=\[ol\.ReduceLROnPlateau\("),
+        ({"lr": ReduceLROnPlateau(0.1).cut}, "follows a metric"),
+        ({"lr": ol.ReduceLROnPlateau()}, "follows a metric"),
+        ({"groups": {"biases": {"lr": ReduceLROnPlateau(0.1)}}}, "follows a metric"),
+        ({"groups": {"biases": {"weight_decay": StepLR}}, "convention": "torch"}, "not its class: write StepLR"),
         ({"beta1": 1.0}, r"beta1 must lie in \[0, 1\), got 1.0"),
         ({"beta2": -0.5}, r"beta2 must lie in \[0, 1\)"),
         ({"eps": -1e-8}, "eps must be"),
