@@ -104,7 +104,7 @@ def find_lr(
 
     The run ends early when a loss is not finite, which is left out, or ``smoothed`` is more than 4 times its lowest.
     If a loss was negative, a multiple of the lowest means nothing. Then the run ends when ``smoothed`` has risen above
-    its lowest by more than 3 times the larger of two numbers: the size of the lowest, and the fall to it from the first.
+    its lowest by more than 3 times the larger of two numbers: the size of the lowest, and its distance from the first.
     The network and the optimizer do not change. A group with a rate of its own keeps it. A schedule of epochs keeps the
     value of the optimizer's present epoch, or of epoch 0 before the first.
 
