@@ -656,7 +656,7 @@ def every_word_is_taken(w, g, params, β, update, *, t, lr=0.1, self=0.5, state=
     return w - lr * params / (np.abs(β) + count) + update / t, params, β, update - lr * g
 
 
-def of_functions(w, g, m=0.5, *, t, lr=0.1, warm=4.0, cap=float("inf")):
+def of_functions(w, g, m=0.5, *, t, lr=0.1, warm=4.0, cap=1e30):
     m = np.exp(-np.abs(m)) + scipy_erf(np.minimum(g, cap)) - np.log1p(w * w) + np.clip(g, -1.0, 0.5) ** 3
     return w - lr * warmed(t, warm) * np.cos(m) * abs(lr - 1), m
 
