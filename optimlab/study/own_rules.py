@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..common.errors import RuleError
-from ..kernels import Graph, c_source, declaration, trace
+from ..kernels import Graph, ScalarError, c_source, declaration, trace
 from ..rules import LayerRule, Rule
 from .digests import digest
 
@@ -52,9 +52,9 @@ def rule_digest(rule: Rule) -> str:
 
 def _scalars(graph: Graph, t: int, hyperparameters: dict[str, float]) -> list[float] | str:
     try:
-        return [float(value) for value in graph.scalars(t=t, **hyperparameters)]
-    except ArithmeticError as error:
-        return str(error)
+        return list(graph.scalars(t=t, **hyperparameters))
+    except ScalarError as error:
+        return str(error.__cause__)  # without the name of the rule
 
 
 def _of_tensors(rule: LayerRule) -> list[Any]:
