@@ -126,6 +126,18 @@ def test_host_scalars_of_many_kinds(page):
         assert page.evaluate(f"{text}({{t: {t}, lr: 0.1, var: 2}})") == pytest.approx(graph.scalars(t=t, lr=0.1, var=2))
 
 
+def test_a_quotient_is_rounded_down_as_in_python(page):
+    def floored(w, g, *, t, lr=0.01, p=0.1):
+        return w - lr * (t // p) * g
+
+    graph = kernels.trace(floored)
+    text = f"(() => {{ {kernels.javascript_scalars(graph)}\nreturn floored_scalars; }})()"
+    for p in (0.1, -0.1, 0.3, 0.7, -3.0, 1e-3, 1e-17, 4.0):
+        for t in (1, 2, 3, 7, 12, 100):
+            found = page.evaluate(f"{text}({{t: {t}, lr: 1, p: {p}}})")
+            assert found == [t // p], (t, p)
+
+
 def test_what_has_no_javascript_is_refused_by_name():
     @rules.host
     def odd(t):

@@ -20,12 +20,21 @@ _WORDS = (  # reserved in JavaScript, or used by the printed code
     "arguments await break case catch class const continue debugger default delete do else enum eval export extends "
     "false finally for function if implements import in instanceof interface let new null package private protected "
     "public return static super switch this throw true try typeof undefined var void while with yield "
-    "Math Number NaN Infinity kept"
+    "Math Number NaN Infinity kept floor_divide"
 )
 
 _KEPT = """\
 function kept(key) {
     return (kept.lists ??= {})[key] ??= [1.0];
+}"""
+
+_FLOOR_DIVIDE = """\
+// Python's a // b; Math.floor(a / b) is 10 for 1 / 0.1, although 0.1 is more than a tenth
+function floor_divide(a, b) {
+    const rest = a % b;
+    const quotient = (a - rest) / b - Number(rest !== 0 && rest < 0 !== b < 0);
+    const floor = Math.floor(quotient);
+    return quotient - floor > 0.5 ? floor + 1 : floor;
 }"""
 
 _OPERATORS: dict[type[ast.AST], tuple[str, int]] = {
@@ -81,6 +90,8 @@ def javascript_scalars(graph: Graph) -> str:
         texts.insert(0, _KEPT)
     scope = {**names, **{key: called[function] for key, function in own.items()}}
     values = ", ".join(_text(ast.parse(slot, mode="eval").body, scope) for slot in graph.slots)
+    if any("floor_divide(" in text for text in (*texts, values)):
+        texts.insert(0, _FLOOR_DIVIDE)
     taken = ", ".join(name if name == names[name] else f"{json.dumps(name)}: {names[name]}" for name in given)
     return "\n\n".join([*texts, f"function {stem}_scalars({{{taken}}}) {{\n    return [{values}];\n}}"])
 
@@ -106,7 +117,7 @@ def _printed(e: ast.expr, names: Names) -> tuple[str, int]:
         case ast.BinOp(left, ast.Pow(), right):
             return f"{text(left, 5)} ** {text(right, 4)}", 4
         case ast.BinOp(left, ast.FloorDiv(), right):
-            return f"Math.floor({text(left, 2)} / {text(right, 3)})", 5
+            return f"floor_divide({text(left)}, {text(right)})", 5
         case ast.BinOp(left, operator, right) if type(operator) in _OPERATORS:
             symbol, binds = _OPERATORS[type(operator)]
             return f"{text(left, binds)} {symbol} {text(right, binds + 1)}", binds
