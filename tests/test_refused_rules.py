@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
+import time
 
 import numpy as np
 import pytest
@@ -293,6 +296,43 @@ def test_an_expression_that_is_not_elementwise_is_refused_by_name(expression, na
 def test_what_is_no_function_of_weights_and_gradient_is_refused(thing):
     with pytest.raises(RuleError):
         kernels.trace(thing)
+
+
+RANDOM = random.Random(0)
+DRAWN = {
+    "random": RANDOM.random,
+    "gauss": lambda: RANDOM.gauss(0, 1),
+    "NumPy": lambda: float(np.random.default_rng().normal()),
+    "time": time.perf_counter,
+    "counter": itertools.count().__next__,
+}
+
+
+@pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
+def test_a_number_that_changes_with_every_call_is_refused(draw):
+    """It would be drawn once, while the rule is traced, and stay the same in every step."""
+
+    def noisy(w, g, *, lr=0.1):
+        return w - lr * (g + draw())
+
+    with pytest.raises(RuleError, match=r"rule noisy computes a different formula at each call, .* random number"):
+        ol.Optimizer(ol.MLP([2, 1]).parameters, noisy)
+
+    def noise(x):
+        return x * draw()
+
+    with pytest.raises(RuleError, match="function noise computes a different formula at each call"):
+        kernels.trace_function(noise)
+
+
+def test_a_random_branch_is_refused():
+    turns = itertools.cycle([True, False])
+
+    def turning(w, g, *, lr=0.1):
+        return w - lr * g if next(turns) else w + lr * g
+
+    with pytest.raises(RuleError, match="rule turning computes a different formula"):
+        kernels.trace(turning)
 
 
 @pytest.mark.parametrize("cap", [np.inf, -np.inf])
