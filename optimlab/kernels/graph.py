@@ -159,7 +159,11 @@ class Graph:
 
         def scalars(**values: float) -> tuple[float, ...]:
             try:
-                return tuple(map(float, compute(**values)))
+                found = compute(**values)
+                # the sum is complex if one of them is, and it overflows if an integer is too large for a float
+                if isinstance(sum(found, 0.0), complex):
+                    raise TypeError("complex")
+                return found
             except (ArithmeticError, ValueError, TypeError) as error:
                 reason = str(error)
                 if isinstance(error, TypeError):

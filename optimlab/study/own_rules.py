@@ -46,7 +46,7 @@ def rule_digest(rule: Rule) -> str:
 
 def _scalars(graph: Graph, t: int, hyperparameters: dict[str, float]) -> list[float] | str:
     try:
-        return list(graph.scalars(t=t, **hyperparameters))
+        return [float(value) for value in graph.scalars(t=t, **hyperparameters)]
     except ScalarError as error:
         return str(error.__cause__)  # without the name of the rule
 
