@@ -193,9 +193,9 @@ def test_a_study_in_which_runs_really_diverge_at_once_is_finished(tmp_path):
 
 
 def test_numbers_that_json_has_not_are_null(tmp_path, without_figures):
-    """In the printed JSON and in the file alike: a cap of infinity."""
+    """In the printed JSON and in the file alike: the scores of runs that diverged at once."""
     (tmp_path / "rules.py").write_text(
-        "import numpy as np\ndef capped(w, g, *, lr=0.01, cap=float('inf')):\n    return w - lr * np.minimum(g, cap)\n"
+        "import numpy as np\ndef capped(w, g, *, lr=0.01, cap=1e30):\n    return w - lr * np.minimum(g, cap)\n"
     )
     (tmp_path / "study.toml").write_text(STUDY)
     rule = f"{tmp_path / 'rules.py'}:capped"
@@ -205,6 +205,7 @@ def test_numbers_that_json_has_not_are_null(tmp_path, without_figures):
     assert result.exit_code == 0, result.output
     rows = strict(result.stdout)["rows"]
     assert {row["label"] for row in rows} >= {"sgd", "adam", "capped"}
+    assert None in next(row for row in rows if row["label"] == "sgd").values()
     assert rows == strict((tmp_path / "out" / "summary.json").read_text())["rows"]
     for line in (tmp_path / "out" / "runs.jsonl").read_text().splitlines():
         strict(line)

@@ -34,7 +34,7 @@ import optimlab as ol
 def tweaked(w, g, *, lr=0.01, k=1.0):
     return w - lr * np.sign(g) * k
 
-def capped(w, g, *, lr=0.01, cap=float("inf")):
+def capped(w, g, *, lr=0.01, cap=1e30):
     return w - lr * np.minimum(g, cap)
 
 def warmed(w, g, *, lr=0.01, warmup=0.5):

@@ -1,7 +1,10 @@
 """explain: formulas made from the code, numbers that are right, and where conventions part."""
 
+import ast
 import inspect
 import json
+import random
+import re
 
 import numpy as np
 import pytest
@@ -90,6 +93,71 @@ def test_parentheses_stand_where_they_must():
 
     lines = explain(odd).formula.splitlines()
     assert lines == ["mₜ = β (mₜ₋₁ − (gₜ − wₜ₋₁))", "wₜ = wₜ₋₁ − η (mₜ / (gₜ wₜ₋₁)) / (mₜ / gₜ) − (−gₜ)²"]
+
+
+NESTED = {
+    "w - lr * -g": ("w − η (−g)", r"w - \eta \, \left(-g\right)"),
+    "w + lr * -1.0 * g": ("w + η (−1) g", r"w + \eta \, \left(-1\right) \, g"),
+    "w - -lr * g": ("w − (−η g)", r"w - \left(-\eta \, g\right)"),
+    "w + -g": ("w + (−g)", r"w + \left(-g\right)"),
+    "--g": ("−(−g)", r"-\left(-g\right)"),
+    "t % 3 * lr * g": ("(t mod 3) η g", r"\left(t \bmod 3\right) \, \eta \, g"),
+    "2 * t % 3 + 1": ("((2 t) mod 3) + 1", r"\left(\left(2 \, t\right) \bmod 3\right) + 1"),
+    "(t % 2 == 0) * g": ("(t mod 2 = 0) g", r"\left(t \bmod 2 = 0\right) \, g"),
+    "-(t % 3)": ("−(t mod 3)", r"-\left(t \bmod 3\right)"),
+    "(g / m) ** 2": ("(g / m)²", r"\left(\frac{g}{m}\right)^{2}"),
+    "np.sqrt(g) ** 2": ("(√g)²", r"\sqrt{g}^{2}"),
+    "0.123456789 * g": ("0.123456789 g", r"0.123456789 \, g"),
+    "0.30000000000000004 * g": ("0.30000000000000004 g", r"0.30000000000000004 \, g"),
+    "0.5 * g + 1.0": ("0.5 g + 1", r"0.5 \, g + 1"),
+    "1e-08 + g": ("1e-08 + g", r"10^{-8} + g"),
+    "2.5e-08 ** g": ("2.5e-08^g", r"\left(2.5 \cdot 10^{-8}\right)^{g}"),
+    "np.where(g > 0, g, m) ** 2": (
+        "(g where g > 0, else m)²",
+        r"\left(\begin{cases} g & g > 0 \\ m & \text{else} \end{cases}\right)^{2}",
+    ),
+}
+
+
+@pytest.mark.parametrize("code", NESTED)
+def test_the_printed_formula_means_what_the_code_means(code):
+    expression = ast.parse(code, mode="eval").body
+    assert (unicode(expression), latex(expression)) == NESTED[code]
+
+
+def test_a_printed_formula_read_again_has_the_same_value():
+    """SymPy's parser reads what is printed, with products without a sign; Python evaluates the expression itself."""
+    from sympy import Float, Symbol
+    from sympy.parsing import sympy_parser as parsing
+
+    draw = random.Random(0)
+    operators = [ast.Add, ast.Sub, ast.Mult, ast.Mult, ast.Div, ast.Pow, ast.Mod]
+    values = {"a": 1.7321, "b": 0.6457, "c": 2.8914}
+
+    def some(depth):
+        if depth == 0 or draw.random() < 0.15:
+            return draw.choice([*map(ast.Name, values), ast.Constant(0.123456789), ast.Constant(3)])
+        if draw.random() < 0.25:
+            return ast.UnaryOp(ast.USub(), some(depth - 1))
+        operator = draw.choice(operators)
+        exponent = draw.choice([ast.Constant(2), ast.Constant(3), ast.UnaryOp(ast.USub(), ast.Constant(1))])
+        return ast.BinOp(some(depth - 1), operator(), exponent if operator is ast.Pow else some(depth - 1))
+
+    reading = (*parsing.standard_transformations, parsing.implicit_multiplication, parsing.convert_xor)
+    plain = str.maketrans({"−": "-", "·": "*", "¹": "**1", "²": "**2", "³": "**3"})
+    for _ in range(300):
+        expression = some(4)
+        try:
+            expected = eval(ast.unparse(ast.fix_missing_locations(expression)), {}, values)
+        except ZeroDivisionError:
+            continue
+        text = unicode(expression)
+        assert not re.search(r"[−+·/] −|−−", text), text
+        # SymPy has no operator mod; the printed one stands alone in its parentheses, so % has no neighbours
+        code = text.translate(plain).replace(" mod ", " % ")
+        read = parsing.parse_expr(code, local_dict={k: Symbol(k) for k in values}, transformations=reading)
+        found = read.subs({k: Float(v, 30) for k, v in values.items()}).evalf(30)
+        assert float(found) == pytest.approx(expected, rel=1e-6, abs=1e-9), text
 
 
 def test_the_share_of_epsilon():

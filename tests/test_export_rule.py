@@ -366,6 +366,26 @@ def test_c_calls_functions_with_default_arguments(compiler, tmp_path):
     assert run_program(compiler, tmp_path, text, "-x", "c") == "of_a_host_function makes the recorded steps.\n"
 
 
+@rules.host
+def modulo(a, b):
+    return a % b
+
+
+def floored(w, g, *, t, lr=0.01, p=0.1, floor_divide=-0.7):
+    """Most quotients of whole numbers and 0.1 are a little below the whole number that floor(a / b) gives."""
+    return w - lr * (t // p + t % floor_divide + -t // p + modulo(t, 0.3)) * g
+
+
+@pytest.mark.parametrize("to", ["c", "cuda"])
+def test_c_divides_and_rounds_down_as_python_does(to, compiler, tmp_path):
+    text = ol.export_rule(floored, to, dtype="float64")
+    launch, loop = "floored_step<<<1, 32>>>(", "for (threadIdx.x = 0; threadIdx.x < 32; ++threadIdx.x) floored_step("
+    if to == "cuda":
+        text = ON_A_CPU + text.replace(launch, loop)
+    language = ("-x", "c") if to == "c" else ("-x", "c++", "-Wno-unused-variable")
+    assert run_program(compiler, tmp_path, text, *language) == "floored makes the recorded steps.\n"
+
+
 def test_c_sees_a_turned_sign(compiler, tmp_path):
     text = ol.export_rule("adamw", "c", convention="torch", dtype="float64")
     for plus, minus in (("1.0 + beta1", "1.0 - beta1"), ("1.0 + pow(beta2", "1.0 - pow(beta2"), ("+ hp[", "- hp[")):
@@ -656,7 +676,7 @@ def every_word_is_taken(w, g, params, β, update, *, t, lr=0.1, self=0.5, state=
     return w - lr * params / (np.abs(β) + count) + update / t, params, β, update - lr * g
 
 
-def of_functions(w, g, m=0.5, *, t, lr=0.1, warm=4.0, cap=float("inf")):
+def of_functions(w, g, m=0.5, *, t, lr=0.1, warm=4.0, cap=1e30):
     m = np.exp(-np.abs(m)) + scipy_erf(np.minimum(g, cap)) - np.log1p(w * w) + np.clip(g, -1.0, 0.5) ** 3
     return w - lr * warmed(t, warm) * np.cos(m) * abs(lr - 1), m
 

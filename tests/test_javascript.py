@@ -126,6 +126,69 @@ def test_host_scalars_of_many_kinds(page):
         assert page.evaluate(f"{text}({{t: {t}, lr: 0.1, var: 2}})") == pytest.approx(graph.scalars(t=t, lr=0.1, var=2))
 
 
+@rules.host
+def shadow(t):
+    t = t + 1
+    return t
+
+
+@rules.host
+def after_the_loop(t):
+    total = 0
+    for k in range(1, t + 1):
+        total = total + k
+    return total + 100 * k
+
+
+@rules.host
+def changed_within(t):
+    total = 0
+    for k in range(0, t):
+        t = t - 1
+        k = 2 * k
+        total = total + 10 * k + t
+    return total
+
+
+@rules.host
+def two_loops(t):
+    k_next = 5
+    for k in range(0, t):
+        for j in range(0, k):
+            k_next = k_next + j
+    for k in range(0, abs(t)):
+        k_next = 2 * k_next + k
+    return k_next
+
+
+@rules.host
+def loop_over_its_own_parameter(t):
+    total = 0
+    for t in range(t, 2 * t):  # noqa: B020
+        total = total + t
+    return total + t / 2
+
+
+@pytest.mark.parametrize("function", [shadow, after_the_loop, changed_within, two_loops, loop_over_its_own_parameter])
+def test_variables_of_host_functions_have_the_scope_of_python(page, function):
+    graph = kernels.trace(lambda w, g, *, t, lr=0.1: w - lr * function(t) * g)
+    text = f"(() => {{ {kernels.javascript_scalars(graph)}\nreturn rule_scalars; }})()"
+    for t in (1, 2, 3, 6):
+        assert page.evaluate(f"{text}({{t: {t}, lr: 1}})") == [function(t)]
+
+
+def test_a_quotient_is_rounded_down_as_in_python(page):
+    def floored(w, g, *, t, lr=0.01, p=0.1):
+        return w - lr * (t // p) * g
+
+    graph = kernels.trace(floored)
+    text = f"(() => {{ {kernels.javascript_scalars(graph)}\nreturn floored_scalars; }})()"
+    for p in (0.1, -0.1, 0.3, 0.7, -3.0, 1e-3, 1e-17, 4.0):
+        for t in (1, 2, 3, 7, 12, 100):
+            found = page.evaluate(f"{text}({{t: {t}, lr: 1, p: {p}}})")
+            assert found == [t // p], (t, p)
+
+
 def test_what_has_no_javascript_is_refused_by_name():
     @rules.host
     def odd(t):
@@ -133,6 +196,18 @@ def test_what_has_no_javascript_is_refused_by_name():
 
     with pytest.raises(RuleError, match=r"cannot print sum\(\[t, 1\]\) in JavaScript"):
         kernels.javascript_source(kernels.trace(lambda w, g, *, t, lr=0.1: w - odd(t) * g))
+
+    @rules.host
+    def with_else(t):
+        total = 0
+        for k in range(0, t):
+            total = total + k
+        else:
+            total = total + 1
+        return total
+
+    with pytest.raises(RuleError, match=r"cannot print 'for k in range\(0, t\):' in JavaScript"):
+        kernels.javascript_source(kernels.trace(lambda w, g, *, t, lr=0.1: w - with_else(t) * g))
     with pytest.raises(RuleError, match=r"np.arctan"):
         kernels.trace(lambda w, g, *, lr=0.1: w - lr * np.arctan(g))
     with pytest.raises(RuleError, match=r"function <lambda> is not elementwise: it uses .sum"):

@@ -1,6 +1,7 @@
 """Optimizers: groups, hyperparameters that change, state that can be stored, and what is refused."""
 
 import copy
+import math
 import pickle
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import optimlab as ol
 from optimlab.kernels import declaration
 from optimlab.optim.optimizers import OPTIMIZERS
+from optimlab.race import race
+from optimlab.schedules import ReduceLROnPlateau, StepLR
 
 ALL = list(OPTIMIZERS.values())
 
@@ -147,6 +150,12 @@ def test_a_copied_pair_of_network_and_optimizer_goes_on_alone():
         ({"lr": True}, "lr must be"),
         ({"lr": None}, "lr must be"),
         ({"lr": np.ones(2)}, "lr must be"),
+        ({"lr": StepLR}, r"lr must be a schedule, not its class: write StepLR\(\.\.\.\)"),
+        ({"lr": ReduceLROnPlateau(0.1)}, r"lr must .* follows a metric: .* callbacks=\[ol\.ReduceLROnPlateau\("),
+        ({"lr": ReduceLROnPlateau(0.1).cut}, "follows a metric"),
+        ({"lr": ol.ReduceLROnPlateau()}, "follows a metric"),
+        ({"groups": {"biases": {"lr": ReduceLROnPlateau(0.1)}}}, "follows a metric"),
+        ({"groups": {"biases": {"weight_decay": StepLR}}, "convention": "torch"}, "not its class: write StepLR"),
         ({"beta1": 1.0}, r"beta1 must lie in \[0, 1\), got 1.0"),
         ({"beta2": -0.5}, r"beta2 must lie in \[0, 1\)"),
         ({"eps": -1e-8}, "eps must be"),
@@ -185,14 +194,92 @@ def test_an_unknown_optimizer_names_the_nearest():
         ol.optimizers.get("adamm_w")
 
 
-def test_scalars_that_cannot_be_computed_are_one_clear_error():
-    def inverse(w, g, *, lr=0.1):
-        return w - (1 / lr) * g
+def inverse(w, g, *, lr=0.1):
+    return w - (1 / lr) * g
 
-    _, opt = make(lambda p, **k: ol.Optimizer(p, inverse, **k), lr=0.0)
-    with pytest.raises(ol.InputError, match="inverse cannot be computed at step 0"):
+
+def rooted(w, g, *, t, lr=0.1):
+    return w - lr * (3 - t) ** 0.5 * g
+
+
+@ol.rules.host
+def root(x):
+    return x**0.5
+
+
+def hosted(w, g, *, t, lr=0.1):
+    return w - lr * root(3 - t) * g
+
+
+@ol.rules.host
+def real_root(x):
+    return math.sqrt(x)
+
+
+def outside(w, g, *, t, lr=0.1):
+    return w - lr * real_root(3 - t) * g
+
+
+def compared(w, g, *, t, lr=0.1):
+    return w - lr * ((3 - t) ** 0.5 > 1) * g
+
+
+def too_large(w, g, *, t, lr=0.1):
+    return w - lr * g / 10 ** (400 * (t > 3))
+
+
+NOT_COMPUTED = {
+    inverse: "inverse cannot be computed with t=1, lr=0: .*division by zero",
+    rooted: "rooted cannot be computed with t=4, lr=0.1: a scalar is complex",
+    hosted: "hosted cannot be computed with t=4, lr=0.1: a scalar is complex",
+    outside: "outside cannot be computed with t=4, lr=0.1: math domain error",
+    compared: "compared cannot be computed with t=4, lr=0.1: a scalar is complex",
+    too_large: "too_large cannot be computed with t=4, lr=0.1: int too large",
+}
+
+
+@pytest.mark.parametrize("rule", NOT_COMPUTED)
+def test_scalars_that_cannot_be_computed_are_one_clear_error(rule):
+    net = ol.MLP([2, 1], seed=0)
+    opt = ol.Optimizer(net.parameters, rule, lr=0.0 if rule is inverse else 0.1)
+    good = 0 if rule is inverse else 3
+    steps(net.parameters, opt, good)
+    before = net.parameters.data.copy()
+    with pytest.raises(ol.InputError, match=NOT_COMPUTED[rule]):
         opt.step()
-    assert opt.t == 0
+    with pytest.raises(ol.InputError, match=NOT_COMPUTED[rule]):
+        opt.tables(4)
+    assert opt.t == good
+    np.testing.assert_array_equal(net.parameters.data, before)
+
+
+def trained(rule):
+    net = ol.MLP([64, 10], seed=0)
+    ol.fit(net, ol.Optimizer(net.parameters, rule), ol.datasets.load("digits"), epochs=1)
+
+
+@pytest.mark.parametrize("rule", [rooted, hosted, outside])
+@pytest.mark.parametrize(
+    "use",
+    [
+        trained,
+        lambda rule: ol.explain(rule, steps=5),
+        lambda rule: ol.export_rule(rule, "numpy"),
+        lambda rule: race("rosenbrock", [rule]),
+    ],
+    ids=["fit", "explain", "export_rule", "race"],
+)
+def test_whatever_uses_the_scalars_gives_this_error(use, rule):
+    with pytest.raises(ol.InputError, match=NOT_COMPUTED[rule].replace("0.1", ".*")):
+        use(rule)
+
+
+@pytest.mark.parametrize("rule", [rooted, hosted, outside, compared, too_large])
+def test_a_table_fails_only_for_steps_that_are_taken(rule):
+    """Scalars are computed many steps ahead."""
+    opt = ol.Optimizer(ol.MLP([2, 1], seed=0).parameters, rule)
+    expected = [opt.graph.scalars(t=t, lr=0.1) for t in (1, 2, 3)]
+    np.testing.assert_array_equal(opt.tables(3)[0], expected)
 
 
 # ---- rules of whole tensors: what they may return ----

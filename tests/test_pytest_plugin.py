@@ -284,8 +284,8 @@ def test_a_rule_keeps_dtype_and_shape():
 
 
 def test_the_engine_must_give_what_the_function_gives():
-    """A rule that is not a pure function: recorded with one factor, called with another."""
-    factors = iter([1.0])
+    """A rule that is not a pure function: recorded twice with one factor, called with another."""
+    factors = iter([1.0, 1.0])
 
     def impure(w, g, *, lr=0.1):
         return w - lr * next(factors, 2.0) * g

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import optimlab as ol
-from optimlab.lab.range_finder import _steepest, find_lr
+from optimlab.lab.range_finder import _highest, _steepest, find_lr
 
 DIGITS = ol.datasets.load("digits")
 
@@ -103,6 +103,39 @@ def test_regression():
     data = ol.Dataset(DIGITS.x_train, DIGITS.y_train[:, None].astype("float32"))
     found = find_lr(network, ol.SGD(network.parameters), data, loss="mean_squared_error")
     assert found.suggestion is not None
+
+
+@pytest.mark.parametrize("constant", [8.0, 50.0, 1e6])
+def test_a_constant_below_the_loss_changes_only_where_it_stops(constant):
+    """The gradient is that of the mean squared error, so the steps are too."""
+
+    def shifted(outputs, targets):
+        error = outputs - targets
+        return (error**2).mean() - constant, 2 * error / error.size
+
+    def found(loss):
+        network = ol.MLP([64, 1], seed=0, dtype="float64")
+        data = ol.Dataset(DIGITS.x_train, DIGITS.y_train[:, None].astype("float64"))
+        return find_lr(network, ol.SGD(network.parameters), data, low=1e-3, high=1e4, loss=loss)
+
+    ours, plain = found(shifted), found("mean_squared_error")
+    assert min(ours.smoothed) < 0
+    assert plain.diverged_at is not None
+    assert ours.diverged_at >= plain.diverged_at
+    both = len(plain.rates) - 1
+    np.testing.assert_allclose(np.add(ours.losses, constant)[:both], plain.losses[:both], rtol=1e-6)
+    assert ours.suggestion == plain.suggestion
+    assert ours.losses[-1] < 1e3 * constant  # it did not go on until the loss overflowed
+    assert "smoothed loss" in ours._repr_html_()
+    assert "logarithm" not in ours._repr_html_()
+
+
+def test_a_loss_that_falls_through_zero_has_not_diverged():
+    smoothed = [2.0, 1.0, 0.1, 0.001, 0.01, -0.5]
+    losses = [2.0, 0.5, -0.1, -0.1, 0.02, -2.0]
+    assert all(s <= _highest(losses[:k], smoothed[:k]) for k, s in enumerate(smoothed, 1) if k > 2)
+    assert _highest([-1.0, 1.0], [-1.0, -0.2]) == 2.0  # 3 times the size of the lowest above it
+    assert _highest([1.0, 0.5], [1.0, 0.75]) == 3.0  # 4 times the lowest
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
+import time
 
 import numpy as np
 import pytest
 import scipy.special
 
+import optimlab as ol
 from optimlab import RuleError, kernels, rules
 
 GLOBAL_ARRAY = np.ones(3)
@@ -292,6 +296,70 @@ def test_an_expression_that_is_not_elementwise_is_refused_by_name(expression, na
 def test_what_is_no_function_of_weights_and_gradient_is_refused(thing):
     with pytest.raises(RuleError):
         kernels.trace(thing)
+
+
+RANDOM = random.Random(0)
+DRAWN = {
+    "random": RANDOM.random,
+    "gauss": lambda: RANDOM.gauss(0, 1),
+    "NumPy": lambda: float(np.random.default_rng().normal()),
+    "time": time.perf_counter,
+    "counter": itertools.count().__next__,
+}
+
+
+@pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
+def test_a_number_that_changes_with_every_call_is_refused(draw):
+    """It would be drawn once, while the rule is traced, and stay the same in every step."""
+
+    def noisy(w, g, *, lr=0.1):
+        return w - lr * (g + draw())
+
+    with pytest.raises(RuleError, match=r"rule noisy computes a different formula at each call, .* random number"):
+        ol.Optimizer(ol.MLP([2, 1]).parameters, noisy)
+
+    def noise(x):
+        return x * draw()
+
+    with pytest.raises(RuleError, match="function noise computes a different formula at each call"):
+        kernels.trace_function(noise)
+
+
+def test_a_random_branch_is_refused():
+    turns = itertools.cycle([True, False])
+
+    def turning(w, g, *, lr=0.1):
+        return w - lr * g if next(turns) else w + lr * g
+
+    with pytest.raises(RuleError, match="rule turning computes a different formula"):
+        kernels.trace(turning)
+
+
+@pytest.mark.parametrize("cap", [np.inf, -np.inf])
+def test_an_infinite_default_is_refused_with_what_to_write(cap):
+    """Such a rule could be trained, but neither saved nor loaded."""
+
+    def capped(w, g, *, lr=0.1, cap=float(cap)):
+        return w - lr * np.minimum(g, cap)
+
+    message = rf"the default of cap is {cap}; a hyperparameter is finite, .* such as {np.copysign(1e30, cap)}"
+    for rule in (capped, ol.rules.LayerRule(capped)):
+        with pytest.raises(ol.RuleError, match=message.replace("+", r"\+")):
+            ol.Optimizer(ol.MLP([2, 1]).parameters, rule)
+
+
+def test_a_large_default_and_an_infinite_initial_state_can_be_saved_and_loaded(tmp_path):
+    def lowest(w, g, low=np.inf, *, lr=0.1, cap=1e30):
+        low = np.minimum(low, g)
+        return w - lr * np.minimum(low, cap), low
+
+    net = ol.MLP([2, 1], seed=0)
+    opt = ol.Optimizer(net.parameters, lowest)
+    opt.load_state_dict(opt.state_dict())
+    ol.save_checkpoint(tmp_path / "c.npz", net, opt)
+    ol.load_checkpoint(tmp_path / "c.npz", net, opt)
+    assert np.isinf(opt.state["low"]).all()
+    assert opt.hyperparameters["cap"] == 1e30
 
 
 def test_an_error_inside_a_rule_names_the_rule():

@@ -133,6 +133,66 @@ def test_the_torch_code_makes_an_optimizer_that_takes_the_same_steps(name, value
     np.testing.assert_allclose(net.parameters.data, weights.detach().numpy(), rtol=1e-10)
 
 
+GROUPED = [
+    ("adamw", {"weight_decay": 0.1}, {"biases": {"weight_decay": 0.0, "lr": 0.5}}),
+    ("adam", {"beta1": 0.8}, {"dense2": {"beta2": 0.5}, "dense1.W": {"lr": 0.02, "beta1": 0.2}}),
+    ("nesterov", {"lr": 0.1}, {"weights": {"beta": 0.0}}),
+    ("nesterov", {"lr": 0.1, "beta": 0.0}, {"weights": {"beta": 0.8}}),
+    ("rmsprop_momentum", {}, {"weights": {"momentum": 0.0}, "biases": {"momentum": 0.5, "eps": 1e-3}}),
+]
+
+
+@pytest.mark.parametrize(("name", "shared", "groups"), GROUPED)
+def test_the_torch_code_has_the_same_groups(name, shared, groups):
+    net = ol.MLP([3, 2, 2], seed=0, dtype="float64")
+    ours = ol.optimizers.get(name)(net.parameters, convention="torch", groups=groups, **shared)
+    with warnings.catch_warnings(action="error"):
+        made = translate(ours, to="torch")
+    assert made.inexact == ()
+    weights = {p.name: torch.tensor(p.data).requires_grad_() for p in net.parameters}
+    members = {group: {p.name for p in net.parameters.select(group)} for group in groups}
+    scope = {group.replace(".", "_"): [weights[p] for p in sorted(names)] for group, names in members.items()}
+    rest = [weights[p] for p in weights if not any(p in names for names in members.values())]
+    g = np.random.default_rng(0)
+    with parity.torch_defaults(torch, "float64"):
+        theirs = eval(made.code, {"torch": torch, "parameters": rest, **scope})
+        for _ in range(20):
+            for p in net.parameters:
+                p.grad[...] = g.normal(size=p.shape)
+                weights[p.name].grad = torch.tensor(p.grad)
+            theirs.step()
+            ours.step()
+    for p in net.parameters:
+        np.testing.assert_allclose(p.data, weights[p.name].detach().numpy(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("to", rules.CONVENTIONS)
+def test_groups_are_translated_or_named_as_inexact(to):
+    net = ol.MLP([3, 2, 2], seed=0)
+    groups = {"biases": {"lr": 0.5, "eps": 1e-4}, "dense2.W": {"lr": 0.001}}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = translate(ol.Adam(net.parameters, groups=groups), to=to)
+    assert [str(w.message) for w in caught] == list(made.inexact)
+    left_out = [sentence for sentence in made.inexact if "no parameter groups" in sentence]
+    if to == "keras":
+        assert left_out == ["Keras has no parameter groups: lr=0.5, eps=0.01 of the group 'biases' is left out"]
+        assert made.groups == {}
+        return
+    eps = 1e-4 if to == "textbook" else 1e-2
+    assert made.groups == {"biases": {"lr": 0.5, "eps": eps}}
+    assert not left_out
+    assert sum("group 'biases': epsilon" in sentence for sentence in made.inexact) == (to == "torch")
+
+
+def test_the_textbook_code_has_the_same_groups():
+    net = ol.MLP([3, 2, 2], seed=0)
+    optimizer = ol.Adam(net.parameters, groups={"biases": {"lr": 0.5}})
+    again = eval(translate(optimizer, to="textbook").code, {"ol": ol, "net": net})
+    assert again.groups == optimizer.groups
+    assert again.hyperparameters == optimizer.hyperparameters
+
+
 @pytest.mark.parametrize("to", ["textbook", "keras"])
 def test_nesterov_without_momentum_is_gradient_descent_in_every_convention(to):
     made = quietly({"rule": "nesterov", "beta": 0.0, "lr": 0.1}, to=to)
@@ -150,6 +210,12 @@ def test_nesterov_without_momentum_is_gradient_descent_in_every_convention(to):
         (lambda: translate({"rule": "adam", "lr": -1}, to="torch"), "lr must be"),
         (lambda: translate({"rule": "lion"}, to="torch"), "the convention 'torch' has no rule 'lion'; these have"),
         (lambda: translate(ol.LAMB(ol.MLP([2, 2]).parameters), to="torch"), "belongs to no convention"),
+        (
+            lambda: translate(
+                ol.SGD(ol.MLP([2, 2]).parameters, groups={"biases": {"lr": lambda step: 0.1}}), to="textbook"
+            ),
+            "lr of the group 'biases' is a function of the step",
+        ),
         (
             lambda: translate(ol.SGD(ol.MLP([2, 2]).parameters, lr=lambda step: 0.1), to="torch"),
             "lr is a function of the step",

@@ -19,7 +19,7 @@ WORDS = (
     "auto bool break case char class const continue default delete do double else enum extern false float for friend "
     "goto if inline int long namespace new operator private protected public register restrict return short signed "
     "sizeof static struct switch template this throw true try typedef typename union unsigned using virtual void "
-    "volatile while hp main INFINITY NAN"
+    "volatile while hp main floor_divide modulo INFINITY NAN"
 )
 """Reserved words of C and C++, and names of the printed code."""
 
@@ -47,6 +47,24 @@ static double {name}(double t, double beta1, double momentum_decay)
         product *= beta1 * (1 - 0.5 * pow(0.96, k * momentum_decay));
     return product;
 }}"""
+
+_HELPERS = {
+    "floor_divide": """\
+/* Python's a // b: floor(a / b) is 10 for 1 / 0.1, although 0.1 is more than a tenth */
+static double floor_divide(double a, double b)
+{
+    const double rest = fmod(a, b);
+    const double quotient = (a - rest) / b - (rest != 0 && (rest < 0) != (b < 0) ? 1.0 : 0.0);
+    return quotient - floor(quotient) > 0.5 ? floor(quotient) + 1.0 : floor(quotient);
+}""",
+    "modulo": """\
+/* Python's a % b: the remainder has the sign of b */
+static double modulo(double a, double b)
+{
+    const double rest = fmod(a, b);
+    return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+}""",
+}
 
 _OPERATORS: dict[type[ast.AST], tuple[str, int]] = {
     ast.Add: ("+", 1),
@@ -93,7 +111,8 @@ def c_functions(graph: Graph, names: Mapping[str, str]) -> list[str]:
                 case ast.Return(ast.expr() as value):
                     lines.append(f"    return {c_expression(with_defaults(value, labels))};\n")
         texts.append(f"static double {label}({arguments})\n{{\n{''.join(lines)}}}")
-    return texts
+    printed = "".join([*texts, *c_scalars(graph, names)])
+    return [*(text for name, text in _HELPERS.items() if f"{name}(" in printed), *texts]
 
 
 def c_scalars(graph: Graph, names: Mapping[str, str]) -> list[str]:
@@ -128,7 +147,7 @@ def c_expression(expression: ast.expr) -> str:
     """Print an expression of Python's numbers in C.
 
     >>> c_expression(ast.parse("lr * (1 - beta2**t) ** 0.5 / (1 + t // 2) * (t > 1)", mode="eval").body)
-    'lr * pow(1.0 - pow(beta2, t), 0.5) / (1.0 + floor(t / 2.0)) * (double)(t > 1.0)'
+    'lr * pow(1.0 - pow(beta2, t), 0.5) / (1.0 + floor_divide(t, 2.0)) * (double)(t > 1.0)'
     """
     return _printed(expression)[0]
 
@@ -148,10 +167,9 @@ def _printed(e: ast.expr) -> tuple[str, int]:
         case ast.BinOp(left, ast.Pow(), right):
             return f"pow({text(left)}, {text(right)})", 4
         case ast.BinOp(left, ast.FloorDiv(), right):
-            return f"floor({text(left, 2)} / {text(right, 3)})", 4
+            return f"floor_divide({text(left)}, {text(right)})", 4
         case ast.BinOp(left, ast.Mod(), right):
-            quotient = f"floor({text(left, 2)} / {text(right, 3)})"
-            return f"{text(left, 2)} - {quotient} * {text(right, 3)}", 1
+            return f"modulo({text(left)}, {text(right)})", 4
         case ast.BinOp(left, operator, right) if type(operator) in _OPERATORS:
             symbol, binds = _OPERATORS[type(operator)]
             return f"{text(left, binds)} {symbol} {text(right, binds + 1)}", binds

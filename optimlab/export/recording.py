@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
@@ -54,7 +53,7 @@ def recordings(graph: Graph, kinds: Mapping[str, Kind]) -> list[Recording]:
 def _other(graph: Graph, name: str, default: float, kind: Kind) -> float:
     """Return another value of a hyperparameter for which the weights stay finite; the default if there is none."""
     near_zero = (0.25, 0.0625) if abs(default) < 1e-3 else (0.75 * default, 0.5 * default)
-    for value in near_zero if math.isfinite(default) else (0.5, -0.5):
+    for value in near_zero:
         with suppress(ArithmeticError, ValueError, TypeError, LookupError):  # errors of the rule's own functions
             if kind.accepts(value) and np.isfinite(_run(graph, {**graph.hyperparameters, name: value}).path).all():
                 return value

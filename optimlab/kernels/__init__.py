@@ -8,7 +8,7 @@ from __future__ import annotations
 from .c_source import c_source, cuda_source
 from .formula import Equation, equations, latex, mathml, mentions, scalar_expression, text_of, unicode
 from .functions import erf
-from .graph import OPERATIONS, TRANSCENDENTAL, Graph, Node, array_function
+from .graph import OPERATIONS, TRANSCENDENTAL, Graph, Node, ScalarError, array_function
 from .javascript_scalars import javascript_scalars
 from .javascript_source import javascript_function, javascript_source, javascript_step, with_terms
 from .numpy_source import NumpySource, numpy_source
@@ -23,6 +23,7 @@ __all__ = [
     "Graph",
     "Node",
     "NumpySource",
+    "ScalarError",
     "array_function",
     "c_source",
     "cuda_source",

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from ..common.errors import exact
 from ..rules import KINDS
 from .graph import Graph, Node
 from .names import distinct, greek
@@ -229,10 +230,10 @@ class _Style(NamedTuple):
     """The texts of operations and functions, by NumPy's names; also ``sigmoid``."""
     compare: dict[type[ast.cmpop], str]
     quotient_binds: int
-    """The precedence of a printed quotient: a LaTeX fraction needs no parentheses."""
+    """The precedence of a printed quotient: a LaTeX fraction needs parentheses only as the base of a power."""
 
 
-_SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(1, 6)
+_MOD, _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(1, 7)
 
 
 def unicode(expression: ast.expr, plain: Collection[str] = ()) -> str:
@@ -268,6 +269,9 @@ def mathml(expression: ast.expr, plain: Collection[str] = ()) -> str:
 def _print(e: ast.expr, style: _Style, plain: Collection[str]) -> tuple[str, int]:
     """Return the text of an expression and its precedence."""
 
+    minus = style.functions["-"].strip(" ")
+    two_dimensional = style.quotient_binds == _POWER
+
     def whole(part: ast.expr) -> str:
         return _print(part, style, plain)[0]
 
@@ -275,20 +279,31 @@ def _print(e: ast.expr, style: _Style, plain: Collection[str]) -> tuple[str, int
         text, binds = _print(part, style, plain)
         return text if binds >= least else f"{style.parentheses[0]}{text}{style.parentheses[1]}"
 
+    def after_sign(part: ast.expr, least: int) -> str:
+        """Print what follows a sign: in parentheses if it begins with a sign of its own."""
+        text, binds = _print(part, style, plain)
+        bare = binds >= least and not text.startswith(minus)
+        return text if bare else f"{style.parentheses[0]}{text}{style.parentheses[1]}"
+
     def called(operation: str, *args: ast.expr) -> tuple[str, int]:
         return style.functions[operation].format(*map(whole, args)), _ATOM
 
     match e:
         case ast.Name(name):
             return style.name(name, name in plain), _ATOM
+        case ast.Constant(float() as value) if two_dimensional and "e" in exact(value):
+            mantissa, _, exponent = exact(value).partition("e")
+            power = ast.BinOp(ast.Constant(10), ast.Pow(), ast.Constant(int(exponent)))
+            factors = ast.BinOp(ast.Constant(float(mantissa)), ast.Mult(), power)
+            return _print(power if mantissa == "1" else factors, style, plain)
         case ast.Constant(value):
-            return style.number(f"{value:g}" if isinstance(value, float) else str(value)), _ATOM
+            return style.number(exact(value) if isinstance(value, float) else str(value)), _ATOM
         case ast.BinOp(left, ast.Add(), right):
-            return f"{inside(left, _SUM)}{style.functions['+']}{inside(right, _SUM)}", _SUM
+            return f"{inside(left, _SUM)}{style.functions['+']}{after_sign(right, _SUM)}", _SUM
         case ast.BinOp(left, ast.Sub(), right):
-            return f"{inside(left, _SUM)}{style.functions['-']}{inside(right, _PRODUCT)}", _SUM
+            return f"{inside(left, _SUM)}{style.functions['-']}{after_sign(right, _PRODUCT)}", _SUM
         case ast.BinOp(left, ast.Mult(), right):
-            both = inside(left, _PRODUCT), inside(right, _SIGN)
+            both = inside(left, _PRODUCT), inside(right, _POWER)
             digits = both[1].removeprefix("<mn>")[:1].isdigit()
             return (style.functions["*"] if digits else style.times).join(both), _PRODUCT
         case ast.BinOp(
@@ -300,21 +315,21 @@ def _print(e: ast.expr, style: _Style, plain: Collection[str]) -> tuple[str, int
         ):
             return called("sigmoid", argument)
         case ast.BinOp(left, ast.Div(), right):
-            if style.quotient_binds == _ATOM:
-                return style.quotient(whole(left), whole(right)), _ATOM
+            if two_dimensional:
+                return style.quotient(whole(left), whole(right)), _POWER
             return style.quotient(inside(left, _PRODUCT), inside(right, _POWER)), _PRODUCT
         case ast.BinOp(left, ast.FloorDiv(), right):
             return called("floor", ast.BinOp(left, ast.Div(), right))
         case ast.BinOp(left, ast.Mod(), right):
-            return f"{inside(left, _PRODUCT)}{style.functions['%']}{inside(right, _POWER)}", _PRODUCT
+            return f"{inside(left, _POWER)}{style.functions['%']}{inside(right, _POWER)}", _MOD
         case ast.BinOp(left, ast.Pow(), ast.Constant(0.5)):
             return _print(ast.Call(ast.Attribute(ast.Name("np"), "sqrt"), [left], []), style, plain)
         case ast.BinOp(left, ast.Pow(), right):
             return style.power(inside(left, _ATOM), whole(right)), _POWER
         case ast.UnaryOp(ast.USub(), operand):
-            return f"{style.functions['-'].strip(' ')}{inside(operand, _PRODUCT)}", _SIGN
+            return f"{minus}{after_sign(operand, _PRODUCT)}", _SIGN
         case ast.Compare(left, [operator], [right]):
-            return f"{inside(left, _SUM)}{style.compare[type(operator)]}{inside(right, _SUM)}", 0
+            return f"{inside(left, _MOD)}{style.compare[type(operator)]}{inside(right, _MOD)}", 0
         case ast.Call(ast.Attribute(value, "__abs__")):
             return called("absolute", value)
         case ast.Call(ast.Attribute(_, "exp"), [argument]) if "e" not in plain:
@@ -325,7 +340,9 @@ def _print(e: ast.expr, style: _Style, plain: Collection[str]) -> tuple[str, int
         case ast.Call(ast.Attribute(_, "log1p"), [argument]):
             return called("log", ast.BinOp(ast.Constant(1), ast.Add(), argument))
         case ast.Call(ast.Attribute(_, "sqrt"), [argument]) if "√" in style.functions:
-            return f"√{inside(argument, _ATOM)}", _ATOM
+            return f"√{inside(argument, _ATOM)}", _POWER
+        case ast.Call(ast.Attribute(_, "where"), args) if two_dimensional:  # the brace of the cases has no end
+            return called("where", *args)[0], _MOD
         case ast.Call(ast.Attribute(_, operation), args) if operation in style.functions:
             return called(operation, *args)
         case ast.Call(ast.Attribute(attr=name) | ast.Name(name), args):  # the name as written, without Greek letters
@@ -470,7 +487,7 @@ _LATEX = _Style(
         "where": r"\begin{{cases}} {1} & {0} \\ {2} & \text{{else}} \end{{cases}}",
     },
     compare={op: f" {_TEX.get(sign, sign)} " for op, sign in _SIGNS.items()},
-    quotient_binds=_ATOM,
+    quotient_binds=_POWER,
 )
 
 _MATHML = _Style(
@@ -497,5 +514,5 @@ _MATHML = _Style(
         **{op: f"<mrow><mi>{name}</mi><mo>(</mo>{{0}}<mo>)</mo></mrow>" for op, name in _CALLED.items()},
     },
     compare={op: f"<mo>{'&lt;' * (sign == '<') or '&gt;' * (sign == '>') or sign}</mo>" for op, sign in _SIGNS.items()},
-    quotient_binds=_ATOM,
+    quotient_binds=_POWER,
 )

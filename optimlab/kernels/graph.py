@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..common.errors import InputError, exact
+
 TRANSCENDENTAL: dict[str, int] = {
     "exp": 1,
     "expm1": 1,
@@ -68,6 +70,10 @@ INFIX = {
 """The operations that C, JavaScript and Python write with an infix operator."""
 
 COMPARISONS = frozenset(["greater", "greater_equal", "less", "less_equal", "equal", "not_equal"])
+
+
+class ScalarError(InputError, ArithmeticError):
+    """An error for host scalars that cannot be computed for these hyperparameters and this ``t``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,14 +146,34 @@ class Graph:
 
     @cached_property
     def scalars(self) -> Callable[..., tuple[float, ...]]:
-        """The function ``scalars(t=..., lr=..., ...)`` that computes every slot, in Python's float64."""
+        """The function ``scalars(t=..., lr=..., ...)`` that computes every slot, in Python's float64.
+
+        It raises a :class:`ScalarError` if a scalar has no value: after a division by zero, or if it is complex.
+        """
         parameters = ", ".join(["t", *self.hyperparameters])
         values = "".join(f"{slot}, " for slot in self.slots)
         scope: dict[str, Any] = dict(self.functions)
         text = f"lambda *, {parameters}: ({values})"
         # compile first: a Ctrl-C during eval of a string ends Python with SIGINT even if it is handled
-        function: Callable[..., tuple[float, ...]] = eval(_compiled(text), scope)
-        return function
+        compute: Callable[..., tuple[float, ...]] = eval(_compiled(text), scope)
+
+        def scalars(**values: float) -> tuple[float, ...]:
+            try:
+                found = compute(**values)
+                # the sum is complex if one of them is, and it overflows if an integer is too large for a float
+                if isinstance(sum(found, 0.0), complex):
+                    raise TypeError("complex")
+                return found
+            except (ArithmeticError, ValueError, TypeError) as error:
+                reason = str(error)
+                if isinstance(error, TypeError):
+                    if "complex" not in reason:
+                        raise
+                    reason = "a scalar is complex, as a fractional power of a negative number is"
+                given = ", ".join(f"{name}={exact(value)}" for name, value in values.items())
+                raise ScalarError(f"{self.name} cannot be computed with {given}: {reason}") from error
+
+        return scalars
 
     def table(self, first: int, steps: int, values: Mapping[str, float]) -> NDArray[np.float64]:
         """Return the numbers of :attr:`scalars` for ``steps`` steps from ``t = first`` on, one row per step.
@@ -164,7 +190,7 @@ class Graph:
         try:
             blocks = range(block, block + -(-(start + steps) // AHEAD))
             parts = [_table(self, k, given) for k in blocks]
-        except ArithmeticError:  # perhaps in a later step, which is never taken
+        except (ArithmeticError, TypeError, ValueError):  # perhaps in a later step, which is never taken
             parts, start = [np.array([self.scalars(t=t, **values) for t in range(first, first + steps)])], 0
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty((0, len(self.slots)))])
         return whole[start : start + steps]
@@ -251,7 +277,7 @@ def _table(graph: Graph, block: int, values: tuple[tuple[str, float], ...]) -> N
         if "t" in names:
             table[:, k] = _column(slot, functions, block, tuple(given.items()))
         else:
-            table[:, k] = function(**given)
+            table[:, k] = float(function(**given))
     table.flags.writeable = False
     return table
 
@@ -265,7 +291,7 @@ def _column(
 ) -> list[float]:
     """Return a slot's numbers for each step. Runs that differ only in the rate share most of them."""
     function, known = _slot(slot, functions)[0], dict(given)
-    return [function(t=t, **known) for t in range(block * AHEAD + 1, (block + 1) * AHEAD + 1)]
+    return [float(function(t=t, **known)) for t in range(block * AHEAD + 1, (block + 1) * AHEAD + 1)]
 
 
 @cache

@@ -14,18 +14,27 @@ from ..rules._host import kept
 from .c_source import function_name as c_name
 from .graph import Graph
 from .host_functions import called_functions, outside, source_tree
-from .names import identifiers, rule_name
+from .names import distinct, identifiers, rule_name
 
 _WORDS = (  # reserved in JavaScript, or used by the printed code
     "arguments await break case catch class const continue debugger default delete do else enum eval export extends "
     "false finally for function if implements import in instanceof interface let new null package private protected "
     "public return static super switch this throw true try typeof undefined var void while with yield "
-    "Math Number NaN Infinity kept"
+    "Math Number NaN Infinity kept floor_divide"
 )
 
 _KEPT = """\
 function kept(key) {
     return (kept.lists ??= {})[key] ??= [1.0];
+}"""
+
+_FLOOR_DIVIDE = """\
+// Python's a // b; Math.floor(a / b) is 10 for 1 / 0.1, although 0.1 is more than a tenth
+function floor_divide(a, b) {
+    const rest = a % b;
+    const quotient = (a - rest) / b - Number(rest !== 0 && rest < 0 !== b < 0);
+    const floor = Math.floor(quotient);
+    return quotient - floor > 0.5 ? floor + 1 : floor;
 }"""
 
 _OPERATORS: dict[type[ast.AST], tuple[str, int]] = {
@@ -81,6 +90,8 @@ def javascript_scalars(graph: Graph) -> str:
         texts.insert(0, _KEPT)
     scope = {**names, **{key: called[function] for key, function in own.items()}}
     values = ", ".join(_text(ast.parse(slot, mode="eval").body, scope) for slot in graph.slots)
+    if any("floor_divide(" in text for text in (*texts, values)):
+        texts.insert(0, _FLOOR_DIVIDE)
     taken = ", ".join(name if name == names[name] else f"{json.dumps(name)}: {names[name]}" for name in given)
     return "\n\n".join([*texts, f"function {stem}_scalars({{{taken}}}) {{\n    return [{values}];\n}}"])
 
@@ -106,7 +117,7 @@ def _printed(e: ast.expr, names: Names) -> tuple[str, int]:
         case ast.BinOp(left, ast.Pow(), right):
             return f"{text(left, 5)} ** {text(right, 4)}", 4
         case ast.BinOp(left, ast.FloorDiv(), right):
-            return f"Math.floor({text(left, 2)} / {text(right, 3)})", 5
+            return f"floor_divide({text(left)}, {text(right)})", 5
         case ast.BinOp(left, operator, right) if type(operator) in _OPERATORS:
             symbol, binds = _OPERATORS[type(operator)]
             return f"{text(left, binds)} {symbol} {text(right, binds + 1)}", binds
@@ -145,6 +156,7 @@ def _function(function: Callable[..., Any], called: Mapping[Callable[..., Any], 
             f"{definition.name}: cannot print *args, **kwargs or keyword-only arguments in JavaScript; use plain ones"
         )
     parameters = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
+    _Loops(definition).visit(definition)
     assigned = [n.id for n in ast.walk(definition) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
     own = identifiers([*parameters, *assigned], [*_WORDS.split(), *called.values()])
     names: dict[str, str] = {}
@@ -156,7 +168,7 @@ def _function(function: Callable[..., Any], called: Mapping[Callable[..., Any], 
             names[name] = text
     names |= own
     loops = {n.target.id for n in ast.walk(definition) if isinstance(n, ast.For) and isinstance(n.target, ast.Name)}
-    variables = dict.fromkeys(own[name] for name in assigned if name not in loops)
+    variables = dict.fromkeys(own[name] for name in assigned if name not in {*loops, *parameters})
     lines = [f"let {', '.join(variables)};"] if variables else []
     lines += [line for statement in definition.body for line in _statement(statement, names)]
     defaults = [_default(value, definition.name) for value in function.__defaults__ or ()]
@@ -164,6 +176,53 @@ def _function(function: Callable[..., Any], called: Mapping[Callable[..., Any], 
     given = [own[name] for name in parameters[:plain_count]]
     given += [f"{own[name]} = {text}" for name, text in zip(parameters[plain_count:], defaults, strict=True)]
     return f"function {called[function]}({', '.join(given)}) {{\n" + "".join(f"    {line}\n" for line in lines) + "}"
+
+
+class _Loops(ast.NodeTransformer):
+    """Gives each loop of Python the meaning of JavaScript's, with two more variables where that makes a difference.
+
+    In Python the range is computed once, and its variable stays after the loop; an assignment to it does not change the
+    next round.
+    """
+
+    def __init__(self, function: ast.FunctionDef) -> None:
+        self.function = function
+        self.taken = {name.id for name in ast.walk(function) if isinstance(name, ast.Name)}
+        self.taken |= {argument.arg for argument in ast.walk(function) if isinstance(argument, ast.arg)}
+
+    def visit_For(self, loop: ast.For) -> ast.For | list[ast.stmt]:
+        self.generic_visit(loop)
+        match loop:
+            case ast.For(ast.Name(variable), ast.Call(called, [start, stop]), body, []):
+                within = [part for statement in body for part in ast.walk(statement)]
+                if self._is_alike(variable, loop, stop, within):
+                    return loop
+                following, end = (self._new(f"{variable}_{part}") for part in ("next", "end"))
+                now = ast.Assign([ast.Name(variable, ast.Store())], ast.Name(following, ast.Load()))
+                counted = ast.Call(called, [start, ast.Name(end, ast.Load())], [])
+                return [
+                    ast.Assign([ast.Name(end, ast.Store())], stop),
+                    ast.For(ast.Name(following, ast.Store()), counted, [now, *body], []),
+                ]
+        return loop
+
+    def _is_alike(self, variable: str, loop: ast.For, stop: ast.expr, within: list[ast.AST]) -> bool:
+        """Return True if JavaScript's loop is the same: nothing else uses the variable, and the end stays as it is."""
+        stored = {part.id for part in within if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+        used = {part.id for part in ast.walk(stop) if isinstance(part, ast.Name)}
+        inside = {id(part) for part in ast.walk(loop)}
+        everywhere = (part for part in ast.walk(self.function) if isinstance(part, ast.Name) and part.id == variable)
+        parameters = (argument.arg for argument in ast.walk(self.function) if isinstance(argument, ast.arg))
+        return (
+            variable not in {*stored, *used, *parameters}
+            and not used & stored
+            and not any(isinstance(part, ast.Call) for part in ast.walk(stop))
+            and all(id(part) in inside for part in everywhere)
+        )
+
+    def _new(self, name: str) -> str:
+        self.taken.add(made := distinct(name, self.taken))
+        return made
 
 
 def _default(value: Any, function: str) -> str:
@@ -193,7 +252,9 @@ def _statement(s: ast.stmt, names: Names) -> list[str]:
         case ast.If(test, body, orelse):
             other = ["} else {", *block(orelse)] if orelse else []
             return [f"if ({text(test)}) {{", *block(body), *other, "}"]
-        case ast.For(ast.Name(name), ast.Call(ast.Name(called), [start, stop]), body) if names.get(called) == _RANGE:
+        case ast.For(ast.Name(name), ast.Call(ast.Name(called), [start, stop]), body, []) if (
+            names.get(called) == _RANGE
+        ):
             k = names[name]
             return [f"for (let {k} = {text(start)}; {k} < {text(stop)}; {k}++) {{", *block(body), "}"]
     raise RuleError(f"cannot print {ast.unparse(s).splitlines()[0]!r} in JavaScript")

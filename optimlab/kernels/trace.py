@@ -84,6 +84,11 @@ def declaration(rule: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, fl
                 )
             if not given:
                 raise RuleError(f"rule {name}: hyperparameter {p.name} needs a default value")
+            if math.isinf(p.default):  # no check of a value and no checkpoint accepts it
+                raise RuleError(
+                    f"rule {name}: the default of {p.name} is {p.default!r}; a hyperparameter is finite, so write a "
+                    f"number that is large enough, such as {math.copysign(1e30, p.default)!r}"
+                )
             hyperparameters[p.name] = float(p.default)
         else:
             inputs.append(p.name)
@@ -108,8 +113,8 @@ def trace(rule: Callable[..., Any]) -> Graph:
 
     Raises
     ------
-    RuleError: the rule is not elementwise, or would change the arrays' dtype; the message names the
-        offending operation.
+    RuleError: the rule is not elementwise, or would change the arrays' dtype; the message names the offending
+        operation. Or two calls of the rule compute different formulas.
 
     >>> def adagrad(w, g, s, *, lr=0.01, eps=1e-10):
     ...     s = s + g * g
@@ -129,6 +134,10 @@ def trace(rule: Callable[..., Any]) -> Graph:
         raise RuleError(f"{rule.__name__} looks at whole tensors: it is called per parameter, never elementwise")
     if not callable(rule):
         raise RuleError(f"{rule!r} is not a rule: a rule is a Python function of (w, g, *state)")
+    return _recorded_twice("rule", _record_rule, rule)
+
+
+def _record_rule(rule: Callable[..., Any]) -> Graph:
     inputs, state, hyperparameters = declaration(rule)
     frames = Frames(rule)
     recorder = _Recorder(getattr(rule, "__name__", "rule"), hyperparameters, note=frames.note)
@@ -169,12 +178,17 @@ def trace_function(function: Callable[..., Any]) -> Graph:
 
     Raises
     ------
-    RuleError: the function is not elementwise; the message names the offending operation.
+    RuleError: the function is not elementwise, and the message names the offending operation; or two calls compute
+        different formulas.
 
     >>> graph = trace_function(lambda x, y: (x * x + 3 * y, np.sin(y)))
     >>> graph.inputs, graph.slots, [node.op for node in graph.outputs]
     (('x', 'y'), ('3',), ['add', 'sin'])
     """
+    return _recorded_twice("function", _record_function, function)
+
+
+def _record_function(function: Callable[..., Any]) -> Graph:
     parameters = inspect.signature(function).parameters.values()
     inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
     numbers = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
@@ -194,6 +208,27 @@ def trace_function(function: Callable[..., Any]) -> Graph:
     defaults = {name: math.nan if value is inspect.Parameter.empty else value for name, value in numbers.items()}
     graph = recorder.graph(inputs, written, {}, defaults, tuple(map(recorder.operand, outputs)))
     return replace(graph, names=names, scalar_names=scalar_names)
+
+
+def _recorded_twice(kind: str, record: Callable[[Callable[..., Any]], Graph], function: Callable[..., Any]) -> Graph:
+    """Record a graph, and compare it with that of a second call: a random number would become a constant."""
+    graph = record(function)
+    if _formula(record(function)) != _formula(graph):
+        raise RuleError(
+            f"{kind} {graph.name} computes a different formula at each call, for example with a random number; "
+            f"a {kind} may depend on its arguments alone"
+        )
+    return graph
+
+
+def _formula(graph: Graph) -> list[Any]:
+    """Return what a graph computes, as plain data."""
+    places = {node: k for k, node in enumerate(graph.nodes)}
+
+    def key(node: Node) -> Any:
+        return places.get(node, (node.op, node.value))
+
+    return [graph.slots, [(node.op, *map(key, node.args)) for node in graph.nodes], *map(key, graph.outputs)]
 
 
 def _local_names(frames: Frames) -> tuple[dict[Node, str], dict[str, str]]:

@@ -30,7 +30,7 @@ SMOOTHING = 0.8
 """Decay of the exponential average of the loss: it lags four steps behind, and forgets most within ten."""
 
 BURST = 4.0
-"""The loss has diverged once its average is more than this many times the lowest."""
+"""A loss that is never negative has diverged once its average is more than this many times the lowest."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,10 @@ class LearningRateRange:
         return f"<LearningRateRange: {self._told()}>"
 
     def _repr_html_(self) -> str:
-        curve = sparkline([math.log(v) for v in self.smoothed if v > 0], "logarithm of the smoothed loss")
-        return together(f"Learning rates: {self._told()}. The logarithm of the smoothed loss:", curve)
+        positive = all(v > 0 for v in self.smoothed)
+        shown = "logarithm of the smoothed loss" if positive else "smoothed loss"
+        curve = sparkline([math.log(v) if positive else v for v in self.smoothed], shown)
+        return together(f"Learning rates: {self._told()}. The {shown}:", curve)
 
     def _told(self) -> str:
         tried = f" from {concise(self.rates[0])} to {concise(self.rates[-1])}" if self.rates else ""
@@ -101,6 +103,8 @@ def find_lr(
     reads off the range in which the loss falls at all.)
 
     The run ends early when a loss is not finite, which is left out, or ``smoothed`` is more than 4 times its lowest.
+    If a loss was negative, a multiple of the lowest means nothing. Then the run ends when ``smoothed`` has risen above
+    its lowest by more than 3 times the larger of two numbers: the size of the lowest, and its distance from the first.
     The network and the optimizer do not change. A group with a rate of its own keeps it. A schedule of epochs keeps the
     value of the optimizer's present epoch, or of epoch 0 before the first.
 
@@ -152,11 +156,19 @@ def find_lr(
             measured.append(value)
             average = SMOOTHING * average + (1 - SMOOTHING) * value
             smoothed.append(average / (1 - SMOOTHING ** len(measured)))
-            if smoothed[-1] > BURST * min(smoothed):
+            if smoothed[-1] > _highest(measured, smoothed):
                 diverged_at = rate
                 break
     made = tuple(rates[: len(measured)])
     return LearningRateRange(made, tuple(measured), tuple(smoothed), _steepest(made, smoothed), diverged_at)
+
+
+def _highest(losses: Sequence[float], smoothed: Sequence[float]) -> float:
+    """Return the smoothed loss above which the loss has diverged."""
+    lowest = min(smoothed)
+    if min(losses) >= 0:
+        return BURST * lowest
+    return lowest + (BURST - 1) * max(abs(lowest), smoothed[0] - lowest)
 
 
 def _rates(low: float, high: float, steps: int) -> list[float]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..common.errors import count, number
 from ..common.spelling import encoding_of_stdout, spelled
 from ..common.tables import Column, Table
-from ..schedules import Rate, momentum_at, unit, value_at
+from ..schedules import Rate, counted, momentum_at, unit, value_at
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,7 +108,7 @@ def preview(schedule: Rate, length: int) -> Preview:
 
     Raises
     ------
-    InputError: a rate is negative or not finite; the message names the step or epoch.
+    InputError: the schedule follows a metric, or a rate is negative or not finite; the message names the step or epoch.
 
     >>> from optimlab.schedules import MultiStepLR
     >>> print(preview(MultiStepLR(0.1, [30, 80]), 100))
@@ -124,7 +124,9 @@ def preview(schedule: Rate, length: int) -> Preview:
        80       0.01  0.001  jump
        99      0.001  0.001
     """
-    if not callable(schedule):
+    if callable(schedule):
+        counted("schedule", schedule)
+    else:
         number("schedule", schedule, low=0)
     per = unit(schedule)
     ks = range(count("length", length))

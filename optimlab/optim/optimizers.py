@@ -23,7 +23,7 @@ from ..common.errors import InputError, RuleError, count, exact, lookup, unknown
 from ..common.tables import Column, Table
 from ..kernels import Graph, declaration, trace
 from ..nn.parameters import Parameter, Parameters, stretches
-from ..schedules import Schedule, unit
+from ..schedules import Schedule, counted, unit
 
 Hyperparameter: TypeAlias = float | Callable[[int], float]
 
@@ -145,8 +145,8 @@ class Optimizer:
 
         Raises
         ------
-        InputError: a function of the step returned a value out of range, or a schedule counts epochs but ``epoch`` was
-            never set; nothing is changed.
+        InputError: a function of the step returned a value out of range, a scalar of the rule cannot be computed, or a
+            schedule counts epochs but ``epoch`` was never set; nothing is changed.
         RuleError: a rule of whole tensors returned something other than its weights and states; nothing is changed.
         """
         scalars = self.advance()
@@ -170,10 +170,7 @@ class Optimizer:
         values += [self._values({**self.hyperparameters, **own}) for own in self.groups.values()]
         if self._version != self.parameters.version:
             self._bind()
-        try:
-            scalars = [self._kernel.scalars(t=self.t + 1 - missed, **values[group]) for group, missed in self._counters]
-        except ArithmeticError as error:
-            raise InputError(f"{self.name} cannot be computed at step {self.t} with {values[0]}: {error}") from None
+        scalars = [self._kernel.scalars(t=self.t + 1 - missed, **values[group]) for group, missed in self._counters]
         self.used = values[0]
         self.t += 1
         return scalars
@@ -203,8 +200,6 @@ class Optimizer:
                     self.t = first + k
                     rows.append(self._kernel.scalars(t=self.t + 1 - missed, **self._values(groups[group])))
                 tables.append(np.array(rows))
-        except ArithmeticError as error:
-            raise InputError(f"{self.name} cannot be computed at step {self.t}: {error}") from None
         finally:
             self.t = first
         return tables
@@ -313,7 +308,7 @@ class Optimizer:
         for name in values:
             if name not in self._kernel.hyperparameters:
                 raise unknown(f"hyperparameter of {self.name}", name, self._kernel.hyperparameters)
-        return {k: v if callable(v) else self.kinds[k].check(k, v) for k, v in values.items()}
+        return {k: counted(k, v) if callable(v) else self.kinds[k].check(k, v) for k, v in values.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of everything that changes from step to step.

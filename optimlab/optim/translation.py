@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from .. import rules
 from ..common.errors import InputError, exact, lookup, unknown
 from ..kernels import declaration, mentions, trace
-from .optimizers import Optimizer
+from .optimizers import Hyperparameter, Optimizer
 
 _ADAMS = ("adam", "amsgrad", "adamw")
 _VELOCITIES = ("momentum", "nesterov", "rmsprop_momentum", "rmsprop_centered_momentum")
@@ -52,6 +52,7 @@ class Translation:
     Attributes
     ----------
     hyperparameters: for ``convention``, by optimlab's names.
+    groups: the hyperparameters of each parameter group that differ from these.
     inexact: one sentence for each thing that has no exact equivalent; empty if both give the same weights.
     """
 
@@ -59,21 +60,45 @@ class Translation:
     convention: str
     hyperparameters: dict[str, float]
     inexact: tuple[str, ...]
+    groups: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def code(self) -> str:
         """Return the call that makes this optimizer: the library's for "torch" and "keras", optimlab's for "textbook".
+
+        In PyTorch's call, ``parameters`` are the parameters in no group; each group's have the name of the group.
 
         >>> Translation("adam", "keras", {"lr": 0.01, "beta1": 0.9, "beta2": 0.99, "eps": 1e-7}, ()).code
         'keras.optimizers.Adam(learning_rate=0.01, beta_1=0.9, beta_2=0.99, epsilon=1e-07)'
         >>> Translation("adam", "torch", {"lr": 0.01, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}, ()).code
         'torch.optim.Adam(parameters, lr=0.01, betas=(0.9, 0.99), eps=1e-08)'
         """
-        values: dict[str, Any] = dict(self.hyperparameters)
-        if self.convention not in _LIBRARIES:
-            arguments = "".join(f", {k}={v!r}" for k, v in values.items())
-            return f"ol.optimizers.get({self.rule!r})(net.parameters{arguments})"
-        module, classes, names = _LIBRARIES[self.convention]
+        shared = self._arguments({})
+        own = {name: self._arguments(values) for name, values in self.groups.items()}
+        different = {
+            name: {k: v for k, v in arguments.items() if k not in shared or shared[k] != v}
+            for name, arguments in own.items()
+        }
+        keywords = [f"{k}={v!r}" for k, v in shared.items()]
+        if self.convention == "textbook":
+            keywords += [f"groups={different!r}"] if different else []
+            return f"ol.optimizers.get({self.rule!r})({', '.join(['net.parameters', *keywords])})"
+        module, classes, _ = _LIBRARIES[self.convention]
+        if self.convention == "torch":
+            parts = ["{'params': parameters}", *(_torch_group(*group) for group in different.items())]
+            keywords.insert(0, f"[{', '.join(parts)}]" if different else "parameters")
+        return f"{module}.{classes[self.rule][0]}({', '.join(keywords)})"
+
+    def _arguments(self, own: Mapping[str, float]) -> dict[str, Any]:
+        """Return the keyword arguments of the call for a group with the hyperparameters ``own``, by their names there.
+
+        >>> Translation("adam", "torch", {"lr": 0.01, "beta1": 0.9, "beta2": 0.99}, ())._arguments({"beta1": 0.5})
+        {'lr': 0.01, 'betas': (0.5, 0.99)}
+        """
+        values: dict[str, Any] = {**self.hyperparameters, **own}
+        if self.convention == "textbook":
+            return values
+        _, classes, names = _LIBRARIES[self.convention]
         name, fixed = classes[self.rule]
         if self.rule == "nesterov" and not values["beta"]:
             fixed = {}  # plain SGD: PyTorch rejects nesterov=True without momentum
@@ -81,18 +106,30 @@ class Translation:
             average = "alpha" if self.convention == "torch" else "rho"
             values["momentum" if name == "SGD" else average] = values.pop("beta")
         if self.convention == "torch" and "beta1" in values:
+            betas = values["beta1"], values["beta2"]
             values = {("betas" if k == "beta1" else k): v for k, v in values.items() if k != "beta2"}
-            values["betas"] = (self.hyperparameters["beta1"], self.hyperparameters["beta2"])
-        values = {names.get(k, k): v for k, v in values.items()} | fixed
-        first = ["parameters"] if self.convention == "torch" else []
-        return f"{module}.{name}({', '.join([*first, *(f'{k}={v!r}' for k, v in values.items())])})"
+            values["betas"] = betas
+        return {names.get(k, k): v for k, v in values.items()} | fixed
 
     def __str__(self) -> str:
         return "\n".join([self.code, *(f"  inexact: {sentence}" for sentence in self.inexact)])
 
 
+def _torch_group(name: str, values: Mapping[str, Any]) -> str:
+    """Return a parameter group of PyTorch as code.
+
+    >>> _torch_group("dense2.W", {"lr": 0.1})
+    "{'params': dense2_W, 'lr': 0.1}"
+    """
+    members = name.replace(".", "_")
+    parts = [f"'params': {members}", *(f"{k!r}: {v!r}" for k, v in values.items())]
+    return f"{{{', '.join(parts)}}}"
+
+
 def translate(optimizer: Optimizer | Mapping[str, Any], *, to: str, convention: str | None = None) -> Translation:
     """Translate an optimizer's hyperparameters into the closest ones of another convention.
+
+    Parameter groups are translated too. Keras has none, so there ``inexact`` names what is left out.
 
     Parameters
     ----------
@@ -118,8 +155,29 @@ def translate(optimizer: Optimizer | Mapping[str, Any], *, to: str, convention: 
       inexact: epsilon stands inside the root in textbook and outside in torch: eps=1e-07 has the same effect \
 for vanishing gradients
     """
-    rule, source, values = _read(optimizer, convention)
+    rule, source, values, groups = _read(optimizer, convention)
     lookup("convention", to, rules.CONVENTIONS)
+    inexact: list[str] = []
+    made = _translated(rule, source, to, values, inexact)
+    others = {}
+    for name, own in groups.items():
+        sentences: list[str] = []
+        found = _translated(rule, source, to, {**values, **own}, sentences)
+        inexact += [f"group {name!r}: {sentence}" for sentence in sentences if sentence not in inexact]
+        others[name] = {k: v for k, v in found.items() if v != made[k]}
+    others = {name: own for name, own in others.items() if own}
+    if to == "keras":
+        for name, own in others.items():
+            listed = ", ".join(f"{k}={exact(v)}" for k, v in own.items())
+            inexact.append(f"Keras has no parameter groups: {listed} of the group {name!r} is left out")
+        others = {}
+    for sentence in inexact:
+        warnings.warn(sentence, stacklevel=2)
+    return Translation(rule, to, made, tuple(inexact), others)
+
+
+def _translated(rule: str, source: str, to: str, values: dict[str, float], inexact: list[str]) -> dict[str, float]:
+    """Return hyperparameters in another convention, and add to ``inexact`` what has no equivalent."""
     target = rules.find(rule, to)
     if target is None:
         having = [c for c in rules.CONVENTIONS if rules.find(rule, c)]
@@ -127,24 +185,25 @@ for vanishing gradients
     accepted = declaration(target)[2]
     # hyperparameters that only the other convention has are switched off, not left at that library's default
     made = {k: values.get(k, 0.0 if k in ("weight_decay", "dampening", "lr_decay") else v) for k, v in accepted.items()}
-    inexact: list[str] = []
     if source != to:
         _translate_epsilon(rule, source, to, values, made, inexact)
         _translate_rest(rule, source, to, values, made, inexact)
-    for sentence in inexact:
-        warnings.warn(sentence, stacklevel=2)
-    return Translation(rule, to, made, tuple(inexact))
+    return made
 
 
-def _read(optimizer: Optimizer | Mapping[str, Any], convention: str | None) -> tuple[str, str, dict[str, float]]:
+_Groups: TypeAlias = Mapping[str, Mapping[str, float]]
+
+
+def _read(
+    optimizer: Optimizer | Mapping[str, Any], convention: str | None
+) -> tuple[str, str, dict[str, float], _Groups]:
+    """Return the rule, its convention, the hyperparameters, and those of each group."""
     if isinstance(optimizer, Optimizer):
         source = getattr(optimizer, "convention", None)
         if source is None:
             raise InputError(f"{optimizer.name} belongs to no convention, so it cannot be translated")
-        for name, value in optimizer.hyperparameters.items():
-            if callable(value):
-                raise InputError(f"{name} is a function of the step; only numbers can be translated")
-        return optimizer.name, source, {k: float(v) for k, v in optimizer.hyperparameters.items() if not callable(v)}
+        groups = {name: _numbers(own, f" of the group {name!r}") for name, own in optimizer.groups.items()}
+        return optimizer.name, source, _numbers(optimizer.hyperparameters), groups
     if "rule" not in optimizer:
         raise InputError("a configuration needs a 'rule', such as {'rule': 'adam', 'lr': 0.001}")
     source = convention or "textbook"
@@ -158,7 +217,16 @@ def _read(optimizer: Optimizer | Mapping[str, Any], convention: str | None) -> t
             if name not in values:
                 raise unknown(f"hyperparameter of {optimizer['rule']}", name, values)
             values[name] = kinds[name].check(name, value)
-    return optimizer["rule"], source, values
+    return optimizer["rule"], source, values, {}
+
+
+def _numbers(values: Mapping[str, Hyperparameter], where: str = "") -> dict[str, float]:
+    found = {}
+    for name, value in values.items():
+        if callable(value):
+            raise InputError(f"{name}{where} is a function of the step; only numbers can be translated")
+        found[name] = float(value)
+    return found
 
 
 def _epsilon_is_inside(rule: str, convention: str) -> bool:

@@ -35,7 +35,7 @@ Imports common.
 
 from __future__ import annotations
 
-from .checks import CONVENTIONS, Rate
+from .checks import CONVENTIONS, Rate, counted
 from .composed import Chain, PerEpoch, Warmup, per_epoch
 from .cycles import CosineWarmRestarts, CyclicLR, OneCycle, WarmupStableDecay
 from .decays import (
@@ -78,6 +78,7 @@ __all__ = [
     "StepLR",
     "Warmup",
     "WarmupStableDecay",
+    "counted",
     "momentum_at",
     "per_epoch",
     "require_unit",

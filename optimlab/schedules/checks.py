@@ -54,8 +54,27 @@ def _flag(name: str, value: Any) -> bool:
     return value
 
 
+def counted(name: str, function: Callable[..., float]) -> Callable[..., float]:
+    """Return a function of a counter.
+
+    Raises
+    ------
+    InputError: the function is a class, or it follows a metric and would take the counter for one.
+    """
+    if isinstance(function, type):
+        raise InputError(f"{name} must be a schedule, not its class: write {function.__name__}(...)")
+    owner = getattr(function, "__self__", function)
+    if getattr(owner, "follows_metric", False):
+        kind = type(owner).__name__
+        raise InputError(
+            f"{name} must be a function of the step or epoch, but {kind} follows a metric: give the optimizer a number "
+            f"as lr, and pass callbacks=[ol.{kind}(...)] to fit"
+        )
+    return function
+
+
 def _rate(name: str, value: Any) -> Rate:
-    return value if callable(value) else from_zero(name, value)
+    return counted(name, value) if callable(value) else from_zero(name, value)
 
 
 def _each(check: Callable[[str, Any], Any]) -> Callable[[str, Any], tuple[Any, ...]]:

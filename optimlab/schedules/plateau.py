@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ..common.errors import InputError, lookup, number, unknown, whole
 from .checks import CHECKS, above_zero, from_zero
@@ -49,6 +49,8 @@ class ReduceLROnPlateau:
     >>> again.lr, again.best
     (0.25, 0.7)
     """
+
+    follows_metric: ClassVar[bool] = True
 
     def __init__(
         self,

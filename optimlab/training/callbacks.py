@@ -226,7 +226,7 @@ class LearningRateScheduler:
 
     def __init__(self, schedule: Callable[..., float]) -> None:
         self.schedule = schedule
-        schedules.require_unit(schedule, "epoch", "LearningRateScheduler")
+        schedules.require_unit(schedules.counted("schedule", schedule), "epoch", "LearningRateScheduler")
         self._takes_rate = _takes_rate(schedule)
 
     def on_begin(self, network: Network, optimizer: Optimizer, history: History) -> None:
@@ -240,7 +240,7 @@ class LearningRateScheduler:
 def _takes_rate(schedule: Any) -> bool:
     """Return True if a function of the epoch also takes the learning rate."""
     wrong = InputError(f"LearningRateScheduler takes a function (epoch) or (epoch, lr), got {schedule!r}")
-    if not callable(schedule) or isinstance(schedule, type):
+    if not callable(schedule):
         raise wrong
     try:
         parameters = list(inspect.signature(schedule).parameters.values())
@@ -280,6 +280,8 @@ class ReduceLROnPlateau:
     >>> history.lr[0], history.lr[-1] < 8.0
     (8.0, True)
     """
+
+    follows_metric = True
 
     def __init__(self, monitor: str = "val_loss", **options: Any) -> None:
         self.monitor = lookup("measure", monitor, {name: name for name in MEASURES})

@@ -438,19 +438,13 @@ class _Setting:
         """Return the hyperparameters at step ``t``."""
         return {**self.hyperparameters, "lr": self.rates[t - 1]} if self.rates else self.hyperparameters
 
-    def scalars(self, t: int, own: dict[str, float]) -> tuple[float, ...]:
-        try:
-            return self.graph.scalars(t=t, **own)
-        except ArithmeticError as error:
-            raise InputError(f"{self.graph.name} cannot be computed with {own}: {error}") from None
-
     def states(self) -> Iterator[tuple[np.float64, ...]]:
         """Yield the weight and state before the first step and after each; the caller silences NumPy's warnings."""
         advance, state = _advance(self.graph), self.start or self.graph.state
         now = tuple(np.float64(v) for v in (self.weight, *state.values()))
         yield now
         for t, gradient in enumerate(self.gradients, 1):
-            now = advance(now[0], np.float64(gradient), *now[1:], *self.scalars(t, self.own(t)))
+            now = advance(now[0], np.float64(gradient), *now[1:], *self.graph.scalars(t=t, **self.own(t)))
             yield now
 
 
@@ -484,9 +478,9 @@ def _step(
     graph, own = setting.graph, setting.own(t)
     arrays: dict[str, Any] = dict(zip(graph.written, before, strict=True))
     arrays["g"] = np.float64(setting.gradients[t - 1])
-    values, share = graph.values(arrays, setting.scalars(t, own)), None
+    values, share = graph.values(arrays, graph.scalars(t=t, **own)), None
     if "eps" in own:
-        share = _eps_share(graph, values, graph.values(arrays, setting.scalars(t, {**own, "eps": 0.0})))
+        share = _eps_share(graph, values, graph.values(arrays, graph.scalars(t=t, **{**own, "eps": 0.0})))
     scope = {**graph.functions, **own, "t": t}
     named = {
         symbol: float(values[origin] if isinstance(origin, Node) else eval(origin, {**scope}))
