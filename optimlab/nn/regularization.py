@@ -395,9 +395,9 @@ def norm(top: Array, squares: Array) -> Array:
 
 
 def factor(top: Array, squares: Array, *, limit: float) -> Array:
-    """limit / norm, at most 1; 1 if top is not finite."""
-    length = np.where(squares > 0, np.sqrt(squares), 1)
-    return np.where(top - top == 0, np.minimum(limit / np.where(top > 0, top, 1) / length, 1), 1)
+    """limit / norm, at most 1; 1 if top is not finite. The squares have a sum of at least 1, unless all are 0."""
+    relative = np.maximum(np.sqrt(squares), 1)
+    return np.where(top - top == 0, np.minimum(limit / np.where(top > 0, top, 1) / relative, 1), 1)
 
 
 def _shrink(backend: Backend, parts: list[Array], limit: float, buffers: Buffers) -> Array:
