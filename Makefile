@@ -59,6 +59,7 @@ speed: $(VENV)/.installed-dev
 # kernels that every x86 processor of today can run: with others, the numbers differ in their last digits
 docs: export OPENBLAS_CORETYPE = Haswell
 docs: $(VENV)/.installed-dev
+	rm -rf $(VENV)/comparison  # runs of another version would be kept
 	$(BIN)/optimlab compare --out $(VENV)/comparison
 	cp $(VENV)/comparison/*.png docs/figures/
 	$(BIN)/python docs/make_comparison.py $(VENV)/comparison

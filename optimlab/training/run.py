@@ -102,7 +102,8 @@ class Run:
             return self._before
         found = self.network.backend.to_numpy(self.now.results[self._first : done]).T.astype("float64", order="C")
         found[::2] *= self.now.sizes[self._first : done]  # the count is a sum already
-        found[:, :1] += np.reshape(self._before, (3, 1))
+        if self._first:
+            found[:, 0] += self._before
         # one after the other, so that a part of the epoch and the rest give the bits of the whole
         loss, counted, penalty = np.add.accumulate(found, axis=1)[:, -1].tolist()
         if not math.isfinite(loss) and not (finite := np.isfinite(found[0])).all():
