@@ -58,7 +58,7 @@ They stand above the first table.
 
 {problem}
 
-A key that is left out has the value of the data set, also of one that `--dataset` names. The quick protocol also limits
+A missing key takes the default of the data set, including one that `--dataset` names. The quick protocol also limits
 the rows of large data sets.
 
 {datasets}
@@ -69,7 +69,7 @@ most frequent class. `compare` says which. [data.md](data.md) shows how tables a
 ## `[[problems]]`
 
 Each is a variant of `[problem]`: it has the keys of `[problem]`, and a `name`, which becomes the name of a folder. A
-key that stands in neither has the value of the variant's data set. The problems are compared one after another.
+key that is in neither takes the default of the variant's data set. The problems are compared one after another.
 Together they get mean ranks, Friedman's and Nemenyi's tests, and a performance profile.
 
 ## `[[contenders]]`

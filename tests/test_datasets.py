@@ -51,7 +51,7 @@ def test_an_unknown_name_names_the_nearest():
         (dict(x_train=np.zeros((3, 2)), y_train=None), "the train split needs both"),
         (
             dict(x_train=np.arange(3.0), y_train=[0, 1, 0]),
-            r"x_train must be .* \(rows, features\), got the shape \(3,\); one feature is x_train.reshape\(-1, 1\)$",
+            r"x_train must be .* \(rows, features\), got the shape \(3,\); for .*, use x_train.reshape\(-1, 1\)$",
         ),
         (dict(x_train=np.zeros((3, 2, 2)), y_train=[0, 1, 0]), r"got the shape \(3, 2, 2\)$"),
         (dict(x_train=[[1, 2], [3]], y_train=[0, 1]), "x_train has rows of different lengths"),

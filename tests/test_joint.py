@@ -635,13 +635,13 @@ def test_the_joint_answer_is_that_of_the_present_results(tmp_path, monkeypatch):
     assert said.startswith("We compared 4 optimizers: ")
     assert "lion (Chen et al., 2023) (on a only)." in said
     assert "repeated in 2 to 4 replicates" in said
-    assert "The study of problem a was planned with 2 replicates and grew." in said
+    assert "The study on problem a was planned with 2 replicates and grew." in said
     assert "lion is not ranked: it is not compared on b." in said
     assert re.search(
-        r"of problem a, each optimizer was tuned in [\d to]+ runs at 4 learning rates from 0.01 to 10", said
+        r"on problem a, each optimizer was tuned in [\d to]+ runs at 4 learning rates from 0.01 to 10", said
     )
     assert re.search(
-        r"of problem b, each optimizer was tuned in [\d to]+ runs at 3 learning rates from 0.01 to 1", said
+        r"on problem b, each optimizer was tuned in [\d to]+ runs at 3 learning rates from 0.01 to 1", said
     )
     run("report", tmp_path)
     summaries = {name: json.loads((tmp_path / name / "summary.json").read_text()) for name in done}

@@ -130,7 +130,7 @@ REFUSED = {
     "names that are numbers": (dict(classes=np.arange(3)), "classes must be a list of names"),
     "bytes beside other numbers": (
         dict(x_train=X, x_test=X[:9].astype(int)),
-        "bytes are scaled to the range from 0 to 1, other numbers are not, but x_train is uint8, x_test is int64",
+        "x_train is uint8, x_test is int64: only bytes are scaled to the range from 0 to 1, so give all splits the",
     ),
     "no names": (dict(classes=np.array([], str)), "classes must be a list of names"),
 }

@@ -573,12 +573,12 @@ def test_the_paragraph_says_where_problems_differ():
     assert "adam (Kingma and Ba, 2015) (on a and c only); lion (Chen et al., 2023) (on a only); and adam (" in text
     assert "with beta2 = 0.9 (on b only)." in text
     tuned = "each optimizer was tuned in"
-    assert f"In each replicate of problem a, {tuned} 4 runs at 4 learning rates from 0.01 to 10, evenly" in text
-    assert f"In each replicate of problems b and c, {tuned} 3 runs at 3 learning rates from 0.01 to 1, evenly" in text
+    assert f"In each replicate on problem a, {tuned} 4 runs at 4 learning rates from 0.01 to 10, evenly" in text
+    assert f"In each replicate on problems b and c, {tuned} 3 runs at 3 learning rates from 0.01 to 1, evenly" in text
     assert text.count("the grid grew by up to") == 2
-    assert "Each optimizer of problems a and c also ran once at its default learning rate" in text
-    assert "each replicate of problem a tried 7 random settings" in text
-    assert "each replicate of problem c tried 5 random settings" in text
-    assert "All runs of problem c were made with" in text
-    assert re.search(r"All runs of problem b were made with ((?!All runs).)*, on another \(3 cores\)\.", text)
+    assert "Each optimizer on problems a and c also ran once at its default learning rate" in text
+    assert "each replicate on problem a tried 7 random settings" in text
+    assert "each replicate on problem c tried 5 random settings" in text
+    assert "All runs on problem c were made with" in text
+    assert re.search(r"All runs on problem b were made with ((?!All runs).)*, on another \(3 cores\)\.", text)
     assert "seed of the study: 0 (a and b) and 5 (c)" in text

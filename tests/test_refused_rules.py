@@ -342,7 +342,7 @@ def test_an_infinite_default_is_refused_with_what_to_write(cap):
     def capped(w, g, *, lr=0.1, cap=float(cap)):
         return w - lr * np.minimum(g, cap)
 
-    message = rf"the default of cap is {cap}; a hyperparameter is finite, .* such as {np.copysign(1e30, cap)}"
+    message = rf"the default of cap is {cap}, but a hyperparameter must be finite: .* such as {np.copysign(1e30, cap)}"
     for rule in (capped, ol.rules.LayerRule(capped)):
         with pytest.raises(ol.RuleError, match=message.replace("+", r"\+")):
             ol.Optimizer(ol.MLP([2, 1]).parameters, rule)

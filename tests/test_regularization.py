@@ -344,12 +344,13 @@ def test_a_penalty_of_ones_own_returns_one_number(value, told):
             call()
 
 
-@pytest.mark.parametrize("value", [2, 2.0, np.float32(2), np.int8(2), np.array(2.0), np.array([[2.0]])])
+@pytest.mark.parametrize("value", [2, 2.0, np.float32(2), np.int8(2), np.array(2.0), np.array([2.0])])
 def test_the_number_of_a_penalty_of_ones_own_may_be_of_any_kind(value):
     net = ol.MLP([2, 2], seed=0)
     data = ol.Dataset(np.ones((4, 2)), [0, 1, 0, 1])
     history = ol.fit(net, ol.SGD(net.parameters), data, epochs=1, batch_size=2, penalties=[lambda p: value])
     assert history.penalty == [2.0]
+    ol.gradcheck(net, data.x_train, data.y_train, penalties=[lambda p: value])
 
 
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 1e-40), ("float64", 1e-40), ("float64", 1e-310)])

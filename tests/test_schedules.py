@@ -395,7 +395,10 @@ def test_any_schedule_stays_within_its_bounds(schedule, k):
         (lambda: ol.LearningRateScheduler(StepLR), r"write StepLR\(\.\.\.\)"),
         (lambda: ol.preview(ReduceLROnPlateau(0.1), 5), "follows a metric"),
         (lambda: ol.preview(StepLR, 5), r"write StepLR\(\.\.\.\)"),
-        (lambda: Warmup(StepLR, 5), r"schedule must be a schedule, not its class: write StepLR\(\.\.\.\)"),
+        (
+            lambda: Warmup(StepLR, 5),
+            r"schedule must be a number or a function, not the class StepLR: write StepLR\(\.\.\.\)",
+        ),
         (lambda: ol.preview(StepLR(0.1, 3), 0), "length must be a whole number"),
         (lambda: ol.preview(lambda k: 0.1 - 0.1 * k, 5), "lr must be .* at step 2"),
     ],

@@ -340,7 +340,7 @@ def test_a_label_tells_a_number_exactly(beta2):
     assert len(set(others)) == 3
 
 
-@pytest.mark.parametrize("lr", [0.0, -0.1, math.inf])
+@pytest.mark.parametrize("lr", [0.0, -0.1])
 def test_a_rule_whose_default_rate_is_none_is_refused_before_any_run(lr):
     def no_rate(w, g, *, lr=lr):
         return w - lr * g

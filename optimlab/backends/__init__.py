@@ -153,8 +153,8 @@ def get(name: Any) -> Backend:
     """Return the backend with this name, or ``name`` itself if it is a backend.
 
     ``"auto"`` is the compiled backend if llvmlite is installed, otherwise NumPy's. ``"cupy"`` runs everything on an
-    NVIDIA GPU. Every rule of optimlab gives the same bits on all backends. Networks, and rules with exponentials or
-    powers, may differ by rounding, see :mod:`optimlab.backends.compiled`.
+    NVIDIA GPU. Every rule of optimlab gives the same bits on all backends. Networks, and your own rules
+    with exponentials or powers, may differ by rounding; see :mod:`optimlab.backends.compiled`.
 
     Raises
     ------

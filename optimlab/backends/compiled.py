@@ -1,7 +1,7 @@
 """The compiled backend: NumPy's arrays, rules as compiled loops, and whole training steps as compiled programs.
 
-A rule is one loop. It and a recorded step differ from NumPy's by rounding in transcendental functions, and the step in
-sums along a row; everything else is bitwise equal.
+A rule is one loop. Transcendental functions differ from NumPy's by rounding, and so do sums along a row in a recorded
+step. Everything else is bitwise equal.
 """
 
 from __future__ import annotations

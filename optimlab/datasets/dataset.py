@@ -141,7 +141,7 @@ def _check_shape(name: str, x: Any) -> None:
         raise InputError(f"{name} has rows of different lengths") from None
     if len(shape) != 2:
         got = repr(x) if shape == () else f"the shape {shape}"
-        advice = f"; one feature is {name}.reshape(-1, 1)" if len(shape) == 1 else ""
+        advice = f"; for a single feature, use {name}.reshape(-1, 1)" if len(shape) == 1 else ""
         raise InputError(f"{name} must be an array of shape (rows, features), got {got}{advice}")
 
 

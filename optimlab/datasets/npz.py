@@ -56,7 +56,7 @@ def _dataset(arrays: dict[str, NDArray[Any]], name: str) -> Dataset:
     check(data)
     if len({dtype == np.uint8 for dtype in types.values()}) > 1:
         told = ", ".join(f"{key} is {dtype}" for key, dtype in types.items())
-        raise InputError(f"bytes are scaled to the range from 0 to 1, other numbers are not, but {told}: use one dtype")
+        raise InputError(f"{told}: only bytes are scaled to the range from 0 to 1, so give all splits the same dtype")
     # only now: numbers too large for int64 have been rejected
     for split in _SPLITS:
         if f"y_{split}" in parts:

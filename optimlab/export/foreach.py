@@ -340,11 +340,11 @@ class _Lines:
         graph: Graph,
         made: _Calls,
         names: Mapping[str, str],
-        comment_names: Mapping[Node | None, str],
+        variable_names: Mapping[Node | None, str],
         taken: Collection[str],
     ) -> None:
         self.graph, self.calls, self.outputs, self.names, self.taken = graph, made.calls, made.outputs, names, taken
-        self.comment_names = comment_names  # the rule's variables, as the comments name them
+        self.variable_names = variable_names  # the rule's variables, as the comments name them
         self.place = {call: k for k, call in enumerate(self.calls)}
         self.last: dict[Call, float] = {arg: k for k, call in enumerate(self.calls) for arg in call.lists}
         self.last |= dict.fromkeys(self.outputs.values(), math.inf)
@@ -405,7 +405,7 @@ class _Lines:
         return any(self.last[value] > self.place[call] for value in held)
 
     def _name(self, group: list[Call]) -> str:
-        known = [self.comment_names[c.node] for c in group if c.node in self.comment_names and self._finishes(c)]
+        known = [self.variable_names[c.node] for c in group if c.node in self.variable_names and self._finishes(c)]
         if known:
             return known[-1]
         divisors = {c.args[2] for c in self.calls if c.op == "addcdiv"} | {

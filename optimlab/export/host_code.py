@@ -106,7 +106,7 @@ def function_tree(
         argument.annotation = None
     _insert_defaults(tree.args, function)
     if module:
-        _rename_variables(tree, {module, "keras", *words, *labels.values(), *outside(function)})
+        _rename_variables(tree, {*({module, "keras"} - {"c"}), *words, *labels.values(), *outside(function)})
         tree.body = _straight(tree, module)
     _Names(function, labels, module).visit(tree)
     if module in _NUMBER:

@@ -169,7 +169,7 @@ class Graph:
                 if isinstance(error, TypeError):
                     if "complex" not in reason:
                         raise
-                    reason = "a scalar is complex, as a fractional power of a negative number is"
+                    reason = "a scalar is complex, for example a fractional power of a negative number"
                 given = ", ".join(f"{name}={exact(value)}" for name, value in values.items())
                 raise ScalarError(f"{self.name} cannot be computed with {given}: {reason}") from error
 

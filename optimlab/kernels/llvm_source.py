@@ -6,7 +6,7 @@ vectorizes.
 Arithmetic has no fast-math flag, and nothing is contracted: each operation is correctly rounded, in the formula's
 order, so that rules are bitwise equal to NumPy. Sums along a row, and of a single column, are added in another order
 than NumPy's; otherwise they could not be vectorized. For a row that is one vector the order is always the same; in a
-loop it depends on how long the processor's vectors are.
+loop it depends on the length of the processor's vectors.
 """
 
 from __future__ import annotations
@@ -291,7 +291,7 @@ class _Printer:
         """Return the sum, the maximum or its index of a row that is a vector."""
         if kind == "sum":
             return self.across(x, "0.0", self.sum_of)
-        top = self.across(x, LEAST, self.larger_of)  # of a row with NaN any number, and then not selected
+        top = self.across(x, LEAST, self.larger_of)  # arbitrary for a row with NaN, which is handled below
         nan = self.value(f"fcmp uno {self.type} {x}, {x}")
         some = self.value(f"icmp ne i{self.lanes} {self.bits(nan)}, 0")
         if kind == "max":
@@ -308,7 +308,7 @@ class _Printer:
         return self.value(f"bitcast {self.mask} {mask} to i{self.lanes}")
 
     def across(self, x: str, neutral: str, of_two: Callable[[str, str, str], str]) -> str:
-        """Return the reduction of a row that is a vector: its halves are reduced to one, then the halves of that."""
+        """Reduce a row that is one vector: combine its halves, then the halves of the result, down to one number."""
         width = 1 << (self.lanes - 1).bit_length()
         x, kind = self.shuffled(x, self.type, range(width), same_number(self.number, neutral, self.lanes))
         while width > 1:

@@ -86,8 +86,8 @@ def declaration(rule: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, fl
                 raise RuleError(f"rule {name}: hyperparameter {p.name} needs a default value")
             if math.isinf(p.default):  # no check of a value and no checkpoint accepts it
                 raise RuleError(
-                    f"rule {name}: the default of {p.name} is {p.default!r}; a hyperparameter is finite, so write a "
-                    f"number that is large enough, such as {math.copysign(1e30, p.default)!r}"
+                    f"rule {name}: the default of {p.name} is {p.default!r}, but a hyperparameter must be finite: "
+                    f"use a large number, such as {math.copysign(1e30, p.default)!r}"
                 )
             hyperparameters[p.name] = float(p.default)
         else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..common.errors import count, number
 from ..common.spelling import encoding_of_stdout, spelled
 from ..common.tables import Column, Table
-from ..schedules import Rate, counted, momentum_at, unit, value_at
+from ..schedules import Rate, checked_schedule, momentum_at, unit, value_at
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,7 +125,7 @@ def preview(schedule: Rate, length: int) -> Preview:
        99      0.001  0.001
     """
     if callable(schedule):
-        counted("schedule", schedule)
+        checked_schedule("schedule", schedule)
     else:
         number("schedule", schedule, low=0)
     per = unit(schedule)

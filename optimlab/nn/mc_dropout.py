@@ -75,8 +75,12 @@ def mc_predict(network: Network, x: Any, samples: int = 50, seed: int = 0, *, ba
         layer.hold, layer.generator = False, twin.backend.generator(stream)
         layer.forward = partial(_with_dropout, layer)  # type: ignore[method-assign]
     x = twin.check_inputs(x)
-    with twin.backend.quiet():
-        parts = [_predict(twin, x[start : start + batch_size], samples) for start in range(0, len(x), batch_size)]
+    try:
+        with twin.backend.quiet():
+            parts = [_predict(twin, x[start : start + batch_size], samples) for start in range(0, len(x), batch_size)]
+    finally:
+        for layer in noisy:
+            del layer.forward  # a reference to the layer itself, which would keep its working arrays
     prediction = MCPrediction(*(twin.backend.xp.concatenate(arrays) for arrays in zip(*parts, strict=True)))
     return prediction if twin.of_classes else prediction._replace(entropy=None, mutual_information=None)
 

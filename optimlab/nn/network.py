@@ -163,10 +163,11 @@ class Network:
             mine.last = mine.evaluation
         return mine.last.forward(self.layers, x, training)
 
-    def training_passed(self) -> Callable[[], None]:
-        """Return a function that makes the last training pass the last one again.
+    def training_pass_restorer(self) -> Callable[[], None]:
+        """Return a function that restores the attributes of the last training pass.
 
-        A program of a step does not set what a pass leaves in Python. Call the function whenever the program has run.
+        A recorded program computes the arrays, but sets no attribute of a layer. Call the function after each run of
+        the program.
         """
         layers, batch, left = self._training.layers, self._training.batch, left_by_pass(self.layers)
 

@@ -162,7 +162,7 @@ def value_of(penalty: Penalty, parameters: Parameters) -> Any:
         raise InputError(
             f"{name} must add its gradient to parameters.grad and return its value, one real number; it returned {told}"
         )
-    return value
+    return value.reshape(-1)[0] if array else value
 
 
 class L2(_Penalty):

@@ -23,7 +23,7 @@ from ..common.errors import InputError, RuleError, count, exact, lookup, unknown
 from ..common.tables import Column, Table
 from ..kernels import Graph, declaration, trace
 from ..nn.parameters import Parameter, Parameters, stretches
-from ..schedules import Schedule, counted, unit
+from ..schedules import Schedule, checked_schedule, unit
 
 Hyperparameter: TypeAlias = float | Callable[[int], float]
 
@@ -308,7 +308,7 @@ class Optimizer:
         for name in values:
             if name not in self._kernel.hyperparameters:
                 raise unknown(f"hyperparameter of {self.name}", name, self._kernel.hyperparameters)
-        return {k: counted(k, v) if callable(v) else self.kinds[k].check(k, v) for k, v in values.items()}
+        return {k: checked_schedule(k, v) if callable(v) else self.kinds[k].check(k, v) for k, v in values.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of everything that changes from step to step.

@@ -163,13 +163,14 @@ for vanishing gradients
     for name, own in groups.items():
         sentences: list[str] = []
         found = _translated(rule, source, to, {**values, **own}, sentences)
-        inexact += [f"group {name!r}: {sentence}" for sentence in sentences if sentence not in inexact]
+        if to != "keras":
+            inexact += [f"group {name!r}: {sentence}" for sentence in sentences if sentence not in inexact]
         others[name] = {k: v for k, v in found.items() if v != made[k]}
     others = {name: own for name, own in others.items() if own}
     if to == "keras":
         for name, own in others.items():
             listed = ", ".join(f"{k}={exact(v)}" for k, v in own.items())
-            inexact.append(f"Keras has no parameter groups: {listed} of the group {name!r} is left out")
+            inexact.append(f"Keras has no parameter groups, so the settings of group {name!r} are left out: {listed}")
         others = {}
     for sentence in inexact:
         warnings.warn(sentence, stacklevel=2)

@@ -235,13 +235,13 @@ def _range(numbers: Iterable[int]) -> str:
 
 
 def _alike(summaries: Mapping[str, Summary], setting: Callable[[Summary], Any]) -> list[tuple[str, list[Summary]]]:
-    """Group the problems by a setting, each group with a phrase that names it; empty if all problems are alike."""
+    """Group the problems by a setting. Each group has a phrase that names its problems, empty if there is one group."""
     groups: dict[Any, list[str]] = {}
     for name, summary in summaries.items():
         groups.setdefault(setting(summary), []).append(name)
     return [
         (
-            f" of problem{'s' * (len(names) > 1)} {listed(names)}" if len(groups) > 1 else "",
+            f" on problem{'s' * (len(names) > 1)} {listed(names)}" if len(groups) > 1 else "",
             [summaries[name] for name in names],
         )
         for names in groups.values()

@@ -35,7 +35,7 @@ Imports common.
 
 from __future__ import annotations
 
-from .checks import CONVENTIONS, Rate, counted
+from .checks import CONVENTIONS, Rate, checked_schedule
 from .composed import Chain, PerEpoch, Warmup, per_epoch
 from .cycles import CosineWarmRestarts, CyclicLR, OneCycle, WarmupStableDecay
 from .decays import (
@@ -78,7 +78,7 @@ __all__ = [
     "StepLR",
     "Warmup",
     "WarmupStableDecay",
-    "counted",
+    "checked_schedule",
     "momentum_at",
     "per_epoch",
     "require_unit",

@@ -54,15 +54,16 @@ def _flag(name: str, value: Any) -> bool:
     return value
 
 
-def counted(name: str, function: Callable[..., float]) -> Callable[..., float]:
-    """Return a function of a counter.
+def checked_schedule(name: str, function: Callable[..., float]) -> Callable[..., float]:
+    """Check that a function takes a step or an epoch, and return it.
 
     Raises
     ------
     InputError: the function is a class, or it follows a metric and would take the counter for one.
     """
     if isinstance(function, type):
-        raise InputError(f"{name} must be a schedule, not its class: write {function.__name__}(...)")
+        kind = function.__name__
+        raise InputError(f"{name} must be a number or a function, not the class {kind}: write {kind}(...)")
     owner = getattr(function, "__self__", function)
     if getattr(owner, "follows_metric", False):
         kind = type(owner).__name__
@@ -74,7 +75,7 @@ def counted(name: str, function: Callable[..., float]) -> Callable[..., float]:
 
 
 def _rate(name: str, value: Any) -> Rate:
-    return counted(name, value) if callable(value) else from_zero(name, value)
+    return checked_schedule(name, value) if callable(value) else from_zero(name, value)
 
 
 def _each(check: Callable[[str, Any], Any]) -> Callable[[str, Any], tuple[Any, ...]]:

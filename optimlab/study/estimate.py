@@ -35,7 +35,7 @@ def estimate(study: Study, jobs: int = 1) -> float:
         first, once = _seconds(study, contender, 1), _seconds(study, contender, 1)  # the first also compiles
         thrice = 3 * once
         if first < QUICK:
-            _seconds(study, contender, 1, TOGETHER)  # records what they share
+            _seconds(study, contender, 1, TOGETHER)  # a warm-up: records the program that the next two share
             once, thrice = (_seconds(study, contender, epochs, TOGETHER) for epochs in (1, 3))
         total += once + max(0.0, thrice - once) / 2 * (study.problem.epochs - 1)
     return total / len(study.contenders) * study.planned() / jobs

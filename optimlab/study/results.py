@@ -420,9 +420,9 @@ class Summary:
     """The whole comparison, as stored in ``summary.json``.
 
     ``planned_replicates`` is the number of the study before its first run. ``left_out`` says what the quick protocol
-    leaves out, and ``decided`` how your own data were read. ``unused`` are the columns of a table that were found
-    useless then. ``score`` names the score. ``test_rows`` is the size of a test set that all replicates share, or None
-    if each draws its own.
+    leaves out, and ``decided`` how your own data were read. ``unused`` lists the columns of a table that
+    were dropped then. ``score`` names the score. ``test_rows`` is the size of a test set that all replicates share, or
+    None if each draws its own.
 
     Raises
     ------

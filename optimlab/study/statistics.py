@@ -120,7 +120,8 @@ class PairTests(NamedTuple):
 
     p_values: list[float]
     differences: list[Interval]
-    """The mean differences, with 95% intervals from the same variance. So an interval without zero is a p below 5%."""
+    """The mean differences, with 95% intervals from the variance of the test. If p is below 5%, the interval does not
+    contain zero."""
     prior: float
     """The prior's degrees of freedom."""
 

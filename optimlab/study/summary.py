@@ -198,9 +198,10 @@ def _pair(
     budget: int,
     records: Mapping[str, Record],
 ) -> tuple[dict[str, Any], float]:
-    """Return the fields of a pair but for its p-values, and the p-value of ``test``; None stands for a test of its own.
+    """Return the fields of a pair without its p-values, and its p-value.
 
-    Epochs are tested by their logarithms; their difference is that of the epochs themselves.
+    ``test`` has the p-value and the interval from the joint test of all pairs; without it, the pair is tested alone.
+    Epochs are tested on the log scale, but their difference is in epochs.
     """
     values, others = (_values(row, measure, budget) for row in (one, other))
     difference, p = paired_difference(values, others, step=1 if measure == "epochs" else 0)

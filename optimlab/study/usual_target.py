@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..common.errors import exact
 from ..datasets import Dataset, is_own
 from ..datasets.normalization import Standardize
 from .problem import PROBLEMS, QUICK_ROWS, Problem
@@ -77,7 +78,7 @@ def decided(problem: Problem) -> tuple[str, ...]:
     if problem.name in PROBLEMS:
         return ()
     usual = usual_target(problem)
-    sentence = f"the target is {usual.value:g}, {usual.reason} (--target sets another)"
+    sentence = f"the target is {exact(usual.value)}, {usual.reason} (--target sets another)"
     return (*problem.notes(), *([sentence] if problem.target == usual.value else []))
 
 

@@ -226,7 +226,7 @@ class LearningRateScheduler:
 
     def __init__(self, schedule: Callable[..., float]) -> None:
         self.schedule = schedule
-        schedules.require_unit(schedules.counted("schedule", schedule), "epoch", "LearningRateScheduler")
+        schedules.require_unit(schedules.checked_schedule("schedule", schedule), "epoch", "LearningRateScheduler")
         self._takes_rate = _takes_rate(schedule)
 
     def on_begin(self, network: Network, optimizer: Optimizer, history: History) -> None:

@@ -81,8 +81,8 @@ class Tabled:
         self._life, self._history = run.life, run.history
         self.steps = _steps(run, _tabled_update(run.network, run.optimizer, run.now))
         self._version = -1
-        self._passed: list[Callable[[], None]] = [_nothing, _nothing]
-        """For each of the two steps, what sets in Python what a program of it does not."""
+        self._restore: list[Callable[[], None]] = [_nothing, _nothing]
+        """For each of the two steps, a function that restores the attributes that its program does not set."""
 
     def begin(self, steps: int) -> None:
         backend, now, optimizer = self._network.backend, self._now, self._optimizer
@@ -98,6 +98,7 @@ class Tabled:
 
     def programs(self) -> list[Any] | None:
         """Record the two steps, and return their programs; None if the step has code that cannot be recorded."""
+        self._restore = [_nothing, _nothing]  # those of an older recording restore an older pass
         if (
             not isinstance(self._network.backend, Deferred)
             or not self.steps[0].recordable()
@@ -114,7 +115,7 @@ class Tabled:
         backend: Any = self._network.backend
         step, observed = self.steps[rest], bool(self._life.on_step)
         program = backend.record(step, self._network.dtype, partial(step.working, observed))
-        self._passed[rest] = self._network.training_passed()
+        self._restore[rest] = self._network.training_pass_restorer()
         return program
 
     def take(self, times: int, *, rest: bool) -> int:
@@ -155,7 +156,7 @@ class Recorded(Tabled):
             finally:
                 self._optimizer.t = counted  # the run counts
         done: int = self._programs[rest].run(times)
-        self._passed[rest]()
+        self._restore[rest]()
         return done
 
 
@@ -202,11 +203,11 @@ class Graphed(Tabled):
                     continue
                 if self._launch is None and self._warm >= WARM_UP:
                     self._launch = self._recorded()
-                    if self._passed[False] is _nothing:
-                        self._passed[False] = self._network.training_passed()
+                    if self._restore[False] is _nothing:
+                        self._restore[False] = self._network.training_pass_restorer()
                 (self._launch or self._work[False])()
                 self._warm += 1
-        self._passed[rest]()
+        self._restore[rest]()
         return times
 
     def _recorded(self) -> Callable[[], None]:

@@ -104,7 +104,7 @@ def frozen(search: Search, record: Record) -> Any:
 
 
 def score(search: Search, record: Record) -> float:
-    """Return the score for the sampler; the worst possible one for a diverged trial. An R² has no least value."""
+    """Return the score for the sampler. A diverged trial gets the worst possible one; R² has no lower bound."""
     if record["status"] == "ok":
         return float(record[search.objective])
     return -math.inf if search.objective == "val_score" else math.inf
