@@ -576,7 +576,7 @@ def test_the_usual_target_lies_between_the_trivial_answer_and_a_linear_model(tmp
 
 @pytest.mark.parametrize(("rare", "always", "digits"), [(5, 0.995, 3), (15, 0.985, 2), (50, 0.95, 2)])
 def test_the_usual_target_of_very_unequal_classes_lies_above_the_trivial_answer(tmp_path, rare, always, digits):
-    """Of 1,000 rows, so many are of the rare class; two digits suffice for all but the rarest."""
+    """The rare class has so many of 1,000 rows; two digits suffice for all but the rarest."""
     x = np.random.default_rng(0).normal(size=1000)
     y = np.where(np.arange(1000) < rare, "bad", "ok")
     pd.DataFrame({"x": x, "y": y}).to_csv(tmp_path / "rare.csv", index=False)

@@ -217,7 +217,7 @@ def test_every_engine_measures_the_step_that_was_taken(rows):
 
 @pytest.mark.parametrize("rows", [60, 64])
 def test_a_callback_may_go_back_through_the_last_batch(rows):
-    """What a training pass leaves in Python is that of the step that was taken last, on every engine."""
+    """Every engine leaves in the layers what the last step left there."""
     data = ol.datasets.load("digits")
     data = ol.Dataset(data.x_train[:rows], data.y_train[:rows])
     norms = {}

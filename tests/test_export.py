@@ -204,7 +204,7 @@ SHOWN = {
 
 
 def seen(text):
-    """What LaTeX prints of escaped text, with its braces checked; only these commands are known."""
+    """Return what LaTeX prints of escaped text, with its braces checked; only these commands are known."""
     shown, at = "", 0
     while at < len(text):
         command = next((c for c in sorted(SHOWN, key=len, reverse=True) if text.startswith(c, at)), None)

@@ -610,7 +610,7 @@ def test_all_pages_are_made_again(tmp_path):
 
 
 def test_the_joint_answer_is_that_of_the_present_results(tmp_path, monkeypatch):
-    """Of report, paper and LaTeX alike, although one problem has grown on its own, with a contender more."""
+    """Report, paper and LaTeX agree after one problem has grown on its own, by a contender."""
     from optimlab.cli import main
 
     monkeypatch.setattr("optimlab.paper.write.pdf", lambda draw, width: b"%PDF")

@@ -288,7 +288,7 @@ class TestNumPyEngine:
 
     @pytest.mark.quick_each("rule", "dtype")
     def test_is_the_same_without_what_is_multiplied_or_divided_by_one(self, rule, dtype):
-        """Which blocks leave out, and a single one does not look for."""
+        """Blocks leave out such operations; a single block does not look for them."""
         arrays, graph = specimens(rule, dtype, 50), kernels.trace(rule)
         slots = range(len(graph.slots))
         for ones in [slots, *([k] for k in slots)]:
@@ -366,7 +366,7 @@ def nothing_kept():
 @hypothesis.given(draw=st.randoms(use_true_random=False))
 @hypothesis.settings(deadline=None, max_examples=40)
 def test_any_rule_is_the_same_whatever_scalars_are_one_or_zero(draw):
-    """Where operations are left out, an output may become an input, and values may need other places."""
+    """An output may become an input where operations are left out, and values may need other places."""
     rule, text = random_rule(draw)
     graph = kernels.trace(rule)
     start = specimens(rule, "float32", 8, seed=draw.randrange(100))
@@ -410,7 +410,7 @@ def library(request, compiler, tmp_path_factory):
 
 
 def arguments(rule, dtype, arrays):
-    """Those of the compiled function: n, a pointer to each array, a pointer to the host scalars."""
+    """Return the arguments of the compiled function: n, a pointer to each array, a pointer to the host scalars."""
     with np.errstate(all="ignore"):
         hp = np.array(host_scalars(rule), dtype)
     pointers = [a.ctypes.data_as(ctypes.c_void_p) for a in (*arrays.values(), hp)]

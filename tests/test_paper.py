@@ -110,7 +110,7 @@ def read(text, expected, told=()):
 
 
 def ends(values):
-    """What ``5`` or ``5 to 7`` says of several numbers: a pattern, and the numbers."""
+    """Return the pattern of ``5`` or ``5 to 7`` that tells of several numbers, and the numbers."""
     low, high = min(values), max(values)
     return ("N", [low]) if low == high else ("N to N", [low, high])
 

@@ -272,6 +272,15 @@ def test_max_norm_of_each_units_incoming_weights():
     np.testing.assert_allclose(p.data, theirs, rtol=1e-6)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
+def test_max_norm_makes_no_zeros_of_weights_whose_squares_overflow(backend):
+    net = ol.MLP([2, 2], seed=0, use_bias=False, backend=backend)
+    net.parameters.data[...] = [3e20, 3.0, 4e20, 4.0]
+    with net.backend.quiet():
+        ol.MaxNorm(1.0)(net.parameters)
+    np.testing.assert_array_equal(net.parameters.data, np.float32([3e20, 0.6, 4e20, 0.8]))
+
+
 def test_weights_within_max_norm_keep_their_bits():
     net = network("float32")
     before = net.parameters.data.copy()

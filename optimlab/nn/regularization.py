@@ -326,6 +326,7 @@ class MaxNorm(_Term):
 
     Equal to Keras's ``max_norm(limit, axis=0)``, except that Keras adds 1e-7 to the norm in the denominator, which
     shrinks every column slightly at every step. Only the weight matrices of the group are constrained, not its biases.
+    A column whose squares overflow (in float32, weights above 1e19) stays as it is: the run is about to diverge.
 
     Parameters
     ----------
@@ -373,7 +374,8 @@ class MaxNorm(_Term):
 
 
 def unit_factor(squares: Array, *, limit: float) -> Array:
-    return limit / np.maximum(np.sqrt(squares), limit)
+    """limit / max(norm, limit); 1 if the sum of squares is not finite, which would turn the weights into zeros."""
+    return np.where(squares - squares == 0, limit / np.maximum(np.sqrt(squares), limit), 1)
 
 
 def clipped(g: Array, *, limit: float) -> Array:
